@@ -1,0 +1,1 @@
+"""A comparison harness for continuous generative models: a baseline is a loss and a velocity field."""

@@ -1,0 +1,83 @@
+"""What every dataset says of itself, and the maps between pixels and the numbers a model sees.
+
+Points are float32 vectors and pass unchanged. An image is stored as integers k in {0, ..., L-1} (L levels: 256 for
+8-bit images) and reaches a model through uniform dequantisation, x = 2 (k + u) / L - 1 with u ~ U[0, 1), which is
+a density on [-1, 1]^d. Hence bits/dim = -log p(x) / (d ln 2) + log2(L / 2): 7 added bits for 8-bit images.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train and test tensors with the facts that a measurement must quote.
+
+    Attributes:
+        name: the registered name.
+        version: which edition of the data this is; measurements on different versions are never compared.
+        train, test: (N, D) float32 points, or (N, C, H, W) uint8 images with values below `levels`.
+        levels: number of grey levels of an image, None for points.
+        log_prob: x of shape (B, D) -> exact log-density in nats, shape (B,), where a closed form exists.
+        entropy: exact differential entropy in nats (the floor of the NLL), where a closed form exists.
+        extractor: name of the feature extractor that image quality is measured with.
+        extent: half-width of the square in which 2-D data is drawn.
+    """
+
+    name: str
+    version: str
+    train: Tensor
+    test: Tensor
+    levels: int | None = None
+    log_prob: Callable[[Tensor], Tensor] | None = None
+    entropy: float | None = None
+    extractor: str | None = None
+    extent: float = 4.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (D,) or (C, H, W)."""
+        return tuple(self.train.shape[1:])
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions d of one sample."""
+        return self.train[0].numel()
+
+    @property
+    def is_image(self) -> bool:
+        return self.levels is not None
+
+    @cached_property
+    def checksum(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of train and test, in that order."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.test):
+            digest.update(split.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def dequantise(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Stored values -> what a model sees: x itself for points, 2 (k + u) / L - 1 for images.
+
+        Without `rng`, u = 1/2 (the centre of the bin).
+        """
+        if self.levels is None:
+            return x
+        u = torch.rand(x.shape, generator=rng, device=x.device) if rng is not None else 0.5
+        return (x + u) * (2 / self.levels) - 1
+
+    def quantise(self, x: Tensor) -> Tensor:
+        """Model space -> uint8 pixels in {0, ..., 255}, the inverse of `dequantise` up to u (images only)."""
+        assert self.levels is not None
+        levels = ((x + 1) * (self.levels / 2)).floor().clamp(0, self.levels - 1)
+        return (levels * (255 / (self.levels - 1))).round().to(torch.uint8)
+
+    def pixels(self, k: Tensor) -> Tensor:
+        """Stored integers -> uint8 pixels in {0, ..., 255}: identity for 256 levels."""
+        assert self.levels is not None
+        return (k.float() * (255 / (self.levels - 1))).round().to(torch.uint8)

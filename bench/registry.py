@@ -1,0 +1,112 @@
+"""Names for datasets, networks and baselines: one class, three instances, filled by decorators.
+
+A name is registered by importing the module that declares it. `load` imports the built-in package, then the
+entry-point group of the same kind in installed distributions; `load_plugin` imports a file or a module named on
+the command line. Nothing is imported before the first look-up, so that `--help` stays quick.
+"""
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from bench.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping from names to the objects registered under them.
+
+    Args:
+        kind: what the names stand for, in messages ("dataset").
+        package: the package whose modules hold the built-in entries; also the name of the entry-point group,
+            with the prefix "bench." where it has none.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self.group = package if package.startswith("bench.") else f"bench.{package}"
+        self._entries: dict[str, T] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that files its object under `name`; UsageError if another object has that name."""
+
+        def file(entry: T) -> T:
+            if name in self._entries:
+                raise UsageError(f"{self.kind} {name!r} is registered twice; choose another name")
+            self._entries[name] = entry
+            return entry
+
+        return file
+
+    def load(self) -> None:
+        """Import everything that registers entries: the built-in package and the installed entry points."""
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+            importlib.import_module(f"{self.package}.{module}")
+        for point in importlib.metadata.entry_points(group=self.group):
+            point.load()
+
+    def __getitem__(self, name: str) -> T:
+        self.load()
+        if name not in self._entries:
+            raise UsageError(unknown(self.kind, name, self._entries))
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self.load()
+        return iter(sorted(self._entries))
+
+    def __len__(self) -> int:
+        self.load()
+        return len(self._entries)
+
+
+def unknown(kind: str, name: str, known: Mapping[str, object] | list[str]) -> str:
+    """The one-line answer to a name that does not exist: what is known, and the nearest match."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}{hint}"
+
+
+def load_plugin(plugin: str) -> ModuleType:
+    """Import a file (`my_baseline.py`) or a module (`my_package.baselines`) for what it registers."""
+    try:
+        if not plugin.endswith(".py"):
+            return importlib.import_module(plugin)
+        path = Path(plugin).resolve()
+        if not path.is_file():
+            raise UsageError(f"--plugin {plugin}: no such file")
+        name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"--plugin {plugin}: {type(error).__name__}: {error}") from error
+
+
+datasets: Registry[Any] = Registry("dataset", "bench.datasets")
+networks: Registry[Any] = Registry("network", "bench.networks")
+baselines: Registry[Any] = Registry("baseline", "baselines")
+register_dataset = datasets.register
+register_network = networks.register
