@@ -1,0 +1,36 @@
+"""Denoising score matching on the VP path, weighted by the variance (Song & Ermon 2019; Song et al., ICLR 2021).
+
+L = E sigma_t^2 |s_t(x_t) + x0 / sigma_t|^2 = E |sigma_t s_t(x_t) + x0|^2: the network itself is the score s_t.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.baseline import Baseline, Network, mean_square, noise, register_baseline
+from bench.ode import VelocityField
+from bench.paths import VariancePreserving, like
+
+
+@register_baseline("score_matching", label="Score Matching")
+@dataclass(frozen=True)
+class ScoreMatching(Baseline):
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    @property
+    def path(self) -> VariancePreserving:
+        return VariancePreserving(self.beta_min, self.beta_max)
+
+    @property
+    def t_end(self) -> float:
+        return self.path.t_end
+
+    def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
+        t, x0 = self.path.times(x1, rng), noise(x1, rng)
+        score = net(t, self.path.sample(t, x0, x1))
+        return mean_square(like(self.path.sigma(t), x1) * score + x0)
+
+    def velocity(self, net: Network) -> VelocityField:
+        return lambda t, x: self.path.velocity_from_score(t, x, net(t.expand(len(x)), x))

@@ -1,0 +1,97 @@
+"""The contract of a baseline: a loss and a velocity field. The harness measures everything else.
+
+    @register_baseline("fm_ot", label="FM w/ OT")
+    @dataclass(frozen=True)
+    class FlowMatchingOT(Baseline):
+        sigma_min: float = 0.0
+        def loss(self, net, x1, rng): ...
+        def velocity(self, net): ...
+
+Each field of the dataclass is an option: `--set fm_ot.sigma_min=0.1` sets it and every record quotes it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UsageError
+from bench.ode import VelocityField
+from bench.registry import baselines
+
+Network = Callable[[Tensor, Tensor], Tensor]
+
+
+class CountedNetwork:
+    """net(t, x) of a module, compiled if asked for, that counts its evaluations in `nfe`."""
+
+    def __init__(self, module: nn.Module, compiled: bool = False) -> None:
+        self.module = module
+        self.compiled = compiled
+        self.nfe = 0
+        self._call: Network = torch.compile(module) if compiled else module
+
+    def __call__(self, t: Tensor, x: Tensor) -> Tensor:
+        self.nfe += 1
+        return self._call(t, x)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler of a method's own: noise x0 of shape (B, ...) and a generator -> samples, in `nfe` evaluations."""
+
+    nfe: int
+    sample: Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Baseline(ABC):
+    """A method: what it trains a network `net(t, x)` on, and the ODE the trained network defines.
+
+    t has shape (B,) where a network is called; time runs from noise at 0 to data at `t_end`.
+    """
+
+    name: ClassVar[str] = ""
+    label: ClassVar[str] = ""
+
+    @property
+    def t_end(self) -> float:
+        """Where the ODE ends: 1, or just before it where the path is singular there."""
+        return 1.0
+
+    @abstractmethod
+    def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
+        """Loss of every sample of the batch x1 (B, ...), shape (B,); `rng` is the only source of randomness."""
+
+    @abstractmethod
+    def velocity(self, net: Network) -> VelocityField:
+        """f(t, x) -> dx/dt of the shape of x, for a scalar t in [0, t_end] and x (B, ...)."""
+
+    def samplers(self, net: Network) -> dict[str, Sampler]:
+        """Native samplers, measured in rows of their own beside the ODE's."""
+        return {}
+
+
+def register_baseline(name: str, label: str) -> Callable[[type[Any]], type[Any]]:
+    """Class decorator: file a Baseline under `name`; tables show `label`."""
+
+    def file(cls: type[Any]) -> type[Any]:
+        if not (isinstance(cls, type) and issubclass(cls, Baseline)):
+            raise UsageError(f"baseline {name!r}: {cls!r} is not a subclass of bench.baseline.Baseline")
+        cls.name, cls.label = name, label
+        return baselines.register(name)(cls)
+
+    return file
+
+
+def noise(x1: Tensor, rng: torch.Generator) -> Tensor:
+    """x0 ~ N(0, I) of the shape of x1."""
+    return torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype)
+
+
+def mean_square(error: Tensor) -> Tensor:
+    """Mean over the dimensions of each sample, (B, ...) -> (B,)."""
+    return error.square().flatten(1).mean(1)

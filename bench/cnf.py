@@ -1,0 +1,163 @@
+"""Maximum likelihood through the solver: log p(x) with a gradient to the network's parameters.
+
+The state (x, log-determinant[, kinetic energy, Jacobian energy]) runs from data at t = 1 back to noise at t = 0 along
+
+    d/dt = ( v, div v, |v|^2, |z^T dv/dx|^2 )                      (Grathwohl et al. 2019; Finlay et al. 2020)
+
+The gradient comes from backpropagation through the accepted steps of the Dormand-Prince 5(4) method below, whose last
+step is clipped to t = 0, or from torchdiffeq's adjoint, which keeps one step in memory and evaluates twice as often.
+Where the network is compiled the whole solver step is compiled with it: compiled code has no second derivative of its
+own, so torch.func traces the products. Measured in tests/perf/cnf_step.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from bench.baseline import CountedNetwork, Network
+from bench.errors import Diverged
+from bench.ode import MAX_STEPS, Solver, VelocityField, jacobian_products, log_normal, solve, unit_vectors
+
+# Dormand & Prince 1980: stages, nodes, and the difference between the fifth- and fourth-order weights.
+STAGES = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+FIRST_STEP = 0.1
+
+Derivative = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Of every sample (B,): log p(x) in nats, int |v|^2 dt and int |dv/dx|_F^2 dt (estimated where there are probes)."""
+
+    log_p: Tensor
+    kinetic: Tensor
+    jacobian: Tensor
+
+
+def flow(
+    velocity: Callable[[Network], VelocityField],
+    net: Network,
+    x: Tensor,
+    solver: Solver,
+    probes: Tensor | None = None,
+    adjoint: bool = False,
+) -> Flow:
+    """Differentiable log-density of x (B, ...) with RNODE's two energies.
+
+    Args:
+        velocity: network -> velocity field on [0, 1].
+        net: a network; if it counts evaluations, the backward ones of the adjoint are counted too.
+        solver: dopri5 with its tolerances.
+        probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
+        adjoint: adjoint gradient instead of backpropagation through the steps.
+
+    Raises:
+        Diverged: the step underflowed, or MAX_STEPS were not enough.
+    """
+    state = torch.cat([x.flatten(1), x.new_zeros(len(x), 3)], 1)
+    if adjoint:
+        derivative = derivative_of(velocity(net), x.shape, functional=False)
+        module = net.module if isinstance(net, CountedNetwork) else net
+        params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
+        end = solve(lambda t, s: derivative(t, s, probes), state, (1.0, 0.0), solver, adjoint_params=params).x[-1]
+    elif isinstance(net, CountedNetwork) and net.compiled:
+        derivative, step = _compiled(velocity, net.module, x.shape)
+        end, nfe = _integrate(derivative, step, state, probes, solver)
+        net.nfe += nfe
+    else:
+        derivative = derivative_of(velocity(net), x.shape, functional=False)
+        end, _ = _integrate(derivative, solver_step(derivative), state, probes, solver)
+    d = x[0].numel()
+    # Integrated from 1 down to 0, the two energies come out negative.
+    return Flow(log_normal(end[:, :d]) + end[:, d], -end[:, d + 1], -end[:, d + 2])
+
+
+def derivative_of(f: VelocityField, shape: torch.Size, functional: bool) -> Derivative:
+    """The right-hand side above as a function of (t, state, probes), by autograd or (`functional`) by torch.func."""
+
+    def derivative(t: Tensor, state: Tensor, probes: Tensor | None) -> Tensor:
+        x = state[:, :-3].reshape(shape)
+        if functional:
+            v, pull = torch.func.vjp(lambda y: f(t, y), x)
+            vectors = list(probes) if probes is not None else unit_vectors(x)
+            products = [pull(z)[0] for z in vectors]
+        else:
+            v, vectors, products = jacobian_products(f, t, x, probes, create_graph=True)
+        count = 1 if probes is None else len(vectors)
+        flat = [p.flatten(1) for p in products]
+        if probes is None:
+            trace = torch.stack([p[:, i] for i, p in enumerate(flat)], 1).sum(1)
+        else:
+            trace = sum((z.flatten(1) * p).sum(1) for z, p in zip(vectors, flat, strict=True)) / count
+        jacobian = sum(p.square().sum(1) for p in flat) / count
+        kinetic = v.flatten(1).square().sum(1)
+        return torch.cat([v.flatten(1), torch.stack([trace, kinetic, jacobian], 1)], 1)
+
+    return derivative
+
+
+def solver_step(derivative: Derivative) -> Step:
+    """One step: (t, h, y, k1, probes, rtol, atol) -> next y, its derivative, and the error over the tolerance."""
+
+    def step(
+        t: Tensor, h: Tensor, y: Tensor, k1: Tensor, probes: Tensor | None, rtol: float, atol: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ks, new = [k1], y
+        for node, weights in zip(NODES, STAGES, strict=True):
+            new = y + h * sum(w * k for w, k in zip(weights, ks, strict=True) if w)
+            ks.append(derivative(t + node * h, new, probes))
+        with torch.no_grad():
+            error = h * sum(w * k for w, k in zip(ERROR, ks, strict=True) if w)
+            # The energies are regularisers: only the flow and its log-density set the step.
+            ratio = (error / (atol + rtol * torch.maximum(y.abs(), new.abs())))[:, :-2]
+            return new, ks[-1], ratio.square().mean().sqrt()
+
+    return step
+
+
+def _integrate(
+    derivative: Derivative, step: Step, y: Tensor, probes: Tensor | None, solver: Solver
+) -> tuple[Tensor, int]:
+    """State at t = 0 from the state at t = 1, and the number of evaluations."""
+    t, h, nfe = 1.0, -FIRST_STEP, 1
+    k1 = derivative(y.new_tensor(t), y, probes)
+    for _ in range(MAX_STEPS):
+        h = max(h, -t)
+        new, k7, error = step(y.new_tensor(t), y.new_tensor(h), y, k1, probes, solver.rtol, solver.atol)
+        nfe += len(NODES)
+        ratio = float(error)
+        if ratio <= 1:
+            if h == -t:
+                return new, nfe
+            t, y, k1 = t + h, new, k7
+        elif t + 0.01 * h == t or abs(h) < 1e-8:
+            raise Diverged(f"dopri5: underflow of the step at t = {t:.6f}")
+        # A ratio that is not a number fails both comparisons and takes the smallest factor.
+        h *= min(10.0, max(0.2, 0.9 * max(ratio, 1e-10) ** -0.2)) if ratio < float("inf") else 0.2
+    raise Diverged(f"dopri5: {MAX_STEPS} steps were not enough")
+
+
+_compiled_steps: WeakKeyDictionary[nn.Module, tuple[Derivative, Step]] = WeakKeyDictionary()
+
+
+def _compiled(
+    velocity: Callable[[Network], VelocityField], module: nn.Module, shape: torch.Size
+) -> tuple[Derivative, Step]:
+    """The derivative and the compiled step of a module, compiled once."""
+    if module not in _compiled_steps:
+        derivative = derivative_of(velocity(module), shape, functional=True)
+        _compiled_steps[module] = derivative, torch.compile(solver_step(derivative))
+    return _compiled_steps[module]

@@ -1,0 +1,26 @@
+"""Where runs are worked on: worker processes of this machine (`local`) or one Slurm array (`slurm`, `queue`).
+
+A launcher decides where and when a job runs, never what it does. A run that dies with its process ends as a
+failed record, so that a bad run costs itself alone. Of every run a launcher hands back an `Outcome`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended; `seconds` of work on it, `error` in one line."""
+
+    run_id: str
+    status: Literal["ok", "failed"]
+    seconds: float
+    error: str | None = None
+
+
+def pythonpath() -> str:
+    """PYTHONPATH of a new interpreter that has to import this package, wherever it starts."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

@@ -1,0 +1,88 @@
+"""`--cluster local`: the runs are worked on by processes of this machine, which share its cores and GPUs.
+
+On a CPU there is a worker for every core, because two workers of one thread do twice the small runs of one
+worker of two threads; on CUDA there is one for every GPU, and it sees no other.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+from bench.launch import Outcome, pythonpath
+from bench.launch.pool import Pool
+from bench.launch.progress import Progress
+
+if TYPE_CHECKING:
+    from bench.job import Job
+
+
+def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> list[Outcome]:
+    """Run the jobs in worker processes of this machine; outcomes come in the order of the jobs.
+
+    Args:
+        workers: number of processes; None means the cores this process may use, or the GPUs for "cuda".
+        device: "cpu" or "cuda".
+
+    Raises:
+        UsageError: a number of workers below one, or no GPU for "cuda".
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the workers have saved their checkpoints and ended.
+    """
+    environments = worker_environments(workers, device, len(jobs))
+    with Progress(len(jobs)) as progress, _sigterm_interrupts():
+        pool = Pool(jobs, environments, progress)
+        try:
+            pool.work()
+        except KeyboardInterrupt:
+            progress.say("stopping: the runs save their checkpoints (Ctrl-C again kills them)")
+            raise
+        finally:
+            pool.stop()
+            if len(pool.outcomes) < len(jobs):
+                ended = f"{len(pool.outcomes)} of {len(jobs)} runs ended"
+                progress.say(f"{ended}; the same command goes on with the rest")
+    return [pool.outcomes[job.run.run_id] for job in jobs]
+
+
+def worker_environments(workers: int | None, device: str, jobs: int) -> list[dict[str, str]]:
+    """Environment variables of every worker: its share of the cores and, on CUDA, its GPU."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers: {workers} is too few, at least 1 is needed")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = _gpus() if device == "cuda" else []
+    count = min(workers or len(gpus) or cores, jobs)
+    threads = str(max(1, cores // max(1, count)))
+    shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": pythonpath()}
+    return [shared | ({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}) for i in range(count)]
+
+
+def _gpus() -> list[str]:
+    """Names of the usable GPUs, as CUDA_VISIBLE_DEVICES takes them, found without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        try:
+            query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+            visible = ",".join(subprocess.check_output(query, text=True).split())
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UsageError(f"device: 'cuda' needs a GPU, but nvidia-smi finds none ({error})") from None
+    gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
+    if not gpus:
+        raise UsageError(f"device: 'cuda' needs a GPU, but CUDA_VISIBLE_DEVICES={visible!r} allows none")
+    return gpus
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends a launch as Ctrl-C does. Only the main thread may set handlers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

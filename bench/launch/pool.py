@@ -1,0 +1,185 @@
+"""A pool of worker processes that stay alive between runs, each with one run at a time.
+
+A worker that dies costs its own run, which gets a failed record that says why; another worker takes its place.
+A run that another process holds is put back, and asked for again once nothing else is waiting.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from bench.launch import Outcome
+from bench.launch.progress import Progress
+from bench.launch.worker import GRACE
+
+if TYPE_CHECKING:
+    from bench.job import Job
+
+RETRY = 5.0  # seconds between two looks at a run that another process holds
+STARTS = 3  # workers in a row that may die before they are ready
+
+
+@dataclass
+class _Worker:
+    """One process, the pipe to it, and the job it works on."""
+
+    environment: dict[str, str]
+    ready: bool = False
+    job: "Job | None" = None
+    since: float = 0.0
+    pipe: Connection = field(init=False)
+    process: "subprocess.Popen[bytes]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pipe, theirs = Pipe()
+        # A group of its own keeps a terminal's Ctrl-C from the worker: the launcher decides how it stops.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "bench.launch.worker", str(theirs.fileno())],
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            process_group=0,
+        )
+        theirs.close()
+
+    def start(self, job: "Job") -> None:
+        folder = job.root / "runs" / job.run.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        self.job, self.since = job, time.monotonic()
+        with suppress(OSError):  # a worker that has just died is found by `messages`
+            self.pipe.send((str(folder / "output.txt"), pickle.dumps(job)))
+
+    def messages(self) -> Iterator[tuple[str, Any]]:
+        """What has arrived, and at last ("died", exit code) if the process has ended."""
+        ended = self.process.poll() is not None  # before the pipe is read: what it sent must not be missed
+        try:
+            while self.pipe.poll():
+                yield self.pipe.recv()
+        except (EOFError, OSError):
+            ended = True
+        if ended:
+            yield "died", self.close(grace=5.0)
+
+    def close(self, grace: float) -> int:
+        """Wait for the process to end, kill it if it does not, and return its exit code."""
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.pipe.close()
+        return self.process.wait()
+
+
+class Pool:
+    """Hands jobs to workers until every one has an outcome."""
+
+    def __init__(self, jobs: Sequence["Job"], environments: list[dict[str, str]], progress: Progress) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._left = len(jobs)
+        self._pending = deque(jobs)
+        self._held: deque[tuple[float, Job]] = deque()  # time of the next look, run of another process
+        self._announced: set[str] = set()
+        self._failed_starts = 0
+        self._progress = progress
+        self._workers = [_Worker(environment) for environment in environments]
+
+    def work(self) -> None:
+        while self._left:
+            for worker in self._workers:
+                if worker.ready and worker.job is None and (job := self._next()):
+                    worker.start(job)
+                    self._progress.show(job.run.run_id, "starting")
+            # The time limit is for workers whose pipe stays open after their death, in a child of theirs.
+            wait([worker.pipe for worker in self._workers], timeout=0.5)
+            for i, worker in enumerate(self._workers):
+                for kind, content in worker.messages():
+                    if kind == "died":
+                        self._bury(worker, content)
+                        self._workers[i] = _Worker(worker.environment)
+                    else:
+                        self._hear(worker, kind, content)
+
+    def _next(self) -> "Job | None":
+        if self._pending:
+            return self._pending.popleft()
+        if self._held and self._held[0][0] <= time.monotonic():
+            return self._held.popleft()[1]
+        return None
+
+    def _hear(self, worker: _Worker, kind: str, content: Any) -> None:
+        job = worker.job
+        if kind == "ready":
+            worker.ready, self._failed_starts = True, 0
+        elif job is None:
+            raise AssertionError(f"an idle worker said {kind} {content}")
+        elif kind == "text":
+            self._progress.show(job.run.run_id, content)
+        else:
+            worker.job = None
+            status, error = content
+            if status == "busy":
+                self._hold(job)
+            elif status == "crashed":
+                self._fail(job, worker.since, error)
+            else:
+                self._end(job, worker.since, error if status == "failed" else None)
+
+    def _bury(self, worker: _Worker, code: int) -> None:
+        if worker.job:
+            self._fail(worker.job, worker.since, cause_of_death(code))
+        elif not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts == STARTS:
+                raise RuntimeError(f"{STARTS} workers in a row did not start: {cause_of_death(code)}")
+
+    def _hold(self, job: "Job") -> None:
+        self._progress.hide(job.run.run_id)
+        if job.run.run_id not in self._announced:
+            self._announced.add(job.run.run_id)
+            self._progress.say(f"{job.run.run_id} is worked on by another process: waiting for it")
+        self._held.append((time.monotonic() + RETRY, job))
+
+    def _fail(self, job: "Job", since: float, error: str) -> None:
+        from bench import records
+
+        records.fail(job.root, job.run, error)
+        self._end(job, since, error)
+
+    def _end(self, job: "Job", since: float, error: str | None) -> None:
+        seconds = time.monotonic() - since
+        outcome = Outcome(job.run.run_id, "failed" if error else "ok", seconds, error)
+        self.outcomes[job.run.run_id] = outcome
+        self._left -= 1
+        self._progress.end(outcome)
+
+    def stop(self) -> None:
+        """End every worker; those in the middle of a run get `GRACE` seconds to save a checkpoint."""
+        for worker in self._workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        try:
+            for worker in self._workers:
+                worker.close(grace=max(0.0, deadline - time.monotonic()))
+        except KeyboardInterrupt:
+            for worker in self._workers:
+                worker.process.kill()
+            raise
+
+
+def cause_of_death(code: int) -> str:
+    """Exit code of a worker in words."""
+    if code >= 0:
+        return f"worker exited with status {code}"
+    name = signal.Signals(-code).name
+    hint = "; out of memory?" if -code == signal.SIGKILL else ""
+    return f"worker killed by signal {-code} ({name}{hint})"

@@ -1,0 +1,82 @@
+"""What a launcher shows: on a terminal a live line for every active run, elsewhere one line an event."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bench.launch import Outcome
+
+
+class Progress:
+    """Context manager that shows `total` runs on their way.
+
+    Args:
+        total: number of runs that will end.
+        console: where to write; standard output by default.
+    """
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self.total = total
+        self.ended = 0
+        self.failed = 0
+        self._console = console or Console(highlight=False)
+        self._since = time.monotonic()
+        self._lines: dict[str, tuple[str, float]] = {}
+        self._live = Live(get_renderable=self._render, console=self._console, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, run_id: str, text: str) -> None:
+        """Set the line of a run that is being worked on; its clock starts with the first one."""
+        _, since = self._lines.get(run_id, ("", time.monotonic()))
+        self._lines = {**self._lines, run_id: (text, since)}
+
+    def hide(self, run_id: str) -> None:
+        """Take away the line of a run that is no longer being worked on."""
+        self._lines = {key: line for key, line in self._lines.items() if key != run_id}
+
+    def end(self, outcome: Outcome) -> None:
+        """Count a run that has ended, and say so."""
+        self.hide(outcome.run_id)
+        self.ended += 1
+        self.failed += outcome.status == "failed"
+        count = f"[{self.ended:>{len(str(self.total))}}/{self.total}]"
+        line = Text(f"{count} ").append(outcome.status, "green" if outcome.status == "ok" else "bold red")
+        line.append(f" {outcome.run_id} {outcome.seconds:.1f} s")
+        self.say(line.append(f": {outcome.error}") if outcome.error else line)
+
+    def say(self, message: str | Text) -> None:
+        """Print one line that stays."""
+        self._console.print(message, soft_wrap=True, markup=False)
+
+    def _render(self) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, ratio=1)
+        table.add_column(justify="right")
+        now = time.monotonic()
+        for run_id, (text, since) in self._lines.items():
+            table.add_row(Text(run_id, "cyan"), Text(text), _clock(now - since))
+        done = self.ended - self.failed
+        totals = (
+            f"{done} done, {self.failed} failed, {self.total - self.ended} left, {_clock(now - self._since)}"
+        )
+        return Group(table, Text(totals, "bold"))
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -1,0 +1,88 @@
+"""A worker process: it receives jobs over a pipe, runs them one after another and answers.
+
+It stays alive between runs because importing torch and diffusers takes longer than many a small run. Nothing
+heavy is imported here: a job arrives as bytes, and unpickling it imports what it needs.
+
+Messages to the pool: ("ready", None), ("text", progress) and ("done", (status, error)). When the pipe closes,
+the launcher is gone, however it ended: the worker asks itself to stop, and a training run saves a checkpoint.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+
+GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
+PULSE = 0.2  # seconds between two progress texts
+
+
+def serve(descriptor: int) -> None:
+    """Run the jobs that arrive over the pipe until it closes."""
+    pipe = Connection(descriptor)
+    inbox: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
+    _send(pipe, "ready", None)
+    while True:
+        log, job = inbox.get()
+        _redirect_output(log)
+        _send(pipe, "done", _run(pipe, job))
+
+
+def _receive(pipe: "Connection[object, tuple[str, bytes]]", inbox: SimpleQueue[tuple[str, bytes]]) -> None:
+    try:
+        while True:
+            inbox.put(pipe.recv())
+    except (EOFError, OSError):
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(1)
+
+
+def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
+    """Status of the job and, if it failed, its error; a job that cannot even be loaded has failed too."""
+    last = 0.0
+
+    def progress(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PULSE:
+            last = time.monotonic()
+            _send(pipe, "text", text)
+
+    try:
+        job = pickle.loads(pickled)
+        status = job(progress)
+        if status != "failed":
+            return status, None
+        from bench import records
+
+        return status, records.failed(job.root, job.run)
+    except Exception as error:
+        traceback.print_exc()
+        return "crashed", f"{type(error).__name__}: {error}"
+
+
+def _send(pipe: Connection, kind: str, content: object) -> None:
+    with suppress(OSError):  # the launcher is gone: _receive sees it too, and acts
+        pipe.send((kind, content))
+
+
+def _redirect_output(log: str) -> None:
+    """Whatever a library prints belongs to the run, and must not run across the launcher's display."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,167 @@
+"""Gaussian probability paths p_t(x | x1) = N(alpha_t x1, sigma_t^2 I), from noise at t = 0 to data at t = 1.
+
+A path is fixed by alpha, sigma and their time derivatives. With x0 ~ N(0, I), x_t = alpha_t x1 + sigma_t x0 and
+
+    u_t(x | x1) = (sigma'_t / sigma_t) (x - alpha_t x1) + alpha'_t x1        (Lipman et al. 2023, theorem 3)
+                = alpha'_t x1 + sigma'_t x0                                  along x_t.
+
+Eliminating x1 turns a predicted noise eps or score = -eps / sigma_t into the velocity of the same path:
+
+    v_t(x) = (alpha'_t / alpha_t) x + (sigma'_t - sigma_t alpha'_t / alpha_t) eps.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def like(a: Tensor, x: Tensor) -> Tensor:
+    """Append axes to `a`, a scalar or of shape (B,), so that it multiplies x of shape (B, ...)."""
+    return a.reshape(a.shape + (1,) * (x.dim() - a.dim())) if a.dim() else a
+
+
+class Path(ABC):
+    """alpha_t and sigma_t with their derivatives; t is a scalar or of shape (B,), in [0, t_end]."""
+
+    t_end: float = 1.0
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Coefficient of the data."""
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise."""
+
+    @abstractmethod
+    def dalpha(self, t: Tensor) -> Tensor:
+        """Time derivative of alpha."""
+
+    @abstractmethod
+    def dsigma(self, t: Tensor) -> Tensor:
+        """Time derivative of sigma."""
+
+    def sample(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """x_t = alpha_t x1 + sigma_t x0, the conditional flow psi_t applied to x0."""
+        return like(self.alpha(t), x1) * x1 + like(self.sigma(t), x0) * x0
+
+    def target(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """d x_t / dt = alpha'_t x1 + sigma'_t x0, what Conditional Flow Matching regresses on."""
+        return like(self.dalpha(t), x1) * x1 + like(self.dsigma(t), x0) * x0
+
+    def conditional_velocity(self, t: Tensor, x: Tensor, x1: Tensor) -> Tensor:
+        """u_t(x | x1), the field that generates p_t(x | x1)."""
+        mean = like(self.alpha(t), x1) * x1
+        return like(self.dsigma(t) / self.sigma(t), x) * (x - mean) + like(self.dalpha(t), x1) * x1
+
+    def velocity_from_eps(self, t: Tensor, x: Tensor, eps: Tensor) -> Tensor:
+        """Velocity of the path from a noise prediction."""
+        ratio = self.dalpha(t) / self.alpha(t)
+        return like(ratio, x) * x + like(self.dsigma(t) - self.sigma(t) * ratio, x) * eps
+
+    def velocity_from_score(self, t: Tensor, x: Tensor, score: Tensor) -> Tensor:
+        """Velocity of the path from grad log p_t(x)."""
+        return self.velocity_from_eps(t, x, -like(self.sigma(t), x) * score)
+
+    def times(self, x1: Tensor, rng: torch.Generator) -> Tensor:
+        """One t ~ U[0, t_end] a sample, shape (B,)."""
+        return torch.rand(len(x1), generator=rng, device=x1.device) * self.t_end
+
+
+@dataclass(frozen=True)
+class OptimalTransport(Path):
+    """alpha = t, sigma = 1 - (1 - sigma_min) t: straight lines at constant speed."""
+
+    sigma_min: float = 0.0
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return t
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return 1 - (1 - self.sigma_min) * t
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def dsigma(self, t: Tensor) -> Tensor:
+        return torch.full_like(t, self.sigma_min - 1)
+
+
+@dataclass(frozen=True)
+class VariancePreserving(Path):
+    """The VP diffusion of Song et al. 2021 run backwards: with s = 1 - t,
+
+    T(s) = beta_min s + (beta_max - beta_min) s^2 / 2,  alpha = exp(-T / 2),  sigma^2 = 1 - exp(-T).
+
+    sigma' is infinite at t = 1, so t stops at t_end.
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    t_end: float = 1 - 1e-5
+
+    def beta(self, t: Tensor) -> Tensor:
+        """beta(s) = T'(s) at s = 1 - t."""
+        return self.beta_min + (self.beta_max - self.beta_min) * (1 - t)
+
+    def integral(self, t: Tensor) -> Tensor:
+        """T(1 - t)."""
+        s = 1 - t
+        return self.beta_min * s + (self.beta_max - self.beta_min) * s**2 / 2
+
+    def likelihood_times(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """u ~ U[0, 1] -> t with density beta / (sigma^2 Z) on [0, t_end], and Z = int beta / sigma^2 dt.
+
+        The integral of beta / sigma^2 = T' / (1 - e^-T) is y = log(e^T - 1): y is uniform, T = log(1 + e^y), and s
+        solves the quadratic T(s) = T (Song et al., NeurIPS 2021, appendix).
+        """
+        ends = self.integral(u.new_tensor([self.t_end, 0.0]).double())
+        low, high = torch.log(torch.expm1(ends)).tolist()
+        big_t = torch.nn.functional.softplus(low + (high - low) * u)
+        slope = self.beta_max - self.beta_min
+        # The root in the form that does not cancel for small T.
+        s = 2 * big_t / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * big_t))
+        return (1 - s).clamp(0.0, self.t_end), torch.full_like(u, high - low)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.exp(-self.integral(t) / 2)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return torch.sqrt(-torch.expm1(-self.integral(t)))
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        return self.alpha(t) * self.beta(t) / 2
+
+    def dsigma(self, t: Tensor) -> Tensor:
+        return -torch.exp(-self.integral(t)) * self.beta(t) / (2 * self.sigma(t))
+
+
+@dataclass(frozen=True)
+class VarianceExploding(Path):
+    """The VE diffusion run backwards: alpha = 1, sigma(s) = sigma_min sqrt((sigma_max / sigma_min)^(2 s) - 1).
+
+    p_0 is N(x1, sigma_max^2 I) rather than N(0, I), so it is a path to study and not one that a baseline runs on.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    t_end: float = 1 - 1e-5
+
+    def _growth(self, t: Tensor) -> tuple[Tensor, float]:
+        rate = 2 * float(torch.log(torch.tensor(self.sigma_max / self.sigma_min)))
+        return rate * (1 - t), rate
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.sigma_min * torch.sqrt(torch.expm1(self._growth(t)[0]))
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        return torch.zeros_like(t)
+
+    def dsigma(self, t: Tensor) -> Tensor:
+        exponent, rate = self._growth(t)
+        return -(self.sigma_min**2) * rate * torch.exp(exponent) / (2 * self.sigma(t))
