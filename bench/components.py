@@ -1,0 +1,88 @@
+"""Building what a run names: dataset, network and baseline, with their options checked by name and by type."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from bench.baseline import Baseline
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.registry import Registry, baselines, datasets, networks, unknown
+from bench.suite import Component, Run
+
+PROVIDED = {"data_dir", "shape", "return"}  # what the harness passes by itself
+
+
+def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
+    """The component's options in the types its builder declares; UsageError for a wrong name or type."""
+    builder = registry[component.name]
+    if dataclasses.is_dataclass(builder):
+        names = [f.name for f in dataclasses.fields(builder)]
+    else:
+        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED]
+    hints = typing.get_type_hints(builder)
+    checked = {}
+    for key, value in component.options.items():
+        if key not in names:
+            raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
+        try:
+            checked[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
+    return checked
+
+
+def build_baseline(component: Component) -> Baseline:
+    return baselines[component.name](**_options(baselines, component))
+
+
+def build_network(component: Component, shape: tuple[int, ...]) -> nn.Module:
+    return networks[component.name](shape, **_options(networks, component))
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str, data_dir: Path, options: tuple[tuple[str, Any], ...]) -> Dataset:
+    return datasets[name](data_dir, **dict(options))
+
+
+def build_dataset(component: Component, data_dir: Path) -> Dataset:
+    """The dataset; the last ones stay in memory, for the next run of the same worker."""
+    options = _options(datasets, component)
+    return _dataset(component.name, data_dir, tuple(sorted((k, _hashable(v)) for k, v in options.items())))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def resolved(component: Mapping[str, Any], builder: Any) -> dict[str, Any]:
+    """All options of a baseline with their defaults, for the record."""
+    return {f.name: component.get(f.name, f.default) for f in dataclasses.fields(builder)}
+
+
+def validate(runs: Iterable[Run]) -> None:
+    """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
+    from bench.ode import Solver
+
+    for component, registry in {
+        (c.model_dump_json(), registry.kind): (c, registry)
+        for run in runs
+        for c, registry in ((run.dataset, datasets), (run.network, networks), (run.baseline, baselines))
+    }.values():
+        _options(registry, component)
+    for run in runs:
+        stages = run.evaluation
+        solves = [*(stages.likelihood.solvers if stages.likelihood else ()), *([stages.samples.solver] if stages.samples else ())]
+        for solve in solves:
+            try:
+                Solver(**solve.model_dump())
+            except ValueError as error:
+                raise UsageError(f"suite {run.suite}: {error}") from error

@@ -1,0 +1,42 @@
+"""Seconds and bytes: a device-synchronised stopwatch, and peak memory of a stretch of work.
+
+On CUDA the peak is torch's; on the CPU it is the resident set of the process (Linux's VmHWM, reset at the start).
+"""
+
+import time
+from pathlib import Path
+
+import torch
+
+
+def now(device: str) -> float:
+    """Seconds on a monotonic clock, once all work queued on the device is done."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def reset_peak_memory(device: str) -> None:
+    """Begin a new stretch for `peak_memory`."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed: the peak is then that of the whole process
+        pass
+
+
+def peak_memory(device: str) -> int:
+    """Bytes at the peak since `reset_peak_memory`."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated()
+    try:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    except (OSError, StopIteration):
+        import resource
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,51 @@
+"""A U-Net on images, diffusers' UNet2DModel with sinusoidal time embedding of 1000 t.
+
+Attention stands where `attention` names a resolution's level (0 is the full resolution); below the last level the
+middle block always attends.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bench.registry import register_network
+
+
+class UNet(nn.Module):
+    """net(t, x): t (B,) in [0, 1] and x (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.model(x, 1000 * t, return_dict=False)[0]
+
+
+@register_network("unet")
+def unet(
+    shape: tuple[int, ...],
+    channels: list[int] = [32, 64],  # noqa: B006 - read only, and shown as the default
+    layers: int = 1,
+    attention: list[int] = [],  # noqa: B006
+    head_channels: int = 16,
+    groups: int = 8,
+) -> nn.Module:
+    """channels at each level (resolution halves in between), `layers` residual blocks a level."""
+    from diffusers import UNet2DModel
+
+    down = tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in range(len(channels)))
+    up = tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(range(len(channels))))
+    model = UNet2DModel(
+        sample_size=shape[1:],
+        in_channels=shape[0],
+        out_channels=shape[0],
+        block_out_channels=tuple(channels),
+        layers_per_block=layers,
+        down_block_types=down,
+        up_block_types=up,
+        attention_head_dim=head_channels,
+        norm_num_groups=groups,
+    )
+    nn.init.zeros_(model.conv_out.weight)
+    nn.init.zeros_(model.conv_out.bias)
+    return UNet(model)

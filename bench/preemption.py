@@ -1,0 +1,46 @@
+"""A signal that asks a run to stop waits for the end of the training step, where a checkpoint is whole.
+
+submitit installs handlers for a timeout and for preemption; this module puts itself in front of whatever Python handler
+there is, and hands the signal on once the checkpoint is written.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Hold the signals back; the yielded function, called between steps, saves and delivers one that has come."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    pending: list[int] = []
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        pending.append(number)
+
+    def deliver() -> None:
+        if pending:
+            save()
+            number = pending.pop(0)
+            signal.signal(number, previous[number])
+            os.kill(os.getpid(), number)
+
+    # A handler that another language installed, or that ignores the signal, is left alone.
+    mine = [n for n, handler in previous.items() if handler not in (None, signal.SIG_IGN)]
+    for number in mine:
+        signal.signal(number, hold)
+    try:
+        yield deliver
+    finally:
+        for number in mine:
+            signal.signal(number, previous[number])
+        if pending:
+            os.kill(os.getpid(), pending[0])

@@ -1,0 +1,29 @@
+"""Random numbers that belong to a sample, not to a batch.
+
+Draw i of a stream depends on (seed, stream, i) alone: sample i is the same for any batch size and number of devices, and
+every baseline is evaluated with the same noise.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
+    """CPU generator of one draw."""
+    digest = hashlib.blake2b(f"{seed}/{stream}/{index}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def per_sample(
+    draw: Callable[[torch.Generator], Tensor], seed: int, stream: str, start: int, stop: int, device: str = "cpu"
+) -> Tensor:
+    """Draws start ... stop - 1 of a stream, stacked in front."""
+    return torch.stack([draw(generator(seed, stream, i)) for i in range(start, stop)]).to(device)
+
+
+def normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu") -> Tensor:
+    """x0 ~ N(0, I), (stop - start, *shape)."""
+    return per_sample(lambda rng: torch.randn(shape, generator=rng), seed, stream, start, stop, device)
