@@ -1,7 +1,7 @@
 """A pool of worker processes that stay alive between runs, each with one run at a time.
 
-A worker that dies costs its own run, which gets a failed record that says why; another worker takes its place.
-A run that another process holds is put back, and asked for again once nothing else is waiting.
+A worker that dies costs its own run, which gets a failed record that says why; another takes its place. A run
+that another process holds is put back, and asked for again once nothing else is waiting.
 """
 
 import os
@@ -18,6 +18,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from bench import records
 from bench.launch import Outcome
 from bench.launch.progress import Progress
 from bench.launch.worker import GRACE
@@ -53,7 +54,7 @@ class _Worker:
         theirs.close()
 
     def start(self, job: "Job") -> None:
-        folder = job.root / "runs" / job.run.run_id
+        folder = records.run_folder(job.root, job.run.run_id)
         folder.mkdir(parents=True, exist_ok=True)
         self.job, self.since = job, time.monotonic()
         with suppress(OSError):  # a worker that has just died is found by `messages`
@@ -150,8 +151,6 @@ class Pool:
         self._held.append((time.monotonic() + RETRY, job))
 
     def _fail(self, job: "Job", since: float, error: str) -> None:
-        from bench import records
-
         records.fail(job.root, job.run, error)
         self._end(job, since, error)
 

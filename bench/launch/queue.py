@@ -1,8 +1,8 @@
 """What has become of the runs that were submitted to Slurm, and an end for those that died there.
 
-A submission leaves root/runs/<run_id>/slurm.json with the id of its job. `squeue` says which jobs are alive and is
-always asked first: a job that lost its node or was preempted is in the queue again while `sacct` calls it dead.
-Only a run whose job has left the queue without a record is lost; `sacct` then gives the reason.
+A submission leaves root/runs/<run_id>/slurm.json with the id of its job. `squeue` says which jobs are alive
+and is always asked first: a job that lost its node or was preempted is in the queue again while `sacct` calls
+it dead. Only a run whose job has left the queue without a record is lost; `sacct` then gives the reason.
 """
 
 import json
@@ -10,68 +10,181 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 from bench import records
 from bench.errors import UsageError
+from bench.files import write_json
 from bench.launch import Outcome
 from bench.launch.progress import Progress
-
-if TYPE_CHECKING:
-    from bench.suite import Run
+from bench.suite import Run
 
 POLL = 10.0  # seconds between two looks at the queue
-ACCOUNTING_LAG = 6.0  # seconds that sacct may be behind
+LAG = 6.0  # seconds that sacct may be behind
+QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+ALIVE = (*QUEUED, "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
 
 
 @dataclass(frozen=True)
 class State:
-    """Where a run stands, the Slurm job that has it or had it, and why it waits or failed."""
+    """Where a run stands, its last Slurm job, and why it waits or failed."""
 
     status: Literal["queued", "running", "ok", "failed", "missing"]
     job: str | None = None
     reason: str = ""
 
 
-class Submission(NamedTuple):
-    """What slurm.json holds. Ids start again on a new cluster, so the job's name has to agree, too."""
+@dataclass(frozen=True)
+class Submission:
+    """A run's place in Slurm. Job ids start again on a rebuilt cluster, so the job's name is kept, too.
+
+    Attributes:
+        log: the job's standard error, relative to the folder of the suite.
+    """
 
     job: str
     name: str
-    log: str  # standard error of the job, relative to the suite's folder
+    log: str
+
+    def write(self, root: Path, run: Run) -> None:
+        write_json(records.run_folder(root, run.run_id) / "slurm.json", asdict(self))
+
+    @classmethod
+    def read(cls, root: Path, run: Run) -> "Submission | None":
+        path = records.run_folder(root, run.run_id) / "slurm.json"
+        return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
-def submission_file(root: Path, run: "Run") -> Path:
-    return root / "runs" / run.run_id / "slurm.json"
-
-
-def status(root: Path, runs: Sequence["Run"]) -> dict[str, State]:
-    """State of every run by its id. A lost run is "missing": only `collect` gives it a record."""
-    submissions = {run.run_id: _submission(root, run) for run in runs}
+def status(root: Path, runs: Sequence[Run]) -> dict[str, State]:
+    """State of every run by its id; one that Slurm has lost is "missing" until `collect` records it."""
+    submissions = {run.run_id: Submission.read(root, run) for run in runs}
     queue = _queue() if any(submissions.values()) else {}
     return {run.run_id: _state(root, run, submissions[run.run_id], queue) for run in runs}
 
 
-def collect(root: Path, runs: Sequence["Run"]) -> dict[str, State]:
-    """`status` after every lost run was given a failed record with what Slurm says about its end."""
+def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
+    """`status`, after every run that Slurm has lost was given a failed record that says how it ended."""
     states = status(root, runs)
-    lost = {
-        run.run_id: submission
-        for run in runs
-        if states[run.run_id].status == "missing" and (submission := _submission(root, run))
-    }
+    lost = [run for run in runs if states[run.run_id].status == "missing" and states[run.run_id].job]
     if not lost:
         return states
-    ends = _ends([submission.job for submission in lost.values()])
-    states = status(root, runs)  # once more: what was being requeued is in the queue by now
-    for run in runs:
-        if run.run_id in lost and states[run.run_id].status == "missing":
-            submission = lost[run.run_id]
-            end = ends.get(submission.job, "has left the queue")
+    ends = _ends({str(states[run.run_id].job) for run in lost})
+    states |= status(root, lost)  # what was on its way back into the queue has arrived by now
+    for run in lost:
+        submission = Submission.read(root, run)
+        if submission and states[run.run_id].status == "missing":
+            end = ends.get(submission.job, "left the queue without a record")
             error = f"Slurm job {submission.job} {end}{_last_words(root / submission.log)}"
             records.fail(root, run, error)
             states[run.run_id] = State("failed", submission.job, error)
     return states
+
+
+def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
+    """Follow submitted runs until none is queued or running; outcomes come in the order of the runs.
+
+    An outcome's seconds count from when its run was first seen running.
+    """
+    require("squeue")
+    outcomes: dict[str, Outcome] = {}
+    start = time.monotonic()
+    seen: dict[str, float] = {}
+    with Progress(len(runs)) as progress:
+        while left := [run for run in runs if run.run_id not in outcomes]:
+            try:
+                states = collect(root, left)
+            except UsageError as unanswered:  # a controller that restarts is back in a while
+                progress.say(f"{unanswered}; asking again")
+                states = {}
+            for run_id, state in states.items():
+                if state.status == "running":
+                    seen.setdefault(run_id, time.monotonic())
+                    progress.show(run_id, f"Slurm job {state.job}")
+                elif state.status == "queued":
+                    progress.hide(run_id)
+                else:
+                    error = None if state.status == "ok" else state.reason or "not submitted"
+                    seconds = time.monotonic() - seen.get(run_id, start)
+                    outcomes[run_id] = Outcome(run_id, "failed" if error else "ok", seconds, error)
+                    progress.end(outcomes[run_id])
+            queued = [state.reason for state in states.values() if state.status == "queued"]
+            if queued:
+                progress.show("queued", f"{len(queued)} runs: {', '.join(sorted(set(queued)))}")
+            else:
+                progress.hide("queued")
+            if len(outcomes) < len(runs):
+                time.sleep(poll)
+    return [outcomes[run.run_id] for run in runs]
+
+
+def require(program: str) -> None:
+    """UsageError unless the program of Slurm is there."""
+    if shutil.which(program) is None:
+        raise UsageError(f"--cluster slurm: {program} is not on PATH; is this a machine of a Slurm cluster?")
+
+
+def _state(
+    root: Path, run: Run, submission: Submission | None, queue: dict[tuple[str, str], tuple[str, str]] | None
+) -> State:
+    # Listing a folder makes a network file system look again for files it remembers as absent.
+    folder = records.run_folder(root, run.run_id)
+    if folder.exists():
+        os.listdir(folder)
+    job = submission.job if submission else None
+    if records.finished(root, run):
+        return State("ok", job)
+    if submission and queue is None:
+        return State("queued", job, "no squeue here to ask")
+    if submission and queue and (submission.job, submission.name) in queue:
+        slurm, reason = queue[submission.job, submission.name]
+        return State("queued", job, reason) if slurm in QUEUED else State("running", job)
+    if error := records.failed(root, run):
+        return State("failed", job, error)
+    return State("missing", job)
+
+
+def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:
+    """This user's live jobs: (id, name) to (state, reason); None on a machine without Slurm."""
+    if shutil.which("squeue") is None:
+        return None
+    command = ["squeue", f"--user={os.getuid()}", "--noheader", "--array", "--format=%i|%T|%r|%j"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UsageError(f"squeue: {' '.join(done.stderr.split())}")
+    rows = [line.split("|", 3) for line in done.stdout.splitlines()]
+    return {(job, name): (state, reason) for job, state, reason, name in rows}
+
+
+def _ends(jobs: Collection[str]) -> dict[str, str]:
+    """How jobs that have left the queue ended, as far as accounting knows."""
+    states = _accounting(jobs)
+    if any(states.get(job, ("PENDING",))[0] in ALIVE for job in jobs):
+        time.sleep(LAG)
+        states = _accounting(jobs)
+    ended = {job: end for job, end in states.items() if end[0] not in ALIVE}
+    return {job: f"ended as {state} (exit code {code})" for job, (state, code) in ended.items()}
+
+
+def _accounting(jobs: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Job id to (state, exit code); tasks of a cancelled array that never started share a row, 12_[3-9]."""
+    arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
+    command = ["sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}"]
+    try:
+        rows = [line.split("|") for line in subprocess.check_output(command, text=True).splitlines()]
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    known = {row[0]: (row[1], row[2]) for row in rows}
+    pending = {job.split("_")[0]: end for job, end in known.items() if "_[" in job}
+    ends = {job: known.get(job) or pending.get(job.split("_")[0]) for job in jobs}
+    return {job: end for job, end in ends.items() if end}
+
+
+def _last_words(log: Path, lines: int = 3) -> str:
+    """The last lines of a job's standard error, for a failed record's one line."""
+    if not log.exists():
+        return ""
+    tail = [line.strip() for line in log.read_text(errors="replace").splitlines()[-50:] if line.strip()]
+    return f": {' | '.join(tail[-lines:])}" if tail else ""

@@ -18,6 +18,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
+from bench import records
+
 GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
 PULSE = 0.2  # seconds between two progress texts
 
@@ -61,8 +63,6 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
         status = job(progress)
         if status != "failed":
             return status, None
-        from bench import records
-
         return status, records.failed(job.root, job.run)
     except Exception as error:
         traceback.print_exc()

@@ -1,0 +1,176 @@
+"""`--cluster slurm`: the runs become one submitit array, a task a run, and the command returns.
+
+A task that reaches its time limit or is preempted goes back into the queue and resumes from its checkpoint:
+Slurm sends SIGUSR2 beforehand, training saves (`bench.preemption`), and submitit requeues what has a method
+`checkpoint`. A node needs no network and nothing of the submitting process.
+"""
+
+import math
+import os
+import secrets
+import shlex
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import records
+from bench.errors import UsageError
+from bench.files import locked
+from bench.launch import pythonpath
+from bench.launch.queue import Submission, collect, require
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+    from bench.job import Job
+
+BUSY = 10.0  # seconds between two looks at a run that another process holds
+FRUITLESS = 2  # time limits in a row without any progress after which a run is given up
+OURS = ("partition", "time", "array", "output", "error", "signal", "gpus-per-node", "cpus-per-task")
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """What one task asks of the cluster.
+
+    Attributes:
+        partition: None takes the cluster's default.
+        gpus: GPUs of a task.
+        cpus: cores of a task, and the threads of its tensor operations.
+        hours: time limit, after which a task is requeued and resumes.
+        max_parallel: tasks that run at once; None leaves it to the cluster.
+        extra: further parameters of sbatch, such as {"account": "lab", "mem": "16G"}; "" for a mere flag.
+    """
+
+    partition: str | None = None
+    gpus: int = 0
+    cpus: int = 1
+    hours: float = 24.0
+    max_parallel: int | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.hours > 0 and math.isfinite(self.hours)):
+            raise UsageError(f"hours: {self.hours} is no time limit; give a number above 0")
+        for name, value, least in (("gpus", self.gpus, 0), ("cpus", self.cpus, 1)):
+            if value < least:
+                raise UsageError(f"{name}: {value} is too few; give {least} or more")
+        if self.max_parallel is not None and self.max_parallel < 1:
+            raise UsageError(f"max_parallel: {self.max_parallel} is too few; give 1 or more")
+        for key in self.extra:
+            if key.replace("_", "-").lstrip("-") in OURS:
+                raise UsageError(f"extra parameter {key!r} is set by the harness ({', '.join(OURS)} are)")
+
+
+class Task:
+    """The callable of one array task: a job, requeued as often as its time limit needs but not in vain.
+
+    A stage after training starts again when it is cut off, so one that is longer than the time limit would be
+    requeued for ever: after `FRUITLESS` limits in a row without a new record or checkpoint the run fails.
+    """
+
+    def __init__(self, job: "Job", seconds: float, fruitless: int = 0) -> None:
+        self.job = job
+        self.seconds = seconds
+        self.fruitless = fruitless
+
+    def __call__(self) -> str:
+        self._since, self._before = time.monotonic(), self._progress()
+        while (status := self.job()) == "busy":
+            time.sleep(BUSY)
+        return status
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """What submitit queues in place of this task; SystemExit if it is of no use."""
+        from submitit.helpers import DelayedSubmission
+
+        whole_limit = time.monotonic() - self._since > self.seconds / 2
+        fruitless = self.fruitless + 1 if whole_limit and self._progress() == self._before else 0
+        if fruitless == FRUITLESS:
+            hours = f"{self.seconds / 3600:g}"
+            error = f"no progress in {FRUITLESS} time limits of {hours} hours; give a higher --hours"
+            records.fail(self.job.root, self.job.run, error)
+            raise SystemExit(error)
+        return DelayedSubmission(Task(self.job, self.seconds, fruitless))
+
+    def _progress(self) -> dict[str, int]:
+        """When the run's records and its checkpoint were written."""
+        folder = records.run_folder(self.job.root, self.job.run.run_id)
+        names = [f"{stage}.json" for stage in self.job.run.stages] + ["checkpoint.pt"]
+        return {name: (folder / name).stat().st_mtime_ns for name in names if (folder / name).exists()}
+
+
+def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str]:
+    """Queue the jobs that are neither done nor in the queue; ids of their Slurm jobs ("12_0", "12_1", ...).
+
+    More runs than the cluster takes in one array become several; with `max_parallel` one waits for the other.
+
+    Raises:
+        UsageError: no Slurm here, or what sbatch refused, in its own words.
+    """
+    require("sbatch")
+    with locked(root / ".slurm.lock"):
+        states = collect(root, [job.run for job in jobs])
+        new = [job for job in jobs if states[job.run.run_id].status in ("missing", "failed")]
+        size = _max_array_size() if new else 1
+        ids: list[str] = []
+        for start in range(0, len(new), size):
+            after = ids[-1].split("_")[0] if ids and options.max_parallel else None
+            ids += _submit_array(new[start : start + size], options, root, after)
+        return ids
+
+
+def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, after: str | None) -> list[str]:
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError
+
+    name = f"{root.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    minutes = math.ceil(options.hours * 60)
+    # The guard in Task ends what gets nowhere, so submitit need not count.
+    executor = SlurmExecutor(root / "slurm" / name, max_num_timeout=10**6)
+    executor.update_parameters(**_parameters(options, name, minutes, len(jobs), after))
+    for job in jobs:
+        records.forget_failure(root, job.run)
+    try:
+        submitted = executor.submit_array([Task(job, minutes * 60) for job in jobs])
+    except FailedJobError as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    for job, slurm_job in zip(jobs, submitted, strict=True):
+        log = os.path.relpath(slurm_job.paths.stderr, root)
+        Submission(slurm_job.job_id, name, log).write(root, job.run)
+    return [slurm_job.job_id for slurm_job in submitted]
+
+
+def _parameters(
+    options: SlurmOptions, name: str, minutes: int, tasks: int, after: str | None
+) -> dict[str, Any]:
+    """The options in submitit's names."""
+    flags = {key: value or True for key, value in options.extra.items()}
+    return {
+        "job_name": name,
+        "partition": options.partition,
+        "time": minutes,
+        "cpus_per_task": options.cpus,
+        "gpus_per_node": options.gpus or None,
+        "array_parallelism": options.max_parallel or tasks,
+        "dependency": f"afterany:{after}" if after else None,
+        "signal_delay_s": min(120, minutes * 60 // 4),
+        "wckey": None,
+        "setup": [
+            f"export PYTHONPATH={shlex.quote(pythonpath())}",
+            f"export OMP_NUM_THREADS={options.cpus} MKL_NUM_THREADS={options.cpus}",
+        ],
+        # Since 22.05 srun no longer takes the cores of a task over from sbatch.
+        "srun_args": [f"--cpus-per-task={options.cpus}"],
+        "additional_parameters": {"requeue": True} | flags,
+    }
+
+
+def _max_array_size() -> int:
+    """Tasks that the cluster takes in one array."""
+    config = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True).stdout
+    sizes = [line.split("=")[1] for line in config.splitlines() if line.startswith("MaxArraySize")]
+    return int(sizes[0]) if sizes else 1001

@@ -1,0 +1,196 @@
+"""The pool of worker processes: isolation, persistence, held runs, interruption, and how cores and GPUs are shared."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_jobs import FakeJob, make_run
+
+from bench import records
+from bench.errors import UsageError
+from bench.files import locked
+from bench.launch import local, pool, pythonpath
+from bench.launch.local import launch_local, worker_environments
+
+
+def test_all_runs_end_in_order_in_persistent_workers(tmp_path, capsys):
+    jobs = [FakeJob(make_run(f"b{i}"), tmp_path, steps=3) for i in range(6)]
+    outcomes = launch_local(jobs, workers=2, device="cpu")
+    assert [o.run_id for o in outcomes] == [job.run.run_id for job in jobs]
+    assert {o.status for o in outcomes} == {"ok"}
+    assert all(job.result()["sum"] == 3 for job in jobs)
+    assert 1 <= len({job.environment()["pid"] for job in jobs}) <= 2
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[-1].startswith("[6/6] ok none-b") and lines[-1].endswith(" s")
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        ("SIGKILL", "worker killed by signal 9 (SIGKILL; out of memory?)"),
+        ("SIGSEGV", "worker killed by signal 11 (SIGSEGV)"),
+        ("exit", "worker exited with status 3"),
+        ("raise", "ValueError: a bug"),
+        ("fail", "it was told to fail"),
+    ],
+)
+def test_a_bad_run_costs_itself_alone(tmp_path, capsys, act, reason):
+    good = [FakeJob(make_run(f"good{i}"), tmp_path) for i in range(3)]
+    bad = FakeJob(make_run("bad"), tmp_path, act=act)
+    outcomes = launch_local([good[0], bad, *good[1:]], workers=1, device="cpu")
+    assert [o.status for o in outcomes] == ["ok", "failed", "ok", "ok"]
+    assert outcomes[1].error == reason
+    assert records.failed(tmp_path, bad.run) == reason
+    assert all(records.finished(tmp_path, job.run) for job in good)
+    assert f"failed {bad.run.run_id}" in capsys.readouterr().out
+
+
+def test_a_job_that_cannot_be_unpickled_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeJob, "__module__", "no.such.module")
+    monkeypatch.setattr(pool.pickle, "dumps", lambda job: b"cno.such.module\nFakeJob\n.")
+    [outcome] = launch_local([FakeJob(make_run("b"), tmp_path)], workers=1, device="cpu")
+    assert outcome.status == "failed" and "ModuleNotFoundError" in str(outcome.error)
+
+
+def test_what_a_run_prints_stays_out_of_the_display(tmp_path, capfd):
+    job = FakeJob(make_run("b"), tmp_path, act="raise")
+    launch_local([job], workers=1, device="cpu")
+    assert "Traceback" in (job.folder / "output.txt").read_text()
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_held_run_is_asked_for_again_until_it_is_done(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pool, "RETRY", 0.2)
+    held, other = (FakeJob(make_run(name), tmp_path) for name in ("held", "other"))
+    script = "import sys, time, bench.files as f, pathlib\n"
+    script += "with f.locked(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(1.5)"
+    command = [sys.executable, "-c", script, str(held.folder / "lock")]
+    environment = os.environ | {"PYTHONPATH": pythonpath()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as holder:
+        assert holder.stdout and holder.stdout.readline()
+        outcomes = launch_local([held, other], workers=1, device="cpu")
+        assert holder.wait() == 0
+    assert [o.status for o in outcomes] == ["ok", "ok"]
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("waiting" in line for line in lines) == 1
+    assert "other" in lines[1] and "held" in lines[2]
+
+
+def launch_in_a_process(tmp_path: Path, steps: int, pause: float) -> tuple["subprocess.Popen[str]", FakeJob]:
+    """A launcher with one run of `steps` steps under way, in a process of its own."""
+    job = FakeJob(make_run("long"), tmp_path, steps=steps, pause=pause)
+    script = (
+        "import sys, pathlib; from fake_jobs import *; from bench.launch.local import launch_local\n"
+        f"job = FakeJob(make_run('long'), pathlib.Path(sys.argv[1]), steps={steps}, pause={pause})\n"
+        "print(launch_local([job, FakeJob(make_run('after'), job.root)], 1, 'cpu'))"
+    )
+    environment = os.environ | {"PYTHONPATH": pythonpath()}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: (job.folder / "starts").exists())
+    time.sleep(10 * pause)
+    return process, job
+
+
+def wait_until(condition, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def running(pid: int) -> bool:
+    """Whether the process lives: a zombie whose parent has gone does not count."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
+    process, job = launch_in_a_process(tmp_path, steps=100, pause=0.02)
+    worker = int((job.folder / "starts").read_text().split()[0])
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert "0 of 2 runs ended; the same command goes on" in output
+    assert not running(worker)
+    assert not (job.folder / "train.json").exists()
+    assert (job.folder / "checkpoint.pt").exists()
+    [outcome] = launch_local([job], workers=1, device="cpu")
+    assert outcome.status == "ok"
+    result = job.result()
+    assert result["sum"] == sum(range(100)) and result["resumed"] >= 5
+
+
+def test_no_worker_outlives_a_killed_launcher(tmp_path):
+    process, job = launch_in_a_process(tmp_path, steps=1000, pause=0.02)
+    worker = int((job.folder / "starts").read_text().split()[0])
+    assert running(worker)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not running(worker))
+    assert (job.folder / "checkpoint.pt").exists()
+    with locked(job.folder / "lock", wait=False) as free:
+        assert free
+
+
+def test_a_pool_whose_workers_cannot_start_gives_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool.sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="3 workers in a row did not start: worker exited with status 1"):
+        launch_local([FakeJob(make_run("b"), tmp_path)], workers=1, device="cpu")
+
+
+def test_cores_are_shared(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    threads = {w: {e["OMP_NUM_THREADS"] for e in worker_environments(w, "cpu", 99)} for w in (None, 1, 3, 20)}
+    assert threads == {None: {"1"}, 1: {"8"}, 3: {"2"}, 20: {"1"}}
+    assert len(worker_environments(None, "cpu", 99)) == 8
+    assert [e["OMP_NUM_THREADS"] for e in worker_environments(None, "cpu", 2)] == ["4", "4"]
+    assert worker_environments(4, "cpu", 0) == []
+
+
+def test_every_worker_has_a_gpu_of_the_visible_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-ab")
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(None, "cuda", 9)] == ["3", "GPU-ab"]
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(3, "cuda", 9)] == ["3", "GPU-ab", "3"]
+    jobs = [FakeJob(make_run(f"b{i}"), tmp_path, pause=0.5) for i in range(2)]
+    launch_local(jobs, workers=2, device="cuda")
+    assert {job.environment()["gpus"] for job in jobs} == {"3", "GPU-ab"}
+
+
+def test_gpus_are_found_without_torch(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text("#!/bin/sh\necho 0\necho 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(None, "cuda", 9)] == ["0", "1"]
+    fake.unlink()
+    with pytest.raises(UsageError, match="nvidia-smi finds none"):
+        worker_environments(None, "cuda", 9)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(UsageError, match="allows none"):
+        worker_environments(None, "cuda", 9)
+
+
+def test_too_few_workers(tmp_path):
+    with pytest.raises(UsageError, match="workers: 0 is too few"):
+        launch_local([], workers=0, device="cpu")
+
+
+def test_the_launcher_imports_nothing_heavy():
+    script = f"import sys, {local.__name__}, bench.launch.slurm\n"
+    script += "print({'torch', 'pandas', 'submitit', 'diffusers'} & set(sys.modules))"
+    command = [sys.executable, "-c", script]
+    assert (
+        subprocess.check_output(command, env=os.environ | {"PYTHONPATH": pythonpath()}, text=True)
+        == "set()\n"
+    )
