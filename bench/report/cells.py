@@ -1,0 +1,209 @@
+"""From the frame to the cells of the headline table: a mean over seeds with its interval, or a hole with its reason.
+
+A row is a variant of a baseline and how it was sampled; a column is a metric and every setting that its value depends
+on: n, split, extractor, batch, solver of the likelihood, divergence, dequantisation, K, and the device for a clock.
+Whatever key a measurement quotes splits its column, so numbers of different settings cannot meet by oversight.
+
+With m seeds of mean x and standard deviation s the half-width of the 95% interval is t_{0.975, m-1} s / sqrt(m).
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.report import vocabulary
+from bench.report.sections import Section, is_curve, sections
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+FLOOR = "floor"
+CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
+IDENTITY = ["suite", "protocol", "dataset", "dataset_version"]
+ROW = ["baseline", "label", "variant", "sampler"]
+
+
+class Interval(NamedTuple):
+    """A mean over `n` seeds and the half-width of its 95% interval, NaN for one seed."""
+
+    mean: float
+    half_width: float
+    n: int
+
+
+def t_interval(values: Iterable[float]) -> Interval:
+    """Student's 95% interval of the mean of independent values."""
+    import numpy as np
+    from scipy.special import stdtrit
+
+    x = np.asarray(list(values), dtype=float)
+    half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else math.nan
+    return Interval(float(x.mean()), half, len(x))
+
+
+def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataFrame":
+    """One row a cell of the headline table of every section of the frame (see bench.records.frame).
+
+    Args:
+        published: rows of `published_numbers`, by default those that come with the project.
+
+    Returns:
+        suite, protocol, dataset, dataset_version, baseline, label, variant, sampler, parameters, steps, stage, metric,
+        settings (JSON), mean, half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no
+        mean, else ""), published (NaN where there is none), published_source.
+        The floor of the NLL is a row of its own with the baseline "floor".
+    """
+    import pandas
+
+    published = published_numbers() if published is None else published
+    return pandas.concat([_cells(section, published) for section in sections(frame)], ignore_index=True)
+
+
+def _cells(section: Section, published: "DataFrame") -> "DataFrame":
+    import pandas
+
+    measured = _measured(section)
+    cells: list[dict[str, Any]] = []
+    for row in _rows(section, measured):
+        of_variant = measured[measured.variant == row["variant"]]
+        for stage, metric, settings in _columns(measured):
+            if row["native"] and stage != "samples":
+                continue
+            values = of_variant[(of_variant.metric == metric) & (of_variant.comparable == settings)]
+            if stage == "samples":
+                values = values[values.sampler == row["sampler"]]
+            reference = _published_for(published, section.dataset, row["baseline"], metric, settings)
+            place = {"stage": stage, "metric": metric, "settings": settings, **reference}
+            cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
+    frame = pandas.DataFrame([*_floors(measured), *cells], columns=COLUMNS)
+    return frame.assign(**{key: getattr(section, key.removeprefix("dataset_")) for key in IDENTITY})
+
+
+COLUMNS = [
+    *IDENTITY, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
+    "run_ids", "hole", "published", "published_source",
+]  # fmt: skip
+
+
+def _measured(section: Section) -> "DataFrame":
+    """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
+    frame = section.frame
+    shown = (frame.status == "ok") & frame.metric.map(
+        lambda name: vocabulary.is_headline(name) or name == "nll_floor"
+    )
+    shown &= frame.stage.isin(["train", "likelihood", "samples"]) & ~frame.parsed.map(is_curve)
+    shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
+    measured = frame[shown]
+    return measured.assign(
+        comparable=[comparable(row) for row in measured.itertuples()],
+        sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in measured.itertuples()],
+        native=[
+            row.stage == "samples" and not {"rtol", "steps"} & row.parsed.keys()
+            for row in measured.itertuples()
+        ],
+    )
+
+
+def drawn_by(settings: dict[str, Any]) -> str:
+    """How samples were drawn: "dopri5 1e-5, batch 2,000" (its NFE depends on what is solved together), "ddim-50"."""
+    batch = vocabulary.words({"batch": settings.get("batch")})
+    return ", ".join([vocabulary.solver(settings), *batch])
+
+
+def comparable(row: Any) -> str:
+    """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
+    drawn = {"sampler", "rtol", "atol", "steps", "batch"} if row.stage == "samples" else set()
+    settings = {key: value for key, value in row.parsed.items() if key not in drawn}
+    if row.n is not None and not math.isnan(row.n):
+        settings["n"] = int(row.n)
+    if row.metric in CLOCKS:
+        settings["device"] = (
+            row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
+        )
+    return json.dumps(settings, sort_keys=True)
+
+
+def _columns(measured: "DataFrame") -> list[tuple[str, str, str]]:
+    unique = measured[measured.metric != "nll_floor"][["stage", "metric", "comparable"]].drop_duplicates()
+    return sorted(unique.itertuples(index=False, name=None), key=lambda c: (vocabulary.order(c[1]), c[2]))
+
+
+def _rows(section: Section, measured: "DataFrame") -> list[dict[str, Any]]:
+    """The ODE row of every variant, one more for each further way its samples were drawn."""
+    rows = []
+    for variant, label in section.labels.items():
+        runs = section.frame[section.frame.variant == variant]
+        drawn = measured[(measured.variant == variant) & (measured.stage == "samples")]
+        samplers = sorted(set(zip(drawn.native, drawn.sampler, strict=True)))
+        about = {
+            "baseline": runs.baseline.iloc[0],
+            "label": label,
+            "variant": variant,
+            "planned": runs.seed.nunique(),
+            "parameters": runs.parameters.dropna().max(),
+            "steps": runs.steps.dropna().max(),
+        }
+        # Training and likelihood belong to the weights, so they stand in the variant's first row alone.
+        if not samplers or samplers[0][0]:
+            rows.append({**about, "sampler": "", "native": False})
+        rows += [
+            {**about, "sampler": name, "native": native or i > 0} for i, (native, name) in enumerate(samplers)
+        ]
+    return rows
+
+
+def _statistics(section: Section, variant: str, stage: str, values: "DataFrame") -> dict[str, Any]:
+    by_run = values.groupby("run_id").value.mean()
+    if len(by_run):
+        return {**t_interval(by_run)._asdict(), "run_ids": " ".join(by_run.index), "hole": ""}
+    incidents = section.incidents_at(variant, stage)
+    reason = "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
+    return {"mean": math.nan, "half_width": math.nan, "n": 0, "run_ids": "", "hole": reason}
+
+
+def _floors(measured: "DataFrame") -> list[dict[str, Any]]:
+    """The exact density's NLL under each NLL column that was measured on as many points."""
+    floors = measured[measured.metric == "nll_floor"]
+    rows = []
+    for stage, metric, settings in _columns(measured):
+        same = floors[floors.n.isna() | (floors.n == json.loads(settings).get("n"))]
+        if metric == "nll_nats" and len(same):
+            row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": "Floor (exact density)"}
+            place = {"stage": stage, "metric": metric, "settings": settings}
+            by_run = same.groupby("run_id").value.mean()
+            values = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
+            rows.append({**row, **place, **values, "run_ids": " ".join(by_run.index), "hole": ""})
+    return rows
+
+
+def published_numbers(folder: Path = PUBLISHED) -> "DataFrame":
+    """All rows of the CSV files of published numbers: source, table, dataset, method, metric, value, settings, note."""
+    import pandas
+
+    columns = ["source", "table", "dataset", "method", "metric", "value", "settings", "note"]
+    read = [pandas.read_csv(path, keep_default_na=False) for path in sorted(folder.glob("*.csv"))]
+    numbers = pandas.concat([pandas.DataFrame(columns=columns), *read], ignore_index=True)
+    return numbers.assign(
+        value=numbers.value.astype(float),
+        metric=numbers.metric.replace("nfe", "nfe_sampling"),
+    )
+
+
+def _published_for(
+    numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str
+) -> dict[str, Any]:
+    """The published value of the same K where one is printed, else the first, and where it comes from."""
+    rows = numbers[(numbers.dataset == dataset) & (numbers.method == baseline) & (numbers.metric == metric)]
+    if rows.empty:
+        return {"published": math.nan, "published_source": ""}
+    draws = f"K={json.loads(settings).get('draws')}"
+    same_draws = rows[[draws in said.split("; ") for said in rows.settings]]
+    row: Series[Any] = (same_draws if len(same_draws) else rows).iloc[0]
+    detail = "; ".join(part for part in (row.settings, row.note) if part)
+    return {
+        "published": row.value,
+        "published_source": f"{row.source} {row.table}" + f" ({detail})" * bool(detail),
+    }

@@ -1,0 +1,41 @@
+"""How numbers are written: as many digits as their interval supports, four where there is none."""
+
+import math
+
+
+def decimals(half_width: float) -> int:
+    """Digits after the point: one significant digit of the half-width, two where it begins with 1."""
+    exponent = math.floor(math.log10(half_width))
+    leading = half_width / 10**exponent
+    return -exponent + (1 if leading < 1.95 else 0)
+
+
+def measured(mean: float, half_width: float, n: int | None = None) -> str:
+    """ "3.824 ± 0.013", "44,500 ± 300", "38" for an interval of no width; one seed (`n=1`) says so."""
+    if n == 1:
+        return f"{plain(mean)} (n=1)"
+    if not math.isfinite(half_width):
+        return plain(mean)
+    if half_width <= 1e-9 * abs(mean):
+        return f"{plain(mean)} ± 0"
+    digits = decimals(half_width)
+    return f"{_fixed(mean, digits)} ± {_fixed(half_width, digits)}"
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """A number to four significant digits; whole numbers in full."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞" if value < 0 else "NaN"
+    if value == 0:
+        return "0"
+    if value == round(value) and abs(value) < 1e9:
+        return _fixed(value, 0)
+    exponent = math.floor(math.log10(abs(value)))
+    if -4 <= exponent < 9:
+        return _fixed(value, digits - 1 - exponent)
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(power)}".replace("-", "−")
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{round(value, digits):,.{max(digits, 0)}f}".replace("-", "−")

@@ -1,0 +1,178 @@
+"""The frame cut into sections: one dataset of one version under one protocol of one suite.
+
+Only numbers of one section stand side by side. A planned run without a record knows less of itself than a finished one
+(no dataset version, no network), so what all runs of its dataset share is filled in first.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bench.report.style import Look, looks, ordered
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+KEYS = ["suite", "protocol", "dataset", "dataset_version"]
+STAGES = ("train", "likelihood", "samples", "sweep")
+RUN_ID = r"^(?P<variant>(?P<dataset>.+)-(?P<baseline>[^-]+)-[0-9a-f]{6})-s(?P<seed>[0-9]+)$"
+FILL = (
+    ("label", "baseline"),
+    ("dataset_version", "variant"),
+    ("dataset_version", "dataset"),
+    ("protocol", "variant"),
+)
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A stage that some seeds of a variant did not finish, and everything after it."""
+
+    variant: str
+    label: str
+    seeds: tuple[int, ...]
+    stage: str
+    status: str
+    error: str
+
+    @property
+    def reason(self) -> str:
+        """What stands in the place of a number: "failed in train: ..." or "missing: not run"."""
+        return f"failed in {self.stage}: {self.error}" if self.status == "failed" else "missing: not run"
+
+    def __str__(self) -> str:
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        what = self.reason if self.status == "failed" else f"missing: {self.stage} not run"
+        return f"{self.label}, {seeds}: {what}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is comparable: the rows of the frame that share suite, protocol, dataset and its version."""
+
+    suite: str
+    protocol: str
+    dataset: str
+    version: str
+    stem: str
+    frame: "DataFrame"
+
+    @cached_property
+    def seeds(self) -> int:
+        """The most seeds that any variant has a measurement for."""
+        measured = self.frame[self.frame.status == "ok"]
+        return int(measured.groupby("variant").seed.nunique().max()) if len(measured) else 0
+
+    @property
+    def caption(self) -> str:
+        """The line that goes with every table and figure."""
+        return f"{self.dataset} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What each variant is called, in the order of every table and plot; a hash tells apart those of one label."""
+        variants = self.frame[["variant", "baseline", "label"]].drop_duplicates("variant")
+        rank = {name: i for i, name in enumerate(ordered(variants.baseline))}
+        rows = sorted(variants.itertuples(), key=lambda row: (rank[row.baseline], row.variant))
+        shared = variants.label.duplicated(keep=False)
+        ambiguous = set(variants.variant[shared])
+        return {
+            row.variant: f"{row.label} {row.variant.rsplit('-', 1)[-1]}"
+            if row.variant in ambiguous
+            else row.label
+            for row in rows
+        }
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """Colour and marker by variant."""
+        baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
+        look = looks(baseline)
+        return {variant: look[baseline[variant]] for variant in self.labels}
+
+    @cached_property
+    def incidents(self) -> list[Incident]:
+        """The first unfinished stage of every run that has one, seeds with the same story together."""
+        stories: dict[tuple[str, str, str, str], list[int]] = {}
+        unfinished = self.frame[self.frame.status != "ok"]
+        for variant in self.labels:
+            for seed, rows in unfinished[unfinished.variant == variant].groupby("seed"):
+                first = min(
+                    rows.itertuples(),
+                    key=lambda row: (row.status != "failed", STAGES.index(row.stage), row.error),
+                )
+                story = (
+                    variant,
+                    first.stage,
+                    first.status,
+                    str(first.error or "") if first.status == "failed" else "",
+                )
+                stories.setdefault(story, []).append(int(seed))
+        return [
+            Incident(variant, self.labels[variant], tuple(seeds), stage, status, error)
+            for (variant, stage, status, error), seeds in stories.items()
+        ]
+
+    def incidents_at(self, variant: str, stage: str) -> list[Incident]:
+        """The incidents that explain why a variant lacks numbers of a stage."""
+        reached = STAGES.index(stage)
+        return [i for i in self.incidents if i.variant == variant and STAGES.index(i.stage) <= reached]
+
+
+def sections(frame: "DataFrame") -> list[Section]:
+    """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear."""
+    frame = _filled(frame)
+    groups = list(frame.groupby(KEYS, sort=False, dropna=False))
+    datasets = [key[2] for key, _ in groups]
+    made = []
+    for key, rows in groups:
+        suite, protocol, dataset, version = (str(part) for part in key)
+        stem = dataset if datasets.count(dataset) == 1 else f"{dataset}-{protocol}-{version}"
+        made.append(Section(suite, protocol, dataset, version, stem, rows.reset_index(drop=True)))
+    return made
+
+
+def _filled(frame: "DataFrame") -> "DataFrame":
+    """The frame with what a row lacks taken from rows that share its run, and `settings` parsed.
+
+    Rows whose run cannot be told from the name of their folder are left out; `strays` lists them.
+    """
+    import pandas
+
+    frame = frame.copy()
+    told = frame.run_id.str.extract(RUN_ID)
+    for column in told:
+        frame[column] = frame[column].fillna(told[column])
+    frame = frame[frame.variant.notna()]
+    frame["seed"] = frame.seed.astype(int)
+    # A run that never wrote a record goes by the registry's name of its baseline.
+    frame["label"] = frame.label.mask(frame.label == frame.baseline)
+    for column, scope in FILL:
+        frame[column] = frame[column].fillna(frame.groupby(scope)[column].transform("first"))
+    frame["label"] = frame.label.fillna(frame.baseline)
+    frame[KEYS] = frame[KEYS].ffill().bfill().fillna("unknown")
+    parsed = [json.loads(text) for text in frame.settings]
+    return frame.assign(parsed=pandas.Series(parsed, index=frame.index, dtype=object))
+
+
+def strays(frame: "DataFrame") -> "DataFrame":
+    """Rows that belong to no run: unreadable records in folders that are not named after one."""
+    return frame[frame.variant.isna() & frame.run_id.str.extract(RUN_ID).variant.isna()]
+
+
+def count(number: int, noun: str) -> str:
+    """1 -> "1 seed", 3 -> "3 seeds"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def is_curve(settings: dict[str, Any]) -> bool:
+    """Whether a measurement was taken during training, for the curve, rather than of the finished model."""
+    return bool(settings.get("curve"))
+
+
+def listed(names: Iterable[str]) -> str:
+    """a, b and c."""
+    *most, last = list(names)
+    return f"{', '.join(most)} and {last}" if most else last

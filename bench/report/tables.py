@@ -1,0 +1,235 @@
+"""The headline table laid out for readers: per section a grid of quality and a grid of cost.
+
+What the numbers of a grid have in common is said once below it; a header says only what tells its column from another
+of the same metric. Bold marks the best mean of a column and no more: intervals may overlap.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.report import numbers, vocabulary
+from bench.report.cells import FLOOR, IDENTITY
+from bench.report.sections import Section, count, listed
+from bench.report.vocabulary import Group
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
+ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
+ABSENT = "–"
+CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
+BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
+NATIVE = (
+    "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
+)
+PUBLISHED = "Published values come from other code, budgets and evaluation: they are context, not a line of this table."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason."""
+
+    text: str = ""
+    best: bool = False
+    notes: tuple[int, ...] = ()
+    title: str = ""
+
+    @property
+    def plain(self) -> str:
+        """The text with the numbers of its notes: "failed [1]"."""
+        return f"{self.text} [{', '.join(map(str, self.notes))}]" if self.notes else self.text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a grid; the floor's has no baseline."""
+
+    baseline: str
+    label: str
+    sampler: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: title, headers (after those of baseline and sampler), lines, and the sentences below it."""
+
+    title: str
+    group: Group
+    headers: tuple[str, ...]
+    rows: tuple[Row, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The grids of one section with its notes: what failed or was not run, and why."""
+
+    section: Section
+    grids: tuple[Grid, ...]
+    notes: tuple[str, ...]
+
+
+class _Column:
+    """A metric under one set of settings; `detail` tells it from its siblings."""
+
+    def __init__(self, metric: str, settings: str) -> None:
+        self.key = (metric, settings)
+        self.about = vocabulary.metric(metric)
+        parsed = json.loads(settings)
+        self.device = parsed.pop("device", None)
+        self.words = tuple(vocabulary.words(parsed))
+        self.detail: tuple[str, ...] = ()
+        self.published = False
+
+    @property
+    def header(self) -> str:
+        unit = f" [{self.about.unit}]" if self.about.unit else ""
+        detail = f" ({', '.join(self.detail)})" if self.detail else ""
+        return f"{self.about.title}{unit}{ARROWS[self.about.better]}{detail}"
+
+    def differ_from(self, siblings: Sequence["_Column"]) -> None:
+        """Keep in `detail` the words that not all siblings share, or the raw settings if words do not tell them apart."""
+        words = [(*column.words, *([f"on {column.device}"] if column.device else [])) for column in siblings]
+        if len(set(words)) < len(siblings):
+            self.detail = (self.key[1],)
+        else:
+            shared = set.intersection(*map(set, words))
+            self.detail = tuple(word for word in words[siblings.index(self)] if word not in shared)
+
+
+def table(section: Section, cells: "DataFrame") -> Table:
+    """The grids of one section, from the cells of `headline`."""
+    identity = [section.suite, section.protocol, section.dataset, section.version]
+    mine = cells[(cells[IDENTITY] == identity).all(axis=1)]
+    group_of = mine.metric.map(lambda name: vocabulary.metric(name).group)
+    groups: tuple[Group, ...] = ("quality", "cost")
+    made = tuple(_grid(section, group, mine, mine[group_of == group]) for group in groups)
+    return Table(section, made, tuple(str(incident) for incident in section.incidents))
+
+
+def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFrame") -> Grid:
+    columns = _columns(cells)
+    at = {(c.variant, c.sampler, c.metric, c.settings): c for c in cells.itertuples()}
+    lines = [line for line in _lines(all_cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
+    best = {column.key: _best(cells, column) for column in columns}
+    batches = {_batch(line.sampler) for line in lines if _batch(line.sampler)}
+    rows = []
+    for line in lines:
+        entries = _leading(section, group, line)
+        for column in columns:
+            cell = at.get((line.variant, line.sampler, *column.key))
+            entries.append(_entry(section, column, cell, line.seeds, best[column.key]))
+            if column.published:
+                value = math.nan if cell is None else cell.published
+                entries.append(Entry(numbers.plain(value)) if math.isfinite(value) else Entry())
+        sampler = line.sampler.removesuffix(_batch(line.sampler)) if len(batches) == 1 else line.sampler
+        rows.append(Row(line.baseline.replace(FLOOR, ""), line.label, sampler, tuple(entries)))
+    headers = list(LEADING[group])
+    for column in columns:
+        headers += [column.header, f"{column.about.title} published"] if column.published else [column.header]
+    title = f"{section.dataset}: {group} (suite {section.suite}, protocol {section.protocol}, {count(section.seeds, 'seed')})"
+    remarks = _remarks(rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
+    return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
+
+
+def _batch(sampler: str) -> str:
+    """The part of a sampler that says what was solved together: ", batch 2,000"."""
+    return sampler[sampler.find(", batch ") :] if ", batch " in sampler else ""
+
+
+def _lines(cells: "DataFrame") -> list[Any]:
+    """The rows in order, the floor last; each with the most seeds that any of its cells has."""
+    keys = ["baseline", "label", "variant", "sampler"]
+    frame = cells.assign(seeds=cells.groupby(keys).n.transform("max")).drop_duplicates(keys)
+    return sorted(frame.itertuples(), key=lambda line: line.baseline == FLOOR)
+
+
+def _columns(cells: "DataFrame") -> list[_Column]:
+    columns = [
+        _Column(*key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)
+    ]
+    columns.sort(key=lambda column: (vocabulary.order(column.key[0]), column.key[1]))
+    for column in columns:
+        siblings = [other for other in columns if other.key[0] == column.key[0]]
+        if len(siblings) > 1:
+            column.differ_from(siblings)
+        mine = cells[(cells.metric == column.key[0]) & (cells.settings == column.key[1])]
+        column.published = bool(mine.published.notna().any())
+    return columns
+
+
+def _leading(section: Section, group: Group, line: Any) -> list[Entry]:
+    if line.baseline == FLOOR:
+        return [Entry()] * len(LEADING[group])
+    if line.seeds == line.planned:
+        seeds = Entry(str(line.seeds))
+    else:
+        seeds = Entry(f"{line.seeds} of {line.planned:.0f}", notes=_notes(section, line.variant, "samples"))
+    if group == "quality":
+        return [seeds]
+    return [
+        seeds,
+        *(Entry(numbers.plain(v) if math.isfinite(v) else ABSENT) for v in (line.parameters, line.steps)),
+    ]
+
+
+def _notes(section: Section, variant: str, stage: str) -> tuple[int, ...]:
+    incidents = section.incidents_at(variant, stage)
+    return tuple(i for i, incident in enumerate(section.incidents, 1) if incident in incidents)
+
+
+def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float | None) -> Entry:
+    """One cell; it counts its own seeds where they are not those of its row."""
+    if cell is None:
+        return Entry()
+    if not cell.n:
+        kind = cell.hole.split(" ")[0]
+        text = {"failed": "failed", "missing:": "not run"}.get(kind, ABSENT)
+        return Entry(text, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
+    divide = column.about.divide
+    if cell.baseline == FLOOR:
+        return Entry(numbers.plain(cell.mean / divide))
+    text = numbers.measured(cell.mean / divide, cell.half_width / divide, cell.n)
+    text += f" (n={cell.n})" if 1 < cell.n < seeds else ""
+    notes = _notes(section, cell.variant, cell.stage) if cell.n < seeds else ()
+    return Entry(text, best is not None and cell.mean == best, notes)
+
+
+def _best(cells: "DataFrame", column: _Column) -> float | None:
+    """The best mean of a column, where better has a meaning and most rows do not share it."""
+    chosen = (cells.metric == column.key[0]) & (cells.settings == column.key[1]) & (cells.baseline != FLOOR)
+    means = cells["mean"][chosen].dropna()
+    if not column.about.better or len(means) < 2:
+        return None
+    best = float(means.min() if column.about.better == "lower" else means.max())
+    return best if 2 * (means == best).sum() <= len(means) else None
+
+
+def _remarks(rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame", batch: str) -> list[str]:
+    entries = [entry for row in rows for entry in row.entries]
+    remarks = [CAPTION]
+    if any(entry.best for entry in entries):
+        remarks.append(BOLD)
+    if any(entry.text == ABSENT for entry in entries):
+        remarks.append(f"{ABSENT}: not measured under the settings of the column.")
+    if cells[cells.sampler != ""].groupby("variant").sampler.nunique().gt(1).any():
+        remarks.append(NATIVE)
+    if batch:
+        remarks.append(f"Samples by an ODE solver: {batch}.")
+    devices = dict.fromkeys(column.device for column in columns if column.device)
+    if devices:
+        remarks.append(f"Seconds and memory: on {listed(devices)}.")
+    said: dict[tuple[str, ...], list[str]] = {}
+    for column in columns:
+        said.setdefault(column.words, []).append(column.about.title)
+    remarks += [
+        f"{listed(dict.fromkeys(titles))}: {', '.join(words)}." for words, titles in said.items() if words
+    ]
+    if sources := list(dict.fromkeys(cells.published_source[cells.published.notna()])):
+        remarks.append(f"{PUBLISHED} They are from {listed(sources)}.")
+    return remarks

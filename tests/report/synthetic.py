@@ -1,0 +1,265 @@
+"""A suite that was never run: records and arrays with known numbers, as bench.job would leave them.
+
+checkerboard: eight baselines, three seeds; ScoreFlow's seed 1 failed in training, RNODE's seed 2 was not run, FFJORD's
+sweep was not. digits: four baselines, one seed, DDPM with its native samplers, RNODE failed.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LABELS = {
+    "fm_ot": "FM w/ OT",
+    "ot_cfm": "OT-CFM",
+    "fm_diffusion": "FM w/ Diffusion",
+    "score_matching": "Score Matching",
+    "scoreflow": "ScoreFlow",
+    "ddpm": "DDPM",
+    "ffjord": "FFJORD",
+    "rnode": "RNODE",
+}
+SIMULATING = ("ffjord", "rnode")
+DEVICE = "cpu (AMD EPYC 7B13, 1 thread of 2)"
+EXTENT = 4.5
+ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 2000}
+LIKELIHOOD = {
+    "solver": "dopri5", "rtol": 1e-5, "atol": 1e-5, "probes": None, "batch": 1000, "split": "test", "weights": "ema"
+}  # fmt: skip
+MIDPOINT = {k: v for k, v in LIKELIHOOD.items() if k not in ("rtol", "atol")} | {
+    "solver": "midpoint",
+    "steps": 50,
+}
+Row = dict[str, Any]
+
+
+def row(metric: str, value: float, settings: dict[str, Any] | None = None, n: int | None = None) -> Row:
+    """One measurement of a record."""
+    return {
+        "metric": metric,
+        "value": value,
+        "stderr": None,
+        "n": n,
+        "seconds": None,
+        "settings": settings or {},
+    }
+
+
+def write_suite(root: Path) -> Path:
+    """Write plan, records and arrays of the whole suite under `root`."""
+    planned = []
+    for place, baseline in enumerate(LABELS):
+        for seed in range(3):
+            planned.append(write_points(root, baseline, place, seed))
+    for place, baseline in enumerate(["fm_ot", "fm_diffusion", "ddpm", "rnode"]):
+        planned.append(write_digits(root, baseline, place))
+    (root / "plan.json").write_text(
+        json.dumps({"suite": "quick", "about": "a synthetic suite", "runs": planned})
+    )
+    return root
+
+
+def identity(dataset: str, baseline: str, seed: int, network: str) -> dict[str, Any]:
+    variant = f"{dataset}-{baseline}-{'3f2a9c' if dataset == 'checkerboard' else '81d0e4'}"
+    return {
+        "run_id": f"{variant}-s{seed}",
+        "variant": variant,
+        "suite": "quick",
+        "protocol": "small",
+        "dataset": dataset,
+        "network": network,
+        "baseline": baseline,
+        "seed": seed,
+        "global_batch": 256,
+    }
+
+
+def write_stage(
+    root: Path,
+    known: dict[str, Any],
+    stage: str,
+    rows: list[Row],
+    arrays: dict[str, Any] | None = None,
+    error: str = "",
+) -> None:
+    """One record with what a finished run says of itself, and its arrays."""
+    folder = root / "runs" / known["run_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "schema": 1,
+        "stage": stage,
+        "status": "failed" if error else "ok",
+        "error": error or None,
+        "fingerprint": known["run_id"],
+        "dataset_version": "ffjord-1" if known["dataset"] == "checkerboard" else "sklearn-1",
+        "parameters": 67_074 if known["network"] == "mlp" else 281_985,
+        "label": LABELS[known["baseline"]],
+        "steps": 300 if known["baseline"] in SIMULATING else 3000,
+        "device": DEVICE,
+        "device_count": 1,
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+        "commit": "0123456789",
+        "finished": "2026-01-02T03:04:05+00:00",
+        "measurements": rows,
+    }
+    (folder / f"{stage}.json").write_text(json.dumps({**known, **facts}))
+    if arrays:
+        np.savez_compressed(folder / f"{stage}.npz", **arrays)
+
+
+def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, Any]:
+    known = identity("checkerboard", baseline, seed, "mlp")
+    stages = ["train", "likelihood", "samples", "sweep"]
+    planned = {**known, "stages": stages, "steps": 300 if baseline in SIMULATING else 3000, "seconds": None}
+    if baseline == "rnode" and seed == 2:
+        return planned
+    if baseline == "scoreflow" and seed == 1:
+        write_stage(root, known, "train", [], error="the loss is nan at step 1850 | lr_1e-3 & 5% warm-up")
+        return planned
+    wobble = (seed - 1) * 0.01 * (1 + place)
+    write_stage(root, known, "train", training(baseline, place, wobble, "nll_nats", 3.7 + 0.05 * place))
+    likelihood = [
+        row("nll_nats", 3.7 + 0.05 * place + wobble, {**LIKELIHOOD, "divergence": "exact", "draws": 1}, 2000),
+        row("nll_nats", 3.72 + 0.05 * place + wobble, {**MIDPOINT, "divergence": "exact", "draws": 1}, 2000),
+        row("nll_floor", math.log(32), {"split": "test", "density": "exact"}, 2000),
+        row("nfe_likelihood", 44 + 8 * place, {**LIKELIHOOD, "divergence": "exact"}, 2000),
+        row("likelihood_seconds", 1.2 + 0.1 * place + wobble, {**LIKELIHOOD, "divergence": "exact"}, 2000),
+    ]
+    rng = np.random.default_rng([place, seed])
+    write_stage(root, known, "likelihood", likelihood, density_arrays(0.05 + 0.03 * place))
+    samples = [
+        row("w2", 0.3 + 0.04 * place + wobble / 4, {**ODE, "split": "test"}, 2000),
+        row("path_energy", 9.1 + 1.5 * place + wobble, ODE, 2000),
+        row("npe", 0.12 + 0.3 * place + wobble / 4, ODE, 2000),
+        row("straightness", 0.4 + 0.5 * place + wobble, ODE, 2000),
+        row("nfe_sampling", 38 + 12 * place, ODE, 2000),
+        row("sampling_seconds", 0.08 + 0.02 * place + wobble / 50, ODE, 2000),
+    ]
+    write_stage(root, known, "samples", samples, path_arrays(rng, 0.05 + 0.03 * place, place))
+    if baseline == "ffjord" and seed == 1:
+        return planned
+    sweep = [
+        row("w2", 0.3 + 0.04 * place + (8 + place) * evaluations / nfe**order, {"sampler": name, "steps": nfe // evaluations, "nfe": nfe}, 1000)
+        for name, evaluations, order in (("euler", 1, 1), ("midpoint", 2, 1.6), ("rk4", 4, 2.0))
+        for nfe in (4, 8, 12, 20, 40)
+    ]  # fmt: skip
+    for exponent in (1, 2, 3):
+        nfe = 8 + 6 * exponent + 2 * place
+        settings = {"sampler": "dopri5", "rtol": 10.0**-exponent, "atol": 10.0**-exponent, "nfe": nfe}
+        sweep.append(row("w2", 0.3 + 0.04 * place + 0.9 / 10**exponent, settings, 1000))
+    few = {
+        f"samples_midpoint_{nfe}": checkerboard(rng, 1000, 0.05 + 2 / nfe + 0.03 * place)
+        for nfe in (4, 8, 10, 20)
+    }
+    write_stage(root, known, "sweep", sweep, {**few, "extent": EXTENT})
+    return planned
+
+
+def training(baseline: str, place: int, wobble: float, metric: str, final: float) -> list[Row]:
+    steps = 300 if baseline in SIMULATING else 3000
+    seconds = (150.0 if baseline in SIMULATING else 15.0) * (1 + 0.1 * place) + wobble
+    nfe = steps * (100 if baseline in SIMULATING else 1)
+    rows = [
+        row("steps", steps),
+        row("train_seconds", seconds),
+        row("nfe_training", nfe),
+        row("peak_memory_bytes", 2.0**28 + 2.0**20 * place),
+        row("train_loss", 1.5 + 0.1 * place, {"step": steps}),
+    ]
+    for k in range(7):
+        share = 2.0 ** (k - 6)
+        where = {
+            "curve": True,
+            "step": int(steps * share),
+            "train_seconds": seconds * share,
+            "nfe_training": nfe * share,
+        }
+        rows.append(
+            row(metric, final + 0.4 * (1 / share - 1) ** 0.5 / 4 + wobble, {**where, **LIKELIHOOD}, 500)
+        )
+    return rows
+
+
+def checkerboard(rng: np.random.Generator, n: int, noise: float) -> np.ndarray:
+    x = rng.uniform(-2, 2, n)
+    y = rng.uniform(0, 1, n) - 2 * rng.integers(0, 2, n) + np.floor(x) % 2
+    return (2 * np.stack([x, y], 1) + noise * rng.standard_normal((n, 2))).astype(np.float32)
+
+
+def density_arrays(noise: float) -> dict[str, Any]:
+    """A checkerboard smoothed by the logistic function, normalised on the square."""
+    axis = (np.arange(100) + 0.5) / 100 * 2 * EXTENT - EXTENT
+    x, y = np.meshgrid(axis, axis)
+    wave = np.sin(np.pi * x / 2) * np.sin(np.pi * y / 2)
+    inside = 1 / (1 + np.exp(-(4 - np.maximum(abs(x), abs(y))) / noise * 2))
+    p = inside / (1 + np.exp(wave / noise)) + 1e-6
+    p /= p.sum() * (2 * EXTENT / 100) ** 2
+    return {"log_density": np.log(p).astype(np.float16), "extent": EXTENT}
+
+
+def path_arrays(rng: np.random.Generator, noise: float, place: int) -> dict[str, Any]:
+    x0, x1 = rng.standard_normal((2000, 2)), checkerboard(rng, 2000, noise)
+
+    def between(t: float, n: int) -> np.ndarray:
+        bend = 0.25 * place * math.sin(math.pi * t)
+        turned = x0[:n] @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+        return ((1 - t) * x0[:n] + t * x1[:n] + bend * turned).astype(np.float32)
+
+    times, moments = np.linspace(0, 1, 21), np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+    return {
+        "samples": x1,
+        "times": times,
+        "trajectories": np.stack([between(t, 64) for t in times]),
+        "snapshots": np.stack([between(t, 2000) for t in moments]),
+        "snapshot_times": moments,
+        "extent": EXTENT,
+    }
+
+
+def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
+    known = identity("digits", baseline, 0, "unet")
+    planned = {**known, "stages": ["train", "likelihood", "samples", "sweep"], "steps": 3000, "seconds": None}
+    if baseline == "rnode":
+        write_stage(root, known, "train", training(baseline, place, 0.0, "nll_bpd", 2.1 + 0.05 * place))
+        write_stage(root, known, "likelihood", [], error="dopri5: underflow in dt 0.0")
+        return planned
+    quote = {"extractor": "digits", "split": "test"}
+    write_stage(root, known, "train", training(baseline, place, 0.0, "nll_bpd", 2.1 + 0.05 * place))
+    bpd = {**LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
+    rows = [row("nll_bpd", 2.1 + 0.05 * place - 0.04 * (k > 1), {**bpd, "draws": k}, 500) for k in (1, 10)]
+    write_stage(root, known, "likelihood", [*rows, row("nfe_likelihood", 80 + 10 * place, bpd, 500)])
+    samplers: list[tuple[dict[str, Any], float, int]] = [({**ODE, "batch": 500}, 0.0, 50 + 10 * place)]
+    if baseline == "ddpm":
+        samplers += [({"sampler": "ancestral-1000"}, 0.6, 1000), ({"sampler": "ddim-50"}, 1.4, 50)]
+    rows = []
+    for settings, extra, nfe in samplers:
+        rows += [
+            row("fd_digits", 4.2 + place + extra, {**quote, **settings}, 1000),
+            row("kd_digits", 0.012 + 0.004 * place + extra / 100, {**quote, **settings}, 1000),
+            row("nfe_sampling", nfe, settings, 1000),
+            row("sampling_seconds", 0.4 * nfe, settings, 1000),
+        ]
+    rng = np.random.default_rng(place)
+    write_stage(root, known, "samples", rows, {"samples": digits(rng, 64, place)})
+    sweep = [
+        row("fd_digits", 4.2 + place + 60 * evaluations / nfe**1.5, {**quote, "sampler": name, "steps": nfe // evaluations, "nfe": nfe}, 500)
+        for name, evaluations in (("euler", 1), ("midpoint", 2))
+        for nfe in (4, 8, 20)
+    ]  # fmt: skip
+    few = {f"samples_midpoint_{nfe}": digits(rng, 16, place + 8 / nfe) for nfe in (4, 8, 10, 20)}
+    write_stage(root, known, "sweep", sweep, few)
+    return planned
+
+
+def digits(rng: np.random.Generator, n: int, noise: float) -> np.ndarray:
+    """Rings and bars of 8 x 8 pixels."""
+    y, x = np.mgrid[:8, :8] - 3.5
+    images = []
+    for i in range(n):
+        ring = np.exp(-((np.hypot(x, y * rng.uniform(0.7, 1)) - rng.uniform(1.5, 3)) ** 2) * 2)
+        bar = np.exp(-((x - rng.uniform(-1, 1)) ** 2))
+        picture = (ring if i % 2 else bar) + 0.08 * noise * rng.standard_normal((8, 8))
+        images.append(np.clip(picture * 255, 0, 255))
+    return np.stack(images).astype(np.uint8)[..., None]
