@@ -27,35 +27,83 @@ def parser() -> argparse.ArgumentParser:
     def seeds(text: str) -> list[int]:
         return [int(part) for part in names(text)]
 
-    p = argparse.ArgumentParser(prog="run_all.py", description="Compare generative models: same data, network, solver, metrics.")
+    p = argparse.ArgumentParser(
+        prog="run_all.py", description="Compare generative models: same data, network, solver, metrics."
+    )
     what = p.add_argument_group("what to run")
-    what.add_argument("--suite", default="quick", metavar="NAME_OR_FILE", help="a suite by name or its TOML file (default: quick)")
+    what.add_argument(
+        "--suite",
+        default="quick",
+        metavar="NAME_OR_FILE",
+        help="a suite by name or its TOML file (default: quick)",
+    )
     what.add_argument("--baselines", type=names, metavar="A,B", help="only these baselines")
     what.add_argument("--datasets", type=names, metavar="A,B", help="only these datasets of the suite")
     what.add_argument("--seeds", type=seeds, metavar="0,1,2", help="these seeds instead of the suite's")
-    what.add_argument("--protocol", metavar="NAME", help="one of the suite's protocols: smoke, small or paper")
-    what.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. training.steps=500, network.width=64, fm_ot.sigma_min=0.1")
-    what.add_argument("--plugin", action="append", default=[], metavar="FILE_OR_MODULE", help="import it for the datasets, networks and baselines it registers")
+    what.add_argument(
+        "--protocol", metavar="NAME", help="one of the suite's protocols: smoke, small or paper"
+    )
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="e.g. training.steps=500, network.width=64, fm_ot.sigma_min=0.1",
+    )
+    what.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE_OR_MODULE",
+        help="import it for the datasets, networks and baselines it registers",
+    )
     where = p.add_argument_group("where to run it")
-    where.add_argument("--cluster", choices=("local", "slurm"), default="local", help="this machine (default), or a Slurm array")
-    where.add_argument("--workers", type=int, metavar="N", help="local worker processes (default: one a core, or one a GPU)")
+    where.add_argument(
+        "--cluster",
+        choices=("local", "slurm"),
+        default="local",
+        help="this machine (default), or a Slurm array",
+    )
+    where.add_argument(
+        "--workers", type=int, metavar="N", help="local worker processes (default: one a core, or one a GPU)"
+    )
     where.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")
-    where.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    where.add_argument("--data-dir", type=Path, metavar="DIR", help="datasets and weights (default: $BENCH_DATA, else data)")
+    where.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+    )
+    where.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="datasets and weights (default: $BENCH_DATA, else data)"
+    )
     slurm = p.add_argument_group("with --cluster slurm")
     slurm.add_argument("--partition", metavar="NAME")
     slurm.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs of a task (default: 0)")
     slurm.add_argument("--cpus", type=int, default=1, metavar="N", help="cores of a task (default: 1)")
-    slurm.add_argument("--hours", type=float, default=24.0, metavar="H", help="time limit of a task; it goes on after a requeue (default: 24)")
+    slurm.add_argument(
+        "--hours",
+        type=float,
+        default=24.0,
+        metavar="H",
+        help="time limit of a task; it goes on after a requeue (default: 24)",
+    )
     slurm.add_argument("--max-parallel", type=int, metavar="N", help="tasks that run at once")
-    slurm.add_argument("--sbatch", action="append", default=[], metavar="KEY=VALUE", help="any other sbatch option, e.g. account=lab")
+    slurm.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other sbatch option, e.g. account=lab",
+    )
     slurm.add_argument("--wait", action="store_true", help="follow the array until it is done, then report")
     instead = p.add_argument_group("instead of running")
     action = instead.add_mutually_exclusive_group()
     action.add_argument("--dry-run", action="store_true", help="say what would run")
     action.add_argument("--status", action="store_true", help="say how every run of the suite stands")
-    action.add_argument("--report", action="store_true", help="rebuild tables, plots and page from the records")
-    action.add_argument("--fetch", action="store_true", help="fetch the suite's data ahead, for nodes without a network")
+    action.add_argument(
+        "--report", action="store_true", help="rebuild tables, plots and page from the records"
+    )
+    action.add_argument(
+        "--fetch", action="store_true", help="fetch the suite's data ahead, for nodes without a network"
+    )
     action.add_argument("--list", action="store_true", help="list suites, datasets, networks and baselines")
     p.add_argument("--retry", action="store_true", help="run failed runs again")
     return p

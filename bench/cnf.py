@@ -72,7 +72,9 @@ def flow(
         derivative = derivative_of(velocity(net), x.shape, functional=False)
         module = net.module if isinstance(net, CountedNetwork) else net
         params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
-        end = solve(lambda t, s: derivative(t, s, probes), state, (1.0, 0.0), solver, adjoint_params=params).x[-1]
+        end = solve(
+            lambda t, s: derivative(t, s, probes), state, (1.0, 0.0), solver, adjoint_params=params
+        ).x[-1]
     elif isinstance(net, CountedNetwork) and net.compiled:
         derivative, step = _compiled(velocity, net.module, x.shape)
         end, nfe = _integrate(derivative, step, state, probes, solver)

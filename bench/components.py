@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,24 +63,24 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def resolved(component: Mapping[str, Any], builder: Any) -> dict[str, Any]:
-    """All options of a baseline with their defaults, for the record."""
-    return {f.name: component.get(f.name, f.default) for f in dataclasses.fields(builder)}
+def resolved(baseline: Baseline) -> dict[str, Any]:
+    """All options of a baseline, defaults included, for the record."""
+    return {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
 
 
 def validate(runs: Iterable[Run]) -> None:
     """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
     from bench.ode import Solver
 
-    for component, registry in {
-        (c.model_dump_json(), registry.kind): (c, registry)
-        for run in runs
-        for c, registry in ((run.dataset, datasets), (run.network, networks), (run.baseline, baselines))
-    }.values():
-        _options(registry, component)
     for run in runs:
+        _options(datasets, run.dataset)
+        _options(networks, run.network)
+        _options(baselines, run.baseline)
         stages = run.evaluation
-        solves = [*(stages.likelihood.solvers if stages.likelihood else ()), *([stages.samples.solver] if stages.samples else ())]
+        solves = [
+            *(stages.likelihood.solvers if stages.likelihood else ()),
+            *([stages.samples.solver] if stages.samples else ()),
+        ]
         for solve in solves:
             try:
                 Solver(**solve.model_dump())

@@ -42,9 +42,13 @@ class Solver:
 
     def __post_init__(self) -> None:
         if self.method not in (*ADAPTIVE, *EVALUATIONS_A_STEP):
-            raise ValueError(f"solver {self.method!r}: allowed are {', '.join((*ADAPTIVE, *EVALUATIONS_A_STEP))}")
+            raise ValueError(
+                f"solver {self.method!r}: allowed are {', '.join((*ADAPTIVE, *EVALUATIONS_A_STEP))}"
+            )
         if (self.method in EVALUATIONS_A_STEP) != (self.steps is not None):
-            raise ValueError(f"solver {self.method!r} with steps={self.steps}: steps are for the fixed-step methods")
+            raise ValueError(
+                f"solver {self.method!r} with steps={self.steps}: steps are for the fixed-step methods"
+            )
 
     def settings(self) -> dict[str, Any]:
         """What a record quotes of this solver."""
@@ -108,7 +112,12 @@ def solve(
     else:
         even = torch.linspace(times[0], times[-1], solver.steps + 1, dtype=torch.float64, device=x.device)
         options = {"grid_constructor": lambda _f, _x, _t: even}
-    keywords: dict[str, Any] = {"rtol": solver.rtol, "atol": solver.atol, "method": solver.method, "options": options}
+    keywords: dict[str, Any] = {
+        "rtol": solver.rtol,
+        "atol": solver.atol,
+        "method": solver.method,
+        "options": options,
+    }
     try:
         if adjoint_params is None:
             states = odeint(counted, x, grid, **keywords)
@@ -157,7 +166,9 @@ def jacobian_products(
             batched = torch.autograd.grad(v, x, torch.stack(vectors), is_grads_batched=True)[0]
             return v.detach(), vectors, list(batched)
         products = [
-            torch.autograd.grad(v, x, z, create_graph=create_graph, retain_graph=create_graph or i + 1 < len(vectors))[0]
+            torch.autograd.grad(
+                v, x, z, create_graph=create_graph, retain_graph=create_graph or i + 1 < len(vectors)
+            )[0]
             for i, z in enumerate(vectors)
         ]
     return (v if create_graph else v.detach()), vectors, products

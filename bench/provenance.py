@@ -20,7 +20,9 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "--", ":/bench", ":/baselines", ":/run_all.py") else "")
+        return git("rev-parse", "--short=10", "HEAD") + (
+            "+" if git("status", "--porcelain", "--", ":/bench", ":/baselines", ":/run_all.py") else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
@@ -32,7 +34,7 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device: str) -> str:
-    """"cpu (AMD EPYC, 1 thread)" or "cuda (NVIDIA H200)"."""
+    """ "cpu (AMD EPYC, 1 thread)" or "cuda (NVIDIA H200)"."""
     import torch
 
     if device.startswith("cuda"):

@@ -106,13 +106,21 @@ def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text())
         if record["schema"] != SCHEMA:
-            return {"stage": stage, "status": "failed", "error": f"{path}: schema {record['schema']}, this is {SCHEMA}"}
+            return {
+                "stage": stage,
+                "status": "failed",
+                "error": f"{path}: schema {record['schema']}, this is {SCHEMA}",
+            }
         record["measurements"], record["status"]
         return record
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        return {"stage": stage, "status": "failed", "error": f"{path}: not a record ({type(error).__name__}: {error})"}
+        return {
+            "stage": stage,
+            "status": "failed",
+            "error": f"{path}: not a record ({type(error).__name__}: {error})",
+        }
 
 
 def stage_done(root: Path, run: Run, stage: Stage) -> bool:
@@ -130,7 +138,11 @@ def failed(root: Path, run: Run) -> str | None:
     """The error of the run's failed stage, if it has one (of this very evaluation)."""
     for stage in run.stages:
         record = read_stage(root, run.run_id, stage)
-        if record and record["status"] == "failed" and record.get("fingerprint", run.fingerprint(stage)) == run.fingerprint(stage):
+        if (
+            record
+            and record["status"] == "failed"
+            and record.get("fingerprint", run.fingerprint(stage)) == run.fingerprint(stage)
+        ):
             return str(record["error"])
     return None
 
@@ -184,12 +196,26 @@ def frame(root: Path) -> "pd.DataFrame":
     rows: list[dict[str, Any]] = []
     for run_id in [*planned, *sorted(folders - set(planned))]:
         entry = planned.get(run_id, {})
-        stages = entry.get("stages") or sorted(p.stem for p in run_folder(root, run_id).glob("*.json") if p.stem in ("train", "likelihood", "samples", "sweep"))
+        stages = entry.get("stages") or sorted(
+            p.stem
+            for p in run_folder(root, run_id).glob("*.json")
+            if p.stem in ("train", "likelihood", "samples", "sweep")
+        )
         known: dict[str, Any] = {"run_id": run_id, "steps": entry.get("steps"), **entry}
         for stage in stages:
-            record = read_stage(root, run_id, stage) or {"stage": stage, "status": "missing", "error": "not run"}
+            record = read_stage(root, run_id, stage) or {
+                "stage": stage,
+                "status": "missing",
+                "error": "not run",
+            }
             # What one stage's record says of the run also describes its stages that failed early or are missing.
-            known.update({k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None})
+            known.update(
+                {
+                    k: record[k]
+                    for k in ("label", "dataset_version", "parameters", "steps")
+                    if record.get(k) is not None
+                }
+            )
             rows += _rows({**known, **record})
     return pd.DataFrame(rows, columns=COLUMNS)
 

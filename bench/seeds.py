@@ -18,12 +18,19 @@ def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
 
 
 def per_sample(
-    draw: Callable[[torch.Generator], Tensor], seed: int, stream: str, start: int, stop: int, device: str = "cpu"
+    draw: Callable[[torch.Generator], Tensor],
+    seed: int,
+    stream: str,
+    start: int,
+    stop: int,
+    device: str = "cpu",
 ) -> Tensor:
     """Draws start ... stop - 1 of a stream, stacked in front."""
     return torch.stack([draw(generator(seed, stream, i)) for i in range(start, stop)]).to(device)
 
 
-def normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu") -> Tensor:
+def normal(
+    shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu"
+) -> Tensor:
     """x0 ~ N(0, I), (stop - start, *shape)."""
     return per_sample(lambda rng: torch.randn(shape, generator=rng), seed, stream, start, stop, device)

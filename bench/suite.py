@@ -198,7 +198,11 @@ def suite_path(name: str) -> Path:
     """File of a suite given by name or by path; UsageError if there is none."""
     path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
     if not path.is_file():
-        raise UsageError(f"--suite {name}: no such file" if name.endswith(".toml") else unknown("suite", name, suite_names()))
+        raise UsageError(
+            f"--suite {name}: no such file"
+            if name.endswith(".toml")
+            else unknown("suite", name, suite_names())
+        )
     return path
 
 
@@ -242,7 +246,9 @@ def plan(
         # A baseline that is named on the command line runs even where the suite does not list it.
         for baseline in baselines if baselines is not None else experiment.baselines:
             for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
-                runs.append(_resolve(name, protocol, suite, experiment, baseline, seed, settings or {}, in_suite))
+                runs.append(
+                    _resolve(name, protocol, suite, experiment, baseline, seed, settings or {}, in_suite)
+                )
     return runs
 
 
@@ -316,7 +322,9 @@ def _validated(model: type[Any], raw: Any, where: str) -> Any:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             fields = _fields_at(model, first["loc"][:-1])
-            raise UsageError(f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})") from error
+            raise UsageError(
+                f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})"
+            ) from error
         message = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
         raise UsageError(f"{where}: {key}{given}: {message}") from error

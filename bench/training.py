@@ -37,7 +37,13 @@ class Trainer:
     """A module in training, with everything that a checkpoint must hold."""
 
     def __init__(
-        self, identity: str, settings: Training, baseline: Baseline, module: nn.Module, dataset: Dataset, seed: int
+        self,
+        identity: str,
+        settings: Training,
+        baseline: Baseline,
+        module: nn.Module,
+        dataset: Dataset,
+        seed: int,
     ) -> None:
         self.identity = identity
         self.settings = settings
@@ -99,7 +105,9 @@ class Trainer:
         self.step += 1
         return loss.detach()
 
-    def fit(self, checkpoint: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report) -> None:
+    def fit(
+        self, checkpoint: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report
+    ) -> None:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `checkpoint`.
 
         Raises:
@@ -141,9 +149,16 @@ class Trainer:
         return f"{self.step} ({self.seconds:.0f}/{self.settings.seconds:.0f} s)"
 
     def _validate(self, validate: Callable[[nn.Module], list[Measurement]]) -> None:
-        where = {"curve": True, "step": self.step, "train_seconds": self.seconds, "nfe_training": self.net.nfe}
+        where = {
+            "curve": True,
+            "step": self.step,
+            "train_seconds": self.seconds,
+            "nfe_training": self.net.nfe,
+        }
         for m in validate(self.evaluation_module()):
-            self.curve.append(Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where}))
+            self.curve.append(
+                Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where})
+            )
 
     def evaluation_module(self) -> nn.Module:
         """A copy with the averaged weights, frozen: what every metric is measured on."""
@@ -185,7 +200,9 @@ class Trainer:
             aside = path.with_suffix(".corrupt")
             path.replace(aside)
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
-            report(f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again")
+            report(
+                f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again"
+            )
             return False
         self.module.load_state_dict(state["module"])
         with torch.no_grad():

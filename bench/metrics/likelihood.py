@@ -29,7 +29,13 @@ def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
 
 
 def likelihood(
-    f: VelocityField, dataset: Dataset, t_end: float, settings: Likelihood, seed: int, device: str, weights: str
+    f: VelocityField,
+    dataset: Dataset,
+    t_end: float,
+    settings: Likelihood,
+    seed: int,
+    device: str,
+    weights: str,
 ) -> list[Measurement]:
     """NLL of the first n test samples with every solver asked for, its NFE and seconds, and the exact floor.
 
@@ -40,7 +46,9 @@ def likelihood(
         Diverged: a solve failed.
     """
     n = min(settings.n, len(dataset.test))
-    exact = settings.divergence == "exact" or (settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
+    exact = settings.divergence == "exact" or (
+        settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS
+    )
     rows = []
     for solve in settings.solvers:
         solver = Solver(**solve.model_dump())
@@ -54,7 +62,9 @@ def likelihood(
             "weights": weights,
         }
         begun = now(device)
-        log_p, nfe = _log_p(f, dataset, n, t_end, solver, settings, None if exact else settings.probes, seed, device)
+        log_p, nfe = _log_p(
+            f, dataset, n, t_end, solver, settings, None if exact else settings.probes, seed, device
+        )
         seconds = now(device) - begun
         for draws in sorted({1, len(log_p)}):
             bound = torch.logsumexp(log_p[:draws], 0) - math.log(draws)
@@ -96,7 +106,9 @@ def _log_p(
             x = dataset.test[start:stop].to(device)
             if dataset.is_image:
                 assert dataset.levels is not None
-                u = per_sample(lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device)
+                u = per_sample(
+                    lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device
+                )
                 x = (x + u) * (2 / dataset.levels) - 1
             z = None
             if probes is not None:

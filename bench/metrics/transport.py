@@ -1,9 +1,9 @@
 """Optimal transport between samples and data, and the geometry of the paths between noise and samples.
 
-    W2^2(P, Q)   = min over couplings of E |x - y|^2, exact between two sets of n points (POT)
-    path energy  = E int |v(t, x_t)|^2 dt >= W2^2(p_0, p_1), with equality for optimal transport
-    NPE          = |path energy - W2^2(p_0, data)| / W2^2(p_0, data)                          (Tong et al. 2024)
-    straightness = E int |(x_1 - x_0) - v(t, x_t)|^2 dt, zero for straight lines at constant speed (Liu et al. 2023)
+W2^2(P, Q)   = min over couplings of E |x - y|^2, exact between two sets of n points (POT)
+path energy  = E int |v(t, x_t)|^2 dt >= W2^2(p_0, p_1), with equality for optimal transport
+NPE          = |path energy - W2^2(p_0, data)| / W2^2(p_0, data)                          (Tong et al. 2024)
+straightness = E int |(x_1 - x_0) - v(t, x_t)|^2 dt, zero for straight lines at constant speed (Liu et al. 2023)
 """
 
 from dataclasses import dataclass

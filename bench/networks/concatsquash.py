@@ -41,5 +41,7 @@ class ConcatSquash(nn.Module):
 
 
 @register_network("concatsquash")
-def concatsquash(shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: str = "tanh") -> nn.Module:
+def concatsquash(
+    shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: str = "tanh"
+) -> nn.Module:
     return ConcatSquash(shape, width, depth, activation)

@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from bench.registry import register_network
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh, "softplus": nn.Softplus, "selu": nn.SELU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "selu": nn.SELU,
+}
 
 
 class MLP(nn.Module):

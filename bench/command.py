@@ -1,0 +1,198 @@
+"""What each way of calling `run_all.py` does: `planned` reads the options, the others act on the planned runs."""
+
+import argparse
+import json
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import records
+from bench.errors import UsageError
+from bench.registry import load_plugin
+from bench.suite import Run, Suite, load_suite, plan, suite_names
+
+
+def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
+    """The suite's name, its contents and the runs that the options leave of it."""
+    name, suite = load_suite(options.suite)
+    settings = dict(_key_value("--set", text) for text in options.set)
+    runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
+    if not runs:
+        raise UsageError("nothing to run: --baselines, --datasets and --seeds leave no run")
+    return name, suite, runs
+
+
+def _key_value(option: str, text: str) -> tuple[str, Any]:
+    """ "a.b=1e-3" -> ("a.b", 0.001): values are read as TOML, and as text where they are not TOML."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"{option} {text}: expected KEY=VALUE")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
+    """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
+    todo, failures = _todo(root, runs, options.retry)
+    if not todo and (root / "report.html").exists():
+        print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
+        return _say_failures(root, failures)
+    if todo:
+        _check(options, todo)
+        records.write_plan(root, about, runs)
+        for run_ in todo:
+            records.forget_failure(root, run_)
+        jobs = _jobs(options, root, todo, data_dir)
+        if options.cluster == "slurm":
+            if not _on_slurm(options, root, todo, jobs):
+                return 0
+        else:
+            from bench.launch.local import launch_local
+
+            print(
+                f"{root}: {len(todo)} runs to do, {len(runs) - len(todo) - len(failures)} finished, on {jobs[0].device}"
+            )
+            launch_local(jobs, options.workers, jobs[0].device)
+    report(root)
+    return _say_failures(root, _todo(root, runs, retry=False)[1])
+
+
+def _todo(root: Path, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
+    """Runs to launch, and the errors of failed ones that are left alone."""
+    unfinished = [run_ for run_ in runs if not records.finished(root, run_)]
+    errors = {run_.run_id: records.failed(root, run_) for run_ in unfinished}
+    failures = {} if retry else {run_id: error for run_id, error in errors.items() if error is not None}
+    return [run_ for run_ in unfinished if run_.run_id not in failures], failures
+
+
+def _say_failures(root: Path, failures: dict[str, str]) -> int:
+    for run_id, error in failures.items():
+        print(f"failed: {run_id}: {error} (log: {records.run_folder(root, run_id) / 'log.txt'})")
+    if failures:
+        print(f"{len(failures)} failed; --retry runs them again")
+    return 1 if failures else 0
+
+
+def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """Everything that can be wrong with a run before it starts."""
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: at least 1")
+    for plugin in options.plugin:
+        load_plugin(plugin)
+    from bench.components import validate
+
+    validate(runs)
+
+
+def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list[Any]:
+    from bench.job import Job
+
+    device = options.device
+    if device is None and options.cluster == "slurm":
+        device = "cuda" if options.gpus else "cpu"
+    elif device != "cpu":
+        import torch
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch finds no GPU here; allowed here: cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
+    return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins) for run_ in runs]
+
+
+def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence[Any]) -> bool:
+    """Submit; True once all is done (with --wait), False when the command should return now."""
+    from bench.launch.queue import wait
+    from bench.launch.slurm import SlurmOptions, submit
+
+    extra = {key: str(value) for key, value in (_key_value("--sbatch", text) for text in options.sbatch)}
+    asked = SlurmOptions(
+        options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, extra
+    )
+    ids = submit(jobs, asked, root.resolve())
+    arrays = ", ".join(sorted({i.split("_")[0] for i in ids}))
+    print(
+        f"submitted {len(ids)} tasks"
+        + (f" as Slurm job {arrays}" if ids else ": all are queued or running already")
+    )
+    if options.wait:
+        wait(root.resolve(), runs)
+        return True
+    print(f"follow:  python run_all.py --suite {options.suite} --results {options.results} --status")
+    print(f"collect: python run_all.py --suite {options.suite} --results {options.results} --report")
+    return False
+
+
+def status(root: Path, runs: Sequence[Run]) -> int:
+    """Print how every run stands."""
+    from bench.launch.queue import collect
+
+    states = collect(root.resolve(), runs)
+    for run_id, state in states.items():
+        print(
+            f"{state.status:8} {run_id}"
+            + (f"  [Slurm {state.job}]" if state.job else "")
+            + (f"  {state.reason}" if state.reason else "")
+        )
+    counts = Counter(state.status for state in states.values())
+    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    return 1 if counts["failed"] else 0
+
+
+def report(root: Path) -> int:
+    """Rebuild tables, plots and the page from the records under root."""
+    if not (root / "runs").is_dir():
+        raise UsageError(
+            f"--report: there are no records in {root}; run the suite first, or name another --results"
+        )
+    from bench.report import build
+
+    written = build(root)
+    print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
+    return 0
+
+
+def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
+    """Check everything and print what would run."""
+    todo, failures = _todo(root, runs, options.retry)
+    _check(options, runs)
+    for run_ in runs:
+        budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
+        state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"
+        options_text = json.dumps({**run_.network.options, **run_.baseline.options})
+        print(
+            f"{state:9} {run_.run_id}  {run_.network.name} {options_text}  {budget}  {', '.join(run_.stages)}"
+        )
+    print(f"{len(todo)} of {len(runs)} runs would start")
+    return 0
+
+
+def fetch(options: argparse.Namespace, runs: Sequence[Run], data_dir: Path) -> int:
+    """Fetch the data of the runs ahead."""
+    for plugin in options.plugin:
+        load_plugin(plugin)
+    from bench.datasets.sources import fetch as fetch_data
+
+    for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):
+        print(line)
+    return 0
+
+
+def show_registries(plugins: Sequence[str]) -> int:
+    """Print what is registered."""
+    for plugin in plugins:
+        load_plugin(plugin)
+    from bench.registry import baselines, datasets, networks
+
+    print("suites:    " + ", ".join(suite_names()))
+    print("datasets:  " + ", ".join(datasets))
+    print("networks:  " + ", ".join(networks))
+    width = max(map(len, baselines))
+    for i, (name, cls) in enumerate(baselines.items()):
+        print(f"{'baselines:' if i == 0 else '':10} {name:{width}}  {cls.label}")
+    return 0
