@@ -1,24 +1,26 @@
 """A small classifier whose penultimate layer measures image quality where Inception has nothing to say.
 
-Inception was trained on photographs of 299 pixels; an 8x8 digit is outside its world, and its 2048 features leave the
-covariance of a small dataset singular. Here three convolutions and a 64-wide layer learn the labels of the dataset's
-own train split, and the Frechet distance is taken between the 64 activations before the last layer. They are
-smooth (SiLU), so no unit is dead and the covariance has full rank from a few hundred images on.
+Inception was trained on photographs of 299 pixels; an 8x8 digit is outside its world, and its 2048 features
+leave the covariance of a small dataset singular. Here three convolutions and a 64-wide layer learn the labels
+of the dataset's own train split, and the Frechet distance is taken between the 64 activations before the last
+layer. They are smooth (SiLU), so no unit is dead and the covariance has full rank from a few hundred images
+on, and each is standardised on the train split: the trace of the covariance is 64, whatever the dataset.
 
-Training is one code path with a fixed seed on one CPU thread: the weights of a machine are the same bit for bit,
-whatever the number of threads or the device of the run around it.
+Training is one code path with a fixed seed on one CPU thread: the weights of a machine are the same bit for
+bit, whatever the number of threads or the device of the run around it.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.utils_torch import torch_atomic_save
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.files import write_atomic
 
 VERSION = 1  # of the architecture and of the training below: a change of either is a new extractor
 FEATURES = 64
@@ -34,6 +36,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.register_buffer("size", torch.tensor([channels, height, width, classes]))
         self.register_buffer("accuracy", torch.tensor(float("nan")))
+        self.accuracy: Tensor
+        self.standardise = nn.BatchNorm1d(FEATURES, affine=False, eps=0)
         self.body = nn.Sequential(
             nn.Conv2d(channels, 16, 3, padding=1),
             nn.SiLU(),
@@ -48,10 +52,13 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def features(self, pixels: Tensor) -> Tensor:
+        return self.standardise(self.hidden(pixels))
+
+    def hidden(self, pixels: Tensor) -> Tensor:
         return self.body(pixels.float() / 127.5 - 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.head(self.features(pixels))
+        return self.head(self.hidden(pixels))
 
 
 class ClassifierFeatures(FeatureExtractorBase):
@@ -85,9 +92,7 @@ def train(dataset: Dataset) -> Classifier:
     The same dataset gives the same bits on the same machine. UsageError where the dataset has no labels.
     """
     if dataset.train_labels is None or dataset.test_labels is None:
-        raise UsageError(
-            f"extractor '{dataset.name}_cnn' needs labels and dataset {dataset.name!r} has none; use 'inception'"
-        )
+        raise UsageError(f"extractor '{dataset.name}_cnn' needs labels; dataset {dataset.name!r} has none")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -111,13 +116,24 @@ def _fit(dataset: Dataset, train_labels: Tensor, test_labels: Tensor) -> Classif
         optimiser.step()
         schedule.step()
     with torch.no_grad():
+        hidden = torch.cat([net.hidden(dataset.pixels(part)) for part in dataset.train.split(1000)])
+        net.standardise.register_buffer("running_mean", hidden.mean(0))
+        net.standardise.register_buffer("running_var", hidden.var(0))
         guesses = torch.cat([net(dataset.pixels(part)).argmax(1) for part in dataset.test.split(1000)])
     net.accuracy.fill_((guesses == test_labels).float().mean())
-    return net
+    return net.eval()
 
 
 def save_trained(dataset: Dataset, path: Path) -> None:
     """Train the dataset's classifier and write its tensors to `path`, whole or not at all."""
     net = train(dataset)
     log.info("%s_cnn: test accuracy %.4f", dataset.name, net.accuracy)
-    torch_atomic_save(net.state_dict(), str(path))
+    write_atomic(path, lambda temporary: torch.save(net.state_dict(), temporary))
+
+
+def digest(path: Path) -> str:
+    """First 8 hexadecimal digits of the SHA-256 of the tensors in a weight file."""
+    found = hashlib.sha256()
+    for tensor in torch.load(path, weights_only=True).values():
+        found.update(tensor.numpy().tobytes())
+    return found.hexdigest()[:8]

