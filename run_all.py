@@ -12,10 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from bench.suite import Run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,9 +36,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--baselines", type=names, metavar="A,B", help="only these baselines")
     what.add_argument("--datasets", type=names, metavar="A,B", help="only these datasets of the suite")
     what.add_argument("--seeds", type=seeds, metavar="0,1,2", help="these seeds instead of the suite's")
-    what.add_argument(
-        "--protocol", metavar="NAME", help="one of the suite's protocols: smoke, small or paper"
-    )
+    what.add_argument("--protocol", metavar="NAME", help="one of the suite's protocols: smoke, small or paper")
     what.add_argument(
         "--set",
         action="append",
@@ -68,9 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="N", help="local worker processes (default: one a core, or one a GPU)"
     )
     where.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")
-    where.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="default: results"
-    )
+    where.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
     where.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="datasets and weights (default: $BENCH_DATA, else data)"
     )
@@ -98,9 +90,7 @@ def parser() -> argparse.ArgumentParser:
     action = instead.add_mutually_exclusive_group()
     action.add_argument("--dry-run", action="store_true", help="say what would run")
     action.add_argument("--status", action="store_true", help="say how every run of the suite stands")
-    action.add_argument(
-        "--report", action="store_true", help="rebuild tables, plots and page from the records"
-    )
+    action.add_argument("--report", action="store_true", help="rebuild tables, plots and page from the records")
     action.add_argument(
         "--fetch", action="store_true", help="fetch the suite's data ahead, for nodes without a network"
     )

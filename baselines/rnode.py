@@ -1,6 +1,7 @@
 """RNODE: FFJORD with an optimal-transport cost on the flow (Finlay et al., ICML 2020).
 
-L = -log p(x1) + kinetic int |v|^2 dt + jacobian int |dv/dx|_F^2 dt, the last by Hutchinson's probe above two dimensions.
+L = -log p(x1) + kinetic int |v|^2 dt + jacobian int |dv/dx|_F^2 dt, the last with Hutchinson's
+probe in high dimension.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from typing import Any
 
 from bench import records
 from bench.errors import UsageError
+from bench.plan import plan
 from bench.registry import load_plugin
-from bench.suite import Run, Suite, load_suite, plan, suite_names
+from bench.suite import Run, Suite, load_suite, suite_names
 
 
 def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
@@ -111,15 +111,10 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
     from bench.launch.slurm import SlurmOptions, submit
 
     extra = {key: str(value) for key, value in (_key_value("--sbatch", text) for text in options.sbatch)}
-    asked = SlurmOptions(
-        options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, extra
-    )
+    asked = SlurmOptions(options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, extra)
     ids = submit(jobs, asked, root.resolve())
     arrays = ", ".join(sorted({i.split("_")[0] for i in ids}))
-    print(
-        f"submitted {len(ids)} tasks"
-        + (f" as Slurm job {arrays}" if ids else ": all are queued or running already")
-    )
+    print(f"submitted {len(ids)} tasks" + (f" as Slurm job {arrays}" if ids else ": all are queued or running already"))
     if options.wait:
         wait(root.resolve(), runs)
         return True
@@ -147,9 +142,7 @@ def status(root: Path, runs: Sequence[Run]) -> int:
 def report(root: Path) -> int:
     """Rebuild tables, plots and the page from the records under root."""
     if not (root / "runs").is_dir():
-        raise UsageError(
-            f"--report: there are no records in {root}; run the suite first, or name another --results"
-        )
+        raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
     from bench.report import build
 
     written = build(root)
@@ -165,9 +158,7 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
         budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
         state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"
         options_text = json.dumps({**run_.network.options, **run_.baseline.options})
-        print(
-            f"{state:9} {run_.run_id}  {run_.network.name} {options_text}  {budget}  {', '.join(run_.stages)}"
-        )
+        print(f"{state:9} {run_.run_id}  {run_.network.name} {options_text}  {budget}  {', '.join(run_.stages)}")
     print(f"{len(todo)} of {len(runs)} runs would start")
     return 0
 

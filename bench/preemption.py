@@ -20,11 +20,11 @@ def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    pending: list[int] = []
+    pending: list[signal.Signals] = []
     previous = {number: signal.getsignal(number) for number in SIGNALS}
 
     def hold(number: int, _frame: FrameType | None) -> None:
-        pending.append(number)
+        pending.append(signal.Signals(number))
 
     def deliver() -> None:
         if pending:

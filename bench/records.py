@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import locked, write_atomic, write_json
-from bench.suite import Run, Stage
+from bench.suite import STAGES, Run, Stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RUN_COLUMNS = (
-    "run_id variant suite protocol dataset dataset_version network parameters baseline label seed stage"
-).split()
-PROVENANCE_COLUMNS = "steps device device_count global_batch versions commit status error".split()
+    *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"),
+    *("baseline", "label", "seed", "stage"),
+)
+PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
 COLUMNS = [*RUN_COLUMNS, "metric", "value", "stderr", "n", "settings", "seconds", *PROVENANCE_COLUMNS]
 
 
@@ -197,9 +198,7 @@ def frame(root: Path) -> "pd.DataFrame":
     for run_id in [*planned, *sorted(folders - set(planned))]:
         entry = planned.get(run_id, {})
         stages = entry.get("stages") or sorted(
-            p.stem
-            for p in run_folder(root, run_id).glob("*.json")
-            if p.stem in ("train", "likelihood", "samples", "sweep")
+            p.stem for p in run_folder(root, run_id).glob("*.json") if p.stem in STAGES
         )
         known: dict[str, Any] = {"run_id": run_id, "steps": entry.get("steps"), **entry}
         for stage in stages:
@@ -210,11 +209,7 @@ def frame(root: Path) -> "pd.DataFrame":
             }
             # What one stage's record says of the run also describes its stages that failed early or are missing.
             known.update(
-                {
-                    k: record[k]
-                    for k in ("label", "dataset_version", "parameters", "steps")
-                    if record.get(k) is not None
-                }
+                {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
             )
             rows += _rows({**known, **record})
     return pd.DataFrame(rows, columns=COLUMNS)

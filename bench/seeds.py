@@ -1,7 +1,7 @@
 """Random numbers that belong to a sample, not to a batch.
 
-Draw i of a stream depends on (seed, stream, i) alone: sample i is the same for any batch size and number of devices, and
-every baseline is evaluated with the same noise.
+Draw i of a stream depends on (seed, stream, i) alone: sample i is the same for any batch size and number of devices,
+and every baseline is evaluated with the same noise.
 """
 
 import hashlib
@@ -29,8 +29,6 @@ def per_sample(
     return torch.stack([draw(generator(seed, stream, i)) for i in range(start, stop)]).to(device)
 
 
-def normal(
-    shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu"
-) -> Tensor:
+def normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu") -> Tensor:
     """x0 ~ N(0, I), (stop - start, *shape)."""
     return per_sample(lambda rng: torch.randn(shape, generator=rng), seed, stream, start, stop, device)

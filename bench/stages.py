@@ -9,6 +9,7 @@ Each stage returns its measurements and the arrays that plots need.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -88,9 +89,7 @@ class Stages:
         """One point of the validation curve: the NLL of a few test samples, for images also a feature distance."""
         f, n = self.baseline.velocity(module), self.run.training.curve_n
         asked = self.run.evaluation.likelihood or Likelihood()
-        settings = Likelihood(
-            n=n, batch=min(n, asked.batch), divergence=asked.divergence, probes=asked.probes
-        )
+        settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence, probes=asked.probes)
         rows = self._likelihood(f, settings)
         if self.dataset.is_image:
             x, _ = self._draw(f, n, n, self._solver())
@@ -137,9 +136,7 @@ class Stages:
         assert s is not None
         f = self.baseline.velocity(self.trained())
         costs = {method: EVALUATIONS_A_STEP[method] for method in s.solvers}
-        solvers = [
-            Solver(m, steps=nfe // cost) for m, cost in costs.items() for nfe in s.nfe if nfe % cost == 0
-        ]
+        solvers = [Solver(m, steps=nfe // cost) for m, cost in costs.items() for nfe in s.nfe if nfe % cost == 0]
         solvers += [Solver("dopri5", tolerance, tolerance) for tolerance in s.tolerances]
         rows: Rows = []
         arrays: Arrays = {}
@@ -194,18 +191,14 @@ class Stages:
             device=self.device,
             kernel=kernel,
         )
-        return [Measurement(**{**row, "settings": {**row["settings"], **quote}}) for row in rows]
+        return [replace(row, settings={**row.settings, **quote}) for row in rows]
 
-    def _geometry(
-        self, f: VelocityField, s: Samples, solver: Solver, quote: dict[str, Any]
-    ) -> tuple[Paths, Rows]:
+    def _geometry(self, f: VelocityField, s: Samples, solver: Solver, quote: dict[str, Any]) -> tuple[Paths, Rows]:
         noise = normal(self.dataset.shape, self.run.seed, "samples", 0, s.path_n, self.device)
         paths = follow(f, noise, self.baseline.t_end, s.path_times, solver)
         rows = [
             Measurement("path_energy", paths.energy, paths.energy_stderr, s.path_n, settings=quote),
-            Measurement(
-                "straightness", paths.straightness, paths.straightness_stderr, s.path_n, settings=quote
-            ),
+            Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n, settings=quote),
         ]
         if not self.dataset.is_image:
             n = min(s.w2_n, s.path_n, len(self.dataset.test))

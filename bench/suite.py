@@ -11,15 +11,14 @@
     overrides.ffjord = { training.steps = 300, options.rtol = 1e-4 }
     protocols.smoke = { training.steps = 10 }               # --protocol smoke
 
-Precedence, weakest first: experiment, its protocol, the baseline's override, `--set`. The identity of a run hashes what
-was asked for, so that finished work is recognised without importing a trainer; records say what code answered.
+bench/plan.py turns it into runs. The identity of a run hashes what was asked for, so that finished work is recognised
+without importing a trainer; records say what code answered.
 """
 
-import copy
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -199,9 +198,7 @@ def suite_path(name: str) -> Path:
     path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
     if not path.is_file():
         raise UsageError(
-            f"--suite {name}: no such file"
-            if name.endswith(".toml")
-            else unknown("suite", name, suite_names())
+            f"--suite {name}: no such file" if name.endswith(".toml") else unknown("suite", name, suite_names())
         )
     return path
 
@@ -213,107 +210,10 @@ def load_suite(name: str) -> tuple[str, Suite]:
         raw = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"suite {path}: {error}") from error
-    return path.stem, _validated(Suite, raw, f"suite {path.stem}")
+    return path.stem, validated(Suite, raw, f"suite {path.stem}")
 
 
-def plan(
-    name: str,
-    suite: Suite,
-    protocol: str | None = None,
-    baselines: Iterable[str] | None = None,
-    datasets: Iterable[str] | None = None,
-    seeds: Iterable[int] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> list[Run]:
-    """The runs of a suite, in the order of its file, narrowed to what was asked for.
-
-    Args:
-        settings: dotted keys (`training.steps`, `network.width`, `evaluation.samples.n`, `fm_ot.sigma_min`) to values.
-
-    Raises:
-        UsageError: an unknown protocol, or a baseline, dataset or key that nothing in the suite answers to.
-    """
-    protocol = protocol or suite.protocol
-    offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
-    if protocol not in offered:
-        raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
-    chosen_datasets = _narrow("--datasets", datasets, [e.dataset.name for e in suite.experiments], name)
-    in_suite = list(dict.fromkeys(b for e in suite.experiments for b in e.baselines))
-    runs = []
-    for experiment in suite.experiments:
-        if experiment.dataset.name not in chosen_datasets:
-            continue
-        # A baseline that is named on the command line runs even where the suite does not list it.
-        for baseline in baselines if baselines is not None else experiment.baselines:
-            for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
-                runs.append(
-                    _resolve(name, protocol, suite, experiment, baseline, seed, settings or {}, in_suite)
-                )
-    return runs
-
-
-def _resolve(
-    name: str,
-    protocol: str,
-    suite: Suite,
-    experiment: Experiment,
-    baseline: str,
-    seed: int,
-    settings: Mapping[str, Any],
-    in_suite: list[str],
-) -> Run:
-    cell: dict[str, Any] = {
-        "dataset": experiment.dataset.model_dump(),
-        "network": experiment.network.model_dump(),
-        "options": {},
-        "training": experiment.training.model_dump(exclude_unset=True),
-        "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
-    }
-    for layer in (experiment.protocols.get(protocol, {}), experiment.overrides.get(baseline, {})):
-        _merge(cell, copy.deepcopy(layer))
-    for key, value in settings.items():
-        head, *rest = key.split(".")
-        if head in (baseline, *in_suite) and len(rest) == 1:
-            if head == baseline:
-                cell["options"][rest[0]] = value
-        elif head in ("dataset", "network") and len(rest) == 1:
-            target = cell[head] if rest[0] == "name" else cell[head]["options"]
-            target[rest[0]] = value
-        elif head in ("training", "evaluation") and rest:
-            nested: Any = value
-            for part in reversed(rest):
-                nested = {part: nested}
-            _merge(cell[head], nested)
-        else:
-            raise UsageError(
-                f"--set {key}={value}: a key is training.KEY, evaluation.STAGE.KEY, network.OPTION, dataset.OPTION "
-                f"or BASELINE.OPTION (baselines here: {', '.join(in_suite)})"
-            )
-    options = cell.pop("options")
-    fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
-    return _validated(Run, {"suite": name, "protocol": protocol, **fields}, f"suite {name}, {baseline}")
-
-
-def _merge(into: dict[str, Any], layer: dict[str, Any]) -> None:
-    for key, value in layer.items():
-        if key in ("dataset", "network") and isinstance(value, (str, dict)):
-            into[key] = Component.model_validate(value).model_dump()
-        elif isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
-
-
-def _narrow(option: str, wanted: Iterable[str] | None, there: list[str], suite: str) -> list[str]:
-    if wanted is None:
-        return there
-    for name in wanted:
-        if name not in there:
-            raise UsageError(f"{option} {name}: " + unknown(f"dataset of suite {suite}", name, there))
-    return list(wanted)
-
-
-def _validated(model: type[Any], raw: Any, where: str) -> Any:
+def validated(model: type[Any], raw: Any, where: str) -> Any:
     """model(**raw), with pydantic's first complaint as one line that names key, value and what is allowed."""
     try:
         return model.model_validate(raw)
@@ -321,20 +221,18 @@ def _validated(model: type[Any], raw: Any, where: str) -> Any:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            fields = _fields_at(model, first["loc"][:-1])
-            raise UsageError(
-                f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})"
-            ) from error
+            fields = fields_at(model, first["loc"][:-1])
+            raise UsageError(f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})") from error
         message = first["msg"].removeprefix("Value error, ")
         given = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
         raise UsageError(f"{where}: {key}{given}: {message}") from error
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Names of the fields of the model that a validation error's location leads to."""
     for part in location:
         if isinstance(part, str) and part in model.model_fields:
-            inner = [model.model_fields[part].annotation]
+            inner: list[Any] = [model.model_fields[part].annotation]
             while inner and not (isinstance(inner[0], type) and issubclass(inner[0], BaseModel)):
                 inner = [a for i in inner for a in get_args(i)]
             if inner:

@@ -53,12 +53,10 @@ class Trainer:
         self.dataset = dataset
         self.data = dataset.train.to(self.device)
         self.net = CountedNetwork(module, settings.compile)
-        self.parameters = list(module.parameters())
+        self.parameters: list[Tensor] = list(module.parameters())
         self.average = [p.detach().clone() for p in self.parameters] if settings.ema else self.parameters
         optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-        self.optimizer = optimizer(
-            self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
+        self.optimizer = optimizer(self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
         self.rng = torch.Generator(self.device).manual_seed(seed)
         self.step = 0
         self.seconds = 0.0
@@ -105,9 +103,7 @@ class Trainer:
         self.step += 1
         return loss.detach()
 
-    def fit(
-        self, checkpoint: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report
-    ) -> None:
+    def fit(self, checkpoint: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report) -> None:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `checkpoint`.
 
         Raises:
@@ -156,9 +152,7 @@ class Trainer:
             "nfe_training": self.net.nfe,
         }
         for m in validate(self.evaluation_module()):
-            self.curve.append(
-                Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where})
-            )
+            self.curve.append(Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where}))
 
     def evaluation_module(self) -> nn.Module:
         """A copy with the averaged weights, frozen: what every metric is measured on."""
@@ -200,9 +194,7 @@ class Trainer:
             aside = path.with_suffix(".corrupt")
             path.replace(aside)
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
-            report(
-                f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again"
-            )
+            report(f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again")
             return False
         self.module.load_state_dict(state["module"])
         with torch.no_grad():

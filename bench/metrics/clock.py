@@ -4,6 +4,7 @@ On CUDA the peak is torch's; on the CPU it is the resident set of the process (L
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -21,10 +22,8 @@ def reset_peak_memory(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
         return
-    try:
+    with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then that of the whole process
-        pass
 
 
 def peak_memory(device: str) -> int:

@@ -2,9 +2,9 @@
 
     NLL = -E log p(x),        bits/dim = -log p(x) / (d ln 2) + log2(L / 2)      for L grey levels scaled to [-1, 1].
 
-An image is dequantised K times with u_k ~ U[0, 1): log (1/K) sum_k p(x + u_k) is a lower bound on the log-probability of
-the integers that tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). Along one pass both K = 1 and K = `draws`
-are measured. The divergence is exact up to EXACT_DIMENSIONS unless said otherwise, Hutchinson's above.
+An image is dequantised K times with u_k ~ U[0, 1): log (1/K) sum_k p(x + u_k) bounds the log-probability of the integers
+from below and tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). One pass measures both K = 1 and
+K = `draws`. The divergence is exact up to EXACT_DIMENSIONS unless said otherwise, Hutchinson's above.
 """
 
 import math

@@ -3,6 +3,8 @@
 h <- act( (W h + b) * sigmoid(g t + c) + k t ), with no activation after the last layer.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class ConcatSquash(nn.Module):
         super().__init__()
         dim = int(torch.Size(shape).numel())
         sizes = [dim] + [width] * depth + [dim]
-        self.layers = nn.ModuleList(ConcatSquashLinear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(ConcatSquashLinear(a, b) for a, b in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
@@ -41,7 +43,5 @@ class ConcatSquash(nn.Module):
 
 
 @register_network("concatsquash")
-def concatsquash(
-    shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: str = "tanh"
-) -> nn.Module:
+def concatsquash(shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: str = "tanh") -> nn.Module:
     return ConcatSquash(shape, width, depth, activation)

@@ -3,6 +3,8 @@
 The paper's 2-D network is "an MLP with 5 layers of 512": width 512, depth 5.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class MLP(nn.Module):
         dim = int(torch.Size(shape).numel())
         sizes = [dim + 1] + [width] * depth
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers, nn.Linear(width, dim))
 

@@ -4,7 +4,6 @@ Attention stands where `attention` names a resolution's level (0 is the full res
 middle block always attends.
 """
 
-import torch
 from torch import Tensor, nn
 
 from bench.registry import register_network

@@ -1,0 +1,107 @@
+"""From a suite to its runs: every experiment x baseline x seed, with the settings that apply to each.
+
+Precedence, weakest first: the experiment, its protocol, the baseline's override, `--set`.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench.errors import UsageError
+from bench.registry import unknown
+from bench.suite import Component, Experiment, Run, Suite, validated
+
+
+def plan(
+    name: str,
+    suite: Suite,
+    protocol: str | None = None,
+    baselines: Iterable[str] | None = None,
+    datasets: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Run]:
+    """The runs of a suite, in the order of its file, narrowed to what was asked for.
+
+    Args:
+        settings: dotted keys (`training.steps`, `network.width`, `evaluation.samples.n`, `fm_ot.sigma_min`) to values.
+
+    Raises:
+        UsageError: an unknown protocol, or a baseline, dataset or key that nothing in the suite answers to.
+    """
+    protocol = protocol or suite.protocol
+    offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
+    if protocol not in offered:
+        raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
+    chosen_datasets = _narrow("--datasets", datasets, [e.dataset.name for e in suite.experiments], name)
+    in_suite = list(dict.fromkeys(b for e in suite.experiments for b in e.baselines))
+    runs = []
+    for experiment in suite.experiments:
+        if experiment.dataset.name not in chosen_datasets:
+            continue
+        # A baseline that is named on the command line runs even where the suite does not list it.
+        for baseline in baselines if baselines is not None else experiment.baselines:
+            for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
+                runs.append(_resolve(name, protocol, suite, experiment, baseline, seed, settings or {}, in_suite))
+    return runs
+
+
+def _resolve(
+    name: str,
+    protocol: str,
+    suite: Suite,
+    experiment: Experiment,
+    baseline: str,
+    seed: int,
+    settings: Mapping[str, Any],
+    in_suite: list[str],
+) -> Run:
+    cell: dict[str, Any] = {
+        "dataset": experiment.dataset.model_dump(),
+        "network": experiment.network.model_dump(),
+        "options": {},
+        "training": experiment.training.model_dump(exclude_unset=True),
+        "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
+    }
+    for layer in (experiment.protocols.get(protocol, {}), experiment.overrides.get(baseline, {})):
+        _merge(cell, copy.deepcopy(layer))
+    for key, value in settings.items():
+        head, *rest = key.split(".")
+        if head in (baseline, *in_suite) and len(rest) == 1:
+            if head == baseline:
+                cell["options"][rest[0]] = value
+        elif head in ("dataset", "network") and len(rest) == 1:
+            target = cell[head] if rest[0] == "name" else cell[head]["options"]
+            target[rest[0]] = value
+        elif head in ("training", "evaluation") and rest:
+            nested: Any = value
+            for part in reversed(rest):
+                nested = {part: nested}
+            _merge(cell[head], nested)
+        else:
+            raise UsageError(
+                f"--set {key}={value}: a key is training.KEY, evaluation.STAGE.KEY, network.OPTION, dataset.OPTION "
+                f"or BASELINE.OPTION (baselines here: {', '.join(in_suite)})"
+            )
+    options = cell.pop("options")
+    fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
+    return validated(Run, {"suite": name, "protocol": protocol, **fields}, f"suite {name}, {baseline}")
+
+
+def _merge(into: dict[str, Any], layer: dict[str, Any]) -> None:
+    for key, value in layer.items():
+        if key in ("dataset", "network") and isinstance(value, (str, dict)):
+            into[key] = Component.model_validate(value).model_dump()
+        elif isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _narrow(option: str, wanted: Iterable[str] | None, there: list[str], suite: str) -> list[str]:
+    if wanted is None:
+        return there
+    for name in wanted:
+        if name not in there:
+            raise UsageError(f"{option} {name}: " + unknown(f"dataset of suite {suite}", name, there))
+    return list(wanted)
