@@ -38,13 +38,10 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
         try:
             pool.work()
         except KeyboardInterrupt:
-            progress.say("stopping: the runs save their checkpoints (Ctrl-C again kills them)")
+            progress.say("stopping: the runs save their checkpoints, the next launch resumes (again: kill)")
             raise
         finally:
             pool.stop()
-            if len(pool.outcomes) < len(jobs):
-                ended = f"{len(pool.outcomes)} of {len(jobs)} runs ended"
-                progress.say(f"{ended}; the same command goes on with the rest")
     return [pool.outcomes[job.run.run_id] for job in jobs]
 
 

@@ -63,7 +63,7 @@ class Progress:
         self._console.print(message, soft_wrap=True, markup=False)
 
     def _render(self) -> RenderableType:
-        table = Table.grid(padding=(0, 2))
+        table = Table.grid(padding=(0, 2), expand=True)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, ratio=1)
         table.add_column(justify="right")

@@ -112,7 +112,7 @@ def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
                     progress.end(outcomes[run_id])
             queued = [state.reason for state in states.values() if state.status == "queued"]
             if queued:
-                progress.show("queued", f"{len(queued)} runs: {', '.join(sorted(set(queued)))}")
+                progress.show("queued", f"{len(queued)} runs {' '.join(sorted(set(queued)))}")
             else:
                 progress.hide("queued")
             if len(outcomes) < len(runs):
@@ -155,15 +155,19 @@ def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:
     if done.returncode:
         raise UsageError(f"squeue: {' '.join(done.stderr.split())}")
     rows = [line.split("|", 3) for line in done.stdout.splitlines()]
-    return {(job, name): (state, reason) for job, state, reason, name in rows}
+    return {(job, name): (state, reason.replace("None", "")) for job, state, reason, name in rows}
 
 
 def _ends(jobs: Collection[str]) -> dict[str, str]:
     """How jobs that have left the queue ended, as far as accounting knows."""
-    states = _accounting(jobs)
-    if any(states.get(job, ("PENDING",))[0] in ALIVE for job in jobs):
-        time.sleep(LAG)
+    deadline = time.monotonic() + LAG
+    try:
         states = _accounting(jobs)
+        while any(states.get(job, ("PENDING",))[0] in ALIVE for job in jobs) and time.monotonic() < deadline:
+            time.sleep(LAG / 10)
+            states = _accounting(jobs)
+    except (OSError, subprocess.CalledProcessError):  # a cluster without accounting
+        return {}
     ended = {job: end for job, end in states.items() if end[0] not in ALIVE}
     return {job: f"ended as {state} (exit code {code})" for job, (state, code) in ended.items()}
 
@@ -172,10 +176,7 @@ def _accounting(jobs: Collection[str]) -> dict[str, tuple[str, str]]:
     """Job id to (state, exit code); tasks of a cancelled array that never started share a row, 12_[3-9]."""
     arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
     command = ["sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}"]
-    try:
-        rows = [line.split("|") for line in subprocess.check_output(command, text=True).splitlines()]
-    except (OSError, subprocess.CalledProcessError):
-        return {}
+    rows = [line.split("|") for line in subprocess.check_output(command, text=True).splitlines()]
     known = {row[0]: (row[1], row[2]) for row in rows}
     pending = {job.split("_")[0]: end for job, end in known.items() if "_[" in job}
     ends = {job: known.get(job) or pending.get(job.split("_")[0]) for job in jobs}

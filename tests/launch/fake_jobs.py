@@ -1,12 +1,13 @@
-"""Jobs that cost nothing and end in every way a job can end. They import nothing heavy, as workers start often."""
+"""Jobs that cost nothing, import nothing heavy, and end in every way a job can end."""
 
 import json
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import records
 from bench.files import locked, write_json
@@ -16,23 +17,17 @@ from bench.suite import Run
 
 
 def make_run(name: str, seed: int = 0) -> Run:
-    fields = {
-        "dataset": "none",
-        "network": "none",
-        "baseline": name,
-        "training": {"steps": 1},
-        "evaluation": {},
-    }
-    return Run.model_validate({"suite": "fake", "protocol": "smoke", "seed": seed, **fields})
+    names = {"suite": "fake", "protocol": "smoke", "dataset": "none", "network": "none", "baseline": name}
+    return Run.model_validate({**names, "training": {"steps": 1}, "evaluation": {}, "seed": seed})
 
 
 @dataclass(frozen=True)
 class FakeJob:
-    """Adds up the step numbers, with a checkpoint like a training run's; `act` happens at the first step.
+    """Adds up the step numbers, with checkpoints as a training run has them; before that it does `act`.
 
     Attributes:
-        act: "", "fail" (a failed record), "raise", or something that kills: "SIGKILL", "SIGSEGV", "exit".
-        once: files of this name keep what is to happen once from happening again.
+        act: "", "fail" (a failed record), "raise", or what kills the process: "SIGKILL", "SIGSEGV", "exit".
+        steps, pause: number of steps and the seconds of each.
     """
 
     run: Run
@@ -40,7 +35,6 @@ class FakeJob:
     act: str = ""
     steps: int = 1
     pause: float = 0.0
-    facts: dict[str, object] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -53,26 +47,26 @@ class FakeJob:
             if records.finished(self.root, self.run):
                 return "ok"
             with (self.folder / "starts").open("a") as file:
-                file.write(f"{os.getpid()} {time.time()}\n")
-            self._act()
+                file.write(f"{os.getpid()}\n")
             if self.act == "fail":
                 records.fail(self.root, self.run, "it was told to fail")
                 return "failed"
+            self._act()
             self._train(progress)
             return "ok"
 
     def _act(self) -> None:
         if self.act == "raise":
             raise ValueError("a bug")
-        if self.act.startswith("SIG"):
-            os.kill(os.getpid(), signal.Signals[self.act])
         if self.act == "exit":
             os._exit(3)
+        if self.act:
+            os.kill(os.getpid(), signal.Signals[self.act])
 
     def _train(self, progress: Callable[[str], None] | None) -> None:
         checkpoint = self.folder / "checkpoint.pt"
         state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "sum": 0}
-        resumed = state["step"]
+        resumed, begun = state["step"], time.time()
         with at_boundary(lambda: write_json(checkpoint, state)) as between_steps:
             while state["step"] < self.steps:
                 time.sleep(self.pause)
@@ -81,30 +75,20 @@ class FakeJob:
                     progress(f"step {state['step']}/{self.steps}")
                 between_steps()
         rows = [Measurement("sum", state["sum"]), Measurement("resumed", resumed)]
-        rows.append(Measurement("threads", float(os.environ.get("OMP_NUM_THREADS", 0))))
-        environment = {
-            "pid": os.getpid(),
-            "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
-            "job": _slurm_job(),
-        }
-        records.write_stage(self.root, self.run, "train", rows, {"environment": environment})
+        facts = {"pid": os.getpid(), "times": [begun, time.time()], "environment": dict(os.environ)}
+        records.write_stage(self.root, self.run, "train", rows, facts)
+
+    def record(self) -> dict[str, Any]:
+        """The record of the finished run."""
+        record = records.read_stage(self.root, self.run.run_id, "train")
+        assert record and record["status"] == "ok", record
+        return record
 
     def result(self) -> dict[str, float]:
         """The measurements of the finished run by name."""
-        record = records.read_stage(self.root, self.run.run_id, "train")
-        assert record and record["status"] == "ok", record
-        return {m["metric"]: m["value"] for m in record["measurements"]}
+        return {m["metric"]: m["value"] for m in self.record()["measurements"]}
 
-    def environment(self) -> dict[str, object]:
-        record = records.read_stage(self.root, self.run.run_id, "train")
-        assert record
-        return dict(record["environment"])
-
-    def starts(self) -> int:
-        """How often the run was begun."""
-        return len((self.folder / "starts").read_text().splitlines())
-
-
-def _slurm_job() -> str | None:
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
+    def starts(self) -> list[int]:
+        """Process ids of those that began the run."""
+        path = self.folder / "starts"
+        return [int(pid) for pid in path.read_text().split()] if path.exists() else []

@@ -1,4 +1,4 @@
-"""The pool of worker processes: isolation, persistence, held runs, interruption, and how cores and GPUs are shared."""
+"""The pool of worker processes: isolation, held runs, interruption, and how cores and GPUs are shared."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def test_all_runs_end_in_order_in_persistent_workers(tmp_path, capsys):
     assert [o.run_id for o in outcomes] == [job.run.run_id for job in jobs]
     assert {o.status for o in outcomes} == {"ok"}
     assert all(job.result()["sum"] == 3 for job in jobs)
-    assert 1 <= len({job.environment()["pid"] for job in jobs}) <= 2
+    assert 1 <= len({job.record()["pid"] for job in jobs}) <= 2
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert lines[-1].startswith("[6/6] ok none-b") and lines[-1].endswith(" s")
@@ -51,7 +51,6 @@ def test_a_bad_run_costs_itself_alone(tmp_path, capsys, act, reason):
 
 
 def test_a_job_that_cannot_be_unpickled_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(FakeJob, "__module__", "no.such.module")
     monkeypatch.setattr(pool.pickle, "dumps", lambda job: b"cno.such.module\nFakeJob\n.")
     [outcome] = launch_local([FakeJob(make_run("b"), tmp_path)], workers=1, device="cpu")
     assert outcome.status == "failed" and "ModuleNotFoundError" in str(outcome.error)
@@ -93,7 +92,7 @@ def launch_in_a_process(tmp_path: Path, steps: int, pause: float) -> tuple["subp
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
     )
-    wait_until(lambda: (job.folder / "starts").exists())
+    wait_until(job.starts)
     time.sleep(10 * pause)
     return process, job
 
@@ -116,11 +115,11 @@ def running(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
     process, job = launch_in_a_process(tmp_path, steps=100, pause=0.02)
-    worker = int((job.folder / "starts").read_text().split()[0])
+    [worker] = job.starts()
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)
     assert process.returncode != 0
-    assert "0 of 2 runs ended; the same command goes on" in output
+    assert output.startswith("stopping: the runs save their checkpoints")
     assert not running(worker)
     assert not (job.folder / "train.json").exists()
     assert (job.folder / "checkpoint.pt").exists()
@@ -132,7 +131,7 @@ def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
 
 def test_no_worker_outlives_a_killed_launcher(tmp_path):
     process, job = launch_in_a_process(tmp_path, steps=1000, pause=0.02)
-    worker = int((job.folder / "starts").read_text().split()[0])
+    [worker] = job.starts()
     assert running(worker)
     process.kill()
     process.communicate()
@@ -163,7 +162,7 @@ def test_every_worker_has_a_gpu_of_the_visible_ones(tmp_path, monkeypatch):
     assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(3, "cuda", 9)] == ["3", "GPU-ab", "3"]
     jobs = [FakeJob(make_run(f"b{i}"), tmp_path, pause=0.5) for i in range(2)]
     launch_local(jobs, workers=2, device="cuda")
-    assert {job.environment()["gpus"] for job in jobs} == {"3", "GPU-ab"}
+    assert {job.record()["environment"]["CUDA_VISIBLE_DEVICES"] for job in jobs} == {"3", "GPU-ab"}
 
 
 def test_gpus_are_found_without_torch(tmp_path, monkeypatch):
@@ -190,7 +189,4 @@ def test_the_launcher_imports_nothing_heavy():
     script = f"import sys, {local.__name__}, bench.launch.slurm\n"
     script += "print({'torch', 'pandas', 'submitit', 'diffusers'} & set(sys.modules))"
     command = [sys.executable, "-c", script]
-    assert (
-        subprocess.check_output(command, env=os.environ | {"PYTHONPATH": pythonpath()}, text=True)
-        == "set()\n"
-    )
+    assert subprocess.check_output(command, env=os.environ | {"PYTHONPATH": pythonpath()}, text=True) == "set()\n"

@@ -1,0 +1,185 @@
+"""Real arrays on the cluster that tests/slurm/up starts."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fake_jobs import FakeJob, make_run
+
+from bench import records
+from bench.errors import UsageError
+from bench.launch import slurm
+from bench.launch.queue import collect, status, wait
+from bench.launch.slurm import SlurmOptions, submit
+
+pytestmark = pytest.mark.slurm
+
+CONFIGURATION = Path("/tmp/bench-slurm/slurm.conf")
+FAKE_JOBS = Path(__file__).parents[1] / "launch"
+QUICK = SlurmOptions(hours=1 / 60)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cluster() -> Iterator[None]:
+    """Talk to the test cluster, and skip where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(CONFIGURATION))
+        patch.setenv("PYTHONPATH", str(FAKE_JOBS))
+        answers = shutil.which("sinfo") and not subprocess.run(["sinfo"], capture_output=True).returncode
+        if not CONFIGURATION.exists() or not answers:
+            pytest.skip("no Slurm cluster here: tests/slurm/up starts one, as root")
+        yield
+        subprocess.run(["scancel", "--partition=main"], check=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cut_off(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> FakeJob:
+    """A run of 75 s with a time limit of one minute, under way while the other tests run."""
+    job = FakeJob(make_run("cut"), tmp_path_factory.mktemp("cut"), steps=1500, pause=0.05)
+    submit([job], QUICK, job.root)
+    return job
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def most_at_once(jobs: list[FakeJob]) -> int:
+    """How many of the finished jobs were at work at the same time."""
+    times = [job.record()["times"] for job in jobs]
+    return max(sum(begun <= t < ended for begun, ended in times) for t, _ in times)
+
+
+def test_an_array_finishes_and_is_never_submitted_twice(tmp_path, capsys):
+    jobs = [FakeJob(make_run(f"b{i}"), tmp_path, steps=20, pause=0.05) for i in range(4)]
+    runs = [job.run for job in jobs]
+    ids = submit(jobs[:3], SlurmOptions(hours=1 / 60, cpus=2, gpus=1, extra={"mem": "100M"}), tmp_path)
+    array = ids[0].split("_")[0]
+    assert ids == [f"{array}_{i}" for i in range(3)]
+    assert submit(jobs[:3], QUICK, tmp_path) == []
+    assert {state.status for state in status(tmp_path, runs[:3]).values()} <= {"queued", "running"}
+    [last] = submit(jobs, QUICK, tmp_path)
+    assert [outcome.status for outcome in wait(tmp_path, runs, poll=0.5)] == ["ok"] * 4
+    assert all(job.result() == {"sum": sum(range(20)), "resumed": 0} for job in jobs)
+    assert [len(job.starts()) for job in jobs] == [1] * 4
+    states = status(tmp_path, runs)
+    assert [(s.status, s.job) for s in states.values()] == [("ok", job) for job in [*ids, last]]
+    environment = jobs[0].record()["environment"]
+    assert environment["OMP_NUM_THREADS"] == environment["SLURM_CPUS_PER_TASK"] == "2"
+    assert environment["CUDA_VISIBLE_DEVICES"] in ("0", "1")
+    assert submit(jobs, QUICK, tmp_path) == []
+    assert capsys.readouterr().out.count(" ok none-b") == 4
+
+
+def test_a_preempted_run_resumes_and_ends_the_same(tmp_path):
+    from submitit import SlurmJob
+
+    job = FakeJob(make_run("preempted"), tmp_path, steps=100, pause=0.05)
+    [name] = submit([job], QUICK, tmp_path)
+    wait_until(job.starts)
+    time.sleep(2)
+    SlurmJob(tmp_path, name)._interrupt()
+    wait_until(lambda: len(job.starts()) == 2)
+    assert (job.folder / "checkpoint.pt").exists()
+    assert [outcome.status for outcome in wait(tmp_path, [job.run], poll=0.5)] == ["ok"]
+    result = job.result()
+    assert result["sum"] == sum(range(100))
+    assert 20 <= result["resumed"] < 100
+    assert job.record()["environment"]["SLURM_RESTART_COUNT"] == "1"
+
+
+def test_a_requeued_run_is_not_taken_for_dead(tmp_path):
+    job = FakeJob(make_run("requeued"), tmp_path, steps=100, pause=0.05)  # longer than KillWait
+    [name] = submit([job], QUICK, tmp_path)
+    wait_until(job.starts)
+    subprocess.run(["scontrol", "requeue", name], check=True)
+    seen = set()
+
+    def ended() -> bool:
+        [state] = collect(tmp_path, [job.run]).values()
+        seen.add(state.status)
+        return state.status == "ok"
+
+    wait_until(ended)
+    assert seen <= {"queued", "running", "ok"}
+    assert len(job.starts()) == 2 and job.result()["sum"] == sum(range(100))
+
+
+def test_a_crash_leaves_a_failed_record_and_the_rest_finish(tmp_path):
+    acts = ["", "exit", "SIGKILL", "raise", "fail", ""]
+    jobs = [FakeJob(make_run(f"b{i}"), tmp_path, act=act) for i, act in enumerate(acts)]
+    submit(jobs, QUICK, tmp_path)
+    outcomes = wait(tmp_path, [job.run for job in jobs], poll=0.5)
+    assert [outcome.status for outcome in outcomes] == ["ok", "failed", "failed", "failed", "failed", "ok"]
+    reasons = [str(outcome.error) for outcome in outcomes]
+    assert "ended as FAILED (exit code 3:0)" in reasons[1]
+    assert "(exit code 9:0)" in reasons[2] and "Killed" in reasons[2]
+    assert "ValueError: a bug" in reasons[3]
+    assert reasons[4] == "it was told to fail"
+    assert [records.failed(tmp_path, job.run) for job in jobs[1:5]] == reasons[1:5]
+    again = [FakeJob(job.run, tmp_path) for job in jobs]
+    assert len(submit(again, QUICK, tmp_path)) == 4
+    assert {o.status for o in wait(tmp_path, [job.run for job in again], poll=0.5)} == {"ok"}
+
+
+def test_a_cancelled_run_fails(tmp_path):
+    jobs = [FakeJob(make_run(f"b{i}"), tmp_path, steps=1000, pause=0.05) for i in range(3)]
+    ids = submit(jobs, SlurmOptions(hours=1 / 60, max_parallel=1), tmp_path)
+    wait_until(jobs[0].starts)
+    subprocess.run(["scancel", ids[0].split("_")[0]], check=True)
+    outcomes = wait(tmp_path, [job.run for job in jobs], poll=0.5)
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 3
+    assert all("CANCELLED" in str(outcome.error) for outcome in outcomes)
+    assert not jobs[1].starts() and not jobs[2].starts()
+
+
+@pytest.mark.parametrize(("array_size", "max_parallel"), [(1001, 2), (2, 1)])
+def test_max_parallel_is_kept_across_arrays(tmp_path, monkeypatch, array_size, max_parallel):
+    monkeypatch.setattr(slurm, "_max_array_size", lambda: array_size)
+    jobs = [FakeJob(make_run(f"b{i}"), tmp_path, steps=10, pause=0.05) for i in range(4)]
+    ids = submit(jobs, SlurmOptions(hours=1 / 60, max_parallel=max_parallel), tmp_path)
+    assert len({name.split("_")[0] for name in ids}) == -(-4 // array_size)
+    wait(tmp_path, [job.run for job in jobs], poll=0.5)
+    assert most_at_once(jobs) == max_parallel
+
+
+def test_what_sbatch_refuses_is_one_line(tmp_path):
+    job = FakeJob(make_run("b"), tmp_path)
+    with pytest.raises(UsageError, match=r"^sbatch: error: .*[Ii]nvalid partition.*nowhere") as refused:
+        submit([job], SlurmOptions(partition="nowhere"), tmp_path)
+    assert "\n" not in str(refused.value)
+    assert status(tmp_path, [job.run])[job.run.run_id].status == "missing"
+
+
+def test_the_cluster_says_how_large_an_array_may_be():
+    assert slurm._max_array_size() == 1001
+
+
+def test_a_controller_that_does_not_answer_is_no_end_of_a_run(tmp_path, monkeypatch):
+    job = FakeJob(make_run("b"), tmp_path, steps=20, pause=0.05)
+    submit([job], QUICK, tmp_path)
+    nowhere = tmp_path / "slurm.conf"
+    nowhere.write_text(CONFIGURATION.read_text().replace("SlurmctldPort=27817", "SlurmctldPort=27899"))
+    with monkeypatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(nowhere))
+        patch.setenv("SLURM_CLIENT_TIMEOUT", "1")
+        with pytest.raises(UsageError, match="squeue"):
+            collect(tmp_path, [job.run])
+    assert [o.status for o in wait(tmp_path, [job.run], poll=0.5)] == ["ok"]
+
+
+def test_a_run_that_reaches_its_time_limit_goes_on(cut_off):
+    outcomes = wait(cut_off.root, [cut_off.run], poll=1)
+    assert [outcome.status for outcome in outcomes] == ["ok"]
+    result = cut_off.result()
+    assert result["sum"] == sum(range(1500))
+    assert result["resumed"] > 100
+    assert len(cut_off.starts()) >= 2  # Slurm may signal a minute early
+    [log] = (cut_off.root / "slurm").glob("*/*_log.out")
+    assert "Job has timed out" in log.read_text()
