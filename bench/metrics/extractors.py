@@ -1,8 +1,8 @@
 """Names of feature extractors -> what torch-fidelity needs to run them.
 
-inception       the FID Inception-v3; only with it is a Frechet distance called FID and an MMD called KID
-<dataset>_cnn   a small classifier trained on that dataset's own train split (digits_cnn, mnist_cnn, ...) any
-other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
+inception       the FID Inception-v3; only with it is a Frechet distance called FID, an MMD called KID
+<dataset>_cnn   a small classifier trained on that dataset's own train split (digits_cnn, mnist_cnn, ...)
+any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
 """
 
 from dataclasses import dataclass
@@ -67,6 +67,4 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
         raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
     import torch_fidelity
 
-    return Extractor(
-        name, torch_fidelity.__version__, known[name].get_default_feature_layer_for_metric("fid")
-    )
+    return Extractor(name, torch_fidelity.__version__, known[name].get_default_feature_layer_for_metric("fid"))

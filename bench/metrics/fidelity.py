@@ -12,9 +12,8 @@ The reference's features are computed once and kept in data_dir/fidelity, in fil
 name, version and checksum, the split, and the extractor with its version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,16 +30,20 @@ KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # Binkowski et al.'s and torch-fidelit
 
 
 class Pixels(TorchDataset[Tensor]):
-    """uint8 images as torch-fidelity reads them, greyscale repeated to `channels` where that is a number."""
+    """Images as torch-fidelity reads them: uint8 pixels, greyscale repeated to `channels` where that is set.
 
-    def __init__(self, images: Tensor, channels: int | None) -> None:
+    `pixels` converts each when it is asked for, and a cached reference is never asked.
+    """
+
+    def __init__(self, images: Tensor, channels: int | None, pixels: Callable[[Tensor], Tensor]) -> None:
         self.images = images if channels is None else images.expand(-1, channels, -1, -1)
+        self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.images[index]
+        return self.pixels(self.images[index])
 
 
 def fidelity(
@@ -50,7 +53,6 @@ def fidelity(
     extractor: str,
     data_dir: Path,
     device: str = "cpu",
-    quote: Mapping[str, Any] = MappingProxyType({}),
     *,
     kernel: bool = True,
     batch: int = 64,
@@ -62,7 +64,6 @@ def fidelity(
         split: "train" or "test", the reference.
         extractor: see bench.metrics.extractors.
         data_dir: folder of data sets, weights and cached reference features.
-        quote: settings of the samples, repeated in every measurement.
         kernel: also measure the kernel distance (left out of validation curves: it costs 0.6 s for
             1437 samples of 64 features, the Frechet one 0.02 s).
         batch: images that go through the extractor at once; the values do not depend on it but for rounding.
@@ -79,15 +80,15 @@ def fidelity(
     """
     _check(samples, dataset, split)
     chosen = extractor_for(extractor, dataset, data_dir)
-    reference = dataset.pixels(getattr(dataset, split))
+    reference: Tensor = getattr(dataset, split)
     subset = min(KID_SUBSET_SIZE, len(samples) // 2, len(reference) // 2)
     options = {
         "feature_extractor": chosen.name,
         "feature_extractor_weights_path": chosen.weights and str(chosen.weights),
         "feature_layer_fid": chosen.layer,
         "feature_layer_kid": chosen.layer,
-        "input1": Pixels(samples.cpu(), chosen.channels),
-        "input2": Pixels(reference, chosen.channels),
+        "input1": Pixels(samples.cpu(), chosen.channels, lambda image: image),
+        "input2": Pixels(reference.cpu(), chosen.channels, dataset.pixels),
         "input2_cache_name": cache_name(dataset, split, chosen),
         "cache_root": str(data_dir / "fidelity"),
         "fid": True,
@@ -104,11 +105,8 @@ def fidelity(
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 keeps 10 of float32's 23 bits
         _prepare_reference(chosen, options)
         found = torch_fidelity.calculate_metrics(**options)
-    frechet, kernel_name = (
-        ("fid", "kid") if extractor == "inception" else (f"fd_{extractor}", f"kd_{extractor}")
-    )
+    frechet, kernel_name = ("fid", "kid") if extractor == "inception" else (f"fd_{extractor}", f"kd_{extractor}")
     settings = {
-        **quote,
         "extractor": extractor,
         "extractor_version": chosen.version,
         "split": split,
@@ -151,8 +149,6 @@ def _check(samples: Tensor, dataset: Dataset, split: str) -> None:
     if samples.dtype != torch.uint8:
         raise UsageError(f"samples are {samples.dtype}; they must be uint8 pixels (see Dataset.quantise)")
     if samples.ndim != 4 or tuple(samples.shape[1:]) != dataset.shape:
-        raise UsageError(
-            f"samples have shape {tuple(samples.shape)}; {dataset.name} needs (N, *{dataset.shape})"
-        )
+        raise UsageError(f"samples have shape {tuple(samples.shape)}; {dataset.name} needs (N, *{dataset.shape})")
     if len(samples) < 4:
         raise UsageError(f"{len(samples)} samples are too few for a covariance and two subsets; 4 are needed")

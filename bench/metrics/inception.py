@@ -45,9 +45,7 @@ class Skeleton(FeatureExtractorInceptionV3):
     def get_provided_features_list() -> tuple[str, ...]:
         return ("2048",)
 
-    def load_state_dict(
-        self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False
-    ) -> object:
+    def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False) -> object:
         """As ever, but an empty dict loads nothing: the base class insists on unpickling a file at once."""
         return super().load_state_dict(state_dict, strict, assign) if state_dict else None
 
@@ -110,9 +108,7 @@ def weights(data_dir: Path, folder: Path) -> Path:
     canonical, package = data_dir / "raw" / CANONICAL, data_dir / "raw" / PACKAGE
     if canonical.is_file():
         if not CANONICAL.removesuffix(".pth").endswith(sha256(canonical)[:8]):
-            raise UsageError(
-                f"{canonical}: its SHA-256 does not start with the digits in its name; delete it"
-            )
+            raise UsageError(f"{canonical}: its SHA-256 does not start with the digits in its name; delete it")
         return canonical
     path = folder / f"inception-{VERSION}.pth"
     if not package.is_file() and not intact(path):

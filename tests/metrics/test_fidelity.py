@@ -95,9 +95,9 @@ def test_equals_torch_fidelity_called_directly(digits, data_dir, noisy):
 
 
 def test_rows_say_what_they_measured(digits, data_dir, noisy):
-    frechet, kernel = fidelity(noisy[20], digits, "test", CNN, data_dir, "cpu", {"sampler": "euler"})
+    frechet, kernel = fidelity(noisy[20], digits, "test", CNN, data_dir)
     assert frechet.n == 1437 and frechet.stderr is None and kernel.stderr > 0
-    said = {"sampler": "euler", "extractor": CNN, "split": "test", "reference_n": 360}
+    said = {"extractor": CNN, "split": "test", "reference_n": 360}
     assert said.items() <= frechet.settings.items() and said.items() <= kernel.settings.items()
     assert kernel.settings["kid_subset_size"] == 180
 
@@ -117,9 +117,12 @@ def test_more_noise_is_further_away(digits, data_dir, noisy):
 
 def test_a_validation_point_costs_well_under_a_second(digits, data_dir, noisy):
     measured(noisy[20], digits, data_dir, kernel=False)
-    start = time.perf_counter()
-    assert set(measured(noisy[20], digits, data_dir, kernel=False)) == {f"fd_{CNN}"}
-    assert time.perf_counter() - start < 0.5
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert set(measured(noisy[20], digits, data_dir, kernel=False)) == {f"fd_{CNN}"}
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
 
 
 def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path):
@@ -204,9 +207,7 @@ def test_cache_is_named_by_all_that_decides_it(digits, data_dir, noisy):
 @pytest.mark.parametrize("folder", ["fidelity", "extractors"])
 def test_a_corrupt_cache_is_made_again(folder, digits, data_dir, noisy):
     expected = measured(noisy[20], digits, data_dir)
-    cached = [
-        path for path in (data_dir / folder).glob("*.pt*") if f"{digits.checksum}-train" not in path.name
-    ]
+    cached = [path for path in (data_dir / folder).glob("*.pt*") if f"{digits.checksum}-train" not in path.name]
     for path in cached:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert not any(map(intact, cached))
@@ -290,7 +291,7 @@ def test_a_wheel_that_is_another_is_refused(tmp_path):
         weights(tmp_path, tmp_path / "extractors")
 
 
-def test_inception_equals_torch_fidelity():
+def test_inception_equals_torch_fidelity(tmp_path):
     from bench.metrics.inception import weights
 
     data_dir = Path(os.environ.get("BENCH_DATA", "data"))
@@ -302,7 +303,8 @@ def test_inception_equals_torch_fidelity():
     samples, train, test = torch.randint(0, 256, (3, 16, 1, 32, 32), generator=rng).to(torch.uint8)
     samples = samples // 2
     dataset = Dataset("noise", "1", train, test, levels=256)
-    ours = measured(samples, dataset, data_dir, extractor="inception", kernel=False)
+    (tmp_path / path.parent.name).symlink_to(path.parent.resolve())  # the weights, without the cached features
+    ours = measured(samples, dataset, tmp_path, extractor="inception", kernel=False)
     theirs = direct(samples.expand(-1, 3, -1, -1), test.expand(-1, 3, -1, -1), "inception-v3-compat", path)
     assert set(ours) == {"fid"}
     assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], abs=1e-3)

@@ -59,9 +59,7 @@ def frechet(one: Tensor, two: Tensor) -> float:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     statistics_of = fid_features_to_statistics
-    return fid_statistics_to_metric(statistics_of(one), statistics_of(two), False)[
-        "frechet_inception_distance"
-    ]
+    return fid_statistics_to_metric(statistics_of(one), statistics_of(two), False)["frechet_inception_distance"]
 
 
 def documented_kid(data_dir: Path) -> tuple[float, float]:
