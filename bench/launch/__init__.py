@@ -20,7 +20,8 @@ class Outcome:
     error: str | None = None
 
 
-def pythonpath() -> str:
-    """PYTHONPATH of a new interpreter that has to import this package, wherever it starts."""
+def interpreter() -> dict[str, str]:
+    """Environment of a new interpreter: it finds this package wherever it starts, and says where it crashed."""
     here = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}

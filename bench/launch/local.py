@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
-from bench.launch import Outcome, pythonpath
+from bench.launch import Outcome, interpreter
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
 
@@ -53,7 +53,7 @@ def worker_environments(workers: int | None, device: str, jobs: int) -> list[dic
     gpus = _gpus() if device == "cuda" else []
     count = min(workers or len(gpus) or cores, jobs)
     threads = str(max(1, cores // max(1, count)))
-    shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONPATH": pythonpath()}
+    shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **interpreter()}
     return [shared | ({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}) for i in range(count)]
 
 

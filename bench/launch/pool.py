@@ -58,7 +58,7 @@ class _Worker:
         folder.mkdir(parents=True, exist_ok=True)
         self.job, self.since = job, time.monotonic()
         with suppress(OSError):  # a worker that has just died is found by `messages`
-            self.pipe.send((str(folder / "output.txt"), pickle.dumps(job)))
+            self.pipe.send((str(folder / "log.txt"), pickle.dumps(job)))
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What has arrived, and at last ("died", exit code) if the process has ended."""

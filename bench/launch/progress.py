@@ -71,9 +71,7 @@ class Progress:
         for run_id, (text, since) in self._lines.items():
             table.add_row(Text(run_id, "cyan"), Text(text), _clock(now - since))
         done = self.ended - self.failed
-        totals = (
-            f"{done} done, {self.failed} failed, {self.total - self.ended} left, {_clock(now - self._since)}"
-        )
+        totals = f"{done} done, {self.failed} failed, {self.total - self.ended} left, {_clock(now - self._since)}"
         return Group(table, Text(totals, "bold"))
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bench import records
 from bench.errors import UsageError
 from bench.files import locked
-from bench.launch import pythonpath
+from bench.launch import interpreter
 from bench.launch.queue import Submission, collect, require
 
 if TYPE_CHECKING:
@@ -144,11 +144,11 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
     return [slurm_job.job_id for slurm_job in submitted]
 
 
-def _parameters(
-    options: SlurmOptions, name: str, minutes: int, tasks: int, after: str | None
-) -> dict[str, Any]:
+def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, after: str | None) -> dict[str, Any]:
     """The options in submitit's names."""
     flags = {key: value or True for key, value in options.extra.items()}
+    threads = str(options.cpus)
+    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **interpreter()}
     return {
         "job_name": name,
         "partition": options.partition,
@@ -159,10 +159,7 @@ def _parameters(
         "dependency": f"afterany:{after}" if after else None,
         "signal_delay_s": min(120, minutes * 60 // 4),
         "wckey": None,
-        "setup": [
-            f"export PYTHONPATH={shlex.quote(pythonpath())}",
-            f"export OMP_NUM_THREADS={options.cpus} MKL_NUM_THREADS={options.cpus}",
-        ],
+        "setup": [f"export {name}={shlex.quote(value)}" for name, value in environment.items()],
         # Since 22.05 srun no longer takes the cores of a task over from sbatch.
         "srun_args": [f"--cpus-per-task={options.cpus}"],
         "additional_parameters": {"requeue": True} | flags,

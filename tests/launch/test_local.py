@@ -13,7 +13,7 @@ from fake_jobs import FakeJob, make_run
 from bench import records
 from bench.errors import UsageError
 from bench.files import locked
-from bench.launch import local, pool, pythonpath
+from bench.launch import interpreter, local, pool
 from bench.launch.local import launch_local, worker_environments
 
 
@@ -48,6 +48,8 @@ def test_a_bad_run_costs_itself_alone(tmp_path, capsys, act, reason):
     assert records.failed(tmp_path, bad.run) == reason
     assert all(records.finished(tmp_path, job.run) for job in good)
     assert f"failed {bad.run.run_id}" in capsys.readouterr().out
+    if act == "SIGSEGV":  # the log says where
+        assert "_act" in (bad.folder / "log.txt").read_text()
 
 
 def test_a_job_that_cannot_be_unpickled_fails(tmp_path, monkeypatch):
@@ -59,7 +61,7 @@ def test_a_job_that_cannot_be_unpickled_fails(tmp_path, monkeypatch):
 def test_what_a_run_prints_stays_out_of_the_display(tmp_path, capfd):
     job = FakeJob(make_run("b"), tmp_path, act="raise")
     launch_local([job], workers=1, device="cpu")
-    assert "Traceback" in (job.folder / "output.txt").read_text()
+    assert "Traceback" in (job.folder / "log.txt").read_text()
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
@@ -69,7 +71,7 @@ def test_a_held_run_is_asked_for_again_until_it_is_done(tmp_path, monkeypatch, c
     script = "import sys, time, bench.files as f, pathlib\n"
     script += "with f.locked(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(1.5)"
     command = [sys.executable, "-c", script, str(held.folder / "lock")]
-    environment = os.environ | {"PYTHONPATH": pythonpath()}
+    environment = os.environ | interpreter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as holder:
         assert holder.stdout and holder.stdout.readline()
         outcomes = launch_local([held, other], workers=1, device="cpu")
@@ -88,12 +90,12 @@ def launch_in_a_process(tmp_path: Path, steps: int, pause: float) -> tuple["subp
         f"job = FakeJob(make_run('long'), pathlib.Path(sys.argv[1]), steps={steps}, pause={pause})\n"
         "print(launch_local([job, FakeJob(make_run('after'), job.root)], 1, 'cpu'))"
     )
-    environment = os.environ | {"PYTHONPATH": pythonpath()}
+    environment = os.environ | interpreter()
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
     )
     wait_until(job.starts)
-    time.sleep(10 * pause)
+    time.sleep(0.3)
     return process, job
 
 
@@ -127,6 +129,16 @@ def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
     assert outcome.status == "ok"
     result = job.result()
     assert result["sum"] == sum(range(100)) and result["resumed"] >= 5
+
+
+def test_a_second_interrupt_does_not_wait_for_the_step(tmp_path):
+    process, job = launch_in_a_process(tmp_path, steps=2, pause=30)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout and process.stdout.readline().startswith("stopping")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    [worker] = job.starts()
+    assert not running(worker)
 
 
 def test_no_worker_outlives_a_killed_launcher(tmp_path):
@@ -189,4 +201,4 @@ def test_the_launcher_imports_nothing_heavy():
     script = f"import sys, {local.__name__}, bench.launch.slurm\n"
     script += "print({'torch', 'pandas', 'submitit', 'diffusers'} & set(sys.modules))"
     command = [sys.executable, "-c", script]
-    assert subprocess.check_output(command, env=os.environ | {"PYTHONPATH": pythonpath()}, text=True) == "set()\n"
+    assert subprocess.check_output(command, env=os.environ | interpreter(), text=True) == "set()\n"
