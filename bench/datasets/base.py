@@ -25,8 +25,10 @@ class Dataset:
         levels: number of grey levels of an image, None for points.
         log_prob: x of shape (B, D) -> exact log-density in nats, shape (B,), where a closed form exists.
         entropy: exact differential entropy in nats (the floor of the NLL), where a closed form exists.
+        train_labels, test_labels: int64 classes, where the data has them; what the small extractors are trained on.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
+        train_labels, test_labels: int64 class of every image, shape (N,), where the data has classes.
     """
 
     name: str
@@ -34,10 +36,14 @@ class Dataset:
     train: Tensor
     test: Tensor
     levels: int | None = None
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
     entropy: float | None = None
     extractor: str | None = None
     extent: float = 4.0
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

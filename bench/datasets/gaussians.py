@@ -1,0 +1,142 @@
+"""Gaussians and their mixtures in any dimension: p(x) = sum_k w_k N(x; m_k, diag(s_k^2)).
+
+They are the oracles of the harness: density, moments, and the marginal velocity field of every Gaussian
+probability path are closed forms in (w, m, s), so that any measurement can be checked against the truth.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.datasets.base import Dataset
+from bench.datasets.points import N_TEST, N_TRAIN, at_least, point_dataset
+from bench.errors import UsageError
+from bench.registry import register_dataset
+
+CHUNK = 2**21  # elements of (points x components x dimensions) held at once: 16 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Weights (K,), means (K, D) and standard deviations per dimension (K, D), all float64."""
+
+    weights: Tensor
+    means: Tensor
+    stds: Tensor
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density in nats of x, shape (B, D) -> (B,), computed in float64 and given in the dtype of x."""
+        weights, means, stds = (table.to(x.device) for table in (self.weights, self.means, self.stds))
+        constant = weights.log() - stds.log().sum(1) - means.shape[1] / 2 * math.log(2 * math.pi)
+        parts = [
+            torch.logsumexp(constant - ((part.double().unsqueeze(1) - means) / stds).square().sum(2) / 2, 1)
+            for part in x.split(max(1, CHUNK // means.numel()))
+        ]
+        return torch.cat(parts).to(x.dtype)
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        """n independent points, float64 (n, D)."""
+        k = torch.multinomial(self.weights, n, replacement=True, generator=rng)
+        noise = torch.randn(n, self.means.shape[1], generator=rng, dtype=torch.float64)
+        return self.means[k] + self.stds[k] * noise
+
+    @property
+    def extent(self) -> float:
+        """Half-width of the square around the origin that holds all components up to 3.5 standard deviations."""
+        return math.ceil(2 * float((self.means.abs() + 3.5 * self.stds).max())) / 2
+
+    @property
+    def digest(self) -> str:
+        """Six hexadecimal digits that tell this mixture from others."""
+        tables = torch.cat([self.weights.unsqueeze(1), self.means, self.stds], 1)
+        return hashlib.sha256(tables.float().numpy().tobytes()).hexdigest()[:6]
+
+
+def mixture(means: Tensor, std: float | Tensor, weights: Tensor | None = None) -> Mixture:
+    """A mixture with `std` broadcast over components and dimensions; equal weights unless given."""
+    means = means.double()
+    weights = torch.ones(len(means)) if weights is None else weights
+    stds = torch.as_tensor(std, dtype=torch.float64).expand_as(means).contiguous()
+    return Mixture(weights.double() / weights.double().sum(), means, stds)
+
+
+def seeded_mixture(dim: int, components: int, std: float, seed: int) -> Mixture:
+    """Means ~ N(0, 4 I) and unequal weights, proportional to U[1, 2], both decided by `seed`."""
+    rng = torch.Generator().manual_seed(seed)
+    means = 2 * torch.randn(components, dim, generator=rng, dtype=torch.float64)
+    return mixture(means, std, 1 + torch.rand(components, generator=rng, dtype=torch.float64))
+
+
+@register_dataset("gaussian")
+def gaussian(
+    data_dir: Path,
+    dim: int = 2,
+    mean: float | list[float] = 0.0,
+    std: float | list[float] = 1.0,
+    n_train: int = N_TRAIN,
+    n_test: int = N_TEST,
+    seed: int = 0,
+) -> Dataset:
+    """N(mean, diag(std^2)) in `dim` dimensions; its entropy is sum_i ln(std_i) + (d / 2) ln(2 pi e) nats.
+
+    Args:
+        mean, std: one number, or one for each dimension.
+    """
+    at_least(1, "gaussian", dim=dim)
+    law = mixture(_vector("mean", mean, dim).unsqueeze(0), _vector("std", std, dim))
+    _positive("gaussian", law.stds)
+    return point_dataset(
+        "gaussian",
+        law.sample,
+        edition=f"1-{dim}d-{law.digest}",
+        n_train=n_train,
+        n_test=n_test,
+        seed=seed,
+        log_prob=law.log_prob,
+        entropy=float(law.stds.log().sum()) + dim / 2 * math.log(2 * math.pi * math.e),
+        extent=law.extent,
+    )
+
+
+@register_dataset("gaussian_mixture")
+def gaussian_mixture(
+    data_dir: Path,
+    dim: int = 2,
+    components: int = 8,
+    std: float = 0.5,
+    n_train: int = N_TRAIN,
+    n_test: int = N_TEST,
+    seed: int = 0,
+) -> Dataset:
+    """A mixture of `components` isotropic Gaussians whose means and weights `seed` decides."""
+    at_least(1, "gaussian_mixture", dim=dim, components=components)
+    at_least(0, "gaussian_mixture", seed=seed)
+    law = seeded_mixture(dim, components, std, seed)
+    _positive("gaussian_mixture", law.stds)
+    return point_dataset(
+        "gaussian_mixture",
+        law.sample,
+        edition=f"1-{dim}d-{law.digest}",
+        n_train=n_train,
+        n_test=n_test,
+        seed=seed,
+        log_prob=law.log_prob,
+        extent=law.extent,
+    )
+
+
+def _vector(key: str, value: float | Sequence[float], dim: int) -> Tensor:
+    vector = torch.as_tensor(value, dtype=torch.float64)
+    if vector.numel() not in (1, dim):
+        raise UsageError(f"dataset gaussian: {key} has {vector.numel()} numbers: must be one, or dim = {dim}")
+    return vector.expand(dim)
+
+
+def _positive(name: str, stds: Tensor) -> None:
+    if not (stds > 0).all():
+        raise UsageError(f"dataset {name}: std = {float(stds.min())}: must be above 0")
