@@ -28,7 +28,6 @@ class Dataset:
         train_labels, test_labels: int64 classes, where the data has them; what the small extractors are trained on.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
-        train_labels, test_labels: int64 class of every image, shape (N,), where the data has classes.
     """
 
     name: str
@@ -42,8 +41,6 @@ class Dataset:
     entropy: float | None = None
     extractor: str | None = None
     extent: float = 4.0
-    train_labels: Tensor | None = None
-    test_labels: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
