@@ -22,7 +22,7 @@ from bench.launch import Outcome
 from bench.launch.progress import Progress
 from bench.suite import Run
 
-POLL = 10.0  # seconds between two looks at the queue
+POLL = 10.0  # most seconds between two looks at the queue
 LAG = 6.0  # seconds that sacct may be behind
 QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 ALIVE = (*QUEUED, "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
@@ -86,7 +86,8 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
 def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
     """Follow submitted runs until none is queued or running; outcomes come in the order of the runs.
 
-    An outcome's seconds count from when its run was first seen running.
+    The queue is looked at every second at first, every `poll` seconds later. An outcome's seconds count from when
+    its run was first seen running.
     """
     require("squeue")
     outcomes: dict[str, Outcome] = {}
@@ -116,7 +117,7 @@ def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
             else:
                 progress.hide("queued")
             if len(outcomes) < len(runs):
-                time.sleep(poll)
+                time.sleep(min(poll, 1 + (time.monotonic() - start) / 20))
     return [outcomes[run.run_id] for run in runs]
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +12,18 @@ from fake_jobs import FakeJob, make_run
 
 from bench import records
 from bench.errors import UsageError
+from bench.job import Job
 from bench.launch import slurm
 from bench.launch.queue import collect, status, wait
 from bench.launch.slurm import SlurmOptions, submit
+from bench.plan import plan
+from bench.suite import load_suite
 
 pytestmark = pytest.mark.slurm
 
 CONFIGURATION = Path("/tmp/bench-slurm/slurm.conf")
-FAKE_JOBS = Path(__file__).parents[1] / "launch"
+REPOSITORY = Path(__file__).parents[2]
+FAKE_JOBS = REPOSITORY / "tests" / "launch"
 QUICK = SlurmOptions(hours=1 / 60)
 
 
@@ -172,6 +177,62 @@ def test_a_controller_that_does_not_answer_is_no_end_of_a_run(tmp_path, monkeypa
         with pytest.raises(UsageError, match="squeue"):
             collect(tmp_path, [job.run])
     assert [o.status for o in wait(tmp_path, [job.run], poll=0.5)] == ["ok"]
+
+
+def test_a_preempted_training_run_ends_bit_for_bit_the_same(tmp_path):
+    from submitit import SlurmJob
+
+    name, suite = load_suite("smoke")
+    settings = {"training.steps": 4000}
+    run = plan(name, suite, baselines=["fm_ot"], datasets=["checkerboard"], settings=settings)[0]
+    preempted, whole = (Job(run, tmp_path / root, tmp_path / "data") for root in ("preempted", "whole"))
+    [job_id] = submit([preempted], QUICK, preempted.root)
+    submit([whole], QUICK, whole.root)
+    log = preempted.folder / "log.txt"
+    wait_until(lambda: log.exists() and "train 50/" in log.read_text())
+    SlurmJob(tmp_path, job_id)._interrupt()
+    for job in (preempted, whole):
+        assert [outcome.status for outcome in wait(job.root, [run], poll=1)] == ["ok"]
+    assert "resumed at step" in log.read_text()
+    assert "resumed at step" not in (whole.folder / "log.txt").read_text()
+    assert numbers(preempted) == numbers(whole)
+
+
+def numbers(job: Job) -> dict[str, list[float]]:
+    """What a finished run measured, without what depends on the clock and the machine."""
+    stages = {stage: records.read_stage(job.root, job.run.run_id, stage) for stage in job.run.stages}
+    assert all(stages.values())
+    return {
+        stage: [
+            m["value"] for m in record["measurements"] if "seconds" not in m["metric"] and "memory" not in m["metric"]
+        ]
+        for stage, record in stages.items()
+        if record
+    }
+
+
+def test_the_command_from_end_to_end(tmp_path):
+    command = [sys.executable, REPOSITORY / "run_all.py", "--suite", "smoke", "--results", tmp_path / "results"]
+    command += ["--data-dir", tmp_path / "data", "--datasets", "checkerboard", "--baselines", "fm_ot,ddpm"]
+
+    def call(*options: str) -> tuple[int, str]:
+        done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    code, output = call("--cluster", "slurm", "--partition", "nowhere")
+    assert code == 2 and "nvalid partition" in output.splitlines()[-1]
+    code, output = call("--cluster", "slurm", "--hours", "0.1", "--max-parallel", "2")
+    assert code == 0 and "submitted 2 tasks as Slurm job" in output
+    code, output = call("--status")
+    assert code == 0 and "2 missing" not in output and output.count("[Slurm ") == 2
+    code, output = call("--cluster", "slurm", "--wait")
+    assert code == 0 and "submitted 0 tasks" in output and "[2/2] ok" in output
+    code, output = call("--status")
+    assert code == 0 and output.splitlines()[-1] == "2 ok"
+    assert (tmp_path / "results" / "smoke" / "report.html").exists()
+    code, output = call("--cluster", "slurm")
+    assert code == 0 and "nothing to do" in output
 
 
 def test_a_run_that_reaches_its_time_limit_goes_on(cut_off):
