@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.datasets.points import N_TEST, N_TRAIN, at_least, point_dataset
+from bench.datasets.points import N_TEST, N_TRAIN, at_least, in_chunks, point_dataset
 from bench.errors import UsageError
 from bench.registry import register_dataset
-
-CHUNK = 2**21  # elements of (points x components x dimensions) held at once: 16 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +31,12 @@ class Mixture:
         """Log-density in nats of x, shape (B, D) -> (B,), computed in float64 and given in the dtype of x."""
         weights, means, stds = (table.to(x.device) for table in (self.weights, self.means, self.stds))
         constant = weights.log() - stds.log().sum(1) - means.shape[1] / 2 * math.log(2 * math.pi)
-        parts = [
-            torch.logsumexp(constant - ((part.double().unsqueeze(1) - means) / stds).square().sum(2) / 2, 1)
-            for part in x.split(max(1, CHUNK // means.numel()))
-        ]
-        return torch.cat(parts).to(x.dtype)
+
+        def density(part: Tensor) -> Tensor:
+            z = (part.double().unsqueeze(1) - means) / stds
+            return torch.logsumexp(constant - z.square().sum(2) / 2, 1)
+
+        return in_chunks(density, x, means.numel()).to(x.dtype)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """n independent points, float64 (n, D)."""

@@ -1,0 +1,118 @@
+"""From a sampler to a dataset of points: sizes and seeds checked, one random stream for train and one for test.
+
+The streams are apart, so the test points of a seed are the same whatever the size of the training set. Here are also
+the draws that samplers are made of; all are float64 and become float32 at the end.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.registry import register_dataset
+
+F64 = torch.float64
+N_TRAIN = 262_144
+N_TEST = 10_000
+
+CHUNK = 2**21  # float64 numbers that a density holds at once in one tensor: 16 MiB
+
+Sampler = Callable[[int, torch.Generator], Tensor]
+Density = Callable[[Tensor], Tensor]
+
+
+def at_least(low: float, name: str, **options: float) -> None:
+    """UsageError for the first option of dataset `name` that is below `low`."""
+    for key, value in options.items():
+        if not value >= low:
+            raise UsageError(f"dataset {name}: {key} = {value}: must be at least {low}")
+
+
+def point_dataset(
+    name: str,
+    sample: Sampler,
+    *,
+    edition: str = "1",
+    n_train: int,
+    n_test: int,
+    seed: int,
+    log_prob: Density | None = None,
+    entropy: float | None = None,
+    extent: float = 4.0,
+) -> Dataset:
+    """Draw train and test points, float32 (n, D), from `sample(n, rng)`.
+
+    `edition` names the definition; sizes or a seed other than the defaults are added to it, since they are other
+    data. UsageError for sizes below 1 or a seed below 0.
+    """
+    at_least(1, name, n_train=n_train, n_test=n_test)
+    at_least(0, name, seed=seed)
+    usual = (n_train, n_test, seed) == (N_TRAIN, N_TEST, 0)
+    train, test = (
+        sample(n, torch.Generator().manual_seed(2 * seed + split)).float()
+        for split, n in enumerate((n_train, n_test))
+    )
+    return Dataset(
+        name=name,
+        version=edition if usual else f"{edition}-{n_train}-{n_test}-{seed}",
+        train=train,
+        test=test,
+        log_prob=log_prob,
+        entropy=entropy,
+        extent=extent,
+    )
+
+
+def toy(
+    name: str, log_prob: Density | None = None, entropy: float | None = None, extent: float = 4.0
+) -> Callable[[Sampler], Sampler]:
+    """Decorator that registers `sample(n, rng) -> (n, 2)` as a dataset with options n_train, n_test and seed."""
+
+    def file(sample: Sampler) -> Sampler:
+        @register_dataset(name)
+        def build(data_dir: Path, n_train: int = N_TRAIN, n_test: int = N_TEST, seed: int = 0) -> Dataset:
+            return point_dataset(
+                name,
+                sample,
+                n_train=n_train,
+                n_test=n_test,
+                seed=seed,
+                log_prob=log_prob,
+                entropy=entropy,
+                extent=extent,
+            )
+
+        return sample
+
+    return file
+
+
+def uniform(n: int, rng: torch.Generator) -> Tensor:
+    """U(0, 1), float64 (n,): the midpoints of 2^20 bins.
+
+    After scaling to a few units float32 still holds them exactly, so no point rounds onto the edge of a support.
+    """
+    return (torch.randint(2**20, (n,), generator=rng).double() + 0.5) / 2**20
+
+
+def normal(n: int, rng: torch.Generator) -> Tensor:
+    """N(0, I), float64 (n, 2)."""
+    return torch.randn(n, 2, generator=rng, dtype=F64)
+
+
+def choice(k: int, n: int, rng: torch.Generator) -> Tensor:
+    """Uniform on {0, ..., k-1}, int64 (n,)."""
+    return torch.randint(k, (n,), generator=rng)
+
+
+def polar(radius: Tensor | float, angle: Tensor) -> Tensor:
+    """(r, t) -> r (cos t, sin t), shape (..., 2)."""
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+
+
+def in_chunks(density: Density, x: Tensor, width: int) -> Tensor:
+    """density(x), shape (B,), computed a part of x at a time where one point takes `width` numbers."""
+    return torch.cat([density(part) for part in x.split(max(1, CHUNK // width))])
