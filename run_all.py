@@ -12,6 +12,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,11 +29,12 @@ def parser() -> argparse.ArgumentParser:
         return [part.strip() for part in text.split(",") if part.strip()]
 
     def seeds(text: str) -> list[int]:
-        return [int(part) for part in names(text)]
+        try:
+            return [int(part) for part in names(text)]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers, such as 0,1,2") from None
 
-    p = argparse.ArgumentParser(
-        prog="run_all.py", description="Compare generative models: same data, network, solver, metrics."
-    )
+    p = Parser(prog="run_all.py", description="Compare generative models: same data, network, solver, metrics.")
     what = p.add_argument_group("what to run")
     what.add_argument(
         "--suite",

@@ -6,13 +6,17 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import records
 from bench.errors import UsageError
 from bench.plan import plan
 from bench.registry import load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
+
+if TYPE_CHECKING:
+    from bench.job import Job
+    from bench.launch.slurm import SlurmOptions
 
 
 def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
@@ -82,6 +86,13 @@ def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     """Everything that can be wrong with a run before it starts."""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: at least 1")
+    if options.device == "cuda" and options.cluster == "local":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch finds no GPU here; allowed here: cpu")
+    if options.cluster == "slurm":
+        _slurm_options(options)
     for plugin in options.plugin:
         load_plugin(plugin)
     from bench.components import validate
@@ -89,30 +100,33 @@ def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     validate(runs)
 
 
-def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list[Any]:
+def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
     from bench.job import Job
 
     device = options.device
     if device is None and options.cluster == "slurm":
         device = "cuda" if options.gpus else "cpu"
-    elif device != "cpu":
+    elif device is None:
         import torch
 
-        if device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("--device cuda: torch finds no GPU here; allowed here: cpu")
         device = "cuda" if torch.cuda.is_available() else "cpu"
     plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
     return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins) for run_ in runs]
 
 
-def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence[Any]) -> bool:
-    """Submit; True once all is done (with --wait), False when the command should return now."""
-    from bench.launch.queue import wait
-    from bench.launch.slurm import SlurmOptions, submit
+def _slurm_options(options: argparse.Namespace) -> "SlurmOptions":
+    from bench.launch.slurm import SlurmOptions
 
     extra = {key: str(value) for key, value in (_key_value("--sbatch", text) for text in options.sbatch)}
-    asked = SlurmOptions(options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, extra)
-    ids = submit(jobs, asked, root.resolve())
+    return SlurmOptions(options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, extra)
+
+
+def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:
+    """Submit; True once all is done (with --wait), False when the command should return now."""
+    from bench.launch.queue import wait
+    from bench.launch.slurm import submit
+
+    ids = submit(jobs, _slurm_options(options), root.resolve())
     arrays = ", ".join(sorted({i.split("_")[0] for i in ids}))
     print(f"submitted {len(ids)} tasks" + (f" as Slurm job {arrays}" if ids else ": all are queued or running already"))
     if options.wait:

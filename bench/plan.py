@@ -33,31 +33,29 @@ def plan(
     offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
     if protocol not in offered:
         raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
-    chosen_datasets = _narrow("--datasets", datasets, [e.dataset.name for e in suite.experiments], name)
+    chosen_datasets = _narrow("--datasets", datasets, [d.name for e in suite.experiments for d in e.dataset], name)
     in_suite = list(dict.fromkeys(b for e in suite.experiments for b in e.baselines))
     runs = []
     for experiment in suite.experiments:
-        if experiment.dataset.name not in chosen_datasets:
-            continue
-        # A baseline that is named on the command line runs even where the suite does not list it.
-        for baseline in baselines if baselines is not None else experiment.baselines:
-            for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
-                runs.append(_resolve(name, protocol, suite, experiment, baseline, seed, settings or {}, in_suite))
+        for dataset in experiment.dataset:
+            if dataset.name not in chosen_datasets:
+                continue
+            # A baseline that is named on the command line runs even where the suite does not list it.
+            for baseline in baselines if baselines is not None else experiment.baselines:
+                for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
+                    cell = _cell(experiment, dataset, protocol, baseline)
+                    _set(cell, baseline, settings or {}, in_suite)
+                    options = cell.pop("options")
+                    fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
+                    where = f"suite {name}, {baseline}"
+                    runs.append(validated(Run, {"suite": name, "protocol": protocol, **fields}, where))
     return runs
 
 
-def _resolve(
-    name: str,
-    protocol: str,
-    suite: Suite,
-    experiment: Experiment,
-    baseline: str,
-    seed: int,
-    settings: Mapping[str, Any],
-    in_suite: list[str],
-) -> Run:
+def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str) -> dict[str, Any]:
+    """The experiment's settings for one dataset and baseline, under its protocol and the baseline's override."""
     cell: dict[str, Any] = {
-        "dataset": experiment.dataset.model_dump(),
+        "dataset": dataset.model_dump(),
         "network": experiment.network.model_dump(),
         "options": {},
         "training": experiment.training.model_dump(exclude_unset=True),
@@ -65,6 +63,11 @@ def _resolve(
     }
     for layer in (experiment.protocols.get(protocol, {}), experiment.overrides.get(baseline, {})):
         _merge(cell, copy.deepcopy(layer))
+    return cell
+
+
+def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], in_suite: list[str]) -> None:
+    """Apply `--set KEY=VALUE` to the cell of one baseline."""
     for key, value in settings.items():
         head, *rest = key.split(".")
         if head in (baseline, *in_suite) and len(rest) == 1:
@@ -83,9 +86,6 @@ def _resolve(
                 f"--set {key}={value}: a key is training.KEY, evaluation.STAGE.KEY, network.OPTION, dataset.OPTION "
                 f"or BASELINE.OPTION (baselines here: {', '.join(in_suite)})"
             )
-    options = cell.pop("options")
-    fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
-    return validated(Run, {"suite": name, "protocol": protocol, **fields}, f"suite {name}, {baseline}")
 
 
 def _merge(into: dict[str, Any], layer: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
     protocol = "small"
     seeds = [0, 1, 2]
     [[experiments]]
-    dataset = "checkerboard"                                # or { name = "...", option = value }
+    dataset = "checkerboard"                     # or { name = "...", option = value }, or a list of either
     network = { name = "mlp", width = 128 }
     baselines = ["fm_ot", "ffjord"]
     training = { steps = 2000, batch = 512, lr = 2e-3 }
@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import UsageError
 from bench.registry import unknown
@@ -167,7 +167,9 @@ class Run(Frozen):
 
 
 class Experiment(Frozen):
-    dataset: Component
+    """Datasets, one or a list of them, with what is done on each."""
+
+    dataset: Annotated[tuple[Component, ...], BeforeValidator(lambda v: v if isinstance(v, (list, tuple)) else [v])]
     network: Component
     baselines: tuple[str, ...]
     training: Training
@@ -178,6 +180,8 @@ class Experiment(Frozen):
 
 
 class Suite(Frozen):
+    """A file: its default protocol, its seeds and its experiments."""
+
     about: str = ""
     protocol: Literal["smoke", "small", "paper"] = "small"
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from bench.networks.mlp import ACTIVATIONS
+from bench.networks.mlp import ACTIVATIONS, Activation
 from bench.registry import register_network
 
 
@@ -43,5 +43,5 @@ class ConcatSquash(nn.Module):
 
 
 @register_network("concatsquash")
-def concatsquash(shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: str = "tanh") -> nn.Module:
+def concatsquash(shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: Activation = "tanh") -> nn.Module:
     return ConcatSquash(shape, width, depth, activation)

@@ -4,12 +4,14 @@ The paper's 2-D network is "an MLP with 5 layers of 512": width 512, depth 5.
 """
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from bench.registry import register_network
 
+Activation = Literal["silu", "tanh", "softplus", "selu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
@@ -35,5 +37,5 @@ class MLP(nn.Module):
 
 
 @register_network("mlp")
-def mlp(shape: tuple[int, ...], width: int = 512, depth: int = 5, activation: str = "silu") -> nn.Module:
+def mlp(shape: tuple[int, ...], width: int = 512, depth: int = 5, activation: Activation = "silu") -> nn.Module:
     return MLP(shape, width, depth, activation)
