@@ -23,7 +23,7 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 FLOOR = "floor"
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 IDENTITY = ["suite", "protocol", "dataset", "dataset_version"]
-ROW = ["baseline", "label", "variant", "sampler"]
+ROW = ["baseline", "label", "variant", "sampler", "native"]
 
 
 class Interval(NamedTuple):
@@ -51,15 +51,21 @@ def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataF
         published: rows of `published_numbers`, by default those that come with the project.
 
     Returns:
-        suite, protocol, dataset, dataset_version, baseline, label, variant, sampler, parameters, steps, stage, metric,
-        settings (JSON), mean, half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no
-        mean, else ""), published (NaN where there is none), published_source.
-        The floor of the NLL is a row of its own with the baseline "floor".
+        suite, protocol, dataset, dataset_version, baseline, label, variant, sampler, native (whether it is a further
+        sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean, half_width
+        (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no mean, else ""), published (NaN
+        where there is none), published_source. The floor of the NLL is a row of its own with the baseline "floor".
     """
     import pandas
 
     published = published_numbers() if published is None else published
     return pandas.concat([_cells(section, published) for section in sections(frame)], ignore_index=True)
+
+
+def of_section(cells: "DataFrame", section: Section) -> "DataFrame":
+    """The cells of one section."""
+    identity = [section.suite, section.protocol, section.dataset, section.version]
+    return cells[(cells[IDENTITY] == identity).all(axis=1)]
 
 
 def _cells(section: Section, published: "DataFrame") -> "DataFrame":
@@ -115,7 +121,7 @@ def drawn_by(settings: dict[str, Any]) -> str:
 
 def comparable(row: Any) -> str:
     """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
-    drawn = {"sampler", "rtol", "atol", "steps", "batch"} if row.stage == "samples" else set()
+    drawn = {"sampler", "solver", "rtol", "atol", "steps", "batch"} if row.stage == "samples" else set()
     settings = {key: value for key, value in row.parsed.items() if key not in drawn}
     if row.n is not None and not math.isnan(row.n):
         settings["n"] = int(row.n)
@@ -171,7 +177,7 @@ def _floors(measured: "DataFrame") -> list[dict[str, Any]]:
     for stage, metric, settings in _columns(measured):
         same = floors[floors.n.isna() | (floors.n == json.loads(settings).get("n"))]
         if metric == "nll_nats" and len(same):
-            row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": "Floor (exact density)"}
+            row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": "Floor (exact density)", "native": False}
             place = {"stage": stage, "metric": metric, "settings": settings}
             by_run = same.groupby("run_id").value.mean()
             values = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}

@@ -19,7 +19,12 @@ def measured(mean: float, half_width: float, n: int | None = None) -> str:
     if half_width <= 1e-9 * abs(mean):
         return f"{plain(mean)} ± 0"
     digits = decimals(half_width)
-    return f"{_fixed(mean, digits)} ± {_fixed(half_width, digits)}"
+    return f"{fixed(mean, digits)} ± {fixed(half_width, digits)}"
+
+
+def mean(value: float, half_width: float) -> str:
+    """The mean alone, with the digits that its interval supports."""
+    return measured(value, half_width).split(" ± ")[0] if math.isfinite(half_width) else plain(value, 3)
 
 
 def plain(value: float, digits: int = 4) -> str:
@@ -29,13 +34,14 @@ def plain(value: float, digits: int = 4) -> str:
     if value == 0:
         return "0"
     if value == round(value) and abs(value) < 1e9:
-        return _fixed(value, 0)
+        return fixed(value, 0)
     exponent = math.floor(math.log10(abs(value)))
     if -4 <= exponent < 9:
-        return _fixed(value, digits - 1 - exponent)
+        return fixed(value, digits - 1 - exponent)
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}e{int(power)}".replace("-", "−")
 
 
-def _fixed(value: float, digits: int) -> str:
+def fixed(value: float, digits: int) -> str:
+    """Rounded to `digits` after the point, or to tens, hundreds, ... where negative; thousands set apart."""
     return f"{round(value, digits):,.{max(digits, 0)}f}".replace("-", "−")

@@ -5,6 +5,7 @@ Only numbers of one section stand side by side. A planned run without a record k
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,6 +92,28 @@ class Section:
         baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
         look = looks(baseline)
         return {variant: look[baseline[variant]] for variant in self.labels}
+
+    @cached_property
+    def _finite(self) -> "DataFrame":
+        return self.frame[(self.frame.status == "ok") & (self.frame.value.abs() < math.inf)]
+
+    @cached_property
+    def sweep(self) -> "DataFrame":
+        """Quality at few evaluations: the section's good rows of that stage with their `solver` and `nfe`."""
+        frame = self._finite[self._finite.stage == "sweep"]
+        frame = frame[[isinstance(settings.get("nfe"), int | float) for settings in frame.parsed]]
+        return frame.assign(
+            solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
+            nfe=[float(settings["nfe"]) for settings in frame.parsed],
+        )
+
+    @cached_property
+    def curve(self) -> "DataFrame":
+        """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
+        frame = self._finite[self._finite.parsed.map(is_curve)]
+        frame = frame.assign(seconds=[float(settings["train_seconds"]) for settings in frame.parsed])
+        frame = frame.sort_values("seconds", kind="stable")
+        return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
     @cached_property
     def incidents(self) -> list[Incident]:

@@ -17,14 +17,14 @@ class Look(NamedTuple):
 
 
 BASELINES = {
-    "fm_ot": Look("#2a4494", "o"),
-    "ot_cfm": Look("#45bdf0", "s"),
-    "fm_diffusion": Look("#e9b007", "^"),
-    "score_matching": Look("#067d81", "D"),
-    "scoreflow": Look("#cf3a05", "v"),
-    "ddpm": Look("#c465d0", "P"),
-    "ffjord": Look("#3a1430", "X"),
-    "rnode": Look("#8ba085", "h"),
+    "fm_ot": Look("#333d8f", "o"),
+    "ot_cfm": Look("#4cc6f6", "s"),
+    "fm_diffusion": Look("#ecb100", "^"),
+    "score_matching": Look("#027880", "D"),
+    "scoreflow": Look("#c63000", "v"),
+    "ddpm": Look("#c857d6", "P"),
+    "ffjord": Look("#33122a", "X"),
+    "rnode": Look("#889c7a", "h"),
 }
 SPARE = (
     Look("#7a4f24", "<"),
@@ -37,7 +37,7 @@ SPARE = (
 INK = "#1d2430"
 MUTED = "#5d6675"
 FAINT = "#c9ced6"
-NOISE = "#aab1bc"
+NOISE = "#7f8896"
 FONTS = ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
 DPI = 150
 
@@ -65,8 +65,7 @@ def theme() -> dict[str, Any]:
     return {
         **seaborn.axes_style("ticks"),
         **seaborn.plotting_context("paper"),
-        "font.family": "sans-serif",
-        "font.sans-serif": [font for font in FONTS if font in installed],
+        "font.family": [font for font in FONTS if font in installed],
         "font.size": 9.5,
         "text.color": INK,
         "axes.labelcolor": INK,

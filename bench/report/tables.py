@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
-from bench.report.cells import FLOOR, IDENTITY
+from bench.report.cells import FLOOR, of_section
 from bench.report.sections import Section, count, listed
 from bench.report.vocabulary import Group
 
@@ -104,8 +104,7 @@ class _Column:
 
 def table(section: Section, cells: "DataFrame") -> Table:
     """The grids of one section, from the cells of `headline`."""
-    identity = [section.suite, section.protocol, section.dataset, section.version]
-    mine = cells[(cells[IDENTITY] == identity).all(axis=1)]
+    mine = of_section(cells, section)
     group_of = mine.metric.map(lambda name: vocabulary.metric(name).group)
     groups: tuple[Group, ...] = ("quality", "cost")
     made = tuple(_grid(section, group, mine, mine[group_of == group]) for group in groups)
@@ -217,7 +216,7 @@ def _remarks(rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame"
         remarks.append(BOLD)
     if any(entry.text == ABSENT for entry in entries):
         remarks.append(f"{ABSENT}: not measured under the settings of the column.")
-    if cells[cells.sampler != ""].groupby("variant").sampler.nunique().gt(1).any():
+    if cells.native.any():
         remarks.append(NATIVE)
     if batch:
         remarks.append(f"Samples by an ODE solver: {batch}.")

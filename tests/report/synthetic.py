@@ -24,7 +24,7 @@ LABELS = {
 SIMULATING = ("ffjord", "rnode")
 DEVICE = "cpu (AMD EPYC 7B13, 1 thread of 2)"
 EXTENT = 4.5
-ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 2000}
+ODE = {"sampler": "dopri5", "solver": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 2000, "weights": "ema"}
 LIKELIHOOD = {
     "solver": "dopri5", "rtol": 1e-5, "atol": 1e-5, "probes": None, "batch": 1000, "split": "test", "weights": "ema"
 }  # fmt: skip
@@ -194,7 +194,7 @@ def density_arrays(noise: float) -> dict[str, Any]:
     x, y = np.meshgrid(axis, axis)
     wave = np.sin(np.pi * x / 2) * np.sin(np.pi * y / 2)
     inside = 1 / (1 + np.exp(-(4 - np.maximum(abs(x), abs(y))) / noise * 2))
-    p = inside / (1 + np.exp(wave / noise)) + 1e-6
+    p = inside / (1 + np.exp(-wave / noise)) + 1e-6
     p /= p.sum() * (2 * EXTENT / 100) ** 2
     return {"log_density": np.log(p).astype(np.float16), "extent": EXTENT}
 
@@ -207,9 +207,10 @@ def path_arrays(rng: np.random.Generator, noise: float, place: int) -> dict[str,
         turned = x0[:n] @ np.array([[0.0, 1.0], [-1.0, 0.0]])
         return ((1 - t) * x0[:n] + t * x1[:n] + bend * turned).astype(np.float32)
 
-    times, moments = np.linspace(0, 1, 21), np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+    times, moments = np.linspace(0, 1, 21), np.linspace(0, 1, 6)
     return {
         "samples": x1,
+        "data": checkerboard(rng, 2000, 0.0),
         "times": times,
         "trajectories": np.stack([between(t, 64) for t in times]),
         "snapshots": np.stack([between(t, 2000) for t in moments]),
@@ -232,7 +233,7 @@ def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
     write_stage(root, known, "likelihood", [*rows, row("nfe_likelihood", 80 + 10 * place, bpd, 500)])
     samplers: list[tuple[dict[str, Any], float, int]] = [({**ODE, "batch": 500}, 0.0, 50 + 10 * place)]
     if baseline == "ddpm":
-        samplers += [({"sampler": "ancestral-1000"}, 0.6, 1000), ({"sampler": "ddim-50"}, 1.4, 50)]
+        samplers += [({"sampler": "ancestral-1000", "batch": 500, "weights": "ema"}, 0.6, 1000), ({"sampler": "ddim-50", "batch": 500, "weights": "ema"}, 1.4, 50)]
     rows = []
     for settings, extra, nfe in samplers:
         rows += [
@@ -242,7 +243,7 @@ def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
             row("sampling_seconds", 0.4 * nfe, settings, 1000),
         ]
     rng = np.random.default_rng(place)
-    write_stage(root, known, "samples", rows, {"samples": digits(rng, 64, place)})
+    write_stage(root, known, "samples", rows, {"samples": digits(rng, 64, place), "data": digits(rng, 64, 0)})
     sweep = [
         row("fd_digits", 4.2 + place + 60 * evaluations / nfe**1.5, {**quote, "sampler": name, "steps": nfe // evaluations, "nfe": nfe}, 500)
         for name, evaluations in (("euler", 1), ("midpoint", 2))

@@ -1,0 +1,42 @@
+"""Every figure of a section. A function draws where its data exists and answers with nothing where it does not.
+
+A figure is a pure function of the section, the cells of the headline table and the arrays beside the records.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from bench.report.artefacts import Artefacts
+from bench.report.plots import cost, images, lines, points
+from bench.report.plots.canvas import Drawing
+from bench.report.sections import Section
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Figure = Callable[[Section, "DataFrame", Artefacts], Drawing | list[Drawing] | None]
+FIGURES: tuple[Figure, ...] = (
+    cost.cost_quality,
+    lines.over_training,
+    lines.over_nfe,
+    points.densities,
+    points.trajectories,
+    points.snapshots,
+    points.low_nfe,
+    images.samples,
+    images.low_nfe,
+)
+
+
+def draw(
+    section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str]
+) -> Iterator[Drawing]:
+    """The figures of a section, in the order of the page; a figure that its data breaks is named in `complaints`."""
+    for figure in FIGURES:
+        try:
+            drawn = figure(section, cells, artefacts)
+        except Exception as error:  # hours of records are worth a report without one figure
+            what = f"{figure.__module__.rsplit('.', 1)[-1]}.{figure.__name__}"
+            complaints.append(f"figure {what} of {section.stem}: {type(error).__name__}: {error}")
+            continue
+        yield from [drawn] if isinstance(drawn, Drawing) else drawn or []

@@ -1,0 +1,152 @@
+"""Figures of one make: a statement on top, below it what was measured, then panels laid out in inches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.report.artefacts import Exhibit
+from bench.report.style import FAINT, INK, MUTED, Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 10.0  # inches; all figures share it, so that text has one size on the page
+TOP = 0.72
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its file's name, what it states, and how to read it."""
+
+    name: str
+    figure: "Figure"
+    statement: str
+    reading: str
+
+
+def sheet(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    gap: tuple[float, float] = (0.12, 0.42),
+    left: float = 0.1,
+    right: float = 0.1,
+    bottom: float = 0.15,
+    head: float = 0.26,
+    **options: Any,
+) -> "tuple[Figure, list[list[Axes]]]":
+    """A figure of WIDTH inches with rows x columns axes of `size` (width, height), everything in inches.
+
+    Args:
+        gap: space between columns and between rows.
+        head: space above the first row for the titles of panels.
+        options: of `Figure.add_axes`.
+    """
+    from matplotlib.figure import Figure
+
+    height = TOP + head + rows * size[1] + (rows - 1) * gap[1] + bottom
+    figure = Figure(figsize=(WIDTH, height))
+    axes = []
+    for i in range(rows):
+        y = height - TOP - head - (i + 1) * size[1] - i * gap[1]
+        line = []
+        for j in range(columns):
+            x = left + j * (size[0] + gap[0])
+            box = (x / WIDTH, y / height, size[0] / WIDTH, size[1] / height)
+            line.append(figure.add_axes(box, **options))
+        axes.append(line)
+    return figure, axes
+
+
+def entitle(figure: "Figure", statement: str, caption: str) -> None:
+    """Write the statement and, below it in grey, the protocol and what else the figure holds for."""
+    height = figure.get_figheight()
+    x = 0.1 / WIDTH
+    figure.text(x, 1 - 0.14 / height, statement, va="top", size=12.5, weight="bold", color=INK)
+    figure.text(x, 1 - 0.42 / height, caption, va="top", size=9, color=MUTED)
+
+
+def arrange(panels: int, most: int = 5) -> tuple[int, int]:
+    """Rows and columns for a number of panels: at most `most` columns, as few empty places as can be."""
+    rows = -(-panels // most)
+    return rows, -(-panels // rows)
+
+
+def matrix(
+    exhibits: Sequence[Exhibit],
+    moments: Sequence[str],
+    draw: "Callable[[Axes, int, int], None]",
+    gap: float = 0.07,
+) -> "Figure":
+    """Small square panels of every exhibit at every moment; the longer of the two runs across.
+
+    Args:
+        draw: called with axes, the index of the exhibit and that of the moment.
+    """
+    across = len(exhibits) > len(moments)
+    rows, columns = (len(moments), len(exhibits)) if across else (len(exhibits), len(moments))
+    left = 0.95 if across else 1.35
+    side = min(1.75, (WIDTH - left - 0.1 - (columns - 1) * gap) / columns)
+    figure, axes = sheet(rows, columns, (side, side), (gap, gap), left, bottom=0.12)
+    for i, exhibit in enumerate(exhibits):
+        for j in range(len(moments)):
+            draw(axes[j][i] if across else axes[i][j], i, j)
+        _name_line(figure, axes[0][i] if across else axes[i][0], exhibit.label, across, exhibit.look)
+    for j, moment in enumerate(moments):
+        _name_line(figure, axes[j][0] if across else axes[0][j], moment, not across, None)
+    return figure
+
+
+def _name_line(figure: "Figure", axes: "Axes", text: str, above: bool, look: Look | None) -> None:
+    """Name a column above its first panel, or a row at the left of the figure."""
+    style: dict[str, Any] = {"size": 9, "color": MUTED}
+    if look:
+        style = {"size": 9, "weight": "bold", "color": legible(look.colour)}
+    if above:
+        axes.set_title(text, loc="center", pad=4, **style)
+    else:
+        place = axes.get_position()
+        lines = text.replace(" w/ ", "\nw/ ").replace(", ", ",\n")
+        figure.text(0.1 / WIDTH, (place.y0 + place.y1) / 2, lines, va="center", linespacing=1.25, **style)
+
+
+def plane(axes: "Axes", extent: float) -> None:
+    """Make axes a bare square of the plane, [-extent, extent]^2."""
+    axes.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=[], yticks=[], aspect="equal")
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=FAINT, linewidth=0.7)
+
+
+def ruler(axes: "Axes", extent: float) -> None:
+    """Ticks at one side of one panel, for all sides and panels that share its scale."""
+    tick = max(1, int(extent * 0.9))
+    axes.set(yticks=[-tick, 0, tick])
+    axes.tick_params(labelsize=7.5, length=2, pad=1.5)
+
+
+def name_panel(axes: "Axes", label: str, look: Look | None, note: str = "") -> None:
+    """A panel's name in its baseline's ink, and a number at the right."""
+    axes.set_title(label, size=9.5, weight="bold", color=legible(look.colour) if look else INK, pad=4)
+    if note:
+        axes.text(1, -0.03, note, transform=axes.transAxes, ha="right", va="top", size=8, color=MUTED)
+
+
+def legible(colour: str) -> str:
+    """A colour dark enough for text on white: mixed with ink until its relative luminance is at most 0.3."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    rgb, ink = to_rgb(colour), to_rgb(INK)
+    for share in (0.0, 0.15, 0.3, 0.45, 0.6):
+        mixed = tuple((1 - share) * a + share * b for a, b in zip(rgb, ink, strict=True))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mixed]
+        if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] <= 0.3:
+            break
+    return to_hex(mixed)
+
+
+def blank(axes: Sequence["Axes"]) -> None:
+    """Take axes without a panel out of the figure."""
+    for one in axes:
+        one.remove()

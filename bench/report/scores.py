@@ -1,0 +1,87 @@
+"""One number a variant, for what figures say in words: the same means as in the headline table."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.report import numbers, vocabulary
+from bench.report.cells import FLOOR, Interval, of_section
+from bench.report.sections import Section
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means of one metric by variant under one set of settings, in the unit of the metric's header."""
+
+    metric: str
+    settings: str
+    section: Section
+    values: dict[str, Interval]
+    floor: float | None
+
+    @property
+    def about(self) -> vocabulary.Metric:
+        return vocabulary.metric(self.metric)
+
+    def number(self, variant: str) -> str:
+        """The mean with its unit: "3.70 nats"."""
+        mean, half_width, _ = self.values[variant]
+        unit = f" {self.about.unit}" if self.about.unit else ""
+        return f"{numbers.mean(mean, half_width)}{unit}"
+
+    def text(self, variant: str) -> str:
+        """ "NLL 3.70 ± 0.02", or nothing where the variant has no value."""
+        value = self.values.get(variant)
+        return f"{self.about.title} {numbers.measured(*value[:2])}" if value else ""
+
+    @property
+    def leader(self) -> str | None:
+        """The variant with the best mean, if there are at least two to choose from."""
+        if len(self.values) < 2 or not self.about.better:
+            return None
+        sign = 1 if self.about.better == "lower" else -1
+        return min(self.values, key=lambda variant: sign * self.values[variant].mean)
+
+
+def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
+    """The means of a metric in the variants' own rows (the ODE's), under the settings most variants share.
+
+    Where several are shared alike, an adaptive solver goes before a fixed-step one and more draws before fewer.
+    """
+    mine = of_section(cells, section)
+    mine = mine[(mine.metric == metric) & (mine.n > 0)]
+    floors = mine[mine.baseline == FLOOR]
+    mine = mine[(mine.baseline != FLOOR) & ~mine.native.astype(bool)]
+    if mine.empty:
+        return None
+
+    def rank(settings: str) -> tuple[int, bool, float]:
+        parsed = json.loads(settings)
+        return int((mine.settings == settings).sum()), "rtol" in parsed, parsed.get("draws") or 0
+
+    settings = max(sorted(set(mine.settings)), key=rank)
+    chosen = mine[mine.settings == settings]
+    divide = vocabulary.metric(metric).divide
+    values = {
+        variant: Interval(mean / divide, half / divide, int(n))
+        for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
+        if math.isfinite(mean)
+    }
+    floor = floors["mean"][floors.settings == settings]
+    return Scores(metric, settings, section, values, float(floor.iloc[0]) if len(floor) else None)
+
+
+def likelihood_metric(section: Section) -> str:
+    """nll_bpd for images that have it, else nll_nats."""
+    return "nll_bpd" if (section.frame.metric == "nll_bpd").any() else "nll_nats"
+
+
+def distance_metric(section: Section) -> str | None:
+    """What sample quality is measured by: w2, else FID, else another feature distance, else nothing."""
+    present = sorted({name for name in section.frame.metric if name.startswith("fd_")})
+    ranked = [name for name in ("w2", "fid") if (section.frame.metric == name).any()] + present
+    return ranked[0] if ranked else None
