@@ -42,13 +42,9 @@ class Solver:
 
     def __post_init__(self) -> None:
         if self.method not in (*ADAPTIVE, *EVALUATIONS_A_STEP):
-            raise ValueError(
-                f"solver {self.method!r}: allowed are {', '.join((*ADAPTIVE, *EVALUATIONS_A_STEP))}"
-            )
+            raise ValueError(f"solver {self.method!r}: allowed are {', '.join((*ADAPTIVE, *EVALUATIONS_A_STEP))}")
         if (self.method in EVALUATIONS_A_STEP) != (self.steps is not None):
-            raise ValueError(
-                f"solver {self.method!r} with steps={self.steps}: steps are for the fixed-step methods"
-            )
+            raise ValueError(f"solver {self.method!r} with steps={self.steps}: steps are for the fixed-step methods")
 
     def settings(self) -> dict[str, Any]:
         """What a record quotes of this solver."""
@@ -67,15 +63,24 @@ class Solution:
 
 
 class _Counted:
-    """A velocity field that counts its evaluations and torchdiffeq's accepted and rejected steps."""
+    """A velocity field that counts its evaluations, none of them outside the interval of its times.
 
-    def __init__(self, f: VelocityField) -> None:
+    torchdiffeq looks for its first step by evaluating as far ahead as |x| / |v| suggests, which has no bound where the
+    field nearly vanishes, and a path need not exist beyond its end.
+    """
+
+    def __init__(self, f: VelocityField, times: tuple[float, ...]) -> None:
         self.f = f
+        self.first, self.last = min(times), max(times)
         self.nfe = self.accepted = self.rejected = 0
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
         self.nfe += 1
-        return self.f(t, x)
+        return self.f(t.clamp(self.first, self.last), x)
+
+
+class _CountedSteps(_Counted):
+    """Counts an adaptive solver's accepted and rejected steps, too."""
 
     def callback_accept_step(self, t: Tensor, x: Tensor, dt: Tensor) -> None:
         self.accepted += 1
@@ -103,12 +108,12 @@ def solve(
     Raises:
         Diverged: the state stopped being finite, the step underflowed, or MAX_STEPS were not enough.
     """
-    counted = _Counted(f)
+    counted = _CountedSteps(f, times) if solver.steps is None else _Counted(f, times)
     grid = torch.tensor(times, dtype=torch.float64, device=x.device)
     options: dict[str, Any]
     if solver.steps is None:
-        # A step that ends on the last time: without it the solver evaluates beyond the end and interpolates.
-        options = {"step_t": grid[-1:], "max_num_steps": MAX_STEPS}
+        # A step that ends on the last time (of the adjoint: the first): else the solver goes beyond and interpolates.
+        options = {"step_t": grid[[0, -1]], "max_num_steps": MAX_STEPS}
     else:
         even = torch.linspace(times[0], times[-1], solver.steps + 1, dtype=torch.float64, device=x.device)
         options = {"grid_constructor": lambda _f, _x, _t: even}
@@ -166,9 +171,9 @@ def jacobian_products(
             batched = torch.autograd.grad(v, x, torch.stack(vectors), is_grads_batched=True)[0]
             return v.detach(), vectors, list(batched)
         products = [
-            torch.autograd.grad(
-                v, x, z, create_graph=create_graph, retain_graph=create_graph or i + 1 < len(vectors)
-            )[0]
+            torch.autograd.grad(v, x, z, create_graph=create_graph, retain_graph=create_graph or i + 1 < len(vectors))[
+                0
+            ]
             for i, z in enumerate(vectors)
         ]
     return (v if create_graph else v.detach()), vectors, products
@@ -200,9 +205,7 @@ class Density:
     nfe: int
 
 
-def log_density(
-    f: VelocityField, x: Tensor, t_end: float, solver: Solver, probes: Tensor | None = None
-) -> Density:
+def log_density(f: VelocityField, x: Tensor, t_end: float, solver: Solver, probes: Tensor | None = None) -> Density:
     """log p(x) under the flow of f from p_0 = N(0, I), for data at t_end; no gradient to the parameters.
 
     Args:

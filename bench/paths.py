@@ -10,6 +10,7 @@ Eliminating x1 turns a predicted noise eps or score = -eps / sigma_t into the ve
     v_t(x) = (alpha'_t / alpha_t) x + (sigma'_t - sigma_t alpha'_t / alpha_t) eps.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -150,7 +151,7 @@ class VarianceExploding(Path):
     t_end: float = 1 - 1e-5
 
     def _growth(self, t: Tensor) -> tuple[Tensor, float]:
-        rate = 2 * float(torch.log(torch.tensor(self.sigma_max / self.sigma_min)))
+        rate = 2 * math.log(self.sigma_max / self.sigma_min)
         return rate * (1 - t), rate
 
     def alpha(self, t: Tensor) -> Tensor:

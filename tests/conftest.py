@@ -1,0 +1,31 @@
+"""What the tests share: one thread a process, and datasets built by hand."""
+
+import pytest
+import torch
+from oracles import GaussianMixture
+
+from bench.datasets.base import Dataset
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def points() -> Dataset:
+    """512 + 256 points of a mixture of two Gaussians, with its exact density."""
+    mixture = GaussianMixture.pair()
+    draw = torch.Generator().manual_seed(1)
+    train, test = mixture.sample(512, draw).float(), mixture.sample(256, draw).float()
+    return Dataset("pair", "1", train, test, log_prob=mixture.log_prob)
+
+
+@pytest.fixture(scope="session")
+def images() -> Dataset:
+    """64 + 12 images of 1 x 2 x 3 pixels with 256 levels."""
+    draw = torch.Generator().manual_seed(2)
+    train, test = (torch.randint(0, 256, (n, 1, 2, 3), generator=draw, dtype=torch.uint8) for n in (64, 12))
+    return Dataset("tiny", "1", train, test, levels=256)

@@ -1,0 +1,107 @@
+"""Closed forms that the tests compare with.
+
+Where data is a mixture sum_k w_k N(m_k, S_k) with diagonal S_k, a Gaussian path x_t = alpha x1 + sigma x0 has
+
+    p_t(x)  = sum_k w_k N(x; alpha m_k, V_k),   V_k = alpha^2 S_k + sigma^2
+    u_t(x)  = E[alpha' x1 + sigma' x0 | x_t = x]
+            = sum_k r_k(x) [ alpha' m_k + (alpha alpha' S_k + sigma sigma') / V_k (x - alpha m_k) ]
+
+with r_k the posterior probability of component k: the marginal velocity, straight from the regression of jointly
+Gaussian variables, with no use of the conversions that are under test.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.paths import Path
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """weights (K,), means (K, D) and variances (K, D), all float64."""
+
+    weights: Tensor
+    means: Tensor
+    variances: Tensor
+
+    @classmethod
+    def single(cls, mean: list[float], variance: list[float]) -> "GaussianMixture":
+        return cls(_double([1.0]), _double([mean]), _double([variance]))
+
+    @classmethod
+    def pair(cls) -> "GaussianMixture":
+        return cls(_double([0.3, 0.7]), _double([[-1.0, 0.5], [1.5, -0.5]]), _double([[0.09, 0.25], [0.16, 0.04]]))
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        k = torch.multinomial(self.weights, n, replacement=True, generator=rng)
+        noise = torch.randn(n, self.means.shape[1], generator=rng, dtype=torch.float64)
+        return self.means[k] + self.variances[k].sqrt() * noise
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) of the data, x (B, D)."""
+        return self._components(x, _double(1.0), _double(0.0))[0]
+
+    def log_prob_at(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
+        """log p_t(x) along the path, scalar t."""
+        return self._components(x, path.alpha(t), path.sigma(t))[0]
+
+    def score(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
+        """grad log p_t(x)."""
+        _, posterior, centred, variances = self._components(x, path.alpha(t), path.sigma(t))
+        return -(posterior[..., None] * centred / variances).sum(1)
+
+    def velocity(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
+        """The marginal velocity u_t(x)."""
+        alpha, sigma, dalpha, dsigma = path.alpha(t), path.sigma(t), path.dalpha(t), path.dsigma(t)
+        _, posterior, centred, variances = self._components(x, alpha, sigma)
+        gain = (alpha * dalpha * self.variances + sigma * dsigma) / variances
+        return (posterior[..., None] * (dalpha * self.means + gain * centred)).sum(1)
+
+    def _components(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        variances = alpha**2 * self.variances + sigma**2
+        centred = x[:, None] - alpha * self.means
+        logs = -0.5 * (centred.square() / variances + torch.log(2 * math.pi * variances)).sum(-1) + self.weights.log()
+        return torch.logsumexp(logs, 1), torch.softmax(logs, 1), centred, variances
+
+
+def field(mixture: GaussianMixture, path: Path) -> Callable[[Tensor, Tensor], Tensor]:
+    """The exact marginal velocity as f(t, x); the states keep their dtype and shape."""
+    return lambda t, x: mixture.velocity(path, t.double(), x.double().flatten(1)).to(x).view_as(x)
+
+
+def whitened(n: int, dim: int) -> Tensor:
+    """n points whose sample mean is 0 and whose sample covariance (over n) is I, so that second moments are exact."""
+    x = torch.randn(n, dim, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x = x - x.mean(0)
+    return x @ torch.linalg.inv(torch.linalg.cholesky(x.T @ x / n)).T
+
+
+def uniform_flow(t: Tensor, x: Tensor) -> Tensor:
+    """A field that carries N(0, I) to the uniform density on [-1, 1]^d, with derivative.
+
+    x_t = g_t(x0) = (1 - t) x0 + t erf(x0 / sqrt 2), hence v = erf(x0 / sqrt 2) - x0 at x0 = g_t^-1(x), by bisection.
+    """
+    s, y = t.double(), x.double()
+
+    def g(z: Tensor) -> Tensor:
+        return (1 - s) * z + s * torch.erf(z / math.sqrt(2))
+
+    with torch.no_grad():
+        low, high = torch.full_like(y, -9.0), torch.full_like(y, 9.0)
+        for _ in range(50):
+            middle = (low + high) / 2
+            above = g(middle) > y
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        root = (low + high) / 2
+        slope = (1 - s) + s * math.sqrt(2 / math.pi) * torch.exp(-root.square() / 2)
+    # One Newton step changes nothing of the root and gives it its derivative.
+    x0 = root - (g(root) - y) / slope
+    return (torch.erf(x0 / math.sqrt(2)) - x0).to(x)
+
+
+def _double(values: float | list[float] | list[list[float]]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
