@@ -6,7 +6,7 @@ no other dataset. Source: Alpaydin & Kaynak, Optical recognition of handwritten 
 
 import gzip
 import hashlib
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -28,7 +28,9 @@ def digits(data_dir: Path) -> Dataset:
     """
     import numpy as np
 
-    path = files("sklearn") / "datasets" / "data" / "digits.csv.gz"
+    package = find_spec("sklearn")
+    assert package and package.origin
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     text = gzip.decompress(path.read_bytes())
     if (found := hashlib.sha256(text).hexdigest()) != SHA256:
         raise UsageError(f"{path}: sha256 of its text is {found}, not {SHA256}: reinstall scikit-learn")
