@@ -27,12 +27,11 @@ def build(root: Path) -> list[Path]:
     Every file is whole or as it was before. What cannot be read or drawn is named on the page.
     """
     from bench import records
-    from bench.files import write_atomic
     from bench.report.artefacts import Artefacts
     from bench.report.cells import headline
     from bench.report.page import page
     from bench.report.render import latex, markdown
-    from bench.report.sections import sections, strays
+    from bench.report.sections import each, sections, strays
     from bench.report.tables import table
 
     frame = records.frame(root)
@@ -40,7 +39,7 @@ def build(root: Path) -> list[Path]:
     parts = sections(frame)
     tables = [table(part, cells) for part in parts]
     artefacts = Artefacts(root)
-    complaints = [f"{row.run_id}: {row.error}" for row in strays(frame).itertuples()]
+    complaints = [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     pictures, files = _figures(parts, cells, artefacts, root / "plots", complaints)
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
     texts = {
@@ -51,7 +50,7 @@ def build(root: Path) -> list[Path]:
         "records.csv": frame.to_csv(index=False),
     }
     for name, text in texts.items():
-        write_atomic(root / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        _save(root / name, text.encode())
     return [*(root / name for name in texts), *files]
 
 
@@ -59,26 +58,32 @@ def _figures(
     parts: "list[Section]", cells: "DataFrame", artefacts: "Artefacts", folder: Path, complaints: list[str]
 ) -> "tuple[list[Picture], list[Path]]":
     """Draw and save every figure as PNG and PDF."""
-    import matplotlib
+    from matplotlib import rc_context
 
-    from bench.files import write_atomic
     from bench.report import style
     from bench.report.page import Picture
     from bench.report.plots import draw
 
     pictures, files = [], []
-    with matplotlib.rc_context(style.theme()):
+    with rc_context(style.theme()):  # type: ignore[arg-type]
         for part in parts:
             for drawing in draw(part, cells, artefacts, complaints):
                 for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
                     buffer = io.BytesIO()
                     drawing.figure.savefig(buffer, format=suffix, dpi=style.DPI, metadata=metadata)
                     files.append(folder / f"{drawing.name}.{suffix}")
-                    write_atomic(files[-1], lambda path, data=buffer.getvalue(): path.write_bytes(data))  # type: ignore[misc]
-                pictures.append(
-                    Picture(drawing.name, part.stem, drawing.statement, drawing.reading, buffer.getvalue())
-                )
+                    _save(files[-1], buffer.getvalue())
+                pictures.append(Picture(drawing.name, part.stem, drawing.statement, drawing.reading, buffer.getvalue()))
     return pictures, files
+
+
+def _save(path: Path, data: bytes) -> None:
+    from bench.files import write_atomic
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomic(path, write)
 
 
 def _about(root: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import vocabulary
-from bench.report.sections import Section, is_curve, sections
+from bench.report.sections import Section, each, is_curve, sections
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -97,19 +97,14 @@ COLUMNS = [
 def _measured(section: Section) -> "DataFrame":
     """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
     frame = section.frame
-    shown = (frame.status == "ok") & frame.metric.map(
-        lambda name: vocabulary.is_headline(name) or name == "nll_floor"
-    )
+    shown = (frame.status == "ok") & frame.metric.map(lambda name: vocabulary.is_headline(name) or name == "nll_floor")
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & ~frame.parsed.map(is_curve)
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     measured = frame[shown]
     return measured.assign(
-        comparable=[comparable(row) for row in measured.itertuples()],
-        sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in measured.itertuples()],
-        native=[
-            row.stage == "samples" and not {"rtol", "steps"} & row.parsed.keys()
-            for row in measured.itertuples()
-        ],
+        comparable=[comparable(row) for row in each(measured)],
+        sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in each(measured)],
+        native=[row.stage == "samples" and not {"rtol", "steps"} & row.parsed.keys() for row in each(measured)],
     )
 
 
@@ -126,9 +121,7 @@ def comparable(row: Any) -> str:
     if row.n is not None and not math.isnan(row.n):
         settings["n"] = int(row.n)
     if row.metric in CLOCKS:
-        settings["device"] = (
-            row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
-        )
+        settings["device"] = row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
     return json.dumps(settings, sort_keys=True)
 
 
@@ -155,9 +148,7 @@ def _rows(section: Section, measured: "DataFrame") -> list[dict[str, Any]]:
         # Training and likelihood belong to the weights, so they stand in the variant's first row alone.
         if not samplers or samplers[0][0]:
             rows.append({**about, "sampler": "", "native": False})
-        rows += [
-            {**about, "sampler": name, "native": native or i > 0} for i, (native, name) in enumerate(samplers)
-        ]
+        rows += [{**about, "sampler": name, "native": native or i > 0} for i, (native, name) in enumerate(samplers)]
     return rows
 
 
@@ -198,9 +189,7 @@ def published_numbers(folder: Path = PUBLISHED) -> "DataFrame":
     )
 
 
-def _published_for(
-    numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str
-) -> dict[str, Any]:
+def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
     """The published value of the same K where one is printed, else the first, and where it comes from."""
     rows = numbers[(numbers.dataset == dataset) & (numbers.method == baseline) & (numbers.metric == metric)]
     if rows.empty:

@@ -1,6 +1,7 @@
 """Where the numbers of a page are from: runs, machines, versions, code, time, and what each variant was."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,11 +67,9 @@ def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
     """Machine, software, code and time, as far as the records say."""
     good = frame[frame.status == "ok"]
     runs = good.drop_duplicates("run_id")
-    machines = [
-        f"{f'{n:.0f} x ' if n > 1 else ''}{device} ({count(size, 'run')})"
-        for (device, n), size in runs.groupby(["device", "device_count"], sort=False).size().items()
-    ]
-    commits = [f"{commit} ({count(size, 'run')})" for commit, size in runs.groupby("commit", sort=False).size().items()]
+    several = runs.device_count.fillna(1).map(lambda n: f"{n:.0f} x " if n > 1 else "")
+    machines = [f"{name} ({count(size, 'run')})" for name, size in Counter(several + runs.device).items()]
+    commits = [f"{name} ({count(size, 'run')})" for name, size in Counter(runs.commit).items()]
     software = [", ".join(f"{k} {v}" for k, v in json.loads(text).items()) for text in dict.fromkeys(runs.versions)]
     scalar = good[~good.settings.map(lambda text: is_curve(json.loads(text)))]
     seconds = scalar[scalar.metric.isin(CLOCKS)].groupby("metric").value.sum()
@@ -81,7 +80,7 @@ def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
 
 def _said(values: "Series") -> str:
     unique = dict.fromkeys(values.dropna())
-    return ", ".join(numbers.plain(v) if isinstance(v, int | float) else str(v) for v in unique) or "–"
+    return ", ".join(v if isinstance(v, str) else numbers.plain(float(v)) for v in unique) or "–"
 
 
 def _duration(seconds: float) -> str:

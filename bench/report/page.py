@@ -101,4 +101,5 @@ def _swatch(look: Look) -> str:
     style = MarkerStyle(look.marker)
     outline: list[Any] = style.get_path().transformed(style.get_transform()).to_polygons()
     points = " ".join(f"{x:.2f},{-y:.2f}" for x, y in outline[0])
-    return f'<svg class="swatch" viewBox="-0.6 -0.6 1.2 1.2" aria-hidden="true"><polygon points="{points}" fill="{look.colour}"/></svg>'
+    shape = f'<polygon points="{points}" fill="{look.colour}"/>'
+    return f'<svg class="swatch" viewBox="-0.75 -0.75 1.5 1.5" aria-hidden="true">{shape}</svg>'

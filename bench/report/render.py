@@ -49,9 +49,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
 
     def line(texts: Sequence[str]) -> str:
-        padded = [
-            t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))
-        ]
+        padded = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))]
         return f"| {' | '.join(padded)} |"
 
     rule = [("-" * w if i < 2 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
@@ -67,9 +65,7 @@ def _environment(grid: Grid, notes: Sequence[str]) -> str:
     headers = ["Baseline", "Sampler", *grid.headers]
     lines = [[tex(row.label), tex(row.sampler), *map(_tex_entry, row.entries)] for row in grid.rows]
     used = {number for row in grid.rows for entry in row.entries for number in entry.notes}
-    caption = " ".join(
-        [f"{grid.title}.", *grid.remarks, *(f"[{i}] {n}." for i, n in enumerate(notes, 1) if i in used)]
-    )
+    caption = " ".join([f"{grid.title}.", *grid.remarks, *(f"[{i}] {n}." for i, n in enumerate(notes, 1) if i in used)])
     body = "\n".join(f"    {' & '.join(line)} \\\\" for line in lines)
     return (
         "\\begin{table}[htbp]\n  \\centering\\footnotesize\n"

@@ -6,7 +6,7 @@ Only numbers of one section stand side by side. A planned run without a record k
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -76,13 +76,11 @@ class Section:
         """What each variant is called, in the order of every table and plot; a hash tells apart those of one label."""
         variants = self.frame[["variant", "baseline", "label"]].drop_duplicates("variant")
         rank = {name: i for i, name in enumerate(ordered(variants.baseline))}
-        rows = sorted(variants.itertuples(), key=lambda row: (rank[row.baseline], row.variant))
+        rows = sorted(each(variants), key=lambda row: (rank[row.baseline], row.variant))
         shared = variants.label.duplicated(keep=False)
         ambiguous = set(variants.variant[shared])
         return {
-            row.variant: f"{row.label} {row.variant.rsplit('-', 1)[-1]}"
-            if row.variant in ambiguous
-            else row.label
+            row.variant: f"{row.label} {row.variant.rsplit('-', 1)[-1]}" if row.variant in ambiguous else row.label
             for row in rows
         }
 
@@ -123,7 +121,7 @@ class Section:
         for variant in self.labels:
             for seed, rows in unfinished[unfinished.variant == variant].groupby("seed"):
                 first = min(
-                    rows.itertuples(),
+                    each(rows),
                     key=lambda row: (row.status != "failed", STAGES.index(row.stage), row.error),
                 )
                 story = (
@@ -132,7 +130,7 @@ class Section:
                     first.status,
                     str(first.error or "") if first.status == "failed" else "",
                 )
-                stories.setdefault(story, []).append(int(seed))
+                stories.setdefault(story, []).append(int(str(seed)))
         return [
             Incident(variant, self.labels[variant], tuple(seeds), stage, status, error)
             for (variant, stage, status, error), seeds in stories.items()
@@ -183,6 +181,11 @@ def _filled(frame: "DataFrame") -> "DataFrame":
 def strays(frame: "DataFrame") -> "DataFrame":
     """Rows that belong to no run: unreadable records in folders that are not named after one."""
     return frame[frame.variant.isna() & frame.run_id.str.extract(RUN_ID).variant.isna()]
+
+
+def each(frame: "DataFrame") -> Iterator[Any]:
+    """The rows of a frame as named tuples of plain values."""
+    return iter(frame.itertuples())
 
 
 def count(number: int, noun: str) -> str:

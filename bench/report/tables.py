@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.cells import FLOOR, of_section
-from bench.report.sections import Section, count, listed
+from bench.report.sections import Section, count, each, listed
 from bench.report.vocabulary import Group
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
 ABSENT = "–"
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
-NATIVE = (
-    "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
-)
+NATIVE = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
 PUBLISHED = "Published values come from other code, budgets and evaluation: they are context, not a line of this table."
 
 
@@ -93,7 +91,7 @@ class _Column:
         return f"{self.about.title}{unit}{ARROWS[self.about.better]}{detail}"
 
     def differ_from(self, siblings: Sequence["_Column"]) -> None:
-        """Keep in `detail` the words that not all siblings share, or the raw settings if words do not tell them apart."""
+        """Keep in `detail` the words that not all siblings share, or raw settings that no words tell apart."""
         words = [(*column.words, *([f"on {column.device}"] if column.device else [])) for column in siblings]
         if len(set(words)) < len(siblings):
             self.detail = (self.key[1],)
@@ -113,7 +111,7 @@ def table(section: Section, cells: "DataFrame") -> Table:
 
 def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFrame") -> Grid:
     columns = _columns(cells)
-    at = {(c.variant, c.sampler, c.metric, c.settings): c for c in cells.itertuples()}
+    at = {(c.variant, c.sampler, c.metric, c.settings): c for c in each(cells)}
     lines = [line for line in _lines(all_cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
     best = {column.key: _best(cells, column) for column in columns}
     batches = {_batch(line.sampler) for line in lines if _batch(line.sampler)}
@@ -131,7 +129,8 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
     headers = list(LEADING[group])
     for column in columns:
         headers += [column.header, f"{column.about.title} published"] if column.published else [column.header]
-    title = f"{section.dataset}: {group} (suite {section.suite}, protocol {section.protocol}, {count(section.seeds, 'seed')})"
+    seeds = count(section.seeds, "seed")
+    title = f"{section.dataset}: {group} (suite {section.suite}, protocol {section.protocol}, {seeds})"
     remarks = _remarks(rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 
@@ -145,13 +144,11 @@ def _lines(cells: "DataFrame") -> list[Any]:
     """The rows in order, the floor last; each with the most seeds that any of its cells has."""
     keys = ["baseline", "label", "variant", "sampler"]
     frame = cells.assign(seeds=cells.groupby(keys).n.transform("max")).drop_duplicates(keys)
-    return sorted(frame.itertuples(), key=lambda line: line.baseline == FLOOR)
+    return sorted(each(frame), key=lambda line: line.baseline == FLOOR)
 
 
 def _columns(cells: "DataFrame") -> list[_Column]:
-    columns = [
-        _Column(*key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)
-    ]
+    columns = [_Column(*key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)]
     columns.sort(key=lambda column: (vocabulary.order(column.key[0]), column.key[1]))
     for column in columns:
         siblings = [other for other in columns if other.key[0] == column.key[0]]
@@ -226,9 +223,7 @@ def _remarks(rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame"
     said: dict[tuple[str, ...], list[str]] = {}
     for column in columns:
         said.setdefault(column.words, []).append(column.about.title)
-    remarks += [
-        f"{listed(dict.fromkeys(titles))}: {', '.join(words)}." for words, titles in said.items() if words
-    ]
+    remarks += [f"{listed(dict.fromkeys(titles))}: {', '.join(words)}." for words, titles in said.items() if words]
     if sources := list(dict.fromkeys(cells.published_source[cells.published.notna()])):
         remarks.append(f"{PUBLISHED} They are from {listed(sources)}.")
     return remarks

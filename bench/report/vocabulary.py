@@ -75,21 +75,21 @@ METRICS = {
         "lines at constant speed.",
     ),
     "nfe_sampling": Metric(
-        "NFE, sampling", "", "lower", "cost",
+        "Sampling NFE", "", "lower", "cost",
         "Evaluations of the velocity field for one batch of samples: evaluations, not solver steps.",
     ),
     "nfe_likelihood": Metric(
-        "NFE, likelihood", "", "lower", "cost", "Evaluations of the field and its divergence for one batch of densities."
+        "Likelihood NFE", "", "lower", "cost", "Evaluations of the field and its divergence for one batch of densities."
     ),
     "nfe_training": Metric(
-        "NFE, training", "", "lower", "cost",
+        "Training NFE", "", "lower", "cost",
         "Network evaluations in the whole training, forward and adjoint: one a step for simulation-free methods.",
     ),
     "train_seconds": Metric(
-        "Training", "s", "lower", "cost", "Seconds in training steps; evaluation, checkpoints and queueing are left out."
+        "Training time", "s", "lower", "cost", "Seconds in training steps alone: no evaluation, checkpoint or queue."
     ),
-    "sampling_seconds": Metric("Sampling", "s", "lower", "cost", "Seconds to draw all n samples."),
-    "likelihood_seconds": Metric("Likelihood", "s", "lower", "cost", "Seconds for the densities of all n points."),
+    "sampling_seconds": Metric("Sampling time", "s", "lower", "cost", "Seconds to draw all n samples."),
+    "likelihood_seconds": Metric("Likelihood time", "s", "lower", "cost", "Seconds for the densities of all n points."),
     "peak_memory_bytes": Metric(
         "Peak memory", "MiB", "lower", "cost", "Largest memory held while training, in the process or on the device.",
         2.0**20,
@@ -126,7 +126,7 @@ def metric(name: str) -> Metric:
                 f"{words} between samples and data in the features of {extractor!r}, a small network of this project: "
                 "not an FID, and comparable only within this dataset, n and split."
             )
-            return Metric(f"{prefix[:2].upper()} ({extractor})", "", "lower", "quality", meaning)
+            return Metric(f"{prefix[:2].upper()} {extractor}", "", "lower", "quality", meaning)
     return Metric(name, "", "", "quality", "A metric of a plugin.")
 
 
@@ -181,6 +181,4 @@ def words(settings: Mapping[str, Any]) -> list[str]:
         "dequantisation",
         "draws",
     }
-    return said + [
-        f"{key} = {value}" for key, value in settings.items() if key not in handled and value is not None
-    ]
+    return said + [f"{key} = {value}" for key, value in settings.items() if key not in handled and value is not None]

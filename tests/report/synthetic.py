@@ -47,6 +47,11 @@ def row(metric: str, value: float, settings: dict[str, Any] | None = None, n: in
     }
 
 
+def fixed(name: str, nfe: int, evaluations: int) -> dict[str, Any]:
+    """Settings of a fixed-step solver of so many evaluations a step."""
+    return {"sampler": name, "solver": name, "steps": nfe // evaluations, "nfe": nfe, "batch": 1000, "weights": "ema"}
+
+
 def write_suite(root: Path) -> Path:
     """Write plan, records and arrays of the whole suite under `root`."""
     planned = []
@@ -55,9 +60,7 @@ def write_suite(root: Path) -> Path:
             planned.append(write_points(root, baseline, place, seed))
     for place, baseline in enumerate(["fm_ot", "fm_diffusion", "ddpm", "rnode"]):
         planned.append(write_digits(root, baseline, place))
-    (root / "plan.json").write_text(
-        json.dumps({"suite": "quick", "about": "a synthetic suite", "runs": planned})
-    )
+    (root / "plan.json").write_text(json.dumps({"suite": "quick", "about": "a synthetic suite", "runs": planned}))
     return root
 
 
@@ -141,7 +144,7 @@ def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, 
     if baseline == "ffjord" and seed == 1:
         return planned
     sweep = [
-        row("w2", 0.3 + 0.04 * place + (8 + place) * evaluations / nfe**order, {"sampler": name, "steps": nfe // evaluations, "nfe": nfe}, 1000)
+        row("w2", 0.3 + 0.04 * place + (8 + place) * evaluations / nfe**order, fixed(name, nfe, evaluations), 1000)
         for name, evaluations, order in (("euler", 1, 1), ("midpoint", 2, 1.6), ("rk4", 4, 2.0))
         for nfe in (4, 8, 12, 20, 40)
     ]  # fmt: skip
@@ -149,10 +152,7 @@ def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, 
         nfe = 8 + 6 * exponent + 2 * place
         settings = {"sampler": "dopri5", "rtol": 10.0**-exponent, "atol": 10.0**-exponent, "nfe": nfe}
         sweep.append(row("w2", 0.3 + 0.04 * place + 0.9 / 10**exponent, settings, 1000))
-    few = {
-        f"samples_midpoint_{nfe}": checkerboard(rng, 1000, 0.05 + 2 / nfe + 0.03 * place)
-        for nfe in (4, 8, 10, 20)
-    }
+    few = {f"samples_midpoint_{nfe}": checkerboard(rng, 1000, 0.05 + 2 / nfe + 0.03 * place) for nfe in (4, 8, 10, 20)}
     write_stage(root, known, "sweep", sweep, {**few, "extent": EXTENT})
     return planned
 
@@ -176,9 +176,7 @@ def training(baseline: str, place: int, wobble: float, metric: str, final: float
             "train_seconds": seconds * share,
             "nfe_training": nfe * share,
         }
-        rows.append(
-            row(metric, final + 0.4 * (1 / share - 1) ** 0.5 / 4 + wobble, {**where, **LIKELIHOOD}, 500)
-        )
+        rows.append(row(metric, final + 0.4 * (1 / share - 1) ** 0.5 / 4 + wobble, {**where, **LIKELIHOOD}, 500))
     return rows
 
 
@@ -233,7 +231,10 @@ def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
     write_stage(root, known, "likelihood", [*rows, row("nfe_likelihood", 80 + 10 * place, bpd, 500)])
     samplers: list[tuple[dict[str, Any], float, int]] = [({**ODE, "batch": 500}, 0.0, 50 + 10 * place)]
     if baseline == "ddpm":
-        samplers += [({"sampler": "ancestral-1000", "batch": 500, "weights": "ema"}, 0.6, 1000), ({"sampler": "ddim-50", "batch": 500, "weights": "ema"}, 1.4, 50)]
+        samplers += [
+            ({"sampler": "ancestral-1000", "batch": 500, "weights": "ema"}, 0.6, 1000),
+            ({"sampler": "ddim-50", "batch": 500, "weights": "ema"}, 1.4, 50),
+        ]
     rows = []
     for settings, extra, nfe in samplers:
         rows += [
@@ -245,7 +246,7 @@ def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
     rng = np.random.default_rng(place)
     write_stage(root, known, "samples", rows, {"samples": digits(rng, 64, place), "data": digits(rng, 64, 0)})
     sweep = [
-        row("fd_digits", 4.2 + place + 60 * evaluations / nfe**1.5, {**quote, "sampler": name, "steps": nfe // evaluations, "nfe": nfe}, 500)
+        row("fd_digits", 4.2 + place + 60 * evaluations / nfe**1.5, {**quote, **fixed(name, nfe, evaluations)}, 500)
         for name, evaluations in (("euler", 1), ("midpoint", 2))
         for nfe in (4, 8, 20)
     ]  # fmt: skip

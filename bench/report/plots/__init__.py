@@ -28,9 +28,7 @@ FIGURES: tuple[Figure, ...] = (
 )
 
 
-def draw(
-    section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str]
-) -> Iterator[Drawing]:
+def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str]) -> Iterator[Drawing]:
     """The figures of a section, in the order of the page; a figure that its data breaks is named in `complaints`."""
     for figure in FIGURES:
         try:

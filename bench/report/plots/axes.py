@@ -34,6 +34,10 @@ def line_looks(section: Section, variants: Iterable[str]) -> dict[str, Any]:
         "markeredgecolor": "white",
         "markeredgewidth": 0.5,
         "markersize": 7,
+        "errorbar": band,
+        "err_kws": {"alpha": 0.13, "linewidth": 0},
+        "dashes": False,
+        "legend": False,
     }
 
 
@@ -54,7 +58,9 @@ def plain_log(axis: Any, places: Iterable[float] = ()) -> None:
 
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low) if low > 0 else 1
-    steps = (1,) if decades > 3 else (1, 3) if decades > 1.6 else (1, 2, 5) if decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 7)
+    steps = (
+        (1,) if decades > 3 else (1, 3) if decades > 1.6 else (1, 2, 5) if decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 7)
+    )
     kept: list[float] = []
     for place in sorted(set(places)):
         if not kept or math.log(place / kept[-1]) > 0.11 * math.log(high / low):
@@ -72,12 +78,24 @@ def legend(section: Section, axes: "Axes", values: dict[Any, str], heading: str)
     handles = []
     for variant, value in values.items():
         look = section.looks[variant]
-        style = {"marker": look.marker, "markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
+        style: dict[str, Any] = {
+            "marker": look.marker,
+            "markersize": 6.5,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.5,
+        }
         handles.append(Line2D([], [], color=look.colour, label=f"{section.labels[variant]}  {value}".strip(), **style))
     legend = axes.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), borderaxespad=0, handlelength=1.8, labelspacing=0.6,
-        title=heading or None, title_fontsize=8.5, alignment="left",
-    )  # fmt: skip
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.02),
+        borderaxespad=0,
+        handlelength=1.8,
+        labelspacing=0.6,
+        title=heading or None,
+        title_fontsize=8.5,
+        alignment="left",
+    )
     legend.get_title().set_color(MUTED)
     for text, variant in zip(legend.get_texts(), values, strict=True):
         text.set_color(legible(section.looks[variant].colour))

@@ -139,11 +139,11 @@ def legible(colour: str) -> str:
 
     rgb, ink = to_rgb(colour), to_rgb(INK)
     for share in (0.0, 0.15, 0.3, 0.45, 0.6):
-        mixed = tuple((1 - share) * a + share * b for a, b in zip(rgb, ink, strict=True))
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in mixed]
+        r, g, b = ((1 - share) * a + share * b for a, b in zip(rgb, ink, strict=True))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (r, g, b)]
         if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] <= 0.3:
             break
-    return to_hex(mixed)
+    return to_hex((r, g, b))
 
 
 def blank(axes: Sequence["Axes"]) -> None:

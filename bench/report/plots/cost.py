@@ -1,14 +1,13 @@
 """What quality costs: one point a baseline, the Pareto front marked."""
 
 import json
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report.artefacts import Artefacts
 from bench.report.cells import FLOOR, Interval, of_section
-from bench.report.plots.canvas import WIDTH, Drawing, entitle, legible, sheet
 from bench.report.plots.axes import LEAST_SEEDS, plain_log
+from bench.report.plots.canvas import WIDTH, Drawing, entitle, sheet
+from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
 from bench.report.sections import Section, listed
 from bench.report.style import INK, NOISE, Look
@@ -16,23 +15,6 @@ from bench.report.style import INK, NOISE, Look
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
-
-
-PLACES = ((9, 0), (-9, 0), (0, 12), (0, -12), (8, 9), (8, -9), (-8, 9), (-8, -9), (9, 17), (9, -17), (-9, 17), (-9, -17))
-
-BELOW = ((7, -10), (-7, -10), (0, -13))  # where the steps of the front do not pass
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    def meets(self, other: "Box") -> bool:
-        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
 
 
 class Point(NamedTuple):
@@ -76,15 +58,16 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         _draw(one, facet)
     front = facets[0].front
     names = listed(point.label for point in front)
-    what = f"{facets[0].cost.about.title.lower()} time and {facets[0].quality.about.title}"
-    alone = f"No baseline beats {names} in {facets[0].cost.about.title.lower()} time or in {facets[0].quality.about.title}"
+    cost, quality = facets[0].cost.about.title.lower(), facets[0].quality.about.title
+    what = f"{cost} and {quality}"
+    alone = f"No baseline beats {names} in {cost} or in {quality}"
     statement = alone if len(front) == 1 else f"{names} are on the Pareto front of {what}"
     if len(statement) > 95:
         statement = f"{len(front)} of {len(facets[0].points)} baselines are on the Pareto front of {what}"
     entitle(figure, statement, section.caption)
     reading = (
-        "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey steps "
-        "join the points that no other beats in both; hollow markers are native samplers of the same weights."
+        "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey "
+        "steps join the points that no other beats in both; hollow markers are native samplers of the same weights."
     )
     return Drawing(f"{section.stem}_cost_quality", figure, statement, reading)
 
@@ -130,50 +113,25 @@ def _draw(axes: "Axes", facet: Facet) -> None:
     if low > 0 and high / low > 20:
         axes.set(yscale="log", ylim=(low / 1.4, high * 1.4))
         plain_log(axes.yaxis)
-    x = [point.cost.mean for point in facet.front]
-    y = [point.quality.mean for point in facet.front]
-    axes.step([x[0], *x, 10 * max(costs)], [10 * high, *y, y[-1]], where="post", color=NOISE, linewidth=1.1, zorder=1)
+    front = facet.front
+    costs_on, qualities_on = [p.cost.mean for p in front], [p.quality.mean for p in front]
+    corners = [costs_on[0], *costs_on, 10 * max(costs)], [high + 10 * margin, *qualities_on, qualities_on[-1]]
+    axes.step(corners[0], corners[1], where="post", color=NOISE, linewidth=1.1, zorder=1)
     if facet.quality.floor is not None:
         axes.axhline(facet.quality.floor, color=INK, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
         place = axes.get_yaxis_transform()
         text = f"exact density {facet.quality.floor:.3f}"
         axes.text(0.99, facet.quality.floor, text, transform=place, ha="right", va="bottom", size=8.5, color=INK)
-    axes.set(xlabel=_axis(facet.cost, "time"), ylabel=_axis(facet.quality, ""))
+    axes.set(xlabel=_axis(facet.cost), ylabel=_axis(facet.quality))
     plain_log(axes.xaxis)
-    _label(axes, facet.points, facet.front)
+    labels = [
+        Label(p.label, p.cost.mean, p.quality.mean, p.look.colour, not p.native, p in front) for p in facet.points
+    ]
+    place_labels(axes, labels)
 
 
-def _axis(found: Scores, noun: str) -> str:
+def _axis(found: Scores) -> str:
     settings = json.loads(found.settings)
     n = f", n = {settings['n']:,}" if "n" in settings else ""
     unit = f" [{found.about.unit}]" if found.about.unit else ""
-    return f"{found.about.title} {noun}".strip() + unit + n
-
-
-def _label(axes: "Axes", points: Sequence[Point], front: Sequence[Point]) -> None:
-    """Names beside their points, each at the first of eight places where it covers no point and no other name."""
-    figure = axes.figure
-    scale = figure.dpi / 72
-    to_pixels = axes.transData.transform
-    taken = [Box(x - 6 * scale, y - 6 * scale, x + 6 * scale, y + 6 * scale) for x, y in (
-        to_pixels((point.cost.mean, point.quality.mean)) for point in points
-    )]  # fmt: skip
-    frame = axes.get_window_extent()
-    for point in sorted(points, key=lambda p: p.quality.mean):
-        x, y = to_pixels((point.cost.mean, point.quality.mean))
-        width, height = 4.9 * len(point.label) * scale, 9 * scale
-        places = BELOW + PLACES if point in front else PLACES
-        for dx, dy in places:
-            left = x + dx * scale - (width if dx < 0 else width / 2 if dx == 0 else 0)
-            box = Box(left, y + dy * scale - height / 2, left + width, y + dy * scale + height / 2)
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.meets(other) for other in taken):
-                break
-        else:
-            dx, dy = places[0]
-        taken.append(box)
-        axes.annotate(
-            point.label, (point.cost.mean, point.quality.mean), (dx, dy), textcoords="offset points", va="center",
-            ha="right" if dx < 0 else "center" if dx == 0 else "left", size=8.5, color=legible(point.look.colour),
-            weight="normal" if point.native else "bold",
-        )  # fmt: skip
+    return f"{found.about.title}{unit}{n}"

@@ -42,8 +42,8 @@ def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
         statement = f"{name} draws the samples closest to the data: {quality.about.title} {number}"
     entitle(figure, statement, f"{section.caption} · one seed drawn, means over seeds quoted")
     reading = (
-        "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can be "
-        "compared."
+        "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can "
+        "be compared."
     )
     return Drawing(f"{section.stem}_samples", figure, statement, reading)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
-from bench.report.plots.axes import band, legend, limit, line_looks, plain_log
+from bench.report.plots.axes import legend, limit, line_looks, plain_log
 from bench.report.plots.canvas import WIDTH, Drawing, entitle, sheet
 from bench.report.scores import scores
 from bench.report.sections import Section
@@ -35,10 +35,8 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     final = means.value.groupby("variant").last()
     figure, axes = sheet(1, 1, (WIDTH - 0.75 - LEGEND, 3.7), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
     one = axes[0][0]
-    seaborn.lineplot(
-        rows, x="time", y="value", hue="variant", style="variant", errorbar=band, err_kws={"alpha": 0.13, "linewidth": 0},
-        dashes=False, legend=False, ax=one, **line_looks(section, rows.variant),
-    )  # fmt: skip
+    look = line_looks(section, rows.variant)
+    seaborn.lineplot(rows, x="time", y="value", hue="variant", style="variant", ax=one, **look)
     digits = 2 - math.floor(math.log10(max(abs(final).median(), 1e-6)))
 
     def last(value: float) -> str:
@@ -57,15 +55,15 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     best = str(final.idxmin() if about.better == "lower" else final.idxmax())
     seconds = means.time[best].iloc[-1]
     unit = f" {about.unit}" if about.unit else ""
-    statement = (
-        f"{section.labels[best]} ends training at the best {about.title}, {last(final[best])}{unit}, after {seconds:.3g} s"
-        if len(final) > 1
-        else f"{about.title} in the course of training"
-    )
+    statement = f"{about.title} in the course of training"
+    if len(final) > 1:
+        reached = f"{section.labels[best]} ends at the best {about.title}, {last(final[best])}{unit}"
+        statement = f"{reached}, after {seconds:.3g} s of training"
     entitle(figure, statement, section.caption)
     reading = (
         f"{about.title} on held-out data against seconds of training steps alone, on a logarithmic axis. Lines: mean "
-        "over seeds; bands: 95% t-intervals from three seeds on. A curve further to the left and lower buys the same quality for less."
+        "over seeds; bands: 95% t-intervals from three seeds on. A curve further to the left and lower buys the same "
+        "quality for less."
     )
     return Drawing(f"{section.stem}_{metric}_over_training", figure, statement, reading)
 
@@ -89,10 +87,8 @@ def _sweep(section: Section, metric: str) -> Drawing:
     figure, axes = sheet(1, len(solvers), (width, 3.3), (0.14, 0), left=0.75, right=LEGEND, bottom=0.6)
     for one, solver in zip(axes[0], solvers, strict=True):
         part = rows[rows.solver == solver]
-        seaborn.lineplot(
-            part, x="nfe", y="value", hue="variant", style="variant", errorbar=band, dashes=False, legend=False, ax=one,
-            err_kws={"alpha": 0.13, "linewidth": 0}, **line_looks(section, part.variant),
-        )  # fmt: skip
+        look = line_looks(section, part.variant)
+        seaborn.lineplot(part, x="nfe", y="value", hue="variant", style="variant", ax=one, **look)
         one.set(xscale="log", xlim=(nfe.min() / 1.2, nfe.max() * 1.2), xlabel="NFE [evaluations]", ylabel="")
         if (rows.value > 0).all():
             one.set_yscale("log")
@@ -106,8 +102,8 @@ def _sweep(section: Section, metric: str) -> Drawing:
     legend(section, axes[0][-1], dict.fromkeys(order, ""), "")
     entitle(figure, statement, section.caption)
     reading = (
-        "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is run at "
-        "falling tolerances. Where a curve levels out, the model's error is left and more evaluations are wasted."
+        "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is run "
+        "at falling tolerances. Where a curve levels out, the model's error is left and more evaluations are wasted."
     )
     return Drawing(f"{section.stem}_{metric}_over_nfe", figure, statement, reading)
 

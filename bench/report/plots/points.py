@@ -43,15 +43,12 @@ def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         paths = exhibit.arrays["trajectories"].astype(float)
         colour = exhibit.look.colour
         one.add_collection(LineCollection(list(paths.transpose(1, 0, 2)), colors=colour, linewidths=0.7, alpha=0.55))
-        one.scatter(*paths[0].T, s=5, color=NOISE, linewidths=0, zorder=3)
-        one.scatter(*paths[-1].T, s=7, color=legible(colour), linewidths=0, zorder=4)
-    leader = energy.leader if energy else None
-    statement = (
-        f"{section.labels[leader]} carries noise to data with the least path energy, "
-        f"{energy.number(leader)}"  # type: ignore[union-attr]
-        if leader
-        else "The way of samples from noise to data"
-    )
+        one.scatter(paths[0, :, 0], paths[0, :, 1], s=5, color=NOISE, linewidths=0, zorder=3)
+        one.scatter(paths[-1, :, 0], paths[-1, :, 1], s=7, color=legible(colour), linewidths=0, zorder=4)
+    statement = "The way of samples from noise to data"
+    if energy and energy.leader:
+        name, number = section.labels[energy.leader], energy.number(energy.leader)
+        statement = f"{name} carries noise to data with the least path energy, {number}"
     entitle(figure, statement, f"{section.caption} · one seed drawn, means over seeds quoted")
     reading = (
         "Grey: noise at t = 0. Lines: the way of 64 samples. Dark: where they end at t = 1. The noise is the same in "
@@ -78,21 +75,23 @@ def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
     for one, exhibit, density in zip(shown, exhibits, maps, strict=True):
         extent = _extent(exhibit)
         square = (-extent, extent, -extent, extent)
-        image = one.imshow(density, origin="lower", extent=square, cmap=colours, vmin=0, vmax=top, interpolation="bilinear")
+        image = one.imshow(
+            density, origin="lower", extent=square, cmap=colours, vmin=0, vmax=top, interpolation="bilinear"
+        )
     if data is not None:
         axes[0].set_facecolor(colours(0.0))
-        axes[0].scatter(*data.T, s=1.6, color=colours(0.95), linewidths=0, alpha=0.8, rasterized=True)
+        axes[0].scatter(data[:, 0], data[:, 1], s=1.6, color=colours(0.95), linewidths=0, alpha=0.8, rasterized=True)
     place = shown[-1].get_position()
     bar = figure.colorbar(image, cax=figure.add_axes((place.x1 + 0.12 / WIDTH, place.y0, 0.1 / WIDTH, place.height)))
     bar.set_label("density per unit area", size=8)
     bar.ax.tick_params(labelsize=7.5, length=2)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    leader = nll.leader if nll else None
+    bar.outline.set_visible(False)
     statement = "The density that each flow has learnt"
-    if nll and leader:
-        statement = f"{section.labels[leader]} assigns held-out data the highest density: NLL {nll.number(leader)}"
+    if nll and nll.leader:
+        name, number = section.labels[nll.leader], nll.number(nll.leader)
+        statement = f"{name} assigns held-out data the highest density: NLL {number}"
         if nll.floor is not None:
-            statement += f", {nll.values[leader].mean - nll.floor:.2f} above the floor"
+            statement += f", {nll.values[nll.leader].mean - nll.floor:.2f} above the floor"
     entitle(figure, statement, f"{section.caption} · one seed drawn, means over seeds quoted")
     reading = (
         "exp(log p(x)) from the instantaneous change of variables, the same colour scale in every panel. Density "
@@ -152,7 +151,9 @@ def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
     )
     metric = distance_metric(section)
     for nfe in budgets:
-        at = section.sweep[(section.sweep.metric == metric) & (section.sweep.solver == "midpoint") & (section.sweep.nfe == nfe)]
+        at = section.sweep[
+            (section.sweep.metric == metric) & (section.sweep.solver == "midpoint") & (section.sweep.nfe == nfe)
+        ]
         means = at.groupby("variant").value.mean()
         if len(means) > 1:
             best = str(means.idxmin())
@@ -197,7 +198,7 @@ def _matrix(
     def cloud(axes: "Axes", i: int, j: int) -> None:
         plane(axes, _extent(exhibits[i]))
         points, colour = clouds[i][j].astype(float), exhibits[i].look.colour
-        axes.scatter(*points.T, s=1.5, color=colour, linewidths=0, alpha=0.75, rasterized=True)
+        axes.scatter(points[:, 0], points[:, 1], s=1.5, color=colour, linewidths=0, alpha=0.75, rasterized=True)
 
     figure = matrix(exhibits, moments, cloud)
     entitle(figure, statement, f"{section.caption} · one seed drawn")
@@ -221,5 +222,3 @@ def _data(section: Section, artefacts: Artefacts) -> "np.ndarray[Any, Any] | Non
 
 def _with(values: Scores | None, exhibit: Exhibit) -> str:
     return values.text(exhibit.variant) if values else ""
-
-
