@@ -1,8 +1,8 @@
 """FFJORD's 2-D sets that are noisy curves: moons, swissroll and 2spirals.
 
 A point is c(t) + noise with a random t, so its density is p(x) = int p(t) p(x - c(t)) dt, here by Gauss-Legendre
-quadrature with nodes so dense that doubling them moves no digit above 1e-10: exact up to quadrature. The moons and
-the swissroll are those of scikit-learn with t drawn independently.
+quadrature: exact up to that rule, whose nodes are so dense that twice as many change ln p by less than 1e-10 wherever
+the data is. The moons and the swissroll are those of scikit-learn with t drawn independently.
 """
 
 import math
