@@ -2,13 +2,12 @@
 
     NLL = -E log p(x),        bits/dim = -log p(x) / (d ln 2) + log2(L / 2)      for L grey levels scaled to [-1, 1].
 
-An image is dequantised K times with u_k ~ U[0, 1): log (1/K) sum_k p(x + u_k) bounds the log-probability of the integers
-from below and tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). One pass measures both K = 1 and
-K = `draws`. The divergence is exact up to EXACT_DIMENSIONS unless said otherwise, Hutchinson's above.
+An image is dequantised K times with u_k ~ U[0, 1): log (1/K) sum_k p(x + u_k) bounds the log-probability of the
+integers from below and tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). One pass measures both
+K = 1 and K = `draws`. The divergence is exact up to EXACT_DIMENSIONS unless said otherwise, Hutchinson's above.
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -46,9 +45,7 @@ def likelihood(
         Diverged: a solve failed.
     """
     n = min(settings.n, len(dataset.test))
-    exact = settings.divergence == "exact" or (
-        settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS
-    )
+    exact = settings.divergence == "exact" or (settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
     rows = []
     for solve in settings.solvers:
         solver = Solver(**solve.model_dump())
@@ -62,16 +59,14 @@ def likelihood(
             "weights": weights,
         }
         begun = now(device)
-        log_p, nfe = _log_p(
-            f, dataset, n, t_end, solver, settings, None if exact else settings.probes, seed, device
-        )
+        log_p, nfe = _log_p(f, dataset, n, t_end, solver, settings, None if exact else settings.probes, seed, device)
         seconds = now(device) - begun
         for draws in sorted({1, len(log_p)}):
             bound = torch.logsumexp(log_p[:draws], 0) - math.log(draws)
             nll = bits_per_dim(bound, dataset.dim, dataset.levels) if dataset.levels else -bound
             metric = "nll_bpd" if dataset.levels else "nll_nats"
             rows.append(_mean(metric, nll, {**quote, "draws": draws}, seconds))
-        rows.append(Measurement("nfe_likelihood", sum(nfe) / len(nfe), None, n, seconds, quote))
+        rows.append(Measurement("nfe_likelihood", nfe, None, n, seconds, quote))
         rows.append(Measurement("likelihood_seconds", seconds, None, n * len(log_p), seconds, quote))
     if dataset.log_prob is not None:
         floor = -dataset.log_prob(dataset.test[:n].double())
@@ -94,11 +89,11 @@ def _log_p(
     probes: int | None,
     seed: int,
     device: str,
-) -> tuple[Tensor, Sequence[int]]:
-    """log p of every dequantisation and test sample, (K, n), and the evaluations of every solve."""
+) -> tuple[Tensor, float]:
+    """log p of every dequantisation and test sample, (K, n), and the mean over them of their batch's evaluations."""
     draws = settings.draws if dataset.is_image else 1
     shape = dataset.shape
-    rows, nfe = [], []
+    rows, evaluations = [], 0
     for k in range(draws):
         parts = []
         for start in range(0, n, settings.batch):
@@ -106,9 +101,7 @@ def _log_p(
             x = dataset.test[start:stop].to(device)
             if dataset.is_image:
                 assert dataset.levels is not None
-                u = per_sample(
-                    lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device
-                )
+                u = per_sample(lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device)
                 x = (x + u) * (2 / dataset.levels) - 1
             z = None
             if probes is not None:
@@ -123,9 +116,9 @@ def _log_p(
                 ).transpose(0, 1)
             density = log_density(f, x, t_end, solver, z)
             parts.append(density.log_p.double().cpu())
-            nfe.append(density.nfe)
+            evaluations += density.nfe * (stop - start)
         rows.append(torch.cat(parts))
-    return torch.stack(rows), nfe
+    return torch.stack(rows), evaluations / (draws * n)
 
 
 def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int = 100) -> Tensor:

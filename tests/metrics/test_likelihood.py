@@ -1,0 +1,192 @@
+"""NLL and bits/dim through the whole measurement, on models whose density is known."""
+
+import math
+
+import pytest
+import torch
+from oracles import GaussianMixture, field, uniform_flow
+from torch import Tensor
+
+from bench.datasets.base import Dataset
+from bench.metrics.likelihood import bits_per_dim, likelihood, log_density_grid
+from bench.ode import Solver, log_density, log_normal
+from bench.paths import OptimalTransport
+from bench.records import Measurement
+from bench.seeds import generator
+from bench.suite import Likelihood, Solve
+
+TIGHT = (Solve(rtol=1e-7, atol=1e-7),)
+
+
+def measure(f: object, dataset: Dataset, **settings: object) -> list[Measurement]:
+    return likelihood(f, dataset, 1.0, Likelihood(**settings), seed=5, device="cpu", weights="ema")  # type: ignore[arg-type]
+
+
+def named(rows: list[Measurement], metric: str) -> list[Measurement]:
+    return [row for row in rows if row.metric == metric]
+
+
+def rescaled(t: Tensor, x: Tensor) -> Tensor:
+    """v = x ln(1/2): the model N(0, 1/4 I)."""
+    return -math.log(2) * x
+
+
+def dequantised(dataset: Dataset, k: int, n: int) -> Tensor:
+    """The k-th dequantisation of the first n test images, written out."""
+    u = torch.stack([torch.rand(dataset.shape, generator=generator(5, f"dequantise-{k}", i)) for i in range(n)])
+    assert dataset.levels
+    return (dataset.test[:n] + u) * (2 / dataset.levels) - 1
+
+
+# Bits/dim.
+
+
+def test_a_uniform_model_costs_all_its_bits() -> None:
+    d = 12
+    log_p = torch.full((3,), -d * math.log(2))  # the uniform density on [-1, 1]^d
+    assert bits_per_dim(log_p, d, 256).tolist() == pytest.approx([8.0] * 3, abs=1e-6)
+    assert bits_per_dim(log_p, d, 17).tolist() == pytest.approx([math.log2(17)] * 3, abs=1e-6)
+
+
+def test_the_papers_constant_for_eight_bits() -> None:
+    """bits/dim = -log p / (d ln 2) + 7."""
+    assert float(bits_per_dim(torch.tensor(-6.0), 3, 256)) == pytest.approx(6 / (3 * math.log(2)) + 7)
+
+
+def test_a_uniform_flow_costs_eight_bits_through_the_whole_measurement(images: Dataset) -> None:
+    for draws in (1, 3):
+        for row in named(measure(uniform_flow, images, solvers=TIGHT, draws=draws), "nll_bpd"):
+            assert row.value == pytest.approx(8.0, abs=2e-4)
+            assert row.stderr == pytest.approx(0.0, abs=2e-4)
+
+
+def test_a_gaussian_model_costs_its_cross_entropy(images: Dataset) -> None:
+    """The same dequantised values under N(0, 1/4 I), by its formula."""
+    x = dequantised(images, 0, 12).double()
+    bits = (2 * x.square() + 0.5 * math.log(2 * math.pi / 4)).flatten(1).mean(1) / math.log(2) + 7
+    (row,) = named(measure(rescaled, images, solvers=TIGHT), "nll_bpd")
+    assert row.value == pytest.approx(float(bits.mean()), abs=1e-5)
+    assert row.stderr == pytest.approx(float(bits.std()) / math.sqrt(12), rel=1e-4)
+    assert row.n == 12
+
+
+# Several dequantisations.
+
+
+def test_the_bound_of_k_draws_is_the_mean_of_their_densities(images: Dataset) -> None:
+    rows = {row.settings["draws"]: row for row in named(measure(rescaled, images, draws=8), "nll_bpd")}
+    assert set(rows) == {1, 8}
+    logs = torch.stack([log_density(rescaled, dequantised(images, k, 12), 1.0, Solver()).log_p for k in range(8)])
+    bound = torch.logsumexp(logs.double(), 0) - math.log(8)
+    direct = -bound / (6 * math.log(2)) + 7
+    assert rows[8].value == pytest.approx(float(direct.mean()), abs=1e-5)
+    single = -logs[0].double() / (6 * math.log(2)) + 7
+    assert rows[1].value == pytest.approx(float(single.mean()), abs=1e-5)
+    # Jensen: on the average over the draws a single one costs no less.
+    average = -logs.double().mean() / (6 * math.log(2)) + 7
+    assert float(average) > rows[8].value
+
+
+def test_with_few_levels_more_draws_tighten_the_bound() -> None:
+    """With 2 levels u moves x by half the range: K = 1 pays visibly more than K = 8."""
+    draw = torch.Generator().manual_seed(0)
+    test = torch.randint(0, 2, (40, 1, 2, 2), generator=draw, dtype=torch.uint8)
+    rows = measure(rescaled, Dataset("bits", "1", test, test, levels=2), draws=8)
+    one, eight = sorted(named(rows, "nll_bpd"), key=lambda row: row.settings["draws"])
+    assert eight.value < one.value - 0.1
+
+
+# Points.
+
+
+def test_nll_of_points_under_the_exact_field(points: Dataset) -> None:
+    mixture = GaussianMixture.pair()
+    rows = measure(field(mixture, OptimalTransport()), points, n=200, batch=70, solvers=TIGHT)
+    (nll,), (floor,) = named(rows, "nll_nats"), named(rows, "nll_floor")
+    exact = -mixture.log_prob(points.test[:200].double())
+    assert floor.value == pytest.approx(float(exact.mean()), rel=1e-9)
+    assert floor.n == nll.n == 200
+    assert nll.value == pytest.approx(floor.value, abs=1e-4)
+    assert nll.stderr == pytest.approx(float(exact.std()) / math.sqrt(200), rel=1e-3)
+    assert nll.settings["divergence"] == "exact" and nll.settings["dequantisation"] is None
+    assert nll.settings["draws"] == 1 and nll.settings["weights"] == "ema" and nll.settings["split"] == "test"
+
+
+def test_points_are_never_dequantised_however_many_draws(points: Dataset) -> None:
+    rows = named(measure(rescaled, points, n=20, draws=4), "nll_nats")
+    assert len(rows) == 1
+    assert rows[0].value == pytest.approx(float(-(log_normal(2 * points.test[:20]) + 2 * math.log(2)).mean()), abs=1e-4)
+
+
+def test_nfe_is_the_mean_over_samples(points: Dataset) -> None:
+    """Batches of 200 and 50 that need different numbers of evaluations count by their samples."""
+    calls: list[int] = []
+
+    def f(t: Tensor, x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return x * (1 if len(x) == 200 else 20 * torch.sin(20 * t))
+
+    (row,) = named(measure(f, points, n=250, batch=200), "nfe_likelihood")
+    full, rest = calls.count(200), calls.count(50)
+    assert rest > full
+    assert row.value == pytest.approx((200 * full + 50 * rest) / 250)
+
+
+def test_every_solver_has_its_own_rows(points: Dataset) -> None:
+    rows = measure(rescaled, points, n=50, solvers=(Solve(), Solve(method="midpoint", steps=20)))
+    adaptive, fixed = named(rows, "nll_nats")
+    assert (adaptive.settings["solver"], fixed.settings["solver"], fixed.settings["steps"]) == (
+        "dopri5",
+        "midpoint",
+        20,
+    )
+    assert "rtol" not in fixed.settings
+    assert adaptive.value == pytest.approx(fixed.value, abs=1e-2)
+    assert named(rows, "nfe_likelihood")[1].value == 40
+    assert len(named(rows, "nll_floor")) == 1
+
+
+# Hutchinson's estimate.
+
+
+def test_hutchinson_is_exact_where_the_jacobian_is_diagonal(points: Dataset, images: Dataset) -> None:
+    for dataset in (points, images):
+        exact, probed = (measure(rescaled, dataset, divergence=how) for how in ("exact", "hutchinson"))
+        assert probed[0].value == pytest.approx(exact[0].value, abs=1e-5)
+        assert (exact[0].settings["probes"], probed[0].settings["probes"]) == (None, 1)
+
+
+def test_auto_is_exact_up_to_64_dimensions_and_probed_above() -> None:
+    for side, how in ((8, "exact"), (9, "hutchinson")):
+        test = torch.zeros(2, 1, side, side, dtype=torch.uint8)
+        rows = measure(rescaled, Dataset("blank", "1", test, test, levels=256))
+        assert rows[0].settings["divergence"] == how
+
+
+def test_a_sample_has_its_own_noise_whatever_the_batch(images: Dataset) -> None:
+    turn = torch.tensor([[0.0, 1.0], [-0.5, 0.0]])
+
+    def f(t: Tensor, x: Tensor) -> Tensor:
+        y = x.flatten(1)
+        return torch.cat([y[:, :2] @ turn, y[:, 2:]], 1).view_as(x)
+
+    settings = {"divergence": "hutchinson", "probes": 2, "draws": 2, "solvers": (Solve(method="rk4", steps=4),)}
+    one, several = (measure(f, images, batch=batch, **settings) for batch in (12, 5))
+    for a, b in zip(named(one, "nll_bpd"), named(several, "nll_bpd"), strict=True):
+        assert a.value == pytest.approx(b.value, rel=1e-6)
+
+
+# The density on a grid.
+
+
+def test_grid_is_the_density_by_rows_of_ascending_y() -> None:
+    mixture = GaussianMixture.pair()
+    grid = log_density_grid(field(mixture, OptimalTransport()), 4.0, 1.0, "cpu", size=40)
+    centres = (torch.arange(40, dtype=torch.float64) + 0.5) / 5 - 4
+    # Around the two modes (1.5, -0.5) and (-1, 0.5): columns are x, rows are y.
+    for x, y in ((1.5, -0.5), (-1.0, 0.5), (1.1, 0.0)):
+        column, row = (int((centres - value).abs().argmin()) for value in (x, y))
+        exact = mixture.log_prob(torch.stack([centres[column], centres[row]])[None])
+        assert float(grid[row, column]) == pytest.approx(float(exact), abs=5e-3)
+    mass = float(grid.double().exp().sum()) * 0.2**2
+    assert mass == pytest.approx(1.0, abs=0.01)
