@@ -76,8 +76,7 @@ def rings(n: int, rng: torch.Generator) -> Tensor:
 @toy("pinwheel")
 def pinwheel(n: int, rng: torch.Generator) -> Tensor:
     """Five arms: points (1 + 0.3 a, 0.1 b), a and b ~ N(0, 1), turned by -0.25 exp(1 + 0.3 a) and times 2."""
-    along, across = (normal(n, rng) * torch.tensor([0.3, 0.1], dtype=F64) + torch.tensor([1.0, 0.0])).unbind(
-        1
-    )
+    noise = normal(n, rng)
+    along, across = 1 + 0.3 * noise[:, 0], 0.1 * noise[:, 1]
     angle = choice(5, n, rng) * (2 * math.pi / 5) + 0.25 * along.exp()
     return 2 * (polar(along, -angle) + polar(across, math.pi / 2 - angle))
