@@ -5,7 +5,6 @@ L = E |v_t(x_t) - (x1 - x0)|^2,  x_t = (1 - t) x0 + t x1,  (x0, x1) drawn from t
 
 from dataclasses import dataclass
 
-import ot
 import torch
 from torch import Tensor
 
@@ -18,6 +17,8 @@ from bench.paths import OptimalTransport
 @dataclass(frozen=True)
 class OTCFM(Baseline):
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
+        import ot
+
         path = OptimalTransport()
         t, x0 = path.times(x1, rng), noise(x1, rng)
         cost = torch.cdist(x1.flatten(1), x0.flatten(1)).square().double()

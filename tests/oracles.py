@@ -46,7 +46,7 @@ class GaussianMixture:
         return self._components(x, _double(1.0), _double(0.0))[0]
 
     def log_prob_at(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
-        """log p_t(x) along the path, scalar t."""
+        """log p_t(x) along the path; here and below t is a scalar or of shape (B,)."""
         return self._components(x, path.alpha(t), path.sigma(t))[0]
 
     def score(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
@@ -56,12 +56,15 @@ class GaussianMixture:
 
     def velocity(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
         """The marginal velocity u_t(x)."""
-        alpha, sigma, dalpha, dsigma = path.alpha(t), path.sigma(t), path.dalpha(t), path.dsigma(t)
+        alpha, sigma, dalpha, dsigma = (
+            f(t).reshape(-1, 1, 1) for f in (path.alpha, path.sigma, path.dalpha, path.dsigma)
+        )
         _, posterior, centred, variances = self._components(x, alpha, sigma)
         gain = (alpha * dalpha * self.variances + sigma * dsigma) / variances
         return (posterior[..., None] * (dalpha * self.means + gain * centred)).sum(1)
 
     def _components(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        alpha, sigma = alpha.reshape(-1, 1, 1), sigma.reshape(-1, 1, 1)
         variances = alpha**2 * self.variances + sigma**2
         centred = x[:, None] - alpha * self.means
         logs = -0.5 * (centred.square() / variances + torch.log(2 * math.pi * variances)).sum(-1) + self.weights.log()
