@@ -12,26 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.baseline import Baseline, Network, Sampler, mean_square, noise, register_baseline
+from bench.baseline import DiffusionBaseline, Network, Sampler, mean_square, noise, register_baseline
 from bench.ode import VelocityField
-from bench.paths import VariancePreserving
 
 
 @register_baseline("ddpm", label="DDPM")
 @dataclass(frozen=True)
-class DDPM(Baseline):
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+class DDPM(DiffusionBaseline):
     ancestral_steps: int = 1000
     ddim_steps: int = 50
-
-    @property
-    def path(self) -> VariancePreserving:
-        return VariancePreserving(self.beta_min, self.beta_max)
-
-    @property
-    def t_end(self) -> float:
-        return self.path.t_end
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         t, x0 = self.path.times(x1, rng), noise(x1, rng)

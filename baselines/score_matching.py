@@ -8,25 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import Baseline, Network, mean_square, noise, register_baseline
+from bench.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
 from bench.ode import VelocityField
-from bench.paths import VariancePreserving, like
+from bench.paths import like
 
 
 @register_baseline("score_matching", label="Score Matching")
 @dataclass(frozen=True)
-class ScoreMatching(Baseline):
-    beta_min: float = 0.1
-    beta_max: float = 20.0
-
-    @property
-    def path(self) -> VariancePreserving:
-        return VariancePreserving(self.beta_min, self.beta_max)
-
-    @property
-    def t_end(self) -> float:
-        return self.path.t_end
-
+class ScoreMatching(DiffusionBaseline):
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         t, x0 = self.path.times(x1, rng), noise(x1, rng)
         score = net(t, self.path.sample(t, x0, x1))

@@ -10,25 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import Baseline, Network, mean_square, noise, register_baseline
+from bench.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
 from bench.ode import VelocityField
-from bench.paths import VariancePreserving, like
+from bench.paths import like
 
 
 @register_baseline("scoreflow", label="ScoreFlow")
 @dataclass(frozen=True)
-class ScoreFlow(Baseline):
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+class ScoreFlow(DiffusionBaseline):
     importance_sampling: bool = True
-
-    @property
-    def path(self) -> VariancePreserving:
-        return VariancePreserving(self.beta_min, self.beta_max)
-
-    @property
-    def t_end(self) -> float:
-        return self.path.t_end
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         t, x0 = self.path.times(x1, rng), noise(x1, rng)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from bench.ode import VelocityField
+from bench.paths import VariancePreserving
 from bench.registry import baselines
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -73,6 +74,22 @@ class Baseline(ABC):
     def samplers(self, net: Network) -> dict[str, Sampler]:
         """Native samplers, measured in rows of their own beside the ODE's."""
         return {}
+
+
+@dataclass(frozen=True)
+class DiffusionBaseline(Baseline):
+    """A method on the variance-preserving diffusion path (bench/paths.py)."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    @property
+    def path(self) -> VariancePreserving:
+        return VariancePreserving(self.beta_min, self.beta_max)
+
+    @property
+    def t_end(self) -> float:
+        return self.path.t_end
 
 
 def register_baseline(name: str, label: str) -> Callable[[type[Any]], type[Any]]:
