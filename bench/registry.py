@@ -66,6 +66,10 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UsageError(unknown(self.kind, name, self._entries))
         return self._entries[name]
 
+    def __contains__(self, name: object) -> bool:
+        self.load()
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         self.load()
         return iter(sorted(self._entries))
