@@ -33,8 +33,8 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(CONFIGURATION))
         patch.setenv("PYTHONPATH", str(FAKE_JOBS))
-        answers = shutil.which("sinfo") and not subprocess.run(["sinfo"], capture_output=True).returncode
-        if not CONFIGURATION.exists() or not answers:
+        there = CONFIGURATION.exists() and shutil.which("sinfo")
+        if not there or subprocess.run(["sinfo"], capture_output=True).returncode:
             pytest.skip("no Slurm cluster here: tests/slurm/up starts one, as root")
         yield
         subprocess.run(["scancel", "--partition=main"], check=True)
