@@ -133,7 +133,7 @@ class Pool:
             elif status == "crashed":
                 self._fail(job, worker.since, error)
             else:
-                self._end(job, worker.since, error if status == "failed" else None)
+                self._end(job, worker.since, error)
 
     def _bury(self, worker: _Worker, code: int) -> None:
         if worker.job:

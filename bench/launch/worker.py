@@ -36,7 +36,7 @@ def serve(descriptor: int) -> None:
         _send(pipe, "done", _run(pipe, job))
 
 
-def _receive(pipe: "Connection[object, tuple[str, bytes]]", inbox: SimpleQueue[tuple[str, bytes]]) -> None:
+def _receive(pipe: Connection, inbox: SimpleQueue[tuple[str, bytes]]) -> None:
     try:
         while True:
             inbox.put(pipe.recv())
@@ -63,7 +63,7 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
         status = job(progress)
         if status != "failed":
             return status, None
-        return status, records.failed(job.root, job.run)
+        return status, records.failed(job.root, job.run) or "no record says why"
     except Exception as error:
         traceback.print_exc()
         return "crashed", f"{type(error).__name__}: {error}"
