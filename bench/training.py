@@ -61,6 +61,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.loss = math.nan
+        self.recent = torch.zeros((), device=self.device)  # sum of the losses since the last look at them
+        self.recent_steps = 0
         self.curve: list[Measurement] = []
 
     @property
@@ -114,20 +116,18 @@ class Trainer:
         saved = time.monotonic()
         with at_boundary(lambda: self.save(checkpoint)) as between_steps:
             begun = now(self.device) - self.seconds
-            total = torch.zeros((), device=self.device)
-            count = 0
             while self.progress < 1:
-                total += self.take_step()
-                count += 1
+                self.recent += self.take_step()
+                self.recent_steps += 1
                 self.seconds = time.perf_counter() - begun
                 at_mark = bool(marks) and self.progress >= marks[0]
-                if count == CHECK_EVERY or at_mark or self.progress >= 1:
-                    self.loss = float(total) / count
+                if self.recent_steps == CHECK_EVERY or at_mark or self.progress >= 1:
+                    self.loss = float(self.recent) / self.recent_steps
                     self.seconds = now(self.device) - begun
                     if not math.isfinite(self.loss):
                         raise Diverged(f"the loss is {self.loss} at step {self.step}")
-                    total.zero_()
-                    count = 0
+                    self.recent.zero_()
+                    self.recent_steps = 0
                     report(f"train {self._position()} loss {self.loss:.4g}")
                 if at_mark:
                     marks = [m for m in marks if m > self.progress]
@@ -157,8 +157,9 @@ class Trainer:
     def evaluation_module(self) -> nn.Module:
         """A copy with the averaged weights, frozen: what every metric is measured on."""
         module = copy.deepcopy(self.module).eval().requires_grad_(False)
-        for parameter, average in zip(module.parameters(), self.average, strict=True):
-            parameter.copy_(average)
+        with torch.no_grad():
+            for parameter, average in zip(module.parameters(), self.average, strict=True):
+                parameter.copy_(average)
         return module
 
     def state(self) -> dict[str, Any]:
@@ -169,6 +170,8 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "loss": self.loss,
+            "recent": self.recent,
+            "recent_steps": self.recent_steps,
             "nfe": self.net.nfe,
             "curve": json.dumps([asdict(m) for m in self.curve]),
             "rng": self.rng.get_state(),
@@ -190,10 +193,12 @@ class Trainer:
             state = torch.load(path, map_location=self.device, weights_only=True)
             if state["identity"] != self.identity:
                 raise ValueError(f"it belongs to {state['identity']}")
+            if lacking := self.state().keys() - state.keys():
+                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
         except Exception as error:  # whatever a truncated or foreign file makes torch raise
             aside = path.with_suffix(".corrupt")
             path.replace(aside)
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
             report(f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again")
             return False
         self.module.load_state_dict(state["module"])
@@ -204,6 +209,8 @@ class Trainer:
         self.rng.set_state(state["rng"].cpu())
         (torch.cuda if self.device.startswith("cuda") else torch).set_rng_state(state["global_rng"].cpu())
         self.step, self.seconds, self.loss = state["step"], state["seconds"], state["loss"]
+        self.recent.copy_(state["recent"])
+        self.recent_steps = state["recent_steps"]
         self.net.nfe = state["nfe"]
         self.curve = [Measurement(**m) for m in json.loads(state["curve"])]
         report(f"resumed at step {self.step}")
