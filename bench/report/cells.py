@@ -59,7 +59,8 @@ def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataF
     import pandas
 
     published = published_numbers() if published is None else published
-    return pandas.concat([_cells(section, published) for section in sections(frame)], ignore_index=True)
+    found = [_cells(section, published) for section in sections(frame)]
+    return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame(columns=COLUMNS)
 
 
 def of_section(cells: "DataFrame", section: Section) -> "DataFrame":
@@ -195,7 +196,7 @@ def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: st
     if rows.empty:
         return {"published": math.nan, "published_source": ""}
     draws = f"K={json.loads(settings).get('draws')}"
-    same_draws = rows[[draws in said.split("; ") for said in rows.settings]]
+    same_draws = rows.loc[[draws in said.split("; ") for said in rows.settings]]
     row: Series[Any] = (same_draws if len(same_draws) else rows).iloc[0]
     detail = "; ".join(part for part in (row.settings, row.note) if part)
     return {

@@ -71,7 +71,7 @@ def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
     machines = [f"{name} ({count(size, 'run')})" for name, size in Counter(several + runs.device).items()]
     commits = [f"{name} ({count(size, 'run')})" for name, size in Counter(runs.commit).items()]
     software = [", ".join(f"{k} {v}" for k, v in json.loads(text).items()) for text in dict.fromkeys(runs.versions)]
-    scalar = good[~good.settings.map(lambda text: is_curve(json.loads(text)))]
+    scalar = good.loc[[not is_curve(json.loads(text)) for text in good.settings]]
     seconds = scalar[scalar.metric.isin(CLOCKS)].groupby("metric").value.sum()
     spent = [f"{words} {_duration(seconds[metric])}" for metric, words in CLOCKS.items() if metric in seconds]
     said = {"Machine": machines, "Software": software, "Commit": commits, "Time": [listed(spent)] if spent else []}

@@ -99,7 +99,7 @@ class Section:
     def sweep(self) -> "DataFrame":
         """Quality at few evaluations: the section's good rows of that stage with their `solver` and `nfe`."""
         frame = self._finite[self._finite.stage == "sweep"]
-        frame = frame[[isinstance(settings.get("nfe"), int | float) for settings in frame.parsed]]
+        frame = frame.loc[[isinstance(settings.get("nfe"), int | float) for settings in frame.parsed]]
         return frame.assign(
             solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
             nfe=[float(settings["nfe"]) for settings in frame.parsed],
@@ -108,7 +108,7 @@ class Section:
     @cached_property
     def curve(self) -> "DataFrame":
         """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
-        frame = self._finite[self._finite.parsed.map(is_curve)]
+        frame = self._finite.loc[[is_curve(settings) for settings in self._finite.parsed]]
         frame = frame.assign(seconds=[float(settings["train_seconds"]) for settings in frame.parsed])
         frame = frame.sort_values("seconds", kind="stable")
         return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())

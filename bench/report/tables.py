@@ -123,7 +123,7 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
             entries.append(_entry(section, column, cell, line.seeds, best[column.key]))
             if column.published:
                 value = math.nan if cell is None else cell.published
-                entries.append(Entry(numbers.plain(value)) if math.isfinite(value) else Entry())
+                entries.append(Entry(f"{value:g}") if math.isfinite(value) else Entry())
         sampler = line.sampler.removesuffix(_batch(line.sampler)) if len(batches) == 1 else line.sampler
         rows.append(Row(line.baseline.replace(FLOOR, ""), line.label, sampler, tuple(entries)))
     headers = list(LEADING[group])
@@ -216,7 +216,7 @@ def _remarks(rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame"
     if cells.native.any():
         remarks.append(NATIVE)
     if batch:
-        remarks.append(f"Samples by an ODE solver: {batch}.")
+        remarks.append(f"Samples: {batch}.")
     devices = dict.fromkeys(column.device for column in columns if column.device)
     if devices:
         remarks.append(f"Seconds and memory: on {listed(devices)}.")

@@ -167,7 +167,8 @@ def words(settings: Mapping[str, Any]) -> list[str]:
         hutchinson = f"Hutchinson divergence, {probes} probe{'s' * (probes != 1)}"
         said.append(hutchinson if divergence == "hutchinson" else f"{divergence} divergence")
     if dequantisation := settings.get("dequantisation"):
-        said += [f"{dequantisation} dequantisation", f"K = {settings.get('draws', 1)}"]
+        draws = settings.get("draws")
+        said += [f"{dequantisation} dequantisation", *([f"K = {draws}"] if draws else [])]
     said += [phrase(settings[key]) for key, phrase in PHRASES.items() if settings.get(key) is not None]
     handled = {
         *PHRASES,

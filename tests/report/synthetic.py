@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
+
+from bench.records import COLUMNS
 
 LABELS = {
     "fm_ot": "FM w/ OT",
@@ -50,6 +53,22 @@ def row(metric: str, value: float, settings: dict[str, Any] | None = None, n: in
 def fixed(name: str, nfe: int, evaluations: int) -> dict[str, Any]:
     """Settings of a fixed-step solver of so many evaluations a step."""
     return {"sampler": name, "solver": name, "steps": nfe // evaluations, "nfe": nfe, "batch": 1000, "weights": "ema"}
+
+
+def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
+    """A frame as bench.records makes it, of rows that say only what they are about."""
+    common = {
+        "variant": "cifar10-fm_ot-0a1b2c", "suite": "mine", "protocol": "small", "dataset": "cifar10", "seed": 0,
+        "dataset_version": "1", "network": "unet", "parameters": 100, "baseline": "fm_ot", "label": "FM w/ OT",
+        "stage": "samples", "metric": "fid", "value": 1.0, "stderr": None, "n": 1000, "settings": {}, "seconds": None,
+        "steps": 10, "device": DEVICE, "device_count": 1, "global_batch": 8, "versions": "{}", "commit": "c",
+        "status": "ok", "error": None,
+    }  # fmt: skip
+    full = [{**common, **given} for given in rows]
+    for given in full:
+        given["settings"] = json.dumps(given["settings"], sort_keys=True)
+        given.setdefault("run_id", f"{given['variant']}-s{given['seed']}")
+    return pandas.DataFrame(full, columns=COLUMNS)
 
 
 def write_suite(root: Path) -> Path:
@@ -150,7 +169,7 @@ def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, 
     ]  # fmt: skip
     for exponent in (1, 2, 3):
         nfe = 8 + 6 * exponent + 2 * place
-        settings = {"sampler": "dopri5", "rtol": 10.0**-exponent, "atol": 10.0**-exponent, "nfe": nfe}
+        settings = {**ODE, "rtol": 10.0**-exponent, "atol": 10.0**-exponent, "nfe": nfe, "batch": 1000}
         sweep.append(row("w2", 0.3 + 0.04 * place + 0.9 / 10**exponent, settings, 1000))
     few = {f"samples_midpoint_{nfe}": checkerboard(rng, 1000, 0.05 + 2 / nfe + 0.03 * place) for nfe in (4, 8, 10, 20)}
     write_stage(root, known, "sweep", sweep, {**few, "extent": EXTENT})

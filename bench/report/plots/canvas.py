@@ -128,7 +128,7 @@ def ruler(axes: "Axes", extent: float) -> None:
 
 def name_panel(axes: "Axes", label: str, look: Look | None, note: str = "") -> None:
     """A panel's name in its baseline's ink, and a number at the right."""
-    axes.set_title(label, size=9.5, weight="bold", color=legible(look.colour) if look else INK, pad=4)
+    axes.set_title(label, loc="left", size=9.5, weight="bold", color=legible(look.colour) if look else INK, pad=4)
     if note:
         axes.text(1, -0.03, note, transform=axes.transAxes, ha="right", va="top", size=8, color=MUTED)
 

@@ -48,7 +48,8 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     if floor is not None:
         one.axhline(floor, color=INK, linewidth=1, linestyle=(0, (5, 3)))
         place = one.get_yaxis_transform()
-        one.text(0.005, floor, f"exact density {floor:.3f}", transform=place, va="bottom", size=8.5, color=INK)
+        text = f" exact density {floor:.3f}"
+        one.annotate(text, (0, floor), (0, 3), xycoords=place, textcoords="offset points", size=8.5, color=INK)
     one.set(xscale="log", xlabel="training time [s], without evaluation", ylabel=_axis(rows, about))
     plain_log(one.xaxis)
     legend(section, one, {v: last(value) for v, value in final.sort_values().items()}, "last point, mean")
@@ -81,7 +82,7 @@ def _sweep(section: Section, metric: str) -> Drawing:
     # An adaptive solver needs another NFE for every seed: seeds are joined by tolerance, at their mean NFE.
     rows = rows.assign(accuracy=[str(s.get("rtol") or s.get("steps")) for s in rows.parsed])
     rows = rows.assign(nfe=rows.groupby(["variant", "solver", "accuracy"]).nfe.transform("mean"))
-    nfe = rows.nfe
+    fixed = rows.loc[["steps" in s for s in rows.parsed]]
     solvers = sorted(set(rows.solver), key=lambda name: (SOLVERS.index(name) if name in SOLVERS else 99, name))
     width = (WIDTH - 0.75 - LEGEND - 0.14 * (len(solvers) - 1)) / len(solvers)
     figure, axes = sheet(1, len(solvers), (width, 3.3), (0.14, 0), left=0.75, right=LEGEND, bottom=0.6)
@@ -89,12 +90,14 @@ def _sweep(section: Section, metric: str) -> Drawing:
         part = rows[rows.solver == solver]
         look = line_looks(section, part.variant)
         seaborn.lineplot(part, x="nfe", y="value", hue="variant", style="variant", ax=one, **look)
+        in_steps = bool(part.index.isin(fixed.index).all())
+        nfe = fixed.nfe if in_steps else part.nfe
         one.set(xscale="log", xlim=(nfe.min() / 1.2, nfe.max() * 1.2), xlabel="NFE [evaluations]", ylabel="")
         if (rows.value > 0).all():
             one.set_yscale("log")
         one.set_title(solver, weight="bold")
         limit(one, rows.groupby(["variant", "solver", "nfe"]).value.mean(), None)
-        plain_log(one.xaxis, nfe[rows.solver != "dopri5"])
+        plain_log(one.xaxis, nfe if in_steps else ())
         plain_log(one.yaxis)
         one.tick_params(labelleft=one is axes[0][0])
     axes[0][0].set_ylabel(_axis(rows, about))

@@ -111,8 +111,8 @@ def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
     clouds = [list(exhibit.arrays["snapshots"]) for exhibit in exhibits]
     statement = "The same noise becomes data in its own way under each method"
     reading = (
-        "Each row is one method, time runs from left to right. Methods on one probability path pass through the same "
-        "distributions when they have learnt them well, whatever loss taught them."
+        "One method a line, from noise at t = 0 to data at t = 1. Methods on one probability path pass through the "
+        "same distributions when they have learnt them well, whatever loss taught them."
     )
     return _matrix(section, f"{section.stem}_snapshots", exhibits, columns, clouds, statement, reading)
 
@@ -128,7 +128,7 @@ def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
     clouds: list[list[Any]] = [[exhibit.arrays[name] for name in budgets.values()] for exhibit in exhibits]
     if all(exhibit.variant in full for exhibit in exhibits):
         columns.append("adaptive")
-        clouds = [[*row, full[exhibit.variant][:1000]] for row, exhibit in zip(clouds, exhibits, strict=True)]
+        clouds = [[*row, full[exhibit.variant][: len(row[0])]] for row, exhibit in zip(clouds, exhibits, strict=True)]
     statement, reading = few_said(section, budgets)
     return _matrix(section, f"{section.stem}_low_nfe", exhibits, columns, clouds, statement, reading)
 
@@ -146,8 +146,8 @@ def few_evaluations(section: Section, artefacts: Artefacts, axes: int) -> dict[i
 def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
     """Statement and reading of the low-NFE figures: who is best at the smallest measured budget."""
     reading = (
-        "Samples from a fixed number of evaluations of the velocity field (two a midpoint step), against the adaptive "
-        "solver's at the right. What looks like data at the left is cheap to sample."
+        "Samples from a fixed number of evaluations of the velocity field (two a midpoint step), the adaptive "
+        "solver's last. A method whose first panel already looks like its last is cheap to sample."
     )
     metric = distance_metric(section)
     for nfe in budgets:
@@ -158,7 +158,8 @@ def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
         if len(means) > 1:
             best = str(means.idxmin())
             value = f"{vocabulary.metric(str(metric)).title} {means.min():.3g}"
-            return f"With {nfe} evaluations {section.labels[best]} is closest to the data: {value}", reading
+            name = section.labels[best]
+            return f"With {nfe} evaluations of the midpoint rule {name} is closest to the data: {value}", reading
     return "Samples at few evaluations", reading
 
 
@@ -198,7 +199,8 @@ def _matrix(
     def cloud(axes: "Axes", i: int, j: int) -> None:
         plane(axes, _extent(exhibits[i]))
         points, colour = clouds[i][j].astype(float), exhibits[i].look.colour
-        axes.scatter(points[:, 0], points[:, 1], s=1.5, color=colour, linewidths=0, alpha=0.75, rasterized=True)
+        size = min(8.0, 1.5 * (2000 / len(points)) ** 0.6)
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, alpha=0.75, rasterized=True)
 
     figure = matrix(exhibits, moments, cloud)
     entitle(figure, statement, f"{section.caption} · one seed drawn")

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pandas
+import pytest
+import synthetic
+
+from bench import records, report
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic suite, not reported on yet."""
+    return synthetic.write_suite(tmp_path_factory.mktemp("results") / "quick")
+
+
+@pytest.fixture(scope="session")
+def frame(root: Path) -> pandas.DataFrame:
+    return records.frame(root)
+
+
+@pytest.fixture(scope="session")
+def built(root: Path) -> Path:
+    """The synthetic suite with its report."""
+    report.build(root)
+    return root

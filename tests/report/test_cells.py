@@ -1,0 +1,134 @@
+import math
+
+import pandas
+import pytest
+import synthetic
+
+from bench.report.cells import headline, published_numbers, t_interval
+
+ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
+OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
+
+
+def test_t_interval_against_tabulated_quantiles() -> None:
+    # t_{0.975} is 4.302653 for 2 degrees of freedom and 2.776445 for 4 (tables of Student's t).
+    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 4.302653 / math.sqrt(3), 3), abs=1e-6)
+    mean, half_width, n = t_interval([2.0, 4.0, 4.0, 4.0, 6.0])
+    assert (mean, n) == (4.0, 5)
+    assert half_width == pytest.approx(2.776445 * math.sqrt(2) / math.sqrt(5), abs=1e-6)
+
+
+def test_one_seed_has_no_interval() -> None:
+    mean, half_width, n = t_interval([3.5])
+    assert (mean, n) == (3.5, 1)
+    assert math.isnan(half_width)
+
+
+def test_seeds_are_averaged_and_repeats_within_a_run_are_not_seeds() -> None:
+    rows = [{"seed": s, "value": v, "settings": ODE} for s, v in ((0, 1.0), (0, 3.0), (1, 4.0))]
+    cell = headline(synthetic.frame(*rows)).iloc[0]
+    assert (cell["mean"], cell.n) == (3.0, 2)
+    assert cell.run_ids == "cifar10-fm_ot-0a1b2c-s0 cifar10-fm_ot-0a1b2c-s1"
+
+
+@pytest.mark.parametrize(
+    ("stage", "metric", "key", "values"),
+    [
+        ("samples", "fid", "extractor", ("inception", "other")),
+        ("samples", "kid", "split", ("train", "test")),
+        ("samples", "fd_digits", "reference_n", (1000, 1437)),
+        ("likelihood", "nll_bpd", "draws", (1, 50)),
+        ("likelihood", "nll_bpd", "dequantisation", ("uniform", None)),
+        ("likelihood", "nll_bpd", "divergence", ("exact", "hutchinson")),
+        ("likelihood", "nll_nats", "rtol", (1e-5, 1e-3)),
+        ("likelihood", "nll_nats", "solver", ("dopri5", "midpoint")),
+        ("likelihood", "nfe_likelihood", "batch", (100, 200)),
+        ("likelihood", "nll_nats", "a_key_of_the_future", (1, 2)),
+    ],
+)
+def test_other_settings_are_another_column(stage: str, metric: str, key: str, values: tuple[object, object]) -> None:
+    base = {"stage": stage, "metric": metric}
+    first, second = ({**base, "settings": {**ODE, key: value}} for value in values)
+    cells = headline(synthetic.frame(first, {**second, **OTHER}))
+    measured = cells[cells.n > 0]
+    assert len(measured) == 2
+    assert measured.settings.nunique() == 2
+
+
+@pytest.mark.parametrize(("column", "values"), [("n", (1000, 50_000)), ("dataset_version", ("1", "2"))])
+def test_other_sample_size_or_data_is_another_column_or_table(column: str, values: tuple[object, object]) -> None:
+    cells = headline(synthetic.frame({column: values[0]}, {column: values[1], **OTHER}))
+    measured = cells[cells.n > 0]
+    assert len(measured.drop_duplicates(["dataset_version", "settings"])) == 2
+
+
+def test_seconds_of_other_devices_are_another_column_and_quality_is_not() -> None:
+    rows = [{"metric": m, "settings": ODE} for m in ("sampling_seconds", "fid")]
+    there = [{**row, **OTHER, "device": "cuda (NVIDIA H200)"} for row in rows]
+    measured = headline(synthetic.frame(*rows, *there)).query("n > 0")
+    assert measured.groupby("metric").settings.nunique().to_dict() == {"fid": 1, "sampling_seconds": 2}
+
+
+def test_how_samples_were_drawn_is_the_row() -> None:
+    drawn = [ODE, {**ODE, "rtol": 1e-3, "atol": 1e-3}, {"sampler": "ddim-50"}, {"sampler": "euler", "steps": 100}]
+    cells = headline(synthetic.frame(*({"settings": s, "value": float(i)} for i, s in enumerate(drawn))))
+    rows = dict(zip(cells.sampler, cells["mean"], strict=True))
+    assert rows == {
+        "dopri5 1e-5, batch 500": 0.0,
+        "dopri5 1e-3, batch 500": 1.0,
+        "ddim-50": 2.0,
+        "euler, 100 steps": 3.0,
+    }
+    assert cells.settings.nunique() == 1
+    assert (~cells.native).sum() == 1
+
+
+def test_holes_say_why(frame: pandas.DataFrame) -> None:
+    cells = headline(frame)
+    holes = cells[(cells.n == 0) & (cells.dataset == "digits")]
+    assert set(holes.hole[holes.metric == "nll_bpd"]) == {"failed in likelihood: dopri5: underflow in dt 0.0"}
+    partly = cells[(cells.variant == "checkerboard-scoreflow-3f2a9c") & (cells.metric == "w2")].iloc[0]
+    assert (partly.n, partly.planned) == (2, 3)
+
+
+def test_a_run_without_any_record_is_a_row_of_holes() -> None:
+    absent = {**OTHER, "status": "missing", "metric": "", "value": math.nan, "label": "ddpm", "dataset_version": None}
+    stages = [{**absent, "stage": stage} for stage in ("train", "samples")]
+    cells = headline(synthetic.frame({"settings": ODE}, *stages))
+    row = cells[cells.baseline == "ddpm"].iloc[0]
+    assert (row.n, row.hole, row.dataset_version) == (0, "missing: not run", "1")
+
+
+def test_a_failure_explains_the_stages_after_it() -> None:
+    dead = {**OTHER, "status": "failed", "error": "out of memory", "metric": "", "value": math.nan, "stage": "train"}
+    after = {**OTHER, "status": "missing", "metric": "", "value": math.nan, "stage": "samples"}
+    cells = headline(synthetic.frame({"settings": ODE}, dead, after))
+    assert list(cells.hole[cells.baseline == "ddpm"]) == ["failed in train: out of memory"]
+
+
+def test_floor_is_a_row_under_the_nll_of_its_points(frame: pandas.DataFrame) -> None:
+    floors = headline(frame).query("baseline == 'floor'")
+    assert set(floors.metric) == {"nll_nats"}
+    assert len(floors) == 2  # one for each solver of the likelihood
+    assert floors["mean"].tolist() == pytest.approx([math.log(32)] * 2)
+
+
+def test_curve_points_are_not_results(frame: pandas.DataFrame) -> None:
+    cells = headline(frame)
+    assert not cells.settings.str.contains("curve").any()
+    assert set(cells.stage) == {"train", "likelihood", "samples"}
+
+
+@pytest.mark.parametrize(("draws", "value"), [(50, 2.99), (20, 3.01), (1, 3.11), (7, 2.99)])
+def test_published_bits_per_dim_of_the_same_k(draws: int, value: float) -> None:
+    bpd = {"stage": "likelihood", "metric": "nll_bpd", "settings": {"draws": draws, "dequantisation": "uniform"}}
+    cell = headline(synthetic.frame(bpd)).iloc[0]
+    assert cell.published == value
+    assert cell.published_source.startswith("lipman2023 table")
+
+
+def test_published_numbers_are_those_of_the_files() -> None:
+    numbers = published_numbers()
+    fid = numbers.query("source == 'lipman2023' and dataset == 'imagenet64' and metric == 'fid'")
+    assert fid.set_index("method").value["fm_ot"] == 14.45
+    assert "nfe" not in set(numbers.metric)  # the files' name for nfe_sampling

@@ -1,0 +1,33 @@
+import math
+
+import pytest
+
+from bench.report import numbers
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "n", "text"),
+    [
+        (3.82412, 0.0133, 3, "3.824 ± 0.013"),
+        (3.82412, 0.033, 3, "3.82 ± 0.03"),
+        (3.82412, 0.0199, 3, "3.82 ± 0.02"),
+        (44_540.4, 312.0, 3, "44,500 ± 300"),
+        (44_540.4, 112.0, 3, "44,540 ± 110"),
+        (38.0, 0.0, 3, "38 ± 0"),
+        (0.3, 1.21, 2, "0.3 ± 1.2"),
+        (-0.17, 0.02, 3, "−0.17 ± 0.02"),
+        (0.00123, 0.0004, 3, "0.0012 ± 0.0004"),
+        (3.82412, math.nan, 1, "3.824 (n=1)"),
+        (math.inf, math.nan, 3, "∞"),
+    ],
+)
+def test_digits_follow_the_interval(mean: float, half_width: float, n: int, text: str) -> None:
+    assert numbers.measured(mean, half_width, n) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.14159, "3.142"), (67_074.0, "67,074"), (1234.56, "1,235"), (0.0, "0"), (1.5e-6, "1.500e−6"), (math.nan, "NaN")],
+)
+def test_four_digits_without_an_interval(value: float, text: str) -> None:
+    assert numbers.plain(value) == text

@@ -1,0 +1,109 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas
+import pytest
+import synthetic
+
+from bench.report.cells import headline
+from bench.report.render import latex, markdown, tex
+from bench.report.sections import sections
+from bench.report.tables import Table, table
+
+ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
+OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
+EXPECTED = Path(__file__).parent / "expected" / "table.md"
+
+
+def tables(frame: pandas.DataFrame) -> list[Table]:
+    cells = headline(frame)
+    return [table(section, cells) for section in sections(frame)]
+
+
+def test_golden_table(frame: pandas.DataFrame) -> None:
+    """expected/table.md was read and checked against synthetic.py by hand; write it anew only after doing so again."""
+    assert markdown(tables(frame)) == EXPECTED.read_text(encoding="utf-8")
+
+
+def test_title_states_suite_protocol_and_seeds(frame: pandas.DataFrame) -> None:
+    assert tables(frame)[0].grids[0].title == "checkerboard: quality (suite quick, protocol small, 3 seeds)"
+
+
+def test_best_is_the_lowest_mean_and_only_where_better_has_a_meaning() -> None:
+    rows = [{"settings": ODE, "metric": m, "value": 1.0} for m in ("fid", "precision", "nfe_sampling")]
+    others = [{**row, **OTHER, "value": 2.0} for row in rows]
+    quality, cost = tables(synthetic.frame(*rows, *others))[0].grids
+    best = {row.label: [e.best for e in row.entries if "n=1" in e.text] for row in quality.rows}
+    assert best == {"FM w/ OT": [True, False], "DDPM": [False, True]}
+    assert cost.headers[3:] == ("Sampling NFE ↓", "Sampling NFE published")
+    assert [row.entries[3].best for row in cost.rows] == [True, False]
+    assert not any(row.entries[i].best for row in cost.rows for i in range(3))  # seeds, parameters, steps
+
+
+def test_a_value_that_most_rows_share_is_not_best() -> None:
+    rows = [
+        {"settings": ODE, "metric": "nfe_sampling", "variant": f"cifar10-b{i}-000000", "baseline": f"b{i}", "value": v}
+        for i, v in enumerate((3.0, 3.0, 4.0))
+    ]
+    assert not any(e.best for row in tables(synthetic.frame(*rows))[0].grids[1].rows for e in row.entries)
+
+
+def test_failed_and_missing_runs_are_listed(frame: pandas.DataFrame) -> None:
+    points, images = tables(frame)
+    assert points.notes == (
+        "ScoreFlow, seed 1: failed in train: the loss is nan at step 1850 | lr_1e-3 & 5% warm-up",
+        "FFJORD, seed 1: missing: sweep not run",
+        "RNODE, seed 2: missing: train not run",
+    )
+    assert images.notes == ("RNODE, seed 0: failed in likelihood: dopri5: underflow in dt 0.0",)
+    scoreflow = next(row for row in points.grids[0].rows if row.label == "ScoreFlow")
+    assert scoreflow.entries[0].plain == "2 of 3 [1]"
+
+
+def test_published_stands_beside_measured_with_its_protocol() -> None:
+    bpd = {"stage": "likelihood", "metric": "nll_bpd", "settings": {"draws": 50, "dequantisation": "uniform"}}
+    grid = tables(synthetic.frame({**bpd, "value": 5.2}, {**bpd, **OTHER, "value": 5.1}))[0].grids[0]
+    assert grid.headers == ("Seeds", "Bits/dim ↓", "Bits/dim published")
+    assert [[e.text for e in row.entries[1:]] for row in grid.rows] == [
+        ["5.200 (n=1)", "2.99"],
+        ["5.100 (n=1)", "3.12"],
+    ]
+    assert "lipman2023 table1 (K=50; dopri5 1e-5)" in grid.remarks[-1]
+
+
+def test_headers_tell_columns_of_one_metric_apart() -> None:
+    rows = [
+        {"stage": "likelihood", "metric": "nll_bpd", "settings": {"draws": k, "dequantisation": "uniform"}}
+        for k in (1, 50)
+    ]
+    grid = tables(synthetic.frame(*rows))[0].grids[0]
+    assert [h for h in grid.headers if "published" not in h] == ["Seeds", "Bits/dim ↓ (K = 1)", "Bits/dim ↓ (K = 50)"]
+
+
+def test_variants_of_one_baseline_have_names_of_their_own() -> None:
+    frame = synthetic.frame({"settings": ODE}, {"settings": ODE, "variant": "cifar10-fm_ot-ffffff"})
+    assert [row.label for row in tables(frame)[0].grids[0].rows] == ["FM w/ OT 0a1b2c", "FM w/ OT ffffff"]
+
+
+def test_latex_escapes_all_that_is_special() -> None:
+    assert tex(r"50% of a_b & {c} #1 $x^2$ ~\ ±") == (
+        r"50\% of a\_b \& \{c\} \#1 \$x\textasciicircum{}2\$ \textasciitilde{}\textbackslash{} $\pm$"
+    )
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX on this machine")
+def test_latex_compiles(frame: pandas.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(latex(tables(frame)), encoding="utf-8")
+    packages = r"\usepackage{booktabs}\usepackage{graphicx}"
+    document = rf"\documentclass{{article}}{packages}\begin{{document}}\input{{table}}\end{{document}}"
+    (tmp_path / "main.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_latex_has_as_many_cells_in_every_line(frame: pandas.DataFrame) -> None:
+    for block in latex(tables(frame)).split(r"\begin{tabular}")[1:]:
+        lines = [line for line in block.split(r"\end{tabular}")[0].splitlines() if line.endswith(r" \\")]
+        assert len({line.count(" & ") for line in lines}) == 1
