@@ -121,7 +121,7 @@ def _log_p(
     return torch.stack(rows), evaluations / (draws * n)
 
 
-def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int = 100) -> Tensor:
+def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int = 80) -> Tensor:
     """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate."""
     axis = (torch.arange(size, device=device) + 0.5) / size * 2 * extent - extent
     y, x = torch.meshgrid(axis, axis, indexing="ij")
