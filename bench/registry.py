@@ -100,8 +100,12 @@ def load_plugin(plugin: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
+        sys.modules[name] = module  # before it runs, as dataclasses and pickle look for it there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
         return module
     except UsageError:
         raise
