@@ -138,7 +138,7 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.status:
         return command.status(root, runs)
     if options.report:
-        return command.report(root)
+        return command.report(root, runs)
     return command.run(options, root, suite.about, runs, data_dir)
 
 

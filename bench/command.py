@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records
 from bench.errors import UsageError
+from bench.launch.queue import collect, wait
 from bench.plan import plan
 from bench.registry import load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
@@ -42,6 +43,7 @@ def _key_value(option: str, text: str) -> tuple[str, Any]:
 
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
+    collect(root.resolve(), runs)
     todo, failures = _todo(root, runs, options.retry)
     if not todo and (root / "report.html").exists():
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
@@ -49,8 +51,6 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     if todo:
         _check(options, todo)
         records.write_plan(root, about, runs)
-        for run_ in todo:
-            records.forget_failure(root, run_)
         jobs = _jobs(options, root, todo, data_dir)
         if options.cluster == "slurm":
             if not _on_slurm(options, root, todo, jobs):
@@ -58,11 +58,13 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         else:
             from bench.launch.local import launch_local
 
+            for run_ in todo:
+                records.forget_failure(root, run_)
             print(
                 f"{root}: {len(todo)} runs to do, {len(runs) - len(todo) - len(failures)} finished, on {jobs[0].device}"
             )
             launch_local(jobs, options.workers, jobs[0].device)
-    report(root)
+    report(root, runs)
     return _say_failures(root, _todo(root, runs, retry=False)[1])
 
 
@@ -123,7 +125,6 @@ def _slurm_options(options: argparse.Namespace) -> "SlurmOptions":
 
 def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:
     """Submit; True once all is done (with --wait), False when the command should return now."""
-    from bench.launch.queue import wait
     from bench.launch.slurm import submit
 
     ids = submit(jobs, _slurm_options(options), root.resolve())
@@ -139,8 +140,6 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
 
 def status(root: Path, runs: Sequence[Run]) -> int:
     """Print how every run stands."""
-    from bench.launch.queue import collect
-
     states = collect(root.resolve(), runs)
     for run_id, state in states.items():
         print(
@@ -153,10 +152,11 @@ def status(root: Path, runs: Sequence[Run]) -> int:
     return 1 if counts["failed"] else 0
 
 
-def report(root: Path) -> int:
-    """Rebuild tables, plots and the page from the records under root."""
+def report(root: Path, runs: Sequence[Run]) -> int:
+    """Rebuild tables, plots and the page from the records under root, once lost runs are among them."""
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
+    collect(root.resolve(), runs)
     from bench.report import build
 
     written = build(root)

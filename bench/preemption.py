@@ -27,20 +27,23 @@ def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
         pending.append(signal.Signals(number))
 
     def deliver() -> None:
-        if pending:
-            save()
-            number = pending.pop(0)
+        # submitit's signal first: it puts the task back into the queue, and the others may end the process.
+        for number in sorted(set(pending), key=SIGNALS.index):
             signal.signal(number, previous[number])
             os.kill(os.getpid(), number)
+
+    def boundary() -> None:
+        if pending:
+            save()
+            deliver()
 
     # A handler that another language installed, or that ignores the signal, is left alone.
     mine = [n for n, handler in previous.items() if handler not in (None, signal.SIG_IGN)]
     for number in mine:
         signal.signal(number, hold)
     try:
-        yield deliver
+        yield boundary
     finally:
         for number in mine:
             signal.signal(number, previous[number])
-        if pending:
-            os.kill(os.getpid(), pending[0])
+        deliver()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import locked, write_atomic, write_json
+from bench.registry import baselines
 from bench.suite import STAGES, Run, Stage
 
 if TYPE_CHECKING:
@@ -171,8 +172,9 @@ def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
     with locked(root / ".plan.lock"):
         planned = {entry["run_id"]: entry for entry in read_plan(root)}
         for run in runs:
-            steps, seconds = run.training.steps, run.training.seconds
-            planned[run.run_id] = {**_identity(run), "stages": run.stages, "steps": steps, "seconds": seconds}
+            label = baselines[run.baseline.name].label
+            facts = {"label": label, "stages": run.stages, "steps": run.training.steps}
+            planned[run.run_id] = {**_identity(run), **facts}
         write_json(root / "plan.json", {"about": about, "runs": list(planned.values())})
 
 
