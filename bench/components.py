@@ -70,7 +70,7 @@ def resolved(baseline: Baseline) -> dict[str, Any]:
 
 def validate(runs: Iterable[Run]) -> None:
     """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
-    from bench.ode import Solver
+    from bench.ode import EVALUATIONS_A_STEP, Solver
 
     for run in runs:
         _options(datasets, run.dataset)
@@ -86,3 +86,7 @@ def validate(runs: Iterable[Run]) -> None:
                 Solver(**solve.model_dump())
             except ValueError as error:
                 raise UsageError(f"suite {run.suite}: {error}") from error
+        for method in stages.sweep.solvers if stages.sweep else ():
+            if method not in EVALUATIONS_A_STEP:
+                complaint = unknown("fixed-step solver", method, list(EVALUATIONS_A_STEP))
+                raise UsageError(f"suite {run.suite}: evaluation.sweep.solvers: {complaint}")

@@ -33,26 +33,29 @@ def plan(
     offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
     if protocol not in offered:
         raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
+    named = list(baselines) if baselines is not None else None
     chosen_datasets = _narrow("--datasets", datasets, [d.name for e in suite.experiments for d in e.dataset], name)
-    in_suite = list(dict.fromkeys(b for e in suite.experiments for b in e.baselines))
-    runs = []
+    known = list(dict.fromkeys([*(b for e in suite.experiments for b in e.baselines), *(named or ())]))
+    runs: dict[str, Run] = {}
     for experiment in suite.experiments:
         for dataset in experiment.dataset:
             if dataset.name not in chosen_datasets:
                 continue
             # A baseline that is named on the command line runs even where the suite does not list it.
-            for baseline in baselines if baselines is not None else experiment.baselines:
+            for baseline in named if named is not None else experiment.baselines:
                 for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
-                    cell = _cell(experiment, dataset, protocol, baseline)
-                    _set(cell, baseline, settings or {}, in_suite)
+                    where = f"suite {name}, {baseline}"
+                    cell = _cell(experiment, dataset, protocol, baseline, where)
+                    _set(cell, baseline, settings or {}, known)
                     options = cell.pop("options")
                     fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
-                    where = f"suite {name}, {baseline}"
-                    runs.append(validated(Run, {"suite": name, "protocol": protocol, **fields}, where))
-    return runs
+                    run: Run = validated(Run, {"suite": name, "protocol": protocol, **fields}, where)
+                    if runs.setdefault(run.run_id, run) != run:
+                        raise UsageError(f"{where}: {run.run_id} is planned twice, with different evaluations")
+    return list(runs.values())
 
 
-def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str) -> dict[str, Any]:
+def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str, where: str) -> dict[str, Any]:
     """The experiment's settings for one dataset and baseline, under its protocol and the baseline's override."""
     cell: dict[str, Any] = {
         "dataset": dataset.model_dump(),
@@ -61,16 +64,23 @@ def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: s
         "training": experiment.training.model_dump(exclude_unset=True),
         "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
     }
-    for layer in (experiment.protocols.get(protocol, {}), experiment.overrides.get(baseline, {})):
-        _merge(cell, copy.deepcopy(layer))
+    layers = {
+        f"protocols.{protocol}": experiment.protocols.get(protocol, {}),
+        f"overrides.{baseline}": experiment.overrides.get(baseline, {}),
+    }
+    for source, layer in layers.items():
+        for key in layer:
+            if key not in cell:
+                raise UsageError(f"{where}: {source}: " + unknown("key", key, list(cell)))
+        _merge(cell, copy.deepcopy(layer), f"{where}: {source}")
     return cell
 
 
-def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], in_suite: list[str]) -> None:
+def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known: list[str]) -> None:
     """Apply `--set KEY=VALUE` to the cell of one baseline."""
     for key, value in settings.items():
         head, *rest = key.split(".")
-        if head in (baseline, *in_suite) and len(rest) == 1:
+        if head in known and len(rest) == 1:
             if head == baseline:
                 cell["options"][rest[0]] = value
         elif head in ("dataset", "network") and len(rest) == 1:
@@ -80,20 +90,20 @@ def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], in_su
             nested: Any = value
             for part in reversed(rest):
                 nested = {part: nested}
-            _merge(cell[head], nested)
+            _merge(cell[head], nested, f"--set {key}")
         else:
             raise UsageError(
                 f"--set {key}={value}: a key is training.KEY, evaluation.STAGE.KEY, network.OPTION, dataset.OPTION "
-                f"or BASELINE.OPTION (baselines here: {', '.join(in_suite)})"
+                f"or BASELINE.OPTION (baselines here: {', '.join(known)})"
             )
 
 
-def _merge(into: dict[str, Any], layer: dict[str, Any]) -> None:
+def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:
     for key, value in layer.items():
-        if key in ("dataset", "network") and isinstance(value, (str, dict)):
-            into[key] = Component.model_validate(value).model_dump()
+        if key in ("dataset", "network"):
+            into[key] = validated(Component, value, f"{where}: {key}").model_dump()
         elif isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            _merge(into[key], value, where)
         else:
             into[key] = value
 

@@ -30,7 +30,8 @@ from bench.registry import unknown
 
 Stage = Literal["train", "likelihood", "samples", "sweep"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-PROTOCOLS = ("smoke", "small", "paper")
+Protocol = Literal["smoke", "small", "paper"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 SUITES = Path(__file__).parent / "suites"
 
 Positive = Annotated[int, Field(gt=0)]
@@ -178,12 +179,21 @@ class Experiment(Frozen):
     overrides: dict[str, dict[str, Any]] = {}
     protocols: dict[str, dict[str, Any]] = {}
 
+    @model_validator(mode="after")
+    def _names_apply(self) -> "Experiment":
+        known = {"overrides": ("baseline of this experiment", self.baselines), "protocols": ("protocol", PROTOCOLS)}
+        for key, (kind, names) in known.items():
+            for name in getattr(self, key):
+                if name not in names:
+                    raise ValueError(f"{key}: " + unknown(kind, name, list(names)))
+        return self
+
 
 class Suite(Frozen):
     """A file: its default protocol, its seeds and its experiments."""
 
     about: str = ""
-    protocol: Literal["smoke", "small", "paper"] = "small"
+    protocol: Protocol = "small"
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
 
@@ -218,11 +228,12 @@ def load_suite(name: str) -> tuple[str, Suite]:
 
 
 def validated(model: type[Any], raw: Any, where: str) -> Any:
-    """model(**raw), with pydantic's first complaint as one line that names key, value and what is allowed."""
+    """model(**raw), with one complaint of pydantic's as one line that names key, value and what is allowed."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key comes before the missing one that it was meant to be.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             fields = fields_at(model, first["loc"][:-1])

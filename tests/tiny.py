@@ -1,0 +1,34 @@
+"""The smallest suite that goes through every stage in a second or two."""
+
+from pathlib import Path
+from typing import Any
+
+from bench.plan import plan
+from bench.suite import Run, load_suite
+
+SUITE = """
+about = "tiny"
+protocol = "smoke"
+seeds = [0]
+
+[[experiments]]
+dataset = { name = "checkerboard", n_train = 256, n_test = 40 }
+network = { name = "mlp", width = 8, depth = 1 }
+baselines = ["fm_ot", "ddpm"]
+training = { steps = 6, batch = 16 }
+evaluation.likelihood = { n = 20, batch = 20 }
+evaluation.samples = { n = 40, batch = 40, w2_n = 20, path_n = 20, path_times = 5 }
+overrides.ddpm = { options.ancestral_steps = 5, options.ddim_steps = 3 }
+"""
+
+
+def write_suite(folder: Path, text: str = SUITE, name: str = "tiny") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+def runs(folder: Path, text: str = SUITE, **narrow: Any) -> list[Run]:
+    """The planned runs of a suite's text."""
+    name, suite = load_suite(str(write_suite(folder, text)))
+    return plan(name, suite, **narrow)
