@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import vocabulary
-from bench.report.sections import Section, each, is_curve, sections
+from bench.report.sections import KEYS, Section, each, is_curve, sections
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 FLOOR = "floor"
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
-IDENTITY = ["suite", "protocol", "dataset", "dataset_version"]
 ROW = ["baseline", "label", "variant", "sampler", "native"]
 
 
 class Interval(NamedTuple):
-    """A mean over `n` seeds and the half-width of its 95% interval, NaN for one seed."""
+    """A mean over `n` seeds and the half-width of its 95% interval, NaN for one seed or values that are not finite."""
 
     mean: float
     half_width: float
@@ -40,8 +39,10 @@ def t_interval(values: Iterable[float]) -> Interval:
     from scipy.special import stdtrit
 
     x = np.asarray(list(values), dtype=float)
-    half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else math.nan
-    return Interval(float(x.mean()), half, len(x))
+    if len(x) < 2 or not np.isfinite(x).all():
+        return Interval(float(x.mean()), math.nan, len(x))
+    half_width = stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x))
+    return Interval(float(x.mean()), float(half_width), len(x))
 
 
 def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataFrame":
@@ -65,8 +66,7 @@ def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataF
 
 def of_section(cells: "DataFrame", section: Section) -> "DataFrame":
     """The cells of one section."""
-    identity = [section.suite, section.protocol, section.dataset, section.version]
-    return cells[(cells[IDENTITY] == identity).all(axis=1)]
+    return cells[(cells[KEYS] == section.identity).all(axis=1)]
 
 
 def _cells(section: Section, published: "DataFrame") -> "DataFrame":
@@ -86,11 +86,11 @@ def _cells(section: Section, published: "DataFrame") -> "DataFrame":
             place = {"stage": stage, "metric": metric, "settings": settings, **reference}
             cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
     frame = pandas.DataFrame([*_floors(measured), *cells], columns=COLUMNS)
-    return frame.assign(**{key: getattr(section, key.removeprefix("dataset_")) for key in IDENTITY})
+    return frame.assign(**dict(zip(KEYS, section.identity, strict=True)))
 
 
 COLUMNS = [
-    *IDENTITY, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
+    *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
     "run_ids", "hole", "published", "published_source",
 ]  # fmt: skip
 

@@ -60,6 +60,11 @@ class Section:
     stem: str
     frame: "DataFrame"
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """The values of KEYS."""
+        return self.suite, self.protocol, self.dataset, self.version
+
     @cached_property
     def seeds(self) -> int:
         """The most seeds that any variant has a measurement for."""
@@ -120,16 +125,9 @@ class Section:
         unfinished = self.frame[self.frame.status != "ok"]
         for variant in self.labels:
             for seed, rows in unfinished[unfinished.variant == variant].groupby("seed"):
-                first = min(
-                    each(rows),
-                    key=lambda row: (row.status != "failed", STAGES.index(row.stage), row.error),
-                )
-                story = (
-                    variant,
-                    first.stage,
-                    first.status,
-                    str(first.error or "") if first.status == "failed" else "",
-                )
+                first = min(each(rows), key=lambda row: (row.status != "failed", STAGES.index(row.stage)))
+                error = str(first.error) if first.status == "failed" else ""
+                story = (variant, first.stage, first.status, error)
                 stories.setdefault(story, []).append(int(str(seed)))
         return [
             Incident(variant, self.labels[variant], tuple(seeds), stage, status, error)
@@ -166,7 +164,7 @@ def _filled(frame: "DataFrame") -> "DataFrame":
     told = frame.run_id.str.extract(RUN_ID)
     for column in told:
         frame[column] = frame[column].fillna(told[column])
-    frame = frame[frame.variant.notna()]
+    frame = frame[frame.variant.notna()].copy()
     frame["seed"] = frame.seed.astype(int)
     # A run that never wrote a record goes by the registry's name of its baseline.
     frame["label"] = frame.label.mask(frame.label == frame.baseline)

@@ -24,7 +24,7 @@ ABSENT = "–"
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
 NATIVE = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
-PUBLISHED = "Published values come from other code, budgets and evaluation: they are context, not a line of this table."
+PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
         headers += [column.header, f"{column.about.title} published"] if column.published else [column.header]
     seeds = count(section.seeds, "seed")
     title = f"{section.dataset}: {group} (suite {section.suite}, protocol {section.protocol}, {seeds})"
-    remarks = _remarks(rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
+    remarks = _remarks(section, rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 
 
@@ -206,7 +206,9 @@ def _best(cells: "DataFrame", column: _Column) -> float | None:
     return best if 2 * (means == best).sum() <= len(means) else None
 
 
-def _remarks(rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame", batch: str) -> list[str]:
+def _remarks(
+    section: Section, rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame", batch: str
+) -> list[str]:
     entries = [entry for row in rows for entry in row.entries]
     remarks = [CAPTION]
     if any(entry.best for entry in entries):
@@ -225,5 +227,6 @@ def _remarks(rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame"
         said.setdefault(column.words, []).append(column.about.title)
     remarks += [f"{listed(dict.fromkeys(titles))}: {', '.join(words)}." for words, titles in said.items() if words]
     if sources := list(dict.fromkeys(cells.published_source[cells.published.notna()])):
-        remarks.append(f"{PUBLISHED} They are from {listed(sources)}.")
+        differs = "" if section.protocol == "paper" else f", and another protocol than '{section.protocol}'"
+        remarks.append(f"{PUBLISHED}{differs}. They are from {listed(sources)}.")
     return remarks

@@ -24,6 +24,12 @@ def test_one_seed_has_no_interval() -> None:
     assert math.isnan(half_width)
 
 
+def test_a_diverged_seed_makes_the_mean_infinite_and_the_interval_unknown() -> None:
+    mean, half_width, n = t_interval([3.5, math.inf])
+    assert (mean, n) == (math.inf, 2)
+    assert math.isnan(half_width)
+
+
 def test_seeds_are_averaged_and_repeats_within_a_run_are_not_seeds() -> None:
     rows = [{"seed": s, "value": v, "settings": ODE} for s, v in ((0, 1.0), (0, 3.0), (1, 4.0))]
     cell = headline(synthetic.frame(*rows)).iloc[0]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from bench.report import page as page_module
 from bench.report.cells import headline
-from bench.report.page import page
 from bench.report.sections import sections
 from bench.report.tables import table
 
@@ -94,11 +94,19 @@ def test_what_users_write_is_text() -> None:
         {"seed": 1, "status": "failed", "error": evil, "metric": "", "value": math.nan},
     )
     tables = [table(section, headline(frame)) for section in sections(frame)]
-    html = page(evil, frame, tables, [], [evil])
+    html = page_module.page(evil, frame, tables, [], [evil])
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 5
 
 
+@pytest.mark.parametrize("share", [2, 8])
+def test_pictures_shrink_to_meet_the_budget(built: Path, monkeypatch: pytest.MonkeyPatch, share: int) -> None:
+    pngs = [path.read_bytes() for path in sorted((built / "plots").glob("*.png"))]
+    full = sum(map(len, page_module._encoded(pngs)))
+    monkeypatch.setattr(page_module, "BUDGET", full * 3 // 4 // share)
+    assert sum(map(len, page_module._encoded(pngs))) < full / share
+
+
 def test_page_without_records() -> None:
-    html = page("", synthetic.frame(), [], [], [])
+    html = page_module.page("", synthetic.frame(), [], [], [])
     assert "There are no records yet." in html

@@ -69,6 +69,7 @@ def test_published_stands_beside_measured_with_its_protocol() -> None:
         ["5.200 (n=1)", "2.99"],
         ["5.100 (n=1)", "3.12"],
     ]
+    assert "another protocol than 'small'" in grid.remarks[-1]
     assert "lipman2023 table1 (K=50; dopri5 1e-5)" in grid.remarks[-1]
 
 

@@ -1,6 +1,7 @@
 """What quality costs: one point a baseline, the Pareto front marked."""
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report.artefacts import Artefacts
@@ -78,7 +79,7 @@ def _facet(section: Section, cells: "DataFrame", cost: str, quality: str) -> Fac
     if not costs or not qualities:
         return None
     measured = of_section(cells, section)
-    measured = measured[(measured.n > 0) & (measured.baseline != FLOOR)]
+    measured = measured[(measured["mean"].abs() < math.inf) & (measured.baseline != FLOOR)]
     row = ["variant", "sampler"]
     x = measured[(measured.metric == cost) & (measured.settings == costs.settings)].set_index(row)
     y = measured[(measured.metric == quality) & (measured.settings == qualities.settings)].set_index(row)

@@ -32,16 +32,10 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     rows = _of_one_kind(section.curve[section.curve.metric == metric])
     means = rows.groupby(["variant", "point"]).agg(time=("seconds", "mean"), value=("value", "mean"))
     rows = rows.assign(time=[means.time[key] for key in zip(rows.variant, rows.point, strict=True)])
-    final = means.value.groupby("variant").last()
     figure, axes = sheet(1, 1, (WIDTH - 0.75 - LEGEND, 3.7), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
     one = axes[0][0]
     look = line_looks(section, rows.variant)
     seaborn.lineplot(rows, x="time", y="value", hue="variant", style="variant", ax=one, **look)
-    digits = 2 - math.floor(math.log10(max(abs(final).median(), 1e-6)))
-
-    def last(value: float) -> str:
-        return numbers.fixed(value, digits)
-
     found = scores(section, cells, metric)
     floor = found.floor if found else None
     limit(one, means.value, floor)
@@ -52,14 +46,15 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
         one.annotate(text, (0, floor), (0, 3), xycoords=place, textcoords="offset points", size=8.5, color=INK)
     one.set(xscale="log", xlabel="training time [s], without evaluation", ylabel=_axis(rows, about))
     plain_log(one.xaxis)
-    legend(section, one, {v: last(value) for v, value in final.sort_values().items()}, "last point, mean")
-    best = str(final.idxmin() if about.better == "lower" else final.idxmax())
-    seconds = means.time[best].iloc[-1]
-    unit = f" {about.unit}" if about.unit else ""
+    final = means.groupby("variant").last().sort_values("value", ascending=about.better != "higher")
+    digits = 2 - math.floor(math.log10(max(final.value.abs().median(), 1e-6)))
+    ends = {str(variant): numbers.fixed(value, digits) for variant, value in final.value.items()}
+    legend(section, one, ends, "last point, mean")
     statement = f"{about.title} in the course of training"
-    if len(final) > 1:
-        reached = f"{section.labels[best]} ends at the best {about.title}, {last(final[best])}{unit}"
-        statement = f"{reached}, after {seconds:.3g} s of training"
+    if len(ends) > 1:
+        best, number = next(iter(ends.items()))
+        reached = f"{about.title}, {number}{f' {about.unit}' if about.unit else ''}"
+        statement = f"{section.labels[best]} ends at the best {reached}, after {final.time[best]:.3g} s of training"
     entitle(figure, statement, section.caption)
     reading = (
         f"{about.title} on held-out data against seconds of training steps alone, on a logarithmic axis. Lines: mean "

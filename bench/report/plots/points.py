@@ -33,8 +33,7 @@ def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     """One panel a baseline: where 64 samples start, the way they take, where they end."""
     from matplotlib.collections import LineCollection
 
-    wanted = {"trajectories": 3, "samples": 2}
-    exhibits = artefacts.exhibits(section, "samples", wanted)
+    exhibits = artefacts.exhibits(section, "samples", {"trajectories": 3})
     if not exhibits:
         return None
     energy = scores(section, cells, "path_energy")
