@@ -28,7 +28,9 @@ def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
 
     def deliver() -> None:
         # submitit's signal first: it puts the task back into the queue, and the others may end the process.
-        for number in sorted(set(pending), key=SIGNALS.index):
+        arrived = sorted(set(pending), key=SIGNALS.index)
+        pending.clear()
+        for number in arrived:
             signal.signal(number, previous[number])
             os.kill(os.getpid(), number)
 
