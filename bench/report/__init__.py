@@ -29,8 +29,9 @@ def build(root: Path) -> list[Path]:
     from bench import records
     from bench.report.artefacts import Artefacts
     from bench.report.cells import headline
+    from bench.report.latex import latex
+    from bench.report.markdown import markdown
     from bench.report.page import page
-    from bench.report.render import latex, markdown
     from bench.report.sections import each, sections, strays
     from bench.report.tables import table
 

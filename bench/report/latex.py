@@ -1,0 +1,81 @@
+"""The tables as LaTeX for a paper: booktabs, as narrow as they can be, nothing special left unescaped."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.report.tables import Entry, Grid, Table
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$",
+    "−": "$-$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "₂": "$_2$", "²": "$^2$", "∞": r"$\infty$", "·": r"$\cdot$",
+    "–": "--", "é": r"\'e",
+}  # fmt: skip
+HEAD = r"% Needs \usepackage{booktabs} and \usepackage{graphicx}; \input this file."
+ENVIRONMENT = r"""
+\begin{table}[htbp]
+  \centering\footnotesize\setlength{\tabcolsep}{4pt}
+  \caption{%(caption)s}
+  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%%
+  \begin{tabular}{%(columns)s}
+    \toprule
+%(header)s
+    \midrule
+%(body)s
+    \bottomrule
+  \end{tabular}}
+
+  \smallskip\begin{minipage}{\linewidth}\scriptsize %(below)s\end{minipage}
+\end{table}
+"""
+MAY_BE_SAID_BELOW = ("Sampler", "Seeds", "Parameters", "Steps")
+
+
+def latex(tables: Iterable[Table]) -> str:
+    """Each grid as a `table` environment with its notes."""
+    return HEAD + "".join(_environment(grid, table.notes) for table in tables for grid in table.grids)
+
+
+def _environment(grid: Grid, notes: Sequence[str]) -> str:
+    headers = ["Baseline", "Sampler", *grid.headers]
+    plain = [[row.label, row.sampler, *(entry.plain for entry in row.entries)] for row in grid.rows]
+    lines = [[tex(row.label), tex(row.sampler), *map(_entry, row.entries)] for row in grid.rows]
+    same = {}
+    for i, header in enumerate(headers):
+        values = {line[i] for line, row in zip(plain, grid.rows, strict=True) if row.baseline}
+        if header in MAY_BE_SAID_BELOW and len(values) == 1:
+            same[i] = values.pop()
+    kept = [i for i in range(len(headers)) if i not in same]
+    used = {number for row in grid.rows for entry in row.entries for number in entry.notes}
+    below = [f"{headers[i]}: {value}." for i, value in same.items() if value]
+    below += grid.remarks[1:]
+    below += [f"[{i}] {note}." for i, note in enumerate(notes, 1) if i in used]
+    return ENVIRONMENT % {
+        "caption": tex(f"{grid.title}. {grid.remarks[0]}"),
+        "columns": "".join("l" if i < 2 else "r" for i in kept),
+        "header": _line(_header(headers[i]) for i in kept),
+        "body": "\n".join(_line(line[i] for i in kept) for line in lines),
+        "below": tex(" ".join(below)),
+    }
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"    {' & '.join(cells)} " + r"\\"
+
+
+def _header(header: str) -> str:
+    """A header with a line for each word of its title, its arrow beside the last, and one for its detail."""
+    title, _, detail = header.partition(" (")
+    lines = re.split(r" (?=[^↓↑\[])", title) + ([detail.removesuffix(")")] if detail else [])
+    if len(lines) == 1:
+        return tex(header)
+    return r"\begin{tabular}[b]{@{}r@{}}" + r" \\ ".join(map(tex, lines)) + r"\end{tabular}"
+
+
+def _entry(entry: Entry) -> str:
+    return rf"\textbf{{{tex(entry.plain)}}}" if entry.best else tex(entry.plain)
+
+
+def tex(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(SPECIAL.get(character, character) for character in text)

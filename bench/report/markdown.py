@@ -1,0 +1,48 @@
+"""The tables as Markdown, aligned so that they also read as plain text."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.report import vocabulary
+from bench.report.tables import Entry, Table
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """All tables as one document."""
+    tables = list(tables)
+    suites = ", ".join(dict.fromkeys(table.section.suite for table in tables))
+    parts = [f"# Headline table of suite {suites}"]
+    parts += [f"Protocol {name}: {vocabulary.PROTOCOLS.get(name, '')}" for name in _protocols(tables)]
+    for table in tables:
+        for grid in table.grids:
+            lines = [["Baseline", "Sampler", *map(_plain, grid.headers)]]
+            lines += [[_plain(row.label), _plain(row.sampler), *map(_bold, row.entries)] for row in grid.rows]
+            remarks = "\n".join(f"- {_plain(remark)}" for remark in grid.remarks)
+            parts += [f"## {_plain(grid.title)}", _aligned(lines), remarks]
+        if table.notes:
+            parts.append("\n".join(f"- [{i}] {_plain(note)}" for i, note in enumerate(table.notes, 1)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _protocols(tables: Iterable[Table]) -> list[str]:
+    return list(dict.fromkeys(table.section.protocol for table in tables))
+
+
+def _bold(entry: Entry) -> str:
+    return f"**{_plain(entry.plain)}**" if entry.best else _plain(entry.plain)
+
+
+def _plain(text: str) -> str:
+    """Text without meaning to Markdown."""
+    return re.sub(r"([|<>`*_\\])", r"\\\1", text)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+    def line(texts: Sequence[str]) -> str:
+        padded = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [("-" * w if i < 2 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
+    return "\n".join([line(lines[0]), line(rule), *map(line, lines[1:])])
