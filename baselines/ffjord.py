@@ -23,7 +23,8 @@ class FFJORD(Baseline):
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         probes = None if x1[0].numel() <= self.exact_up_to else rademacher(x1, rng)
-        return -flow(self.velocity, net, x1, Solver("dopri5", self.rtol, self.atol), probes, self.adjoint).log_p
+        solver = Solver("dopri5", self.rtol, self.atol)
+        return -flow(self.velocity, net, x1, solver, probes, self.adjoint, energies=False).log_p
 
     def velocity(self, net: Network) -> VelocityField:
         return lambda t, x: net(t.expand(len(x)), x)
