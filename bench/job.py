@@ -73,7 +73,8 @@ def explain(error: Exception, run: Run) -> str:
         )
     if isinstance(error, Diverged):
         return f"diverged: {error}"
-    return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    return " ".join(reason.split())
 
 
 def _log(path: Path, progress: Report | None) -> Report:

@@ -84,6 +84,14 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+def test_of_several_signals_submitits_is_first(events: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), at_boundary(lambda: events.append("saved")) as boundary:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        boundary()
+    assert events == ["saved", "handled"]
+
+
 def test_another_thread_is_left_alone() -> None:
     errors: list[BaseException] = []
 

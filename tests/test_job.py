@@ -1,0 +1,253 @@
+"""A run from start to end: its stages, its measurements, and what happens when something goes wrong."""
+
+import json
+import math
+import pickle
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import SUITE, runs
+
+from bench import records
+from bench.components import build_dataset
+from bench.errors import Diverged, UsageError
+from bench.files import locked
+from bench.job import Job, explain
+from bench.records import frame
+from bench.suite import Component
+
+CHECKERBOARD = Component(name="checkerboard", options={"n_train": 10, "n_test": 10})
+SWEEP = "evaluation.sweep = { n = 30, nfe = [4, 8], tolerances = [1e-2] }\n"
+
+
+def job(tmp_path: Path, text: str = SUITE, index: int = 0, **keywords: object) -> Job:
+    return Job(runs(tmp_path, text)[index], tmp_path / "results", tmp_path / "data", **keywords)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[str]]:
+    """DDPM, for its native samplers, through all four stages; the folder of the run and what was said."""
+    folder = tmp_path_factory.mktemp("job")
+    said: list[str] = []
+    text = SUITE.replace("batch = 16 }", "batch = 16, curve_points = 2, curve_n = 10, ema = 0.5 }") + SWEEP
+    this = job(folder, text, 1)
+    assert this(said.append) == "ok"
+    return this.root, this.folder, said
+
+
+def test_every_stage_leaves_a_record(done: tuple[Path, Path, list[str]]) -> None:
+    _, folder, said = done
+    names = {p.name for p in folder.iterdir()}
+    assert {f"{stage}.json" for stage in ("train", "likelihood", "samples", "sweep")} <= names
+    assert {"checkpoint.pt", "log.txt", "likelihood.npz", "samples.npz", "sweep.npz"} <= names
+    assert said[0] == "train" and said[-1] == "ok"
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None:
+    table = frame(done[0])
+    assert set(table.status) == {"ok"}
+
+    def metrics(stage: str) -> set[str]:
+        return set(table[table.stage == stage].metric)
+
+    training = {"steps", "train_seconds", "nfe_training", "train_loss", "peak_memory_bytes"}
+    assert metrics("train") == training | {"nll_nats"}
+    cost = {"nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"}
+    assert metrics("likelihood") == cost | {"nll_nats", "nll_floor"}
+    geometry = {"path_energy", "straightness", "npe"}
+    assert metrics("samples") == geometry | {"w2", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
+    assert metrics("sweep") == {"w2"}
+    assert table.value.notna().all()
+
+
+def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
+    table = frame(done[0])
+    table["settings"] = table.settings.map(json.loads)
+
+    def value(metric: str, stage: str) -> float:
+        return float(table[(table.metric == metric) & (table.stage == stage)].value.iloc[0])
+
+    assert value("steps", "train") == value("nfe_training", "train") == 6
+    assert set(table.steps) == {6} and set(table.parameters) == {3 * 8 + 8 + 8 * 2 + 2}
+    assert value("nll_floor", "likelihood") == pytest.approx(math.log(32))
+    curve = table[table.settings.map(lambda s: s.get("curve", False))]
+    assert [s["step"] for s in curve.settings] == [3, 6] and set(curve.metric) == {"nll_nats"}
+    assert [s["nfe_training"] for s in curve.settings] == [3, 6] and set(curve.n) == {10}
+    cost = table[table.metric == "nfe_sampling"]
+    evaluations = {s["sampler"]: nfe for s, nfe in zip(cost.settings, cost.value, strict=True)}
+    assert evaluations.pop("dopri5") % 6 == 2
+    assert evaluations == {"ancestral-5": 5, "ddim-3": 3}
+    swept = table[table.stage == "sweep"].settings
+    fixed = {(s["sampler"], s["steps"], s["nfe"]) for s in swept if "steps" in s}
+    assert fixed == {(m, nfe // c, nfe) for m, c in (("euler", 1), ("midpoint", 2), ("rk4", 4)) for nfe in (4, 8)}
+    assert [s["rtol"] for s in swept if s["sampler"] == "dopri5"] == [1e-2]
+    assert {s["weights"] for s in table.settings if "weights" in s} == {"ema"}
+
+
+def test_arrays_are_what_plots_expect(done: tuple[Path, Path, list[str]]) -> None:
+    _, folder, _ = done
+    arrays = {p.stem: dict(np.load(p)) for p in folder.glob("*.npz")}
+    density = arrays["likelihood"]["log_density"]
+    assert density.ndim == 2 and density.shape[0] == density.shape[1] and density.dtype == np.float16
+    assert arrays["likelihood"]["extent"] == arrays["samples"]["extent"] == build_dataset(CHECKERBOARD, folder).extent
+    samples = arrays["samples"]
+    assert samples["samples"].shape == (40, 2) and samples["times"].shape == (5,)
+    assert samples["trajectories"].shape == (5, 20, 2)
+    assert samples["snapshots"].shape == (6, 20, 2) and samples["snapshot_times"].shape == (6,)
+    assert {k for k in arrays["sweep"]} == {"samples_midpoint_4", "samples_midpoint_8", "extent"}
+
+
+def test_facts_stand_in_every_record(done: tuple[Path, Path, list[str]]) -> None:
+    for stage in ("train", "likelihood", "samples", "sweep"):
+        record = json.loads((done[1] / f"{stage}.json").read_text())
+        assert record["label"] == "DDPM" and record["device"].startswith("cpu (")
+        assert record["options"] == {"beta_min": 0.1, "beta_max": 20.0, "ancestral_steps": 5, "ddim_steps": 3}
+        assert record["dataset_version"].count(":") == 1 and record["commit"]
+        assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"]
+
+
+def test_a_job_travels_and_a_done_one_does_nothing(tmp_path: Path) -> None:
+    this = pickle.loads(pickle.dumps(job(tmp_path)))
+    assert this() == "ok"
+    written = {p: p.stat().st_mtime_ns for p in this.folder.iterdir() if p.suffix in (".json", ".npz", ".pt")}
+    assert this() == "ok"
+    assert {p: p.stat().st_mtime_ns for p in written} == written
+
+
+def test_another_evaluation_repeats_its_stage_alone(tmp_path: Path) -> None:
+    this = job(tmp_path)
+    this()
+    before = {p.name: p.stat().st_mtime_ns for p in this.folder.glob("*.json")}
+    changed = job(tmp_path, SUITE.replace("w2_n = 20", "w2_n = 10"))
+    said: list[str] = []
+    assert changed.folder == this.folder and changed(said.append) == "ok"
+    after = {p.name: p.stat().st_mtime_ns for p in this.folder.glob("*.json")}
+    assert {name for name in after if after[name] != before[name]} == {"samples.json"}
+    assert [text for text in said if text in this.run.stages] == ["samples"]
+    w2 = frame(this.root)[lambda f: f.metric == "w2"]
+    assert list(w2.n) == [10]
+
+
+def test_the_same_run_elsewhere_measures_the_same(tmp_path: Path) -> None:
+    values = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        this = job(folder)
+        assert this() == "ok"
+        table = frame(this.root)
+        exact = table[~table.metric.str.contains("seconds|memory")]
+        values.append(exact[["metric", "value", "settings"]].values.tolist())
+    assert values[0] == values[1]
+
+
+def test_records_that_outlive_their_checkpoint_are_completed(tmp_path: Path) -> None:
+    this = job(tmp_path)
+    this()
+    first = frame(this.root)[lambda f: f.metric == "w2"].value.tolist()
+    (this.folder / "checkpoint.pt").unlink()
+    (this.folder / "samples.json").unlink()
+    assert this() == "ok"
+    assert frame(this.root)[lambda f: f.metric == "w2"].value.tolist() == first
+
+
+def test_a_run_that_is_worked_on_is_busy(tmp_path: Path) -> None:
+    this = job(tmp_path)
+    with locked(this.folder / "lock"):
+        assert this() == "busy"
+    assert not (this.folder / "train.json").exists()
+
+
+# Failures.
+
+PLUGIN = textwrap.dedent(
+    """
+    '''A method that fails when told to.'''
+    from dataclasses import dataclass
+    import torch
+    from bench.baseline import Baseline, register_baseline
+
+    @register_baseline("failing_{name}", label="Failing")
+    @dataclass(frozen=True)
+    class Failing(Baseline):
+        how: str = "loss"
+
+        def loss(self, net, x1, rng):
+            if self.how == "loss":
+                raise RuntimeError("no such\\n  loss")
+            t = torch.rand(len(x1), generator=rng)
+            return (net(t, x1) * (float("nan") if self.how == "nan" else 1.0)).square().mean(1)
+
+        def velocity(self, net):
+            if self.how == "velocity":
+                raise KeyError("velocity")
+            return lambda t, x: -100 * x**3
+    """
+)
+
+
+def failing(tmp_path: Path, how: str) -> Job:
+    name = f"{how}_{abs(hash(tmp_path)) % 10**8}"
+    plugin = tmp_path / "failing.py"
+    plugin.write_text(PLUGIN.replace("{name}", name))
+    text = SUITE.replace('"fm_ot", "ddpm"', f'"failing_{name}"').replace("overrides.ddpm", "# ")
+    text += f'overrides.failing_{name} = {{ options.how = "{how}" }}\n'
+    return job(tmp_path, text, plugins=(str(plugin),))
+
+
+@pytest.mark.parametrize(
+    ("how", "stage", "reason"),
+    [
+        ("loss", "train", "RuntimeError: no such loss"),
+        ("nan", "train", "diverged: the loss is nan at step 6"),
+        ("velocity", "likelihood", "KeyError: 'velocity'"),
+        ("solve", "likelihood", "diverged: dopri5: "),
+    ],
+)
+def test_a_stage_that_fails_leaves_its_reason(tmp_path: Path, how: str, stage: str, reason: str) -> None:
+    this = failing(tmp_path, how)
+    assert this() == "failed"
+    record = json.loads((this.folder / f"{stage}.json").read_text())
+    assert record["status"] == "failed" and record["error"].startswith(reason) and "\n" not in record["error"]
+    assert record["measurements"] == []
+    assert records.failed(this.root, this.run) == record["error"]
+    assert (this.folder / "train.json").exists() and not (this.folder / "samples.json").exists()
+    log = (this.folder / "log.txt").read_text()
+    assert "Traceback" in log and f"failed: {reason}" in log
+    if stage == "likelihood":  # what was measured before the failure stays
+        assert json.loads((this.folder / "train.json").read_text())["status"] == "ok"
+        assert record["label"] == "Failing" and record["parameters"] == 50
+
+
+def test_data_that_is_not_there_is_a_failed_record(tmp_path: Path) -> None:
+    text = SUITE.replace("n_train = 256", "n_train = -5")
+    this = job(tmp_path, text)
+    assert this() == "failed"
+    record = json.loads((this.folder / "train.json").read_text())
+    assert record["status"] == "failed" and record["error"] and record["commit"]
+
+
+def test_reasons_are_sentences_for_users(tmp_path: Path) -> None:
+    run = runs(tmp_path)[0]
+    assert explain(UsageError("digits: no network"), run) == "digits: no network"
+    assert explain(Diverged("dopri5: underflow"), run) == "diverged: dopri5: underflow"
+    assert explain(ValueError("odd"), run) == "ValueError: odd"
+    memory = explain(torch.OutOfMemoryError("CUDA out of memory"), run)
+    assert "out of memory" in memory and "training.batch = 16" in memory and "fm_ot" in memory
+
+
+def test_an_interruption_is_no_failure(tmp_path: Path) -> None:
+    this = job(tmp_path)
+
+    def interrupt(text: str) -> None:
+        if text.startswith("train 6/6"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        this(interrupt)
+    assert records.failed(this.root, this.run) is None and not (this.folder / "train.json").exists()
+    assert this() == "ok"
