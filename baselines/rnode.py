@@ -9,25 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import Baseline, Network, register_baseline
-from bench.cnf import flow
-from bench.ode import LOOP_DIMENSIONS, Solver, VelocityField, rademacher
+from bench.baseline import Network, register_baseline
+from bench.cnf import SimulatedBaseline
 
 
 @register_baseline("rnode", label="RNODE")
 @dataclass(frozen=True)
-class RNODE(Baseline):
+class RNODE(SimulatedBaseline):
     kinetic: float = 0.01
     jacobian: float = 0.01
-    rtol: float = 1e-5
-    atol: float = 1e-5
-    exact_up_to: int = LOOP_DIMENSIONS  # dimensions with the exact divergence, Hutchinson's estimate above
-    adjoint: bool = False
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
-        probes = None if x1[0].numel() <= self.exact_up_to else rademacher(x1, rng)
-        path = flow(self.velocity, net, x1, Solver("dopri5", self.rtol, self.atol), probes, self.adjoint)
+        path = self.flow(net, x1, rng, energies=True)
         return -path.log_p + self.kinetic * path.kinetic + self.jacobian * path.jacobian
-
-    def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: net(t.expand(len(x)), x)

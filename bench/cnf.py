@@ -18,9 +18,19 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from bench.baseline import CountedNetwork, Network
+from bench.baseline import Baseline, CountedNetwork, Network
 from bench.errors import Diverged
-from bench.ode import MAX_STEPS, Solver, VelocityField, jacobian_products, log_normal, solve, unit_vectors
+from bench.ode import (
+    LOOP_DIMENSIONS,
+    MAX_STEPS,
+    Solver,
+    VelocityField,
+    jacobian_products,
+    log_normal,
+    rademacher,
+    solve,
+    unit_vectors,
+)
 
 # Dormand & Prince 1980: stages, nodes, and the difference between the fifth- and fourth-order weights.
 STAGES = (
@@ -180,3 +190,22 @@ def _compiled(
         derivative = derivative_of(velocity(module), shape, functional=True)
         _compiled_steps[module] = derivative, torch.compile(solver_step(derivative, shape.numel() + 1))
     return _compiled_steps[module]
+
+
+@dataclass(frozen=True)
+class SimulatedBaseline(Baseline):
+    """A flow trained by maximum likelihood, with an ODE solve in every loss: the options of that solve."""
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    exact_up_to: int = LOOP_DIMENSIONS  # dimensions with the exact divergence, Hutchinson's estimate above
+    adjoint: bool = False
+
+    def flow(self, net: Network, x1: Tensor, rng: torch.Generator, energies: bool = False) -> Flow:
+        """Differentiable log-density of x1 (B, ...), with a fresh probe where the divergence is estimated."""
+        probes = None if x1[0].numel() <= self.exact_up_to else rademacher(x1, rng)
+        solver = Solver("dopri5", self.rtol, self.atol)
+        return flow(self.velocity, net, x1, solver, probes, self.adjoint, energies)
+
+    def velocity(self, net: Network) -> VelocityField:
+        return lambda t, x: net(t.expand(len(x)), x)
