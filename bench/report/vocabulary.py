@@ -126,7 +126,7 @@ def metric(name: str) -> Metric:
                 f"{words} between samples and data in the features of {extractor!r}, a small network of this project: "
                 "not an FID, and comparable only within this dataset, n and split."
             )
-            return Metric(f"{prefix[:2].upper()} {extractor}", "", "lower", "quality", meaning)
+            return Metric(f"{prefix[:2].upper()} {extractor.replace('_', '-')}", "", "lower", "quality", meaning)
     return Metric(name, "", "", "quality", "A metric of a plugin.")
 
 

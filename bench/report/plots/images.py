@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+PAPER = 200  # a grey between images, beside which both black and white ones have an edge
+
 
 def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
     """One sheet of 64 samples a baseline, beside held-out images where they were kept."""
@@ -74,14 +76,14 @@ def _show(axes: "Axes", pictures: "Array") -> None:
 
 
 def _sheet(pictures: "Array") -> "Array":
-    """Images (N, H, W, C) side by side on white, as square an arrangement as N allows: (rows, columns[, 3])."""
+    """Images (N, H, W, C) side by side on grey, as square an arrangement as N allows: (rows, columns[, 3])."""
     import numpy as np
 
     n, height, width, channels = pictures.shape
     across = int(np.ceil(np.sqrt(n)))
     down = -(-n // across)
     gap = max(1, height // 16)
-    paper = np.full((down * (height + gap) - gap, across * (width + gap) - gap, channels), 255, np.uint8)
+    paper = np.full((down * (height + gap) - gap, across * (width + gap) - gap, channels), PAPER, np.uint8)
     for i, picture in enumerate(pictures):
         y, x = divmod(i, across)
         paper[y * (height + gap) :, x * (width + gap) :][:height, :width] = picture

@@ -22,7 +22,8 @@ SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
 
 def over_training(section: Section, cells: "DataFrame", artefacts: Artefacts) -> list[Drawing]:
     """A figure for every metric that was validated in the course of training."""
-    return [_curve(section, cells, metric) for metric in sorted(set(section.curve.metric), key=vocabulary.order)]
+    metrics = set(section.curve.metric[section.curve.point > 0])  # one point is no curve
+    return [_curve(section, cells, metric) for metric in sorted(metrics, key=vocabulary.order)]
 
 
 def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
