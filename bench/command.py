@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records
 from bench.errors import UsageError
-from bench.launch.queue import collect, wait
+from bench.launch.queue import collect, require, wait
 from bench.plan import plan
 from bench.registry import load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
     """The suite's name, its contents and the runs that the options leave of it."""
+    if options.results.exists() and not options.results.is_dir():
+        raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
     name, suite = load_suite(options.suite)
     settings = dict(_key_value("--set", text) for text in options.set)
     runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
@@ -95,6 +97,7 @@ def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
             raise UsageError("--device cuda: torch finds no GPU here; allowed here: cpu")
     if options.cluster == "slurm":
         _slurm_options(options)
+        require("sbatch")
     for plugin in options.plugin:
         load_plugin(plugin)
     from bench.components import validate

@@ -5,8 +5,16 @@ import torch
 from oracles import GaussianMixture
 
 from bench.datasets.base import Dataset
+from bench.registry import baselines
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test registers is forgotten after it."""
+    baselines.load()
+    monkeypatch.setattr(baselines, "_entries", dict(baselines._entries))
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ PLUGIN = textwrap.dedent(
     import torch
     from bench.baseline import Baseline, register_baseline
 
-    @register_baseline("failing_{name}", label="Failing")
+    @register_baseline("failing", label="Failing")
     @dataclass(frozen=True)
     class Failing(Baseline):
         how: str = "loss"
@@ -191,11 +191,10 @@ PLUGIN = textwrap.dedent(
 
 
 def failing(tmp_path: Path, how: str) -> Job:
-    name = f"{how}_{abs(hash(tmp_path)) % 10**8}"
     plugin = tmp_path / "failing.py"
-    plugin.write_text(PLUGIN.replace("{name}", name))
-    text = SUITE.replace('"fm_ot", "ddpm"', f'"failing_{name}"').replace("overrides.ddpm", "# ")
-    text += f'overrides.failing_{name} = {{ options.how = "{how}" }}\n'
+    plugin.write_text(PLUGIN)
+    text = SUITE.replace('"fm_ot", "ddpm"', '"failing"').replace("overrides.ddpm", "# ")
+    text += f'overrides.failing = {{ options.how = "{how}" }}\n'
     return job(tmp_path, text, plugins=(str(plugin),))
 
 
@@ -208,6 +207,7 @@ def failing(tmp_path: Path, how: str) -> Job:
         ("solve", "likelihood", "diverged: dopri5: "),
     ],
 )
+@pytest.mark.usefixtures("own_baselines")
 def test_a_stage_that_fails_leaves_its_reason(tmp_path: Path, how: str, stage: str, reason: str) -> None:
     this = failing(tmp_path, how)
     assert this() == "failed"

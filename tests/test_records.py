@@ -192,7 +192,7 @@ def test_columns_are_those_that_reports_are_written_for() -> None:
     run_columns += ["baseline", "label", "seed", "stage"]
     value_columns = ["metric", "value", "stderr", "n", "settings", "seconds"]
     provenance = ["steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error"]
-    assert COLUMNS == run_columns + value_columns + provenance
+    assert run_columns + value_columns + provenance == COLUMNS
 
 
 def test_what_is_planned_and_not_there_is_missing(tmp_path: Path, root: Path, run: Run) -> None:
