@@ -89,6 +89,14 @@ class OptimalTransport(Path):
     def dsigma(self, t: Tensor) -> Tensor:
         return torch.full_like(t, self.sigma_min - 1)
 
+    def sample(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """x0 + t u."""
+        return torch.addcmul(x0, like(t, x0), self.target(t, x0, x1))
+
+    def target(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """u = x1 - (1 - sigma_min) x0, whatever the time."""
+        return x1 - (1 - self.sigma_min) * x0
+
 
 @dataclass(frozen=True)
 class VariancePreserving(Path):

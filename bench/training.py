@@ -89,7 +89,8 @@ class Trainer:
                 loss = self.baseline.loss(self.net, x1, self.rng).mean()
         else:
             loss = self.baseline.loss(self.net, x1, self.rng).mean()
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         loss.backward()
         if s.clip:
             nn.utils.clip_grad_norm_(self.parameters, s.clip)
