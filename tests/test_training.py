@@ -283,7 +283,7 @@ def test_evaluation_has_the_averaged_weights_frozen_and_its_own(points: Dataset,
         ({"decay": "cosine"}, lambda k: (1 + math.cos(math.pi * k / 20)) / 2),
         ({"warmup": 5, "decay": "linear"}, lambda k: min(1, (k + 1) / 5) * (1 - k / 20)),
     ],
-    ids=str,
+    ids=["constant", "warm-up", "linear", "cosine", "both"],
 )
 def test_learning_rate_follows_its_schedule(
     points: Dataset, settings: dict[str, Any], share: Callable[[int], float]
