@@ -99,7 +99,7 @@ METRICS = {
 FEATURES = {"fd_": "Fréchet distance", "kd_": "Kernel distance"}
 PROTOCOLS = {
     "smoke": "Minutes on a CPU: shows that every part works. Not comparable with any published number.",
-    "small": "A reduced experiment: rankings inside it are meaningful, its values are not those of a paper.",
+    "small": "A reduced experiment: rows compare with each other at the budgets stated, not with a paper.",
     "paper": "The published experiment: same data, network, steps and evaluation, as far as the paper states them.",
 }
 PHRASES: dict[str, Callable[[Any], str]] = {
