@@ -52,8 +52,7 @@ def point_dataset(
     at_least(0, name, seed=seed)
     usual = (n_train, n_test, seed) == (N_TRAIN, N_TEST, 0)
     train, test = (
-        sample(n, torch.Generator().manual_seed(2 * seed + split)).float()
-        for split, n in enumerate((n_train, n_test))
+        sample(n, torch.Generator().manual_seed(2 * seed + split)).float() for split, n in enumerate((n_train, n_test))
     )
     return Dataset(
         name=name,

@@ -39,7 +39,5 @@ def test_the_split_never_moves():
 
 def test_other_bytes_are_refused(monkeypatch):
     monkeypatch.setattr(digits, "SHA256", "0" * 64)
-    with pytest.raises(
-        UsageError, match=r"digits\.csv\.gz: sha256 of its text is 6ebb3d2f.*reinstall scikit-learn"
-    ):
+    with pytest.raises(UsageError, match=r"digits\.csv\.gz: sha256 of its text is 6ebb3d2f.*reinstall scikit-learn"):
         datasets["digits"](Path("unused"))

@@ -72,9 +72,7 @@ def test_checkerboard_floor_is_ln_32_on_every_point():
     data = dataset("checkerboard", n_train=262_144)
     assert data.entropy == math.log(32)
     for dtype in (torch.float32, torch.float64):
-        assert torch.allclose(
-            data.log_prob(data.train.to(dtype)), -torch.tensor(32, dtype=dtype).log(), rtol=1e-15
-        )
+        assert torch.allclose(data.log_prob(data.train.to(dtype)), -torch.tensor(32, dtype=dtype).log(), rtol=1e-15)
     white = torch.tensor([[1.0, -1.0], [-3.0, -1.0], [4.5, 0.5], [1.0, -5.0]])
     assert (data.log_prob(white) == -math.inf).all()
 
