@@ -30,6 +30,14 @@ def events() -> Iterator[list[str]]:
     signal.signal(signal.SIGUSR2, before)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Control-C as Python handles it; a process in the background of a shell begins by ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_signal_waits_for_the_boundary_and_for_the_checkpoint(events: list[str]) -> None:
     with at_boundary(lambda: events.append("saved")) as boundary:
         boundary()
@@ -65,6 +73,7 @@ def test_an_error_in_a_step_keeps_its_signal(events: list[str]) -> None:
     assert events == ["handled"]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_control_c_interrupts_at_the_boundary() -> None:
     saved: list[int] = []
     with pytest.raises(KeyboardInterrupt), at_boundary(lambda: saved.append(1)) as boundary:
@@ -84,6 +93,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_of_several_signals_submitits_is_first(events: list[str]) -> None:
     with pytest.raises(KeyboardInterrupt), at_boundary(lambda: events.append("saved")) as boundary:
         os.kill(os.getpid(), signal.SIGINT)
