@@ -25,8 +25,10 @@ slurm-test: setup
 	bash tests/slurm/up
 	$(BIN)/python -m pytest -m slurm tests/slurm; code=$$?; bash tests/slurm/down; exit $$code
 
+# Benchmarks, without thresholds: ROUNDS=9 make perf
 perf: setup
-	$(BIN)/python tests/perf/run.py
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[perf]"
+	$(BIN)/python tests/perf/run.py --rounds $${ROUNDS:-5}
 
 clean:
 	rm -rf .venv build *.egg-info
