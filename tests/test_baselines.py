@@ -180,6 +180,20 @@ def test_native_samplers_draw_the_data_from_the_exact_noise(name: str, steps: in
     assert abs(float(torch.corrcoef(x.T)[0, 1])) < 4 / math.sqrt(n)
 
 
+@pytest.mark.parametrize(("name", "steps"), [("ancestral", 1000), ("ddim", 50), ("ddim", 4)])
+def test_native_samplers_begin_where_the_noise_is_and_step_evenly(name: str, steps: int) -> None:
+    """Step k of a thousand is s = (k + 1) / 1000, hence t = 1 - s runs evenly from 0 and stops one step before 1."""
+    times: list[float] = []
+
+    def net(t: Tensor, x: Tensor) -> Tensor:
+        times.append(t[0].item())
+        return x
+
+    sampler = DDPM(ancestral_steps=steps, ddim_steps=steps).samplers(net)[f"{name}-{steps}"]
+    sampler.sample(torch.zeros(2, 2), torch.Generator().manual_seed(0))
+    assert times == pytest.approx([i / steps for i in range(steps)], abs=1e-6)
+
+
 def test_ddim_is_deterministic_and_ancestral_sampling_is_not() -> None:
     samplers = DDPM(ancestral_steps=10, ddim_steps=10).samplers(exact_eps())
     x0 = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))

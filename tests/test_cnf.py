@@ -12,7 +12,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torchdiffeq import odeint_adjoint
 
 from bench.baseline import CountedNetwork, Network
-from bench.cnf import flow
+from bench.cnf import ERROR, NODES, STAGES, flow
 from bench.errors import Diverged
 from bench.networks.concatsquash import concatsquash
 from bench.ode import Solver, VelocityField, log_density, log_normal, rademacher
@@ -45,6 +45,24 @@ def x(rng: torch.Generator) -> Tensor:
 
 def gradient(module: nn.Module, loss: Tensor) -> Tensor:
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(module.parameters()))])
+
+
+def test_the_method_is_of_fifth_order_with_an_estimate_of_its_error() -> None:
+    """The order conditions of Butcher for b_i, a_ij and c_i, and rows of a that sum to the nodes."""
+    a = np.zeros((7, 7))
+    for i, row in enumerate(STAGES, 1):
+        a[i, : len(row)] = row
+    b, c = a[6], np.array([0.0, *NODES])
+    assert a.sum(1) == pytest.approx(c, abs=1e-14)
+    conditions = {1 / (k + 1): b @ c**k for k in range(5)}
+    conditions |= {1 / 6: b @ a @ c, 1 / 8: b @ (c * (a @ c)), 1 / 12: b @ a @ c**2, 1 / 24: b @ a @ a @ c}
+    conditions |= {1 / 10: b @ (c**2 * (a @ c)), 1 / 15: b @ (c * (a @ c**2)), 1 / 30: b @ (c * (a @ a @ c))}
+    conditions |= {1 / 60: b @ a @ a @ c**2, 1 / 120: b @ a @ a @ a @ c, 1 / 40: b @ a @ (c * (a @ c))}
+    assert list(conditions.values()) == pytest.approx(list(conditions), abs=1e-14)
+    assert b @ (a @ c) ** 2 == pytest.approx(1 / 20) and b @ a @ c**3 == pytest.approx(1 / 20)
+    # The companion of fourth order: its difference from b annihilates polynomials of degree 3.
+    assert [np.array(ERROR) @ c**k for k in range(4)] == pytest.approx([0] * 4, abs=1e-14)
+    assert abs(np.array(ERROR) @ c**4) > 1e-5
 
 
 def test_log_density_is_that_of_the_evaluation(net: nn.Module, x: Tensor) -> None:

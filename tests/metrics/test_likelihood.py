@@ -90,7 +90,7 @@ def test_the_bound_of_k_draws_is_the_mean_of_their_densities(images: Dataset) ->
 def test_with_few_levels_more_draws_tighten_the_bound() -> None:
     """With 2 levels u moves x by half the range: K = 1 pays visibly more than K = 8."""
     draw = torch.Generator().manual_seed(0)
-    test = torch.randint(0, 2, (40, 1, 2, 2), generator=draw, dtype=torch.uint8)
+    test = torch.randint(0, 2, (400, 1, 2, 2), generator=draw, dtype=torch.uint8)
     rows = measure(rescaled, Dataset("bits", "1", test, test, levels=2), draws=8)
     one, eight = sorted(named(rows, "nll_bpd"), key=lambda row: row.settings["draws"])
     assert eight.value < one.value - 0.1
