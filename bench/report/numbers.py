@@ -19,6 +19,8 @@ def measured(mean: float, half_width: float, n: int | None = None) -> str:
     if half_width <= 1e-9 * abs(mean):
         return f"{plain(mean)} ± 0"
     digits = decimals(half_width)
+    if mean and abs(mean) < half_width:  # keep a first digit of the mean, as long as it is near
+        digits = min(max(digits, -math.floor(math.log10(abs(mean)))), digits + 1)
     return f"{fixed(mean, digits)} ± {fixed(half_width, digits)}"
 
 

@@ -80,6 +80,7 @@ class _Column:
         self.about = vocabulary.metric(metric)
         parsed = json.loads(settings)
         self.device = parsed.pop("device", None)
+        self.machine = ""
         self.words = tuple(vocabulary.words(parsed))
         self.detail: tuple[str, ...] = ()
         self.published = False
@@ -92,7 +93,7 @@ class _Column:
 
     def differ_from(self, siblings: Sequence["_Column"]) -> None:
         """Keep in `detail` the words that not all siblings share, or raw settings that no words tell apart."""
-        words = [(*column.words, *([f"on {column.device}"] if column.device else [])) for column in siblings]
+        words = [(*column.words, *([column.machine] if column.machine else [])) for column in siblings]
         if len(set(words)) < len(siblings):
             self.detail = (self.key[1],)
         else:
@@ -150,6 +151,10 @@ def _lines(cells: "DataFrame") -> list[Any]:
 def _columns(cells: "DataFrame") -> list[_Column]:
     columns = [_Column(*key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)]
     columns.sort(key=lambda column: (vocabulary.order(column.key[0]), column.key[1]))
+    devices = list(dict.fromkeys(column.device for column in columns if column.device))
+    for column in columns:
+        if column.device and len(devices) > 1:
+            column.machine = f"machine {devices.index(column.device) + 1}"
     for column in columns:
         siblings = [other for other in columns if other.key[0] == column.key[0]]
         if len(siblings) > 1:
@@ -219,9 +224,10 @@ def _remarks(
         remarks.append(NATIVE)
     if batch:
         remarks.append(f"Samples: {batch}.")
-    devices = dict.fromkeys(column.device for column in columns if column.device)
-    if devices:
-        remarks.append(f"Seconds and memory: on {listed(devices)}.")
+    machines = {column.device: column.machine for column in columns if column.device}
+    if machines:
+        named = [f"{device} ({machine})" if machine else device for device, machine in machines.items()]
+        remarks.append(f"Seconds and memory: on {listed(named)}.")
     said: dict[tuple[str, ...], list[str]] = {}
     for column in columns:
         said.setdefault(column.words, []).append(column.about.title)

@@ -110,3 +110,10 @@ def test_latex_has_as_many_cells_in_every_line(frame: pandas.DataFrame) -> None:
         lines = [line for line in block.split(r"\bottomrule")[0].splitlines() if line.endswith(r" \\")]
         assert len(lines) >= 7
         assert len({line.count(" & ") for line in lines}) == 1
+
+
+def test_machines_are_numbered_in_headers_and_named_below() -> None:
+    train = {"stage": "train", "metric": "train_seconds", "n": None}
+    grid = tables(synthetic.frame(train, {**train, **OTHER, "device": "cuda (NVIDIA H200)"}))[0].grids[1]
+    assert grid.headers[3:] == ("Training time [s] ↓ (machine 1)", "Training time [s] ↓ (machine 2)")
+    assert f"Seconds and memory: on {synthetic.DEVICE} (machine 1) and cuda (NVIDIA H200) (machine 2)." in grid.remarks

@@ -35,21 +35,23 @@ def line_looks(section: Section, variants: Iterable[str]) -> dict[str, Any]:
         "markeredgewidth": 0.5,
         "markersize": 7,
         "errorbar": band,
-        "err_kws": {"alpha": 0.13, "linewidth": 0},
+        "err_kws": {"alpha": min(0.14, 0.5 / len(order)), "linewidth": 0},
         "dashes": False,
         "legend": False,
     }
 
 
-def limit(axes: "Axes", means: "Any", floor: float | None) -> None:
-    """Limits by the means, not by the widest band; the first and worst points of a curve may be cut."""
-    low, high = float(means.min()), float(means.max())
+def limit(axes: "Axes", means: Any, floor: float | None = None) -> str:
+    """Limits by the bulk of the means rather than by bands and outliers; says so where it cuts some off."""
+    low, high, most = float(means.min()), float(means.max()), float(means.quantile(0.9))
     if axes.get_yscale() == "log":
-        axes.set_ylim(low / 1.15, high * 1.15)
-        return
-    upper = min(high, float(means.quantile(0.9)) + 0.5 * (float(means.quantile(0.9)) - low))
-    bottom = min(low, floor) if floor is not None else low
-    axes.set_ylim(bottom - 0.06 * (upper - bottom), upper + 0.05 * (upper - bottom))
+        upper = min(high, most * most / low)
+        axes.set_ylim(low / 1.12, upper * 1.12)
+    else:
+        upper = min(high, most + 0.5 * (most - low))
+        bottom = min(low, floor) if floor is not None else low
+        axes.set_ylim(bottom - 0.06 * (upper - bottom), upper + 0.05 * (upper - bottom))
+    return " Values above the axis are cut off." if upper < high else ""
 
 
 def plain_log(axis: Any, places: Iterable[float] = ()) -> None:

@@ -11,11 +11,14 @@ from bench.report.plots.canvas import WIDTH, Drawing, entitle, sheet
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
 from bench.report.sections import Section, listed
-from bench.report.style import INK, NOISE, Look
+from bench.report.style import INK, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+
+FRONT = "#b4bac4"
 
 
 class Point(NamedTuple):
@@ -101,7 +104,7 @@ def _draw(axes: "Axes", facet: Facet) -> None:
         (x, dx, _), (y, dy, _) = point.cost, point.quality
         colour = point.look.colour
         if point.cost.n >= LEAST_SEEDS:
-            axes.errorbar(x, y, dy, min(dx, 0.9 * x), color=colour, alpha=0.35, linewidth=1, zorder=2)
+            axes.errorbar(x, y, dy, min(dx, 0.9 * x), color=colour, alpha=0.3, linewidth=1, zorder=2)
         axes.plot(
             [x], [y], point.look.marker, markersize=9, zorder=3, color="white" if point.native else colour,
             markeredgecolor=colour if point.native else "white", markeredgewidth=1.4 if point.native else 0.6,
@@ -117,7 +120,7 @@ def _draw(axes: "Axes", facet: Facet) -> None:
     front = facet.front
     costs_on, qualities_on = [p.cost.mean for p in front], [p.quality.mean for p in front]
     corners = [costs_on[0], *costs_on, 10 * max(costs)], [high + 10 * margin, *qualities_on, qualities_on[-1]]
-    axes.step(corners[0], corners[1], where="post", color=NOISE, linewidth=1.1, zorder=1)
+    axes.step(corners[0], corners[1], where="post", color=FRONT, linewidth=1.4, zorder=1)
     if facet.quality.floor is not None:
         axes.axhline(facet.quality.floor, color=INK, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
         place = axes.get_yaxis_transform()

@@ -51,6 +51,8 @@ class Label(NamedTuple):
 
 def place_labels(axes: "Axes", labels: Sequence[Label]) -> None:
     """Write each name at the first place around its point where it covers no point and no other name."""
+    from matplotlib.patheffects import withStroke
+
     figure = axes.get_figure(root=True)
     assert figure is not None
     scale = figure.dpi / 72
@@ -79,4 +81,5 @@ def place_labels(axes: "Axes", labels: Sequence[Label]) -> None:
             size=8.5,
             color=legible(label.colour),
             weight="bold" if label.bold else "normal",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )

@@ -39,7 +39,7 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     seaborn.lineplot(rows, x="time", y="value", hue="variant", style="variant", ax=one, **look)
     found = scores(section, cells, metric)
     floor = found.floor if found else None
-    limit(one, means.value, floor)
+    cut = limit(one, means.value, floor)
     if floor is not None:
         one.axhline(floor, color=INK, linewidth=1, linestyle=(0, (5, 3)))
         place = one.get_yaxis_transform()
@@ -62,12 +62,13 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
         "over seeds; bands: 95% t-intervals from three seeds on. A curve further to the left and lower buys the same "
         "quality for less."
     )
-    return Drawing(f"{section.stem}_{metric}_over_training", figure, statement, reading)
+    return Drawing(f"{section.stem}_{metric}_over_training", figure, statement, reading + cut)
 
 
 def over_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> list[Drawing]:
-    """A figure for every metric of the sweep: one facet a solver."""
-    return [_sweep(section, metric) for metric in sorted(set(section.sweep.metric), key=vocabulary.order)]
+    """A figure for every distance of the sweep: one facet a solver."""
+    metrics = {name for name in section.sweep.metric if name in ("w2", "fid") or name.startswith("fd_")}
+    return [_sweep(section, metric) for metric in sorted(metrics, key=vocabulary.order)]
 
 
 def _sweep(section: Section, metric: str) -> Drawing:
@@ -92,7 +93,7 @@ def _sweep(section: Section, metric: str) -> Drawing:
         if (rows.value > 0).all():
             one.set_yscale("log")
         one.set_title(solver, weight="bold")
-        limit(one, rows.groupby(["variant", "solver", "nfe"]).value.mean(), None)
+        cut = limit(one, rows.groupby(["variant", "solver", "nfe"]).value.mean())
         plain_log(one.xaxis, nfe if in_steps else ())
         plain_log(one.yaxis)
         one.tick_params(labelleft=one is axes[0][0])
@@ -104,7 +105,7 @@ def _sweep(section: Section, metric: str) -> Drawing:
         "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is run "
         "at falling tolerances. Where a curve levels out, the model's error is left and more evaluations are wasted."
     )
-    return Drawing(f"{section.stem}_{metric}_over_nfe", figure, statement, reading)
+    return Drawing(f"{section.stem}_{metric}_over_nfe", figure, statement, reading + cut)
 
 
 def _sweep_said(section: Section, rows: "DataFrame", about: vocabulary.Metric) -> tuple[str, list[str]]:
