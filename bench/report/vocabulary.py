@@ -23,6 +23,11 @@ class Metric(NamedTuple):
     meaning: str
     divide: float = 1.0
 
+    @property
+    def superlative(self) -> str:
+        """What the best mean is: figures say this, which is a fact, and not that a method is best."""
+        return "highest" if self.better == "higher" else "lowest"
+
 
 METRICS = {
     "nll_nats": Metric(

@@ -55,7 +55,7 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     if len(ends) > 1:
         best, number = next(iter(ends.items()))
         reached = f"{about.title}, {number}{f' {about.unit}' if about.unit else ''}"
-        statement = f"{section.labels[best]} ends at the best {reached}, after {final.time[best]:.3g} s of training"
+        statement = f"{section.labels[best]} ends at the {about.superlative} {reached}, after {final.time[best]:.3g} s of training"
     entitle(figure, statement, section.caption)
     reading = (
         f"{about.title} on held-out data against seconds of training steps alone, on a logarithmic axis. Lines: mean "
@@ -109,7 +109,7 @@ def _sweep(section: Section, metric: str) -> Drawing:
 
 
 def _sweep_said(section: Section, rows: "DataFrame", about: vocabulary.Metric) -> tuple[str, list[str]]:
-    """The best at the smallest NFE that all variants were measured at, and the variants from best to worst there."""
+    """The leader at the smallest NFE that all variants were measured at, and the variants from best to worst there."""
     means = rows.groupby(["variant", "solver", "nfe"]).value.mean().reset_index()
     everyone = means.variant.nunique()
     shared = means[means.groupby(["solver", "nfe"]).variant.transform("nunique") == everyone]
@@ -121,7 +121,7 @@ def _sweep_said(section: Section, rows: "DataFrame", about: vocabulary.Metric) -
     at = shared[shared.nfe == budget].sort_values("value", ascending=ascending).drop_duplicates("variant")
     best = at.iloc[0]
     name = section.labels[best.variant]
-    statement = f"At {budget:g} evaluations {name} is best: {about.title} {best.value:.3g} by {best.solver}"
+    statement = f"At {budget:g} evaluations {name} has the {about.superlative} mean {about.title}, {best.value:.3g} by {best.solver}"
     return statement if everyone > 1 else f"{about.title} against evaluations", list(at.variant)
 
 
