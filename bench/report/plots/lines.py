@@ -55,7 +55,8 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     if len(ends) > 1:
         best, number = next(iter(ends.items()))
         reached = f"{about.title}, {number}{f' {about.unit}' if about.unit else ''}"
-        statement = f"{section.labels[best]} ends at the {about.superlative} {reached}, after {final.time[best]:.3g} s of training"
+        after = f"after {final.time[best]:.3g} s of training"
+        statement = f"{section.labels[best]} ends at the {about.superlative} {reached}, {after}"
     entitle(figure, statement, section.caption)
     reading = (
         f"{about.title} on held-out data against seconds of training steps alone, on a logarithmic axis. Lines: mean "
@@ -121,7 +122,8 @@ def _sweep_said(section: Section, rows: "DataFrame", about: vocabulary.Metric) -
     at = shared[shared.nfe == budget].sort_values("value", ascending=ascending).drop_duplicates("variant")
     best = at.iloc[0]
     name = section.labels[best.variant]
-    statement = f"At {budget:g} evaluations {name} has the {about.superlative} mean {about.title}, {best.value:.3g} by {best.solver}"
+    lead = f"the {about.superlative} mean {about.title}, {best.value:.3g} by {best.solver}"
+    statement = f"At {budget:g} evaluations {name} has {lead}"
     return statement if everyone > 1 else f"{about.title} against evaluations", list(at.variant)
 
 
