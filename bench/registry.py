@@ -13,6 +13,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -55,10 +56,20 @@ class Registry(Mapping[str, T], Generic[T]):
             return
         self._loaded = True
         package = importlib.import_module(self.package)
-        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-            importlib.import_module(f"{self.package}.{module}")
-        for point in importlib.metadata.entry_points(group=self.group):
-            point.load()
+        imports = {
+            f"{self.package}.{module.name}": partial(importlib.import_module, f"{self.package}.{module.name}")
+            for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name)
+        }
+        imports |= {point.value: point.load for point in importlib.metadata.entry_points(group=self.group)}
+        for name, load in imports.items():
+            try:
+                load()
+            except UsageError:
+                raise
+            except Exception as error:
+                raise UsageError(
+                    f"{self.kind} in {name} cannot be imported: {type(error).__name__}: {error}"
+                ) from error
 
     def __getitem__(self, name: str) -> T:
         self.load()

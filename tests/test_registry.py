@@ -128,3 +128,9 @@ def test_a_plugin_that_cannot_be_loaded_is_one_line(
         modules = [m for m in sys.modules.values() if getattr(m, "__file__", None) == str(path)]
         assert not modules
         assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_imported_is_one_line_that_names_it(things: "Registry[str]", tmp_path: Path) -> None:
+    (tmp_path / "some_things" / "broken.py").write_text("import no_such_module\n")
+    with pytest.raises(UsageError, match=r"^things of some_things\.broken: ModuleNotFoundError: .*no_such_module"):
+        list(things)
