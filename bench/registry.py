@@ -56,7 +56,7 @@ class Registry(Mapping[str, T], Generic[T]):
             return
         self._loaded = True
         package = importlib.import_module(self.package)
-        imports = {
+        imports: dict[str, Callable[[], object]] = {
             f"{self.package}.{module.name}": partial(importlib.import_module, f"{self.package}.{module.name}")
             for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name)
         }
@@ -67,9 +67,7 @@ class Registry(Mapping[str, T], Generic[T]):
             except UsageError:
                 raise
             except Exception as error:
-                raise UsageError(
-                    f"{self.kind} in {name} cannot be imported: {type(error).__name__}: {error}"
-                ) from error
+                raise UsageError(f"{self.kind}s of {name}: {type(error).__name__}: {error}") from error
 
     def __getitem__(self, name: str) -> T:
         self.load()

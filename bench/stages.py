@@ -213,7 +213,8 @@ class Stages:
         return x[:points].half().cpu().numpy()
 
     def _pictures(self, x: Tensor, paths: Paths) -> Arrays:
-        arrays: Arrays = {"samples": self._shown(x, points=2000, images=64)}
+        data = self.dataset.dequantise(self.dataset.test[:2000])
+        arrays: Arrays = {"samples": self._shown(x, 2000, 64), "data": self._shown(data, 2000, 64)}
         if self.dataset.shape == (2,):
             moments = [round(i * (len(paths.times) - 1) / 5) for i in range(6)]
             arrays |= {
