@@ -28,7 +28,8 @@ VelocityField = Callable[[Tensor, Tensor], Tensor]
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "adaptive_heun")
 EVALUATIONS_A_STEP = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4}
 MAX_STEPS = 10_000
-LOOP_DIMENSIONS = 8  # up to here a loop of reverse passes beats one batched pass (tests/perf/log_density.py)
+# Of one reverse pass on the CPU: fewer are overhead, more fall out of the cache (tests/perf/divergence.py).
+ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -167,15 +168,15 @@ def jacobian_products(
             x = x.detach().requires_grad_()
         v = f(t, x)
         vectors = list(probes) if probes is not None else unit_vectors(x)
-        if len(vectors) > LOOP_DIMENSIONS and not create_graph:
-            batched = torch.autograd.grad(v, x, torch.stack(vectors), is_grads_batched=True)[0]
-            return v.detach(), vectors, list(batched)
-        products = [
-            torch.autograd.grad(v, x, z, create_graph=create_graph, retain_graph=create_graph or i + 1 < len(vectors))[
-                0
-            ]
-            for i, z in enumerate(vectors)
-        ]
+        at_once = 1 if create_graph else len(vectors) if x.is_cuda else max(1, ROWS // len(x))
+        products: list[Tensor] = []
+        for i in range(0, len(vectors), at_once):
+            part, keep = vectors[i : i + at_once], create_graph or i + at_once < len(vectors)
+            if len(part) == 1:
+                products += torch.autograd.grad(v, x, part, retain_graph=keep, create_graph=create_graph)
+            else:
+                (batch,) = torch.autograd.grad(v, x, torch.stack(part), retain_graph=keep, is_grads_batched=True)
+                products += batch.unbind()
     return (v if create_graph else v.detach()), vectors, products
 
 
