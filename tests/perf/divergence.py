@@ -1,0 +1,45 @@
+"""The exact divergence in reverse passes of ROWS rows (bench/ode.py) against the two extremes.
+
+Of few points one pass a dimension is mostly overhead; of many, all dimensions in one pass fall out of the cache.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from compare import Row, calls, compare
+from torch import Tensor
+
+import bench.ode as ode
+from bench.registry import networks
+
+LENGTH = 0.2  # seconds that one side takes in a round
+
+
+def row(rounds: int, dim: int, points: int, rows_of_reference: int, reference: str) -> Row:
+    module = networks["mlp"]((dim,), width=128, depth=4).requires_grad_(False)
+    x, t = torch.randn(points, dim), torch.tensor(0.5)
+
+    def side(rows: int, repeats: int = 1) -> Callable[[], Tensor]:
+        def work() -> Tensor:
+            before, ode.ROWS = ode.ROWS, rows
+            try:
+                for _ in range(repeats):
+                    trace = ode.divergence(lambda s, y: module(s.expand(len(y)), y), t, x)[1]
+            finally:
+                ode.ROWS = before
+            return trace
+
+        return work
+
+    repeats = calls(side(ode.ROWS), LENGTH)
+    ours, other = side(ode.ROWS, repeats), side(rows_of_reference, repeats)
+    apart = float((ours() - other()).abs().max())
+    name = f"divergence, d = {dim}, {points} points, against {reference}"
+    return compare(name, ours, other, rounds, "1/s", repeats, "", f"apart by {apart:.0e} at most")
+
+
+def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
+    for dim in (2, 4, 8, 16, 64):
+        yield row(rounds, dim, 100, 1, "one a pass")
+        yield row(rounds, dim, 1000, 1000 * dim, "one pass")

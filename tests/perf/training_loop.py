@@ -1,0 +1,95 @@
+"""Our training loop against the one that an expert would write for flow matching alone, bare of everything else.
+
+Both draw the same batches, times and noise from the same seed, so they must end at the same weights.
+"""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from compare import Row, calls, compare
+from torch import Tensor, nn
+
+from bench.datasets.base import Dataset
+from bench.registry import baselines, datasets, networks
+from bench.suite import Training
+from bench.training import Trainer
+
+LENGTH = 0.5  # seconds that one side takes in a round
+MLP, UNET = "at least 0.95", "at least 0.98"
+
+
+class Ours(Trainer):
+    """The harness's loop, without the checkpoint at its end: a real run saves once a minute."""
+
+    def save(self, path: Path) -> None:
+        pass
+
+    def run(self, steps: int) -> None:
+        self.step = 0
+        self.settings = self.settings.model_copy(update={"steps": steps})
+        self.fit(Path(), validate=lambda module: [], report=lambda text: None)
+
+
+class Bare:
+    """x_t = t x_1 + (1 - t) x_0, |v(t, x_t) - (x_1 - x_0)|^2, Adam."""
+
+    def __init__(self, module: nn.Module, dataset: Dataset, settings: Training, seed: int) -> None:
+        self.module, self.settings = module, settings
+        self.data, self.levels = dataset.train, dataset.levels
+        self.parameters = list(module.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
+        self.rng = torch.Generator().manual_seed(seed)
+
+    def batch(self) -> Tensor:
+        x = self.data[torch.randint(len(self.data), (self.settings.batch,), generator=self.rng)]
+        if self.levels is None:
+            return x
+        return (x + torch.rand(x.shape, generator=self.rng)) * (2 / self.levels) - 1
+
+    def run(self, steps: int) -> None:
+        clip, ema = self.settings.clip, self.settings.ema
+        for _ in range(steps):
+            x1 = self.batch()
+            t = torch.rand(len(x1), generator=self.rng)
+            x0 = torch.randn(x1.shape, generator=self.rng)
+            s = t.view(-1, *[1] * (x1.dim() - 1))
+            loss = (self.module(t, s * x1 + (1 - s) * x0) - (x1 - x0)).square().mean()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if clip:
+                nn.utils.clip_grad_norm_(self.parameters, clip)
+            self.optimizer.step()
+            if ema:
+                with torch.no_grad():
+                    torch._foreach_lerp_(self.average, self.parameters, 1 - ema)
+
+
+def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
+    points, images = datasets["checkerboard"](data_dir), datasets["digits"](data_dir)
+    for name, dataset, network, batch, target in (
+        ("5x512 MLP", points, networks["mlp"]((2,), width=512, depth=5), 512, MLP),
+        ("4x64 MLP", points, networks["mlp"]((2,), width=64, depth=4), 512, MLP),
+        ("U-Net on digits", images, networks["unet"]((1, 8, 8), channels=[32, 64], layers=1), 128, UNET),
+    ):
+        for extra, options in (("", {}), (", EMA and clipping", {"ema": 0.999, "clip": 1.0})):
+            settings = Training(steps=1, batch=batch, lr=1e-3, **options)
+            bare = Bare(copy.deepcopy(network), dataset, settings, seed=0)
+            ours = Ours("perf", settings, baselines["fm_ot"](), copy.deepcopy(network), dataset, seed=0)
+            steps = calls(lambda bare=bare: bare.run(4), LENGTH) * 4
+            ours.run(8)
+            apart = max(
+                float((a - b).detach().abs().max()) for a, b in zip(ours.parameters, bare.parameters, strict=True)
+            )
+            yield compare(
+                f"training, {name}, batch {batch}{extra}",
+                lambda ours=ours, steps=steps: ours.run(steps),
+                lambda bare=bare, steps=steps: bare.run(steps),
+                rounds,
+                "steps/s",
+                steps,
+                target,
+                f"after 8 steps no weight is further apart than {apart:.0e}",
+            )
