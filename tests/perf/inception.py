@@ -67,6 +67,6 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
         rounds,
         "images/s",
         IMAGES,
-        "at least 2",
+        "at least 1.5",
         note,
     )
