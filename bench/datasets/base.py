@@ -72,7 +72,12 @@ class Dataset:
         if self.levels is None:
             return x
         u = torch.rand(x.shape, generator=rng, device=x.device) if rng is not None else 0.5
-        return (x + u) * (2 / self.levels) - 1
+        return self.scale(x, u)
+
+    def scale(self, k: Tensor, u: Tensor | float) -> Tensor:
+        """2 (k + u) / L - 1, the density's argument for integers k and offsets u in [0, 1) (images only)."""
+        assert self.levels is not None
+        return (k + u) * (2 / self.levels) - 1
 
     def quantise(self, x: Tensor) -> Tensor:
         """Model space -> uint8 pixels in {0, ..., 255}, the inverse of `dequantise` up to u (images only)."""

@@ -100,9 +100,8 @@ def _log_p(
             stop = min(start + settings.batch, n)
             x = dataset.test[start:stop].to(device)
             if dataset.is_image:
-                assert dataset.levels is not None
                 u = per_sample(lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device)
-                x = (x + u) * (2 / dataset.levels) - 1
+                x = dataset.scale(x, u)
             z = None
             if probes is not None:
                 size = (probes, *shape)
