@@ -28,6 +28,9 @@ class Dataset:
         train_labels, test_labels: int64 classes, where the data has them; what the small extractors are trained on.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
+        stamp: `checksum`, where it was computed when the data was packed and is too large to read again.
+        condition: stored images (B, C, H, W) -> what a model is given of them in model space, (B, C', H, W); set where
+            the task is to draw an image that fits it.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Dataset:
     entropy: float | None = None
     extractor: str | None = None
     extent: float = 4.0
+    stamp: str | None = None
+    condition: Callable[[Tensor], Tensor] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,6 +64,8 @@ class Dataset:
     @cached_property
     def checksum(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of train and test, in that order."""
+        if self.stamp:
+            return self.stamp
         digest = hashlib.sha256()
         for split in (self.train, self.test):
             digest.update(split.cpu().contiguous().numpy().tobytes())
