@@ -15,7 +15,8 @@ from bench.baseline import Baseline
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.registry import Registry, baselines, datasets, networks, unknown
-from bench.suite import Component, Run
+from bench.settings import Component
+from bench.suite import Run
 
 PROVIDED = {"data_dir", "shape", "return"}  # what the harness passes by itself
 

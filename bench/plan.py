@@ -1,6 +1,7 @@
 """From a suite to its runs: every experiment x baseline x seed, with the settings that apply to each.
 
-Precedence, weakest first: the experiment, its protocol, the baseline's override, `--set`.
+Precedence, weakest first: the experiment, its protocol, the baseline's override, its override under the protocol,
+`--set`.
 """
 
 import copy
@@ -9,7 +10,8 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.registry import unknown
-from bench.suite import Component, Experiment, Run, Suite, validated
+from bench.settings import Component
+from bench.suite import Experiment, Run, Suite, Variation, validated
 
 
 def plan(
@@ -35,15 +37,16 @@ def plan(
         raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
     named = list(baselines) if baselines is not None else None
     chosen_datasets = _narrow("--datasets", datasets, [d.name for e in suite.experiments for d in e.dataset], name)
-    known = list(dict.fromkeys([*(b for e in suite.experiments for b in e.baselines), *(named or ())]))
+    layers = [(e, e.protocols.get(protocol, Variation())) for e in suite.experiments]
+    known = list(dict.fromkeys([*(b for e, v in layers for b in v.baselines or e.baselines), *(named or ())]))
     runs: dict[str, Run] = {}
-    for experiment in suite.experiments:
+    for experiment, variation in layers:
         for dataset in experiment.dataset:
             if dataset.name not in chosen_datasets:
                 continue
             # A baseline that is named on the command line runs even where the suite does not list it.
-            for baseline in named if named is not None else experiment.baselines:
-                for seed in seeds if seeds is not None else experiment.seeds or suite.seeds:
+            for baseline in named if named is not None else variation.baselines or experiment.baselines:
+                for seed in seeds if seeds is not None else variation.seeds or experiment.seeds or suite.seeds:
                     where = f"suite {name}, {baseline}"
                     cell = _cell(experiment, dataset, protocol, baseline, where)
                     _set(cell, baseline, settings or {}, known)
@@ -64,9 +67,11 @@ def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: s
         "training": experiment.training.model_dump(exclude_unset=True),
         "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
     }
+    variation = experiment.protocols.get(protocol, Variation())
     layers = {
-        f"protocols.{protocol}": experiment.protocols.get(protocol, {}),
+        f"protocols.{protocol}": variation.layer,
         f"overrides.{baseline}": experiment.overrides.get(baseline, {}),
+        f"protocols.{protocol}.overrides.{baseline}": variation.overrides.get(baseline, {}),
     }
     for source, layer in layers.items():
         for key in layer:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import locked, write_atomic, write_json
 from bench.registry import baselines
-from bench.suite import STAGES, Run, Stage
+from bench.settings import STAGES, Stage
+from bench.suite import Run
 
 if TYPE_CHECKING:
     import numpy as np

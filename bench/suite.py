@@ -9,7 +9,7 @@
     training = { steps = 2000, batch = 512, lr = 2e-3 }
     evaluation.likelihood = { n = 2000 }
     overrides.ffjord = { training.steps = 300, options.rtol = 1e-4 }
-    protocols.smoke = { training.steps = 10 }               # --protocol smoke
+    protocols.smoke = { training.steps = 10, baselines = ["fm_ot"], overrides.fm_ot.options.sigma_min = 0.1 }
 
 bench/plan.py turns it into runs. The identity of a run hashes what was asked for, so that finished work is recognised
 without importing a trainer; records say what code answered.
@@ -18,7 +18,7 @@ without importing a trainer; records say what code answered.
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -27,109 +27,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bench.errors import UsageError
 from bench.registry import unknown
+from bench.settings import STAGES, Component, Evaluation, Frozen, Stage, Training, listed
 
-Stage = Literal["train", "likelihood", "samples", "sweep"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
 Protocol = Literal["smoke", "small", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 SUITES = Path(__file__).parent / "suites"
-
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Component(Frozen):
-    """A registered name with its options; written as a plain name where there are none."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_toml(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and "options" not in value and "name" in value:
-            return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
-        return value
-
-
-class Training(Frozen):
-    """Budget, optimiser and bookkeeping of the one training loop."""
-
-    steps: Positive | None = None
-    seconds: Rate | None = None
-    batch: Positive = 256
-    lr: Rate = 1e-3
-    optimizer: Literal["adam", "adamw"] = "adam"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    warmup: Annotated[int, Field(ge=0)] = 0
-    decay: Literal["constant", "linear", "cosine"] = "constant"
-    clip: Rate | None = None
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
-    curve_points: Annotated[int, Field(ge=0)] = 0
-    curve_n: Positive = 500
-    checkpoint_seconds: Rate = 60.0
-
-    @model_validator(mode="after")
-    def _has_budget(self) -> "Training":
-        if self.steps is None and self.seconds is None:
-            raise ValueError("a budget is needed: steps, seconds or both")
-        return self
-
-
-class Solve(Frozen):
-    """One way to solve the ODE: an adaptive method with tolerances, or a fixed-step one with `steps`."""
-
-    method: str = "dopri5"
-    rtol: Rate = 1e-5
-    atol: Rate = 1e-5
-    steps: Positive | None = None
-
-
-class Likelihood(Frozen):
-    """NLL on the first `n` test samples; `draws` dequantisations (K) and `probes` for Hutchinson's estimate."""
-
-    n: Positive = 10_000
-    batch: Positive = 1000
-    solvers: tuple[Solve, ...] = (Solve(),)
-    divergence: Literal["auto", "exact", "hutchinson"] = "auto"
-    probes: Positive = 1
-    draws: Positive = 1
-
-
-class Samples(Frozen):
-    """Quality, transport and cost of `n` samples; exact optimal transport is on the first `w2_n`."""
-
-    n: Positive = 10_000
-    batch: Positive = 10_000
-    solver: Solve = Solve()
-    w2_n: Positive = 2000
-    path_n: Positive = 2000
-    path_times: Annotated[int, Field(ge=2)] = 101
-
-
-class Sweep(Frozen):
-    """Quality at few evaluations: every fixed-step solver at every NFE, and dopri5 at every tolerance."""
-
-    n: Positive = 1000
-    solvers: tuple[str, ...] = ("euler", "midpoint", "rk4")
-    nfe: tuple[Positive, ...] = (4, 8, 12, 20, 40)
-    tolerances: tuple[Rate, ...] = (1e-1, 1e-2, 1e-3)
-
-
-class Evaluation(Frozen):
-    """The stages after training; one that is absent is not run."""
-
-    likelihood: Likelihood | None = None
-    samples: Samples | None = None
-    sweep: Sweep | None = None
 
 
 class Run(Frozen):
@@ -152,8 +54,8 @@ class Run(Frozen):
     @cached_property
     def variant(self) -> str:
         """Identity without the seed: runs of one variant are averaged, others never."""
-        settings = self.model_dump(mode="json", exclude={"suite": True, "seed": True, "evaluation": True})
-        del settings["training"]["checkpoint_seconds"]
+        left_out = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
+        settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         return f"{self.dataset.name}-{self.baseline.name}-{_digest(settings)}"
 
     @property
@@ -164,29 +66,54 @@ class Run(Frozen):
         """What a finished record of the stage must quote: another evaluation repeats the stage, not the training."""
         if stage == "train":
             return self.run_id
-        return f"{self.run_id}-{_digest(getattr(self.evaluation, stage).model_dump(mode='json'))}"
+        return (
+            f"{self.run_id}-{_digest(getattr(self.evaluation, stage).model_dump(mode='json', exclude_defaults=True))}"
+        )
+
+
+class Variation(BaseModel):
+    """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    baselines: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    overrides: dict[str, dict[str, Any]] = {}
+
+    @property
+    def layer(self) -> dict[str, Any]:
+        """Settings of every baseline: training, evaluation, network, dataset or options."""
+        return dict(self.model_extra or {})
 
 
 class Experiment(Frozen):
     """Datasets, one or a list of them, with what is done on each."""
 
-    dataset: Annotated[tuple[Component, ...], BeforeValidator(lambda v: v if isinstance(v, (list, tuple)) else [v])]
+    dataset: Annotated[tuple[Component, ...], BeforeValidator(listed)]
     network: Component
     baselines: tuple[str, ...]
     training: Training
     evaluation: Evaluation = Evaluation()
     seeds: tuple[int, ...] | None = None
-    overrides: dict[str, dict[str, Any]] = {}
-    protocols: dict[str, dict[str, Any]] = {}
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    protocols: dict[str, Variation] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_apply(self) -> "Experiment":
-        known = {"overrides": ("baseline of this experiment", self.baselines), "protocols": ("protocol", PROTOCOLS)}
-        for key, (kind, names) in known.items():
-            for name in getattr(self, key):
-                if name not in names:
-                    raise ValueError(f"{key}: " + unknown(kind, name, list(names)))
+        every = [*self.baselines, *(name for v in self.protocols.values() for name in v.baselines or ())]
+        _known("protocols", "protocol", self.protocols, PROTOCOLS)
+        for key, overrides in [
+            ("", self.overrides),
+            *((f"protocols.{p}.", v.overrides) for p, v in self.protocols.items()),
+        ]:
+            _known(f"{key}overrides", "baseline of this experiment", overrides, every)
         return self
+
+
+def _known(key: str, kind: str, given: Iterable[str], names: Iterable[str]) -> None:
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{key}: " + unknown(kind, name, list(names)))
 
 
 class Suite(Frozen):

@@ -17,7 +17,7 @@ from bench.errors import Diverged, UsageError
 from bench.files import locked
 from bench.job import Job, explain
 from bench.records import frame
-from bench.suite import Component
+from bench.settings import Component
 
 CHECKERBOARD = Component(name="checkerboard", options={"n_train": 10, "n_test": 10})
 SWEEP = "evaluation.sweep = { n = 30, nfe = [4, 8], tolerances = [1e-2] }\n"

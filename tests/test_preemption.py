@@ -124,7 +124,7 @@ from pathlib import Path
 from baselines.fm_ot import FlowMatchingOT
 from bench.datasets.base import Dataset
 from bench.networks.mlp import mlp
-from bench.suite import Training
+from bench.settings import Training
 from bench.training import Trainer
 
 torch.manual_seed(0)

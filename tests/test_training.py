@@ -19,7 +19,7 @@ from bench.errors import Diverged
 from bench.networks.mlp import mlp
 from bench.ode import VelocityField
 from bench.records import Measurement
-from bench.suite import Training
+from bench.settings import Training
 from bench.training import CHECK_EVERY, Trainer
 
 
