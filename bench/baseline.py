@@ -27,17 +27,21 @@ Network = Callable[[Tensor, Tensor], Tensor]
 
 
 class CountedNetwork:
-    """net(t, x) of a module, compiled if asked for, that counts its evaluations in `nfe`."""
+    """net(t, x) of a module, compiled if asked for, that counts its evaluations in `nfe`.
+
+    What the images of a batch are conditioned on stands in `condition`, (B, C', H, W), and joins x as further channels.
+    """
 
     def __init__(self, module: nn.Module, compiled: bool = False) -> None:
         self.module = module
         self.compiled = compiled
         self.nfe = 0
+        self.condition: Tensor | None = None
         self._call: Network = torch.compile(module) if compiled else module
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
         self.nfe += 1
-        return self._call(t, x)
+        return self._call(t, x if self.condition is None else torch.cat([x, self.condition], 1))
 
 
 @dataclass(frozen=True)

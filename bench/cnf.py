@@ -89,7 +89,7 @@ def flow(
         module = net.module if isinstance(net, CountedNetwork) else net
         params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
         end = solve(lambda t, s: derivative(t, s, probes), state, (1.0, 0.0), solver, adjoint_params=params).x[-1]
-    elif isinstance(net, CountedNetwork) and net.compiled:
+    elif isinstance(net, CountedNetwork) and net.compiled and net.condition is None:
         derivative, step = _compiled(velocity, net.module, x.shape[1:])
         end, nfe = _integrate(derivative, step, state, probes, solver)
         net.nfe += nfe

@@ -11,10 +11,15 @@ import torch
 from torch import Tensor
 
 
+def number(seed: int, stream: str, index: int = 0) -> int:
+    """The seed of one draw, 0 to 2^63 - 1."""
+    digest = hashlib.blake2b(f"{seed}/{stream}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
 def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
     """CPU generator of one draw."""
-    digest = hashlib.blake2b(f"{seed}/{stream}/{index}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+    return torch.Generator().manual_seed(number(seed, stream, index))
 
 
 def per_sample(

@@ -2,31 +2,34 @@
 
     theta <- Adam(theta, grad mean_b loss_b),    theta_ema <- theta_ema + (1 - d) (theta - theta_ema)
 
-with d = min(ema, (1 + step) / (10 + step)). The clock counts training steps alone, no validation, no checkpoint, and
-goes on after a restart. On the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does:
-a checkpoint holds the weights, their average, the optimiser's moments, every random state and the clock.
+with d = min(ema, (1 + step) / (10 + step)). The mean over the batch is taken piece by piece, and ranks share the
+pieces. Every random number of piece c of step i depends on (seed, i, c) alone: a checkpoint goes on with any number of
+ranks, and on the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does. The clock
+counts training steps alone, no validation and no checkpoint, and goes on after a restart.
 """
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench import checkpoint, ranks
 from bench.baseline import Baseline, CountedNetwork
 from bench.datasets.base import Dataset
-from bench.errors import Diverged
-from bench.files import write_atomic
+from bench.errors import Diverged, UsageError
 from bench.metrics.clock import now
+from bench.minibatches import Minibatches
+from bench.optimiser import learning_rate, optimiser, share_gradients
 from bench.preemption import at_boundary
 from bench.records import Measurement
-from bench.suite import Training
+from bench.seeds import number
+from bench.settings import Training
 
 CHECK_EVERY = 50  # steps between looks at the loss: reading it waits for the device
 
@@ -34,7 +37,11 @@ Report = Callable[[str], None]
 
 
 class Trainer:
-    """A module in training, with everything that a checkpoint must hold."""
+    """A module in training, with everything that a checkpoint must hold.
+
+    Raises:
+        UsageError: the ranks cannot share the pieces of a batch evenly, or flips are asked for of points.
+    """
 
     def __init__(
         self,
@@ -45,24 +52,32 @@ class Trainer:
         dataset: Dataset,
         seed: int,
     ) -> None:
+        if settings.pieces % ranks.count():
+            raise UsageError(
+                f"training.micro_batch = {settings.micro_batch}: {ranks.count()} ranks cannot share the "
+                f"{settings.pieces} micro-batches of batch {settings.batch} evenly"
+            )
+        if settings.channels_last:
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.identity = identity
         self.settings = settings
         self.baseline = baseline
         self.module = module
         self.device = str(next(module.parameters()).device)
         self.dataset = dataset
-        self.data = dataset.train.to(self.device)
+        self.seed = seed
+        self.data = Minibatches(dataset, settings, seed, self.device)
         self.net = CountedNetwork(module, settings.compile)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = [p.detach().clone() for p in self.parameters] if settings.ema else self.parameters
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-        self.optimizer = optimizer(self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-        self.rng = torch.Generator(self.device).manual_seed(seed)
+        self.optimizer = optimiser(self.parameters, settings)
+        self.rng = torch.Generator(self.device)
         self.step = 0
         self.seconds = 0.0
         self.loss = math.nan
         self.recent = torch.zeros((), device=self.device)  # sum of the losses since the last look at them
         self.recent_steps = 0
+        self.nfe_before = 0.0  # evaluations before the restart
         self.curve: list[Measurement] = []
 
     @property
@@ -72,30 +87,25 @@ class Trainer:
         by_seconds = self.seconds / self.settings.seconds if self.settings.seconds else 0.0
         return min(1.0, max(by_steps, by_seconds))
 
-    def learning_rate(self, progress: float) -> float:
-        """Linear warm-up over the first steps times the decay from 1 at the start to 0 at the end of the budget."""
-        s = self.settings
-        warm = min(1.0, (self.step + 1) / s.warmup) if s.warmup else 1.0
-        decay = {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}
-        return s.lr * warm * decay[s.decay]
+    def evaluations(self) -> float:
+        """Evaluations of the network that a batch has taken, in the mean over its pieces; all ranks must ask."""
+        done = ranks.total(torch.tensor(float(self.net.nfe), dtype=torch.float64))
+        return self.nfe_before + float(done) / self.settings.pieces
 
     def take_step(self) -> Tensor:
         """One update; returns the batch's mean loss, still on the device."""
         s = self.settings
-        index = torch.randint(len(self.data), (s.batch,), generator=self.rng, device=self.device)
-        x1 = self.dataset.dequantise(self.data[index], self.rng)
-        if s.precision == "bf16":
-            with torch.autocast(self.device.split(":")[0], torch.bfloat16):
-                loss = self.baseline.loss(self.net, x1, self.rng).mean()
-        else:
-            loss = self.baseline.loss(self.net, x1, self.rng).mean()
         for parameter in self.parameters:
             parameter.grad = None
-        loss.backward()
+        loss, *more = (self._backward(piece) for piece in ranks.mine(range(s.pieces)))
+        for part in more:
+            loss += part
+        if ranks.count() > 1:
+            share_gradients(self.parameters, loss)
         if s.clip:
             nn.utils.clip_grad_norm_(self.parameters, s.clip)
         if s.warmup or s.decay != "constant":
-            rate = self.learning_rate(self.progress)
+            rate = learning_rate(s, self.step, self.progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
         self.optimizer.step()
@@ -104,53 +114,73 @@ class Trainer:
             with torch.no_grad():
                 torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
         self.step += 1
+        return loss
+
+    def _backward(self, piece: int) -> Tensor:
+        """Add the gradient of one piece of this step's batch; its share of the batch's mean loss."""
+        values = self.data.take(self.step, piece)
+        seed = number(self.seed, "training", self.step * self.settings.pieces + piece)
+        self.rng.manual_seed(seed)
+        _global_generator(self.device).manual_seed(seed)  # what dropout draws from
+        x1 = self.dataset.dequantise(values, self.rng)
+        self.net.condition = self.dataset.condition(values) if self.dataset.condition else None
+        with self._autocast():
+            loss = self.baseline.loss(self.net, x1, self.rng).mean()
+        if self.settings.pieces > 1:
+            loss = loss / self.settings.pieces
+        loss.backward()
         return loss.detach()
 
-    def fit(self, checkpoint: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report) -> None:
-        """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `checkpoint`.
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.settings.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.split(":")[0], torch.bfloat16)
+
+    def fit(self, path: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report) -> None:
+        """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `path`.
 
         Raises:
             Diverged: the loss stopped being finite.
         """
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
         marks = [m for m in marks if m > self.progress]
-        saved = time.monotonic()
-        with at_boundary(lambda: self.save(checkpoint)) as between_steps:
-            begun = now(self.device) - self.seconds
+        with at_boundary(lambda: self.save(path)) as between_steps:
+            begun, saved = now(self.device) - self.seconds, self.seconds
             while self.progress < 1:
                 self.recent += self.take_step()
                 self.recent_steps += 1
-                self.seconds = time.perf_counter() - begun
+                (self.seconds,) = ranks.agreed(time.perf_counter() - begun)
                 at_mark = bool(marks) and self.progress >= marks[0]
                 if self.recent_steps == CHECK_EVERY or at_mark or self.progress >= 1:
-                    self.loss = float(self.recent) / self.recent_steps
-                    self.seconds = now(self.device) - begun
-                    if not math.isfinite(self.loss):
-                        raise Diverged(f"the loss is {self.loss} at step {self.step}")
-                    self.recent.zero_()
-                    self.recent_steps = 0
-                    report(f"train {self._position()} loss {self.loss:.4g}")
+                    (self.seconds,) = ranks.agreed(now(self.device) - begun)
+                    self._look(report)
                 if at_mark:
                     marks = [m for m in marks if m > self.progress]
                     self._validate(validate)
-                if at_mark or time.monotonic() - saved > self.settings.checkpoint_seconds:
-                    self.save(checkpoint)
-                    saved = time.monotonic()
-                    begun = now(self.device) - self.seconds
+                if at_mark or self.seconds - saved > self.settings.checkpoint_seconds:
+                    self.save(path)
+                    begun, saved = now(self.device) - self.seconds, self.seconds
                 between_steps()
-            self.save(checkpoint)
+            self.save(path)
 
-    def _position(self) -> str:
-        if self.settings.steps:
-            return f"{self.step}/{self.settings.steps}"
-        return f"{self.step} ({self.seconds:.0f}/{self.settings.seconds:.0f} s)"
+    def _look(self, report: Report) -> None:
+        """Read the mean loss of the last steps and say where training stands."""
+        self.loss = float(self.recent) / self.recent_steps
+        if not math.isfinite(self.loss):
+            raise Diverged(f"the loss is {self.loss} at step {self.step}")
+        self.recent.zero_()
+        self.recent_steps = 0
+        s = self.settings
+        where = f"{self.step}/{s.steps}" if s.steps else f"{self.step} ({self.seconds:.0f}/{s.seconds:.0f} s)"
+        waited = "" if self.data.resident else f", waited {self.data.waited:.1f} s for data"
+        report(f"train {where} loss {self.loss:.4g}, {self.seconds:.1f} s{waited}")
 
     def _validate(self, validate: Callable[[nn.Module], list[Measurement]]) -> None:
         where = {
             "curve": True,
             "step": self.step,
             "train_seconds": self.seconds,
-            "nfe_training": self.net.nfe,
+            "nfe_training": self.evaluations(),
         }
         for m in validate(self.evaluation_module()):
             self.curve.append(Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where}))
@@ -163,56 +193,16 @@ class Trainer:
                 parameter.copy_(average)
         return module
 
-    def state(self) -> dict[str, Any]:
-        """Tensors, numbers and strings only."""
-        cuda = self.device.startswith("cuda")
-        return {
-            "identity": self.identity,
-            "step": self.step,
-            "seconds": self.seconds,
-            "loss": self.loss,
-            "recent": self.recent,
-            "recent_steps": self.recent_steps,
-            "nfe": self.net.nfe,
-            "curve": json.dumps([asdict(m) for m in self.curve]),
-            "rng": self.rng.get_state(),
-            "global_rng": torch.cuda.get_rng_state() if cuda else torch.get_rng_state(),
-            "module": self.module.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-        }
-
     def save(self, path: Path) -> None:
-        """Write the checkpoint atomically."""
-        write_atomic(path, lambda temporary: torch.save(self.state(), temporary))
+        """Write the checkpoint atomically; all ranks must take part."""
+        checkpoint.save(self, path)
 
     def restore(self, path: Path, report: Report) -> bool:
-        """Go on from a checkpoint, if there is one of this very run; an unreadable one is set aside, and said so."""
-        if not path.exists():
-            return False
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-            if state["identity"] != self.identity:
-                raise ValueError(f"it belongs to {state['identity']}")
-            if lacking := self.state().keys() - state.keys():
-                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-        except Exception as error:  # whatever a truncated or foreign file makes torch raise
-            aside = path.with_suffix(".corrupt")
-            path.replace(aside)
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-            report(f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again")
-            return False
-        self.module.load_state_dict(state["module"])
-        with torch.no_grad():
-            for mine, stored in zip(self.average, state["average"], strict=True):
-                mine.copy_(stored)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.set_state(state["rng"].cpu())
-        (torch.cuda if self.device.startswith("cuda") else torch).set_rng_state(state["global_rng"].cpu())
-        self.step, self.seconds, self.loss = state["step"], state["seconds"], state["loss"]
-        self.recent.copy_(state["recent"])
-        self.recent_steps = state["recent_steps"]
-        self.net.nfe = state["nfe"]
-        self.curve = [Measurement(**m) for m in json.loads(state["curve"])]
-        report(f"resumed at step {self.step}")
-        return True
+        """Go on from a checkpoint, if there is one of this very run; UsageError for one of another."""
+        return checkpoint.restore(self, path, report)
+
+
+def _global_generator(device: str) -> torch.Generator:
+    if device.startswith("cuda"):
+        return torch.cuda.default_generators[torch.cuda.current_device()]
+    return torch.default_generator
