@@ -75,10 +75,18 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="datasets and weights (default: $BENCH_DATA, else data)"
     )
+    where.add_argument(
+        "--gpus",
+        type=int,
+        default=0,
+        metavar="N",
+        help="GPUs that share a run, on each of its nodes (default: one, of this machine; none with slurm); with "
+        "--device cpu so many processes",
+    )
     slurm = p.add_argument_group("with --cluster slurm")
     slurm.add_argument("--partition", metavar="NAME")
-    slurm.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs of a task (default: 0)")
-    slurm.add_argument("--cpus", type=int, default=1, metavar="N", help="cores of a task (default: 1)")
+    slurm.add_argument("--nodes", type=int, default=1, metavar="N", help="nodes that share a run (default: 1)")
+    slurm.add_argument("--cpus", type=int, default=1, metavar="N", help="cores of a rank (default: 1)")
     slurm.add_argument(
         "--hours",
         type=float,
@@ -114,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from bench.errors import UsageError
 
     try:
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            raise UsageError("started by torchrun; start it as `python run_all.py --gpus N`, which starts torchrun")
         return dispatch(options)
     except UsageError as error:
         print(f"run_all.py: error: {error}", file=sys.stderr)

@@ -90,19 +90,41 @@ def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     """Everything that can be wrong with a run before it starts."""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: at least 1")
-    if options.device == "cuda" and options.cluster == "local":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UsageError("--device cuda: torch finds no GPU here; allowed here: cpu")
     if options.cluster == "slurm":
         _slurm_options(options)
         require("sbatch")
+    else:
+        _check_gpus(options)
+    for run_ in runs:
+        t = run_.training
+        if t.pieces % _ranks(options):
+            raise UsageError(
+                f"--gpus {options.gpus}: {_ranks(options)} ranks cannot share the {t.pieces} micro-batches of "
+                f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"
+            )
     for plugin in options.plugin:
         load_plugin(plugin)
     from bench.components import validate
 
     validate(runs)
+
+
+def _check_gpus(options: argparse.Namespace) -> None:
+    """A run on this machine has the GPUs that it asks for."""
+    if options.nodes != 1:
+        raise UsageError(f"--nodes {options.nodes}: for --cluster slurm; allowed here: 1")
+    if options.gpus < 0:
+        raise UsageError(f"--gpus {options.gpus}: 0 or more")
+    if options.device == "cuda" or (options.gpus and options.device is None):
+        import torch
+
+        there = torch.cuda.device_count()
+        if there < max(1, options.gpus):
+            asked = f"--gpus {options.gpus}" if options.gpus else "--device cuda"
+            allowed = f"--gpus {there}" if there else "--device cpu"
+            raise UsageError(
+                f"{asked}: torch finds {there or 'no'} GPU{'s' * (there > 1)} here; allowed here: {allowed}"
+            )
 
 
 def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
@@ -116,14 +138,20 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
-    return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins) for run_ in runs]
+    return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins, _ranks(options)) for run_ in runs]
+
+
+def _ranks(options: argparse.Namespace) -> int:
+    """Processes that share one run."""
+    return int(options.nodes * max(1, options.gpus))
 
 
 def _slurm_options(options: argparse.Namespace) -> "SlurmOptions":
     from bench.launch.slurm import SlurmOptions
 
     extra = {key: str(value) for key, value in (_key_value("--sbatch", text) for text in options.sbatch)}
-    return SlurmOptions(options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, extra)
+    asked = options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, options.nodes
+    return SlurmOptions(*asked, extra)
 
 
 def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:

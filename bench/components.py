@@ -18,7 +18,7 @@ from bench.registry import Registry, baselines, datasets, networks, unknown
 from bench.settings import Component
 from bench.suite import Run
 
-PROVIDED = {"data_dir", "shape", "return"}  # what the harness passes by itself
+PROVIDED = {"data_dir", "shape", "given", "return"}  # what the harness passes by itself
 
 
 def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
@@ -45,8 +45,17 @@ def build_baseline(component: Component) -> Baseline:
     return baselines[component.name](**_options(baselines, component))
 
 
-def build_network(component: Component, shape: tuple[int, ...]) -> nn.Module:
-    return networks[component.name](shape, **_options(networks, component))
+def build_network(component: Component, dataset: Dataset) -> nn.Module:
+    """The network for a dataset's samples, and for what they are conditioned on if they are."""
+    given = {}
+    if dataset.condition:
+        if "given" not in inspect.signature(networks[component.name]).parameters:
+            takers = [name for name, builder in networks.items() if "given" in inspect.signature(builder).parameters]
+            raise UsageError(
+                f"network {component.name}: takes no condition, which {dataset.name} has; allowed: {', '.join(takers)}"
+            )
+        given["given"] = dataset.condition(dataset.test[:1]).shape[1]
+    return networks[component.name](dataset.shape, **given, **_options(networks, component))
 
 
 @lru_cache(maxsize=2)

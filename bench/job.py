@@ -1,17 +1,21 @@
 """One run from start to end: its missing stages in order, each ending in one record.
 
 A stage whose record is there is skipped, so calling a job again goes on where it stopped. Whatever goes wrong inside
-becomes a failed record with its reason: a run never takes another one with it.
+becomes a failed record with its reason: a run never takes another one with it. Where several ranks share the run the
+main one decides and writes; another one that fails leaves its reason in rank-error.txt for it.
 """
 
 import datetime
+import os
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.files import locked
-from bench.records import fail, finished, run_folder, stage_done, write_stage
+from bench.files import locked, write_text
+from bench.records import fail, run_folder, stage_done, write_stage
 from bench.suite import Run
 
 Report = Callable[[str], None]
@@ -19,13 +23,18 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """A run with where its records go, where data is, what it runs on, and the plugins it needs."""
+    """A run with where its records go, where data is, what it runs on, and the plugins it needs.
+
+    Attributes:
+        ranks: processes that share the run, each with a GPU of its own where the device is "cuda".
+    """
 
     run: Run
     root: Path
     data_dir: Path
     device: str = "cpu"
     plugins: tuple[str, ...] = ()
+    ranks: int = 1
 
     @property
     def folder(self) -> Path:
@@ -33,31 +42,53 @@ class Job:
 
     def __call__(self, progress: Report | None = None) -> str:
         """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it)."""
-        with locked(self.folder / "lock", wait=False) as mine:
-            if not mine:
-                return "busy"
-            if finished(self.root, self.run):
-                return "ok"
-            log = _log(self.folder / "log.txt", progress)
-            facts = None
-            try:
+        from bench import ranks
+
+        log = _log(self.folder / "log.txt", progress)
+        facts: dict[str, Any] | None = None
+        try:
+            with ranks.joined(self.device), self._lock(ranks.is_main()) as mine:
+                if any(ranks.agreed(not mine)):
+                    return "busy"
+                done = [bool(d) for d in ranks.agreed(*(stage_done(self.root, self.run, s) for s in self.run.stages))]
+                if all(done):
+                    return "ok"
+                if ranks.is_main():
+                    self.rank_error.unlink(missing_ok=True)
+                ranks.barrier()
+                log = log if ranks.is_main() else _silent
                 from bench.stages import Stages
 
                 stages = Stages(self, log)
-                for stage in self.run.stages:
-                    if not stage_done(self.root, self.run, stage):
-                        log(stage)
-                        rows, arrays = getattr(stages, stage)()
-                        facts = stages.facts()
+                for stage in (s for s, d in zip(self.run.stages, done, strict=True) if not d):
+                    log(stage)
+                    rows, arrays = getattr(stages, stage)()
+                    facts = stages.facts()
+                    if ranks.is_main():
                         write_stage(self.root, self.run, stage, rows, facts, arrays)
+                        stages.partial(stage).clear()
                 log("ok")
                 return "ok"
-            except Exception as error:
-                log(traceback.format_exc())
-                reason = explain(error, self.run)
-                fail(self.root, self.run, reason, facts)
-                log(f"failed: {reason}")
-                return "failed"
+        except Exception as error:
+            log(traceback.format_exc())
+            reason = explain(error, self.run)
+            if int(os.environ.get("RANK", "0")):
+                write_text(self.rank_error, reason)
+                raise SystemExit(1) from error
+            fail(self.root, self.run, self.reason(reason), facts)
+            log(f"failed: {self.reason(reason)}")
+            return "failed"
+
+    @property
+    def rank_error(self) -> Path:
+        return self.folder / "rank-error.txt"
+
+    def reason(self, seen: str) -> str:
+        """What another rank left as its reason: to the main one a peer's failure looks like a lost connection."""
+        return self.rank_error.read_text() if self.ranks > 1 and self.rank_error.exists() else seen
+
+    def _lock(self, main: bool) -> AbstractContextManager[bool]:
+        return locked(self.folder / "lock", wait=False) if main else nullcontext(True)
 
 
 def explain(error: Exception, run: Run) -> str:
@@ -67,14 +98,20 @@ def explain(error: Exception, run: Run) -> str:
     from bench.errors import Diverged, UsageError
 
     if isinstance(error, torch.OutOfMemoryError):
+        t = run.training
         return (
-            f"out of memory: {run.baseline.name} with network {run.network.name} and training.batch = "
-            f"{run.training.batch}; set a smaller training.batch or evaluation.STAGE.batch"
+            f"out of memory: {run.baseline.name} with network {run.network.name} and training.micro_batch = "
+            f"{t.micro_batch or t.batch} of batch {t.batch}; set a smaller training.micro_batch (the effective batch "
+            "stays), network.checkpointing = true where the network has it, or training.shard_optimizer = true"
         )
     if isinstance(error, Diverged):
         return f"diverged: {error}"
     reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
     return " ".join(reason.split())
+
+
+def _silent(text: str) -> None:
+    """What ranks other than the main one say."""
 
 
 def _log(path: Path, progress: Report | None) -> Report:

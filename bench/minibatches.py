@@ -70,7 +70,8 @@ class Minibatches:
     def _begin_at(self, step: int, piece: int) -> None:
         """Read on from a piece that nobody has read ahead: the first one, or the first after a restart."""
         mine = ranks.mine(range(self.pieces))
-        self._order = itertools.dropwhile(lambda key: key != (step, piece), itertools.product(itertools.count(step), mine))
+        order = ((i, c) for i in itertools.count(step) for c in mine)
+        self._order = itertools.dropwhile(lambda key: key != (step, piece), order)
         self._ahead.clear()
         for _ in range(AHEAD):
             self._read_ahead()

@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchdiffeq import odeint, odeint_adjoint
 
 from bench.errors import Diverged
+from bench.memory import Memory
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
 
@@ -180,16 +181,23 @@ def jacobian_products(
     return (v if create_graph else v.detach()), vectors, products
 
 
+def traces(
+    f: VelocityField, t: Tensor, x: Tensor, probes: Tensor | None = None, create_graph: bool = False
+) -> tuple[Tensor, Tensor]:
+    """v = f(t, x) and z^T (dv/dx) z of every probe, (M, B); the exact divergence, (1, B), where `probes` is None."""
+    v, vectors, products = jacobian_products(f, t, x, probes, create_graph)
+    if probes is None:
+        diagonal = [p.flatten(1)[:, i] for i, p in enumerate(products)]
+        return v, torch.stack(diagonal).sum(0, keepdim=True)
+    return v, torch.stack([(z * p).flatten(1).sum(1) for z, p in zip(vectors, products, strict=True)])
+
+
 def divergence(
     f: VelocityField, t: Tensor, x: Tensor, probes: Tensor | None = None, create_graph: bool = False
 ) -> tuple[Tensor, Tensor]:
     """v = f(t, x) and its divergence (B,): exact where `probes` is None, else the mean of z^T (dv/dx) z."""
-    v, vectors, products = jacobian_products(f, t, x, probes, create_graph)
-    if probes is None:
-        diagonal = [p.flatten(1)[:, i] for i, p in enumerate(products)]
-        return v, torch.stack(diagonal).sum(0)
-    traces = [(z * p).flatten(1).sum(1) for z, p in zip(vectors, products, strict=True)]
-    return v, torch.stack(traces).mean(0)
+    v, found = traces(f, t, x, probes, create_graph)
+    return v, found.mean(0)
 
 
 def log_normal(x: Tensor) -> Tensor:
@@ -199,9 +207,14 @@ def log_normal(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Density:
-    """log p(x) in nats (B,), the noise x0 that x comes from, and the evaluations it cost."""
+    """log p(x) in nats (B,), its variance over the probes, the noise x0 that x comes from, and the evaluations.
+
+    The variance is that of the mean over the M probes, estimated from their spread: not a number for one probe, zero
+    for the exact divergence.
+    """
 
     log_p: Tensor
+    variance: Tensor
     x0: Tensor
     nfe: int
 
@@ -211,20 +224,32 @@ def log_density(f: VelocityField, x: Tensor, t_end: float, solver: Solver, probe
 
     Args:
         f: velocity field, f(t, x) -> (B, ...).
-        x: (B, ...), the whole batch is solved with common steps.
+        x: (B, ...), the whole batch is solved with common steps, of which memory holds as many rows at once as it can.
         probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
 
     Raises:
         Diverged: see `solve`.
     """
 
-    def augmented(t: Tensor, state: Tensor) -> Tensor:
-        v, trace = divergence(f, t, state[:, :-1].reshape(x.shape), probes)
-        return torch.cat([v.flatten(1), trace[:, None]], 1)
+    dim = x[0].numel()
+    memory = Memory()
 
-    start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], 1)
+    def augmented(t: Tensor, state: Tensor) -> Tensor:
+        def rates(rows: slice) -> Tensor:
+            part = state[rows, :dim].reshape(-1, *x.shape[1:])
+            v, found = traces(f, t, part, None if probes is None else probes[:, rows])
+            return torch.cat([v.flatten(1), found.T], 1)
+
+        return memory.rowwise(rates, len(state))
+
+    start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1 if probes is None else len(probes))], 1)
     with torch.no_grad():
         solution = solve(augmented, start, (t_end, 0.0), solver)
-    end = solution.x[-1]
-    x0 = end[:, :-1].reshape(x.shape)
-    return Density(log_normal(x0) + end[:, -1], x0, solution.nfe)
+    end, integrals = solution.x[-1].split([dim, start.shape[1] - dim], 1)
+    x0 = end.reshape(x.shape)
+    one = integrals[:, 0]
+    if probes is None:
+        variance = torch.zeros_like(one)
+    else:
+        variance = integrals.var(1) / len(probes) if len(probes) > 1 else torch.full_like(one, math.nan)
+    return Density(log_normal(x0) + integrals.mean(1), variance, x0, solution.nfe)

@@ -1,7 +1,8 @@
 """A signal that asks a run to stop waits for the end of the training step, where a checkpoint is whole.
 
 submitit installs handlers for a timeout and for preemption; this module puts itself in front of whatever Python handler
-there is, and hands the signal on once the checkpoint is written.
+there is, and hands the signal on once the checkpoint is written. Where several ranks share the run, a signal to one of
+them stops all at the same step.
 """
 
 import os
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from bench import ranks
+
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 
 
@@ -18,6 +21,7 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Hold the signals back; the yielded function, called between steps, saves and delivers one that has come."""
     if threading.current_thread() is not threading.main_thread():
+        assert ranks.count() == 1, "ranks agree in their main threads"
         yield lambda: None
         return
     pending: list[signal.Signals] = []
@@ -35,7 +39,7 @@ def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
             os.kill(os.getpid(), number)
 
     def boundary() -> None:
-        if pending:
+        if any(ranks.agreed(len(pending))):
             save()
             deliver()
 

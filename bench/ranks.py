@@ -9,86 +9,98 @@ import datetime
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor
-from torch import distributed as dist
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.errors import UsageError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 T = TypeVar("T")
 PATIENCE = datetime.timedelta(hours=2)  # the longest that one rank may work alone, on references and records
+
+_rank, _count = 0, 1
 
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
     """Join the process group that the environment describes (RANK, WORLD_SIZE, MASTER_ADDR, ...), if it is one.
 
+    After an exception the group is left as it is: the others may be waiting in it, and the process ends anyway.
+
     Raises:
         UsageError: more ranks on this machine than it has GPUs.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or dist.is_initialized():
+    global _rank, _count
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    import torch
+    from torch import distributed
+
     cuda = device.startswith("cuda")
     if cuda:
         place, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if place >= there:
-            least = f"{place + 1} ranks on this machine, which has {there} GPUs"
-            raise UsageError(f"--gpus: {least}; allowed here: at most {there}")
+            raise UsageError(f"--gpus: rank {place} of this machine has no GPU; there are {there}")
         torch.cuda.set_device(place)
     # Small agreements travel between CPUs, so that they never wait for a GPU's queue.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    _rank, _count = distributed.get_rank(), distributed.get_world_size()
+    yield
+    distributed.destroy_process_group()
+    _rank, _count = 0, 1
 
 
 def rank() -> int:
     """This process's number, 0 to count() - 1."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return _rank
 
 
 def count() -> int:
     """Number of ranks that share the run."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return _count
 
 
 def is_main() -> bool:
     """Whether this rank is the one that writes."""
-    return rank() == 0
+    return _rank == 0
 
 
 def mine(items: Sequence[T]) -> Sequence[T]:
     """This rank's share of the items: every count()-th."""
-    return items[rank() :: count()]
+    return items[_rank::_count]
 
 
-def total(tensor: Tensor) -> Tensor:
+def total(tensor: "Tensor") -> "Tensor":
     """The sum over ranks, in place."""
-    if count() > 1:
-        dist.all_reduce(tensor)
+    if _count > 1:
+        from torch import distributed
+
+        distributed.all_reduce(tensor)
     return tensor
 
 
 def agreed(*values: float) -> list[float]:
     """The largest of each value over ranks, which all ranks then go by."""
-    if count() == 1:
+    if _count == 1:
         return list(values)
+    import torch
+    from torch import distributed
+
     shared = torch.tensor(values, dtype=torch.float64)
-    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    distributed.all_reduce(shared, distributed.ReduceOp.MAX)
     return shared.tolist()
 
 
 def gathered(value: T) -> list[T]:
     """Every rank's value, in the order of ranks, on every rank."""
-    if count() == 1:
+    if _count == 1:
         return [value]
-    values: list[Any] = [None] * count()
-    dist.all_gather_object(values, value)
+    from torch import distributed
+
+    values: list[Any] = [None] * _count
+    distributed.all_gather_object(values, value)
     return values
 
 

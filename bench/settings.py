@@ -121,9 +121,13 @@ class Samples(Frozen):
 
 
 class Sweep(Frozen):
-    """Quality at few evaluations: every fixed-step solver at every NFE, and dopri5 at every tolerance."""
+    """Quality at few evaluations: every fixed-step solver at every NFE, and dopri5 at every tolerance.
+
+    `batch` samples are solved together, all of them where that is not set.
+    """
 
     n: Positive = 1000
+    batch: Positive | None = None
     solvers: tuple[str, ...] = ("euler", "midpoint", "rk4")
     nfe: tuple[Positive, ...] = (4, 8, 12, 20, 40)
     tolerances: tuple[Rate, ...] = (1e-1, 1e-2, 1e-3)

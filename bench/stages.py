@@ -9,22 +9,23 @@ Each stage returns its measurements and the arrays that plots need.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from bench import components, provenance
-from bench.metrics.clock import now, peak_memory, reset_peak_memory
+from bench import components, provenance, ranks
+from bench.errors import UsageError
+from bench.metrics.clock import peak_memory, reset_peak_memory
 from bench.metrics.likelihood import likelihood, log_density_grid
-from bench.metrics.sampling import draw, draw_native
+from bench.metrics.quality import Judge, Quality, Shown, quoted
+from bench.metrics.sampling import Source
 from bench.metrics.transport import Paths, follow, wasserstein2
-from bench.ode import EVALUATIONS_A_STEP, Solver, VelocityField
+from bench.ode import EVALUATIONS_A_STEP, Solver
+from bench.partial import Partial
 from bench.records import Measurement
 from bench.registry import load_plugin
-from bench.seeds import normal
-from bench.suite import Likelihood, Samples
+from bench.settings import Likelihood, Samples, Stage
 from bench.training import Trainer
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 Rows = list[Measurement]
 Arrays = dict[str, Any]
+Draw = Callable[[int, int], tuple[Tensor, float]]
+POINTS, IMAGES = 2000, 64  # samples that are kept for plots
+FEW_POINTS, FEW_IMAGES = 1000, 16  # at each small number of evaluations
+GRID = (4, 8, 10, 20)  # evaluations of the midpoint rule whose samples are kept
 
 
 class Stages:
@@ -45,12 +50,14 @@ class Stages:
         self.dataset = components.build_dataset(run.dataset, job.data_dir)
         self.baseline = components.build_baseline(run.baseline)
         torch.manual_seed(run.seed)
-        module = components.build_network(run.network, self.dataset.shape).to(job.device)
+        module = components.build_network(run.network, self.dataset).to(job.device)
         self.parameters = sum(p.numel() for p in module.parameters())
         self.trainer = Trainer(run.run_id, run.training, self.baseline, module, self.dataset, run.seed)
         self.checkpoint = job.folder / "checkpoint.pt"
         self.trainer.restore(self.checkpoint, log)
         self.weights = "ema" if run.training.ema else "raw"
+        self.asked = run.evaluation.samples or Samples()
+        self.judge = Judge(self.dataset, self.asked, job.data_dir, job.device)
 
     def facts(self) -> dict[str, Any]:
         """What a record says of the run beside its measurements."""
@@ -61,160 +68,171 @@ class Stages:
             "steps": self.trainer.step,
             "options": components.resolved(self.baseline),
             "device": provenance.device_name(self.device),
-            "device_count": 1,
+            "device_count": ranks.count(),
             "commit": provenance.commit(),
             "versions": provenance.versions(),
         }
 
+    def partial(self, stage: Stage) -> Partial:
+        """The finished parts of a stage under way."""
+        return Partial(self.job.folder / f"partial-{self.run.fingerprint(stage)}-{stage}")
+
     def trained(self) -> nn.Module:
         """The network that is evaluated: averaged weights, frozen."""
         if self.trainer.progress < 1:  # the record of the training has outlived its checkpoint
+            for stage in self.run.stages:
+                self.partial(stage).clear()  # of other weights
             self.trainer.fit(self.checkpoint, self.validate, self.log)
         return self.trainer.evaluation_module()
 
-    def train(self) -> tuple[Rows, None]:
+    def source(self, module: nn.Module) -> Source:
+        return Source(self.baseline, module, self.dataset, self.run.seed, self.device)
+
+    def train(self) -> tuple[Rows, Arrays]:
         trainer = self.trainer
         reset_peak_memory(self.device)
         trainer.fit(self.checkpoint, self.validate, self.log)
         rows = [
             Measurement("steps", trainer.step),
             Measurement("train_seconds", trainer.seconds),
-            Measurement("nfe_training", trainer.net.nfe),
+            Measurement("nfe_training", trainer.evaluations()),
             Measurement("train_loss", trainer.loss, settings={"step": trainer.step}),
-            Measurement("peak_memory_bytes", peak_memory(self.device)),
+            self._peak({}),
         ]
-        return rows + trainer.curve, None
+        return rows + trainer.curve, {}
 
     def validate(self, module: nn.Module) -> Rows:
         """One point of the validation curve: the NLL of a few test samples, for images also a feature distance."""
-        f, n = self.baseline.velocity(module), self.run.training.curve_n
-        asked = self.run.evaluation.likelihood or Likelihood()
-        settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence, probes=asked.probes)
-        rows = self._likelihood(f, settings)
+        n = self.run.training.curve_n
+        source, rows = self.source(module), []
+        if not self.dataset.condition:
+            asked = self.run.evaluation.likelihood or Likelihood()
+            settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence, probes=asked.probes)
+            rows = self._likelihood(source, settings, Partial())
         if self.dataset.is_image:
-            x, _ = self._draw(f, n, n, self._solver())
-            rows += self._fidelity(x, {"sampler": "dopri5"}, kernel=False)
+            solver = self._solver()
+            quality = self.judge.quality(n, full=False)
+            self._draw(source, "curve", source.solved(solver), n, n, quality)
+            rows += quoted(quality.measured(), {"sampler": solver.method})
         return [m for m in rows if m.metric.startswith(("nll_nats", "nll_bpd", "fid", "fd_"))]
 
     def likelihood(self) -> tuple[Rows, Arrays]:
         settings = self.run.evaluation.likelihood
         assert settings is not None
-        f = self.baseline.velocity(self.trained())
+        if self.dataset.condition:
+            raise UsageError(f"evaluation.likelihood: {self.dataset.name} has a condition; samples alone are measured")
+        source = self.source(self.trained())
         reset_peak_memory(self.device)
-        rows = self._likelihood(f, settings)
-        rows.append(Measurement("peak_memory_bytes", peak_memory(self.device)))
+        rows = self._likelihood(source, settings, self.partial("likelihood"))
+        rows.append(self._peak({}))
         if self.dataset.shape != (2,):
             return rows, {}
-        grid = log_density_grid(f, self.dataset.extent, self.baseline.t_end, self.device)
+        grid = log_density_grid(source.field(), self.dataset.extent, self.baseline.t_end, self.device)
         return rows, {"log_density": grid.half().numpy(), "extent": self.dataset.extent}
 
     def samples(self) -> tuple[Rows, Arrays]:
-        s = self.run.evaluation.samples
-        assert s is not None
-        module = self.trained()
-        f, solver = self.baseline.velocity(module), self._solver()
-        quote = {"sampler": solver.method, **solver.settings(), "batch": s.batch, "weights": self.weights}
-        reset_peak_memory(self.device)
-        begun = now(self.device)
-        x, nfe = self._draw(f, s.n, s.batch, solver)
-        rows = self._cost(nfe, now(self.device) - begun, s.n, quote)
-        rows.append(Measurement("peak_memory_bytes", peak_memory(self.device), settings=quote))
-        rows += self._quality(x, quote, s.w2_n)
-        paths, geometry = self._geometry(f, s, solver, quote)
-        rows += geometry
-        for name, native in self.baseline.samplers(module).items():
+        s, solver = self.asked, self._solver()
+        source = self.source(self.trained())
+        ways: dict[str, Draw] = {solver.method: source.solved(solver)}
+        ways |= {name: source.native(name) for name in self.baseline.samplers(source.network(0, 1))}
+        n = min(s.w2_n, s.n, len(self.dataset.test)) if not self.dataset.is_image else s.n
+        rows: Rows = []
+        shown = Shown(IMAGES if self.dataset.is_image else POINTS)
+        for name, draw in ways.items():
+            own = solver.settings() if name == solver.method else {}
+            quote = {"sampler": name, **own, "batch": s.batch, "weights": self.weights}
             self.log(f"samples {name}")
-            quote = {"sampler": name, "batch": s.batch, "weights": self.weights}
-            begun = now(self.device)
-            y = draw_native(name, native, self.dataset.shape, s.n, s.batch, self.run.seed, self.device)
-            rows += self._cost(native.nfe, now(self.device) - begun, s.n, quote)
-            rows += self._quality(y, quote, s.w2_n)
-        return rows, self._pictures(x, paths)
+            reset_peak_memory(self.device)
+            quality = self.judge.quality(n)
+            keep = shown if name == solver.method else Shown(0)
+            nfe, seconds = self._draw(source, name, draw, s.n, s.batch, quality, self.partial("samples"), keep)
+            rows += [
+                Measurement("nfe_sampling", nfe, n=s.n, settings=quote),
+                Measurement("sampling_seconds", seconds, n=s.n, settings=quote),
+                *([self._peak(quote)] if own else []),
+                *quoted(quality.measured(), quote),
+            ]
+        paths, geometry = self._geometry(source, s, solver)
+        quote = {"sampler": solver.method, **solver.settings(), "batch": s.batch, "weights": self.weights}
+        rows += [*quoted(geometry, quote), *self.judge.floor(s.n)]
+        return rows, self._pictures(shown.gathered(), paths)
 
     def sweep(self) -> tuple[Rows, Arrays]:
         s = self.run.evaluation.sweep
         assert s is not None
-        f = self.baseline.velocity(self.trained())
+        source = self.source(self.trained())
         costs = {method: EVALUATIONS_A_STEP[method] for method in s.solvers}
         solvers = [Solver(m, steps=nfe // cost) for m, cost in costs.items() for nfe in s.nfe if nfe % cost == 0]
         solvers += [Solver("dopri5", tolerance, tolerance) for tolerance in s.tolerances]
+        batch = s.batch or s.n
         rows: Rows = []
         arrays: Arrays = {}
         for solver in solvers:
-            x, nfe = self._draw(f, s.n, s.n, solver)
-            quote = {
-                "sampler": solver.method,
-                **solver.settings(),
-                "nfe": nfe,
-                "batch": s.n,
-                "weights": self.weights,
-            }
-            rows += self._quality(x, quote, s.n)
-            if solver.method == "midpoint" and nfe in (4, 8, 10, 20):
-                arrays[f"samples_midpoint_{nfe:g}"] = self._shown(x, points=1000, images=16)
+            quality = self.judge.quality(min(s.n, len(self.dataset.test)) if not self.dataset.is_image else s.n)
+            shown = Shown(FEW_IMAGES if self.dataset.is_image else FEW_POINTS)
+            name = f"{solver.settings()}"
+            nfe, _ = self._draw(source, name, source.solved(solver), s.n, batch, quality, self.partial("sweep"), shown)
+            quote = {"sampler": solver.method, **solver.settings(), "nfe": nfe, "batch": batch, "weights": self.weights}
+            rows += quoted(quality.measured(), quote)
+            if solver.method == "midpoint" and nfe in GRID:
+                arrays[f"samples_midpoint_{nfe:g}"] = _for_plots(shown.gathered())
         return rows, {**arrays, "extent": self.dataset.extent} if arrays else {}
 
     def _solver(self) -> Solver:
-        return Solver(**(self.run.evaluation.samples or Samples()).solver.model_dump())
+        return Solver(**self.asked.solver.model_dump())
 
-    def _likelihood(self, f: VelocityField, settings: Likelihood) -> Rows:
-        t_end, seed = self.baseline.t_end, self.run.seed
-        return likelihood(f, self.dataset, t_end, settings, seed, self.device, self.weights)
+    def _peak(self, quote: dict[str, Any]) -> Measurement:
+        return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0], settings=quote)
 
-    def _draw(self, f: VelocityField, n: int, batch: int, solver: Solver) -> tuple[Tensor, float]:
-        return draw(f, self.baseline.t_end, self.dataset.shape, n, batch, solver, self.run.seed, self.device)
+    def _likelihood(self, source: Source, settings: Likelihood, partial: Partial) -> Rows:
+        t_end, seed, f = self.baseline.t_end, self.run.seed, source.field()
+        return likelihood(f, self.dataset, t_end, settings, seed, self.device, self.weights, partial)
 
-    def _cost(self, nfe: float, seconds: float, n: int, quote: dict[str, Any]) -> Rows:
-        return [
-            Measurement("nfe_sampling", nfe, n=n, settings=quote),
-            Measurement("sampling_seconds", seconds, n=n, settings=quote),
-        ]
+    def _draw(
+        self,
+        source: Source,
+        name: str,
+        draw: Draw,
+        n: int,
+        batch: int,
+        quality: Quality,
+        partial: Partial | None = None,
+        shown: Shown | None = None,
+    ) -> tuple[float, float]:
+        """Draw n samples into `quality`; their mean NFE, and the seconds of the rank that took longest."""
+        evaluations = seconds = 0.0
+        for part in source.batches(name, draw, n, batch, partial):
+            quality.add(part)
+            if shown:
+                shown.add(part)
+            evaluations += part.nfe * len(part.x)
+            seconds += part.seconds
+            if batch < n:
+                self.log(f"samples {name}: {part.start + len(part.x)} of {n}, NFE {part.nfe:g}")
+        total = ranks.total(torch.tensor([evaluations], dtype=torch.float64))
+        return float(total) / n, ranks.agreed(seconds)[0]
 
-    def _quality(self, x: Tensor, quote: dict[str, Any], w2_n: int) -> Rows:
-        """How close samples are to data: W2 to test points, feature distances to training images."""
-        if self.dataset.is_image:
-            return self._fidelity(x, quote, kernel=True)
-        n = min(w2_n, len(x), len(self.dataset.test))
-        distance = wasserstein2(x[:n], self.dataset.test[:n])
-        return [Measurement("w2", distance, n=n, settings={**quote, "split": "test"})]
-
-    def _fidelity(self, x: Tensor, quote: dict[str, Any], kernel: bool) -> Rows:
-        from bench.metrics.fidelity import fidelity
-
-        assert self.dataset.extractor is not None
-        rows = fidelity(
-            self.dataset.quantise(x),
-            self.dataset,
-            split="train",
-            extractor=self.dataset.extractor,
-            data_dir=self.job.data_dir,
-            device=self.device,
-            kernel=kernel,
-        )
-        return [replace(row, settings={**row.settings, **quote}) for row in rows]
-
-    def _geometry(self, f: VelocityField, s: Samples, solver: Solver, quote: dict[str, Any]) -> tuple[Paths, Rows]:
-        noise = normal(self.dataset.shape, self.run.seed, "samples", 0, s.path_n, self.device)
-        paths = follow(f, noise, self.baseline.t_end, s.path_times, solver)
+    def _geometry(self, source: Source, s: Samples, solver: Solver) -> tuple[Paths, Rows]:
+        noise = source.noise(0, s.path_n)
+        paths = follow(source.field(0, s.path_n), noise, self.baseline.t_end, s.path_times, solver)
         rows = [
-            Measurement("path_energy", paths.energy, paths.energy_stderr, s.path_n, settings=quote),
-            Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n, settings=quote),
+            Measurement("path_energy", paths.energy, paths.energy_stderr, s.path_n),
+            Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n),
         ]
         if not self.dataset.is_image:
             n = min(s.w2_n, s.path_n, len(self.dataset.test))
             optimal = wasserstein2(noise[:n], self.dataset.test[:n]) ** 2
-            rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n, settings=quote))
+            rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
         return paths, rows
 
-    def _shown(self, x: Tensor, points: int, images: int) -> Any:
-        """Samples as plots take them: points in half precision, or images (n, H, W, C) of uint8."""
-        if self.dataset.is_image:
-            return self.dataset.quantise(x[:images]).permute(0, 2, 3, 1).cpu().numpy()
-        return x[:points].half().cpu().numpy()
-
     def _pictures(self, x: Tensor, paths: Paths) -> Arrays:
-        data = self.dataset.dequantise(self.dataset.test[:2000])
-        arrays: Arrays = {"samples": self._shown(x, 2000, 64), "data": self._shown(data, 2000, 64)}
+        data = self.dataset.test[: len(x)]
+        if self.dataset.is_image:
+            arrays: Arrays = {"samples": _for_plots(x), "data": _for_plots(self.dataset.pixels(data))}
+            if self.dataset.condition:
+                arrays["given"] = _for_plots(self.dataset.quantise(self.dataset.condition(data)))
+            return arrays
+        arrays = {"samples": _for_plots(x), "data": _for_plots(data)}
         if self.dataset.shape == (2,):
             moments = [round(i * (len(paths.times) - 1) / 5) for i in range(6)]
             arrays |= {
@@ -225,3 +243,8 @@ class Stages:
                 "extent": self.dataset.extent,
             }
         return arrays
+
+
+def _for_plots(x: Tensor) -> Any:
+    """Samples as plots take them: points in half precision, images as (n, H, W, C) of uint8."""
+    return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()

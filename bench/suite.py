@@ -54,7 +54,7 @@ class Run(Frozen):
     @cached_property
     def variant(self) -> str:
         """Identity without the seed: runs of one variant are averaged, others never."""
-        left_out = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
+        left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         return f"{self.dataset.name}-{self.baseline.name}-{_digest(settings)}"
 

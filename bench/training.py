@@ -58,7 +58,7 @@ class Trainer:
                 f"{settings.pieces} micro-batches of batch {settings.batch} evenly"
             )
         if settings.channels_last:
-            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            module = module.to(memory_format=torch.channels_last)
         self.identity = identity
         self.settings = settings
         self.baseline = baseline

@@ -15,8 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.baseline import Baseline, Network, Sampler
+from bench.datasets.base import Dataset
+from bench.metrics.sampling import Source
+from bench.ode import VelocityField
 from bench.paths import Path
 
 
@@ -108,3 +112,37 @@ def uniform_flow(t: Tensor, x: Tensor) -> Tensor:
 
 def _double(values: float | list[float] | list[list[float]]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Given(Baseline):
+    """A method whose velocity field and samplers are given."""
+
+    f: VelocityField
+    end: float = 1.0
+    own: tuple[tuple[str, Sampler], ...] = ()
+
+    @property
+    def t_end(self) -> float:
+        return self.end
+
+    def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
+        raise NotImplementedError
+
+    def velocity(self, net: Network) -> VelocityField:
+        return self.f
+
+    def samplers(self, net: Network) -> dict[str, Sampler]:
+        return dict(self.own)
+
+
+def source(baseline: Baseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None) -> Source:
+    """Samples of a method of that shape; points, whatever their number of axes."""
+    nothing = torch.zeros(1, *shape)
+    return Source(baseline, module or nn.Identity(), Dataset("none", "1", nothing, nothing), seed, "cpu")
+
+
+def drawn(source: Source, way: Callable[[int, int], tuple[Tensor, float]], n: int, batch: int) -> tuple[Tensor, float]:
+    """n samples and their mean NFE."""
+    parts = list(source.batches("test", way, n, batch))
+    return torch.cat([part.x for part in parts]), sum(part.nfe * len(part.x) for part in parts) / n

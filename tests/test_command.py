@@ -125,7 +125,9 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.Capt
     results = tmp_path / "results"
     suite = str(write_suite(tmp_path))
     code, _, err = call(capsys, "--suite", suite, "--results", str(results), "--device", "cuda")
-    assert code == 2 and err == "run_all.py: error: --device cuda: torch finds no GPU here; allowed here: cpu\n"
+    assert (
+        code == 2 and err == "run_all.py: error: --device cuda: torch finds no GPU here; allowed here: --device cpu\n"
+    )
     assert not results.exists()
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from oracles import drawn, source
 from torch import Tensor, nn
 
 from bench.baseline import Baseline, CountedNetwork
-from bench.metrics.sampling import draw
 from bench.networks.mlp import mlp
 from bench.ode import Solver
 from bench.registry import baselines
@@ -171,7 +171,8 @@ def test_velocity_evaluates_the_network_once(baseline: Baseline, shape: tuple[in
 
 def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: Baseline, shape: tuple[int, ...]) -> None:
     net = CountedNetwork(network(shape))
-    x, nfe = draw(baseline.velocity(net), baseline.t_end, shape, 8, 8, Solver("midpoint", steps=4), 0, "cpu")
+    this = source(baseline, shape, module=net)
+    x, nfe = drawn(this, this.solved(Solver("midpoint", steps=4)), 8, 8)
     assert x.shape == (8, *shape) and torch.isfinite(x).all()
     assert nfe == net.nfe == 8
 

@@ -237,7 +237,7 @@ def test_reasons_are_sentences_for_users(tmp_path: Path) -> None:
     assert explain(Diverged("dopri5: underflow"), run) == "diverged: dopri5: underflow"
     assert explain(ValueError("odd"), run) == "ValueError: odd"
     memory = explain(torch.OutOfMemoryError("CUDA out of memory"), run)
-    assert "out of memory" in memory and "training.batch = 16" in memory and "fm_ot" in memory
+    assert "out of memory" in memory and "training.micro_batch = 16 of batch 16" in memory and "fm_ot" in memory
 
 
 def test_an_interruption_is_no_failure(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from bench.registry import networks
 SMALL = {
     "mlp": {"width": 16, "depth": 2},
     "concatsquash": {"width": 16, "depth": 2},
+    "adm": {"channels": 8, "multiples": [1, 2], "blocks": 1, "attention": [4], "head_channels": 8},
     "unet": {"channels": [8, 16], "layers": 1, "attention": [1], "head_channels": 8, "groups": 4},
 }
 
@@ -31,7 +32,7 @@ def count(module: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", list(networks))
 def test_output_has_the_shape_of_a_sample(name: str) -> None:
-    shape = (1, 8, 8) if name == "unet" else (2,)
+    shape = (1, 8, 8) if name in ("unet", "adm") else (2,)
     net = small(name, shape)
     x, t = torch.randn(5, *shape), torch.rand(5)
     y = net(t, x)

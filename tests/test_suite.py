@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from tiny import SUITE, runs
 
-from bench.components import build_baseline, build_network, validate
+from bench.components import build_baseline, build_dataset, build_network, validate
 from bench.errors import UsageError
 from bench.plan import plan
 from bench.suite import Run, load_suite, suite_names
@@ -193,7 +193,10 @@ def test_options_arrive_in_the_types_that_are_declared(tmp_path: Path) -> None:
     run = runs(tmp_path, settings={"fm_ot.sigma_min": 1})[0]
     baseline = build_baseline(run.baseline)
     assert type(baseline.sigma_min) is float and baseline.sigma_min == 1.0  # type: ignore[attr-defined]
-    assert sum(p.numel() for p in build_network(run.network, (2,)).parameters()) == 3 * 8 + 8 + 8 * 2 + 2
+    assert (
+        sum(p.numel() for p in build_network(run.network, build_dataset(run.dataset, tmp_path)).parameters())
+        == 3 * 8 + 8 + 8 * 2 + 2
+    )
 
 
 # Complaints: one line that names the key, the value and what is allowed.

@@ -147,7 +147,9 @@ def test_a_finished_run_that_is_resumed_does_nothing(points: Dataset, tmp_path: 
     second = trainer(points)
     assert second.restore(tmp_path / "c.pt", silent)
     second.fit(tmp_path / "c.pt", nothing, silent)
-    assert second.step == 30 and second.loss == first.loss and same(second.module.state_dict(), first.module.state_dict())
+    assert (
+        second.step == 30 and second.loss == first.loss and same(second.module.state_dict(), first.module.state_dict())
+    )
 
 
 def test_seeds_decide_the_run(points: Dataset, tmp_path: Path) -> None:

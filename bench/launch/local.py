@@ -1,7 +1,7 @@
 """`--cluster local`: the runs are worked on by processes of this machine, which share its cores and GPUs.
 
 On a CPU there is a worker for every core, because two workers of one thread do twice the small runs of one
-worker of two threads; on CUDA there is one for every GPU, and it sees no other.
+worker of two threads; on CUDA there is one for every GPU, or for as many as share a run, and it sees no other.
 """
 
 import os
@@ -25,14 +25,15 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
     """Run the jobs in worker processes of this machine; outcomes come in the order of the jobs.
 
     Args:
-        workers: number of processes; None means the cores this process may use, or the GPUs for "cuda".
+        workers: number of processes; None means the cores this process may use, or the GPUs for "cuda", by the ranks
+            of a run.
         device: "cpu" or "cuda".
 
     Raises:
         UsageError: a number of workers below one, or no GPU for "cuda".
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the workers have saved their checkpoints and ended.
     """
-    environments = worker_environments(workers, device, len(jobs))
+    environments = worker_environments(workers, device, len(jobs), max((job.ranks for job in jobs), default=1))
     with Progress(len(jobs)) as progress, _sigterm_interrupts():
         pool = Pool(jobs, environments, progress)
         try:
@@ -45,19 +46,22 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
     return [pool.outcomes[job.run.run_id] for job in jobs]
 
 
-def worker_environments(workers: int | None, device: str, jobs: int) -> list[dict[str, str]]:
-    """Environment variables of every worker: its share of the cores and, on CUDA, its GPU."""
+def worker_environments(workers: int | None, device: str, jobs: int, ranks: int = 1) -> list[dict[str, str]]:
+    """Environment variables of every worker: its share of the cores and, on CUDA, its GPU or those of its ranks."""
     if workers is not None and workers < 1:
         raise UsageError(f"workers: {workers} is too few, at least 1 is needed")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = _gpus() if device == "cuda" else []
-    count = min(workers or len(gpus) or cores, jobs)
-    threads = str(max(1, cores // max(1, count)))
+    gpus = usable_gpus() if device == "cuda" else []
+    if gpus and ranks > len(gpus):
+        raise UsageError(f"--gpus {ranks}: this machine has {len(gpus)} GPUs ({', '.join(gpus)})")
+    groups = [",".join(gpus[i : i + ranks]) for i in range(0, len(gpus) - ranks + 1, ranks)]
+    count = min(workers or len(groups) or max(1, cores // ranks), jobs)
+    threads = str(max(1, cores // max(1, count * ranks)))
     shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **interpreter()}
-    return [shared | ({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}) for i in range(count)]
+    return [shared | ({"CUDA_VISIBLE_DEVICES": groups[i % len(groups)]} if groups else {}) for i in range(count)]
 
 
-def _gpus() -> list[str]:
+def usable_gpus() -> list[str]:
     """Names of the usable GPUs, as CUDA_VISIBLE_DEVICES takes them, found without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:

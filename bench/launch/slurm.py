@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 BUSY = 10.0  # seconds between two looks at a run that another process holds
 FRUITLESS = 2  # time limits in a row without any progress after which a run is given up
-OURS = ("partition", "time", "array", "output", "error", "signal", "gpus-per-node", "cpus-per-task")
+OURS = (
+    *("partition", "time", "array", "output", "error", "signal"),
+    *("nodes", "ntasks-per-node", "gpus-per-node", "cpus-per-task"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class SlurmOptions:
 
     Attributes:
         partition: None takes the cluster's default.
-        gpus: GPUs of a task.
-        cpus: cores of a task, and the threads of its tensor operations.
+        gpus: GPUs of a run on each of its nodes, one rank each.
+        nodes: nodes of a run.
+        cpus: cores of a rank, and the threads of its tensor operations.
         hours: time limit, after which a task is requeued and resumes.
         max_parallel: tasks that run at once; None leaves it to the cluster.
         extra: further parameters of sbatch, such as {"account": "lab", "mem": "16G"}; "" for a mere flag.
@@ -50,12 +54,17 @@ class SlurmOptions:
     cpus: int = 1
     hours: float = 24.0
     max_parallel: int | None = None
+    nodes: int = 1
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ranks_per_node(self) -> int:
+        return max(1, self.gpus)
 
     def __post_init__(self) -> None:
         if not (self.hours > 0 and math.isfinite(self.hours)):
             raise UsageError(f"hours: {self.hours} is no time limit; give a number above 0")
-        for name, value, least in (("gpus", self.gpus, 0), ("cpus", self.cpus, 1)):
+        for name, value, least in (("gpus", self.gpus, 0), ("nodes", self.nodes, 1), ("cpus", self.cpus, 1)):
             if value < least:
                 raise UsageError(f"{name}: {value} is too few; give {least} or more")
         if self.max_parallel is not None and self.max_parallel < 1:
@@ -66,10 +75,11 @@ class SlurmOptions:
 
 
 class Task:
-    """The callable of one array task: a job, requeued as often as its time limit needs but not in vain.
+    """The callable of one array task, or of each of its ranks: a job, requeued as often as its time limit needs but not
+    in vain.
 
-    A stage after training starts again when it is cut off, so one that is longer than the time limit would be
-    requeued for ever: after `FRUITLESS` limits in a row without a new record or checkpoint the run fails.
+    A single step or batch that is longer than the time limit would be requeued for ever: after `FRUITLESS` limits in a
+    row without a new record, checkpoint or part of a stage the run fails.
     """
 
     def __init__(self, job: "Job", seconds: float, fruitless: int = 0) -> None:
@@ -79,8 +89,14 @@ class Task:
 
     def __call__(self) -> str:
         self._since, self._before = time.monotonic(), self._progress()
+        if self.job.ranks > 1:
+            from submitit.helpers import TorchDistributedEnvironment
+
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         while (status := self.job()) == "busy":
             time.sleep(BUSY)
+        if status == "failed" and self.job.ranks > 1:
+            raise SystemExit(1)  # ends the other ranks too
         return status
 
     def checkpoint(self) -> "DelayedSubmission":
@@ -97,10 +113,11 @@ class Task:
         return DelayedSubmission(Task(self.job, self.seconds, fruitless))
 
     def _progress(self) -> dict[str, int]:
-        """When the run's records and its checkpoint were written."""
+        """When the run's records, its checkpoint and the parts of a stage under way were written."""
         folder = records.run_folder(self.job.root, self.job.run.run_id)
         names = [f"{stage}.json" for stage in self.job.run.stages] + ["checkpoint.pt"]
-        return {name: (folder / name).stat().st_mtime_ns for name in names if (folder / name).exists()}
+        there = [path for path in (*(folder / name for name in names), *folder.glob("partial-*")) if path.exists()]
+        return {path.name: path.stat().st_mtime_ns for path in there}
 
 
 def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str]:
@@ -153,6 +170,8 @@ def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, afte
         "job_name": name,
         "partition": options.partition,
         "time": minutes,
+        "nodes": options.nodes,
+        "ntasks_per_node": options.ranks_per_node,
         "cpus_per_task": options.cpus,
         "gpus_per_node": options.gpus or None,
         "array_parallelism": options.max_parallel or tasks,
@@ -161,7 +180,7 @@ def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, afte
         "wckey": None,
         "setup": [f"export {name}={shlex.quote(value)}" for name, value in environment.items()],
         # Since 22.05 srun no longer takes the cores of a task over from sbatch.
-        "srun_args": [f"--cpus-per-task={options.cpus}"],
+        "srun_args": [f"--cpus-per-task={options.cpus}", "--kill-on-bad-exit=1"],
         "additional_parameters": {"requeue": True} | flags,
     }
 

@@ -60,7 +60,12 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
 
     try:
         job = pickle.loads(pickled)
-        status = job(progress)
+        if job.ranks > 1:
+            from bench.launch.torchrun import run
+
+            status = run(job)
+        else:
+            status = job(progress)
         if status != "failed":
             return status, None
         return status, records.failed(job.root, job.run) or "no record says why"

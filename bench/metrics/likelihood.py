@@ -3,21 +3,28 @@
     NLL = -E log p(x),        bits/dim = -log p(x) / (d ln 2) + log2(L / 2)      for L grey levels scaled to [-1, 1].
 
 An image is dequantised K times with u_k ~ U[0, 1): log (1/K) sum_k p(x + u_k) bounds the log-probability of the
-integers from below and tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). One pass measures both
-K = 1 and K = `draws`. The divergence is exact up to EXACT_DIMENSIONS unless said otherwise, Hutchinson's above.
+integers from below and tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). One pass measures K = 1 and
+each K of `draws` from the first K of the same draws. The divergence is exact up to EXACT_DIMENSIONS unless said
+otherwise, Hutchinson's above. With several probes their spread gives the error that they leave in the NLL, by the delta
+method: a bound's variance is sum_k w_k^2 var_k, with w_k the softmax over k of log p(x + u_k).
 """
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bench import ranks
 from bench.datasets.base import Dataset
 from bench.metrics.clock import now
 from bench.ode import Solver, VelocityField, log_density
+from bench.partial import Partial
 from bench.records import Measurement
 from bench.seeds import per_sample
-from bench.suite import Likelihood
+from bench.settings import Likelihood
 
 EXACT_DIMENSIONS = 64
 
@@ -35,42 +42,59 @@ def likelihood(
     seed: int,
     device: str,
     weights: str,
+    partial: Partial | None = None,
 ) -> list[Measurement]:
     """NLL of the first n test samples with every solver asked for, its NFE and seconds, and the exact floor.
 
+    Standard errors are over images; with several probes `nll_probe_stderr` is what they leave in the NLL, in its unit.
+
     Args:
         weights: "ema" or "raw", quoted in the records.
+        partial: where finished batches wait for a restart.
 
     Raises:
         Diverged: a solve failed.
     """
     n = min(settings.n, len(dataset.test))
     exact = settings.divergence == "exact" or (settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
+    probes = None if exact else settings.probes
     rows = []
     for solve in settings.solvers:
         solver = Solver(**solve.model_dump())
         quote = {
             **solver.settings(),
             "divergence": "exact" if exact else "hutchinson",
-            "probes": None if exact else settings.probes,
+            "probes": probes,
             "dequantisation": "uniform" if dataset.is_image else None,
             "batch": settings.batch,
             "split": "test",
             "weights": weights,
         }
-        begun = now(device)
-        log_p, nfe = _log_p(f, dataset, n, t_end, solver, settings, None if exact else settings.probes, seed, device)
-        seconds = now(device) - begun
-        for draws in sorted({1, len(log_p)}):
-            bound = torch.logsumexp(log_p[:draws], 0) - math.log(draws)
-            nll = bits_per_dim(bound, dataset.dim, dataset.levels) if dataset.levels else -bound
-            metric = "nll_bpd" if dataset.levels else "nll_nats"
-            rows.append(_mean(metric, nll, {**quote, "draws": draws}, seconds))
-        rows.append(Measurement("nfe_likelihood", nfe, None, n, seconds, quote))
-        rows.append(Measurement("likelihood_seconds", seconds, None, n * len(log_p), seconds, quote))
+        found = _densities(f, dataset, n, t_end, solver, settings, probes, seed, device, partial or Partial())
+        draws = len(found.log_p)
+        for k in sorted({1, *(k for k in settings.draws if k <= draws)}):
+            rows += _bound(found.log_p[:k], found.variance[:k], dataset, {**quote, "draws": k}, found.seconds)
+        rows.append(Measurement("nfe_likelihood", found.nfe, None, n, found.seconds, quote))
+        rows.append(Measurement("likelihood_seconds", found.seconds, None, n * draws, found.seconds, quote))
     if dataset.log_prob is not None:
         floor = -dataset.log_prob(dataset.test[:n].double())
         rows.append(_mean("nll_floor", floor, {"split": "test", "density": "exact"}, None))
+    return rows
+
+
+def _bound(
+    log_p: Tensor, variance: Tensor, dataset: Dataset, quote: dict[str, object], seconds: float
+) -> list[Measurement]:
+    """The NLL of K draws, (K, n) log-densities, and the standard error that several probes leave in it."""
+    bound = torch.logsumexp(log_p, 0) - math.log(len(log_p))
+    noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / log_p.shape[1]
+    if dataset.levels:
+        rows = [_mean("nll_bpd", bits_per_dim(bound, dataset.dim, dataset.levels), quote, seconds)]
+        noise /= dataset.dim * math.log(2)
+    else:
+        rows = [_mean("nll_nats", -bound, quote, seconds)]
+    if isinstance(quote["probes"], int) and quote["probes"] > 1:
+        rows.append(Measurement("nll_probe_stderr", float(noise), None, log_p.shape[1], seconds, quote))
     return rows
 
 
@@ -79,7 +103,17 @@ def _mean(metric: str, values: Tensor, quote: dict[str, object], seconds: float 
     return Measurement(metric, float(values.mean()), stderr, len(values), seconds, quote)
 
 
-def _log_p(
+@dataclass(frozen=True)
+class _Densities:
+    """log p of every dequantisation and test sample, (K, n), its variance over probes, and what it cost."""
+
+    log_p: Tensor
+    variance: Tensor
+    nfe: float
+    seconds: float
+
+
+def _densities(
     f: VelocityField,
     dataset: Dataset,
     n: int,
@@ -89,35 +123,48 @@ def _log_p(
     probes: int | None,
     seed: int,
     device: str,
-) -> tuple[Tensor, float]:
-    """log p of every dequantisation and test sample, (K, n), and the mean over them of their batch's evaluations."""
-    draws = settings.draws if dataset.is_image else 1
-    shape = dataset.shape
-    rows, evaluations = [], 0
-    for k in range(draws):
-        parts = []
-        for start in range(0, n, settings.batch):
-            stop = min(start + settings.batch, n)
-            x = dataset.test[start:stop].to(device)
-            if dataset.is_image:
-                u = per_sample(lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device)
-                x = dataset.scale(x, u)
-            z = None
-            if probes is not None:
-                size = (probes, *shape)
-                z = per_sample(
-                    lambda g, size=size: torch.randint(0, 2, size, generator=g).float() * 2 - 1,  # type: ignore[misc]
-                    seed,
-                    f"probe-{k}",
-                    start,
-                    stop,
-                    device,
-                ).transpose(0, 1)
-            density = log_density(f, x, t_end, solver, z)
-            parts.append(density.log_p.double().cpu())
-            evaluations += density.nfe * (stop - start)
-        rows.append(torch.cat(parts))
-    return torch.stack(rows), evaluations / (draws * n)
+    partial: Partial,
+) -> _Densities:
+    """Solve every batch of every draw, each on one rank; NFE is the mean over samples of their batch's evaluations."""
+    draws = max(settings.draws) if dataset.is_image else 1
+    log_p, variance = torch.zeros(2, draws, n, dtype=torch.float64)
+    evaluations = seconds = 0.0
+
+    def solve(k: int, start: int, stop: int) -> dict[str, Any]:
+        begun = now(device)
+        x = dataset.test[start:stop].to(device)
+        if dataset.is_image:
+            x = dataset.scale(x, _uniform(dataset.shape, seed, k, start, stop, device))
+        z = None if probes is None else _probes((probes, *dataset.shape), seed, k, start, stop, device)
+        density = log_density(f, x, t_end, solver, z)
+        found = {"log_p": density.log_p.double().cpu().numpy(), "variance": density.variance.double().cpu().numpy()}
+        return {**found, "nfe": np.array(density.nfe), "seconds": np.array(now(device) - begun)}
+
+    batches = [(k, start) for k in range(draws) for start in range(0, n, settings.batch)]
+    for k, start in ranks.mine(batches):
+        stop = min(start + settings.batch, n)
+        part = partial.once(f"{solver.settings()}-{k}-{start}", lambda k=k, a=start, b=stop: solve(k, a, b))  # type: ignore[misc]
+        log_p[k, start:stop] = torch.from_numpy(part["log_p"])
+        variance[k, start:stop] = torch.from_numpy(part["variance"])
+        evaluations += float(part["nfe"]) * (stop - start)
+        seconds += float(part["seconds"])
+    (evaluations,) = ranks.total(torch.tensor([evaluations], dtype=torch.float64)).tolist()
+    (seconds,) = ranks.agreed(seconds)
+    return _Densities(ranks.total(log_p), ranks.total(variance), evaluations / (draws * n), seconds)
+
+
+def _uniform(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, device: str) -> Tensor:
+    """Offsets u_k of samples start ... stop - 1."""
+    return per_sample(lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device)
+
+
+def _probes(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, device: str) -> Tensor:
+    """Rademacher probes of samples start ... stop - 1 in the k-th draw, shape (probes, stop - start, ...)."""
+
+    def draw(g: torch.Generator) -> Tensor:
+        return torch.randint(0, 2, shape, generator=g).float() * 2 - 1
+
+    return per_sample(draw, seed, f"probe-{k}", start, stop, device).transpose(0, 1)
 
 
 def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int = 80) -> Tensor:

@@ -1,46 +1,112 @@
 """Drawing samples: x_1 from noise x_0 along the ODE, or by a method's own sampler, with the evaluations it took.
 
 An adaptive solver chooses one step for the whole batch, so NFE depends on which samples are solved together; the batch
-is therefore part of every setting, and NFE is the mean over samples of their batch's evaluations.
+is therefore part of every setting, and NFE is the mean over samples of their batch's evaluations. Batches are dealt out
+to the ranks and handed on one by one: however many samples there are, memory holds one batch.
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from bench.baseline import Sampler
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench import ranks
+from bench.baseline import Baseline, Network, Sampler
+from bench.datasets.base import Dataset
+from bench.memory import Memory
+from bench.metrics.clock import now
 from bench.ode import Solver, VelocityField, solve
+from bench.partial import Partial
 from bench.seeds import generator, normal
 
 
-@torch.no_grad()
-def draw(
-    f: VelocityField,
-    t_end: float,
-    shape: tuple[int, ...],
-    n: int,
-    batch: int,
-    solver: Solver,
-    seed: int,
-    device: str,
-) -> tuple[Tensor, float]:
-    """n samples of `shape`, solved `batch` at a time from noise that belongs to each, and their mean NFE."""
-    parts, evaluations = [], 0
-    for start in range(0, n, batch):
-        stop = min(start + batch, n)
-        x0 = normal(shape, seed, "samples", start, stop, device)
-        solution = solve(f, x0, (0.0, t_end), solver)
-        parts.append(solution.x[-1])
-        evaluations += solution.nfe * (stop - start)
-    return torch.cat(parts), evaluations / n
+@dataclass(frozen=True)
+class Batch:
+    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their evaluations and seconds."""
+
+    start: int
+    x: Tensor
+    nfe: float
+    seconds: float
 
 
-@torch.no_grad()
-def draw_native(
-    name: str, sampler: Sampler, shape: tuple[int, ...], n: int, batch: int, seed: int, device: str
-) -> Tensor:
-    """n samples by a method's own sampler, from the same noise that `draw` starts from."""
-    parts = []
-    for start in range(0, n, batch):
-        x0 = normal(shape, seed, "samples", start, min(start + batch, n), device)
-        parts.append(sampler.sample(x0, generator(seed, name, start)))
-    return torch.cat(parts)
+@dataclass
+class Source:
+    """A trained network of a method, and the noise that samples of a dataset are drawn from.
+
+    Sample i starts from the noise of (seed, i), and where the task has a condition it is that of test image i.
+    """
+
+    baseline: Baseline
+    module: nn.Module
+    dataset: Dataset
+    seed: int
+    device: str
+
+    def network(self, start: int, stop: int) -> Network:
+        """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds."""
+        given = None
+        if self.dataset.condition:
+            given = self.dataset.condition(self.dataset.test[start:stop].to(self.device))
+        memory = Memory()
+
+        def net(t: Tensor, x: Tensor) -> Tensor:
+            whole = x if given is None else torch.cat([x, given], 1)
+            if torch.is_grad_enabled():
+                return self.module(t, whole)
+            return memory.rowwise(lambda rows: self.module(t[rows], whole[rows]), len(x))
+
+        return net
+
+    def field(self, start: int = 0, stop: int = 0) -> VelocityField:
+        """The velocity field of samples start ... stop - 1."""
+        return self.baseline.velocity(self.network(start, stop))
+
+    def noise(self, start: int, stop: int) -> Tensor:
+        return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
+
+    def solved(self, solver: Solver) -> Callable[[int, int], tuple[Tensor, float]]:
+        """(start, stop) -> samples along the ODE and the evaluations that their solve took."""
+
+        def draw(start: int, stop: int) -> tuple[Tensor, float]:
+            f = self.field(start, stop)
+            solution = solve(f, self.noise(start, stop), (0.0, self.baseline.t_end), solver)
+            return solution.x[-1], solution.nfe
+
+        return draw
+
+    def native(self, name: str) -> Callable[[int, int], tuple[Tensor, float]]:
+        """The same by the method's own sampler of that name, from the same noise."""
+
+        def draw(start: int, stop: int) -> tuple[Tensor, float]:
+            sampler: Sampler = self.baseline.samplers(self.network(start, stop))[name]
+            return sampler.sample(self.noise(start, stop), generator(self.seed, name, start)), sampler.nfe
+
+        return draw
+
+    def batches(
+        self,
+        name: str,
+        draw: Callable[[int, int], tuple[Tensor, float]],
+        n: int,
+        batch: int,
+        partial: Partial | None = None,
+    ) -> Iterator[Batch]:
+        """This rank's batches of n samples; those that `partial` has kept under `name` are not drawn again."""
+        partial = partial or Partial()
+
+        def make(start: int, stop: int) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+            begun = now(self.device)
+            with torch.no_grad():
+                x, nfe = draw(start, stop)
+            seconds = now(self.device) - begun
+            kept = self.dataset.quantise(x) if self.dataset.is_image else x
+            return {"x": kept.cpu().numpy(), "nfe": np.array(nfe), "seconds": np.array(seconds)}
+
+        for start in ranks.mine(range(0, n, batch)):
+            stop = min(start + batch, n)
+            part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
+            x = torch.from_numpy(part["x"])
+            yield Batch(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]))

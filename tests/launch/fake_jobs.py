@@ -35,6 +35,7 @@ class FakeJob:
     act: str = ""
     steps: int = 1
     pause: float = 0.0
+    ranks: int = 1
 
     @property
     def folder(self) -> Path:

@@ -4,14 +4,26 @@ import math
 
 import pytest
 import torch
-from oracles import GaussianMixture, field
+from oracles import GaussianMixture, Given, drawn, field, source
 from torch import Tensor
 
 from bench.baseline import Sampler
-from bench.metrics.sampling import draw, draw_native
-from bench.ode import Solver
+from bench.ode import Solver, VelocityField
 from bench.paths import OptimalTransport, VariancePreserving
 from bench.seeds import normal
+
+
+def draw(
+    f: VelocityField, t_end: float, shape: tuple[int, ...], n: int, batch: int, solver: Solver, seed: int
+) -> tuple[Tensor, float]:
+    this = source(Given(f, t_end), shape, seed)
+    return drawn(this, this.solved(solver), n, batch)
+
+
+def draw_native(native: Sampler, n: int, batch: int, seed: int) -> Tensor:
+    this = source(Given(lambda t, x: x, own=(("own", native),)), (2,), seed)
+    return drawn(this, this.native("own"), n, batch)[0]
+
 
 DATA = GaussianMixture.single([0.5, -2.0], [0.3, 4.0])
 
@@ -21,7 +33,7 @@ def test_samples_of_the_exact_field_have_mean_and_covariance_of_the_data(
     path: OptimalTransport | VariancePreserving,
 ) -> None:
     n = 4000
-    x, _ = draw(field(DATA, path), path.t_end, (2,), n, n, Solver(), 0, "cpu")
+    x, _ = draw(field(DATA, path), path.t_end, (2,), n, n, Solver(), 0)
     x = x.double()
     variance = DATA.variances[0]
     # 4 standard errors, and 0.01 for what the VP path begins with: N(0, I) instead of N(0.007 x1, I).
@@ -36,9 +48,9 @@ def test_samples_are_the_flow_of_their_own_noise() -> None:
     noise = normal((2,), 7, "samples", 0, 10).double()
     expected = DATA.means + DATA.variances.sqrt() * noise
     for batch in (10, 4):
-        x, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, batch, Solver("dopri5", 1e-7, 1e-7), 7, "cpu")
+        x, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, batch, Solver("dopri5", 1e-7, 1e-7), 7)
         torch.testing.assert_close(x.double(), expected, rtol=0, atol=1e-4)
-    other, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, 10, Solver(), 8, "cpu")
+    other, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, 10, Solver(), 8)
     assert (other - x).abs().min() > 1e-4
 
 
@@ -49,26 +61,26 @@ def test_nfe_weighs_batches_by_their_samples() -> None:
         calls.append(len(x))
         return x * (1 if len(x) == 200 else 20 * torch.sin(20 * t))
 
-    _, nfe = draw(f, 1.0, (2,), 250, 200, Solver(), 0, "cpu")
+    _, nfe = draw(f, 1.0, (2,), 250, 200, Solver(), 0)
     assert calls.count(50) > calls.count(200)
     assert nfe == pytest.approx((200 * calls.count(200) + 50 * calls.count(50)) / 250)
 
 
 def test_images_keep_their_shape() -> None:
-    x, nfe = draw(lambda t, x: -x, 1.0, (1, 2, 3), 5, 2, Solver("euler", steps=3), 0, "cpu")
+    x, nfe = draw(lambda t, x: -x, 1.0, (1, 2, 3), 5, 2, Solver("euler", steps=3), 0)
     assert x.shape == (5, 1, 2, 3) and nfe == 3
     torch.testing.assert_close(x, normal((1, 2, 3), 0, "samples", 0, 5) * (2 / 3) ** 3)
 
 
 def test_native_samplers_begin_with_the_noise_of_the_ode() -> None:
     native = Sampler(1, lambda x0, rng: x0 + torch.randn(x0.shape, generator=rng) * 0)
-    x = draw_native("own", native, (2,), 7, 3, 4, "cpu")
+    x = draw_native(native, 7, 3, 4)
     assert torch.equal(x, normal((2,), 4, "samples", 0, 7))
 
 
 def test_native_samplers_draw_their_own_noise_reproducibly() -> None:
     native = Sampler(1, lambda x0, rng: torch.randn(x0.shape, generator=rng))
-    x = draw_native("own", native, (2,), 6, 3, 4, "cpu")
-    assert torch.equal(x, draw_native("own", native, (2,), 6, 3, 4, "cpu"))
-    assert not torch.equal(x, draw_native("own", native, (2,), 6, 3, 5, "cpu"))
+    x = draw_native(native, 6, 3, 4)
+    assert torch.equal(x, draw_native(native, 6, 3, 4))
+    assert not torch.equal(x, draw_native(native, 6, 3, 5))
     assert not torch.equal(x[:3], x[3:])  # batches do not repeat each other's noise

@@ -10,10 +10,10 @@ import torch
 from compare import Row, compare
 from training_loop import Ours
 
-from bench.metrics.sampling import draw
+from bench.metrics.sampling import Source
 from bench.ode import Solver
 from bench.registry import baselines, datasets, networks
-from bench.suite import Training
+from bench.settings import Training
 
 POINTS, STEPS = 10_000, 150
 
@@ -24,10 +24,11 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
         module = networks["mlp"]((2,), width=width, depth=depth)
         Ours("perf", Training(steps=1, lr=2e-3), baseline, module, dataset, seed=0).run(STEPS)
         module.requires_grad_(False)
-        f, t, x = baseline.velocity(module), torch.full((POINTS,), 0.5), torch.randn(POINTS, 2)
+        source, t, x = Source(baseline, module, dataset, 0, "cpu"), torch.full((POINTS,), 0.5), torch.randn(POINTS, 2)
 
-        def sample(f=f) -> float:
-            return draw(f, 1.0, (2,), POINTS, POINTS, Solver("dopri5", 1e-5, 1e-5), 0, "cpu")[1]
+        def sample(source=source) -> float:
+            (batch,) = source.batches("perf", source.solved(Solver("dopri5", 1e-5, 1e-5)), POINTS, POINTS)
+            return batch.nfe
 
         nfe = int(sample())
 

@@ -1,0 +1,36 @@
+"""Evaluating as many rows at once as memory holds.
+
+Samples that are solved together share their steps, and so their NFE; how many of them go through the network at once
+changes nothing but time. So a batch is what a suite says, and only its evaluation is cut to the memory there is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Memory:
+    """Remembers in `rows` how many rows had room; None until something had not."""
+
+    rows: int | None = None
+
+    def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
+        """evaluate(slice) of rows 0 ... n - 1, stacked; halves the slices when a GPU runs out of memory.
+
+        Raises:
+            OutOfMemoryError: there is no room for a single row.
+        """
+        while True:
+            size = min(self.rows or n, n)
+            try:
+                if size == n:
+                    return evaluate(slice(0, n))
+                return torch.cat([evaluate(slice(i, min(i + size, n))) for i in range(0, n, size)])
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self.rows = (size + 1) // 2
+            torch.cuda.empty_cache()  # once the frames that held the failed evaluation are gone

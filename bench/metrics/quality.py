@@ -1,0 +1,129 @@
+"""How good samples are, whatever drew them: batches go in as they come, measurements come out at the end.
+
+Points are compared with held-out points by W2. Images are compared with a reference split by the distances of
+bench/metrics/fidelity.py; where the task gives each image a condition, also with the very image it should be, by PSNR
+and SSIM. All ranks must ask for the measurements.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import ranks
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.metrics.fidelity import Fidelity
+from bench.metrics.sampling import Batch
+from bench.metrics.transport import wasserstein2
+from bench.records import Measurement
+from bench.settings import Samples
+
+
+class Quality(ABC):
+    """The quality of n samples on their way."""
+
+    @abstractmethod
+    def add(self, batch: Batch) -> None:
+        """Take in a batch of this rank."""
+
+    @abstractmethod
+    def measured(self) -> list[Measurement]:
+        """The measurements of all samples of all ranks."""
+
+
+class PointQuality(Quality):
+    """W2 of the first n samples to as many held-out points."""
+
+    def __init__(self, dataset: Dataset, n: int) -> None:
+        self.test = dataset.test[:n]
+        self.x = torch.zeros_like(self.test)
+
+    def add(self, batch: Batch) -> None:
+        there = self.x[batch.start : batch.start + len(batch.x)]
+        there.copy_(batch.x[: len(there)])
+
+    def measured(self) -> list[Measurement]:
+        ranks.total(self.x)
+        return [Measurement("w2", wasserstein2(self.x, self.test), n=len(self.x), settings={"split": "test"})]
+
+
+class ImageQuality(Quality):
+    """Distances of n images to the reference and, with a condition, to the images that they should be."""
+
+    def __init__(self, fidelity: Fidelity, n: int, full: bool) -> None:
+        self.fidelity, self.dataset, self.full = fidelity, fidelity.dataset, full
+        if self.dataset.condition and n > (there := len(self.dataset.test)):
+            raise UsageError(f"{n} samples of {self.dataset.name}: each is given a test image, and there are {there}")
+        self.features = fidelity.collect(n)
+        self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.condition else None
+
+    def add(self, batch: Batch) -> None:
+        self.features.update(batch.x, batch.start)
+        if self.pairs is not None:
+            from bench.metrics.similarity import psnr, ssim
+
+            stop = batch.start + len(batch.x)
+            targets = self.dataset.pixels(self.dataset.test[batch.start : stop])
+            self.pairs[:, batch.start : stop] = torch.stack([psnr(batch.x, targets), ssim(batch.x, targets)])
+
+    def measured(self) -> list[Measurement]:
+        self.features.merge()
+        rows = self.fidelity.compare(self.features, self.full)
+        if self.pairs is not None:
+            from bench.metrics.similarity import similarity
+
+            rows += similarity(*ranks.total(self.pairs))
+        return rows
+
+
+class Judge:
+    """Measures samples of a dataset; reference features are made ready once, when they are first needed."""
+
+    def __init__(self, dataset: Dataset, settings: Samples, data_dir: Path, device: str) -> None:
+        self.dataset, self.settings, self.data_dir, self.device = dataset, settings, data_dir, device
+        self._fidelity: Fidelity | None = None
+
+    def quality(self, n: int, full: bool = True) -> Quality:
+        """Of n samples; without `full` only what a validation curve needs. UsageError where it cannot be measured."""
+        if not self.dataset.is_image:
+            return PointQuality(self.dataset, n)
+        return ImageQuality(self.fidelity, n, full)
+
+    @property
+    def fidelity(self) -> Fidelity:
+        if self._fidelity is None:
+            assert self.dataset.extractor is not None
+            split, n = self.settings.reference, self.settings.reference_n
+            self._fidelity = Fidelity(
+                self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, reference_n=n
+            )
+        return self._fidelity
+
+    def floor(self, n: int) -> list[Measurement]:
+        """What held-out images score in the place of samples (images alone)."""
+        return self.fidelity.floor(n) if self.dataset.is_image else []
+
+
+def quoted(rows: list[Measurement], quote: dict[str, Any]) -> list[Measurement]:
+    """The rows with further settings."""
+    return [replace(row, settings={**row.settings, **quote}) for row in rows]
+
+
+class Shown:
+    """The first samples, kept for plots, from whichever rank drew them."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.parts: list[tuple[int, Tensor]] = []
+
+    def add(self, batch: Batch) -> None:
+        if batch.start < self.n:
+            self.parts.append((batch.start, batch.x[: self.n - batch.start].cpu()))
+
+    def gathered(self) -> Tensor:
+        parts = sorted((part for theirs in ranks.gathered(self.parts) for part in theirs), key=lambda part: part[0])
+        return torch.cat([x for _, x in parts])
