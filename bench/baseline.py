@@ -61,6 +61,7 @@ class Baseline(ABC):
 
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
+    conditional: ClassVar[bool] = False
 
     @property
     def t_end(self) -> float:
@@ -96,13 +97,17 @@ class DiffusionBaseline(Baseline):
         return self.path.t_end
 
 
-def register_baseline(name: str, label: str) -> Callable[[type[Any]], type[Any]]:
-    """Class decorator: file a Baseline under `name`; tables show `label`."""
+def register_baseline(name: str, label: str, conditional: bool = False) -> Callable[[type[Any]], type[Any]]:
+    """Class decorator: file a Baseline under `name`; tables show `label`.
+
+    Args:
+        conditional: whether the method makes no sense without a condition, as bench/datasets/superres.py has one.
+    """
 
     def file(cls: type[Any]) -> type[Any]:
         if not (isinstance(cls, type) and issubclass(cls, Baseline)):
             raise UsageError(f"baseline {name!r}: {cls!r} is not a subclass of bench.baseline.Baseline")
-        cls.name, cls.label = name, label
+        cls.name, cls.label, cls.conditional = name, label, conditional
         return baselines.register(name)(cls)
 
     return file

@@ -49,6 +49,8 @@ class Stages:
         self.job, self.run, self.log, self.device = job, run, log, job.device
         self.dataset = components.build_dataset(run.dataset, job.data_dir)
         self.baseline = components.build_baseline(run.baseline)
+        if self.baseline.conditional and not self.dataset.condition:
+            raise UsageError(f"baseline {run.baseline.name}: needs data with a condition; {run.dataset.name} has none")
         torch.manual_seed(run.seed)
         module = components.build_network(run.network, self.dataset).to(job.device)
         self.parameters = sum(p.numel() for p in module.parameters())

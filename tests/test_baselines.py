@@ -15,16 +15,22 @@ from baselines.ffjord import FFJORD
 from baselines.fm_diffusion import FlowMatchingDiffusion
 from baselines.fm_ot import FlowMatchingOT
 from baselines.ot_cfm import OTCFM
+from baselines.regression import Regression
 from baselines.rnode import RNODE
 from baselines.score_matching import ScoreMatching
 from baselines.scoreflow import ScoreFlow
+from baselines.sr3 import SR3
 from bench.baseline import Baseline, Network
 from bench.cnf import flow
-from bench.ode import Solver
+from bench.ode import Solver, solve
 from bench.paths import OptimalTransport, Path, VariancePreserving, like
 
 DATA = GaussianMixture.single([0.5, -2.0], [0.3, 4.0])
 VP = VariancePreserving()
+
+
+def generator_of(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def network(oracle: Callable[[Tensor, Tensor], Tensor]) -> Network:
@@ -278,3 +284,43 @@ def test_rnodes_weights_of_zero_are_ffjord(rng: torch.Generator) -> None:
     net: Network = lambda t, x: torch.tanh(x) * like(t, x)  # noqa: E731
     torch.testing.assert_close(RNODE(kinetic=0, jacobian=0).loss(net, x1, rng), FFJORD().loss(net, x1, rng))
     assert flow(FFJORD().velocity, net, x1, Solver()).kinetic.min() > 0
+
+
+# Super-resolution: what a network makes of its condition alone.
+
+
+def test_regression_draws_what_it_answers_whatever_the_noise() -> None:
+    picture = torch.linspace(-1, 1, 6).reshape(1, 2, 3)
+
+    def net(t: Tensor, x: Tensor) -> Tensor:
+        assert not t.any() and not x.any()
+        return picture.expand_as(x)
+
+    regression = Regression()
+    x1 = torch.zeros(4, 1, 2, 3)
+    assert regression.loss(net, x1, generator_of(0)).tolist() == pytest.approx([float(picture.square().mean())] * 4)
+    direct = regression.samplers(net)["direct"]
+    noise = torch.randn(4, 1, 2, 3, generator=generator_of(1))
+    assert direct.nfe == 1 and torch.equal(direct.sample(noise, generator_of(0)), picture.expand_as(noise))
+    for solver in (Solver(), Solver("midpoint", steps=4)):
+        end = solve(regression.velocity(net), noise, (0.0, regression.t_end), solver).x[-1]
+        torch.testing.assert_close(end, picture.expand_as(noise), rtol=0, atol=1e-3)
+
+
+def test_sr3_tells_its_network_the_level_of_the_noise() -> None:
+    sr3, path = SR3(), VariancePreserving()
+    t = torch.tensor([0.1, 0.5, 0.9])
+    seen: list[Tensor] = []
+
+    def net(level: Tensor, x: Tensor) -> Tensor:
+        seen.append(level)
+        return torch.zeros_like(x)
+
+    x = torch.randn(3, 2, generator=generator_of(0))
+    sr3.velocity(net)(t[1], x)
+    torch.testing.assert_close(seen[0], path.alpha(t[1]).expand(3))
+    loss = sr3.loss(net, x, generator_of(0))
+    drawn = path.times(x, rng := generator_of(0))
+    x0 = torch.randn(x.shape, generator=rng)
+    torch.testing.assert_close(seen[1], path.alpha(drawn))
+    torch.testing.assert_close(loss, x0.abs().mean(1))

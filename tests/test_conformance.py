@@ -32,9 +32,20 @@ class Convolution(nn.Module):
         return self.layers(torch.cat([x, t[:, None, None, None].expand_as(x)], 1))
 
 
+class Given(nn.Module):
+    """A network that is also given something, the same for every sample, as those of conditional baselines are."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.net(t, x + 0.5)
+
+
 def network(shape: Sequence[int]) -> nn.Module:
     torch.manual_seed(0)
-    return mlp(tuple(shape), width=16, depth=2) if len(shape) == 1 else Convolution()
+    return Given(mlp(tuple(shape), width=16, depth=2) if len(shape) == 1 else Convolution())
 
 
 def data(shape: Sequence[int], n: int = 16) -> Tensor:

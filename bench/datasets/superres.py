@@ -1,0 +1,44 @@
+"""Super-resolution: draw the image that a small image was made from (Saharia et al. 2021; Lipman et al. 2023, table 2).
+
+A large image k is made small by antialiased bicubic interpolation, rounded to the grey levels of an image, and made large
+again by bicubic interpolation: c = up(round(down(k))). That is what a model is given, as further channels beside x. The
+images, their splits and their versions are those of the large dataset.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from bench.datasets.base import Dataset
+from bench.registry import datasets, register_dataset
+
+
+def degraded(images: Tensor, side: int) -> Tensor:
+    """uint8 images (B, C, H, H) through side x side pixels and back: their grey values, float32 (B, C, H, H)."""
+    small = interpolate(images.float(), (side, side), mode="bicubic", antialias=True).round().clamp(0, 255)
+    return interpolate(small, images.shape[-2:], mode="bicubic").clamp(0, 255)
+
+
+def condition(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
+    """Stored images -> the enlarged small ones in model space, each grey level at the centre of its bin."""
+    return lambda images: dataset.scale(degraded(images, side), 0.5)
+
+
+def _enlarging(name: str, large: str, side: int, data_dir: Path) -> Dataset:
+    dataset = datasets[large](data_dir)
+    return replace(dataset, name=name, stamp=dataset.checksum, condition=condition(dataset, side))
+
+
+@register_dataset("cifar10_8_to_32")
+def cifar10_8_to_32(data_dir: Path) -> Dataset:
+    """CIFAR-10, from 8 x 8 to 32 x 32 pixels."""
+    return _enlarging("cifar10_8_to_32", "cifar10", 8, data_dir)
+
+
+@register_dataset("imagenet64_to_256")
+def imagenet64_to_256(data_dir: Path) -> Dataset:
+    """ImageNet, from 64 x 64 to 256 x 256 pixels: the task of the paper's table 2."""
+    return _enlarging("imagenet64_to_256", "imagenet256", 64, data_dir)
