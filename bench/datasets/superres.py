@@ -1,6 +1,6 @@
 """Super-resolution: draw the image that a small image was made from (Saharia et al. 2021; Lipman et al. 2023, table 2).
 
-A large image k is made small by antialiased bicubic interpolation, rounded to the grey levels of an image, and made large
+A large image k is made small by antialiased bicubic interpolation, rounded to an image's grey levels, and made large
 again by bicubic interpolation: c = up(round(down(k))). That is what a model is given, as further channels beside x. The
 images, their splits and their versions are those of the large dataset.
 """
