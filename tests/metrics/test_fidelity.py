@@ -1,8 +1,13 @@
+"""Fidelity is torch-fidelity's, from statistics that are streamed, shared and computed once."""
+
+import hashlib
 import io
 import multiprocessing
 import os
+import shutil
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +16,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from bench.datasets import sources
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.metrics import features
 from bench.metrics.cache import intact, once
-from bench.metrics.fidelity import fidelity
+from bench.metrics.extractors import Network
+from bench.metrics.fidelity import Fidelity
+from bench.records import Measurement
 
 CNN = "digits_cnn"
+FD, KD = f"fd_{CNN}", f"kd_{CNN}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """numpy's too: threads that compete for the cores make the 2048 eigenvalues of an FID three times slower."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -53,83 +72,15 @@ def noisy(digits: Dataset) -> dict[int, Tensor]:
     }
 
 
-def measured(samples: Tensor, dataset: Dataset, data_dir: Path, **options) -> dict[str, float]:
-    options = {"split": "test", "extractor": CNN} | options
-    return {row.metric: row.value for row in fidelity(samples, dataset, data_dir=data_dir, **options)}
+@pytest.fixture(scope="module")
+def tests(digits: Dataset, data_dir: Path) -> Fidelity:
+    return Fidelity(digits, CNN, data_dir, split="test")
 
 
-class Images(TorchDataset):
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.images[index]
-
-
-def direct(samples: Tensor, reference: Tensor, extractor: str, weights: Path, **options) -> dict[str, float]:
-    import torch_fidelity
-
-    return torch_fidelity.calculate_metrics(
-        input1=Images(samples),
-        input2=Images(reference),
-        feature_extractor=extractor,
-        feature_extractor_weights_path=str(weights),
-        fid=True,
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
-        **options,
-    )
-
-
-def test_equals_torch_fidelity_called_directly(digits, data_dir, noisy):
-    ours = measured(noisy[60], digits, data_dir)
-    (weights,) = (data_dir / "extractors").glob(f"{CNN}-*{digits.checksum}.pth")
-    theirs = direct(noisy[60], digits.pixels(digits.test), CNN, weights, kid=True, kid_subset_size=180)
-    assert set(ours) == {f"fd_{CNN}", f"kd_{CNN}"}
-    assert ours[f"fd_{CNN}"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)
-    assert ours[f"kd_{CNN}"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-
-
-def test_rows_say_what_they_measured(digits, data_dir, noisy):
-    frechet, kernel = fidelity(noisy[20], digits, "test", CNN, data_dir)
-    assert frechet.n == 1437 and frechet.stderr is None and kernel.stderr > 0
-    said = {"extractor": CNN, "split": "test", "reference_n": 360}
-    assert said.items() <= frechet.settings.items() and said.items() <= kernel.settings.items()
-    assert kernel.settings["kid_subset_size"] == 180
-
-
-def test_identical_sets_are_at_distance_zero(digits, data_dir, noisy):
-    distances = measured(noisy[0], digits, data_dir, split="train")
-    assert distances[f"fd_{CNN}"] == pytest.approx(0, abs=1e-4)
-    assert distances[f"kd_{CNN}"] == pytest.approx(0, abs=0.05)
-
-
-def test_more_noise_is_further_away(digits, data_dir, noisy):
-    distances = [measured(noisy[noise], digits, data_dir) for noise in (0, 20, 60, 180)]
-    for metric in (f"fd_{CNN}", f"kd_{CNN}"):
-        values = [found[metric] for found in distances]
-        assert values == sorted(values) and values[-1] > 10 * abs(values[0])
-
-
-def test_a_validation_point_costs_well_under_a_second(digits, data_dir, noisy):
-    measured(noisy[20], digits, data_dir, kernel=False)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        assert set(measured(noisy[20], digits, data_dir, kernel=False)) == {f"fd_{CNN}"}
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
-
-
-def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path):
-    """Independent pixels N(m, s^2): FD = d ((m_1 - m_2)^2 + (s_1 - s_2)^2)."""
+@pytest.fixture(scope="module")
+def first_channel() -> str:
+    """An extractor that costs nothing: the pixels of the first channel."""
     from torch_fidelity import FeatureExtractorBase, register_feature_extractor
-    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
     class FirstChannel(FeatureExtractorBase):
         @staticmethod
@@ -146,17 +97,199 @@ def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path):
         def forward(self, images):
             return (images[:, 0].flatten(1).float(),)
 
-    if "first-channel" not in FEATURE_EXTRACTORS_REGISTRY:
-        register_feature_extractor("first-channel", FirstChannel)
+    register_feature_extractor("first-channel", FirstChannel)
+    return "first-channel"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that go through an extractor."""
+    sizes: list[int] = []
+    call = Network.__call__
+
+    def counted(network: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(len(pixels))
+        return call(network, pixels)
+
+    monkeypatch.setattr(Network, "__call__", counted)
+    return sizes
+
+
+def rows(fidelity: Fidelity, samples: Tensor, full: bool = True) -> dict[str, Measurement]:
+    found = fidelity.collect(len(samples))
+    for start in range(0, len(samples), 300):
+        found.update(samples[start : start + 300], start)
+    return {row.metric: row for row in fidelity.compare(found, full)}
+
+
+def values(fidelity: Fidelity, samples: Tensor, full: bool = True) -> dict[str, float]:
+    return {metric: row.value for metric, row in rows(fidelity, samples, full).items()}
+
+
+class Images(TorchDataset):
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index]
+
+
+def direct(samples: Tensor, reference: Tensor, extractor: str, weights: Path | None, **options) -> dict[str, float]:
+    import torch_fidelity
+
+    return torch_fidelity.calculate_metrics(
+        input1=Images(samples),
+        input2=Images(reference),
+        feature_extractor=extractor,
+        feature_extractor_weights_path=weights and str(weights),
+        fid=True,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+        **options,
+    )
+
+
+def cnn_file(data_dir: Path, dataset: Dataset) -> Path:
+    (weights,) = (data_dir / "extractors").glob(f"{CNN}-*{dataset.checksum}.pth")
+    return weights
+
+
+@pytest.mark.parametrize("levels", [17, 256])
+@pytest.mark.parametrize("extractor", [CNN, "first-channel"])
+def test_equals_torch_fidelity_called_directly(levels, extractor, digits, data_dir, noisy, tests, first_channel):
+    weights = cnn_file(data_dir, digits) if extractor == CNN else None
+    reference, samples = digits.pixels(digits.test), noisy[60][:256]
+    if levels == 256:  # the same pixels under the same checksum: the classifier is not trained anew
+        full = {split: digits.pixels(getattr(digits, split)) for split in ("train", "test")}
+        digits = replace(digits, levels=256, stamp=digits.checksum, **full)
+        for path in (data_dir / "fidelity").glob("*-test-360-*.pt"):
+            path.unlink()
+    ours = values(Fidelity(digits, extractor, data_dir, split="test"), samples)
+    theirs = direct(samples, reference, extractor, weights, kid=True, kid_subset_size=128, prc=True)
+    assert set(ours) == {f"fd_{extractor}", f"kd_{extractor}", "precision", "recall"}
+    assert ours[f"fd_{extractor}"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    assert ours[f"kd_{extractor}"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+    assert 0 < ours["precision"] < 1 and 0 < ours["recall"] < 1
+    for metric in ("precision", "recall"):
+        assert ours[metric] == pytest.approx(theirs[metric], abs=1e-6)
+
+
+def test_rows_say_what_they_measured(tests, noisy):
+    found = rows(tests, noisy[20])
+    for row in found.values():
+        said = {"extractor": CNN, "layer": "penultimate", "split": "test", "reference_n": 360, "quantiser": "floor"}
+        assert said.items() <= row.settings.items() and row.settings["extractor_version"].startswith("1-")
+        assert row.n == 1437
+    assert found[FD].stderr is None and found[KD].stderr > 0
+    assert {"kid_subsets": 100, "kid_subset_size": 180, "kept": 360}.items() <= found[KD].settings.items()
+    for metric in ("precision", "recall"):
+        assert {"neighbours": 3, "kept": 360}.items() <= found[metric].settings.items()
+
+
+def test_kernel_and_neighbours_see_the_kept_images(digits, data_dir, noisy, monkeypatch):
+    """With fewer kept, the Frechet distance still is that of all and the others are torch-fidelity's of the kept."""
+    whole = values(Fidelity(digits, CNN, data_dir, split="test", reference_n=359), noisy[60])
+    monkeypatch.setattr(features, "KEPT", 100)
+    for path in (data_dir / "fidelity").glob("*-test-359-*.pt"):
+        path.unlink()
+    found = rows(Fidelity(digits, CNN, data_dir, split="test", reference_n=359), noisy[60])
+    for path in (data_dir / "fidelity").glob("*-test-359-*.pt"):
+        path.unlink()
+    reference = digits.test[torch.arange(359) * 360 // 359][torch.arange(100) * 359 // 100]
+    samples = noisy[60][torch.arange(100) * 1437 // 100]
+    options = {"kid": True, "kid_subset_size": 50, "prc": True}
+    theirs = direct(samples, digits.pixels(reference), CNN, cnn_file(data_dir, digits), **options)
+    assert found[FD].value == whole[FD] and found[FD].n == 1437
+    assert found[KD].value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+    for metric in ("precision", "recall"):
+        assert found[metric].value == pytest.approx(theirs[metric], abs=1e-6)
+        assert found[metric].n == 100 and found[metric].settings["kept"] == 100
+
+
+def test_identical_sets_are_at_distance_zero(digits, data_dir, noisy):
+    found = values(Fidelity(digits, CNN, data_dir), noisy[0])
+    assert found[FD] == pytest.approx(0, abs=1e-4) and found[KD] == pytest.approx(0, abs=0.05)
+    assert found["precision"] == found["recall"] == 1
+
+
+def test_more_noise_is_further_away(tests, noisy):
+    distances = [values(tests, noisy[noise]) for noise in (0, 20, 60, 180)]
+    for metric in (FD, KD):
+        found = [each[metric] for each in distances]
+        assert found == sorted(found) and found[-1] > 10 * abs(found[0])
+    assert distances[0]["precision"] > 0.5 > distances[-1]["precision"]
+
+
+def test_a_validation_point_costs_well_under_a_second(tests, noisy):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert set(values(tests, noisy[20], full=False)) == {FD}
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def test_reference_n_spreads_its_images_over_the_split(digits, data_dir, noisy):
+    row = rows(Fidelity(digits, CNN, data_dir, split="test", reference_n=100), noisy[60])[FD]
+    reference = digits.pixels(digits.test[torch.arange(100) * 360 // 100])
+    theirs = direct(noisy[60], reference, CNN, cnn_file(data_dir, digits))
+    assert row.value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    assert row.settings["reference_n"] == 100
+    (cached,) = (data_dir / "fidelity").glob("*-test-100-*.pt")
+    assert digits.checksum in cached.name
+
+
+def test_the_floor_is_what_the_other_split_scores(digits, data_dir, calls):
+    fidelity = Fidelity(digits, CNN, data_dir)
+    floor = {row.metric: row for row in fidelity.floor(10_000)}
+    assert set(floor) == {f"{metric}_floor" for metric in (FD, KD, "precision", "recall")}
+    by_hand = values(fidelity, digits.pixels(digits.test))
+    for metric, row in floor.items():
+        assert row.value == pytest.approx(by_hand[metric.removesuffix("_floor")], rel=1e-6)
+        assert row.n == 360 and row.settings["split"] == "train" and row.settings["floor_split"] == "test"
+    calls.clear()
+    assert Fidelity(digits, CNN, data_dir).floor(500) == list(floor.values()) and not calls
+    assert Fidelity(digits, CNN, data_dir, split="test").floor(400)[0].settings["floor_split"] == "train"
+    with pytest.raises(UsageError, match="floor of 3 images of the test split; 4 are needed"):
+        fidelity.floor(3)
+
+
+def test_features_are_float32_whatever_the_run_has_set(tests, noisy):
+    expected, _ = tests.network(noisy[20][:8])
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found, _ = tests.network(noisy[20][:8])
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(found, expected)
+
+
+def test_samples_that_are_missing_are_no_value(tests, noisy):
+    found = tests.collect(8)
+    found.update(noisy[0][:5], 0)
+    with pytest.raises(ValueError, match="5 of 8 samples went in"):
+        tests.compare(found)
+
+
+def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path, first_channel):
+    """Independent pixels N(m, s^2): FD = d ((m_1 - m_2)^2 + (s_1 - s_2)^2)."""
     rng = torch.Generator().manual_seed(0)
 
     def gaussian(mean: float, deviation: float) -> Tensor:
         return (mean + deviation * torch.randn(20_000, 1, 2, 2, generator=rng)).round().to(torch.uint8)
 
     dataset = Dataset("gaussian", "1", gaussian(120, 10), gaussian(120, 10), levels=256)
-    options = {"extractor": "first-channel", "kernel": False}
-    distance = measured(gaussian(130, 25), dataset, tmp_path, **options)["fd_first-channel"]
-    assert distance == pytest.approx(4 * (10**2 + 15**2), rel=0.02)
+    found = rows(Fidelity(dataset, first_channel, tmp_path), gaussian(130, 25), full=False)
+    assert found["fd_first-channel"].value == pytest.approx(4 * (10**2 + 15**2), rel=0.02)
+    assert found["fd_first-channel"].settings["layer"] == "pixels"
 
 
 def test_training_is_deterministic_for_any_number_of_threads(digits):
@@ -178,42 +311,54 @@ def test_training_is_deterministic_for_any_number_of_threads(digits):
     assert states[0]["accuracy"] > 0.9
 
 
-def test_features_have_full_rank_and_unit_variance(digits, data_dir, noisy):
+def test_features_have_full_rank_and_unit_variance(digits, data_dir, tests):
     from bench.metrics.classifier import ClassifierFeatures
 
-    measured(noisy[20], digits, data_dir, kernel=False)
-    (weights,) = (data_dir / "extractors").glob(f"{CNN}-*{digits.checksum}.pth")
-    net = ClassifierFeatures(CNN, ["penultimate"], str(weights)).net.eval()
+    net = ClassifierFeatures(CNN, ["penultimate"], str(cnn_file(data_dir, digits))).net.eval()
     with torch.no_grad():
         covariance = torch.cov(net.features(digits.pixels(digits.train)).T)
     assert covariance.diagonal().allclose(torch.ones(64), atol=1e-3)
     assert torch.linalg.matrix_rank(covariance) == 64
 
 
-def test_cache_is_named_by_all_that_decides_it(digits, data_dir, noisy):
-    def cached() -> set[str]:
-        return {path.name for path in (data_dir / "fidelity").glob("*.pt")}
+def test_the_reference_is_computed_once(digits, data_dir, tests, calls):
+    first = Fidelity(digits, CNN, data_dir, split="test", reference_n=200)
+    assert sum(calls) == 1 + 200  # one image says where the sums begin
+    calls.clear()
+    second = Fidelity(digits, CNN, data_dir, split="test", reference_n=200)
+    assert not calls and second.reference.count == 200
+    for name in features.SUMS:
+        assert torch.equal(getattr(first.reference, name), getattr(second.reference, name))
 
-    measured(noisy[20], digits, data_dir, kernel=False)
-    before = cached()
-    measured(noisy[20], digits, data_dir, kernel=False)
-    assert cached() == before
-    assert all("digits-1-" + digits.checksum in name for name in before)
-    other = replace(digits, version="2/beta", train=digits.train[1:], train_labels=digits.train_labels[1:])
-    measured(noisy[20], other, data_dir, kernel=False)
-    fresh = cached() - before
-    assert len(fresh) == 2 and all(other.checksum in name and "-2_beta-" in name for name in fresh)
+
+def test_cache_is_named_by_all_that_decides_it(digits, tmp_path, first_channel):
+    def cached() -> set[str]:
+        return {path.name for path in (tmp_path / "fidelity").glob("*.pt")}
+
+    other = replace(digits, version="2/beta", test=digits.test[1:])
+    seen: set[str] = set()
+    for dataset, split, n, parts in (
+        (digits, "test", None, f"digits-1-{digits.checksum}-test-360-first-channel-"),
+        (digits, "test", 100, f"digits-1-{digits.checksum}-test-100-first-channel-"),
+        (digits, "train", None, f"digits-1-{digits.checksum}-train-1437-first-channel-"),
+        (other, "test", None, f"digits-2_beta-{other.checksum}-test-359-first-channel-"),
+    ):
+        for _ in range(2):
+            Fidelity(dataset, first_channel, tmp_path, split=split, reference_n=n)
+        (fresh,) = cached() - seen
+        assert fresh.startswith(parts)
+        seen = cached()
 
 
 @pytest.mark.parametrize("folder", ["fidelity", "extractors"])
-def test_a_corrupt_cache_is_made_again(folder, digits, data_dir, noisy):
-    expected = measured(noisy[20], digits, data_dir)
-    cached = [path for path in (data_dir / folder).glob("*.pt*") if f"{digits.checksum}-train" not in path.name]
-    for path in cached:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert not any(map(intact, cached))
-    assert measured(noisy[20], digits, data_dir) == expected
-    assert all(intact(path) for path in cached if digits.checksum in path.name)
+def test_a_corrupt_cache_is_made_again(folder, digits, data_dir, tests, tmp_path, noisy):
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    (cached,) = (tmp_path / folder).glob(f"*{digits.checksum}-test-360-{CNN}*.pt" if folder == "fidelity" else "*.pth")
+    cached.write_bytes(cached.read_bytes()[: cached.stat().st_size // 2])
+    assert not intact(cached)
+    again = Fidelity(digits, CNN, tmp_path, split="test")
+    assert values(again, noisy[20]) == values(tests, noisy[20])
+    assert intact(cached)
 
 
 def _make(folder: Path) -> None:
@@ -242,37 +387,91 @@ def test_several_processes_make_a_file_once(tmp_path):
     assert (tmp_path / "calls").read_text() == "x"
 
 
+def _refer(dataset: Dataset, data_dir: Path, calls: Path) -> None:
+    torch.set_num_threads(1)
+    call = Network.__call__
+
+    def counted(network: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        with calls.open("a") as file:
+            file.write("x" * len(pixels))
+        return call(network, pixels)
+
+    Network.__call__ = counted
+    assert Fidelity(dataset, CNN, data_dir, split="test", reference_n=300).reference.count == 300
+
+
+def test_two_processes_compute_a_reference_once(digits, data_dir, tests, tmp_path):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_refer, args=(digits, data_dir, tmp_path / "calls")) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert len((tmp_path / "calls").read_text()) == 1 + 300
+
+
+def test_a_mapped_split_is_read_batch_by_batch(digits, tmp_path, first_channel):
+    """The tensor is a file of the disk, and no more than a batch of it is converted at once."""
+    sizes: list[int] = []
+
+    class Watched(Dataset):
+        def pixels(self, k: Tensor) -> Tensor:
+            sizes.append(len(k))
+            return super().pixels(k)
+
+    (tmp_path / "train").write_bytes(digits.train.numpy().tobytes())
+    mapped = torch.from_file(str(tmp_path / "train"), size=digits.train.numel(), dtype=torch.uint8)
+    watched = Watched("watched", "1", mapped.view_as(digits.train), digits.test, levels=17, stamp="0")
+    for n in (1437, 700):
+        sizes.clear()
+        found = Fidelity(watched, first_channel, tmp_path, reference_n=n, batch=32).reference
+        assert max(sizes) == 32 and sum(sizes) == 32 + n
+        expected = digits.pixels(digits.train[torch.arange(n) * 1437 // n]).flatten(1).double()
+        torch.testing.assert_close(found.mean, expected.mean(0), rtol=1e-12, atol=0)
+        torch.testing.assert_close(found.covariance, torch.cov(expected.T), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.zeros(8, 1, 8, 8), "torch.float32"),
+        (torch.zeros(8, 1, 9, 8, dtype=torch.uint8), "(8, 1, 9, 8)"),
+        (torch.zeros(8, 8, 8, dtype=torch.uint8), "(8, 8, 8)"),
+        (torch.zeros(3, 1, 8, 8, dtype=torch.uint8), "3 samples"),
+    ],
+)
+def test_bad_samples_are_one_line(samples, message, tests):
+    with pytest.raises(UsageError) as error:
+        rows(tests, samples)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"samples": torch.zeros(8, 1, 8, 8)}, "torch.float32"),
-        ({"samples": torch.zeros(8, 1, 9, 8, dtype=torch.uint8)}, "(8, 1, 9, 8)"),
-        ({"samples": torch.zeros(8, 8, 8, dtype=torch.uint8)}, "(8, 8, 8)"),
-        ({"samples": torch.zeros(3, 1, 8, 8, dtype=torch.uint8)}, "3 samples"),
         ({"split": "valid"}, "'valid'"),
+        ({"reference_n": 3}, "reference_n 3: at least 4, and the test split has 360 images"),
+        ({"reference_n": 361}, "reference_n 361: at least 4, and the test split has 360 images"),
         ({"extractor": "mnist_cnn"}, "digits_cnn"),
         ({"extractor": "incepton"}, "did you mean 'inception'"),
         ({"extractor": "inception"}, "inception: weights-inception-2015-12-05-6726825d.pth missing"),
     ],
 )
-def test_bad_input_is_one_line(change, message, digits, tmp_path, monkeypatch):
-    from bench.datasets import sources
-
+def test_bad_references_are_one_line(change, message, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "DOWNLOADERS", {})
-    samples = torch.zeros(8, 1, 8, 8, dtype=torch.uint8)
-    options = {"samples": samples, "split": "test", "extractor": CNN} | change
+    options = {"split": "test", "extractor": CNN} | change
     with pytest.raises(UsageError) as error:
-        fidelity(dataset=digits, data_dir=tmp_path, **options)
+        Fidelity(digits, data_dir=tmp_path, **options)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_points_and_missing_labels_are_usage_errors(digits, tmp_path):
     points = Dataset("points", "1", torch.zeros(9, 2), torch.zeros(9, 2))
     with pytest.raises(UsageError, match="points"):
-        fidelity(torch.zeros(9, 2), points, split="test", extractor="inception", data_dir=tmp_path)
-    bare = replace(digits, train_labels=None, test_labels=None)
+        Fidelity(points, "inception", tmp_path)
     with pytest.raises(UsageError, match="labels"):
-        measured(digits.pixels(digits.test), bare, tmp_path)
+        Fidelity(replace(digits, train_labels=None, test_labels=None), CNN, tmp_path)
 
 
 def test_resize_is_tensorflows():
@@ -287,7 +486,6 @@ def test_resize_is_tensorflows():
 
 
 def test_a_wheel_that_is_another_is_refused(tmp_path, monkeypatch):
-    from bench.datasets import sources
     from bench.metrics.inception import weights
 
     monkeypatch.setattr(sources, "DOWNLOADERS", {})
@@ -314,8 +512,91 @@ def test_a_wheel_with_other_tensors_is_refused(tmp_path):
     assert not (tmp_path / "weights.pth").exists()
 
 
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weight file in torch-fidelity's format with random weights, classifier included."""
+    from bench.metrics.inception import Skeleton
+
+    path = tmp_path_factory.mktemp("inception") / sources.INCEPTION
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Skeleton("random", ["2048"])
+        for layer in net.convolutions():
+            torch.nn.init.kaiming_normal_(layer.conv.weight)
+            layer.bn.bias.uniform_(-0.1, 0.1)
+        net.fc.weight.normal_(std=2)
+    torch.save(net.state_dict(), path)
+    return path
+
+
+def pictures(n: int, seed: int) -> Tensor:
+    """Greyscale images that differ from one another more than noise does."""
+    rng = torch.Generator().manual_seed(seed)
+    low, high = torch.rand(n, 1, 4, 4, generator=rng), torch.rand(n, 1, 24, 24, generator=rng)
+    return (200 * torch.nn.functional.interpolate(low, 24) + 55 * high).to(torch.uint8)
+
+
+def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_path, monkeypatch):
+    checksum = hashlib.sha256(random_weights.read_bytes()).hexdigest()
+    source = sources.Source({"https://nowhere": checksum}, {random_weights.name: checksum})
+    monkeypatch.setitem(sources.SOURCES, "inception", (source,))
+    (tmp_path / "inception").symlink_to(random_weights.parent)
+    samples, reference = pictures(12, 0), pictures(8, 1)
+    dataset = Dataset("pictures", "1", reference, reference, levels=256)
+    ours = rows(Fidelity(dataset, "inception", tmp_path), samples)
+    options = {"kid": True, "kid_subset_size": 4, "prc": True, "isc": True}
+    both = (images.expand(-1, 3, -1, -1) for images in (samples, reference))
+    theirs = direct(*both, "inception-v3-compat", random_weights, **options)
+    assert set(ours) == {"fid", "kid", "precision", "recall", "inception_score"}
+    assert ours["fid"].value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    assert ours["kid"].value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    for metric in ("precision", "recall"):
+        assert ours[metric].value == pytest.approx(theirs[metric], abs=1e-6)
+    score = ours["inception_score"]
+    assert theirs["inception_score_std"] > 0.01
+    assert score.value == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
+    assert score.stderr == pytest.approx(theirs["inception_score_std"], rel=1e-4)
+    assert score.settings["isc_splits"] == 10 and score.n == 12
+
+
+def test_weights_that_are_another_are_refused_and_left_alone(random_weights, tmp_path, monkeypatch):
+    from bench.metrics.inception import VERSION, weights
+
+    monkeypatch.setattr(sources, "DOWNLOADERS", {})
+    folder, own = tmp_path / "extractors", random_weights.read_bytes()
+    converted, placed = folder / f"inception-{VERSION}.pth", tmp_path / "inception" / sources.INCEPTION
+    for path, content, reason in (
+        (converted, own, f"{converted.name}: its tensors have SHA-256"),
+        (converted, own[:1000], f"{converted.name}: corrupt"),
+        (placed, own, f"{placed.name} corrupt"),
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=reason) as error:
+            weights(tmp_path, folder)
+        assert "\n" not in str(error.value) and path.read_bytes() == content
+
+
+def test_the_weights_with_a_classifier_come_first(random_weights, tmp_path, monkeypatch):
+    """Before the converted file, which lacks it; a bad one is named although the package lies beside it."""
+    from bench.metrics.inception import weights
+
+    checksum = hashlib.sha256(random_weights.read_bytes()).hexdigest()
+    package = sources.Source({}, {"package": hashlib.sha256(b"whole").hexdigest()})
+    monkeypatch.setitem(sources.SOURCES, "inception", (sources.Source({}, {random_weights.name: checksum}), package))
+    folder = tmp_path / "inception"
+    folder.mkdir()
+    (folder / random_weights.name).symlink_to(random_weights)
+    (folder / "package").write_bytes(b"whole")
+    assert weights(tmp_path, tmp_path / "extractors") == folder / random_weights.name
+    (folder / random_weights.name).unlink()
+    (folder / random_weights.name).write_bytes(b"other")
+    with pytest.raises(UsageError, match=f"{random_weights.name}: its SHA-256 is not"):
+        weights(tmp_path, tmp_path / "extractors")
+    assert (folder / random_weights.name).read_bytes() == b"other"
+
+
 def test_inception_equals_torch_fidelity(tmp_path, monkeypatch):
-    from bench.datasets import sources
     from bench.metrics.inception import weights
 
     monkeypatch.setattr(sources, "DOWNLOADERS", {})  # the weights that are there, or none
@@ -324,12 +605,10 @@ def test_inception_equals_torch_fidelity(tmp_path, monkeypatch):
         path = weights(data_dir, data_dir / "extractors")
     except UsageError as missing:
         pytest.skip(str(missing))
-    rng = torch.Generator().manual_seed(0)
-    samples, train, test = torch.randint(0, 256, (3, 16, 1, 32, 32), generator=rng).to(torch.uint8)
-    samples = samples // 2
-    dataset = Dataset("noise", "1", train, test, levels=256)
+    samples, test = pictures(8, 0), pictures(8, 1)
+    dataset = Dataset("pictures", "1", test, test, levels=256)
     (tmp_path / path.parent.name).symlink_to(path.parent.resolve())  # the weights, without the cached features
-    ours = measured(samples, dataset, tmp_path, extractor="inception", kernel=False)
+    ours = values(Fidelity(dataset, "inception", tmp_path, split="test"), samples, full=False)
     theirs = direct(samples.expand(-1, 3, -1, -1), test.expand(-1, 3, -1, -1), "inception-v3-compat", path)
     assert set(ours) == {"fid"}
     assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], abs=1e-3)

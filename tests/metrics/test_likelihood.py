@@ -13,7 +13,7 @@ from bench.ode import Solver, log_density, log_normal
 from bench.paths import OptimalTransport
 from bench.records import Measurement
 from bench.seeds import generator
-from bench.suite import Likelihood, Solve
+from bench.settings import Likelihood, Solve
 
 TIGHT = (Solve(rtol=1e-7, atol=1e-7),)
 
