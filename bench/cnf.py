@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.baseline import Baseline, CountedNetwork, Network
 from bench.errors import Diverged
@@ -118,9 +119,10 @@ def derivative_of(f: VelocityField, shape: torch.Size, functional: bool) -> Deri
         if not integrands:
             return torch.cat([f(t, x).flatten(1), torch.zeros_like(state[:, dim:])], 1)
         if functional:
-            v, pull = torch.func.vjp(lambda y: f(t, y), x)[:2]
-            vectors = list(probes) if probes is not None else unit_vectors(x)
-            products = [pull(z)[0] for z in vectors]
+            with sdpa_kernel(SDPBackend.MATH):  # as in jacobian_products
+                v, pull = torch.func.vjp(lambda y: f(t, y), x)[:2]
+                vectors = list(probes) if probes is not None else unit_vectors(x)
+                products = [pull(z)[0] for z in vectors]
         else:
             v, vectors, products = jacobian_products(f, t, x, probes, create_graph=True)
         count = 1 if probes is None else len(vectors)

@@ -52,6 +52,10 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         return _say_failures(root, failures)
     if todo:
         _check(options, todo)
+        if options.cluster == "local":
+            from bench.components import prepare
+
+            prepare(todo, data_dir.resolve())
         records.write_plan(root, about, runs)
         jobs = _jobs(options, root, todo, data_dir)
         if options.cluster == "slurm":

@@ -73,6 +73,21 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def prepare(runs: Iterable[Run], data_dir: Path) -> None:
+    """Have the data of the runs, and Inception's weights, ready and whole before anything starts.
+
+    Raises:
+        UsageError: something cannot be had, or is not what it should be.
+    """
+    for dataset in {run.dataset.model_dump_json(): run.dataset for run in runs}.values():
+        built = build_dataset(dataset, data_dir)
+        if built.extractor == "inception":
+            from bench.metrics.inception import weights
+
+            weights(data_dir, data_dir / "extractors")
+    _dataset.cache_clear()  # the workers have their own
+
+
 def resolved(baseline: Baseline) -> dict[str, Any]:
     """All options of a baseline, defaults included, for the record."""
     return {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}

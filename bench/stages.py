@@ -92,6 +92,8 @@ class Stages:
 
     def train(self) -> tuple[Rows, Arrays]:
         trainer = self.trainer
+        if self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep:
+            self.judge.prepare()
         reset_peak_memory(self.device)
         trainer.fit(self.checkpoint, self.validate, self.log)
         rows = [

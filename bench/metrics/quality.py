@@ -87,6 +87,14 @@ class Judge:
         self.dataset, self.settings, self.data_dir, self.device = dataset, settings, data_dir, device
         self._fidelity: Fidelity | None = None
 
+    def prepare(self) -> None:
+        """Make the feature extractor ready, so that what is wrong with it is said before hours of training."""
+        if self.dataset.is_image:
+            from bench.metrics.extractors import extractor_for
+
+            assert self.dataset.extractor is not None
+            extractor_for(self.dataset.extractor, self.dataset, self.data_dir)
+
     def quality(self, n: int, full: bool = True) -> Quality:
         """Of n samples; without `full` only what a validation curve needs. UsageError where it cannot be measured."""
         if not self.dataset.is_image:

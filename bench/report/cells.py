@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 FLOOR = "floor"
+FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
+FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 ROW = ["baseline", "label", "variant", "sampler", "native"]
 
@@ -55,7 +57,8 @@ def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataF
         suite, protocol, dataset, dataset_version, baseline, label, variant, sampler, native (whether it is a further
         sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean, half_width
         (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no mean, else ""), published (NaN
-        where there is none), published_source. The floor of the NLL is a row of its own with the baseline "floor".
+        where there is none), published_source. What the data itself scores (the NLL of the exact density, the distances
+        of held-out images) is a row of its own with the baseline "floor".
     """
     import pandas
 
@@ -85,7 +88,7 @@ def _cells(section: Section, published: "DataFrame") -> "DataFrame":
             reference = _published_for(published, section.dataset, row["baseline"], metric, settings)
             place = {"stage": stage, "metric": metric, "settings": settings, **reference}
             cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
-    frame = pandas.DataFrame([*_floors(measured), *cells], columns=COLUMNS)
+    frame = pandas.DataFrame([*_floors(section, measured, published), *cells], columns=COLUMNS)
     return frame.assign(**dict(zip(KEYS, section.identity, strict=True)))
 
 
@@ -98,15 +101,24 @@ COLUMNS = [
 def _measured(section: Section) -> "DataFrame":
     """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
     frame = section.frame
-    shown = (frame.status == "ok") & frame.metric.map(lambda name: vocabulary.is_headline(name) or name == "nll_floor")
+    shown = (frame.status == "ok") & frame.metric.map(lambda name: vocabulary.is_headline(name) or _is_floor(name))
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & ~frame.parsed.map(is_curve)
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     measured = frame[shown]
     return measured.assign(
         comparable=[comparable(row) for row in each(measured)],
         sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in each(measured)],
-        native=[row.stage == "samples" and not {"rtol", "steps"} & row.parsed.keys() for row in each(measured)],
+        native=[_is_native(row) for row in each(measured)],
     )
+
+
+def _is_floor(metric: str) -> bool:
+    return metric.endswith("_floor")
+
+
+def _is_native(row: Any) -> bool:
+    """Whether a measurement is of samples that a method's own sampler drew."""
+    return row.stage == "samples" and not _is_floor(row.metric) and not {"rtol", "steps"} & row.parsed.keys()
 
 
 def drawn_by(settings: dict[str, Any]) -> str:
@@ -127,7 +139,7 @@ def comparable(row: Any) -> str:
 
 
 def _columns(measured: "DataFrame") -> list[tuple[str, str, str]]:
-    unique = measured[measured.metric != "nll_floor"][["stage", "metric", "comparable"]].drop_duplicates()
+    unique = measured[~measured.metric.map(_is_floor)][["stage", "metric", "comparable"]].drop_duplicates()
     return sorted(unique.itertuples(index=False, name=None), key=lambda c: (vocabulary.order(c[1]), c[2]))
 
 
@@ -136,7 +148,9 @@ def _rows(section: Section, measured: "DataFrame") -> list[dict[str, Any]]:
     rows = []
     for variant, label in section.labels.items():
         runs = section.frame[section.frame.variant == variant]
-        drawn = measured[(measured.variant == variant) & (measured.stage == "samples")]
+        drawn = measured[
+            (measured.variant == variant) & (measured.stage == "samples") & ~measured.metric.map(_is_floor)
+        ]
         samplers = sorted(set(zip(drawn.native, drawn.sampler, strict=True)))
         about = {
             "baseline": runs.baseline.iloc[0],
@@ -162,19 +176,28 @@ def _statistics(section: Section, variant: str, stage: str, values: "DataFrame")
     return {"mean": math.nan, "half_width": math.nan, "n": 0, "run_ids": "", "hole": reason}
 
 
-def _floors(measured: "DataFrame") -> list[dict[str, Any]]:
-    """The exact density's NLL under each NLL column that was measured on as many points."""
-    floors = measured[measured.metric == "nll_floor"]
+def _floors(section: Section, measured: "DataFrame", published: "DataFrame") -> list[dict[str, Any]]:
+    """What the data scores under each column that was measured on as many samples and under the same settings."""
     rows = []
+    label = "Floor (exact density)" if (measured.metric == "nll_floor").any() else "Held-out images"
     for stage, metric, settings in _columns(measured):
-        same = floors[floors.n.isna() | (floors.n == json.loads(settings).get("n"))]
-        if metric == "nll_nats" and len(same):
-            row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": "Floor (exact density)", "native": False}
+        floors = measured[measured.metric == FLOOR_OF.get(metric, f"{metric}_floor")]
+        column = json.loads(settings)
+        same = floors.loc[[_within(row, column) for row in each(floors)]]
+        if len(same):
+            row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": label, "native": False}
             place = {"stage": stage, "metric": metric, "settings": settings}
             by_run = same.groupby("run_id").value.mean()
             values = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
-            rows.append({**row, **place, **values, "run_ids": " ".join(by_run.index), "hole": ""})
+            printed = _published_for(published, section.dataset, "reference", metric, settings)
+            rows.append({**row, **place, **values, "run_ids": " ".join(by_run.index), "hole": "", **printed})
     return rows
+
+
+def _within(floor: Any, column: dict[str, Any]) -> bool:
+    """Whether a floor's settings are those of a column, which may have more: weights, solver, batch."""
+    settings = {key: value for key, value in json.loads(floor.comparable).items() if key not in FLOOR_ALONE}
+    return all(column.get(key) == value for key, value in settings.items())
 
 
 def published_numbers(folder: Path = PUBLISHED) -> "DataFrame":

@@ -112,11 +112,22 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "extractor_version": lambda v: f"version {v}",
     "split": lambda v: f"{v} split",
     "reference_n": lambda v: f"{v:,} reference images",
+    "quantiser": lambda v: f"quantised by {v}",
+    "layer": lambda v: f"layer {v}",
     "n": lambda v: f"n = {v:,}",
     "batch": lambda v: f"batch {v:,}",
     "weights": lambda v: f"{v.upper() if v == 'ema' else v} weights",
     "kid_subsets": lambda v: f"{v} subsets",
     "kid_subset_size": lambda v: f"{v:,} images a subset",
+    "kept": lambda v: f"against {v:,} of them",
+    "neighbours": lambda v: f"{v} neighbours",
+    "isc_splits": lambda v: f"{v} splits",
+    "window": lambda v: f"{v} window",
+    "window_size": lambda v: f"{v} pixels wide",
+    "sigma": lambda v: f"deviation {v:g}",
+    "channels": lambda v: f"{v} channels",
+    "data_range": lambda v: f"range {v}",
+    "identical": lambda v: f"identical images count as {v}",
 }
 
 
@@ -137,7 +148,7 @@ def metric(name: str) -> Metric:
 
 def is_headline(name: str) -> bool:
     """Whether a metric has a column in the headline table."""
-    return name in METRICS or name.startswith(tuple(FEATURES))
+    return name in METRICS or (name.startswith(tuple(FEATURES)) and not name.endswith("_floor"))
 
 
 def order(name: str) -> tuple[int, str]:

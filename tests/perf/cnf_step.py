@@ -19,7 +19,7 @@ from training_loop import Ours
 from bench.baseline import CountedNetwork
 from bench.ode import log_normal
 from bench.registry import baselines, datasets, networks
-from bench.suite import Training
+from bench.settings import Training
 
 BATCH, STEPS, TOLERANCE = 512, 60, 1e-5
 LENGTH = 0.5  # seconds that one side takes in a round

@@ -17,7 +17,7 @@ from bench.baseline import CountedNetwork
 from bench.datasets.base import Dataset
 from bench.ode import Solver, log_density, log_normal
 from bench.registry import baselines, datasets, networks
-from bench.suite import Training
+from bench.settings import Training
 
 STEPS, TOLERANCE = 400, 1e-5
 

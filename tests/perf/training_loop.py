@@ -1,6 +1,6 @@
 """Our training loop against the one that an expert would write for flow matching alone, bare of everything else.
 
-Both draw the same batches, times and noise from the same seed, so they must end at the same weights.
+Before they are timed both take a few steps with the same batches, times and noise, and must end at the same weights.
 """
 
 import copy
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from bench.datasets.base import Dataset
 from bench.registry import baselines, datasets, networks
-from bench.suite import Training
+from bench.seeds import number
+from bench.settings import Training
 from bench.training import Trainer
 
 LENGTH = 0.5  # seconds that one side takes in a round
@@ -41,17 +42,22 @@ class Bare:
         self.parameters = list(module.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
-        self.rng = torch.Generator().manual_seed(seed)
+        self.seed = seed
+        self.choice, self.rng = torch.Generator(), torch.Generator()
 
     def batch(self) -> Tensor:
-        x = self.data[torch.randint(len(self.data), (self.settings.batch,), generator=self.rng)]
+        x = self.data[torch.randint(len(self.data), (self.settings.batch,), generator=self.choice)]
         if self.levels is None:
             return x
         return (x + torch.rand(x.shape, generator=self.rng)) * (2 / self.levels) - 1
 
-    def run(self, steps: int) -> None:
+    def run(self, steps: int, follow: bool = False) -> None:
+        """Train; with `follow` on the random numbers that the harness draws."""
         clip, ema = self.settings.clip, self.settings.ema
-        for _ in range(steps):
+        for step in range(steps):
+            if follow:
+                self.choice.manual_seed(number(self.seed, "minibatch", step))
+                self.rng.manual_seed(number(self.seed, "training", step))
             x1 = self.batch()
             t = torch.rand(len(x1), generator=self.rng)
             x0 = torch.randn(x1.shape, generator=self.rng)
@@ -78,11 +84,12 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
             settings = Training(steps=1, batch=batch, lr=1e-3, **options)
             bare = Bare(copy.deepcopy(network), dataset, settings, seed=0)
             ours = Ours("perf", settings, baselines["fm_ot"](), copy.deepcopy(network), dataset, seed=0)
-            steps = calls(lambda bare=bare: bare.run(4), LENGTH) * 4
+            bare.run(8, follow=True)
             ours.run(8)
             apart = max(
                 float((a - b).detach().abs().max()) for a, b in zip(ours.parameters, bare.parameters, strict=True)
             )
+            steps = calls(lambda bare=bare: bare.run(4), LENGTH) * 4
             yield compare(
                 f"training, {name}, batch {batch}{extra}",
                 lambda ours=ours, steps=steps: ours.run(steps),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+SHOWN = {"Held-out data": "data", "What is given": "given"}  # beside the samples, where it was kept
 PAPER = 200  # a grey between images, beside which both black and white ones have an edge
 
 
@@ -25,17 +26,18 @@ def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
         return None
     metric = distance_metric(section)
     quality = scores(section, cells, metric) if metric else None
-    data = [e.arrays["data"] for e in artefacts.exhibits(section, "samples", {"data": 4})[:1]]
+    kept = [(name, artefacts.exhibits(section, "samples", {key: 4}), key) for name, key in SHOWN.items()]
+    data = [(name, found[0].arrays[key]) for name, found, key in kept if found]
     panels = len(exhibits) + len(data)
     rows, columns = arrange(panels, 4)
     side = min(2.9, (WIDTH - 0.2 - (columns - 1) * 0.14) / columns)
     figure, grid = sheet(rows, columns, (side, side), (0.14, 0.52), bottom=0.3)
     axes = [one for line in grid for one in line]
     blank(axes[panels:])
-    for one, pictures in zip(axes, [*data, *(e.arrays["samples"] for e in exhibits)], strict=False):
+    for one, pictures in zip(axes, [*(p for _, p in data), *(e.arrays["samples"] for e in exhibits)], strict=False):
         _show(one, pictures)
-    if data:
-        name_panel(axes[0], "Held-out data", None)
+    for one, (name, _) in zip(axes, data, strict=False):
+        name_panel(one, name, None)
     for one, exhibit in zip(axes[len(data) :], exhibits, strict=False):
         name_panel(one, exhibit.label, exhibit.look, quality.text(exhibit.variant) if quality else "")
     statement = "Samples of each method from the same noise"

@@ -1,0 +1,222 @@
+"""ADM, the U-Net of Dhariwal & Nichol ("Diffusion models beat GANs on image synthesis", NeurIPS 2021), without classes.
+
+    e = silu(MLP(cos(s t w), sin(s t w))),  w_k = 10000^(-2k / channels) for k < channels / 2,  s = time_scale
+    residual block   h <- skip(r(h)) + conv(silu(norm_e(conv(r(silu(norm(h)))))))
+    attention block  h <- h + W softmax(q^T k / sqrt d) v over the pixels, (q, k, v) = U norm(h), in heads of d channels
+
+r halves or doubles the resolution at the end of a level (`resample_blocks`) and is the identity elsewhere; norm_e(y) is
+norm(y) (1 + a) + b with (a, b) linear in e (`scale_shift`), else norm(y + b). Level i has multiples[i] * channels
+channels and 1 / 2^i of the side; each output of the way down is concatenated to an input of the way up. The last
+convolutions of the blocks and of the network start at zero, so that an untrained field vanishes.
+
+Lipman et al. (ICLR 2023) train this U-Net with "minimal changes", of which they give channels, multiples, blocks,
+attention, heads and dropout. They leave open `scale_shift` and `resample_blocks` (ADM's own models have both, which add
+11 to 20% of parameters), how t in [0, 1] is embedded, and the heads: their "4" and "64 channels" agree at 256 channels
+alone. Here the channels decide, as in ADM, and the answer holds no variances.
+
+time_scale = 1000 is DDPM's. After a short training its fast oscillations in t make the field rough for an adaptive
+solver: a smaller scale needs several times fewer evaluations at the same quality.
+"""
+
+import math
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
+
+from bench.errors import UsageError
+from bench.registry import register_network
+
+MAX_PERIOD = 10_000
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+def zero(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The convolution with nothing but zeros in it."""
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
+
+
+class Residual(nn.Module):
+    """The residual block of h (B, fan_in, H, W) and e (B, embedding), with `resample` for r."""
+
+    def __init__(
+        self, fan_in: int, fan_out: int, embedding: int, scale_shift: bool, dropout: float, resample: nn.Module
+    ) -> None:
+        super().__init__()
+        self.norm_in, self.conv_in = group_norm(fan_in), nn.Conv2d(fan_in, fan_out, 3, padding=1)
+        self.time = nn.Linear(embedding, 2 * fan_out if scale_shift else fan_out)
+        self.norm_out, self.conv_out = group_norm(fan_out), zero(nn.Conv2d(fan_out, fan_out, 3, padding=1))
+        self.skip = nn.Identity() if fan_in == fan_out else nn.Conv2d(fan_in, fan_out, 1)
+        self.resample, self.dropout, self.scale_shift = resample, nn.Dropout(dropout), scale_shift
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        y = self.conv_in(self.resample(F.silu(self.norm_in(h))))
+        e = self.time(e)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = e.chunk(2, 1)
+            y = self.norm_out(y) * (1 + scale) + shift
+        else:
+            y = self.norm_out(y + e)
+        return self.skip(self.resample(h)) + self.conv_out(self.dropout(F.silu(y)))
+
+
+class Attention(nn.Module):
+    """The attention block of h (B, channels, H, W)."""
+
+    def __init__(self, channels: int, head_channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // head_channels)
+        self.norm, self.qkv = group_norm(channels), nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, h: Tensor) -> Tensor:
+        # The fused kernels need the channels last in memory; in a channels_last network that copies nothing.
+        parts = self.qkv(self.norm(h)).flatten(2).mT.contiguous().chunk(3, 2)
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, heads, H W, d) each
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return h + self.out(y.mT.unflatten(2, h.shape[2:]))
+
+
+def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:
+    """block(*inputs), of which the backward pass finds only the inputs kept and computes the rest again."""
+    plain = not torch.compiler.is_compiling() and not torch.backends.cuda.flash_sdp_enabled()
+
+    def compute(*inputs: Tensor) -> Tensor:
+        # A second derivative computes the block outside the caller's `sdpa_kernel`, yet must not take a fused one.
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+            return block(*inputs)
+
+    return checkpoint(compute, *inputs, use_reentrant=False)
+
+
+class ADM(nn.Module):
+    """net(t, x): t (B,) in [0, 1] and x (B, C_in, H, W) -> (B, C_out, H, W), from its parts on the way down and up."""
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        time_scale: float,
+        checkpointing: bool,
+        start: nn.Module,
+        down: list[list[nn.Module]],
+        middle: list[nn.Module],
+        up: list[list[nn.Module]],
+        end: nn.Module,
+    ) -> None:
+        super().__init__()
+        half, wide = channels // 2, 4 * channels
+        self.register_buffer("frequencies", time_scale * MAX_PERIOD ** -(torch.arange(half) / half))
+        self.embed = nn.Sequential(nn.Linear(channels, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU())
+        self.start, self.middle, self.end = start, nn.ModuleList(middle), end
+        self.down, self.up = (nn.ModuleList(nn.ModuleList(blocks) for blocks in way) for way in (down, up))
+        self.checkpointing = checkpointing
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        angles = t[:, None] * self.frequencies
+        e = self.embed(torch.cat([angles.cos(), angles.sin()], 1))
+        passed = [self.start(x)]
+        for blocks in self.down:
+            passed.append(self.through(blocks, passed[-1], e))
+        h = self.through(self.middle, passed[-1], e)
+        for blocks in self.up:
+            h = self.through(blocks, torch.cat([h, passed.pop()], 1), e)
+        return self.end(h)
+
+    def through(self, blocks: Any, h: Tensor, e: Tensor) -> Tensor:
+        """h after the blocks, of which the residual ones read e."""
+        for block in blocks:
+            inputs = (h, e) if isinstance(block, Residual) else (h,)
+            h = checkpointed(block, *inputs) if self.checkpointing and self.training else block(*inputs)
+        return h
+
+
+def _require(holds: bool, key: str, value: object, allowed: str) -> None:
+    if not holds:
+        raise UsageError(f"network adm: {key} = {value!r}: {allowed}")
+
+
+@register_network("adm")
+def adm(
+    shape: tuple[int, ...],
+    channels: int = 128,
+    multiples: list[int] = [1, 2, 2, 2],  # noqa: B006 - read only, and shown as the default
+    blocks: int = 2,
+    attention: list[int] = [16],  # noqa: B006
+    head_channels: int = 64,
+    scale_shift: bool = True,
+    resample_blocks: bool = True,
+    dropout: float = 0.0,
+    time_scale: float = 1000.0,
+    checkpointing: bool = False,
+    given: int = 0,
+) -> nn.Module:
+    """The network from (C + given, H, W) to `shape` = (C, H, W), where the caller concatenates the `given` channels.
+
+    There are `blocks` residual blocks a level on the way down, and one more on the way up. Attention follows them at
+    the heights in pixels that `attention` names, and always stands in the middle; a level narrower than `head_channels`
+    has one head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice;
+    torch.func cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
+    """
+    _require(len(shape) == 3, "shape", shape, "images (C, H, W) are needed")
+    _require(channels > 0 and channels % 2 == 0, "channels", channels, "an even number above 0 is needed")
+    _require(min(multiples, default=0) > 0, "multiples", multiples, "a number above 0 is needed for each level")
+    _require(blocks > 0, "blocks", blocks, "a number above 0 is needed")
+    _require(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
+    _require(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
+    _require(given >= 0, "given", given, "a number of channels is needed")
+    smallest = 2 ** (len(multiples) - 1)
+    divided = all(side % smallest == 0 for side in shape[1:])
+    _require(divided, "shape", shape, f"sides divisible by {smallest} are needed for {len(multiples)} levels")
+    levels = [(channels * multiple, shape[1] >> i) for i, multiple in enumerate(multiples)]  # channels and height
+    heights = [height for _, height in levels]
+    _require(set(attention) <= set(heights), "attention", attention, f"the levels have heights {heights}")
+    attending = [width for width, height in levels if width > head_channels and height in (*attention, heights[-1])]
+    divides = not any(width % head_channels for width in attending)
+    _require(divides, "head_channels", head_channels, f"the levels that attend have {attending} channels")
+
+    def residual(fan_in: int, fan_out: int, resample: nn.Module | None = None) -> nn.Module:
+        return Residual(fan_in, fan_out, 4 * channels, scale_shift, dropout, resample or nn.Identity())
+
+    def stage(fan_in: int, width: int, height: int) -> list[nn.Module]:
+        return [residual(fan_in, width), *([Attention(width, head_channels)] if height in attention else [])]
+
+    def halve(width: int) -> nn.Module:
+        return residual(width, width, nn.AvgPool2d(2)) if resample_blocks else nn.Conv2d(width, width, 3, 2, 1)
+
+    def double(width: int) -> nn.Module:
+        twice = nn.Upsample(scale_factor=2)
+        if resample_blocks:
+            return residual(width, width, twice)
+        return nn.Sequential(twice, nn.Conv2d(width, width, 3, padding=1))
+
+    h = levels[0][0]
+    start, passed = nn.Conv2d(shape[0] + given, h, 3, padding=1), [h]
+    down: list[list[nn.Module]] = []
+    for width, height in levels:
+        for _ in range(blocks):
+            down.append(stage(passed[-1], width, height))
+            passed.append(width)
+        if height > heights[-1]:
+            down.append([halve(width)])
+            passed.append(width)
+    h = passed[-1]
+    middle, up = [residual(h, h), Attention(h, head_channels), residual(h, h)], []
+    for width, height in reversed(levels):
+        for _ in range(blocks + 1):
+            up.append(stage(h + passed.pop(), width, height))
+            h = width
+        if height < heights[0]:
+            up[-1].append(double(h))
+    end = nn.Sequential(group_norm(h), nn.SiLU(), zero(nn.Conv2d(h, shape[0], 3, padding=1)))
+    return ADM(channels, time_scale, checkpointing, start, down, middle, up, end)

@@ -1,0 +1,137 @@
+"""Training on images, every baseline of the suite cifar10: our loop against a bare one with the same U-Net and loss.
+
+On a GPU this is the suite's `small` protocol, on a CPU its `smoke` one; where there is no GPU its rows are holes. Both
+sides train on CIFAR-10's pixels with gradient clipping and averaged weights. Model FLOP utilisation counts the products
+and convolutions of a step by torch's FlopCounterMode, with those of the backward pass, against the rate of the largest
+square matrix product in the same precision, measured in the same run.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from compare import Row, calls, compare
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from training_loop import Ours
+
+from bench.baseline import Baseline, CountedNetwork
+from bench.components import build_baseline, build_network
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.metrics.clock import now, peak_memory, reset_peak_memory
+from bench.plan import plan
+from bench.registry import datasets
+from bench.settings import Training
+from bench.suite import load_suite
+
+LENGTH = 3.0  # seconds that one side takes in a round
+TARGET = "at least 0.97"
+ORDER = {"cpu": 2048, "cuda": 8192}
+
+
+class Bare:
+    """Batch, loss, backward, clip, Adam, average: nothing else."""
+
+    def __init__(
+        self, module: nn.Module, dataset: Dataset, baseline: Baseline, settings: Training, device: str
+    ) -> None:
+        if settings.channels_last:
+            module = module.to(memory_format=torch.channels_last)
+        self.net = CountedNetwork(module, settings.compile)
+        self.dataset, self.baseline, self.settings, self.device = dataset, baseline, settings, device
+        self.data = dataset.train.to(device)
+        self.parameters = list(module.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
+        self.rng = torch.Generator(device).manual_seed(0)
+
+    def loss(self) -> torch.Tensor:
+        index = torch.randint(len(self.data), (self.settings.batch,), generator=self.rng, device=self.device)
+        x1 = self.dataset.dequantise(self.data[index], self.rng)
+        bf16 = self.settings.precision == "bf16"
+        with torch.autocast(self.device, torch.bfloat16) if bf16 else nullcontext():
+            return self.baseline.loss(self.net, x1, self.rng).mean()
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            loss = self.loss()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+            self.optimizer.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, self.parameters, 1 - self.settings.ema)
+        now(self.device)
+
+
+def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name, suite = load_suite("cifar10")
+    protocol = "small" if device == "cuda" else "smoke"
+    try:
+        dataset = datasets["cifar10"](data_dir)
+    except UsageError as error:
+        yield Row("training on CIFAR-10", note=str(error))
+        return
+    runs = plan(name, suite, protocol)
+    peaks = {precision: product_rate(device, precision) for precision in {run.training.precision for run in runs}}
+    for run in runs:
+        # Without micro-batches: the bare loop takes a batch at once.
+        settings = run.training.model_copy(update={"steps": 1, "micro_batch": None, "warmup": 0, "curve_points": 0})
+        torch.manual_seed(0)
+        module = build_network(run.network, dataset).to(device)
+        baseline = build_baseline(run.baseline)
+        bare = Bare(copy.deepcopy(module), dataset, baseline, settings, device)
+        ours = Ours("perf", settings, baseline, module, dataset, seed=0)
+        steps = calls(lambda bare=bare: bare.run(1), LENGTH)
+        reset_peak_memory(device)
+        ours.run(1)
+        memory, flops = peak_memory(device) / 2**20, step_flops(bare)
+        row = compare(
+            f"training on CIFAR-10, {run.baseline.name}, {protocol}, batch {settings.batch}, {device}",
+            lambda ours=ours, steps=steps: ours.run(steps),
+            lambda bare=bare, steps=steps: bare.run(steps),
+            rounds,
+            "images/s",
+            steps * settings.batch,
+            TARGET,
+        )
+        rate = sorted(row.ours)[len(row.ours) // 2]
+        share = rate / settings.batch * flops / peaks[settings.precision]
+        peak = f"{peaks[settings.precision] / 1e9:,.0f} GFLOP/s"
+        note = (
+            f"{1000 * settings.batch / rate:.4g} ms a step, peak {memory:,.0f} MiB, {settings.precision}, "
+            f"{flops / 1e9:.4g} GFLOP a step, {share:.0%} of the matrix product's {peak}"
+        )
+        yield Row(row.name, row.unit, row.ours, row.reference, row.target, note)
+    if device == "cpu":
+        for run in plan(name, suite, "small"):
+            yield Row(f"training on CIFAR-10, {run.baseline.name}, small, cuda", note="no GPU here")
+
+
+def step_flops(bare: Bare) -> float:
+    """Floating-point operations of the products and convolutions of one loss and its gradient."""
+    eager = CountedNetwork(bare.net.module)
+    compiled, bare.net = bare.net, eager
+    try:
+        with FlopCounterMode(display=False) as counter:
+            bare.loss().backward()
+    finally:
+        bare.net = compiled
+    return float(counter.get_total_flops())
+
+
+def product_rate(device: str, precision: str) -> float:
+    """FLOP/s of a large square matrix product, the best of five."""
+    order = ORDER[device]
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    a, b = torch.randn(2, order, order, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(6):
+        begun = now(device)
+        a @ b
+        best = min(best, now(device) - begun)
+    return 2 * order**3 / best
