@@ -58,6 +58,25 @@ def build_network(component: Component, dataset: Dataset) -> nn.Module:
     return networks[component.name](dataset.shape, **given, **_options(networks, component))
 
 
+def check_condition(run: Run, dataset: Dataset) -> None:
+    """UsageError where a run needs data with a condition, or cannot have what it asks of such data."""
+    asked, there = run.evaluation, len(dataset.test)
+    if not dataset.condition:
+        if baselines[run.baseline.name].conditional:
+            raise UsageError(f"baseline {run.baseline.name}: needs data with a condition; {dataset.name} has none")
+        return
+    if asked.likelihood:
+        raise UsageError(f"evaluation.likelihood: {dataset.name} has a condition; samples alone are measured")
+    drawn = {"training.curve_n": run.training.curve_n if run.training.curve_points else 0}
+    if asked.samples:
+        drawn |= {"evaluation.samples.n": asked.samples.n, "evaluation.samples.path_n": asked.samples.path_n}
+    if asked.sweep:
+        drawn["evaluation.sweep.n"] = asked.sweep.n
+    for key, n in drawn.items():
+        if n > there:
+            raise UsageError(f"{key} = {n}: a sample of {dataset.name} is given a test image, and there are {there}")
+
+
 @lru_cache(maxsize=2)
 def _dataset(name: str, data_dir: Path, options: tuple[tuple[str, Any], ...]) -> Dataset:
     return datasets[name](data_dir, **dict(options))

@@ -9,12 +9,12 @@ import datetime
 import os
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.files import locked, write_text
+from bench.files import locked
 from bench.records import fail, run_folder, stage_done, write_stage
 from bench.suite import Run
 
@@ -62,7 +62,7 @@ class Job:
                 stages = Stages(self, log)
                 for stage in (s for s, d in zip(self.run.stages, done, strict=True) if not d):
                     log(stage)
-                    rows, arrays = getattr(stages, stage)()
+                    rows, arrays = stages.run_stage(stage)
                     facts = stages.facts()
                     if ranks.is_main():
                         write_stage(self.root, self.run, stage, rows, facts, arrays)
@@ -73,7 +73,10 @@ class Job:
             log(traceback.format_exc())
             reason = explain(error, self.run)
             if int(os.environ.get("RANK", "0")):
-                write_text(self.rank_error, reason)
+                traceback.print_exc()
+                # The first is the cause: the others fail for losing it.
+                with suppress(FileExistsError), self.rank_error.open("x") as file:
+                    file.write(reason)
                 raise SystemExit(1) from error
             fail(self.root, self.run, self.reason(reason), facts)
             log(f"failed: {self.reason(reason)}")

@@ -117,8 +117,8 @@ def solve(
         # A step that ends on the last time (of the adjoint: the first): else the solver goes beyond and interpolates.
         options = {"step_t": grid[[0, -1]], "max_num_steps": MAX_STEPS}
     else:
-        even = torch.linspace(times[0], times[-1], solver.steps + 1, dtype=torch.float64, device=x.device)
-        options = {"grid_constructor": lambda _f, _x, _t: even}
+        shares = torch.linspace(0, 1, solver.steps + 1, dtype=torch.float64, device=x.device)
+        options = {"grid_constructor": lambda _f, _x, t: torch.lerp(t[0], t[-1], shares)}  # an adjoint's t is reversed
     keywords: dict[str, Any] = {
         "rtol": solver.rtol,
         "atol": solver.atol,
@@ -163,13 +163,14 @@ def jacobian_products(
     Returns:
         v (B, ...), the vectors z, and the products, each of the shape of x.
     """
-    # The fused attention kernels have no second derivative; the plain one has.
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH) if create_graph else nullcontext():
+    vectors = list(probes) if probes is not None else unit_vectors(x)
+    at_once = 1 if create_graph else min(len(vectors), len(vectors) if x.is_cuda else max(1, ROWS // len(x)))
+    # The fused attention kernels have neither a second derivative nor one of several vectors; the plain one has both.
+    plain = create_graph or at_once > 1
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
         if not x.requires_grad:
             x = x.detach().requires_grad_()
         v = f(t, x)
-        vectors = list(probes) if probes is not None else unit_vectors(x)
-        at_once = 1 if create_graph else len(vectors) if x.is_cuda else max(1, ROWS // len(x))
         products: list[Tensor] = []
         for i in range(0, len(vectors), at_once):
             part, keep = vectors[i : i + at_once], create_graph or i + at_once < len(vectors)

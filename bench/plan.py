@@ -74,9 +74,10 @@ def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: s
         f"protocols.{protocol}.overrides.{baseline}": variation.overrides.get(baseline, {}),
     }
     for source, layer in layers.items():
+        known = [*cell, *(Variation.model_fields if source == f"protocols.{protocol}" else ())]
         for key in layer:
             if key not in cell:
-                raise UsageError(f"{where}: {source}: " + unknown("key", key, list(cell)))
+                raise UsageError(f"{where}: {source}: " + unknown("key", key, known))
         _merge(cell, copy.deepcopy(layer), f"{where}: {source}")
     return cell
 

@@ -58,7 +58,7 @@ class Training(Frozen):
     decay: Literal["constant", "linear", "cosine"] = "constant"
     clip: Rate | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: bool = False
     channels_last: bool = False
     flip: bool = False  # horizontal, of every second training image

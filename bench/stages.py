@@ -9,13 +9,13 @@ Each stage returns its measurements and the arrays that plots need.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from bench import components, provenance, ranks
-from bench.errors import UsageError
 from bench.metrics.clock import peak_memory, reset_peak_memory
 from bench.metrics.likelihood import likelihood, log_density_grid
 from bench.metrics.quality import Judge, Quality, Shown, quoted
@@ -23,6 +23,7 @@ from bench.metrics.sampling import Source
 from bench.metrics.transport import Paths, follow, wasserstein2
 from bench.ode import EVALUATIONS_A_STEP, Solver
 from bench.partial import Partial
+from bench.precision import full_float32
 from bench.records import Measurement
 from bench.registry import load_plugin
 from bench.settings import Likelihood, Samples, Stage
@@ -49,8 +50,7 @@ class Stages:
         self.job, self.run, self.log, self.device = job, run, log, job.device
         self.dataset = components.build_dataset(run.dataset, job.data_dir)
         self.baseline = components.build_baseline(run.baseline)
-        if self.baseline.conditional and not self.dataset.condition:
-            raise UsageError(f"baseline {run.baseline.name}: needs data with a condition; {run.dataset.name} has none")
+        components.check_condition(run, self.dataset)
         torch.manual_seed(run.seed)
         module = components.build_network(run.network, self.dataset).to(job.device)
         self.parameters = sum(p.numel() for p in module.parameters())
@@ -90,18 +90,23 @@ class Stages:
     def source(self, module: nn.Module) -> Source:
         return Source(self.baseline, module, self.dataset, self.run.seed, self.device)
 
+    def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
+        """The measurements and arrays of a stage; whatever is measured is measured in full float32."""
+        with nullcontext() if stage == "train" else full_float32(self.device):
+            found: tuple[Rows, Arrays] = getattr(self, stage)()
+            return found
+
     def train(self) -> tuple[Rows, Arrays]:
         trainer = self.trainer
         if self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep:
             self.judge.prepare()
-        reset_peak_memory(self.device)
         trainer.fit(self.checkpoint, self.validate, self.log)
         rows = [
             Measurement("steps", trainer.step),
             Measurement("train_seconds", trainer.seconds),
             Measurement("nfe_training", trainer.evaluations()),
             Measurement("train_loss", trainer.loss, settings={"step": trainer.step}),
-            self._peak({}),
+            Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0]),
         ]
         return rows + trainer.curve, {}
 
@@ -109,22 +114,21 @@ class Stages:
         """One point of the validation curve: the NLL of a few test samples, for images also a feature distance."""
         n = self.run.training.curve_n
         source, rows = self.source(module), []
-        if not self.dataset.condition:
-            asked = self.run.evaluation.likelihood or Likelihood()
-            settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence, probes=asked.probes)
-            rows = self._likelihood(source, settings, Partial())
-        if self.dataset.is_image:
-            solver = self._solver()
-            quality = self.judge.quality(n, full=False)
-            self._draw(source, "curve", source.solved(solver), n, n, quality)
-            rows += quoted(quality.measured(), {"sampler": solver.method})
+        with full_float32(self.device):
+            if not self.dataset.condition:
+                asked = self.run.evaluation.likelihood or Likelihood()
+                settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence)
+                rows = self._likelihood(source, settings, Partial())
+            if self.dataset.is_image:
+                solver = self._solver()
+                quality = self.judge.quality(n, full=False)
+                self._draw(source, "curve", source.solved(solver), n, n, quality)
+                rows += quoted(quality.measured(), {"sampler": solver.method})
         return [m for m in rows if m.metric.startswith(("nll_nats", "nll_bpd", "fid", "fd_"))]
 
     def likelihood(self) -> tuple[Rows, Arrays]:
         settings = self.run.evaluation.likelihood
         assert settings is not None
-        if self.dataset.condition:
-            raise UsageError(f"evaluation.likelihood: {self.dataset.name} has a condition; samples alone are measured")
         source = self.source(self.trained())
         reset_peak_memory(self.device)
         rows = self._likelihood(source, settings, self.partial("likelihood"))

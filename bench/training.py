@@ -23,9 +23,10 @@ from bench import checkpoint, ranks
 from bench.baseline import Baseline, CountedNetwork
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
-from bench.metrics.clock import now
+from bench.metrics.clock import now, peak_memory, reset_peak_memory
 from bench.minibatches import Minibatches
 from bench.optimiser import learning_rate, optimiser, share_gradients
+from bench.precision import in_training
 from bench.preemption import at_boundary
 from bench.records import Measurement
 from bench.seeds import number
@@ -78,6 +79,7 @@ class Trainer:
         self.recent = torch.zeros((), device=self.device)  # sum of the losses since the last look at them
         self.recent_steps = 0
         self.nfe_before = 0.0  # evaluations before the restart
+        self.peak = 0  # bytes, of steps alone
         self.curve: list[Measurement] = []
 
     @property
@@ -132,9 +134,9 @@ class Trainer:
         return loss.detach()
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.settings.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.split(":")[0], torch.bfloat16)
+        if self.settings.precision == "bf16":
+            return torch.autocast(self.device.split(":")[0], torch.bfloat16)
+        return nullcontext()
 
     def fit(self, path: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report) -> None:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `path`.
@@ -144,7 +146,9 @@ class Trainer:
         """
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
         marks = [m for m in marks if m > self.progress]
-        with at_boundary(lambda: self.save(path)) as between_steps:
+        precision = in_training(self.settings.precision, self.device)
+        with precision, at_boundary(lambda: self.save(path)) as between_steps:
+            reset_peak_memory(self.device)
             begun, saved = now(self.device) - self.seconds, self.seconds
             while self.progress < 1:
                 self.recent += self.take_step()
@@ -156,11 +160,14 @@ class Trainer:
                     self._look(report)
                 if at_mark:
                     marks = [m for m in marks if m > self.progress]
+                    self.peak = max(self.peak, peak_memory(self.device))
                     self._validate(validate)
+                    reset_peak_memory(self.device)
                 if at_mark or self.seconds - saved > self.settings.checkpoint_seconds:
                     self.save(path)
                     begun, saved = now(self.device) - self.seconds, self.seconds
                 between_steps()
+            self.peak = max(self.peak, peak_memory(self.device))
             self.save(path)
 
     def _look(self, report: Report) -> None:

@@ -97,6 +97,8 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Sources | N
         try:
             with locked(folder / ".lock"):
                 if not stamp.is_file():
+                    files = " and ".join(f"{sum(len(p.files) for p in ps)} {s}" for s, ps in sources.splits.items())
+                    print(f"{name}: packing {files} files into {folder}, once", file=sys.stderr, flush=True)
                     write_json(stamp, asdict(_pack(folder, shape, sources)))
                     (folder / "progress.json").unlink(missing_ok=True)
         except OSError as error:

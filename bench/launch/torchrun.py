@@ -4,35 +4,40 @@ A worker calls `run` with the job; each rank is this module as a program. On a C
 its cores, which is slower than one and there to try things out.
 """
 
+import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from bench import records
+from bench.files import locked
+from bench.launch.worker import GRACE
 
 if TYPE_CHECKING:
     from bench.job import Job
 
 
 def run(job: "Job") -> str:
-    """Run the job in `job.ranks` processes: "ok", "failed" or "busy".
+    """Run the job in `job.ranks` processes: "ok", "failed" (a failed record says why) or "busy".
 
     Raises:
-        RuntimeError: the ranks ended without a record that says why.
         SystemExit: SIGTERM came; the ranks have saved a checkpoint.
     """
     stopped = False
-    with tempfile.TemporaryDirectory() as folder:
-        job_file, status_file = Path(folder) / "job", Path(folder) / "status"
-        job_file.write_bytes(pickle.dumps(job))
+    job.rank_error.unlink(missing_ok=True)  # of an earlier attempt
+    with tempfile.TemporaryDirectory() as folder, locked(Path(folder) / "alive"):
+        (Path(folder) / "job").write_bytes(pickle.dumps(job))
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job.ranks}"]
-        module = ["-m", "bench.launch.torchrun", str(job_file), str(status_file)]
-        process = subprocess.Popen([sys.executable, *torchrun, *module])
+        module = ["-m", "bench.launch.torchrun", folder]
+        # The folder that a rank starts in may hold modules of the same names.
+        environment = {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": f"{GRACE:.0f}"}
+        process = subprocess.Popen([sys.executable, *torchrun, *module], env=os.environ | environment)
 
         def stop(number: int, _frame: FrameType | None) -> None:
             nonlocal stopped
@@ -44,23 +49,31 @@ def run(job: "Job") -> str:
             code = process.wait()
         finally:
             signal.signal(signal.SIGTERM, before)
-        status = status_file.read_text() if status_file.exists() else ""
+        status_file = Path(folder) / "status"
+        status = status_file.read_text() if status_file.exists() else "failed"
     if stopped:
         raise SystemExit(128 + signal.SIGTERM)
-    if not status and records.failed(job.root, job.run) is None:
-        raise RuntimeError(job.reason(f"torchrun ended with status {code}"))
-    return status or "failed"
+    if status == "failed" and records.failed(job.root, job.run) is None:
+        records.fail(job.root, job.run, job.reason(f"torchrun ended with status {code}"))
+    return status
 
 
-def main(job_file: str, status_file: str) -> int:
+def main(folder: str) -> int:
     """One rank; the main one leaves the job's status behind."""
-    job = pickle.loads(Path(job_file).read_bytes())
+    threading.Thread(target=_end_with_the_worker, args=(Path(folder),), daemon=True).start()
+    job = pickle.loads((Path(folder) / "job").read_bytes())
     status = job()
     from bench import ranks
 
     if ranks.is_main():
-        Path(status_file).write_text(status)
+        (Path(folder) / "status").write_text(status)
     return 1 if status == "failed" else 0
+
+
+def _end_with_the_worker(folder: Path) -> None:
+    """A worker that is killed cannot stop its ranks, but it frees its lock."""
+    with locked(folder / "alive"):
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ inception       the FID Inception-v3; only with it is a Frechet distance called 
 any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.metrics.cache import file_name, once
+from bench.precision import full_float32
 from bench.registry import unknown
 
 
@@ -78,21 +77,6 @@ class Network:
             found = self.net.convert_features_tuple_to_dict(self.net(pixels.to(self.device)))
         features = found[self.extractor.layer].float()
         return features, found[self.extractor.logits] if self.extractor.logits else features[:, :0]
-
-
-@contextmanager
-def full_float32(device: str) -> Iterator[None]:
-    """float32 with all its 23 bits, whatever the run around it has set: TF32 keeps 10 of them, bfloat16 has 7."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-            torch.autocast(torch.device(device).type, enabled=False),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:

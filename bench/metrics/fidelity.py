@@ -29,8 +29,9 @@ from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.files import write_atomic
 from bench.metrics.cache import file_name, once
-from bench.metrics.extractors import Network, extractor_for, full_float32
+from bench.metrics.extractors import Network, extractor_for
 from bench.metrics.features import Features
+from bench.precision import full_float32
 from bench.records import Measurement
 
 LEAST = 4  # for a covariance, two subsets and three neighbours

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from bench import ranks
 from bench.datasets.base import Dataset
-from bench.errors import UsageError
 from bench.metrics.fidelity import Fidelity
 from bench.metrics.sampling import Batch
 from bench.metrics.transport import wasserstein2
@@ -56,8 +55,6 @@ class ImageQuality(Quality):
 
     def __init__(self, fidelity: Fidelity, n: int, full: bool) -> None:
         self.fidelity, self.dataset, self.full = fidelity, fidelity.dataset, full
-        if self.dataset.condition and n > (there := len(self.dataset.test)):
-            raise UsageError(f"{n} samples of {self.dataset.name}: each is given a test image, and there are {there}")
         self.features = fidelity.collect(n)
         self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.condition else None
 

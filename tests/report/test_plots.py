@@ -88,3 +88,9 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
     assert sorted(artefacts.unreadable) == [
         f"runs/checkerboard-fm_ot-3f2a9c-s{seed}/likelihood.npz" for seed in range(3)
     ]
+
+
+def test_a_smoke_run_never_reads_like_a_result(root: Path, frame: pandas.DataFrame) -> None:
+    made, _ = drawings(root, frame.assign(protocol="smoke"), Artefacts(root))
+    assert made and all(drawing.statement.startswith("Smoke run, no result: ") for drawing in made)
+    assert all(drawing.statement in {text.get_text() for text in drawing.figure.texts} for drawing in made)

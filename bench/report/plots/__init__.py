@@ -1,19 +1,22 @@
 """Every figure of a section. A function draws where its data exists and answers with nothing where it does not.
 
-A figure is a pure function of the section, the cells of the headline table and the arrays beside the records.
+A figure is a pure function of the section, the cells of the headline table and the arrays beside the records. It gets
+its title here, where a smoke run's is kept from reading like a result.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.report.artefacts import Artefacts
 from bench.report.plots import cost, images, lines, points
-from bench.report.plots.canvas import Drawing
+from bench.report.plots.canvas import Drawing, entitle
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+SMOKE = "Smoke run, no result: "
 Figure = Callable[[Section, "DataFrame", Artefacts], Drawing | list[Drawing] | None]
 FIGURES: tuple[Figure, ...] = (
     cost.cost_quality,
@@ -37,4 +40,8 @@ def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints:
             what = f"{figure.__module__.rsplit('.', 1)[-1]}.{figure.__name__}"
             complaints.append(f"figure {what} of {section.stem}: {type(error).__name__}: {error}")
             continue
-        yield from [drawn] if isinstance(drawn, Drawing) else drawn or []
+        for drawing in [drawn] if isinstance(drawn, Drawing) else drawn or []:
+            statement = f"{SMOKE}{drawing.statement}" if section.protocol == "smoke" else drawing.statement
+            caption = f"{section.caption} · {drawing.note}" if drawing.note else section.caption
+            entitle(drawing.figure, statement, caption)
+            yield replace(drawing, statement=statement)

@@ -15,14 +15,18 @@ WIDTH = 10.0  # inches; all figures share it, so that text has one size on the p
 TOP = 0.72
 
 
+ONE_DRAWN = "one seed drawn, means over seeds quoted"
+
+
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its file's name, what it states, and how to read it."""
+    """A figure with its file's name, what it states, how to read it, and what it holds for beside its section."""
 
     name: str
     figure: "Figure"
     statement: str
     reading: str
+    note: str = ""
 
 
 def sheet(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.report.artefacts import Artefacts
 from bench.report.cells import FLOOR, Interval, of_section
 from bench.report.plots.axes import LEAST_SEEDS, plain_log
-from bench.report.plots.canvas import WIDTH, Drawing, entitle, sheet
+from bench.report.plots.canvas import WIDTH, Drawing, sheet
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
 from bench.report.sections import Section, listed
@@ -68,7 +68,6 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     statement = alone if len(front) == 1 else f"{names} are on the Pareto front of {what}"
     if len(statement) > 95:
         statement = f"{len(front)} of {len(facets[0].points)} baselines are on the Pareto front of {what}"
-    entitle(figure, statement, section.caption)
     reading = (
         "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey "
         "steps join the points that no other beats in both; hollow markers are native samplers of the same weights."

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bench.report.artefacts import Artefacts
-from bench.report.plots.canvas import WIDTH, Drawing, arrange, blank, entitle, matrix, name_panel, sheet
+from bench.report.plots.canvas import ONE_DRAWN, WIDTH, Drawing, arrange, blank, matrix, name_panel, sheet
 from bench.report.plots.points import few_evaluations, few_said
 from bench.report.scores import distance_metric, scores
 from bench.report.sections import Section
@@ -44,12 +44,11 @@ def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
     if quality and quality.leader:
         name, number = section.labels[quality.leader], quality.number(quality.leader)
         statement = f"{name} draws the samples closest to the data: {quality.about.title} {number}"
-    entitle(figure, statement, f"{section.caption} · one seed drawn, means over seeds quoted")
     reading = (
         "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can "
         "be compared."
     )
-    return Drawing(f"{section.stem}_samples", figure, statement, reading)
+    return Drawing(f"{section.stem}_samples", figure, statement, reading, ONE_DRAWN)
 
 
 def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
@@ -66,8 +65,7 @@ def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
         sheets = [[*row, full[exhibit.variant][:16]] for row, exhibit in zip(sheets, exhibits, strict=True)]
     figure = matrix(exhibits, moments, lambda axes, i, j: _show(axes, sheets[i][j]), gap=0.18)
     statement, reading = few_said(section, budgets)
-    entitle(figure, statement, f"{section.caption} · one seed drawn")
-    return Drawing(f"{section.stem}_low_nfe", figure, statement, reading)
+    return Drawing(f"{section.stem}_low_nfe", figure, statement, reading, "one seed drawn")
 
 
 def _show(axes: "Axes", pictures: "Array") -> None:

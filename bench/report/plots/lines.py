@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.plots.axes import legend, limit, line_looks, plain_log
-from bench.report.plots.canvas import WIDTH, Drawing, entitle, sheet
+from bench.report.plots.canvas import WIDTH, Drawing, sheet
 from bench.report.scores import scores
 from bench.report.sections import Section
 from bench.report.style import INK
@@ -57,7 +57,6 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
         reached = f"{about.title}, {number}{f' {about.unit}' if about.unit else ''}"
         after = f"after {final.time[best]:.3g} s of training"
         statement = f"{section.labels[best]} ends at the {about.superlative} {reached}, {after}"
-    entitle(figure, statement, section.caption)
     reading = (
         f"{about.title} on held-out data against seconds of training steps alone, on a logarithmic axis. Lines: mean "
         "over seeds; bands: 95% t-intervals from three seeds on. A curve further to the left and lower buys the same "
@@ -101,7 +100,6 @@ def _sweep(section: Section, metric: str) -> Drawing:
     axes[0][0].set_ylabel(_axis(rows, about))
     statement, order = _sweep_said(section, rows, about)
     legend(section, axes[0][-1], dict.fromkeys(order, ""), "")
-    entitle(figure, statement, section.caption)
     reading = (
         "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is run "
         "at falling tolerances. Where a curve levels out, the model's error is left and more evaluations are wasted."

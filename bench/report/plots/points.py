@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 from bench.report import vocabulary
 from bench.report.artefacts import Artefacts, Exhibit
 from bench.report.plots.canvas import (
+    ONE_DRAWN,
     WIDTH,
     Drawing,
     arrange,
     blank,
-    entitle,
     legible,
     matrix,
     name_panel,
@@ -48,12 +48,11 @@ def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     if energy and energy.leader:
         name, number = section.labels[energy.leader], energy.number(energy.leader)
         statement = f"{name} carries noise to data with the least path energy, {number}"
-    entitle(figure, statement, f"{section.caption} · one seed drawn, means over seeds quoted")
     reading = (
         "Grey: noise at t = 0. Lines: the way of 64 samples. Dark: where they end at t = 1. The noise is the same in "
         "every panel; straight lines can be followed in few solver steps."
     )
-    return Drawing(f"{section.stem}_trajectories", figure, statement, reading)
+    return Drawing(f"{section.stem}_trajectories", figure, statement, reading, ONE_DRAWN)
 
 
 def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
@@ -91,12 +90,11 @@ def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
         statement = f"{name} assigns held-out data the highest density: NLL {number}"
         if nll.floor is not None:
             statement += f", {nll.values[nll.leader].mean - nll.floor:.2f} above the floor"
-    entitle(figure, statement, f"{section.caption} · one seed drawn, means over seeds quoted")
     reading = (
         "exp(log p(x)) from the instantaneous change of variables, the same colour scale in every panel. Density "
         "between the data's regions is probability that the model wastes."
     )
-    return Drawing(f"{section.stem}_densities", figure, statement, reading)
+    return Drawing(f"{section.stem}_densities", figure, statement, reading, ONE_DRAWN)
 
 
 def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
@@ -202,8 +200,7 @@ def _matrix(
         axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, alpha=0.75, rasterized=True)
 
     figure = matrix(exhibits, moments, cloud)
-    entitle(figure, statement, f"{section.caption} · one seed drawn")
-    return Drawing(name, figure, statement, reading)
+    return Drawing(name, figure, statement, reading, "one seed drawn")
 
 
 def _extent(exhibit: Exhibit) -> float:

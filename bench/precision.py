@@ -1,0 +1,40 @@
+"""Floating-point precision: what training asks for, and full float32 for whatever is measured.
+
+A GPU may multiply float32 matrices as TF32, which keeps 10 of 23 bits: an adaptive solver at tolerance 1e-5 would take
+that noise for its own error and pay for it in evaluations. So TF32 is never used where something is measured, and in
+training only with `precision` "tf32", or "bf16" for what autocast leaves in float32.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def full_float32(device: str) -> Iterator[None]:
+    """float32 with all its bits, whatever is set around."""
+    with _products(device, exact=True, benchmark=False), torch.autocast(torch.device(device).type, enabled=False):
+        yield
+
+
+@contextmanager
+def in_training(precision: str, device: str) -> Iterator[None]:
+    """float32 products as `precision` has them: exact for "fp32", TF32 for "tf32" and "bf16"."""
+    with _products(device, exact=precision == "fp32", benchmark=True):
+        yield
+
+
+@contextmanager
+def _products(device: str, exact: bool, benchmark: bool) -> Iterator[None]:
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if exact else "high")
+    try:
+        # The same shapes come again in training, so the fastest kernels are worth a search.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=not exact):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
