@@ -37,6 +37,7 @@ class CountedNetwork:
         self.compiled = compiled
         self.nfe = 0
         self.condition: Tensor | None = None
+        self.flow: Any = None  # what bench/cnf.py compiles of it
         self._call: Network = torch.compile(module) if compiled else module
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from bench import ranks
 from bench.errors import UsageError
 from bench.files import write_atomic
-from bench.optimiser import moments
+from bench.optimiser import moments, restore_moments
 from bench.records import Measurement
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 KEYS = frozenset(
-    ("identity", "step", "seconds", "loss", "recent", "recent_steps", "nfe", "curve", "module", "average", "optimizer")
+    (
+        *("identity", "step", "seconds", "loss", "recent", "recent_steps", "nfe", "curve", "validated"),
+        *("module", "average", "optimizer"),
+    )
 )
 
 
@@ -38,6 +41,7 @@ def state(trainer: "Trainer") -> dict[str, Any]:
         "recent_steps": trainer.recent_steps,
         "nfe": trainer.evaluations(),
         "curve": json.dumps([asdict(m) for m in trainer.curve]),
+        "validated": trainer.validated,
         "module": trainer.module.state_dict(),
         "average": trainer.average,
         "optimizer": moments(trainer.optimizer),
@@ -59,29 +63,33 @@ def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
     """
     if not any(ranks.agreed(path.exists())):
         return False
+    reason, content = "", {}
     try:
-        content = torch.load(path, map_location=trainer.device, weights_only=True)
-        identity = content["identity"]
+        # Mapped, so that of the moments no rank reads more than it keeps.
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         if lacking := KEYS - content.keys():
             raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+    except (MemoryError, PermissionError):
+        raise
     except Exception as error:  # whatever a truncated or foreign file makes torch raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+    if any(ranks.agreed(bool(reason))):
         aside = path.with_suffix(".corrupt")
-        ranks.barrier()  # all have seen it
         if ranks.is_main():
             path.replace(aside)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         report(f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again")
         return False
+    identity = content["identity"]
     if identity != trainer.identity:
         raise UsageError(f"{path}: a checkpoint of {identity}, not of {trainer.identity}; move it away to train anew")
     trainer.module.load_state_dict(content["module"])
     with torch.no_grad():
         for mine, stored in zip(trainer.average, content["average"], strict=True):
             mine.copy_(stored)
-    trainer.optimizer.load_state_dict(content["optimizer"])
+    restore_moments(trainer.optimizer, content["optimizer"])
     trainer.step, trainer.seconds, trainer.loss = content["step"], content["seconds"], content["loss"]
     trainer.recent.copy_(content["recent"])
-    trainer.recent_steps = content["recent_steps"]
+    trainer.recent_steps, trainer.validated = content["recent_steps"], content["validated"]
     trainer.nfe_before = content["nfe"]
     trainer.curve = [Measurement(**m) for m in json.loads(content["curve"])]
     report(f"resumed at step {trainer.step}")

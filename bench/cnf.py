@@ -14,7 +14,6 @@ own, so torch.func traces the products. Measured in tests/perf/cnf_step.py.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +92,7 @@ def flow(
         rates = lambda t, s: derivative(t, s, probes)  # noqa: E731
         end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None).x[-1]
     elif isinstance(net, CountedNetwork) and net.compiled and net.condition is None:
-        derivative, step = _compiled(velocity, net.module, x.shape[1:])
+        derivative, step = _compiled(velocity, net, x.shape[1:])
         end, nfe = _integrate(derivative, step, state, probes, solver)
         net.nfe += nfe
     else:
@@ -185,17 +184,14 @@ def _integrate(
     raise Diverged(f"dopri5: {MAX_STEPS} steps were not enough")
 
 
-_compiled_steps: WeakKeyDictionary[nn.Module, tuple[Derivative, Step]] = WeakKeyDictionary()
-
-
 def _compiled(
-    velocity: Callable[[Network], VelocityField], module: nn.Module, shape: torch.Size
+    velocity: Callable[[Network], VelocityField], net: CountedNetwork, shape: torch.Size
 ) -> tuple[Derivative, Step]:
-    """The derivative and the compiled step of a module, compiled once."""
-    if module not in _compiled_steps:
-        derivative = derivative_of(velocity(module), shape, functional=True)
-        _compiled_steps[module] = derivative, torch.compile(solver_step(derivative, shape.numel() + 1))
-    return _compiled_steps[module]
+    """The derivative and the compiled step of a network, compiled once and kept with it."""
+    if net.flow is None:
+        derivative = derivative_of(velocity(net.module), shape, functional=True)
+        net.flow = derivative, torch.compile(solver_step(derivative, shape.numel() + 1))
+    return net.flow
 
 
 @dataclass(frozen=True)

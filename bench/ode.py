@@ -220,20 +220,27 @@ class Density:
     nfe: int
 
 
-def log_density(f: VelocityField, x: Tensor, t_end: float, solver: Solver, probes: Tensor | None = None) -> Density:
+def log_density(
+    f: VelocityField,
+    x: Tensor,
+    t_end: float,
+    solver: Solver,
+    probes: Tensor | None = None,
+    memory: Memory | None = None,
+) -> Density:
     """log p(x) under the flow of f from p_0 = N(0, I), for data at t_end; no gradient to the parameters.
 
     Args:
         f: velocity field, f(t, x) -> (B, ...).
         x: (B, ...), the whole batch is solved with common steps, of which memory holds as many rows at once as it can.
         probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
+        memory: what other batches have found to have room.
 
     Raises:
         Diverged: see `solve`.
     """
-
     dim = x[0].numel()
-    memory = Memory()
+    memory = memory or Memory()
 
     def augmented(t: Tensor, state: Tensor) -> Tensor:
         def rates(rows: slice) -> Tensor:

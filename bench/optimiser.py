@@ -41,6 +41,14 @@ def moments(optimizer: Optimizer) -> dict[str, Any]:
     return optimizer.state_dict()
 
 
+def restore_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load what `moments` gave, into an optimiser that is sharded or not."""
+    optimizer.load_state_dict(state)
+    # A sharded one leaves the step counts on the CPU, where a fused Adam of a GPU does not look.
+    for parameter, entry in getattr(optimizer, "optim", optimizer).state.items():
+        entry["step"] = entry["step"].to(parameter.device)
+
+
 def learning_rate(settings: Training, step: int, progress: float) -> float:
     """The rate of a step, at the share `progress` of the budget; a budget of seconds decays from its beginning."""
     s = settings

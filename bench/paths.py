@@ -126,10 +126,9 @@ class VariancePreserving(Path):
         The integral of beta / sigma^2 = T' / (1 - e^-T) is y = log(e^T - 1): y is uniform, T = log(1 + e^y), and s
         solves the quadratic T(s) = T (Song et al., NeurIPS 2021, appendix).
         """
-        ends = self.integral(u.new_tensor([self.t_end, 0.0]).double())
-        low, high = torch.log(torch.expm1(ends)).tolist()
-        big_t = torch.nn.functional.softplus(low + (high - low) * u)
         slope = self.beta_max - self.beta_min
+        low, high = (math.log(math.expm1(self.beta_min * s + slope * s**2 / 2)) for s in (1 - self.t_end, 1.0))
+        big_t = torch.nn.functional.softplus(low + (high - low) * u)
         # The root in the form that does not cancel for small T.
         s = 2 * big_t / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * big_t))
         return (1 - s).clamp(0.0, self.t_end), torch.full_like(u, high - low)

@@ -21,15 +21,13 @@ def full_float32(device: str) -> Iterator[None]:
 @contextmanager
 def in_training(precision: str, device: str) -> Iterator[None]:
     """float32 products as `precision` has them: exact for "fp32", TF32 for "tf32" and "bf16"."""
-    with _products(device, exact=precision == "fp32", benchmark=True):
+    cuda = torch.device(device).type == "cuda"
+    with _products(device, exact=precision == "fp32" or not cuda, benchmark=True):
         yield
 
 
 @contextmanager
 def _products(device: str, exact: bool, benchmark: bool) -> Iterator[None]:
-    if torch.device(device).type != "cuda":
-        yield
-        return
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest" if exact else "high")
     try:

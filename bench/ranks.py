@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.errors import UsageError
+from bench.errors import Diverged, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-PATIENCE = datetime.timedelta(hours=2)  # the longest that one rank may work alone, on references and records
+PATIENCE = datetime.timedelta(hours=24)  # a lost rank is noticed by its closed connection, a slow one is not lost
 
 _rank, _count = 0, 1
 
@@ -102,6 +102,22 @@ def gathered(value: T) -> list[T]:
     values: list[Any] = [None] * _count
     distributed.all_gather_object(values, value)
     return values
+
+
+@contextmanager
+def diverging_together() -> Iterator[None]:
+    """A solve that diverges on one rank ends the work within on all, so that none waits for its results.
+
+    Raises:
+        Diverged: here or on another rank.
+    """
+    error = None
+    try:
+        yield
+    except Diverged as caught:
+        error = caught
+    if any(agreed(error is not None)):
+        raise error or Diverged("a solve on another rank")
 
 
 def barrier() -> None:

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from bench import components, provenance, ranks
+from bench.errors import Diverged
 from bench.metrics.clock import peak_memory, reset_peak_memory
 from bench.metrics.likelihood import likelihood, log_density_grid
-from bench.metrics.quality import Judge, Quality, Shown, quoted
+from bench.metrics.quality import Judge, Quality, quoted
 from bench.metrics.sampling import Source
 from bench.metrics.transport import Paths, follow, wasserstein2
 from bench.ode import EVALUATIONS_A_STEP, Solver
 from bench.partial import Partial
+from bench.pictures import FEW_IMAGES, FEW_POINTS, IMAGES, POINTS, Arrays, Shown, for_plots, pictures
 from bench.precision import full_float32
 from bench.records import Measurement
 from bench.registry import load_plugin
@@ -33,10 +35,7 @@ if TYPE_CHECKING:
     from bench.job import Job
 
 Rows = list[Measurement]
-Arrays = dict[str, Any]
 Draw = Callable[[int, int], tuple[Tensor, float]]
-POINTS, IMAGES = 2000, 64  # samples that are kept for plots
-FEW_POINTS, FEW_IMAGES = 1000, 16  # at each small number of evaluations
 GRID = (4, 8, 10, 20)  # evaluations of the midpoint rule whose samples are kept
 
 
@@ -111,20 +110,31 @@ class Stages:
         return rows + trainer.curve, {}
 
     def validate(self, module: nn.Module) -> Rows:
-        """One point of the validation curve: the NLL of a few test samples, for images also a feature distance."""
-        n = self.run.training.curve_n
-        source, rows = self.source(module), []
-        with full_float32(self.device):
-            if not self.dataset.condition:
-                asked = self.run.evaluation.likelihood or Likelihood()
-                settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence)
-                rows = self._likelihood(source, settings, Partial())
-            if self.dataset.is_image:
-                solver = self._solver()
-                quality = self.judge.quality(n, full=False)
-                self._draw(source, "curve", source.solved(solver), n, n, quality)
-                rows += quoted(quality.measured(), {"sampler": solver.method})
+        """One point of the validation curve: the NLL of a few test samples, for images also a feature distance.
+
+        What a solve diverges for is left out: an early field may be too rough, and training goes on.
+        """
+        n, source = self.run.training.curve_n, self.source(module)
+        measures = [] if self.dataset.condition else [self._curve_likelihood]
+        measures += [self._curve_distance] if self.dataset.is_image else []
+        rows: Rows = []
+        for measure in measures:
+            try:
+                with full_float32(self.device):
+                    rows += measure(source, n)
+            except Diverged as error:
+                self.log(f"validation without {measure.__name__.removeprefix('_curve_')}: {error}")
         return [m for m in rows if m.metric.startswith(("nll_nats", "nll_bpd", "fid", "fd_"))]
+
+    def _curve_likelihood(self, source: Source, n: int) -> Rows:
+        asked = self.run.evaluation.likelihood or Likelihood()
+        settings = Likelihood(n=n, batch=min(n, asked.batch), divergence=asked.divergence)
+        return self._likelihood(source, settings, Partial())
+
+    def _curve_distance(self, source: Source, n: int) -> Rows:
+        solver, quality = self._solver(), self.judge.quality(n, full=False)
+        self._draw(source, "curve", source.solved(solver), n, min(n, self.asked.batch), quality)
+        return quoted(quality.measured(), {"sampler": solver.method})
 
     def likelihood(self) -> tuple[Rows, Arrays]:
         settings = self.run.evaluation.likelihood
@@ -163,7 +173,7 @@ class Stages:
         paths, geometry = self._geometry(source, s, solver)
         quote = {"sampler": solver.method, **solver.settings(), "batch": s.batch, "weights": self.weights}
         rows += [*quoted(geometry, quote), *self.judge.floor(s.n)]
-        return rows, self._pictures(shown.gathered(), paths)
+        return rows, pictures(self.dataset, shown.gathered(), paths)
 
     def sweep(self) -> tuple[Rows, Arrays]:
         s = self.run.evaluation.sweep
@@ -176,14 +186,15 @@ class Stages:
         rows: Rows = []
         arrays: Arrays = {}
         for solver in solvers:
-            quality = self.judge.quality(min(s.n, len(self.dataset.test)) if not self.dataset.is_image else s.n)
+            n = s.n if self.dataset.is_image else min(s.n, len(self.dataset.test))
+            quality = self.judge.quality(n, full=False)
             shown = Shown(FEW_IMAGES if self.dataset.is_image else FEW_POINTS)
             name = f"{solver.settings()}"
             nfe, _ = self._draw(source, name, source.solved(solver), s.n, batch, quality, self.partial("sweep"), shown)
             quote = {"sampler": solver.method, **solver.settings(), "nfe": nfe, "batch": batch, "weights": self.weights}
             rows += quoted(quality.measured(), quote)
             if solver.method == "midpoint" and nfe in GRID:
-                arrays[f"samples_midpoint_{nfe:g}"] = _for_plots(shown.gathered())
+                arrays[f"samples_midpoint_{nfe:g}"] = for_plots(shown.gathered())
         return rows, {**arrays, "extent": self.dataset.extent} if arrays else {}
 
     def _solver(self) -> Solver:
@@ -209,14 +220,15 @@ class Stages:
     ) -> tuple[float, float]:
         """Draw n samples into `quality`; their mean NFE, and the seconds of the rank that took longest."""
         evaluations = seconds = 0.0
-        for part in source.batches(name, draw, n, batch, partial):
-            quality.add(part)
-            if shown:
-                shown.add(part)
-            evaluations += part.nfe * len(part.x)
-            seconds += part.seconds
-            if batch < n:
-                self.log(f"samples {name}: {part.start + len(part.x)} of {n}, NFE {part.nfe:g}")
+        with ranks.diverging_together():
+            for part in source.batches(name, draw, n, batch, partial):
+                quality.add(part)
+                if shown:
+                    shown.add(part)
+                evaluations += part.nfe * len(part.x)
+                seconds += part.seconds
+                if batch < n:
+                    self.log(f"samples {name}: {part.start + len(part.x)} of {n}, NFE {part.nfe:g}")
         total = ranks.total(torch.tensor([evaluations], dtype=torch.float64))
         return float(total) / n, ranks.agreed(seconds)[0]
 
@@ -232,27 +244,3 @@ class Stages:
             optimal = wasserstein2(noise[:n], self.dataset.test[:n]) ** 2
             rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
         return paths, rows
-
-    def _pictures(self, x: Tensor, paths: Paths) -> Arrays:
-        data = self.dataset.test[: len(x)]
-        if self.dataset.is_image:
-            arrays: Arrays = {"samples": _for_plots(x), "data": _for_plots(self.dataset.pixels(data))}
-            if self.dataset.condition:
-                arrays["given"] = _for_plots(self.dataset.quantise(self.dataset.condition(data)))
-            return arrays
-        arrays = {"samples": _for_plots(x), "data": _for_plots(data)}
-        if self.dataset.shape == (2,):
-            moments = [round(i * (len(paths.times) - 1) / 5) for i in range(6)]
-            arrays |= {
-                "times": paths.times.float().numpy(),
-                "trajectories": paths.x[:, :64].half().cpu().numpy(),
-                "snapshot_times": paths.times[moments].float().numpy(),
-                "snapshots": paths.x[moments, :2000].half().cpu().numpy(),
-                "extent": self.dataset.extent,
-            }
-        return arrays
-
-
-def _for_plots(x: Tensor) -> Any:
-    """Samples as plots take them: points in half precision, images as (n, H, W, C) of uint8."""
-    return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()

@@ -80,6 +80,7 @@ class Trainer:
         self.recent_steps = 0
         self.nfe_before = 0.0  # evaluations before the restart
         self.peak = 0  # bytes, of steps alone
+        self.validated = 0.0  # progress at the last point of the curve
         self.curve: list[Measurement] = []
 
     @property
@@ -145,30 +146,42 @@ class Trainer:
             Diverged: the loss stopped being finite.
         """
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
-        marks = [m for m in marks if m > self.progress]
+        marks = [m for m in marks if m > self.validated]
         precision = in_training(self.settings.precision, self.device)
         with precision, at_boundary(lambda: self.save(path)) as between_steps:
+            if self.settings.compile and self.progress < 1:
+                self._compile()
             reset_peak_memory(self.device)
             begun, saved = now(self.device) - self.seconds, self.seconds
-            while self.progress < 1:
+            while True:
+                if marks and self.progress >= marks[0]:
+                    marks = [m for m in marks if m > self.progress]
+                    self.save(path)  # a validation may be long
+                    self._validate(validate)
+                    self.save(path)
+                    begun, saved = now(self.device) - self.seconds, self.seconds
+                    between_steps()
+                if self.progress >= 1:
+                    break
                 self.recent += self.take_step()
                 self.recent_steps += 1
                 (self.seconds,) = ranks.agreed(time.perf_counter() - begun)
-                at_mark = bool(marks) and self.progress >= marks[0]
-                if self.recent_steps == CHECK_EVERY or at_mark or self.progress >= 1:
+                due = self.progress >= (marks[0] if marks else 1)
+                if self.recent_steps == CHECK_EVERY or due:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
                     self._look(report)
-                if at_mark:
-                    marks = [m for m in marks if m > self.progress]
-                    self.peak = max(self.peak, peak_memory(self.device))
-                    self._validate(validate)
-                    reset_peak_memory(self.device)
-                if at_mark or self.seconds - saved > self.settings.checkpoint_seconds:
+                if self.seconds - saved > self.settings.checkpoint_seconds:
                     self.save(path)
                     begun, saved = now(self.device) - self.seconds, self.seconds
                 between_steps()
             self.peak = max(self.peak, peak_memory(self.device))
             self.save(path)
+
+    def _compile(self) -> None:
+        """Have the network compiled by a step that leaves nothing behind, so that the clock counts training alone."""
+        nfe = self.net.nfe
+        self._backward(ranks.mine(range(self.settings.pieces))[0])
+        self.net.nfe = nfe
 
     def _look(self, report: Report) -> None:
         """Read the mean loss of the last steps and say where training stands."""
@@ -189,8 +202,11 @@ class Trainer:
             "train_seconds": self.seconds,
             "nfe_training": self.evaluations(),
         }
+        self.peak = max(self.peak, peak_memory(self.device))
         for m in validate(self.evaluation_module()):
             self.curve.append(Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where}))
+        self.validated = self.progress
+        reset_peak_memory(self.device)
 
     def evaluation_module(self) -> nn.Module:
         """A copy with the averaged weights, frozen: what every metric is measured on."""

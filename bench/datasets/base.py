@@ -95,4 +95,6 @@ class Dataset:
     def pixels(self, k: Tensor) -> Tensor:
         """Stored integers -> uint8 pixels in {0, ..., 255}: identity for 256 levels."""
         assert self.levels is not None
+        if self.levels == 256:
+            return k.to(torch.uint8)
         return (k.float() * (255 / (self.levels - 1))).round().to(torch.uint8)

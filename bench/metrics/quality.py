@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench import ranks
 from bench.datasets.base import Dataset
@@ -31,7 +30,7 @@ class Quality(ABC):
 
     @abstractmethod
     def measured(self) -> list[Measurement]:
-        """The measurements of all samples of all ranks."""
+        """The measurements of all samples of all ranks, on the main one; all must ask."""
 
 
 class PointQuality(Quality):
@@ -69,11 +68,14 @@ class ImageQuality(Quality):
 
     def measured(self) -> list[Measurement]:
         self.features.merge()
+        pairs = None if self.pairs is None else ranks.total(self.pairs)
+        if not ranks.is_main():
+            return []
         rows = self.fidelity.compare(self.features, self.full)
-        if self.pairs is not None:
+        if pairs is not None:
             from bench.metrics.similarity import similarity
 
-            rows += similarity(*ranks.total(self.pairs))
+            rows += similarity(*pairs)
         return rows
 
 
@@ -85,12 +87,9 @@ class Judge:
         self._fidelity: Fidelity | None = None
 
     def prepare(self) -> None:
-        """Make the feature extractor ready, so that what is wrong with it is said before hours of training."""
+        """Make extractor and reference ready, so that what is wrong with them is said before hours of training."""
         if self.dataset.is_image:
-            from bench.metrics.extractors import extractor_for
-
-            assert self.dataset.extractor is not None
-            extractor_for(self.dataset.extractor, self.dataset, self.data_dir)
+            _ = self.fidelity
 
     def quality(self, n: int, full: bool = True) -> Quality:
         """Of n samples; without `full` only what a validation curve needs. UsageError where it cannot be measured."""
@@ -110,25 +109,9 @@ class Judge:
 
     def floor(self, n: int) -> list[Measurement]:
         """What held-out images score in the place of samples (images alone)."""
-        return self.fidelity.floor(n) if self.dataset.is_image else []
+        return self.fidelity.floor(n) if self.dataset.is_image and ranks.is_main() else []
 
 
 def quoted(rows: list[Measurement], quote: dict[str, Any]) -> list[Measurement]:
     """The rows with further settings."""
     return [replace(row, settings={**row.settings, **quote}) for row in rows]
-
-
-class Shown:
-    """The first samples, kept for plots, from whichever rank drew them."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.parts: list[tuple[int, Tensor]] = []
-
-    def add(self, batch: Batch) -> None:
-        if batch.start < self.n:
-            self.parts.append((batch.start, batch.x[: self.n - batch.start].cpu()))
-
-    def gathered(self) -> Tensor:
-        parts = sorted((part for theirs in ranks.gathered(self.parts) for part in theirs), key=lambda part: part[0])
-        return torch.cat([x for _, x in parts])

@@ -5,6 +5,7 @@ is therefore part of every setting, and NFE is the mean over samples of their ba
 to the ranks and handed on one by one: however many samples there are, memory holds one batch.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -44,19 +45,19 @@ class Source:
     dataset: Dataset
     seed: int
     device: str
+    memory: Memory = dataclasses.field(default_factory=Memory)
 
     def network(self, start: int, stop: int) -> Network:
         """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds."""
         given = None
         if self.dataset.condition:
             given = self.dataset.condition(self.dataset.test[start:stop].to(self.device))
-        memory = Memory()
 
         def net(t: Tensor, x: Tensor) -> Tensor:
             whole = x if given is None else torch.cat([x, given], 1)
             if torch.is_grad_enabled():
                 return self.module(t, whole)
-            return memory.rowwise(lambda rows: self.module(t[rows], whole[rows]), len(x))
+            return self.memory.rowwise(lambda rows: self.module(t[rows], whole[rows]), len(x))
 
         return net
 
