@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torchdiffeq import odeint_adjoint
 
+from baselines.ffjord import FFJORD
+from baselines.rnode import RNODE
 from bench.baseline import CountedNetwork, Network
-from bench.cnf import ERROR, NODES, STAGES, flow
+from bench.cnf import ERROR, NODES, STAGES, SimulatedBaseline, flow
 from bench.errors import Diverged
 from bench.networks.concatsquash import concatsquash
 from bench.ode import Solver, VelocityField, log_density, log_normal, rademacher
@@ -114,14 +116,15 @@ def test_gradient_is_that_of_torchdiffeqs_adjoint(net: nn.Module, x: Tensor, adj
 
 
 @pytest.mark.parametrize("adjoint", [False, True])
-def test_energies_of_a_linear_field(x: Tensor, adjoint: bool) -> None:
+@pytest.mark.parametrize("solver", [TIGHT, Solver("rk4", steps=30)], ids=lambda solver: solver.method)
+def test_energies_of_a_linear_field(x: Tensor, adjoint: bool, solver: Solver) -> None:
     """x_t = exp((t - 1) A) x: int |A x_t|^2 dt by quadrature of the matrix exponential, int |A|_F^2 dt = |A|_F^2."""
     points, weights = np.polynomial.legendre.leggauss(20)
     kinetic = sum(
         w / 2 * (x @ torch.linalg.matrix_exp((p - 1) / 2 * MATRIX).T @ MATRIX.T).square().sum(1)
         for p, w in zip(points, weights, strict=True)
     )
-    result = flow(velocity, linear, x, TIGHT, adjoint=adjoint)
+    result = flow(velocity, linear, x, solver, adjoint=adjoint)
     torch.testing.assert_close(result.kinetic, kinetic, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(result.jacobian, MATRIX.square().sum().expand(len(x)), rtol=1e-6, atol=1e-6)
     x0 = x @ torch.linalg.matrix_exp(-MATRIX).T
@@ -174,6 +177,60 @@ def test_a_field_that_blows_up_is_diverged(adjoint: bool) -> None:
         flow(velocity, lambda t, y: -(y**3), x, Solver(), adjoint=adjoint)
     with pytest.raises(Diverged, match="dopri5"):
         flow(velocity, lambda t, y: math.nan * y, x, Solver(), adjoint=adjoint)
+
+
+# Equal steps of RK4.
+
+
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("kind", [FFJORD, RNODE])
+def test_equal_steps_cost_four_evaluations_each(kind: type[SimulatedBaseline], net: nn.Module, adjoint: bool) -> None:
+    x = GaussianMixture.pair().sample(6, torch.Generator().manual_seed(0))
+    for steps in (1, 4):
+        counted = CountedNetwork(net)
+        loss = kind(rk4_steps=steps, adjoint=adjoint).loss(counted, x, torch.Generator().manual_seed(0)).mean()
+        assert counted.nfe == 4 * steps
+        loss.backward()
+        assert counted.nfe == (8 if adjoint else 4) * steps
+
+
+@pytest.mark.parametrize("exact_up_to", [8, 0])
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("kind", [FFJORD, RNODE])
+def test_gradient_of_equal_steps_is_that_of_finite_differences(
+    kind: type[SimulatedBaseline], net: nn.Module, x: Tensor, adjoint: bool, exact_up_to: int
+) -> None:
+    """Of the loss that the steps find, however few; the adjoint, which is the exact flow's, needs more of them."""
+    baseline = kind(rk4_steps=20 if adjoint else 2, adjoint=adjoint, exact_up_to=exact_up_to)
+
+    def loss() -> Tensor:
+        return baseline.loss(net, x, torch.Generator().manual_seed(0)).mean()
+
+    g = gradient(net, loss())
+    start = parameters_to_vector(net.parameters()).detach()
+    torch.manual_seed(1)
+    for _ in range(3):
+        direction = torch.randn_like(g)
+        values = []
+        for shift in (1e-4, -1e-4):
+            vector_to_parameters(start + shift * direction, net.parameters())
+            values.append(loss().item())
+        assert (values[0] - values[1]) / 2e-4 == pytest.approx(float(g @ direction), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("adjoint", [False, True])
+def test_equal_steps_converge_to_the_adaptive_loss_at_fourth_order(
+    net: nn.Module, x: Tensor, adjoint: bool, rng: torch.Generator
+) -> None:
+    exact = FFJORD(1e-11, 1e-11).loss(net, x, rng).mean()
+    expected = gradient(net, exact)
+    errors, slopes = [], []
+    for steps in (8, 16):
+        loss = FFJORD(rk4_steps=steps, adjoint=adjoint).loss(net, x, rng).mean()
+        errors.append(abs((loss - exact).item()))
+        slopes.append(float((gradient(net, loss) - expected).norm()))
+    assert errors[1] < 1e-7 and math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.3)
+    assert math.log2(slopes[0] / slopes[1]) == pytest.approx(4, abs=0.3)
 
 
 @pytest.mark.skipif(os.environ.get("BENCH_TEST_COMPILE") != "1", reason="compiles: BENCH_TEST_COMPILE=1 runs it")

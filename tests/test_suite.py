@@ -12,6 +12,7 @@ from tiny import SUITE, runs
 from bench.components import build_baseline, build_dataset, build_network, validate
 from bench.errors import UsageError
 from bench.plan import plan
+from bench.settings import Evaluation, Samples, Training
 from bench.suite import Run, load_suite, suite_names
 
 # What a suite becomes.
@@ -32,7 +33,8 @@ def test_the_default_suite_compares_every_method() -> None:
     from bench.registry import baselines
 
     name, suite = load_suite("quick")
-    assert {run.baseline.name for run in plan(name, suite)} == set(baselines)
+    unconditional = {name for name, baseline in baselines.items() if not baseline.conditional}
+    assert {run.baseline.name for run in plan(name, suite)} == unconditional
 
 
 def test_a_suite_is_every_baseline_with_every_seed(tmp_path: Path) -> None:
@@ -81,6 +83,52 @@ def test_precedence_of_experiment_protocol_override_and_set(tmp_path: Path) -> N
     forced = runs(tmp_path, text, protocol="paper", settings={"training.steps": 300, "ddpm.ddim_steps": 7})
     assert [run.training.steps for run in forced] == [300, 300]
     assert [run.baseline.options for run in forced] == [{}, {"ancestral_steps": 5, "ddim_steps": 7}]
+
+
+VARIED = (
+    SUITE.replace("batch = 16 }", "batch = 16, lr = 0.5 }").replace("[[experiments]]", "[[experiments]]\nseeds = [9]")
+    + """
+overrides.fm_ot = { training.steps = 200, training.batch = 8 }
+[experiments.protocols.paper]
+baselines = ["rnode", "fm_ot"]
+seeds = [4, 5]
+training = { steps = 100, batch = 32 }
+overrides.fm_ot = { training.steps = 400, options.sigma_min = 0.1 }
+overrides.rnode = { training = { lr = 0.25 }, options.kinetic = 0.5, network = "concatsquash" }
+"""
+)
+
+
+def test_a_protocol_has_baselines_seeds_and_overrides_of_its_own(tmp_path: Path) -> None:
+    def cells(planned: list[Run]) -> list[tuple[Any, ...]]:
+        return [(r.baseline.name, r.seed, r.training.steps, r.training.batch, r.training.lr) for r in planned]
+
+    paper = runs(tmp_path, VARIED, protocol="paper")
+    # Weakest first: the experiment, the protocol, the override, the protocol's override.
+    expected = [("rnode", 100, 32, 0.25), ("fm_ot", 400, 8, 0.5)]
+    assert cells(paper) == [(name, seed, *rest) for name, *rest in expected for seed in (4, 5)]
+    assert [run.baseline.options for run in paper[::2]] == [{"kinetic": 0.5}, {"sigma_min": 0.1}]
+    assert [run.network.name for run in paper[::2]] == ["concatsquash", "mlp"]
+    smoke = runs(tmp_path, VARIED)
+    assert cells(smoke) == [("fm_ot", 9, 200, 8, 0.5), ("ddpm", 9, 6, 16, 0.5)]
+    assert smoke[0].baseline.options == {} and smoke[1].baseline.options == {"ancestral_steps": 5, "ddim_steps": 3}
+
+
+def test_the_command_line_is_stronger_than_a_protocol(tmp_path: Path) -> None:
+    settings = {"training.steps": 7, "fm_ot.sigma_min": 0.2, "training.lr": 0.125}
+    forced = runs(tmp_path, VARIED, protocol="paper", baselines=["ddpm", "fm_ot"], seeds=[1], settings=settings)
+    assert [(r.baseline.name, r.seed, r.training.steps, r.training.batch) for r in forced] == [
+        ("ddpm", 1, 7, 32),
+        ("fm_ot", 1, 7, 8),
+    ]
+    assert forced[1].baseline.options == {"sigma_min": 0.2} and {run.training.lr for run in forced} == {0.125}
+
+
+def test_an_experiments_override_may_be_of_a_protocols_baseline(tmp_path: Path) -> None:
+    text = VARIED.replace("overrides.fm_ot = { training.steps = 200, training.batch = 8 }", "overrides.rnode = {}")
+    assert len(runs(tmp_path, text, protocol="paper")) == 4
+    with pytest.raises(UsageError, match="'rnode'"):
+        runs(tmp_path, text.replace('"rnode", "fm_ot"]', '"fm_ot"]'))
 
 
 def test_settings_reach_every_part(tmp_path: Path) -> None:
@@ -153,6 +201,7 @@ def test_what_leaves_the_weights_alone_leaves_the_identity_alone(tmp_path: Path,
         {"training.steps": 7},
         {"training.lr": 2e-3},
         {"training.ema": 0.5},
+        {"training.micro_batch": 8},
         {"network.width": 9},
         {"network.name": "concatsquash"},
         {"dataset.n_train": 300},
@@ -162,6 +211,45 @@ def test_what_leaves_the_weights_alone_leaves_the_identity_alone(tmp_path: Path,
 )
 def test_what_decides_the_weights_changes_the_identity(tmp_path: Path, setting: dict[str, Any]) -> None:
     assert identity(tmp_path, settings=setting) != identity(tmp_path)
+
+
+def test_a_default_that_is_written_out_is_the_same_run(tmp_path: Path) -> None:
+    def written(text: str) -> str:
+        text = text.replace("batch = 16 }", 'batch = 16, lr = 1e-3, decay = "constant", flip = false }')
+        return text.replace("n = 20, batch = 20 }", "n = 20, batch = 20, probes = 1, draws = 1, solvers = [{}] }")
+
+    plain, same = (runs(tmp_path, text)[0] for text in (SUITE, written(SUITE)))
+    assert written(SUITE) != SUITE and same.run_id == plain.run_id
+    assert all(same.fingerprint(stage) == plain.fingerprint(stage) for stage in plain.stages)
+
+
+def test_a_new_setting_at_its_default_is_the_same_run(tmp_path: Path) -> None:
+    """As if a later version of the project had one more setting for training, and one more for a stage."""
+
+    class LaterTraining(Training):
+        restarts: int = 3
+
+    class LaterSamples(Samples):
+        temperature: float = 1.0
+
+    class LaterEvaluation(Evaluation):
+        samples: LaterSamples | None = None
+
+    class Later(Run):
+        training: LaterTraining
+        evaluation: LaterEvaluation
+
+    now = runs(tmp_path)[0]
+    asked = now.model_dump(exclude_unset=True)
+    later = Later.model_validate(asked)
+    assert later.training.restarts == 3
+    assert [later.fingerprint(s) for s in later.stages] == [now.fingerprint(s) for s in now.stages]
+    asked["training"]["restarts"] = 4
+    assert Later.model_validate(asked).run_id != now.run_id
+    asked = now.model_dump(exclude_unset=True)
+    asked["evaluation"]["samples"]["temperature"] = 0.5
+    hotter = Later.model_validate(asked)
+    assert hotter.run_id == now.run_id and hotter.fingerprint("samples") != now.fingerprint("samples")
 
 
 def test_another_protocol_is_another_variant(tmp_path: Path) -> None:
@@ -225,6 +313,11 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "range": (swap("batch = 16", "batch = 0"), ["training.batch", "0", "greater than 0"]),
     "choice": (swap("batch = 16", 'batch = 16, decay = "step"'), ["training.decay", "'step'", "'linear' or 'cosine'"]),
     "no budget": (swap("steps = 6, ", ""), ["training", "a budget is needed: steps, seconds or both"]),
+    "pieces": (swap("batch = 16", "batch = 16, micro_batch = 5"), ["training", "micro_batch = 5", "divide batch = 16"]),
+    "pieces of an override": (
+        add("overrides.fm_ot = { training = { batch = 10, micro_batch = 4 } }"),
+        ["fm_ot", "training", "micro_batch = 4 does not divide batch = 10"],
+    ),
     "protocol": (swap('"smoke"', '"tiny"'), ["protocol", "'tiny'", "'smoke', 'small' or 'paper'"]),
     "name of a protocol": (
         add("protocols.papr = { training.steps = 9 }"),
@@ -233,6 +326,38 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "key of a protocol": (
         add("protocols.paper = { trainin.steps = 9 }"),
         ["'trainin'", "'training'", "protocols.paper"],
+    ),
+    "baselines of a protocol": (
+        add('protocols.paper = { baseline = ["fm_ot"] }'),
+        ["'baseline'", "did you mean 'baselines'", "protocols.paper"],
+    ),
+    "overrides of a protocol": (
+        add("protocols.paper = { override.fm_ot = {} }"),
+        ["'override'", "did you mean 'overrides'", "protocols.paper"],
+    ),
+    "baseline of a protocol": (
+        add('protocols.paper = { baselines = ["fm_to"] }'),
+        ["baseline 'fm_to'", "did you mean 'fm_ot'"],
+    ),
+    "type of a protocol's baselines": (
+        add('protocols.paper = { baselines = "fm_ot" }'),
+        ["protocols.paper.baselines", "'fm_ot'", "tuple"],
+    ),
+    "seeds of a protocol": (
+        add('protocols.paper = { seeds = ["one"] }'),
+        ["protocols.paper.seeds", "'one'", "valid integer"],
+    ),
+    "override of nobody in a protocol": (
+        add("protocols.paper = { overrides.fm_to = { training.steps = 9 } }"),
+        ["protocols.paper.overrides", "'fm_to'", "did you mean 'fm_ot'"],
+    ),
+    "key of an override of a protocol": (
+        add("protocols.paper = { overrides.fm_ot = { trainin.steps = 9 } }"),
+        ["protocols.paper.overrides.fm_ot", "'trainin'", "did you mean 'training'"],
+    ),
+    "setting of an override of a protocol": (
+        add("protocols.paper = { overrides.fm_ot = { training.stepss = 9 } }"),
+        ["fm_ot", "'stepss'", "did you mean 'steps'"],
     ),
     "override of nobody": (add("overrides.fm_to = { training.steps = 9 }"), ["overrides", "'fm_to'", "fm_ot"]),
     "key of an override": (

@@ -18,8 +18,8 @@ from bench.settings import Likelihood, Solve
 TIGHT = (Solve(rtol=1e-7, atol=1e-7),)
 
 
-def measure(f: object, dataset: Dataset, **settings: object) -> list[Measurement]:
-    return likelihood(f, dataset, 1.0, Likelihood(**settings), seed=5, device="cpu", weights="ema")  # type: ignore[arg-type]
+def measure(f: object, dataset: Dataset, seed: int = 5, **settings: object) -> list[Measurement]:
+    return likelihood(f, dataset, 1.0, Likelihood(**settings), seed, device="cpu", weights="ema")  # type: ignore[arg-type]
 
 
 def named(rows: list[Measurement], metric: str) -> list[Measurement]:
@@ -85,6 +85,31 @@ def test_the_bound_of_k_draws_is_the_mean_of_their_densities(images: Dataset) ->
     # Jensen: on the average over the draws a single one costs no less.
     average = -logs.double().mean() / (6 * math.log(2)) + 7
     assert float(average) > rows[8].value
+
+
+def test_every_k_is_the_first_k_of_one_pass(images: Dataset) -> None:
+    """Three values of K cost what the largest costs: its draws in batches of 5, 5 and 2, of 4 x 4 evaluations each."""
+    calls: list[int] = []
+
+    def f(t: Tensor, x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return rescaled(t, x)
+
+    solvers = (Solve(method="rk4", steps=4),)
+    found = measure(f, images, batch=5, draws=[8, 1, 3], solvers=solvers)
+    assert calls == 8 * (16 * [5] + 16 * [5] + 16 * [2])
+    rows = named(found, "nll_bpd")
+    assert [row.settings["draws"] for row in rows] == [1, 3, 8]
+    x = [dequantised(images, k, 12) for k in range(8)]
+    logs = torch.stack([log_density(rescaled, y, 1.0, Solver("rk4", steps=4)).log_p for y in x]).double()
+    for row, k in zip(rows, (1, 3, 8), strict=True):
+        bits = bits_per_dim(torch.logsumexp(logs[:k], 0) - math.log(k), 6, 256)
+        assert row.value == pytest.approx(float(bits.mean()), abs=1e-6)
+        assert row.stderr == pytest.approx(float(bits.std()) / math.sqrt(12), rel=1e-5) and row.n == 12
+        alone = named(measure(rescaled, images, batch=5, draws=k, solvers=solvers), "nll_bpd")[-1]
+        assert (alone.value, alone.settings) == (row.value, row.settings)
+    (cost,), (seconds,) = named(found, "nfe_likelihood"), named(found, "likelihood_seconds")
+    assert cost.value == 16 and seconds.n == 8 * 12
 
 
 def test_with_few_levels_more_draws_tighten_the_bound() -> None:
@@ -174,6 +199,71 @@ def test_a_sample_has_its_own_noise_whatever_the_batch(images: Dataset) -> None:
     one, several = (measure(f, images, batch=batch, **settings) for batch in (12, 5))
     for a, b in zip(named(one, "nll_bpd"), named(several, "nll_bpd"), strict=True):
         assert a.value == pytest.approx(b.value, rel=1e-6)
+
+
+# What the probes leave in the NLL.
+
+MIXING = 0.1 * torch.randn(6, 6, generator=torch.Generator().manual_seed(4)) - torch.eye(6)
+ROUGH = {"divergence": "hutchinson", "solvers": (Solve(method="midpoint", steps=1),)}
+
+
+def mixing(t: Tensor, x: Tensor) -> Tensor:
+    """v = A x: a density narrow enough for one of a few grey levels to hold very unequal parts of it."""
+    return (x.flatten(1) @ MIXING.T).view_as(x)
+
+
+def variance_of_one_probe(matrix: Tensor) -> float:
+    """Of z^T A z with z = +-1: 2 sum_(i != j) S_ij^2 with S = (A + A^T) / 2 (Hutchinson 1990)."""
+    symmetric = (matrix + matrix.T) / 2
+    return 2 * float((symmetric - symmetric.diag().diag()).square().sum())
+
+
+@pytest.mark.parametrize(("levels", "least", "most"), [(256, 0.57, 0.59), (2, 0.8, 0.9)])
+def test_the_probes_error_is_the_spread_over_repetitions(levels: int, least: float, most: float) -> None:
+    """One draw has the closed form; three leave 1 / sqrt(3) of it where they weigh the same, and more where not."""
+    n, probes, dim = 12, 4, 6
+    test = torch.randint(0, levels, (n, 1, 2, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    dataset = Dataset("few", "1", test, test, levels=levels)
+    errors: dict[int, list[float]] = {1: [], 3: []}
+    claims: dict[int, list[float]] = {1: [], 3: []}
+    for seed in range(120):  # the dequantisation of a seed is the same for both
+        probed = measure(mixing, dataset, seed, draws=3, probes=probes, **ROUGH)
+        exact = measure(mixing, dataset, seed, draws=3, **{**ROUGH, "divergence": "exact"})
+        for one, other, claim in zip(
+            named(probed, "nll_bpd"), named(exact, "nll_bpd"), named(probed, "nll_probe_stderr"), strict=True
+        ):
+            k = claim.settings["draws"]
+            assert k == one.settings["draws"] and claim.n == n and claim.settings["probes"] == probes
+            errors[k].append(one.value - other.value)
+            claims[k].append(claim.value)
+    closed = math.sqrt(variance_of_one_probe(MIXING) / probes / n) / (dim * math.log(2))
+    for k in (1, 3):
+        spread, claimed = torch.tensor(errors[k]).std(), torch.tensor(claims[k]).square().mean().sqrt()
+        assert float(claimed) == pytest.approx(float(spread), rel=0.2)
+        if k == 1:
+            assert float(claimed) == pytest.approx(closed, rel=0.05)
+            assert abs(float(torch.tensor(errors[k]).mean())) < 4 * closed / math.sqrt(120)
+        else:
+            assert least < float(claimed) / closed < most
+
+
+def test_more_probes_leave_less(points: Dataset) -> None:
+    """In nats, and as 1 / sqrt(M): z^T A z has the deviation |a_12 + a_21| of one probe."""
+    shear = torch.tensor([[0.2, 0.5], [-0.1, 0.3]])
+    found = {}
+    for probes in (2, 8, 32):
+        rows = measure(lambda t, x: x @ shear.T, points, n=250, probes=probes, **ROUGH)
+        (nll,), (claim,) = named(rows, "nll_nats"), named(rows, "nll_probe_stderr")
+        found[probes] = claim.value
+        assert claim.stderr is None and claim.settings == nll.settings
+        assert claim.value == pytest.approx(0.4 / math.sqrt(probes * 250), rel=0.15)
+    assert found[2] > found[8] > found[32]
+
+
+def test_an_exact_divergence_or_one_probe_claims_nothing(points: Dataset, images: Dataset) -> None:
+    for dataset in (points, images):
+        for settings in ({"divergence": "exact", "probes": 4}, {"divergence": "hutchinson"}, {"probes": 4}):
+            assert not named(measure(rescaled, dataset, n=8, **settings), "nll_probe_stderr")
 
 
 # The density on a grid.
