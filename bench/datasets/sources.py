@@ -125,7 +125,7 @@ def fetch(dataset_names: list[str], data_dir: Path) -> Iterator[str]:
     """Load each dataset, then the weights of the extractors they are measured with; yields a line a name."""
     extractors = {}
     for name in dataset_names:
-        origin = _provide(name, data_dir)[1] if name in SOURCES else "nothing to fetch"
+        origin = _provide(name, data_dir)[1] if name in SOURCES else "nothing of its own to fetch"
         dataset = datasets[name](data_dir)
         extractors[dataset.extractor] = True
         yield f"{name}: {len(dataset.train)} + {len(dataset.test)} samples, {origin}"

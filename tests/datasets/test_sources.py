@@ -222,7 +222,7 @@ def test_fetch_says_a_line_a_name_and_adds_the_extractors_weights(home, tmp_path
     folder, weights = tmp_path / "pets", tmp_path / "net"
     assert list(fetch(["pets", "plain"], tmp_path)) == [
         f"pets: 3 + 1 samples, fetched from first://pets.tgz to {folder}",
-        "plain: 4 + 2 samples, nothing to fetch",
+        "plain: 4 + 2 samples, nothing of its own to fetch",
         f"net: weights, fetched from first://net.pth to {weights}",
     ]
     assert list(fetch(["pets"], tmp_path)) == [

@@ -27,7 +27,7 @@ from bench.registry import datasets
 from bench.settings import Training
 from bench.suite import load_suite
 
-LENGTH = 3.0  # seconds that one side takes in a round
+LENGTH = 1.5  # seconds that one side takes in a round
 TARGET = "at least 0.97"
 ORDER = {"cpu": 2048, "cuda": 8192}
 
