@@ -98,8 +98,9 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     Raises:
         UsageError: something cannot be had, or is not what it should be.
     """
-    for dataset in {run.dataset.model_dump_json(): run.dataset for run in runs}.values():
-        built = build_dataset(dataset, data_dir)
+    for run in runs:
+        built = build_dataset(run.dataset, data_dir)
+        check_condition(run, built)
         if built.extractor == "inception":
             from bench.metrics.inception import weights
 

@@ -49,8 +49,8 @@ def run(job: "Job") -> str:
             code = process.wait()
         finally:
             signal.signal(signal.SIGTERM, before)
-        status_file = Path(folder) / "status"
-        status = status_file.read_text() if status_file.exists() else "failed"
+        said = Path(folder) / "status"
+        status = said.read_text() if said.exists() else "ok" if records.finished(job.root, job.run) else "failed"
     if stopped:
         raise SystemExit(128 + signal.SIGTERM)
     if status == "failed" and records.failed(job.root, job.run) is None:

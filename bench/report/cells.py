@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 FLOOR = "floor"
+FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
@@ -114,7 +115,7 @@ def _measured(section: Section) -> "DataFrame":
 
 
 def _is_floor(metric: str) -> bool:
-    return metric.endswith("_floor")
+    return metric.endswith(FLOOR_SUFFIX)
 
 
 def _is_native(row: Any) -> bool:
@@ -140,7 +141,7 @@ def comparable(row: Any) -> str:
 
 
 def _columns(measured: "DataFrame") -> list[tuple[str, str, str]]:
-    unique = measured[~measured.metric.map(_is_floor)][["stage", "metric", "comparable"]].drop_duplicates()
+    unique = measured[~measured.metric.str.endswith(FLOOR_SUFFIX)][["stage", "metric", "comparable"]].drop_duplicates()
     return sorted(unique.itertuples(index=False, name=None), key=lambda c: (vocabulary.order(c[1]), c[2]))
 
 
@@ -150,7 +151,7 @@ def _rows(section: Section, measured: "DataFrame") -> list[dict[str, Any]]:
     for variant, label in section.labels.items():
         runs = section.frame[section.frame.variant == variant]
         drawn = measured[
-            (measured.variant == variant) & (measured.stage == "samples") & ~measured.metric.map(_is_floor)
+            (measured.variant == variant) & (measured.stage == "samples") & ~measured.metric.str.endswith(FLOOR_SUFFIX)
         ]
         samplers = sorted(set(zip(drawn.native, drawn.sampler, strict=True)))
         about = {
@@ -182,7 +183,7 @@ def _floors(section: Section, measured: "DataFrame", published: "DataFrame") -> 
     rows = []
     label = "Floor (exact density)" if (measured.metric == "nll_floor").any() else "Held-out images"
     for stage, metric, settings in _columns(measured):
-        floors = measured[measured.metric == FLOOR_OF.get(metric, f"{metric}_floor")]
+        floors = measured[measured.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
         same = floors.loc[[_within(row, column) for row in each(floors)]]
         if len(same):

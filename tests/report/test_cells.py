@@ -161,3 +161,8 @@ def test_published_numbers_are_those_of_the_files() -> None:
     fid = numbers.query("source == 'lipman2023' and dataset == 'imagenet64' and metric == 'fid'")
     assert fid.set_index("method").value["fm_ot"] == 14.45
     assert "nfe" not in set(numbers.metric)  # the files' name for nfe_sampling
+
+
+def test_a_section_of_which_nothing_was_measured_has_no_columns() -> None:
+    dead = {"status": "failed", "error": "no GPU", "metric": "", "value": math.nan, "stage": "train"}
+    assert headline(synthetic.frame(dead)).empty
