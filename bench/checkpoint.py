@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 KEYS = frozenset(
     (
-        *("identity", "step", "seconds", "loss", "recent", "recent_steps", "nfe", "curve", "validated"),
-        *("module", "average", "optimizer"),
+        *("identity", "step", "seconds", "loss", "recent", "recent_steps", "nfe", "peak", "curve"),
+        *("validated", "module", "average", "optimizer"),
     )
 )
 
@@ -40,6 +40,7 @@ def state(trainer: "Trainer") -> dict[str, Any]:
         "recent": trainer.recent,
         "recent_steps": trainer.recent_steps,
         "nfe": trainer.evaluations(),
+        "peak": trainer.peak,
         "curve": json.dumps([asdict(m) for m in trainer.curve]),
         "validated": trainer.validated,
         "module": trainer.module.state_dict(),
@@ -90,7 +91,7 @@ def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
     trainer.step, trainer.seconds, trainer.loss = content["step"], content["seconds"], content["loss"]
     trainer.recent.copy_(content["recent"])
     trainer.recent_steps, trainer.validated = content["recent_steps"], content["validated"]
-    trainer.nfe_before = content["nfe"]
+    trainer.nfe_before, trainer.peak = content["nfe"], content["peak"]
     trainer.curve = [Measurement(**m) for m in json.loads(content["curve"])]
     report(f"resumed at step {trainer.step}")
     return True
