@@ -70,7 +70,7 @@ def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         if lacking := KEYS - content.keys():
             raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-    except (MemoryError, PermissionError):
+    except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever a truncated or foreign file makes torch raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"

@@ -2,7 +2,7 @@
 
 A stage whose record is there is skipped, so calling a job again goes on where it stopped. Whatever goes wrong inside
 becomes a failed record with its reason: a run never takes another one with it. Where several ranks share the run the
-main one decides and writes; another one that fails leaves its reason in rank-error.txt for it.
+main one decides and writes; another one that fails leaves its reason in RANK_ERROR for it.
 """
 
 import datetime
@@ -19,6 +19,7 @@ from bench.records import fail, run_folder, stage_done, write_stage
 from bench.suite import Run
 
 Report = Callable[[str], None]
+RANK_ERROR = "rank-error.txt"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Job:
 
     @property
     def rank_error(self) -> Path:
-        return self.folder / "rank-error.txt"
+        return self.folder / RANK_ERROR
 
     def reason(self, seen: str) -> str:
         """What another rank left as its reason: to the main one a peer's failure looks like a lost connection."""

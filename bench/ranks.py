@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATIENCE = datetime.timedelta(hours=24)  # a lost rank is noticed by its closed connection, a slow one is not lost
+MEETING = datetime.timedelta(minutes=15)  # between the starts of the first rank and of the last
 
 _rank, _count = 0, 1
 
@@ -37,6 +38,7 @@ def joined(device: str) -> Iterator[None]:
         return
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     cuda = device.startswith("cuda")
     if cuda:
@@ -44,10 +46,13 @@ def joined(device: str) -> Iterator[None]:
         if place >= there:
             raise UsageError(f"--gpus: rank {place} of this machine has no GPU; there are {there}")
         torch.cuda.set_device(place)
+    store, own, size = next(rendezvous("env://", timeout=MEETING))
     # Small agreements travel between CPUs, so that they never wait for a GPU's queue.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    distributed.init_process_group(backend, store=store, rank=own, world_size=size, timeout=PATIENCE)
     _rank, _count = distributed.get_rank(), distributed.get_world_size()
     yield
+    barrier()  # the end of a process may end the others, and one may be writing still
     distributed.destroy_process_group()
     _rank, _count = 0, 1
 

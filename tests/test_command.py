@@ -310,3 +310,66 @@ def test_a_failure_costs_itself_alone_and_is_retried_when_asked(
     code, out, err = call(capsys, *arguments, "--retry")
     assert (code, err) == (0, "") and "1 runs to do, 1 finished" in out
     assert set(frame(root).status) == {"ok"}
+
+
+# Ranks.
+
+RANKS = {
+    "gpus that are not there": (["--gpus", "2"], ["--gpus 2: torch finds no GPU here; allowed here: --device cpu"]),
+    "number of gpus": (["--gpus", "-1"], ["--gpus -1: 0 or more"]),
+    "number of processes": (["--gpus", "-1", "--device", "cpu"], ["--gpus -1: 0 or more"]),
+    "gpus of a node": (["--gpus", "-1", "--cluster", "slurm"], ["gpus: -1 is too few; give 0 or more"]),
+    "nodes without slurm": (["--nodes", "2"], ["--nodes 2", "--cluster slurm", "allowed here: 1"]),
+    "number of nodes": (["--nodes", "0", "--cluster", "slurm"], ["nodes: 0 is too few; give 1 or more"]),
+    "a batch in one piece": (
+        ["--gpus", "2", "--device", "cpu"],
+        ["--gpus 2: 2 ranks cannot share the 1 micro-batches of training.batch = 16 evenly", "training.micro_batch"],
+    ),
+    "pieces that do not come out even": (
+        ["--gpus", "3", "--device", "cpu", "--set", "training.micro_batch=4"],
+        ["--gpus 3: 3 ranks cannot share the 4 micro-batches of training.batch = 16 evenly (checkerboard-fm_ot-"],
+    ),
+    "micro-batch": (["--set", "training.micro_batch=5"], ["micro_batch = 5 does not divide batch = 16"]),
+}
+
+
+@pytest.mark.parametrize("what", RANKS)
+def test_ranks_that_cannot_be_are_one_line_and_start_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    arguments, words = RANKS[what]
+    results = tmp_path / "results"
+    for action in ([], ["--dry-run"]):
+        suite = str(write_suite(tmp_path))
+        code, out, err = call(capsys, "--suite", suite, "--results", str(results), *arguments, *action)
+        assert code == 2 and out == ""
+        assert err.count("\n") == 1 and err.startswith("run_all.py: error: "), err
+        for word in words:
+            assert word in err, err
+        assert not results.exists()
+
+
+def test_more_gpus_than_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    code, _, err = call(capsys, "--suite", str(write_suite(tmp_path)), "--dry-run", "--gpus", "4")
+    assert code == 2 and err == "run_all.py: error: --gpus 4: torch finds 2 GPUs here; allowed here: --gpus 2\n"
+
+
+def test_the_command_starts_torchrun_and_not_the_reverse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    results = tmp_path / "results"
+    code, out, err = call(capsys, "--suite", str(write_suite(tmp_path)), "--results", str(results))
+    assert code == 2 and out == ""
+    assert err.count("\n") == 1 and "started by torchrun" in err and "run_all.py --gpus N" in err
+    assert not results.exists()
+
+
+def test_a_dry_run_of_two_ranks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--dry-run", "--gpus", "2", "--device", "cpu", "--set", "training.micro_batch=8"]
+    code, out, err = call(capsys, "--suite", str(write_suite(tmp_path)), *arguments)
+    assert (code, err) == (0, "") and out.splitlines()[-1] == "2 of 2 runs would start"

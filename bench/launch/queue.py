@@ -18,6 +18,7 @@ from typing import Literal
 from bench import records
 from bench.errors import UsageError
 from bench.files import write_json
+from bench.job import RANK_ERROR
 from bench.launch import Outcome
 from bench.launch.progress import Progress
 from bench.suite import Run
@@ -76,8 +77,12 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
     for run in lost:
         submission = Submission.read(root, run)
         if submission and states[run.run_id].status == "missing":
-            end = ends.get(submission.job, "left the queue without a record")
-            error = f"Slurm job {submission.job} {end}{_last_words(root / submission.log)}"
+            end = f"Slurm job {submission.job} {ends.get(submission.job, 'left the queue without a record')}"
+            said = records.run_folder(root, run.run_id) / RANK_ERROR
+            if "FAILED" in end and said.exists():  # by a rank, and the main one was killed before it saw it
+                error = f"{said.read_text()} ({end})"
+            else:
+                error = f"{end}{_last_words(root / submission.log)}"
             records.fail(root, run, error)
             states[run.run_id] = State("failed", submission.job, error)
     return states

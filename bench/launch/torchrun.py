@@ -50,9 +50,11 @@ def run(job: "Job") -> str:
         finally:
             signal.signal(signal.SIGTERM, before)
         said = Path(folder) / "status"
-        status = said.read_text() if said.exists() else "ok" if records.finished(job.root, job.run) else "failed"
+        status = said.read_text() if said.exists() else "failed"
     if stopped:
         raise SystemExit(128 + signal.SIGTERM)
+    if records.finished(job.root, job.run):
+        return "ok"  # however its ranks ended afterwards
     if status == "failed" and records.failed(job.root, job.run) is None:
         records.fail(job.root, job.run, job.reason(f"torchrun ended with status {code}"))
     return status
@@ -77,4 +79,7 @@ def _end_with_the_worker(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    ended = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended)  # torch's threads now and then abort a process that ends in the ordinary way

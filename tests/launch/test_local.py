@@ -177,6 +177,28 @@ def test_every_worker_has_a_gpu_of_the_visible_ones(tmp_path, monkeypatch):
     assert {job.record()["environment"]["CUDA_VISIBLE_DEVICES"] for job in jobs} == {"3", "GPU-ab"}
 
 
+def test_ranks_of_a_run_have_gpus_of_their_own(monkeypatch):
+    def groups(workers, jobs, ranks):
+        return [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(workers, "cuda", jobs, ranks)]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,GPU-ab,4")
+    assert groups(None, 9, 2) == ["0,1", "2,GPU-ab"]  # and the fifth is idle
+    assert groups(None, 1, 2) == ["0,1"]
+    assert groups(3, 9, 2) == ["0,1", "2,GPU-ab", "0,1"]
+    assert groups(None, 9, 5) == ["0,1,2,GPU-ab,4"]
+    with pytest.raises(UsageError, match=r"--gpus 6: this machine has 5 GPUs \(0, 1, 2, GPU-ab, 4\)"):
+        groups(None, 9, 6)
+
+
+def test_ranks_of_a_run_share_the_cores_of_its_worker(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    shares = {ranks: worker_environments(None, "cpu", 99, ranks) for ranks in (1, 2, 3, 8, 9)}
+    assert {ranks: len(found) for ranks, found in shares.items()} == {1: 8, 2: 4, 3: 2, 8: 1, 9: 1}
+    assert all(e["OMP_NUM_THREADS"] == e["MKL_NUM_THREADS"] == "1" for found in shares.values() for e in found)
+    assert [e["OMP_NUM_THREADS"] for e in worker_environments(1, "cpu", 99, 2)] == ["4"]
+    assert not any("CUDA_VISIBLE_DEVICES" in e for found in shares.values() for e in found)
+
+
 def test_gpus_are_found_without_torch(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     fake = tmp_path / "nvidia-smi"

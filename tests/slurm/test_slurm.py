@@ -211,6 +211,88 @@ def numbers(job: Job) -> dict[str, list[float]]:
     }
 
 
+# A run on four ranks: two nodes with two GPUs each, pretended, so that the ranks meet on the CPU.
+
+FOUR = SlurmOptions(hours=1 / 60, nodes=2, gpus=2)
+
+PLUGIN = """
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from bench.baseline import Baseline, mean_square, noise, register_baseline
+
+HERE = Path(__file__).parent
+
+@register_baseline("it", label="It")
+@dataclass(frozen=True)
+class It(Baseline):
+    def loss(self, net, x1, rng):
+        if (HERE / "slow").exists():
+            with (HERE / f"calls-{os.environ['RANK']}").open("a") as file:
+                print(os.getpid(), file=file)
+            time.sleep(0.05)
+        return mean_square(net(noise(x1, rng)[:, 0], x1) - x1)
+
+    def velocity(self, net):
+        rank = os.environ.get("RANK")
+        if (HERE / "failing").exists() and rank == "2":
+            raise RuntimeError("no such\\n  velocity")
+        if (HERE / "failing").exists() and rank == "0":
+            return lambda t, x: time.sleep(600)
+        return lambda t, x: net(t.expand(len(x)), x)
+"""
+
+
+def shared_by(ranks: int, folder: Path, root: str, settings: str) -> Job:
+    """A run of the plugin's method."""
+    (folder / "plugin.py").write_text(PLUGIN)
+    (folder / "shared.toml").write_text(
+        'protocol = "smoke"\n[[experiments]]\nbaselines = ["it"]\n'
+        'dataset = { name = "checkerboard", n_train = 256, n_test = 40 }\n'
+        f'network = {{ name = "mlp", width = 8, depth = 1 }}\n{settings}\n'
+    )
+    [run] = plan(*load_suite(str(folder / "shared.toml")))
+    return Job(run, folder / root, folder / "data", plugins=(str(folder / "plugin.py"),), ranks=ranks)
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_a_run_of_four_ranks_is_preempted_and_goes_on_with_four(tmp_path):
+    from submitit import SlurmJob
+
+    settings = "training = { steps = 200, batch = 32, micro_batch = 8, curve_points = 1, curve_n = 10 }\n"
+    settings += "evaluation.likelihood = { n = 20, batch = 5 }"
+    four, alone = (shared_by(n, tmp_path, f"by-{n}", settings) for n in (4, 1))
+    (tmp_path / "slow").touch()
+    [job_id] = submit([four], FOUR, four.root)
+    log = four.folder / "log.txt"
+    wait_until(lambda: log.exists() and "train 50/" in log.read_text(), 120)
+    SlurmJob(four.root, job_id)._interrupt()
+    calls = [tmp_path / f"calls-{rank}" for rank in range(4)]
+    wait_until(lambda: all(len(set(path.read_text().split())) == 2 for path in calls), 120)
+    (tmp_path / "slow").unlink()
+    assert alone() == "ok"
+    assert [outcome.status for outcome in wait(four.root, [four.run], poll=1)] == ["ok"]
+    assert log.read_text().count("resumed at step") == 1
+    for stage, values in numbers(alone).items():
+        assert numbers(four)[stage] == pytest.approx(values, rel=1e-3)
+        record = records.read_stage(four.root, four.run.run_id, stage)
+        assert record and record["device_count"] == 4
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_a_rank_that_fails_ends_its_run_with_its_reason(tmp_path):
+    """The main one is deaf, and two others lose their connection."""
+    settings = "training = { steps = 2, batch = 32, micro_batch = 8 }\nevaluation.likelihood = { n = 20, batch = 5 }"
+    job = shared_by(4, tmp_path, "results", settings)
+    (tmp_path / "failing").touch()
+    submit([job], FOUR, job.root)
+    [outcome] = wait(job.root, [job.run], poll=1)
+    assert outcome.status == "failed" and str(outcome.error).startswith("RuntimeError: no such velocity")
+    assert records.failed(job.root, job.run) == outcome.error
+    assert records.stage_done(job.root, job.run, "train")
+
+
 def test_the_command_from_end_to_end(tmp_path):
     command = [sys.executable, REPOSITORY / "run_all.py", "--suite", "smoke", "--results", tmp_path / "results"]
     command += ["--data-dir", tmp_path / "data", "--datasets", "checkerboard", "--baselines", "fm_ot,ddpm"]
