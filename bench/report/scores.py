@@ -39,6 +39,14 @@ class Scores:
         return f"{self.about.title} {numbers.measured(*value[:2])}" if value else ""
 
     @property
+    def floor_text(self) -> str:
+        """What the data itself scores, in words: "exact density 3.466", "held-out images 9.312"."""
+        assert self.floor is not None
+        if self.metric == "nll_nats":
+            return f"exact density {self.floor:.3f}"
+        return f"held-out images {self.floor:.4g}"
+
+    @property
     def leader(self) -> str | None:
         """The variant with the best mean, if there are at least two to choose from."""
         if len(self.values) < 2 or not self.about.better:

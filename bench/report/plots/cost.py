@@ -123,7 +123,7 @@ def _draw(axes: "Axes", facet: Facet) -> None:
     if facet.quality.floor is not None:
         axes.axhline(facet.quality.floor, color=INK, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
         place = axes.get_yaxis_transform()
-        text = f"exact density {facet.quality.floor:.3f}"
+        text = facet.quality.floor_text
         where: dict[str, Any] = {"xycoords": place, "textcoords": "offset points", "ha": "right"}
         axes.annotate(text, (0.99, facet.quality.floor), (0, 3), size=8.5, color=INK, **where)
     axes.set(xlabel=_axis(facet.cost), ylabel=_axis(facet.quality))

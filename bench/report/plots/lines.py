@@ -40,10 +40,10 @@ def _curve(section: Section, cells: "DataFrame", metric: str) -> Drawing:
     found = scores(section, cells, metric)
     floor = found.floor if found else None
     cut = limit(one, means.value, floor)
-    if floor is not None:
+    if found and floor is not None:
         one.axhline(floor, color=INK, linewidth=1, linestyle=(0, (5, 3)))
         place = one.get_yaxis_transform()
-        text = f" exact density {floor:.3f}"
+        text = f" {found.floor_text}"
         one.annotate(text, (0, floor), (0, 3), xycoords=place, textcoords="offset points", size=8.5, color=INK)
     one.set(xscale="log", xlabel="training time [s], without evaluation", ylabel=_axis(rows, about))
     plain_log(one.xaxis)
