@@ -237,17 +237,19 @@ def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, m
                 assert (x["metric"], x["value"], x["stderr"]) == (y["metric"], y["value"], y["stderr"])
 
 
-def test_parts_of_other_weights_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_other_weights_are_not_used(tmp_path: Path) -> None:
     """A checkpoint that is lost means training anew, and with it every part."""
     this = job(tmp_path)
+
+    def distances() -> list[float]:
+        record = records.read_stage(this.root, this.run.run_id, "samples")
+        return [m["value"] for m in record["measurements"] if m["metric"] == "w2"] if record else []
+
     assert this() == "ok"
-    expected = records.read_stage(this.root, this.run.run_id, "samples")
+    expected = distances()
     for name in ("checkpoint.pt", "samples.json"):
         (this.folder / name).unlink()
     stale = Partial(this.folder / f"partial-{this.run.fingerprint('samples')}-samples")
     stale.once("dopri5-0", lambda: {"x": np.zeros((40, 2)), "nfe": np.array(1.0), "seconds": np.array(1.0)})
     assert this() == "ok"
-    found = records.read_stage(this.root, this.run.run_id, "samples")
-    assert found and expected
-    value = {m["metric"]: m["value"] for m in found["measurements"]}
-    assert value["w2"] == {m["metric"]: m["value"] for m in expected["measurements"]}["w2"]
+    assert len(expected) == 3 and distances() == expected

@@ -1,5 +1,6 @@
 """A run that two processes share is the run of one: the same losses, samples, likelihood and sweep, written once."""
 
+import datetime
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,18 @@ import torch
 from tiny import runs
 from torch import nn
 
+from baselines.fm_ot import FlowMatchingOT
 from bench import ranks
+from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.files import locked
 from bench.job import Job
 from bench.launch import interpreter
 from bench.launch.torchrun import run
+from bench.networks.mlp import mlp
 from bench.optimiser import share_gradients
+from bench.settings import Training
+from bench.training import Trainer
 
 SUITE = """
 about = "shared"
@@ -48,6 +55,23 @@ evaluation.likelihood = { n = 8, batch = 3, draws = [1, 2], divergence = "hutchi
 evaluation.samples = { n = 30, batch = 8, path_n = 8, path_times = 5 }
 evaluation.sweep = { n = 16, batch = 5, solvers = ["euler"], nfe = [4], tolerances = [1e-2] }
 """
+# A plugin that notes what a rank opens for writing, and what it renames its files to.
+WATCH = """
+import os
+import sys
+from pathlib import Path
+
+notes = Path(__file__).with_name("written-" + os.environ["RANK"])
+
+def watch(event, arguments):
+    if event == "open" and set(str(arguments[1])) & set("wax+") or event == "os.rename":
+        path = str(arguments[event == "os.rename"])
+        if "/runs/" in path:
+            with notes.open("a") as file:
+                print(path, file=file)
+
+sys.addaudithook(watch)
+"""
 NAMES = ("ddpm", "ffjord", "fm_ot")
 TRAINED = ("train.json", "checkpoint.pt")
 
@@ -67,10 +91,11 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     folder /= "ranks"
     with locked(folder / "lock"):
         planned = {run.baseline.name: run for run in runs(folder, SUITE)}
-        one, two = (
-            {name: Job(planned[name], folder / f"by-{n}", folder / "data", ranks=n) for name in NAMES} for n in (1, 2)
-        )
+        one = {name: Job(planned[name], folder / "by-1", folder / "data") for name in NAMES}
+        watch = (str(folder / "watch.py"),)
+        two = {name: Job(planned[name], folder / "by-2", folder / "data", plugins=watch, ranks=2) for name in NAMES}
         if not (folder / "done").exists():
+            (folder / "watch.py").write_text(WATCH)
             with pytest.MonkeyPatch.context() as patch:
                 for variable, value in {"OMP_NUM_THREADS": "1", **interpreter()}.items():
                     patch.setenv(variable, value)
@@ -178,6 +203,15 @@ def test_one_rank_writes(pairs: Pairs, name: str) -> None:
     assert len(trained) == (0 if name == "ddpm" else len(losses(one)))
 
 
+def test_no_other_rank_opens_a_file_of_the_run(pairs: Pairs) -> None:
+    """But parts of a stage, which are kept by whichever rank has made them."""
+    notes = [pairs["ddpm"][1].root.parent / f"written-{rank}" for rank in (0, 1)]
+    written = [[Path(line) for line in path.read_text().splitlines()] if path.exists() else [] for path in notes]
+    names = [{path.name for path in paths if not path.parent.name.startswith("partial-")} for paths in written]
+    assert names[0] >= {"log.txt", "train.json", "sweep.json", "samples.npz", "checkpoint.pt"}
+    assert names[1] == set()
+
+
 # The parts.
 
 
@@ -258,3 +292,26 @@ def test_a_rank_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         ranks.joined("cuda"),
     ):
         pass
+
+
+def test_a_rank_that_meets_nobody_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "RANK": "1"}
+    for variable, value in group.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(ranks, "MEETING", datetime.timedelta(seconds=1))
+    with pytest.raises(RuntimeError, match="timed out"), ranks.joined("cpu"):
+        pass
+    assert ranks.count() == 1
+
+
+def test_a_checkpoint_that_one_rank_does_not_see_is_left_alone(
+    points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system of several machines may be behind: that is no damage."""
+    monkeypatch.setattr(ranks, "_rank", 1)
+    monkeypatch.setattr(ranks, "agreed", lambda *values: [1.0 for _ in values])
+    trainer = Trainer("the-run", Training(steps=2), FlowMatchingOT(), mlp((2,), width=8, depth=1), points, 0)
+    with pytest.raises(FileNotFoundError):
+        trainer.restore(tmp_path / "checkpoint.pt", lambda text: None)

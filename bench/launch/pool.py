@@ -170,9 +170,13 @@ class Pool:
             for worker in self._workers:
                 worker.close(grace=max(0.0, deadline - time.monotonic()))
         except KeyboardInterrupt:
-            for worker in self._workers:
-                worker.process.kill()
+            self.kill()
             raise
+
+    def kill(self) -> None:
+        """End every worker at once, whatever it is at."""
+        for worker in self._workers:
+            worker.process.kill()
 
 
 def cause_of_death(code: int) -> str:

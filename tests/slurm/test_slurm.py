@@ -213,7 +213,7 @@ def numbers(job: Job) -> dict[str, list[float]]:
 
 # A run on four ranks: two nodes with two GPUs each, pretended, so that the ranks meet on the CPU.
 
-FOUR = SlurmOptions(hours=1 / 60, nodes=2, gpus=2)
+FOUR = SlurmOptions(hours=0.1, nodes=2, gpus=2)
 
 PLUGIN = """
 import os
