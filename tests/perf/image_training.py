@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_loop import Ours
 
 from bench.baseline import Baseline, CountedNetwork
+from bench.cnf import SimulatedBaseline
 from bench.components import build_baseline, build_network
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
@@ -79,11 +80,13 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
     runs = plan(name, suite, protocol)
     peaks = {precision: product_rate(device, precision) for precision in {run.training.precision for run in runs}}
     for run in runs:
-        # Without micro-batches: the bare loop takes a batch at once.
-        settings = run.training.model_copy(update={"steps": 1, "micro_batch": None, "warmup": 0, "curve_points": 0})
         torch.manual_seed(0)
         module = build_network(run.network, dataset).to(device)
         baseline = build_baseline(run.baseline)
+        # Without micro-batches: the bare loop takes a batch at once, a quarter of it where every step solves an ODE.
+        batch = run.training.batch // (4 if isinstance(baseline, SimulatedBaseline) else 1)
+        bare_of = {"steps": 1, "batch": batch, "micro_batch": None, "warmup": 0, "curve_points": 0}
+        settings = run.training.model_copy(update=bare_of)
         bare = Bare(copy.deepcopy(module), dataset, baseline, settings, device)
         ours = Ours("perf", settings, baseline, module, dataset, seed=0)
         steps = calls(lambda bare=bare: bare.run(1), LENGTH)
