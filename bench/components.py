@@ -98,13 +98,15 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     Raises:
         UsageError: something cannot be had, or is not what it should be.
     """
+    extractors = set()
     for run in runs:
-        built = build_dataset(run.dataset, data_dir)
-        check_condition(run, built)
-        if built.extractor == "inception":
-            from bench.metrics.inception import weights
+        dataset = build_dataset(run.dataset, data_dir)
+        check_condition(run, dataset)
+        extractors.add(dataset.extractor)
+    if "inception" in extractors:
+        from bench.metrics.inception import weights
 
-            weights(data_dir, data_dir / "extractors")
+        weights(data_dir, data_dir / "extractors")
     _dataset.cache_clear()  # the workers have their own
 
 

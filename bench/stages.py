@@ -153,12 +153,12 @@ class Stages:
         source = self.source(self.trained())
         ways: dict[str, Draw] = {solver.method: source.solved(solver)}
         ways |= {name: source.native(name) for name in self.baseline.samplers(source.network(0, 1))}
-        n = min(s.w2_n, s.n, len(self.dataset.test)) if not self.dataset.is_image else s.n
+        n = s.n if self.dataset.is_image else min(s.w2_n, s.n)
         rows: Rows = []
         shown = Shown(IMAGES if self.dataset.is_image else POINTS)
         for name, draw in ways.items():
             own = solver.settings() if name == solver.method else {}
-            quote = {"sampler": name, **own, "batch": s.batch, "weights": self.weights}
+            quote = self._quote(name, s.batch, **own)
             self.log(f"samples {name}")
             reset_peak_memory(self.device)
             quality = self.judge.quality(n)
@@ -171,7 +171,7 @@ class Stages:
                 *quoted(quality.measured(), quote),
             ]
         paths, geometry = self._geometry(source, s, solver)
-        quote = {"sampler": solver.method, **solver.settings(), "batch": s.batch, "weights": self.weights}
+        quote = self._quote(solver.method, s.batch, **solver.settings())
         rows += [*quoted(geometry, quote), *self.judge.floor(s.n)]
         return rows, pictures(self.dataset, shown.gathered(), paths)
 
@@ -186,12 +186,11 @@ class Stages:
         rows: Rows = []
         arrays: Arrays = {}
         for solver in solvers:
-            n = s.n if self.dataset.is_image else min(s.n, len(self.dataset.test))
-            quality = self.judge.quality(n, full=False)
+            quality = self.judge.quality(s.n, full=False)
             shown = Shown(FEW_IMAGES if self.dataset.is_image else FEW_POINTS)
             name = f"{solver.settings()}"
             nfe, _ = self._draw(source, name, source.solved(solver), s.n, batch, quality, self.partial("sweep"), shown)
-            quote = {"sampler": solver.method, **solver.settings(), "nfe": nfe, "batch": batch, "weights": self.weights}
+            quote = self._quote(solver.method, batch, **solver.settings(), nfe=nfe)
             rows += quoted(quality.measured(), quote)
             if solver.method == "midpoint" and nfe in GRID:
                 arrays[f"samples_midpoint_{nfe:g}"] = for_plots(shown.gathered())
@@ -199,6 +198,10 @@ class Stages:
 
     def _solver(self) -> Solver:
         return Solver(**self.asked.solver.model_dump())
+
+    def _quote(self, sampler: str, batch: int, **own: Any) -> dict[str, Any]:
+        """What every measurement of drawn samples says of how they were drawn."""
+        return {"sampler": sampler, **own, "batch": batch, "weights": self.weights}
 
     def _peak(self, quote: dict[str, Any]) -> Measurement:
         return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0], settings=quote)

@@ -7,6 +7,7 @@ and SSIM. All ranks must ask for the measurements.
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,6 @@ class Judge:
 
     def __init__(self, dataset: Dataset, settings: Samples, data_dir: Path, device: str) -> None:
         self.dataset, self.settings, self.data_dir, self.device = dataset, settings, data_dir, device
-        self._fidelity: Fidelity | None = None
 
     def prepare(self) -> None:
         """Make extractor and reference ready, so that what is wrong with them is said before hours of training."""
@@ -97,15 +97,11 @@ class Judge:
             return PointQuality(self.dataset, n)
         return ImageQuality(self.fidelity, n, full)
 
-    @property
+    @cached_property
     def fidelity(self) -> Fidelity:
-        if self._fidelity is None:
-            assert self.dataset.extractor is not None
-            split, n = self.settings.reference, self.settings.reference_n
-            self._fidelity = Fidelity(
-                self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, reference_n=n
-            )
-        return self._fidelity
+        assert self.dataset.extractor is not None
+        split, n = self.settings.reference, self.settings.reference_n
+        return Fidelity(self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, reference_n=n)
 
     def floor(self, n: int) -> list[Measurement]:
         """What held-out images score in the place of samples (images alone)."""
