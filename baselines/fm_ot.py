@@ -18,10 +18,13 @@ from bench.paths import OptimalTransport
 class FlowMatchingOT(Baseline):
     sigma_min: float = 0.0
 
+    @property
+    def path(self) -> OptimalTransport:
+        return OptimalTransport(self.sigma_min)
+
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
-        path = OptimalTransport(self.sigma_min)
-        t, x0 = path.times(x1, rng), noise(x1, rng)
-        return mean_square(net(t, path.sample(t, x0, x1)) - path.target(t, x0, x1))
+        t, x0 = self.path.times(x1, rng), noise(x1, rng)
+        return mean_square(net(t, self.path.sample(t, x0, x1)) - self.path.target(t, x0, x1))
 
     def velocity(self, net: Network) -> VelocityField:
         return lambda t, x: net(t.expand(len(x)), x)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from bench.ode import VelocityField
-from bench.paths import VariancePreserving
+from bench.paths import Path, VariancePreserving
 from bench.registry import baselines
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -65,9 +65,14 @@ class Baseline(ABC):
     conditional: ClassVar[bool] = False
 
     @property
+    def path(self) -> Path | None:
+        """The Gaussian probability path p_t(x | x1) that the method is trained along, where it has one."""
+        return None
+
+    @property
     def t_end(self) -> float:
         """Where the ODE ends: 1, or just before it where the path is singular there."""
-        return 1.0
+        return self.path.t_end if self.path else 1.0
 
     @abstractmethod
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
@@ -92,10 +97,6 @@ class DiffusionBaseline(Baseline):
     @property
     def path(self) -> VariancePreserving:
         return VariancePreserving(self.beta_min, self.beta_max)
-
-    @property
-    def t_end(self) -> float:
-        return self.path.t_end
 
 
 def register_baseline(name: str, label: str, conditional: bool = False) -> Callable[[type[Any]], type[Any]]:

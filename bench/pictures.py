@@ -5,6 +5,7 @@ Points are kept in half precision, images as uint8 of shape (n, H, W, C).
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,14 @@ from bench import ranks
 from bench.datasets.base import Dataset
 from bench.metrics.sampling import Batch
 from bench.metrics.transport import Paths
+from bench.paths import Path
 
 Arrays = dict[str, Any]
 POINTS, IMAGES = 2000, 64
 FEW_POINTS, FEW_IMAGES = 1000, 16  # at each small number of evaluations
+MOMENTS = 6  # states kept of an image on its way
+FIELD_TIMES = (0.0, 1 / 3, 2 / 3, 0.9)  # shares of the way at which a conditional field is kept, on GRID x GRID points
+GRID = 20
 
 
 class Shown:
@@ -40,22 +45,43 @@ def for_plots(x: Tensor) -> Any:
     return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()
 
 
-def pictures(dataset: Dataset, x: Tensor, paths: Paths) -> Arrays:
-    """Samples beside as many held-out ones; what they were given; trajectories and snapshots of 2-D paths."""
+def pictures(dataset: Dataset, path: Path | None, x: Tensor, paths: Paths) -> Arrays:
+    """Samples beside held-out ones; what they were given; their way from noise; a method's path to one point."""
     data = dataset.test[: len(x)]
     if dataset.is_image:
         arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
         if dataset.condition:
             arrays["given"] = for_plots(dataset.quantise(dataset.condition(data)))
-        return arrays
+        moments = [round(i * (len(paths.times) - 1) / (MOMENTS - 1)) for i in range(MOMENTS)]
+        states = paths.x[moments, : FEW_IMAGES // 2]
+        frames = dataset.quantise(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        return arrays | {
+            "snapshot_times": paths.times[moments].float().numpy(),
+            "snapshots": np.stack([for_plots(frame) for frame in frames]),
+        }
     arrays = {"samples": for_plots(x), "data": for_plots(data)}
     if dataset.shape == (2,):
-        moments = [round(i * (len(paths.times) - 1) / 5) for i in range(6)]
         arrays |= {
             "times": paths.times.float().numpy(),
             "trajectories": paths.x[:, :64].half().cpu().numpy(),
-            "snapshot_times": paths.times[moments].float().numpy(),
-            "snapshots": paths.x[moments, :2000].half().cpu().numpy(),
             "extent": dataset.extent,
         }
+        if path:
+            arrays |= conditional(path, data[0].cpu(), paths.x[0, :64].cpu(), dataset.extent)
     return arrays
+
+
+def conditional(path: Path, x1: Tensor, x0: Tensor, extent: float) -> Arrays:
+    """The path to one point x1 (2,): the flow psi_t(x0) of noise x0 (n, 2), and its field u_t(x | x1) on a grid."""
+    times = torch.linspace(0.0, path.t_end, 51)
+    axis = torch.linspace(-extent, extent, GRID)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
+    shown = torch.tensor(FIELD_TIMES) * path.t_end
+    fields = [path.conditional_velocity(t, grid, x1.expand_as(grid)) for t in shown]
+    return {
+        "conditional_target": x1.float().numpy(),
+        "conditional_times": times.numpy(),
+        "conditional_paths": torch.stack([path.sample(t, x0, x1.expand_as(x0)) for t in times]).half().numpy(),
+        "conditional_field_times": shown.numpy(),
+        "conditional_fields": torch.stack(fields).reshape(len(shown), GRID, GRID, 2).half().numpy(),
+    }

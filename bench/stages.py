@@ -3,7 +3,7 @@
 train       the one training loop, with a validation curve
 likelihood  NLL in nats or bits/dim of test samples, its NFE and seconds; for 2-D data the density on a grid
 samples     quality (W2 for points, feature distances for images), NFE, seconds, and the geometry of the paths
-sweep       quality at few evaluations, for every solver
+sweep       quality, seconds and the ODE's own error at few evaluations, for every solver
 
 Each stage returns its measurements and the arrays that plots need.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from bench.metrics.clock import peak_memory, reset_peak_memory
 from bench.metrics.likelihood import likelihood, log_density_grid
 from bench.metrics.quality import Judge, Quality, quoted
 from bench.metrics.sampling import Source
+from bench.metrics.solver_error import SolverError
 from bench.metrics.transport import Paths, follow, wasserstein2
 from bench.ode import EVALUATIONS_A_STEP, Solver
 from bench.partial import Partial
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 
 Rows = list[Measurement]
 Draw = Callable[[int, int], tuple[Tensor, float]]
-GRID = (4, 8, 10, 20)  # evaluations of the midpoint rule whose samples are kept
+GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose samples are kept
+DENSITY_TIMES = (0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the way to t_end at which a 2-D density is kept
+CURVE = ("nll_nats", "nll_bpd", "w2", "fid", "fd_", "nfe_sampling")  # what a validation keeps, by its beginning
 
 
 class Stages:
@@ -110,13 +114,13 @@ class Stages:
         return rows + trainer.curve, {}
 
     def validate(self, module: nn.Module) -> Rows:
-        """One point of the validation curve: the NLL of a few test samples, for images also a feature distance.
+        """One point of the validation curve: the NLL of a few test samples, the distance of as many samples, its NFE.
 
         What a solve diverges for is left out: an early field may be too rough, and training goes on.
         """
         n, source = self.run.training.curve_n, self.source(module)
         measures = [] if self.dataset.condition else [self._curve_likelihood]
-        measures += [self._curve_distance] if self.dataset.is_image else []
+        measures += [self._curve_distance]
         rows: Rows = []
         for measure in measures:
             try:
@@ -124,7 +128,7 @@ class Stages:
                     rows += measure(source, n)
             except Diverged as error:
                 self.log(f"validation without {measure.__name__.removeprefix('_curve_')}: {error}")
-        return [m for m in rows if m.metric.startswith(("nll_nats", "nll_bpd", "fid", "fd_"))]
+        return [m for m in rows if m.metric.startswith(CURVE)]
 
     def _curve_likelihood(self, source: Source, n: int) -> Rows:
         asked = self.run.evaluation.likelihood or Likelihood()
@@ -132,9 +136,10 @@ class Stages:
         return self._likelihood(source, settings, Partial())
 
     def _curve_distance(self, source: Source, n: int) -> Rows:
-        solver, quality = self._solver(), self.judge.quality(n, full=False)
-        self._draw(source, "curve", source.solved(solver), n, min(n, self.asked.batch), quality)
-        return quoted(quality.measured(), {"sampler": solver.method})
+        solver, quality, batch = self._solver(), self.judge.quality(n, full=False), min(n, self.asked.batch)
+        nfe, _ = self._draw(source, "curve", source.solved(solver), n, batch, quality)
+        quote = self._quote(solver.method, batch, **solver.settings())
+        return [*quoted(quality.measured(), quote), Measurement("nfe_sampling", nfe, n=n, settings=quote)]
 
     def likelihood(self) -> tuple[Rows, Arrays]:
         settings = self.run.evaluation.likelihood
@@ -145,8 +150,9 @@ class Stages:
         rows.append(self._peak({}))
         if self.dataset.shape != (2,):
             return rows, {}
-        grid = log_density_grid(source.field(), self.dataset.extent, self.baseline.t_end, self.device)
-        return rows, {"log_density": grid.half().numpy(), "extent": self.dataset.extent}
+        times = [share * self.baseline.t_end for share in DENSITY_TIMES]
+        grids = [log_density_grid(source.field(), self.dataset.extent, t, self.device).half().numpy() for t in times]
+        return rows, {"log_densities": np.stack(grids), "density_times": times, "extent": self.dataset.extent}
 
     def samples(self) -> tuple[Rows, Arrays]:
         s, solver = self.asked, self._solver()
@@ -173,7 +179,7 @@ class Stages:
         paths, geometry = self._geometry(source, s, solver)
         quote = self._quote(solver.method, s.batch, **solver.settings())
         rows += [*quoted(geometry, quote), *self.judge.floor(s.n)]
-        return rows, pictures(self.dataset, shown.gathered(), paths)
+        return rows, pictures(self.dataset, self.baseline.path, shown.gathered(), paths)
 
     def sweep(self) -> tuple[Rows, Arrays]:
         s = self.run.evaluation.sweep
@@ -185,13 +191,18 @@ class Stages:
         batch = s.batch or s.n
         rows: Rows = []
         arrays: Arrays = {}
+        error = SolverError(source, s.error_n, batch, self.partial("sweep")) if s.error_n else None
         for solver in solvers:
             quality = self.judge.quality(s.n, full=False)
             shown = Shown(FEW_IMAGES if self.dataset.is_image else FEW_POINTS)
             name = f"{solver.settings()}"
-            nfe, _ = self._draw(source, name, source.solved(solver), s.n, batch, quality, self.partial("sweep"), shown)
+            partial = self.partial("sweep")
+            nfe, seconds = self._draw(source, name, source.solved(solver), s.n, batch, quality, partial, shown)
             quote = self._quote(solver.method, batch, **solver.settings(), nfe=nfe)
             rows += quoted(quality.measured(), quote)
+            rows.append(Measurement("sampling_seconds", seconds, n=s.n, settings=quote))
+            if error:
+                rows.append(error.measured(solver, quote))
             if solver.method == "midpoint" and nfe in GRID:
                 arrays[f"samples_midpoint_{nfe:g}"] = for_plots(shown.gathered())
         return rows, {**arrays, "extent": self.dataset.extent} if arrays else {}
