@@ -3,18 +3,16 @@
 A row is a variant of a baseline and how it was sampled; a column is a metric and every setting that its value depends
 on: n, split, extractor, batch, solver of the likelihood, divergence, dequantisation, K, and the device for a clock.
 Whatever key a measurement quotes splits its column, so numbers of different settings cannot meet by oversight.
-
-With m seeds of mean x and standard deviation s the half-width of the 95% interval is t_{0.975, m-1} s / sqrt(m).
 """
 
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
 from bench.report.sections import KEYS, Section, each, is_curve, sections
+from bench.report.statistics import t_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -26,26 +24,6 @@ FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 ROW = ["baseline", "label", "variant", "sampler", "native"]
-
-
-class Interval(NamedTuple):
-    """A mean over `n` seeds and the half-width of its 95% interval, NaN for one seed or values that are not finite."""
-
-    mean: float
-    half_width: float
-    n: int
-
-
-def t_interval(values: Iterable[float]) -> Interval:
-    """Student's 95% interval of the mean of independent values."""
-    import numpy as np
-    from scipy.special import stdtrit
-
-    x = np.asarray(list(values), dtype=float)
-    if len(x) < 2 or not np.isfinite(x).all():
-        return Interval(float(x.mean()), math.nan, len(x))
-    half_width = stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x))
-    return Interval(float(x.mean()), float(half_width), len(x))
 
 
 def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataFrame":
@@ -77,11 +55,11 @@ def of_section(cells: "DataFrame", section: Section) -> "DataFrame":
 def _cells(section: Section, published: "DataFrame") -> "DataFrame":
     import pandas
 
-    measured = _measured(section)
+    found = measured(section)
     cells: list[dict[str, Any]] = []
-    for row in _rows(section, measured):
-        of_variant = measured[measured.variant == row["variant"]]
-        for stage, metric, settings in _columns(measured):
+    for row in _rows(section, found):
+        of_variant = found[found.variant == row["variant"]]
+        for stage, metric, settings in _columns(found):
             if row["native"] and stage != "samples":
                 continue
             values = of_variant[(of_variant.metric == metric) & (of_variant.comparable == settings)]
@@ -90,7 +68,7 @@ def _cells(section: Section, published: "DataFrame") -> "DataFrame":
             reference = _published_for(published, section.dataset, row["baseline"], metric, settings)
             place = {"stage": stage, "metric": metric, "settings": settings, **reference}
             cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
-    frame = pandas.DataFrame([*_floors(section, measured, published), *cells], columns=COLUMNS)
+    frame = pandas.DataFrame([*_floors(section, found, published), *cells], columns=COLUMNS)
     return frame.assign(**dict(zip(KEYS, section.identity, strict=True)))
 
 
@@ -100,17 +78,17 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def _measured(section: Section) -> "DataFrame":
+def measured(section: Section) -> "DataFrame":
     """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
     frame = section.frame
     shown = (frame.status == "ok") & frame.metric.map(lambda name: vocabulary.is_headline(name) or _is_floor(name))
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & ~frame.parsed.map(is_curve)
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
-    measured = frame[shown]
-    return measured.assign(
-        comparable=[comparable(row) for row in each(measured)],
-        sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in each(measured)],
-        native=[_is_native(row) for row in each(measured)],
+    found = frame[shown]
+    return found.assign(
+        comparable=[comparable(row) for row in each(found)],
+        sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in each(found)],
+        native=[_is_native(row) for row in each(found)],
     )
 
 
@@ -140,18 +118,18 @@ def comparable(row: Any) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _columns(measured: "DataFrame") -> list[tuple[str, str, str]]:
-    unique = measured[~measured.metric.str.endswith(FLOOR_SUFFIX)][["stage", "metric", "comparable"]].drop_duplicates()
+def _columns(found: "DataFrame") -> list[tuple[str, str, str]]:
+    unique = found[~found.metric.str.endswith(FLOOR_SUFFIX)][["stage", "metric", "comparable"]].drop_duplicates()
     return sorted(unique.itertuples(index=False, name=None), key=lambda c: (vocabulary.order(c[1]), c[2]))
 
 
-def _rows(section: Section, measured: "DataFrame") -> list[dict[str, Any]]:
+def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
     """The ODE row of every variant, one more for each further way its samples were drawn."""
     rows = []
     for variant, label in section.labels.items():
         runs = section.frame[section.frame.variant == variant]
-        drawn = measured[
-            (measured.variant == variant) & (measured.stage == "samples") & ~measured.metric.str.endswith(FLOOR_SUFFIX)
+        drawn = found[
+            (found.variant == variant) & (found.stage == "samples") & ~found.metric.str.endswith(FLOOR_SUFFIX)
         ]
         samplers = sorted(set(zip(drawn.native, drawn.sampler, strict=True)))
         about = {
@@ -178,12 +156,12 @@ def _statistics(section: Section, variant: str, stage: str, values: "DataFrame")
     return {"mean": math.nan, "half_width": math.nan, "n": 0, "run_ids": "", "hole": reason}
 
 
-def _floors(section: Section, measured: "DataFrame", published: "DataFrame") -> list[dict[str, Any]]:
+def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> list[dict[str, Any]]:
     """What the data scores under each column that was measured on as many samples and under the same settings."""
     rows = []
-    label = "Floor (exact density)" if (measured.metric == "nll_floor").any() else "Held-out images"
-    for stage, metric, settings in _columns(measured):
-        floors = measured[measured.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
+    label = "Floor (exact density)" if (found.metric == "nll_floor").any() else "Held-out images"
+    for stage, metric, settings in _columns(found):
+        floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
         same = floors.loc[[_within(row, column) for row in each(floors)]]
         if len(same):

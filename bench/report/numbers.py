@@ -47,3 +47,16 @@ def plain(value: float, digits: int = 4) -> str:
 def fixed(value: float, digits: int) -> str:
     """Rounded to `digits` after the point, or to tens, hundreds, ... where negative; thousands set apart."""
     return f"{round(value, digits):,.{max(digits, 0)}f}".replace("-", "−")
+
+
+def effect(mean: float, low: float, high: float, scale: str, unit: str) -> str:
+    """A difference or ratio with its interval, to two digits of the interval's width: "−0.04 [−0.05, −0.03] nats"."""
+    width = high - low if math.isfinite(high - low) and high > low else abs(mean) / 100
+    digits = max(0, 1 - math.floor(math.log10(max(width, 1e-9))))
+    sign = "+" if scale == "difference" else ""
+
+    def shown(x: float) -> str:
+        return (f"{x:{sign}.{digits}f}" if abs(x) < 1e5 else f"{x:{sign}.1e}").replace("-", "−")
+
+    interval = f" [{shown(low)}, {shown(high)}]" if math.isfinite(high - low) else ""
+    return f"{'× ' if scale == 'ratio' else ''}{shown(mean)}{interval} {unit}".rstrip()

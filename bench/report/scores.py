@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.report import numbers, vocabulary
-from bench.report.cells import FLOOR, Interval, of_section
+from bench.report.cells import FLOOR, of_section
 from bench.report.sections import Section
+from bench.report.statistics import Interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame

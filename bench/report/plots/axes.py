@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from bench.report.cells import t_interval
 from bench.report.plots.canvas import legible
 from bench.report.sections import Section
+from bench.report.statistics import t_interval
 from bench.report.style import MUTED
 
 if TYPE_CHECKING:

@@ -5,12 +5,13 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report.artefacts import Artefacts
-from bench.report.cells import FLOOR, Interval, of_section
+from bench.report.cells import FLOOR, of_section
 from bench.report.plots.axes import LEAST_SEEDS, plain_log
 from bench.report.plots.canvas import WIDTH, Drawing, sheet
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
 from bench.report.sections import Section, listed
+from bench.report.statistics import Interval
 from bench.report.style import INK, Look
 
 if TYPE_CHECKING:
