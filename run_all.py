@@ -54,6 +54,14 @@ def parser() -> argparse.ArgumentParser:
         help="e.g. training.steps=500, network.width=64, fm_ot.sigma_min=0.1",
     )
     what.add_argument(
+        "--claims",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="judge the claims of this TOML file too (see bench/claims.toml)",
+    )
+    what.add_argument(
         "--plugin",
         action="append",
         default=[],

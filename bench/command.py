@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import records
+from bench.claims import load_claims, register_claim, remember
 from bench.errors import UsageError
 from bench.launch.queue import collect, require, wait
 from bench.plan import plan
@@ -24,6 +25,9 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
     """The suite's name, its contents and the runs that the options leave of it."""
     if options.results.exists() and not options.results.is_dir():
         raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
+    for path in options.claims:
+        for claim in load_claims(path):
+            register_claim(claim)
     name, suite = load_suite(options.suite)
     settings = dict(_key_value("--set", text) for text in options.set)
     runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
@@ -57,6 +61,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
 
             prepare(todo, data_dir.resolve())
         records.write_plan(root, about, runs)
+        remember(root)
         jobs = _jobs(options, root, todo, data_dir)
         if options.cluster == "slurm":
             if not _on_slurm(options, root, todo, jobs):
@@ -192,6 +197,7 @@ def report(root: Path, runs: Sequence[Run]) -> int:
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
     collect(root.resolve(), runs)
+    remember(root)
     from bench.report import build
 
     written = build(root)

@@ -48,3 +48,12 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or leave it as it was."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomic(path, write)

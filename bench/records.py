@@ -225,3 +225,15 @@ def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     empty = {"metric": "", "value": float("nan"), "stderr": None, "n": None, "seconds": None, "settings": {}}
     measurements = record.get("measurements") if record["status"] == "ok" else [empty]
     return [{**base, **m, "settings": json.dumps(m["settings"], sort_keys=True)} for m in measurements or []]
+
+
+def configs(root: Path) -> dict[str, dict[str, Any]]:
+    """The configuration of every variant that has a good record: what its runs were asked for."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder in sorted((root / "runs").glob("*-s*")):
+        variant = folder.name.rpartition("-s")[0]
+        if variant not in found:
+            record = read_stage(root, folder.name, "train")
+            if record and record["status"] == "ok":
+                found[variant] = record["config"]
+    return found

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import math
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +21,15 @@ from bench.registry import networks
 from bench.settings import Component
 from bench.suite import Run, load_suite
 
-# Table 3 of Lipman et al. 2023, a column for each of these; the parameters, in millions, are those of the module of
-# guided-diffusion with these settings, without and with scale-shift norm and residual resampling.
-COLUMNS = ("cifar10", "imagenet32", "imagenet64", "imagenet128")
-ROWS: dict[str, tuple[Any, ...]] = {
-    "channels": (256, 256, 192, 256),
-    "blocks": (2, 3, 3, 3),
-    "multiples": ([1, 2, 2, 2], [1, 2, 2, 2], [1, 2, 3, 4], [1, 1, 2, 3, 4]),
-    "head_channels": (64, 64, 64, 64),
-    "attention": ([16], [16, 8], [32, 16, 8], [32, 16, 8]),
-    "dropout": (0, 0, 0, 0),
-    "batch": (256, 1024, 2048, 1536),
-    "gpus": (2, 4, 16, 32),
-    "epochs": (1000, 200, 250, 571),
-    "steps": (391_000, 250_000, 157_000, 500_000),
-    "lr": (5e-4, 1e-4, 1e-4, 1e-4),
-    "decay": ("linear", "linear", "constant", "linear"),
-    "warmup": (45_000, 20_000, 0, 20_000),
-    "precision": ("fp32", "fp32", "bf16", "bf16"),
-    "bare": (142.9, 196.1, 264.9, 485.0),
-    "full": (171.3, 228.1, 295.1, 542.8),
+ROOT = Path(__file__).parents[1]
+# Parameters, in millions, of guided-diffusion's module with the settings of table 3, without and with scale-shift norm
+# and residual resampling.
+BARE = {"cifar10": 142.9, "imagenet32": 196.1, "imagenet64": 264.9, "imagenet128": 485.0}
+FULL = {"cifar10": 171.3, "imagenet32": 228.1, "imagenet64": 295.1, "imagenet128": 542.8}
+TABLE3: dict[str, dict[str, Any]] = {
+    name: {**column, "bare": BARE[name], "full": FULL[name]}
+    for name, column in tomllib.loads((ROOT / "results/published/table3.toml").read_text()).items()
 }
-TABLE3 = {name: {key: row[i] for key, row in ROWS.items()} for i, name in enumerate(COLUMNS)}
 SIDES = {"cifar10": 32, "imagenet32": 32, "imagenet64": 64, "imagenet128": 128}
 SIDES |= {"cifar10_8_to_32": 32, "imagenet64_to_256": 256}
 IMAGES = {"cifar10": 50_000, "imagenet32": 1_281_167, "imagenet64": 1_281_167, "imagenet128": 1_281_167}
@@ -57,7 +45,7 @@ def planned(suite: str, protocol: str) -> list[Run]:
 
 
 def published(table: str, dataset: str) -> list[dict[str, str]]:
-    path = Path(__file__).parents[1] / "results/published/lipman2023.csv"
+    path = ROOT / "results/published/lipman2023.csv"
     with path.open() as file:
         return [row for row in csv.DictReader(file) if (row["table"], row["dataset"]) == (table, dataset)]
 

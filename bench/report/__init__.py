@@ -1,24 +1,21 @@
 """Reports: everything that is written about records is a pure function of their tidy frame and the arrays beside them.
 
-    records.csv         the frame, one row a measurement
-    table.{md,tex,csv}  the headline table
-    plots/*.{png,pdf}   the figures
-    report.html         all of it on one self-contained page
+    records.csv            the frame, one row a measurement
+    table.{md,tex,csv}     the headline table
+    paper.{md,tex,csv}     the paper's tables 1 to 4, published beside measured, and related published numbers
+    claims.{md,tex,csv}    the verdict on every claim
+    plots/*.{png,pdf}      the figures
+    report.html            all of it on one self-contained page
 
 Nothing here imports a trainer, a network or a baseline.
 """
 
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from bench.report.artefacts import Artefacts
     from bench.report.page import Picture
-    from bench.report.sections import Section
 
 
 def build(root: Path) -> list[Path]:
@@ -26,65 +23,51 @@ def build(root: Path) -> list[Path]:
 
     Every file is whole or as it was before. What cannot be read or drawn is named on the page.
     """
-    from bench import records
-    from bench.report.artefacts import Artefacts
-    from bench.report.cells import headline
+    from bench import claims, records
+    from bench.files import write_bytes
+    from bench.report.cells import headline, published_numbers
+    from bench.report.claim_tables import claim_tables, tidy
+    from bench.report.figures import figures
     from bench.report.latex import latex
-    from bench.report.markdown import markdown
+    from bench.report.markdown import document, markdown
     from bench.report.page import page
+    from bench.report.paper import paper_tables
+    from bench.report.recipe import recipes
+    from bench.report.related import related
     from bench.report.sections import each, sections, strays
     from bench.report.tables import table
+    from bench.report.verdicts import verdicts
 
-    frame = records.frame(root)
-    cells = headline(frame)
+    frame, published, configs = records.frame(root), published_numbers(), records.configs(root)
+    cells = headline(frame, published)
     parts = sections(frame)
     tables = [table(part, cells) for part in parts]
-    artefacts = Artefacts(root)
+    judged = verdicts(claims.declared(root), parts, cells)
+    grids, paper = paper_tables(parts, cells, published)
+    grids += [*recipes(parts, configs), *related(parts, published)]
     complaints = [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
-    pictures, files = _figures(parts, cells, artefacts, root / "plots", complaints)
-    complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
+    pictures: list[Picture] = []
+    for drawn in figures(root, parts, cells):
+        pictures += drawn.pictures
+        complaints += drawn.complaints
+    judgements = claim_tables(judged)
     texts = {
-        "report.html": page(_about(root), frame, tables, pictures, complaints),
+        "report.html": page(_about(root), frame, tables, judged, grids, pictures, configs, complaints),
         "table.md": markdown(tables),
-        "table.tex": latex(tables),
+        "table.tex": latex((grid, table.notes) for table in tables for grid in table.grids),
         "table.csv": cells.to_csv(index=False),
+        "paper.md": document("The paper's tables from these records", grids),
+        "paper.tex": latex((grid, ()) for grid in grids),
+        "paper.csv": paper.to_csv(index=False),
+        "claims.md": document("Claims", judgements),
+        "claims.tex": latex((grid, ()) for grid in judgements),
+        "claims.csv": tidy(judged).to_csv(index=False),
         "records.csv": frame.to_csv(index=False),
     }
     for name, text in texts.items():
-        _save(root / name, text.encode())
-    return [*(root / name for name in texts), *files]
-
-
-def _figures(
-    parts: "list[Section]", cells: "DataFrame", artefacts: "Artefacts", folder: Path, complaints: list[str]
-) -> "tuple[list[Picture], list[Path]]":
-    """Draw and save every figure as PNG and PDF."""
-    from matplotlib import rc_context
-
-    from bench.report import style
-    from bench.report.page import Picture
-    from bench.report.plots import draw
-
-    pictures, files = [], []
-    with rc_context(style.theme()):  # type: ignore[arg-type]
-        for part in parts:
-            for drawing in draw(part, cells, artefacts, complaints):
-                for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-                    buffer = io.BytesIO()
-                    drawing.figure.savefig(buffer, format=suffix, dpi=style.DPI, metadata=metadata)
-                    files.append(folder / f"{drawing.name}.{suffix}")
-                    _save(files[-1], buffer.getvalue())
-                pictures.append(Picture(drawing.name, part.stem, drawing.statement, drawing.reading, buffer.getvalue()))
-    return pictures, files
-
-
-def _save(path: Path, data: bytes) -> None:
-    from bench.files import write_atomic
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(data)
-
-    write_atomic(path, write)
+        write_bytes(root / name, text.encode())
+    plots = [root / "plots" / f"{p.name}.{suffix}" for p in pictures for suffix in ("pdf", "png")]
+    return [*(root / name for name in texts), *plots]
 
 
 def _about(root: Path) -> str:

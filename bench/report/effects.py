@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.claims import Claim
 from bench.report import vocabulary
-from bench.report.scores import distance_metric, likelihood_metric, scores
+from bench.report.cells import of_section
+from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ class Effects:
     @cached_property
     def _settled(self) -> str | None:
         """The settings of the metric that the figures quote too."""
-        found = scores(self.section, self.cells, self.metric) if self.metric else None
-        return found.settings if found else None
+        return settled(of_section(self.cells, self.section), self.metric) if self.metric else None
 
     def _paired(self, comparison: Comparison, value: Callable[[str], dict[int, float]]) -> dict[int, float]:
         subject, rival = (value(side) for side in comparison.sides)

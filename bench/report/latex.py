@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.report.tables import Entry, Grid, Table
+from bench.report.tables import Entry, Grid
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$",
     "−": "$-$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "₂": "$_2$", "²": "$^2$", "∞": r"$\infty$", "·": r"$\cdot$",
-    "–": "--", "é": r"\'e",
+    "–": "--", "×": r"$\times$", "é": r"\'e",
 }  # fmt: skip
 HEAD = r"% Needs \usepackage{booktabs} and \usepackage{graphicx}; \input this file."
 ENVIRONMENT = r"""
@@ -31,13 +31,13 @@ ENVIRONMENT = r"""
 MAY_BE_SAID_BELOW = ("Sampler", "Seeds", "Parameters", "Steps")
 
 
-def latex(tables: Iterable[Table]) -> str:
+def latex(grids: Iterable[tuple[Grid, Sequence[str]]]) -> str:
     """Each grid as a `table` environment with its notes."""
-    return HEAD + "".join(_environment(grid, table.notes) for table in tables for grid in table.grids)
+    return HEAD + "".join(_environment(grid, notes) for grid, notes in grids)
 
 
 def _environment(grid: Grid, notes: Sequence[str]) -> str:
-    headers = ["Baseline", "Sampler", *grid.headers]
+    headers = [*grid.leading, *grid.headers]
     plain = [[row.label, row.sampler, *(entry.plain for entry in row.entries)] for row in grid.rows]
     lines = [[tex(row.label), tex(row.sampler), *map(_entry, row.entries)] for row in grid.rows]
     same = {}

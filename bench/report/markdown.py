@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bench.report import vocabulary
-from bench.report.tables import Entry, Table
+from bench.report.tables import Entry, Grid, Table
 
 
 def markdown(tables: Iterable[Table]) -> str:
@@ -14,14 +14,22 @@ def markdown(tables: Iterable[Table]) -> str:
     parts = [f"# Headline table of suite {suites}"]
     parts += [f"Protocol {name}: {vocabulary.PROTOCOLS.get(name, '')}" for name in _protocols(tables)]
     for table in tables:
-        for grid in table.grids:
-            lines = [["Baseline", "Sampler", *map(_plain, grid.headers)]]
-            lines += [[_plain(row.label), _plain(row.sampler), *map(_bold, row.entries)] for row in grid.rows]
-            remarks = "\n".join(f"- {_plain(remark)}" for remark in grid.remarks)
-            parts += [f"## {_plain(grid.title)}", _aligned(lines), remarks]
+        parts += [_grid(grid) for grid in table.grids]
         if table.notes:
             parts.append("\n".join(f"- [{i}] {_plain(note)}" for i, note in enumerate(table.notes, 1)))
     return "\n\n".join(parts) + "\n"
+
+
+def document(title: str, grids: Iterable[Grid]) -> str:
+    """Grids under one title."""
+    return "\n\n".join([f"# {title}", *map(_grid, grids)]) + "\n"
+
+
+def _grid(grid: Grid) -> str:
+    lines = [[*grid.leading, *map(_plain, grid.headers)]]
+    lines += [[_plain(row.label), _plain(row.sampler), *map(_bold, row.entries)] for row in grid.rows]
+    remarks = "\n".join(f"- {_plain(remark)}" for remark in grid.remarks)
+    return f"## {_plain(grid.title)}\n\n{_aligned(lines)}\n\n{remarks}"
 
 
 def _protocols(tables: Iterable[Table]) -> list[str]:

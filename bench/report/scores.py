@@ -56,32 +56,38 @@ class Scores:
         return min(self.values, key=lambda variant: sign * self.values[variant].mean)
 
 
-def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
-    """The means of a metric in the variants' own rows (the ODE's), under the settings most variants share.
+def settled(cells: "DataFrame", metric: str, draws: int | None = None) -> str | None:
+    """The settings that most of a section's variants share for a metric, in their own rows (the ODE's).
 
-    Where several are shared alike, an adaptive solver goes before a fixed-step one and more draws before fewer.
+    Where several are shared alike, an adaptive solver goes before a fixed-step one and more draws before fewer, unless
+    the number of draws is asked for.
     """
-    mine = of_section(cells, section)
-    mine = mine[(mine.metric == metric) & (mine.n > 0)]
-    floors = mine[mine.baseline == FLOOR]
-    mine = mine[(mine.baseline != FLOOR) & ~mine.native.astype(bool)]
-    if mine.empty:
-        return None
+    mine = cells[(cells.metric == metric) & (cells.n > 0) & (cells.baseline != FLOOR) & ~cells.native.astype(bool)]
 
     def rank(settings: str) -> tuple[int, bool, float]:
         parsed = json.loads(settings)
         return int((mine.settings == settings).sum()), "rtol" in parsed, parsed.get("draws") or 0
 
-    settings = max(sorted(set(mine.settings)), key=rank)
-    chosen = mine[mine.settings == settings]
+    asked = [s for s in sorted(set(mine.settings)) if draws is None or json.loads(s).get("draws") == draws]
+    return max(asked, key=rank, default=None)
+
+
+def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
+    """The means of a metric in the variants' own rows, under the settings most variants share."""
+    mine = of_section(cells, section)
+    settings = settled(mine, metric)
+    if settings is None:
+        return None
+    mine = mine[(mine.metric == metric) & (mine.settings == settings) & (mine.n > 0)]
+    floors = mine["mean"][mine.baseline == FLOOR]
+    chosen = mine[(mine.baseline != FLOOR) & ~mine.native.astype(bool)]
     divide = vocabulary.metric(metric).divide
     values = {
         variant: Interval(mean / divide, half / divide, int(n))
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
         if math.isfinite(mean)
     }
-    floor = floors["mean"][floors.settings == settings]
-    return Scores(metric, settings, section, values, float(floor.iloc[0]) if len(floor) else None)
+    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None)
 
 
 def likelihood_metric(section: Section) -> str:

@@ -29,12 +29,14 @@ PUBLISHED = "Published values are the papers' own: other code, seeds and machine
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason."""
+    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason, `runs` lie
+    behind."""
 
     text: str = ""
     best: bool = False
     notes: tuple[int, ...] = ()
     title: str = ""
+    runs: tuple[str, ...] = ()
 
     @property
     def plain(self) -> str:
@@ -54,13 +56,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table: title, headers (after those of baseline and sampler), lines, and the sentences below it."""
+    """One table: title, headers (after the `leading` two), lines, and the sentences below it."""
 
     title: str
     group: Group
     headers: tuple[str, ...]
     rows: tuple[Row, ...]
     remarks: tuple[str, ...]
+    leading: tuple[str, str] = ("Baseline", "Sampler")
 
 
 @dataclass(frozen=True)
@@ -193,12 +196,13 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float
         text = {"failed": "failed", "missing:": "not run"}.get(kind, ABSENT)
         return Entry(text, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
     divide = column.about.divide
+    runs = tuple(cell.run_ids.split())
     if cell.baseline == FLOOR:
-        return Entry(numbers.plain(cell.mean / divide))
+        return Entry(numbers.plain(cell.mean / divide), runs=runs)
     text = numbers.measured(cell.mean / divide, cell.half_width / divide, cell.n)
     text += f" (n={cell.n})" if 1 < cell.n < seeds else ""
     notes = _notes(section, cell.variant, cell.stage) if cell.n < seeds else ()
-    return Entry(text, best is not None and cell.mean == best, notes)
+    return Entry(text, best is not None and cell.mean == best, notes, runs=runs)
 
 
 def _best(cells: "DataFrame", column: _Column) -> float | None:
