@@ -51,9 +51,5 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or leave it as it was."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(data)
-
-    write_atomic(path, write)
+    """Write bytes atomically."""
+    write_atomic(path, lambda temporary: temporary.write_bytes(data))

@@ -4,30 +4,10 @@ import pandas
 import pytest
 import synthetic
 
-from bench.report.cells import headline, published_numbers, t_interval
+from bench.report.cells import headline, published_numbers
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
 OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
-
-
-def test_t_interval_against_tabulated_quantiles() -> None:
-    # t_{0.975} is 4.302653 for 2 degrees of freedom and 2.776445 for 4 (tables of Student's t).
-    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 4.302653 / math.sqrt(3), 3), abs=1e-6)
-    mean, half_width, n = t_interval([2.0, 4.0, 4.0, 4.0, 6.0])
-    assert (mean, n) == (4.0, 5)
-    assert half_width == pytest.approx(2.776445 * math.sqrt(2) / math.sqrt(5), abs=1e-6)
-
-
-def test_one_seed_has_no_interval() -> None:
-    mean, half_width, n = t_interval([3.5])
-    assert (mean, n) == (3.5, 1)
-    assert math.isnan(half_width)
-
-
-def test_a_diverged_seed_makes_the_mean_infinite_and_the_interval_unknown() -> None:
-    mean, half_width, n = t_interval([3.5, math.inf])
-    assert (mean, n) == (math.inf, 2)
-    assert math.isnan(half_width)
 
 
 def test_seeds_are_averaged_and_repeats_within_a_run_are_not_seeds() -> None:

@@ -1,0 +1,146 @@
+import math
+from typing import Any
+
+import pytest
+import synthetic
+
+from bench.claims import Claim
+from bench.report.cells import headline, measured
+from bench.report.effects import Comparison, Effects, comparisons, reached
+from bench.report.sections import sections
+
+ODE = synthetic.ODE
+PAIR = Comparison("fm_ot", "ddpm")
+
+
+def of(baseline: str, seed: int, metric: str, value: float, **more: Any) -> dict[str, Any]:
+    variant = f"moons-{baseline}-0a1b2c"
+    fixed = {"dataset": "moons", "baseline": baseline, "label": synthetic.LABELS[baseline], "variant": variant}
+    return {**fixed, "seed": seed, "metric": metric, "value": value, "settings": ODE, **more}
+
+
+def effects(rows: list[dict[str, Any]], comparison: Comparison = PAIR, **claim: Any) -> dict[int, float]:
+    (section,) = sections(synthetic.frame(*rows))
+    asked = Claim(id="T", title="t", subject=comparison.subject, against=comparison.rival, **claim)
+    found = Effects(asked, section, headline(section.frame), measured(section)).of(comparison)
+    return {int(str(seed)): float(value) for seed, value in found.items()}
+
+
+def on_curve(baseline: str, metric: str, points: list[tuple[int, float, float]], seed: int = 0) -> list[dict[str, Any]]:
+    """Points of (step, seconds, value)."""
+    return [
+        of(baseline, seed, metric, value, stage="train", n=500,
+           settings={"curve": True, "step": step, "train_seconds": seconds, "nfe_training": 10 * step})
+        for step, seconds, value in points
+    ]  # fmt: skip
+
+
+def in_sweep(baseline: str, metric: str, solver: str, values: dict[int, float], seed: int = 0) -> list[dict[str, Any]]:
+    return [
+        of(baseline, seed, metric, value, stage="sweep", settings={"sampler": solver, "steps": 1, "nfe": nfe})
+        for nfe, value in values.items()
+    ]
+
+
+def test_likelihoods_differ_seed_by_seed_and_lone_seeds_are_left_out() -> None:
+    said = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
+    rows = [of("fm_ot", s, "nll_nats", 3.5 + s, **said) for s in (0, 1, 2)]
+    rows += [of("ddpm", s, "nll_nats", 3.6 + 2 * s, **said) for s in (1, 2, 3)]
+    assert effects(rows) == pytest.approx({1: -1.1, 2: -2.1})
+
+
+def test_other_metrics_have_log_ratios() -> None:
+    rows = [of("fm_ot", 0, "nfe_sampling", 50.0), of("ddpm", 0, "nfe_sampling", 200.0)]
+    assert effects(rows, metric="nfe_sampling") == pytest.approx({0: -math.log(4)})
+
+
+def test_more_is_better_turns_the_sign() -> None:
+    rows = [of("fm_ot", 0, "recall", 0.8), of("ddpm", 0, "recall", 0.4)]
+    assert effects(rows, metric="recall") == pytest.approx({0: -math.log(2)})
+
+
+def test_quality_is_whatever_distance_the_data_has() -> None:
+    rows = [of("fm_ot", 0, "w2", 0.2), of("ddpm", 0, "w2", 0.4)]
+    assert effects(rows, metric="quality") == pytest.approx({0: -math.log(2)})
+    assert effects([of("fm_ot", 0, "nfe_sampling", 1.0), of("ddpm", 0, "nfe_sampling", 1.0)], metric="quality") == {}
+
+
+def test_native_samplers_are_not_the_methods_row() -> None:
+    native = {"sampler": "ddim-50", "batch": 2000, "weights": "ema"}
+    rows = [of("fm_ot", 0, "w2", 0.2), of("ddpm", 0, "w2", 0.4), of("ddpm", 0, "w2", 9.0, settings=native)]
+    assert effects(rows, metric="w2") == pytest.approx({0: -math.log(2)})
+
+
+def test_more_draws_go_before_fewer() -> None:
+    rows = [
+        of(b, 0, "nll_bpd", value - 0.1 * k, stage="likelihood", settings={**synthetic.LIKELIHOOD, "draws": k})
+        for b, value in (("fm_ot", 3.0), ("ddpm", 3.2))
+        for k in (1, 5)
+    ]
+    rows[-1]["value"] = 9.0
+    assert effects(rows) == pytest.approx({0: 2.5 - 9.0})
+
+
+def test_spread_is_the_distance_from_the_mean_over_seeds() -> None:
+    said = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
+    rows = [of("fm_ot", s, "nll_nats", v, **said) for s, v in enumerate((3.0, 3.1, 3.2))]
+    rows += [of("ddpm", s, "nll_nats", v, **said) for s, v in enumerate((3.0, 3.6, 3.6))]
+    assert effects(rows, measure="spread") == pytest.approx({0: 0.1 - 0.4, 1: -0.2, 2: 0.1 - 0.2})
+
+
+def test_variation_leaves_the_first_eighth_out() -> None:
+    rows = on_curve("fm_ot", "nfe_sampling", [(100, 1, 500.0), (500, 2, 40.0), (1000, 3, 50.0)])
+    rows += on_curve("ddpm", "nfe_sampling", [(100, 1, 20.0), (500, 2, 100.0), (1000, 3, 50.0)])
+    found = effects(rows, metric="nfe_sampling", measure="variation")
+    assert found == pytest.approx({0: math.log(1.25) - math.log(2)})
+
+
+def test_few_is_the_geometric_mean_over_the_named_evaluations() -> None:
+    rows = in_sweep("fm_ot", "w2", "euler", {4: 1.0, 8: 4.0, 100: 99.0})
+    rows += in_sweep("ddpm", "w2", "euler", {4: 2.0, 8: 8.0, 100: 1e-9}) + in_sweep("ddpm", "w2", "rk4", {4: 77.0})
+    found = effects(rows, Comparison("fm_ot", "ddpm", "euler"), metric="quality", measure="few", nfe=(4, 8))
+    assert found == pytest.approx({0: -math.log(2)})
+
+
+def test_a_second_order_solver_with_a_quarter_of_the_error_needs_half_the_evaluations() -> None:
+    errors = {nfe: 16.0 / nfe**2 for nfe in (4, 8, 16, 32, 64)}
+    rows = in_sweep("fm_ot", "ode_error", "midpoint", {nfe: error / 4 for nfe, error in errors.items()})
+    rows += in_sweep("ddpm", "ode_error", "midpoint", errors)
+    assert effects(rows, metric="ode_error", measure="to_error") == pytest.approx({0: -math.log(2)})
+
+
+def test_errors_that_do_not_overlap_are_not_compared() -> None:
+    rows = in_sweep("fm_ot", "ode_error", "midpoint", {4: 1e-9, 8: 1e-10})
+    rows += in_sweep("ddpm", "ode_error", "midpoint", {4: 1.0, 8: 0.1})
+    assert effects(rows, metric="ode_error", measure="to_error") == {}
+
+
+def test_time_to_the_worse_of_both_final_values() -> None:
+    rows = on_curve("fm_ot", "nll_nats", [(10, 1.0, 5.0), (100, 10.0, 4.0), (1000, 100.0, 3.0)])
+    rows += on_curve("ddpm", "nll_nats", [(10, 50.0, 6.0), (100, 500.0, 4.0)])
+    # FM reaches 4.0 after 10 seconds, its rival after 500.
+    assert effects(rows, measure="to_target", over="train_seconds") == pytest.approx({0: math.log(10 / 500)})
+    assert effects(rows, measure="to_target", over="step") == pytest.approx({0: 0.0})
+    # The other way round the subject is the slow one.
+    back = effects(rows, Comparison("ddpm", "fm_ot"), measure="to_target", over="train_seconds")
+    assert back == pytest.approx({0: math.log(500 / 10)})
+
+
+def test_reached_is_linear_in_the_logarithm() -> None:
+    curve = [(1.0, 4.0), (100.0, 2.0), (1000.0, 2.5)]
+    assert reached(curve, 5.0) == 1.0
+    assert reached(curve, 3.0) == pytest.approx(10.0)
+    assert reached(curve, 1.0) == math.inf
+
+
+def test_of_several_variants_the_one_with_most_seeds_stands_for_its_baseline() -> None:
+    rows = [of("fm_ot", s, "nfe_sampling", 50.0) for s in (0, 1)] + [
+        of("ddpm", s, "nfe_sampling", 100.0) for s in (0, 1)
+    ]
+    rows.append({**of("fm_ot", 0, "nfe_sampling", 7.0), "variant": "moons-fm_ot-ffffff"})
+    assert effects(rows, metric="nfe_sampling") == pytest.approx({0: -math.log(2), 1: -math.log(2)})
+
+
+def test_every_subject_meets_every_rival_under_every_condition() -> None:
+    claim = Claim(id="T", title="t", subject=["a", "b"], against=["b", "c"], measure="few", solvers=("euler", "rk4"))
+    assert len(comparisons(claim)) == 2 * 2 * 2 - 2  # b does not meet itself

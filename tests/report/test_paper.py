@@ -1,0 +1,122 @@
+import math
+from typing import Any
+
+import pandas
+import pytest
+import synthetic
+
+from bench.report.cells import headline, published_numbers
+from bench.report.paper import paper_tables
+from bench.report.sections import sections
+from bench.report.tables import Grid
+
+BPD = {**synthetic.LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
+FID = {**synthetic.ODE, "extractor": "inception", "split": "train"}
+
+
+def of(baseline: str, metric: str, value: float, seed: int = 0, **more: Any) -> dict[str, Any]:
+    stage = "likelihood" if metric == "nll_bpd" else "train" if metric == "train_seconds" else "samples"
+    return {
+        "variant": f"cifar10-{baseline}-0a1b2c", "baseline": baseline, "label": synthetic.LABELS[baseline],
+        "seed": seed, "metric": metric, "value": value, "stage": stage, "settings": FID, **more,
+    }  # fmt: skip
+
+
+def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]:
+    frame = synthetic.frame(*rows)
+    published = published_numbers()
+    grids, tidy = paper_tables(sections(frame), headline(frame, published), published)
+    return {grid.title.partition(" on ")[0]: grid for grid in grids}, tidy
+
+
+def line(grid: Grid, label: str) -> dict[str, str]:
+    row = next(row for row in grid.rows if row.label == label)
+    return dict(zip(grid.headers, [entry.text for entry in row.entries], strict=True))
+
+
+ROWS = [
+    *(of("fm_ot", "nll_bpd", 3.0 + 0.01 * s, s, settings={**BPD, "draws": 50}) for s in (0, 1, 2)),
+    *(of("fm_ot", "nll_bpd", 3.2, s, settings={**BPD, "draws": 1}) for s in (0, 1, 2)),
+    *(of("fm_ot", "fid", 7.0, s) for s in (0, 1, 2)),
+    *(of("fm_ot", "train_seconds", 7200.0, s) for s in (0, 1, 2)),
+    of("rnode", "fid", 50.0),
+]
+
+
+def test_table_1_has_the_papers_methods_in_its_order_and_then_others() -> None:
+    grid = made(ROWS)[0]["Table 1"]
+    names = [row.baseline for row in grid.rows]
+    assert names == ["ddpm", "score_matching", "scoreflow", "fm_diffusion", "fm_ot", "rnode"]
+
+
+def test_published_measured_and_difference_stand_side_by_side() -> None:
+    found = line(made(ROWS)[0]["Table 1"], "FM w/ OT")
+    # Lipman et al. 2023, table 1: NLL 2.99, FID 6.35, NFE 142.
+    assert (found["Bits/dim published"], found["Bits/dim"], found["Bits/dim difference"]) == (
+        "2.99",
+        "3.01 ± 0.02",
+        "+0.02",
+    )
+    assert (found["FID published"], found["FID"], found["FID difference"]) == ("6.35", "7 ± 0", "+0.65")
+    assert found["Sampling NFE published"] == "142" and found["Training [h]"] == "2 ± 0"
+
+
+def test_what_was_not_run_is_a_hole_beside_its_published_number() -> None:
+    grid = made(ROWS)[0]["Table 1"]
+    found = line(grid, "ddpm")
+    assert (found["FID published"], found["FID"], found["FID difference"]) == ("7.48", "–", "")
+    row = next(row for row in grid.rows if row.baseline == "ddpm")
+    assert "not run" in {entry.title for entry in row.entries}
+
+
+def test_bits_of_another_k_have_no_difference() -> None:
+    rows = [of("fm_ot", "nll_bpd", 3.2, settings={**BPD, "draws": 5})]
+    found = line(made(rows)[0]["Table 1"], "FM w/ OT")
+    assert found["Bits/dim published"] == "2.99" and "Bits/dim difference" not in found
+
+
+def test_table_4_is_bits_by_draws() -> None:
+    found = line(made(ROWS)[0]["Table 4"], "FM w/ OT")
+    assert found["Bits/dim, K = 1 published"] == "3.11" and found["Bits/dim, K = 1 difference"] == "+0.09"
+    assert found["Bits/dim, K = 50 published"] == "2.99" and found["Bits/dim, K = 50 difference"] == "+0.02"
+
+
+def test_a_smoke_run_has_no_difference_and_says_what_it_is() -> None:
+    grids, tidy = made([{**row, "protocol": "smoke"} for row in ROWS])
+    assert tidy.difference.isna().all() and tidy.published.notna().any()
+    assert "Smoke run, no result: no difference is taken." in grids["Table 1"].remarks
+
+
+def test_table_2_is_super_resolution_with_the_reference_first() -> None:
+    psnr = {**synthetic.ODE, "channels": "all", "data_range": 255}
+    rows = [
+        {**of("fm_ot", metric, value, settings=psnr), "dataset": "imagenet64_to_256",
+         "variant": "imagenet64_to_256-fm_ot-0a1b2c"}
+        for metric, value in (("psnr", 25.0), ("ssim", 0.75), ("fid", 3.0))
+    ]  # fmt: skip
+    grids, _ = made(rows)
+    assert list(grids) == ["Table 2"]
+    assert [row.baseline for row in grids["Table 2"].rows] == ["reference", "regression", "sr3", "fm_ot"]
+    assert line(grids["Table 2"], "FM w/ OT")["PSNR [dB] difference"] == "+0.3"
+
+
+def test_every_cell_leads_to_its_runs() -> None:
+    grids, tidy = made(ROWS)
+    runs = tuple(f"cifar10-fm_ot-0a1b2c-s{s}" for s in range(3))
+    row = next(row for row in grids["Table 1"].rows if row.baseline == "fm_ot")
+    assert row.entries[grids["Table 1"].headers.index("FID")].runs == runs
+    cell = tidy[(tidy.table == "table1") & (tidy.method == "fm_ot") & (tidy.metric == "fid")].iloc[0]
+    assert cell.run_ids.split() == list(runs)
+    assert (cell["mean"], cell.n, cell.difference) == (7.0, 3, pytest.approx(0.65))
+    assert json_draws(tidy) == {1, 50}
+
+
+def json_draws(tidy: pandas.DataFrame) -> set[int]:
+    return {int(k) for k in tidy.draws[(tidy.table == "table4") & (tidy.method == "fm_ot")]}
+
+
+def test_data_without_published_numbers_has_measured_ones_alone() -> None:
+    rows = [{**row, "dataset": "digits", "variant": row["variant"].replace("cifar10", "digits")} for row in ROWS]
+    grid = made(rows)[0]["Table 1"]
+    assert not any("published" in header or "difference" in header for header in grid.headers)
+    assert all(math.isnan(v) for v in made(rows)[1].published)

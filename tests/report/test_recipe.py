@@ -1,0 +1,62 @@
+from typing import Any
+
+import synthetic
+
+from bench.report.cells import published_numbers
+from bench.report.recipe import recipes
+from bench.report.related import related
+from bench.report.sections import Section, sections
+
+DDPM = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
+
+
+def parts(*datasets: str) -> list[Section]:
+    rows = [{"dataset": d, "variant": f"{d}-fm_ot-0a1b2c"} for d in datasets]
+    return sections(synthetic.frame(*rows))
+
+
+def config(steps: int, **network: Any) -> dict[str, Any]:
+    return {"network": {"name": "adm", "options": network}, "training": {"steps": steps, "batch": 256, "lr": 5e-4}}
+
+
+def test_table_3_stands_beside_what_was_used() -> None:
+    (section,) = sections(synthetic.frame({}, DDPM))
+    configs = {
+        "cifar10-fm_ot-0a1b2c": config(1000, channels=256, multiples=[1, 2, 2, 2]),
+        "cifar10-ddpm-0a1b2c": config(2000, channels=256, multiples=[1, 2, 2, 2]),
+    }
+    (grid,) = recipes([section], configs)
+    found = {row.label: [entry.text for entry in row.entries] for row in grid.rows}
+    assert grid.headers == ("Published", "Used here")
+    assert found["steps"] == ["391,000", "1,000; DDPM 2,000"]
+    assert found["channels"] == ["256", "256"]
+    assert found["multiples"] == ["1, 2, 2, 2", "1, 2, 2, 2"]
+    assert found["lr"] == ["0.0005", "0.0005"]
+    assert found["gpus"] == ["2", "–"]
+
+
+def test_data_that_is_not_the_papers_has_no_published_column() -> None:
+    (grid,) = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": config(1000, width=64)})
+    assert grid.headers == ("Used here",)
+    assert {row.label for row in grid.rows} == {"width", "batch", "steps", "lr"}
+
+
+def test_related_numbers_have_tables_of_their_own_that_say_what_differs() -> None:
+    grids = related(parts("mnist", "moons", "checkerboard"), published_numbers())
+    titles = [grid.title for grid in grids]
+    assert titles == [
+        "mnist: Grathwohl et al., ICLR 2019 (FFJORD)",
+        "mnist: Finlay et al., ICML 2020 (RNODE)",
+        "moons: Tong et al., AISTATS 2024 (SF2M)",
+    ]
+    rnode = next(row for row in grids[1].rows if row.label == "rnode")
+    # Finlay et al., table 1: 0.973 bits/dim on MNIST in 24.37 hours.
+    assert [entry.text for entry in rnode.entries] == ["0.973", "24.37"]
+    assert all(grid.remarks and "differ" not in grid.title for grid in grids)
+    assert "at the centres of the pixels' bins" in grids[1].remarks[0]
+
+
+def test_every_related_source_is_cited() -> None:
+    numbers = published_numbers()
+    others = numbers[numbers.source != "lipman2023"]
+    assert {grid.title for d in others.dataset.unique() for grid in related(parts(d), numbers)}

@@ -1,0 +1,160 @@
+import math
+from typing import Any
+
+import pytest
+import scipy.stats
+import synthetic
+
+from bench.claims import Claim
+from bench.report.cells import headline
+from bench.report.claim_tables import claim_tables, tidy
+from bench.report.sections import sections
+from bench.report.verdicts import Verdict, verdicts
+
+FASTER: dict[str, Any] = {"id": "T", "title": "FM-OT is fastest", "source": "s. 1", "metric": "nfe_sampling"}
+FASTER |= {"subject": "fm_ot", "against": "ddpm"}
+LEAD = (-0.30, -0.28, -0.33, -0.31, -0.29)  # log ratios, far below 0
+NOISE = (-0.30, 0.28, -0.03, 0.31, -0.20)
+
+
+def runs(effects: tuple[float, ...], rival: str = "ddpm", dataset: str = "moons", **more: Any) -> list[dict[str, Any]]:
+    """FM-OT at 100 exp(e_s) evaluations beside a rival at 100."""
+    rows = []
+    for seed, effect in enumerate(effects):
+        for baseline, value in (("fm_ot", 100 * math.exp(effect)), (rival, 100.0)):
+            rows.append({
+                "dataset": dataset, "baseline": baseline, "label": synthetic.LABELS[baseline], "seed": seed,
+                "variant": f"{dataset}-{baseline}-0a1b2c", "metric": "nfe_sampling", "value": value,
+                "settings": synthetic.ODE, **more,
+            })  # fmt: skip
+    return rows
+
+
+def judge(rows: list[dict[str, Any]], **claim: Any) -> list[Verdict]:
+    parts = sections(synthetic.frame(*rows))
+    cells = headline(synthetic.frame(*rows))
+    return verdicts([Claim(**{**FASTER, **claim})], parts, cells)
+
+
+def test_a_lead_beyond_the_noise_supports_with_its_interval() -> None:
+    (verdict,) = judge(runs(LEAD))
+    (effect,) = verdict.effects
+    assert (verdict.word, verdict.dataset, effect.pairs) == ("supported", "", 5)
+    low, high = scipy.stats.t.interval(0.95, 4, sum(LEAD) / 5, scipy.stats.sem(LEAD))
+    assert (effect.low, effect.high) == pytest.approx((math.exp(low), math.exp(high)))
+    assert effect.p == pytest.approx(scipy.stats.ttest_1samp(LEAD, 0).pvalue)
+    assert effect.text == "× 0.739 [0.722, 0.757]"
+    assert set(effect.run_ids) == {f"moons-{b}-0a1b2c-s{s}" for b in ("fm_ot", "ddpm") for s in range(5)}
+
+
+def test_a_lag_beyond_the_noise_contradicts() -> None:
+    (verdict,) = judge(runs(tuple(-e for e in LEAD)))
+    assert verdict.word == "contradicted"
+
+
+def test_noise_is_undecided_and_says_so() -> None:
+    (verdict,) = judge(runs(NOISE))
+    assert verdict.word == "undecided" and "effect below the noise" in verdict.summary
+
+
+def test_a_bound_moves_the_verdict() -> None:
+    assert judge(runs(LEAD), bound=0.7)[0].word == "contradicted"  # exp(-0.3) = 0.74
+    assert judge(runs(LEAD), bound=0.8)[0].word == "supported"
+    assert judge(runs(NOISE), bound=3.0)[0].word == "supported"  # at least as good, with much slack
+
+
+def test_every_rival_must_be_behind_and_one_ahead_contradicts() -> None:
+    both = [*runs(LEAD), *runs(NOISE, "rnode")[1::2]]
+    for row in both[-5:]:  # RNODE at FM-OT's own number of evaluations, give or take
+        row["value"] = 74.0 + row["seed"] % 2
+    (verdict,) = judge(both, against=["ddpm", "rnode"])
+    assert verdict.word == "undecided" and "RNODE" in verdict.summary
+    for row in both[-5:]:
+        row["value"] = 50.0 + row["seed"]
+    (verdict,) = judge(both, against=["ddpm", "rnode"])
+    assert verdict.word == "contradicted" and "RNODE" in verdict.summary
+
+
+def test_many_comparisons_do_not_contradict_by_chance() -> None:
+    # A lag with a one-sided p-value between 0.025 / 4 and 0.025 contradicts alone, and not as one of four.
+    lag = (0.30, 0.10, 0.05, 0.28, 0.12)
+    p = scipy.stats.ttest_1samp(lag, 0, alternative="greater").pvalue
+    assert 0.025 / 4 < p < 0.025
+    assert judge(runs(lag))[0].word == "contradicted"
+    others = [row for rival in ("rnode", "ffjord", "scoreflow") for row in runs(LEAD, rival)[1::2]]
+    for row in others:
+        row["value"] = 1000.0
+    assert judge([*runs(lag), *others], against=["ddpm", "rnode", "ffjord", "scoreflow"])[0].word == "undecided"
+
+
+def test_too_few_seeds_are_counted() -> None:
+    (verdict,) = judge(runs(LEAD[:2]))
+    assert verdict.word == "undecided" and "2 of 3 seeds" in verdict.summary
+
+
+def test_missing_runs_are_named() -> None:
+    (verdict,) = judge(runs(LEAD), against=["ddpm", "rnode", "ffjord"])
+    assert verdict.word == "undecided"
+    assert verdict.summary == "Sampling NFE: no finished run of rnode and ffjord"
+
+
+def test_a_claim_about_methods_that_are_not_there_is_not_listed() -> None:
+    assert judge(runs(LEAD), subject="ot_cfm") == []
+
+
+def test_sign_flip_decides_from_six_seeds_on() -> None:
+    six = (*LEAD, -0.27)
+    (verdict,) = judge(runs(six), test="sign_flip", seeds=6)
+    assert verdict.word == "supported" and verdict.effects[0].p == pytest.approx(2 / 64)
+
+
+def test_below_the_papers_protocol_the_word_has_a_caveat() -> None:
+    assert judge(runs(LEAD, protocol="paper"))[0].caveat == ""
+    assert "reduced scale" in judge(runs(LEAD, protocol="small"))[0].caveat
+
+
+def test_a_smoke_run_decides_nothing() -> None:
+    (verdict,) = judge(runs(LEAD, protocol="smoke"))
+    assert verdict.word == "undecided" and "a smoke run decides nothing" in verdict.summary
+
+
+def test_over_datasets_the_effect_of_a_seed_is_its_mean() -> None:
+    whole, moons, rings = judge([*runs(LEAD), *runs(NOISE, dataset="rings")])
+    assert (whole.dataset, moons.dataset, rings.dataset) == ("", "moons", "rings")
+    assert (moons.word, rings.word) == ("supported", "undecided")
+    means = [(a + b) / 2 for a, b in zip(LEAD, NOISE, strict=True)]
+    assert whole.effects[0].mean == pytest.approx(math.exp(sum(means) / 5))
+    assert whole.effects[0].p == pytest.approx(scipy.stats.ttest_1samp(means, 0).pvalue)
+    assert "mean over 2 datasets, supported on moons, undecided on rings" in whole.summary
+
+
+def test_nats_and_bits_have_no_mean() -> None:
+    said = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
+    rows = runs(LEAD, metric="nll_nats", **said) + runs(LEAD, dataset="digits", metric="nll_bpd", **said)
+    whole, moons, digits = judge(rows, metric="nll")
+    assert (whole.word, moons.word, digits.word) == ("supported",) * 3
+    assert not whole.effects and whole.summary == "supported on moons and digits"
+    assert (moons.effects[0].unit, digits.effects[0].unit) == ("nats", "bits/dim")
+    for row in rows[-10:]:
+        row["value"] = 100.0 + (-1) ** row["seed"] * (row["baseline"] == "fm_ot")
+    assert judge(rows, metric="nll")[0].word == "undecided"
+
+
+def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
+    found = judge([*runs(LEAD), *runs(NOISE, dataset="rings")])
+    claims, by_dataset = claim_tables(found)
+    (row,) = claims.rows
+    assert (row.label, row.sampler) == ("T FM-OT is fastest", "s. 1")
+    assert row.entries[0].text.endswith("(small)")
+    assert by_dataset.headers == ("moons", "rings")
+    assert [entry.text for entry in by_dataset.rows[0].entries] == ["supported (small)", "undecided (small)"]
+    assert any("reduced scale" in remark for remark in claims.remarks)
+
+
+def test_every_comparison_is_a_tidy_row() -> None:
+    rows = tidy(judge([*runs(LEAD), *runs(NOISE, dataset="rings")]))
+    assert list(rows.dataset) == ["", "moons", "rings"]
+    assert rows.pairs.tolist() == [5, 5, 5]
+    assert rows["mean"][1] == pytest.approx(math.exp(sum(LEAD) / 5))
+    missing = tidy(judge(runs(LEAD), against=["rnode"]))
+    assert missing.missing[0] == "no finished run of rnode"
