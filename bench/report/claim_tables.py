@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     *("claim", "title", "source", "suite", "protocol", "dataset", "verdict", "caveat", "comparison", "scale", "unit"),
-    *("mean", "low", "high", "pairs", "p", "missing", "run_ids"),
+    *("mean", "low", "high", "pairs", "kept", "p", "missing", "run_ids"),
 ]
 HOW = (
     "Supported or contradicted: the 95% interval of the paired effect lies on one side of the claim's bound for every "
-    "comparison, or on the other side for some (Bonferroni). Effects are those of the comparison that decides."
+    "comparison, or on the other side for some (Bonferroni). Effects are those of the comparison that decides; in brackets the seeds whose own effect is on the claim's side."
 )
 
 
@@ -47,7 +47,7 @@ def tidy(verdicts: Sequence[Verdict]) -> "DataFrame":
     for v in verdicts:
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
         rows += [
-            (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.p,
+            (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p,
              e.text if e.missing else "", " ".join(e.run_ids))
             for e in v.effects
         ] or [(*claim, *[""] * (len(COLUMNS) - len(claim)))]  # fmt: skip

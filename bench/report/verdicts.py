@@ -49,7 +49,7 @@ class Effect:
     Attributes:
         subject, rival: in words; the rival's have the condition, "DDPM by euler".
         mean, low, high: a difference, or a ratio of the subject's value to the rival's.
-        pairs: seeds.
+        pairs: seeds; `kept` of them have an effect below the claim's bound.
         below, above: p-values of the effect being below and above the claim's bound.
     """
 
@@ -61,6 +61,7 @@ class Effect:
     low: float = math.nan
     high: float = math.nan
     pairs: int = 0
+    kept: int = 0
     below: float = 1.0
     above: float = 1.0
     run_ids: tuple[str, ...] = ()
@@ -184,7 +185,7 @@ def _quote(claim: Claim, effect: Effect) -> str:
     if claim.bound is not None:
         bound = f", bound × {claim.bound:g}" if claim.is_ratio else f", bound {claim.bound:+g}"
     subject = f"{effect.subject} " if len(claim.subject) > 1 else ""
-    return f"{effect.text} {subject}against {effect.rival} ({count(effect.pairs, 'seed')}{bound})"
+    return f"{effect.text} {subject}against {effect.rival} ({effect.kept} of {count(effect.pairs, 'seed')}{bound})"
 
 
 def _what(each: Sequence[Effects]) -> str:
@@ -230,7 +231,17 @@ def _effect(each: Sequence[Effects], comparison: Comparison, labels: dict[str, s
     mean, low, high = map(math.exp, ends) if claim.is_ratio else ends
     below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in pairs])
     runs = tuple(run for effects in each for run in effects.runs(comparison))
-    return replace(empty, mean=mean, low=low, high=high, pairs=n, below=below, above=above, run_ids=runs)
+    return replace(
+        empty,
+        mean=mean,
+        low=low,
+        high=high,
+        pairs=n,
+        kept=int((pairs < bound).sum()),
+        below=below,
+        above=above,
+        run_ids=runs,
+    )
 
 
 def _unit(effects: Effects) -> str:

@@ -39,7 +39,7 @@ def judge(rows: list[dict[str, Any]], **claim: Any) -> list[Verdict]:
 def test_a_lead_beyond_the_noise_supports_with_its_interval() -> None:
     (verdict,) = judge(runs(LEAD))
     (effect,) = verdict.effects
-    assert (verdict.word, verdict.dataset, effect.pairs) == ("supported", "", 5)
+    assert (verdict.word, verdict.dataset, effect.pairs, effect.kept) == ("supported", "", 5, 5)
     low, high = scipy.stats.t.interval(0.95, 4, sum(LEAD) / 5, scipy.stats.sem(LEAD))
     assert (effect.low, effect.high) == pytest.approx((math.exp(low), math.exp(high)))
     assert effect.p == pytest.approx(scipy.stats.ttest_1samp(LEAD, 0).pvalue)
@@ -55,6 +55,7 @@ def test_a_lag_beyond_the_noise_contradicts() -> None:
 def test_noise_is_undecided_and_says_so() -> None:
     (verdict,) = judge(runs(NOISE))
     assert verdict.word == "undecided" and "effect below the noise" in verdict.summary
+    assert "(3 of 5 seeds)" in verdict.summary
 
 
 def test_a_bound_moves_the_verdict() -> None:
