@@ -15,7 +15,8 @@ COLUMNS = [
 ]
 HOW = (
     "Supported or contradicted: the 95% interval of the paired effect lies on one side of the claim's bound for every "
-    "comparison, or on the other side for some (Bonferroni). Effects are those of the comparison that decides; in brackets the seeds whose own effect is on the claim's side."
+    "comparison, or on the other side for some (Bonferroni). Effects are those of the comparison that decides; in "
+    "brackets the seeds whose own effect is on the claim's side."
 )
 
 
