@@ -44,7 +44,7 @@ def build(root: Path) -> list[Path]:
     pictures, files = _figures(parts, cells, artefacts, root / "plots", complaints)
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
     texts = {
-        "report.html": page(_about(root), frame, tables, pictures, complaints),
+        "report.html": page(_about(root), frame, tables, [], [], pictures, {}, complaints),
         "table.md": markdown(tables),
         "table.tex": latex(tables),
         "table.csv": cells.to_csv(index=False),

@@ -29,12 +29,16 @@ PUBLISHED = "Published values are the papers' own: other code, seeds and machine
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason."""
+    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason.
+
+    `runs` are the `run_id` of what stands behind the number.
+    """
 
     text: str = ""
     best: bool = False
     notes: tuple[int, ...] = ()
     title: str = ""
+    runs: tuple[str, ...] = ()
 
     @property
     def plain(self) -> str:
