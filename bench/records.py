@@ -234,6 +234,6 @@ def configs(root: Path) -> dict[str, dict[str, Any]]:
         variant = folder.name.rpartition("-s")[0]
         if variant not in found:
             record = read_stage(root, folder.name, "train")
-            if record and record["status"] == "ok":
+            if record and record["status"] == "ok" and isinstance(record.get("config"), dict):
                 found[variant] = record["config"]
     return found

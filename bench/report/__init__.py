@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.report.page import Picture
+    from bench.report.pictures import Picture
 
 
 def build(root: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.files import write_bytes
 from bench.report.artefacts import Artefacts
-from bench.report.page import Picture
+from bench.report.pictures import Picture
 from bench.report.sections import Section
 
 if TYPE_CHECKING:

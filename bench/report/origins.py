@@ -1,12 +1,13 @@
 """Where the numbers of a page are from: runs, machines, versions, code, time, and what each variant was."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers
-from bench.report.sections import Section, count, is_curve, listed
+from bench.report.sections import STAGES, Section, count, each, is_curve, listed
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -14,18 +15,33 @@ if TYPE_CHECKING:
 CLOCKS = {"train_seconds": "training", "likelihood_seconds": "likelihood", "sampling_seconds": "sampling"}
 
 
+class Run(NamedTuple):
+    """One run of a variant: the name of its folder, how far it came, and where its seconds went."""
+
+    run_id: str
+    state: str
+    time: str
+
+
 class Variant(NamedTuple):
-    """What was trained, in the words of the page."""
+    """What was trained, in the words of the page; `settings` are "key = value" lines of its configuration."""
 
     dataset: str
     version: str
+    protocol: str
+    baseline: str
     label: str
     network: str
     parameters: str
     steps: str
     batch: str
     seeds: str
+    seconds: float
+    time: str
     name: str
+    anchor: str
+    runs: tuple[Run, ...]
+    settings: tuple[str, ...]
 
 
 def facts(sections: Sequence[Section], frame: "DataFrame") -> list[str]:
@@ -42,25 +58,57 @@ def facts(sections: Sequence[Section], frame: "DataFrame") -> list[str]:
     ]
 
 
-def variants(section: Section) -> list[Variant]:
-    """One line a variant of the section."""
+def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list[Variant]:
+    """One line a variant of the section.
+
+    Args:
+        configs: the configuration of each variant, as a record's "config" has it.
+    """
     found = []
     for name, label in section.labels.items():
-        runs = section.frame[section.frame.variant == name]
+        rows = section.frame[section.frame.variant == name]
+        seconds = sum(_clocks(rows).values())
+        config = {key: value for key, value in configs.get(name, {}).items() if key != "seed"}
         found.append(
             Variant(
                 section.dataset,
                 section.version,
+                section.protocol,
+                rows.baseline.iloc[0],
                 label,
-                _said(runs.network),
-                _said(runs.parameters),
-                _said(runs.steps),
-                _said(runs.global_batch),
-                ", ".join(str(seed) for seed in sorted(set(runs.seed))),
+                _said(rows.network),
+                _said(rows.parameters),
+                _said(rows.steps),
+                _said(rows.global_batch),
+                ", ".join(str(seed) for seed in sorted(set(rows.seed))),
+                seconds,
+                _duration(seconds),
                 name,
+                anchor(name),
+                tuple(_run(str(run_id), of_run) for run_id, of_run in rows.groupby("run_id")),
+                tuple(settings(config)),
             )
         )
     return found
+
+
+def anchor(variant: str) -> str:
+    """The id of a variant's runs on the page."""
+    return "runs-" + re.sub(r"[^\w.-]+", "_", variant)
+
+
+def settings(config: Any, key: str = "") -> Iterator[str]:
+    """The lines of a configuration, nested keys joined by dots: "training.lr = 0.001", "sweep.nfe = 4, 8"."""
+    if isinstance(config, Mapping):
+        for name, value in config.items():
+            yield from settings(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(config, list) and any(isinstance(value, Mapping | list) for value in config):
+        for place, value in enumerate(config):
+            yield from settings(value, f"{key}[{place}]")
+    elif isinstance(config, list):
+        yield f"{key} = {', '.join(map(_value, config)) or 'none'}"
+    else:
+        yield f"{key} = {_value(config)}"
 
 
 def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
@@ -71,11 +119,26 @@ def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
     machines = [f"{name} ({count(size, 'run')})" for name, size in Counter(several + runs.device).items()]
     commits = [f"{name} ({count(size, 'run')})" for name, size in Counter(runs.commit).items()]
     software = [", ".join(f"{k} {v}" for k, v in json.loads(text).items()) for text in dict.fromkeys(runs.versions)]
-    scalar = good.loc[[not is_curve(json.loads(text)) for text in good.settings]]
-    seconds = scalar[scalar.metric.isin(CLOCKS)].groupby("metric").value.sum()
-    spent = [f"{words} {_duration(seconds[metric])}" for metric, words in CLOCKS.items() if metric in seconds]
+    spent = [f"{CLOCKS[metric]} {_duration(seconds)}" for metric, seconds in _clocks(frame).items()]
     said = {"Machine": machines, "Software": software, "Commit": commits, "Time": [listed(spent)] if spent else []}
     return [(name, "; ".join(values)) for name, values in said.items() if values]
+
+
+def _clocks(frame: "DataFrame") -> dict[str, float]:
+    """Seconds by metric: what the finished measurements of CLOCKS sum to."""
+    chosen = frame[(frame.status == "ok") & frame.metric.isin(CLOCKS)]
+    scalar = chosen.loc[[not is_curve(json.loads(text)) for text in chosen.settings]]
+    seconds = scalar.groupby("metric").value.sum()
+    return {metric: float(seconds[metric]) for metric in CLOCKS if metric in seconds}
+
+
+def _run(run_id: str, rows: "DataFrame") -> Run:
+    unfinished = sorted(each(rows[rows.status != "ok"]), key=lambda row: STAGES.index(row.stage))
+    failed = [f"failed in {row.stage}: {row.error}" for row in unfinished if row.status == "failed"]
+    missing = [row.stage for row in unfinished if row.status == "missing"]
+    state = [*failed, *([f"not run: {listed(missing)}"] if missing else [])]
+    spent = [f"{CLOCKS[metric]} {_duration(seconds)}" for metric, seconds in _clocks(rows).items()]
+    return Run(run_id, "; ".join(state) or "complete", ", ".join(spent))
 
 
 def _said(values: "Series") -> str:
@@ -83,7 +146,13 @@ def _said(values: "Series") -> str:
     return ", ".join(v if isinstance(v, str) else numbers.plain(float(v)) for v in unique) or "–"
 
 
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+
+
 def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,40 +1,68 @@
-"""One self-contained HTML file: tables, figures with a sentence on how to read them, and where the numbers are from."""
+"""One self-contained HTML file: verdicts, tables, figures with a sentence on how to read them, and the numbers'
+origins.
+
+The page is whole without its script, which only adds to it: sorting, a filter whose state is the address's fragment,
+and figures at full size. A policy in its head lets a browser run that script and show pictures of the page itself, and
+load nothing else, whatever the records say.
+"""
 
 import base64
-import io
-from collections.abc import Sequence
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.report import origins, vocabulary
-from bench.report.sections import Section, listed
-from bench.report.style import Look
-from bench.report.tables import Table
+from bench.report import numbers, origins, vocabulary
+from bench.report.conclusions import conclusions, tally
+from bench.report.pictures import Picture, embedded
+from bench.report.sections import Section, each, listed
+from bench.report.style import Look, looks, ordered
+from bench.report.tables import Grid, Table
+from bench.report.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from pandas import DataFrame
 
 TEMPLATES = Path(__file__).parent / "templates"
-BUDGET = 4_200_000  # bytes of pictures on a page; written as text they take a third more
+NUMBER = re.compile(r"-?(?:[\d,]*\.?\d+(?:e-?\d+)?|∞)")
 
 
-class Picture(NamedTuple):
-    """A saved drawing: its file's name, its dataset, what it states, how to read it, and its PNG file's bytes."""
+class Gallery(NamedTuple):
+    """The figures of one dataset, under the name, data and protocol that the filter knows."""
 
-    name: str
-    dataset: str
-    statement: str
-    reading: str
-    png: bytes
+    title: str
+    facets: dict[str, list[str]]
+    pictures: list[Picture]
+
+
+class Option(NamedTuple):
+    """One value that the filter offers, with what it is called and its marker."""
+
+    value: str
+    label: str
+    swatch: "Markup | str" = ""
 
 
 def page(
-    about: str, frame: "DataFrame", tables: Sequence[Table], pictures: Sequence[Picture], complaints: Sequence[str]
+    about: str,
+    frame: "DataFrame",
+    tables: Sequence[Table],
+    verdicts: Sequence[Verdict],
+    paper: Sequence[Grid],
+    pictures: Sequence[Picture],
+    configs: Mapping[str, Mapping[str, Any]],
+    complaints: Sequence[str],
 ) -> str:
     """The page as HTML.
 
     Args:
         about: what the suite says of itself.
+        paper: published tables, beside those of the suite.
+        configs: the configuration of each variant, as a record's "config" has it.
         complaints: what could not be read or drawn, a sentence each.
     """
     import jinja2
@@ -47,62 +75,99 @@ def page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters.update(value=value, facets=_facets, probability=_probability)
     sections = [table.section for table in tables]
-    protocols = dict.fromkeys(section.protocol for section in sections)
+    variants = [variant for section in sections for variant in origins.variants(section, configs)]
+    of_run = {run.run_id: variant for variant in variants for run in variant.runs}
+    lines = conclusions(verdicts, {run_id: variant.baseline for run_id, variant in of_run.items()})
     names = {name for name in frame.metric[frame.status == "ok"] if vocabulary.is_headline(name)}
-    by_dataset: dict[str, list[Picture]] = {}
-    for picture in pictures:
-        by_dataset.setdefault(picture.dataset, []).append(picture)
+    protocols = dict.fromkeys(section.protocol for section in sections)
+    options = _options(sections)
+    css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return environment.get_template("report.html.j2").render(
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        css=Markup(css),
+        script=Markup(script),
+        policy={"style": _hash(css), "script": _hash(script)},
         suite=listed(dict.fromkeys(section.suite for section in sections)) if sections else "without records",
         about=about,
         protocols={name: vocabulary.PROTOCOLS.get(name, "") for name in protocols},
         facts=origins.facts(sections, frame),
-        tables=tables,
-        swatches=[{row: Markup(svg) for row, svg in _swatches(section).items()} for section in sections],
-        pictures=by_dataset,
-        images=dict(zip([p.name for p in pictures], _encoded([p.png for p in pictures]), strict=True)),
+        options={name: offered for name, offered in options.items() if len(offered) > 1},
+        conclusions=lines,
+        tally=tally(lines),
+        drawn=Markup,
+        tables=list(zip(tables, map(_swatches, sections), strict=True)),
+        paper=paper,
+        published={option.label: option.swatch for option in options["baseline"]},
+        variants_of=lambda runs: list(dict.fromkeys(of_run[run] for run in runs if run in of_run)),
+        galleries=_galleries(sections, pictures),
+        images=embedded(pictures),
         metrics=[vocabulary.metric(name) for name in sorted(names, key=vocabulary.order)],
-        variants=[variant for section in sections for variant in origins.variants(section)],
+        variants=variants,
         provenance=origins.provenance(frame),
         complaints=complaints,
     )
 
 
-def _encoded(pngs: Sequence[bytes]) -> list[str]:
-    """Pictures as data URIs: lossless WebP, half the size of PNG; lossy and smaller only to meet BUDGET."""
-    from PIL import Image
-
-    def packed(scale: float, **options: Any) -> list[bytes]:
-        packages = []
-        for png in pngs:
-            image = Image.open(io.BytesIO(png)).convert("RGB")
-            if scale < 1:
-                size = round(image.width * scale), round(image.height * scale)
-                image = image.resize(size, Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            image.save(buffer, "WEBP", **options)
-            packages.append(buffer.getvalue())
-        return packages
-
-    packages = packed(1.0, lossless=True, quality=30, method=2)
-    total = sum(map(len, packages))
-    if total > BUDGET:  # the lossy size of such figures falls with scale^1.4
-        packages = packed((BUDGET / total) ** 0.7, quality=80)
-    return [f"data:image/webp;base64,{base64.b64encode(package).decode()}" for package in packages]
+def value(text: str) -> float | None:
+    """The number that a cell is sorted by: 3.824 for "3.824 ± 0.013", -inf for "−∞", nothing for a hole."""
+    found = NUMBER.match(text.replace("−", "-"))
+    return float(found[0].replace(",", "").replace("∞", "inf")) if found else None
 
 
-def _swatches(section: Section) -> dict[str, str]:
+def _facets(kind: str, **values: str | Sequence[str]) -> "Markup":
+    """The attributes by which the filter finds an element: its kind, and its dataset, protocol and baselines."""
+    from markupsafe import Markup
+
+    said = {name: [given] if isinstance(given, str) else list(given) for name, given in values.items() if given}
+    return Markup('data-kind="{}" data-facets="{}"').format(kind, json.dumps(said))
+
+
+def _probability(p: float) -> str:
+    return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else numbers.plain(p, 2)
+
+
+def _options(sections: Sequence[Section]) -> dict[str, list[Option]]:
+    """What the filter offers: the datasets, protocols and baselines of the page, baselines with their markers."""
+    labels: dict[str, str] = {
+        row.baseline: row.label for section in sections for row in each(section.frame.drop_duplicates("baseline"))
+    }
+    look = looks(labels)
+    return {
+        "dataset": [Option(name, name) for name in dict.fromkeys(section.dataset for section in sections)],
+        "protocol": [Option(name, name) for name in dict.fromkeys(section.protocol for section in sections)],
+        "baseline": [Option(name, labels[name], _swatch(look[name])) for name in ordered(labels)],
+    }
+
+
+def _galleries(sections: Sequence[Section], pictures: Sequence[Picture]) -> list[Gallery]:
+    """Figures by what they are of, in their order; those of no section belong to the whole suite."""
+    of = {section.stem: section for section in sections}
+    found: dict[str, Gallery] = {}
+    for picture in pictures:
+        section = of.get(picture.dataset)
+        facets = {"dataset": [section.dataset], "protocol": [section.protocol]} if section else {}
+        gallery = Gallery(picture.dataset or "The whole suite", facets, [])
+        found.setdefault(picture.dataset, gallery).pictures.append(picture)
+    return list(found.values())
+
+
+def _hash(text: str) -> str:
+    """What a content security policy calls an inline text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _swatches(section: Section) -> dict[str, "Markup"]:
     """The marker of each label as an inline drawing, in the colour that plots give it."""
     return {section.labels[variant]: _swatch(look) for variant, look in section.looks.items()}
 
 
-def _swatch(look: Look) -> str:
+def _swatch(look: Look) -> "Markup":
+    from markupsafe import Markup
     from matplotlib.markers import MarkerStyle
 
     style = MarkerStyle(look.marker)
     outline: list[Any] = style.get_path().transformed(style.get_transform()).to_polygons()
     points = " ".join(f"{x:.2f},{-y:.2f}" for x, y in outline[0])
     shape = f'<polygon points="{points}" fill="{look.colour}"/>'
-    return f'<svg class="swatch" viewBox="-0.75 -0.75 1.5 1.5" aria-hidden="true">{shape}</svg>'
+    return Markup(f'<svg class="swatch" viewBox="-0.75 -0.75 1.5 1.5" aria-hidden="true">{shape}</svg>')

@@ -157,7 +157,16 @@ def _grid(section: Section, table: str, columns: Sequence[Column], lines: Sequen
         rows.append(Row(line[0]["method"], line[0]["label"], str(seeds or ABSENT), tuple(entries)))
     seeds = count(section.seeds, "seed")
     title = f"Table {table[-1]} on {section.dataset} (suite {section.suite}, protocol {section.protocol}, {seeds})"
-    return Grid(title, "quality", tuple(headers), tuple(rows), _remarks(section, lines), ("Method", "Seeds"))
+    return Grid(
+        title,
+        "quality",
+        tuple(headers),
+        tuple(rows),
+        _remarks(section, lines),
+        ("Method", "Seeds"),
+        section.dataset,
+        section.protocol,
+    )
 
 
 def _entry(row: dict[str, Any]) -> Entry:

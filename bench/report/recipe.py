@@ -42,7 +42,16 @@ def _grid(section: Section, configs: Mapping[str, Config], printed: Mapping[str,
     headers = (*(["Published"] if printed else []), "Used here")
     seeds = count(section.seeds, "seed")
     title = f"Table 3 on {section.dataset} (suite {section.suite}, protocol {section.protocol}, {seeds})"
-    return Grid(title, "cost", headers, tuple(rows), (REMARK,) if printed else (), ("Setting", "Of"))
+    return Grid(
+        title,
+        "cost",
+        headers,
+        tuple(rows),
+        (REMARK,) if printed else (),
+        ("Setting", "Of"),
+        section.dataset,
+        section.protocol,
+    )
 
 
 def _setting(config: Config, part: str, name: str) -> Any:

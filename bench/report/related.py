@@ -43,6 +43,5 @@ def _grid(title: str, differs: str, rows: "DataFrame") -> Grid:
         lines.append(Row(str(method), str(method), str(settings), entries))
     notes = dict.fromkeys(row.note for row in each(rows) if row.note)
     headers = tuple(vocabulary.metric(name).title for name in metrics)
-    return Grid(
-        title, "quality", headers, tuple(lines), (differs, *(f"Note: {n}." for n in notes)), ("Method", "Settings")
-    )
+    remarks = (differs, *(f"Note: {note}." for note in notes))
+    return Grid(title, "quality", headers, tuple(lines), remarks, ("Method", "Settings"), rows.dataset.iloc[0])

@@ -29,8 +29,10 @@ PUBLISHED = "Published values are the papers' own: other code, seeds and machine
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason, `runs` lie
-    behind."""
+    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason.
+
+    `runs` are the `run_id` of what stands behind the number.
+    """
 
     text: str = ""
     best: bool = False
@@ -64,6 +66,8 @@ class Grid:
     rows: tuple[Row, ...]
     remarks: tuple[str, ...]
     leading: tuple[str, str] = ("Baseline", "Sampler")
+    dataset: str = ""
+    protocol: str = ""
 
 
 @dataclass(frozen=True)

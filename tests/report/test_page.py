@@ -1,15 +1,33 @@
+import base64
+import hashlib
+import io
 import math
 import re
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
+import standins
 import synthetic
+from PIL import Image
 
-from bench.report import page as page_module
+from bench.claims import Claim
+from bench.report import pictures as pictures_module
 from bench.report.cells import headline
+from bench.report.conclusions import conclusions, drawing, tally
+from bench.report.origins import settings, variants
+from bench.report.page import page, value
+from bench.report.pictures import Picture, embedded
 from bench.report.sections import sections
+from bench.report.style import BASELINES
 from bench.report.tables import table
+from bench.report.verdicts import Effect, Verdict
+
+VOID = {"meta", "img", "br", "link", "input", "polygon", "line", "circle", "path", "rect"}
 
 
 class Links(HTMLParser):
@@ -20,93 +38,231 @@ class Links(HTMLParser):
         self.loads: list[str] = []
         self.hrefs: list[str] = []
         self.ids: list[str] = []
+        self.references: list[str] = []
         self.tags: list[str] = []
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        given = {key: found or "" for key, found in attrs}
         self.tags.append(tag)
-        self.loads += [value or "" for key, value in attrs if key in ("src", "srcset", "data", "poster", "action")]
-        self.hrefs += [given["href"] or ""] if "href" in given else []
-        self.ids += [given["id"] or ""] if "id" in given else []
-        if tag not in ("meta", "img", "br", "link", "polygon"):
+        self.loads += [given[key] for key in ("src", "srcset", "data", "poster", "action") if key in given]
+        if tag == "link":
+            self.loads.append(given["href"])
+        elif "href" in given:
+            self.hrefs.append(given["href"])
+        self.ids += [given["id"]] if "id" in given else []
+        self.references += given.get("aria-labelledby", "").split()
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if tag != "polygon":
+        if tag not in VOID:
             assert self.open.pop() == tag
 
 
-@pytest.fixture(scope="module")
-def html(built: Path) -> str:
-    return (built / "report.html").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def links(html: str) -> Links:
+def read(html: str) -> Links:
     parser = Links()
     parser.feed(html)
     assert parser.open == []
     return parser
 
 
+@pytest.fixture(scope="module")
+def html(root: Path) -> str:
+    return standins.html(root)
+
+
+@pytest.fixture(scope="module")
+def links(html: str) -> Links:
+    return read(html)
+
+
 def test_page_loads_nothing(html: str, links: Links) -> None:
-    assert links.loads and all(load.startswith("data:image/") for load in links.loads)
-    assert not {"script", "link", "iframe", "object"} & set(links.tags)
+    assert links.loads and all(load.startswith("data:") for load in links.loads)
+    assert not {"iframe", "object", "embed", "base"} & set(links.tags)
     assert "@import" not in html and not re.search(r"url\((?!['\"]?data:)", html)
-    assert len(html) < 6_000_000
+    assert not re.search(r"https?://", html)
 
 
-def test_links_stay_on_the_page_and_arrive(links: Links) -> None:
-    assert all(href.startswith("#") for href in links.hrefs)
-    assert {href[1:] for href in links.hrefs} <= set(links.ids)
+def test_the_policy_admits_the_page_s_own_script_and_style_alone(html: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy and "default-src 'none'" in policy[1]
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in unescape(policy[1])
+    assert not re.search(r"\s(style|on\w+)=", html[: html.index("<script>")])
+
+
+def test_ids_are_unique_and_links_arrive(links: Links) -> None:
     assert len(set(links.ids)) == len(links.ids)
+    fragments = {unquote(href[1:]) for href in links.hrefs if href.startswith("#")}
+    assert fragments | set(links.references) <= set(links.ids)
+    others = {href for href in links.hrefs if not href.startswith("#")}
+    runs = set(standins.run_ids("checkerboard", *synthetic.LABELS))
+    assert {f"runs/{run}/" for run in runs} <= others
+    assert all(re.fullmatch(r"runs/[^/]+/|plots/[^/]+\.(png|pdf)", href) for href in others)
 
 
-def test_order_is_results_figures_meaning_provenance(html: str) -> None:
-    places = [
-        html.index(f'<section id="{name}"') for name in ("results", "figures-1", "figures-2", "meaning", "provenance")
-    ]
+def test_verdicts_come_first_then_tables_papers_figures_meaning_provenance(html: str) -> None:
+    names = ("verdicts", "results", "published", "figures", "meaning", "provenance")
+    places = [html.index(f'<section id="{name}"') for name in names]
     assert places == sorted(places)
-    assert html.index("<table>") < html.index("<img")
+    claims = [html.index(title) for title in ("lowest NLL of the five", "Fewest evaluations", "best FID of the five")]
+    assert claims == sorted(claims) and claims[-1] < places[1]
 
 
-def test_page_says_what_failed_and_on_what_it_ran(html: str) -> None:
+def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
+    words = re.findall(r'<p class="judgement (\w+)">.*?<strong>(\w+)</strong>(.*?)</p>', html, re.DOTALL)
+    heads = [(word, said, "caveat" in rest) for word, said, rest in words]
+    assert ("supported", "Supported", True) in heads and ("undecided", "Undecided", False) in heads
+    for word, shape in (("supported", "<circle"), ("contradicted", "<rect"), ("undecided", "dasharray")):
+        icons = re.findall(rf'<svg class="icon {word}[^>]*>(.*?)</svg>', html, re.DOTALL)
+        assert icons and all(shape in icon for icon in icons)
+    settled = re.findall(r'judgement \w+"><svg class="icon (\w+) settled"', html)
+    assert settled == ["undecided"]  # the one without a caveat; the rest are drawn hollow
+
+
+def test_a_claim_on_the_suite_holds_its_datasets_and_others_stand_alone() -> None:
+    whole = standins.verdicts()
+    lines = conclusions(whole, {})
+    assert [line.head.claim.id for line in lines] == ["C1", "C3", "C2"]
+    assert [part.verdict.dataset for part in lines[0].parts] == ["checkerboard", "digits"]
+    assert tally(lines) == {"supported": 1, "contradicted": 1, "undecided": 1}
+    apart: list[Verdict] = [verdict for verdict in whole if verdict.dataset]
+    assert [line.head.dataset for line in conclusions(apart, {})] == ["checkerboard", "digits", "checkerboard"]
+    twice = conclusions([whole[0], replace(whole[0], protocol="paper")], {})
+    assert [line.head.protocol for line in twice] == ["small", "paper"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "reach", "places"),
+    [
+        (standins.effect(-1, -2, 0), (-2.0, 2.0, 0.0), (53.0, 6.0, 100.0)),
+        (standins.effect(2, 1, 4, scale="ratio"), (0.0, math.log(4), 1.0), (100.0, 6.0, 194.0)),
+        (standins.effect(1, -math.inf, math.inf), (0.0, 1.0, 0.0), (194.0, 6.0, 194.0)),
+    ],
+)
+def test_effects_are_drawn_to_scale(
+    effect: Effect, reach: tuple[float, float, float], places: tuple[float, float, float]
+) -> None:
+    svg = drawing(effect, *reach)
+    line = re.search(r'class="reach" x1="([\d.]+)" x2="([\d.]+)"', svg)
+    mean = re.search(r'cx="([\d.]+)"', svg)
+    assert line and mean
+    assert (float(mean[1]), float(line[1]), float(line[2])) == places
+
+
+def test_an_interval_that_meets_the_bound_looks_open() -> None:
+    assert "interval clear" in drawing(standins.effect(1, 0.5, 2), 0, 2, bound=0)
+    assert "interval open" in drawing(standins.effect(1, 0.5, 2), 0, 2, bound=0.7)
+    assert "interval open" in drawing(standins.effect(1, -0.5, 2), -1, 2, bound=0)
+    assert "interval open" in drawing(standins.effect(2, 0.5, 3, scale="ratio"), -1, 2, bound=1)
+    one_pair = drawing(standins.effect(1, math.nan, math.nan), 0, 1, bound=0)
+    assert "interval open" in one_pair and "reach" not in one_pair and "<circle" in one_pair
+
+
+def test_numbers_lead_to_their_runs(html: str) -> None:
+    assert re.search(r'data-value="3.7"[^>]*><a class="number" href="#runs-checkerboard-fm_ot-3f2a9c">', html)
+    assert '<details class="origin" id="runs-checkerboard-fm_ot-3f2a9c"' in html
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("3.824 ± 0.013", 3.824), ("44,500 ± 300", 44500), ("−0.04", -0.04), ("1.2e−5", 1.2e-5), ("−∞", -math.inf),
+     ("2 of 3", 2), ("38 (n=1)", 38), ("failed", None), ("–", None), ("", None)],
+)  # fmt: skip
+def test_cells_are_sorted_by_their_number(text: str, number: float | None) -> None:
+    assert value(text) == number
+
+
+def test_provenance_says_what_failed_on_what_it_ran_and_how(html: str) -> None:
     provenance = html[html.index('<section id="provenance"') :]
-    assert (
-        "checkerboard: ScoreFlow, seed 1: failed in train: the loss is nan at step 1850 | lr_1e-3 &amp; 5% warm-up"
-        in provenance
-    )
+    told = "ScoreFlow, seed 1: failed in train: the loss is nan at step 1850 | lr_1e-3 &amp; 5% warm-up"
+    assert f"checkerboard: {told}" in provenance
     assert synthetic.DEVICE in provenance
     assert "torch 2.15.0" in provenance and "0123456789" in provenance
+    assert "<li>training.lr = 0.001</li>" in provenance and "<li>seed = " not in provenance
     assert "24 of 28 runs complete" in html
     assert "rows compare with each other" in html
 
 
-def test_every_figure_is_explained(html: str, links: Links) -> None:
-    assert html.count("How to read it.") == len(links.loads) == 12
+def test_a_configuration_reads_as_lines() -> None:
+    config = {"a": {"b": 1e-5, "c": None, "d": []}, "e": [4, 8], "f": [{"g": "dopri5"}, {"g": "rk4"}], "h": True}
+    assert list(settings(config)) == [
+        "a.b = 1e-05", "a.c = none", "a.d = none", "e = 4, 8", "f[0].g = dopri5", "f[1].g = rk4", "h = true"
+    ]  # fmt: skip
+
+
+def test_runs_tell_their_state_and_time() -> None:
+    frame = synthetic.frame(
+        {"stage": "train", "metric": "train_seconds", "value": 15.0},
+        {"stage": "train", "metric": "train_seconds", "value": 90.0, "settings": {"curve": True}},
+        {"stage": "samples", "status": "failed", "error": "underflow", "metric": "", "value": math.nan},
+        {"stage": "sweep", "status": "missing", "error": "not run", "metric": "", "value": math.nan},
+    )
+    (found,) = variants(sections(frame)[0], {})
+    assert found.runs == ((found.runs[0].run_id, "failed in samples: underflow; not run: sweep", "training 15 s"),)
+    assert (found.seconds, found.time) == (15.0, "15 s")
+
+
+def test_every_figure_is_explained_and_loads_late(built: Path) -> None:
+    html = (built / "report.html").read_text(encoding="utf-8")
+    plots = len(list((built / "plots").glob("*.png")))
+    assert html.count("How to read it.") == html.count('loading="lazy" decoding="async"') == plots > 0
 
 
 def test_what_users_write_is_text() -> None:
-    evil = "<script>alert('x')</script>"
+    evil = "<script>alert('x')</script>\" onload='y'"
     frame = synthetic.frame(
         {"label": evil, "settings": {"sampler": evil, "rtol": 1}},
         {"seed": 1, "status": "failed", "error": evil, "metric": "", "value": math.nan},
     )
     tables = [table(section, headline(frame)) for section in sections(frame)]
-    html = page_module.page(evil, frame, tables, [], [evil])
-    assert "<script" not in html
-    assert html.count("&lt;script&gt;") >= 5
-
-
-@pytest.mark.parametrize("share", [2, 8])
-def test_pictures_shrink_to_meet_the_budget(built: Path, monkeypatch: pytest.MonkeyPatch, share: int) -> None:
-    pngs = [path.read_bytes() for path in sorted((built / "plots").glob("*.png"))]
-    full = sum(map(len, page_module._encoded(pngs)))
-    monkeypatch.setattr(page_module, "BUDGET", full * 3 // 4 // share)
-    assert sum(map(len, page_module._encoded(pngs))) < full / share
+    effect = Effect(evil, evil, "difference", evil, 1, 0, 2)
+    claim = Claim(id=evil, title=evil, source=evil, subject=evil, against=evil)
+    verdict = Verdict(claim, "quick", evil, evil, "supported", evil, (effect,))
+    config = {"cifar10-fm_ot-0a1b2c": {evil: evil}}
+    picture = standins.pictures()[0]._replace(statement=evil, reading=evil, dataset=evil)
+    html = page(evil, frame, tables, [verdict], [standins.published()], [picture], config, [evil])
+    assert html.count("<script") == 1 and "onload='" not in html
+    assert html.count("&lt;script&gt;") >= 12
+    read(html)
 
 
 def test_page_without_records() -> None:
-    html = page_module.page("", synthetic.frame(), [], [], [])
+    html = page("", synthetic.frame(), [], [], [], [], {}, [])
     assert "There are no records yet." in html
+    assert read(html).loads == ["data:,"]
+
+
+def test_embedded_figures_keep_the_colours_of_the_baselines() -> None:
+    image = Image.new("RGB", (1500, 750), "white")
+    colours = [tuple(int(look.colour[i : i + 2], 16) for i in (1, 3, 5)) for look in BASELINES.values()]
+    for place, colour in enumerate(colours):
+        image.paste(colour, (100 * place, 100, 100 * place + 80, 200))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    found = embedded([Picture("a", "d", "", "", buffer.getvalue())])["a"]
+    assert (found.width, found.height) == (1500, 750)
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.source.split(",")[1]))).convert("RGB"), int)
+    assert abs(shown - np.asarray(image, int)).max() <= 2
+    assert (shown[0, 0] == 255).all()
+
+
+def test_the_largest_pictures_give_way_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    def saved(pixels: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    cloud = saved(np.random.default_rng(0).integers(0, 255, (300, 600, 3)))
+    plain = saved(np.full((300, 600, 3), 200))
+    given = [Picture("plain", "", "", "", plain), Picture("cloud", "", "", "", cloud)]
+    before = embedded(given)
+    monkeypatch.setattr(pictures_module, "BUDGET", len(before["cloud"].source) // 2)
+    after = embedded(given)
+    assert after["plain"] == before["plain"] and before["cloud"].source.startswith("data:image/png")
+    assert after["cloud"].source.startswith("data:image/webp")
+    assert len(base64.b64decode(after["cloud"].source.split(",")[1])) < pictures_module.BUDGET
+    assert after["cloud"][1:] == (600, 300)
