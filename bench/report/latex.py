@@ -51,7 +51,7 @@ def _environment(grid: Grid, notes: Sequence[str]) -> str:
     below += grid.remarks[1:]
     below += [f"[{i}] {note}." for i, note in enumerate(notes, 1) if i in used]
     return ENVIRONMENT % {
-        "caption": tex(f"{grid.title}. {grid.remarks[0]}"),
+        "caption": tex(" ".join([f"{grid.title}.", *grid.remarks[:1]])),
         "columns": "".join("l" if i < 2 else "r" for i in kept),
         "header": _line(_header(headers[i]) for i in kept),
         "body": "\n".join(_line(line[i] for i in kept) for line in lines),
