@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-LEGEND = 2.05  # inches at the right
+LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
 WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
 DASHES = (0, (5, 3))
@@ -51,14 +51,14 @@ def means(rows: "DataFrame", by: Sequence[str], along: Sequence[str] = ()) -> "D
     return found.assign(low=found.value - half, high=found.value + half, seeds=n).reset_index()
 
 
-def curves(section: Section, axes: "Axes", points: "DataFrame", x: str) -> None:
+def curves(section: Section, axes: "Axes", points: "DataFrame", x: str, bands: bool = True) -> None:
     """A line with markers for every variant of `points` (see `means`), its band behind it."""
     present = set(points.variant)
     shade = min(0.14, 0.5 / len(present))
     for variant in (variant for variant in section.labels if variant in present):
         look, mine = section.looks[variant], points[points.variant == variant].sort_values(x)
         axes.plot(mine[x], mine.value, color=look.colour, marker=look.marker, **MARKS)
-        if mine.low.notna().any():
+        if bands and mine.low.notna().any():
             axes.fill_between(mine[x], mine.low, mine.high, color=look.colour, alpha=shade, linewidth=0)
 
 

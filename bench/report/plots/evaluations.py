@@ -7,10 +7,10 @@ How many evaluations a method needs for the error of another, over the errors e 
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report import vocabulary
+from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.plots.axes import LEGEND, curves, legend, limit, means, of_one_kind, plain_log, titled
-from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
+from bench.report.plots.canvas import WIDTH, Drawing, sheet
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ def over_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> list
 
 def _over_nfe(section: Section, metric: str) -> Drawing:
     about, points = vocabulary.metric(metric), at_every_accuracy(section, metric)
-    figure, axes, cut = _facets(section, points, LEGEND)
+    figure, axes = _facets(section, points, LEGEND)
+    for one in axes:
+        cut = limit(one, points.value)
+        if one.get_yscale() == "log":
+            plain_log(one.yaxis)
     axes[0].set_ylabel(titled(about, points.n.iloc[0]))
     statement, order = _first_said(section, points, about)
     legend(section, axes[-1], dict.fromkeys(order, ""), "")
@@ -56,7 +60,7 @@ def _first_said(section: Section, points: "DataFrame", about: vocabulary.Metric)
     budget = shared.nfe.min()
     at = shared[shared.nfe == budget].sort_values("value", ascending=ascending).drop_duplicates("variant")
     best = at.iloc[0]
-    lead = f"the {about.superlative} mean {about.title}, {best.value:.3g} by {best.solver}"
+    lead = f"the {about.superlative} mean {about.title}, {numbers.plain(best.value, 3)} by {best.solver}"
     return f"At {budget:g} evaluations {section.labels[best.variant]} has {lead}", list(at.variant)
 
 
@@ -69,7 +73,10 @@ def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     if points.empty:
         return None
     ratios = _ratios(section, points)
-    figure, axes, _ = _facets(section, points, WITH_RATIOS if ratios else LEGEND, cut_off=False)
+    figure, axes = _facets(section, points, WITH_RATIOS if ratios else LEGEND, bands=False)
+    for one in axes:
+        one.set_ylim(points.value.min() / 1.6, points.value.max() * 1.6)
+        one.yaxis.set_major_formatter(lambda value, _: vocabulary.tolerance(value))
     n = int(points.n.iloc[0])
     axes[0].set_ylabel(f"squared error a dimension, n = {n:,}")
     shown = max(set(points.solver), key=lambda name: (name == "midpoint", name))
@@ -93,8 +100,9 @@ def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         statement = f"At NFE {best.nfe:g} {shown} solves {section.labels[best.variant]}'s ODE with the smallest error"
     reading = (
         "Mean squared difference a dimension between a solution and one of 1,000 midpoint evaluations from the same "
-        "noise; both axes are logarithmic. It says how well the ODE is solved, not how good the model is. Ratios are "
-        "geometric means over the errors that both curves pass."
+        "noise; both axes are logarithmic. It says how well the ODE is solved, not how good the model is; where a "
+        "curve levels out near 1e-12, single precision ends. Ratios are geometric means over the errors that both "
+        "curves pass; a dash stands where they share none."
     )
     return Drawing(f"{section.stem}_ode_error_over_nfe", figure, statement, reading)
 
@@ -102,14 +110,12 @@ def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
 def _ratio_said(section: Section, solver: str, reference: str, ratios: dict[str, float]) -> str:
     name = section.labels[reference]
     if not ratios:
-        return f"Error of the ODE's solution against evaluations: {solver}"
+        return f"Error of the ODE's solution against evaluations of {solver}"
     least, most = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
+    if least == most:
+        return f"For one {solver} error {section.labels[least]} takes {ratios[least]:.2g} times {name}'s NFE"
     low, high = (f"{ratios[v]:.2g} ({section.labels[v]})" for v in (least, most))
-    extent = f"{low} to {high}" if least != most else low
-    return fitting(
-        f"For the same {solver} error the others take {extent} times the NFE of {name}",
-        f"For one {solver} error: {extent} times the NFE of {name}",
-    )
+    return f"For one {solver} error the others take {low} to {high} times {name}'s NFE"
 
 
 def _ratios(section: Section, points: "DataFrame") -> dict[str, dict[str, float]]:
@@ -162,27 +168,20 @@ def in_order(solvers: Any) -> list[str]:
     return sorted(set(solvers), key=lambda name: (SOLVERS.index(name) if name in SOLVERS else len(SOLVERS), name))
 
 
-def _facets(
-    section: Section, points: "DataFrame", right: float, cut_off: bool = True
-) -> "tuple[Figure, list[Axes], str]":
-    """One panel a solver, log-log, on one axis of the value; what was cut off, in words."""
+def _facets(section: Section, points: "DataFrame", right: float, bands: bool = True) -> "tuple[Figure, list[Axes]]":
+    """One panel a solver, log-log where values allow it."""
     solvers = in_order(points.solver)
     width = (WIDTH - 0.75 - right - 0.14 * (len(solvers) - 1)) / len(solvers)
     figure, grid = sheet(1, len(solvers), (width, 3.3), (0.14, 0), left=0.75, right=right, bottom=0.6)
-    fixed, cut = points[points.fixed].nfe, ""
+    fixed = points[points.fixed].nfe
     for one, solver in zip(grid[0], solvers, strict=True):
         part = points[points.solver == solver]
-        curves(section, one, part, "nfe")
+        curves(section, one, part, "nfe", bands)
         nfe = fixed if part.fixed.all() else part.nfe
         one.set(xscale="log", xlim=(nfe.min() / 1.2, nfe.max() * 1.2), xlabel="NFE [evaluations]")
         one.set_title(solver, weight="bold")
         if (points.value > 0).all():
             one.set_yscale("log")
-        if cut_off:
-            cut = limit(one, points.value)
-            plain_log(one.yaxis)
-        else:
-            one.set_ylim(points.value.min() / 1.6, points.value.max() * 1.6)
         plain_log(one.xaxis, nfe if part.fixed.all() else ())
         one.tick_params(labelleft=one is grid[0][0])
-    return figure, grid[0], cut
+    return figure, grid[0]

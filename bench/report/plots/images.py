@@ -79,8 +79,8 @@ def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
         name, number = section.labels[energy.leader], energy.number(energy.leader)
         statement = f"{name} carries noise to images with the least path energy, {number}"
     reading = (
-        "One sample a line, from noise at the left to image at the right at equal times; the noise is the same in every "
-        "panel. The earlier an image can be seen, the fewer evaluations are spent on noise."
+        "One sample a line, from noise at the left to image at the right at equal times; the noise is the same in "
+        "every panel. The earlier an image can be seen, the fewer evaluations are spent on noise."
     )
     return Drawing(f"{section.stem}_snapshots", figure, statement, reading, ONE_DRAWN)
 

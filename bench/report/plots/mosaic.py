@@ -1,7 +1,7 @@
-"""Small square panels of every method at every moment, all in one axes: forty axes would take longer than what they show.
+"""Small square panels of every method at every moment, all in one axes: forty would take longer than what they show.
 
-Panel (i, j), of row i and moment j, is the unit square with its lower left corner at `corner(i, j)`; where there are more
-rows than moments the two change places, so that the longer one runs across the page.
+Panel (i, j), of row i and moment j, is the unit square with its lower left corner at `corner(i, j)`; where there are
+more rows than moments the two change places, so that the longer one runs across the page.
 """
 
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ class Mosaic:
         self.axes.set(xlim=(0, size[0] / side), ylim=(-size[1] / side, 0))
         self.axes.set_axis_off()
         self.side, self.pitch = side, 1 + gap / side
-        above, aside = [(name, look) for name, look in names], [(moment, None) for moment in moments]
-        above, aside = (above, aside) if self.across else (aside, above)
+        nameless: list[tuple[str, Look | None]] = [(moment, None) for moment in moments]
+        above, aside = (names, nameless) if self.across else (nameless, names)
         for j, (name, look) in enumerate(above):
             size_there = min(9.0, 0.97 * self.pitch * side / (LETTER * len(name)))
-            self._name(name, look, j * self.pitch + 0.5, 0.04 / side, size_there, "center", "bottom")
+            self._name(name, look, j * self.pitch + 0.5, 0.06 / side, size_there, "center", "baseline")
         for i, (name, look) in enumerate(aside):
-            lines = name.replace(" w/ ", "\nw/ ").replace(", ", ",\n").replace(" and ", "\nand ")
+            lines = name.replace(", ", ",\n").replace(" and ", "\nand ")
             self._name(lines, look, (0.1 - left) / side, -i * self.pitch - 0.5, 9.0, "left", "center")
         if framed:
             self._frames(rows, columns)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report import vocabulary
+from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts, Exhibit
 from bench.report.plots.canvas import (
     ONE_DRAWN,
@@ -115,7 +115,7 @@ def density_flow(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     colours = seaborn.color_palette("mako", as_cmap=True)
     for i in range(len(exhibits)):
         for j, top in enumerate(tops):
-            mosaic.picture(i, j, maps[i, j], origin="lower", cmap=colours, vmin=0, vmax=top, interpolation="bilinear")
+            mosaic.picture(i, j, maps[i, j], origin="lower", cmap=colours, vmin=0, vmax=top, interpolation="none")
     statement = "The density that each flow makes of the noise, along t"
     far = _to_go(maps)
     middle = int(np.argmin(abs(times - 0.6)))
@@ -189,7 +189,7 @@ def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
         means = at.groupby("variant").value.mean()
         if len(means) > 1:
             best = str(means.idxmin())
-            value = f"{vocabulary.metric(str(metric)).title} {means.min():.3g}"
+            value = f"{vocabulary.metric(str(metric)).title} {numbers.plain(float(means.min()), 3)}"
             name = section.labels[best]
             return f"With {nfe} evaluations of the midpoint rule {name} is closest to the data: {value}", reading
     return "Samples at few evaluations", reading

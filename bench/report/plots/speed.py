@@ -1,6 +1,6 @@
-"""Quality against the seconds that sampling takes, over every setting of the sweep: fixed steps and tolerances alike."""
+"""Quality against the seconds of sampling, over every setting of the sweep, fixed steps and tolerances alike."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
 from bench.report.artefacts import Artefacts
@@ -10,7 +10,7 @@ from bench.report.plots.cost import FRONT
 from bench.report.plots.evaluations import at_every_accuracy
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import distance_metric
-from bench.report.sections import Section
+from bench.report.sections import Section, each
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,6 +20,8 @@ NEAR = 1.1  # as good as the best but for a tenth
 
 def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
     """One curve a baseline, through the settings of its own Pareto front; the front over all of them in grey."""
+    import pandas
+
     metric, measured = distance_metric(section), set(section.sweep.metric)
     if not {metric, "sampling_seconds"} <= measured:
         return None
@@ -32,8 +34,8 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     fronts = {v: front(points[points.variant == v]) for v in section.labels if (points.variant == v).any()}
     overall = front(points)
     figure, [[axes]] = sheet(1, 1, (WIDTH - 0.75 - LEGEND, 3.9), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
-    high = max(part.value.quantile(0.75) for part in fronts.values())
-    low = points.value.min()
+    high = max(float(part.value.quantile(0.75)) for part in fronts.values())
+    low = float(points.value.min())
     if low > 0:
         axes.set_yscale("log")
     steps = [*overall.seconds, points.seconds.max() * 10], [*overall.value, overall.value.iloc[-1]]
@@ -50,10 +52,16 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     plain_log(axes.xaxis)
     if low > 0:
         plain_log(axes.yaxis)
-    place_labels(axes, [_label(section, row) for row in overall.itertuples() if row.value <= high * 1.1])
-    best = {variant: float(part.value.min()) for variant, part in fronts.items()}
-    ranked = sorted(best, key=best.__getitem__)
-    legend(section, axes, {variant: f"{best[variant]:.3g}" for variant in ranked}, "best of all settings, mean")
+    best, quick = points.loc[[points.value.idxmin()]], points.loc[[_quick(points)]]
+    told = pandas.concat([best, quick]).drop_duplicates()
+    labels = [
+        Label(_setting(row), row.seconds, row.value, section.looks[row.variant].colour, False, True)
+        for row in each(told)
+    ]
+    place_labels(axes, labels)
+    ends = {variant: float(part.value.min()) for variant, part in fronts.items()}
+    ranked = sorted(ends, key=ends.__getitem__)
+    legend(section, axes, {variant: f"{ends[variant]:#.3g}" for variant in ranked}, "best of all settings, mean")
     reading = (
         "Every point is a solver at one number of steps or tolerance, as the mean over seeds; down and left is better, "
         "the axes are logarithmic. A line joins the settings of one method that none of its others beats in both, the "
@@ -68,20 +76,21 @@ def front(points: "DataFrame") -> "DataFrame":
     return ordered[ordered.value < ordered.value.cummin().shift(fill_value=float("inf"))]
 
 
-def _label(section: Section, row) -> Label:  # type: ignore[no-untyped-def]
-    return Label(_setting(row), row.seconds, row.value, section.looks[row.variant].colour, False, True)
+def _quick(points: "DataFrame") -> Any:
+    """The index of the fastest setting that is NEAR the best."""
+    return points.seconds[points.value <= NEAR * points.value.min()].idxmin()
 
 
-def _setting(row) -> str:  # type: ignore[no-untyped-def]
-    return f"{row.solver} {row.nfe:.0f}" if row.fixed else f"{row.solver} {vocabulary.tolerance(float(row.accuracy))}"
+def _setting(row: Any) -> str:
+    return (
+        f"{row.solver}, NFE {row.nfe:.0f}" if row.fixed else f"{row.solver} {vocabulary.tolerance(float(row.accuracy))}"
+    )
 
 
 def _said(section: Section, points: "DataFrame", about: vocabulary.Metric) -> str:
-    best = points.loc[points.value.idxmin()]
-    near = points[points.value <= NEAR * best.value]
-    quick = near.loc[near.seconds.idxmin()]
-    name, how = section.labels[quick.variant], f"{_setting(quick)}, {quick.seconds:.2g} s"
+    (quick,) = each(points.loc[[_quick(points)]])
+    name, how = section.labels[quick.variant], f"{_setting(quick)}, {quick.seconds:#.2g} s"
     return fitting(
-        f"Within a tenth of the best {about.title}, {best.value:.3g}, the fastest is {name}: {how}",
+        f"Within a tenth of the best {about.title}, {points.value.min():#.3g}, the fastest is {name}: {how}",
         f"{name} is the fastest within a tenth of the best {about.title}: {how}",
     )

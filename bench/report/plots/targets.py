@@ -5,7 +5,7 @@ interpolated on a logarithmic clock:
 
     s = s_a (s_b / s_a)^((v_a - target) / (v_a - v_b)).
 
-The target is the value that three quarters of the methods reach with every seed, rounded up to three digits.
+The target is the value that about three quarters of the methods reach with every seed, rounded up to three digits.
 """
 
 import math
@@ -58,10 +58,10 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
         return None
     goals = {metric: target(found) for metric, found in rows.items()}
     finished = {metric: finishes(section, found, goals[metric]) for metric, found in rows.items()}
-    lines = max(len(found) + 1.3 * len({f.simulates for f in found}) for found in finished.values())
-    left, gap = 1.35, 1.5
-    width = (WIDTH - left - 0.3 - gap * (len(rows) - 1)) / len(rows)
-    figure, axes = sheet(1, len(rows), (width, lines * BAR), (gap, 0), left=left, bottom=0.55)
+    lines = max(len(found) + len({f.simulates for f in found}) for found in finished.values())
+    left, gap = 1.35, 2.75  # names at the left, times at the right
+    width = (WIDTH - left - 1.4 - gap * (len(rows) - 1)) / len(rows)
+    figure, axes = sheet(1, len(rows), (width, lines * BAR), (gap, 0), left=left, right=1.4, bottom=0.55)
     for one, metric in zip(axes[0], rows, strict=True):
         _bars(section, one, finished[metric], vocabulary.metric(metric), lines)
         one.set_title(f"{_goal(metric, goals[metric])}, n = {int(rows[metric].n.iloc[0]):,}", weight="bold", size=9.5)
@@ -69,7 +69,7 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
     statement = _said(section, finished[metric], _goal(metric, goals[metric]))
     reading = (
         "Seconds of training steps alone until the validation curve falls to the target, interpolated between "
-        "validations; the target is what three quarters of the methods reach. Mean over the seeds, whiskers: 95% "
+        "validations; the target is what about three quarters of the methods reach. Mean over the seeds, whiskers: 95% "
         "t-interval from three seeds on. Simulation-based methods solve an ODE in every training step; the number "
         "of network evaluations a step is measured."
     )
@@ -79,7 +79,7 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
 def target(rows: "DataFrame") -> float:
     """What SHARE of the variants reach with every seed, rounded up to three digits; lower is better."""
     every = rows.groupby(["variant", "run_id"]).value.min().groupby("variant").max().sort_values()
-    value = float(every.iloc[math.ceil(SHARE * len(every)) - 1])
+    value = float(every.iloc[max(2, round(SHARE * len(every))) - 1])
     scale = 10.0 ** (2 - math.floor(math.log10(abs(value) or 1.0)))
     return math.ceil(value * scale - 1e-9) / scale
 
@@ -124,11 +124,11 @@ def _goal(metric: str, goal: float) -> str:
 
 def _bars(section: Section, axes: "Axes", found: list[Finish], about: vocabulary.Metric, lines: float) -> None:
     most = max(f.time.mean if f.time else f.spent for f in found)
-    axes.set(xlim=(0, 1.45 * most), ylim=(lines - 0.4, -0.9), yticks=[], xlabel="Training time [s], without evaluation")
+    axes.set(xlim=(0, 1.15 * most), ylim=(lines - 0.4, -0.9), yticks=[], xlabel="Training time [s], without evaluation")
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
     place = axes.get_yaxis_transform()
-    y = -0.35
+    y = -0.4
     group = None
     for f in found:
         if f.simulates is not group:
@@ -144,7 +144,7 @@ def _bars(section: Section, axes: "Axes", found: list[Finish], about: vocabulary
                 size=8.5,
                 color=MUTED,
             )
-            y += 0.95
+            y += 1
         look = section.looks[f.variant]
         ink = legible(look.colour)
         axes.text(
@@ -158,22 +158,17 @@ def _bars(section: Section, axes: "Axes", found: list[Finish], about: vocabulary
             weight="bold",
             color=ink,
         )
-        text = ""
         if f.time:
             axes.barh(y, f.time.mean, 0.68, color=look.colour, alpha=1 if f.reached == f.seeds else 0.45)
-            end = f.time.mean
             if f.time.n >= LEAST_SEEDS:
                 axes.errorbar(f.time.mean, y, xerr=f.time.half_width, color=ink, linewidth=1, capsize=2)
-                end += f.time.half_width
             text = f"{numbers.plain(f.time.mean, 3)} s"
             text += f", {f.reached} of {f.seeds} seeds" if f.reached < f.seeds else ""
         else:
             axes.barh(y, f.spent, 0.68, facecolor="none", edgecolor=FAINT, linestyle=(0, (3, 2)))
-            end = f.spent
             text = f"not reached: {numbers.plain(f.best, 3)}"
-        axes.annotate(text, (end, y), (4, 0), textcoords="offset points", va="center", size=8.5)
+        axes.text(1.02, y, text, transform=place, va="center", size=8.5)
         y += 1
-    return None
 
 
 def _said(section: Section, found: list[Finish], goal: str) -> str:

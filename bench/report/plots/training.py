@@ -4,7 +4,7 @@ Seeds are joined at the same step of training, at their mean seconds there.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
@@ -14,7 +14,8 @@ from bench.report.scores import likelihood_metric, scores
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from matplotlib.figure import Figure
+    from pandas import DataFrame, Series
 
 COSTS = {
     "step": "Training steps",
@@ -61,7 +62,7 @@ def over_training_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts
     final = _final(points, about)
     statement = f"{about.title} against evaluations of the network in training"
     if len(final) > 1:
-        best, most = final.iloc[0], final.loc[final.nfe.idxmax()]
+        best, most = final.iloc[0], final.sort_values("nfe").iloc[-1]
         said = f"{section.labels[best.variant]} ends at the {about.superlative} {_reached(about, final, best)}"
         after = f"{said}, after {best.nfe:,.0f} network evaluations"
         other = f"; {section.labels[most.variant]} takes {most.nfe:,.0f}" if most.variant != best.variant else ""
@@ -78,7 +79,7 @@ def sampling_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     metric = "nfe_sampling"
     if metric not in validated(section):
         return None
-    about, points = vocabulary.metric(metric), course(section, metric)
+    points = course(section, metric)
     figure, cut = _panels(section, cells, points, metric, ["step"])
     by_variant = points.groupby("variant").value
     spread = (by_variant.max() / by_variant.min()).sort_values()
@@ -119,7 +120,9 @@ def course(section: Section, metric: str) -> "DataFrame":
     return means(rows.assign(place=rows.step if by_steps else rows.point), ["place"], ["step", "seconds", "nfe", "n"])
 
 
-def _panels(section: Section, cells: "DataFrame", points: "DataFrame", metric: str, costs: list[str]):  # type: ignore[no-untyped-def]
+def _panels(
+    section: Section, cells: "DataFrame", points: "DataFrame", metric: str, costs: list[str]
+) -> "tuple[Figure, str]":
     """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off, in words."""
     about, found = vocabulary.metric(metric), scores(section, cells, metric)
     gap = 0.22
@@ -142,7 +145,7 @@ def _panels(section: Section, cells: "DataFrame", points: "DataFrame", metric: s
             floor_line(one, floor, found.floor_text if one is axes[0][0] else "")
     axes[0][0].set_ylabel(titled(about, points.n.iloc[0]))
     final = _final(points, about)
-    ends = {row.variant: _end(final, row.value) for row in final.itertuples()}
+    ends = {variant: _end(about, final, value) for variant, value in zip(final.variant, final.value, strict=True)}
     legend(section, axes[0][-1], ends, "last point, mean")
     return figure, cut
 
@@ -153,9 +156,12 @@ def _final(points: "DataFrame", about: vocabulary.Metric) -> "DataFrame":
     return last.sort_values("value", ascending=about.better != "higher")
 
 
-def _end(final: "DataFrame", value: float) -> str:
+def _end(about: vocabulary.Metric, final: "DataFrame", value: float) -> str:
+    """A last value, in whole evaluations or with as many digits as the variants' median needs for three."""
+    if about.group == "cost":
+        return numbers.fixed(value, 0)
     return numbers.fixed(value, 2 - math.floor(math.log10(max(final.value.abs().median(), 1e-6))))
 
 
-def _reached(about: vocabulary.Metric, final: "DataFrame", best) -> str:  # type: ignore[no-untyped-def]
-    return f"{about.title}, {_end(final, best.value)}{f' {about.unit}' if about.unit else ''}"
+def _reached(about: vocabulary.Metric, final: "DataFrame", best: "Series[Any]") -> str:
+    return f"{about.title}, {_end(about, final, best.value)}{f' {about.unit}' if about.unit else ''}"
