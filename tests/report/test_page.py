@@ -84,7 +84,7 @@ def test_page_says_what_failed_and_on_what_it_ran(html: str) -> None:
 
 
 def test_every_figure_is_explained(html: str, links: Links) -> None:
-    assert html.count("How to read it.") == len(links.loads) == 12
+    assert html.count("How to read it.") == len(links.loads) == 22
 
 
 def test_what_users_write_is_text() -> None:

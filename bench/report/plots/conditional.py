@@ -54,10 +54,9 @@ def conditional(section: Section, cells: "DataFrame", artefacts: Artefacts) -> D
     box = mosaic.axes.get_position()
     width = mosaic.figure.get_figwidth()
     place = box.x1 + 0.1 / width, box.y0, 0.1 / width, box.height
-    bar = mosaic.figure.colorbar(image, cax=mosaic.figure.add_axes(place))
+    bar = mosaic.figure.colorbar(image, cax=mosaic.figure.add_axes(place), format=lambda value, _: f"{value:g}")
     bar.set_label("speed |u|", size=8)
     bar.ax.tick_params(labelsize=7.5, length=2)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     bar.outline.set_visible(False)
     reading = (
         "Colour: speed, on one logarithmic scale; arrows: direction; the cross: the data point x₁. At the right "

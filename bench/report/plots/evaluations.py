@@ -77,8 +77,7 @@ def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     for one in axes:
         one.set_ylim(points.value.min() / 1.6, points.value.max() * 1.6)
         one.yaxis.set_major_formatter(lambda value, _: vocabulary.tolerance(value))
-    n = int(points.n.iloc[0])
-    axes[0].set_ylabel(f"squared error a dimension, n = {n:,}")
+    axes[0].set_ylabel(titled(vocabulary.metric("ode_error"), points.n.iloc[0]))
     shown = max(set(points.solver), key=lambda name: (name == "midpoint", name))
     last = points[points.solver == shown].sort_values("nfe").groupby("variant").tail(1).sort_values("value")
     if ratios:
