@@ -79,6 +79,11 @@ METRICS = {
         "Mean squared difference between the velocity along a path and the path's mean velocity: 0 for straight "
         "lines at constant speed.",
     ),
+    "ode_error": Metric(
+        "ODE error", "", "lower", "quality",
+        "Mean squared difference a dimension between a solver's samples and the solution of the same ODE from the same "
+        "noise by 1,000 midpoint evaluations: how well the ODE is solved, not how good the model is.",
+    ),
     "nfe_sampling": Metric(
         "Sampling NFE", "", "lower", "cost",
         "Evaluations of the velocity field for one batch of samples: evaluations, not solver steps.",

@@ -141,7 +141,8 @@ def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, 
         write_stage(root, known, "train", [], error="the loss is nan at step 1850 | lr_1e-3 & 5% warm-up")
         return planned
     wobble = (seed - 1) * 0.01 * (1 + place)
-    write_stage(root, known, "train", training(baseline, place, wobble, "nll_nats", 3.7 + 0.05 * place))
+    curves = {"nll_nats": 3.7 + 0.05 * place, "w2": 0.35 + 0.04 * place, "nfe_sampling": 32 + 6 * place}
+    write_stage(root, known, "train", training(baseline, place, wobble, curves))
     likelihood = [
         row("nll_nats", 3.7 + 0.05 * place + wobble, {**LIKELIHOOD, "divergence": "exact", "draws": 1}, 2000),
         row("nll_nats", 3.72 + 0.05 * place + wobble, {**MIDPOINT, "divergence": "exact", "draws": 1}, 2000),
@@ -159,7 +160,10 @@ def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, 
         row("nfe_sampling", 38 + 12 * place, ODE, 2000),
         row("sampling_seconds", 0.08 + 0.02 * place + wobble / 50, ODE, 2000),
     ]
-    write_stage(root, known, "samples", samples, path_arrays(rng, 0.05 + 0.03 * place, place))
+    arrays = path_arrays(rng, 0.05 + 0.03 * place, place)
+    if baseline not in ("ot_cfm", *SIMULATING):
+        arrays |= conditional_arrays(baseline != "fm_ot")
+    write_stage(root, known, "samples", samples, arrays)
     if baseline == "ffjord" and seed == 1:
         return planned
     sweep = [
@@ -171,12 +175,24 @@ def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, 
         nfe = 8 + 6 * exponent + 2 * place
         settings = {**ODE, "rtol": 10.0**-exponent, "atol": 10.0**-exponent, "nfe": nfe, "batch": 1000}
         sweep.append(row("w2", 0.3 + 0.04 * place + 0.9 / 10**exponent, settings, 1000))
-    few = {f"samples_midpoint_{nfe}": checkerboard(rng, 1000, 0.05 + 2 / nfe + 0.03 * place) for nfe in (4, 8, 10, 20)}
+    sweep += [row("ode_error", ode_error(place, r["settings"]), r["settings"], 256) for r in sweep]
+    sweep += [
+        row("sampling_seconds", 0.001 * (1 + 0.1 * place) * r["settings"]["nfe"], r["settings"], 1000)
+        for r in sweep
+        if r["metric"] == "w2"
+    ]
+    few = {f"samples_midpoint_{nfe}": checkerboard(rng, 1000, 0.05 + 2 / nfe + 0.03 * place) for nfe in (4, 8, 20, 100)}
     write_stage(root, known, "sweep", sweep, {**few, "extent": EXTENT})
     return planned
 
 
-def training(baseline: str, place: int, wobble: float, metric: str, final: float) -> list[Row]:
+def ode_error(place: int, settings: dict[str, Any]) -> float:
+    """1 / NFE^2 of the first method, and as much for the others with (1 + place / 10) times the evaluations."""
+    return float((settings["nfe"] / (1 + place / 10)) ** -2.0)
+
+
+def training(baseline: str, place: int, wobble: float, curves: dict[str, float]) -> list[Row]:
+    """Scalars, and curves of metrics that fall to their last value at shares 1/64, 1/32, ... of the training."""
     steps = 300 if baseline in SIMULATING else 3000
     seconds = (150.0 if baseline in SIMULATING else 15.0) * (1 + 0.1 * place) + wobble
     nfe = steps * (100 if baseline in SIMULATING else 1)
@@ -195,7 +211,9 @@ def training(baseline: str, place: int, wobble: float, metric: str, final: float
             "train_seconds": seconds * share,
             "nfe_training": nfe * share,
         }
-        rows.append(row(metric, final + 0.4 * (1 / share - 1) ** 0.5 / 4 + wobble, {**where, **LIKELIHOOD}, 500))
+        for metric, final in curves.items():
+            settings = {**where, **(LIKELIHOOD if metric.startswith("nll") else ODE)}
+            rows.append(row(metric, final + 0.4 * (1 / share - 1) ** 0.5 / 4 + wobble, settings, 500))
     return rows
 
 
@@ -206,14 +224,46 @@ def checkerboard(rng: np.random.Generator, n: int, noise: float) -> np.ndarray:
 
 
 def density_arrays(noise: float) -> dict[str, Any]:
-    """A checkerboard smoothed by the logistic function, normalised on the square."""
-    axis = (np.arange(100) + 0.5) / 100 * 2 * EXTENT - EXTENT
+    """From a Gaussian to a checkerboard smoothed by the logistic function, normalised on the square."""
+    axis = (np.arange(80) + 0.5) / 80 * 2 * EXTENT - EXTENT
     x, y = np.meshgrid(axis, axis)
     wave = np.sin(np.pi * x / 2) * np.sin(np.pi * y / 2)
     inside = 1 / (1 + np.exp(-(4 - np.maximum(abs(x), abs(y))) / noise * 2))
-    p = inside / (1 + np.exp(-wave / noise)) + 1e-6
-    p /= p.sum() * (2 * EXTENT / 100) ** 2
-    return {"log_density": np.log(p).astype(np.float16), "extent": EXTENT}
+    ends = np.exp(-(x**2 + y**2) / 2), inside / (1 + np.exp(-wave / noise)) + 1e-6
+    first, last = (p / (p.sum() * (2 * EXTENT / 80) ** 2) for p in ends)
+    times = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
+    moments = [np.log((1 - t) * first + t * last) for t in times]
+    return {"log_densities": np.stack(moments).astype(np.float16), "density_times": times, "extent": EXTENT}
+
+
+def conditional_arrays(diffusion: bool) -> dict[str, Any]:
+    """Straight lines to one point, or quarters of ellipses: alpha = t, or alpha = sin and sigma = cos of pi t / 2."""
+    target, times = np.array([1.0, -2.0]), np.linspace(0, 1, 51)
+    shown = np.array([0.0, 0.3, 0.6, 0.9])
+    noise = np.random.default_rng(5).standard_normal((64, 2))
+    axis = np.linspace(-EXTENT, EXTENT, 20)
+    grid = np.stack(np.meshgrid(axis, axis), -1)
+
+    def path(t: float) -> tuple[float, float, float, float]:
+        angle, speed = math.pi * t / 2, math.pi / 2
+        if diffusion:
+            return math.sin(angle), math.cos(angle), speed * math.cos(angle), -speed * math.sin(angle)
+        return t, 1 - t, 1.0, -1.0
+
+    paths, fields = [], []
+    for t in times:
+        alpha, sigma, _, _ = path(float(t))
+        paths.append(alpha * target + sigma * noise)
+    for t in shown:
+        alpha, sigma, dalpha, dsigma = path(float(t))
+        fields.append(dsigma / sigma * (grid - alpha * target) + dalpha * target)
+    return {
+        "conditional_target": target.astype(np.float32),
+        "conditional_times": times,
+        "conditional_paths": np.stack(paths).astype(np.float16),
+        "conditional_field_times": shown,
+        "conditional_fields": np.stack(fields).astype(np.float16),
+    }
 
 
 def path_arrays(rng: np.random.Generator, noise: float, place: int) -> dict[str, Any]:
@@ -224,14 +274,12 @@ def path_arrays(rng: np.random.Generator, noise: float, place: int) -> dict[str,
         turned = x0[:n] @ np.array([[0.0, 1.0], [-1.0, 0.0]])
         return ((1 - t) * x0[:n] + t * x1[:n] + bend * turned).astype(np.float32)
 
-    times, moments = np.linspace(0, 1, 21), np.linspace(0, 1, 6)
+    times = np.linspace(0, 1, 21)
     return {
         "samples": x1,
         "data": checkerboard(rng, 2000, 0.0),
         "times": times,
         "trajectories": np.stack([between(t, 64) for t in times]),
-        "snapshots": np.stack([between(t, 2000) for t in moments]),
-        "snapshot_times": moments,
         "extent": EXTENT,
     }
 
@@ -240,11 +288,11 @@ def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
     known = identity("digits", baseline, 0, "unet")
     planned = {**known, "stages": ["train", "likelihood", "samples", "sweep"], "steps": 3000, "seconds": None}
     if baseline == "rnode":
-        write_stage(root, known, "train", training(baseline, place, 0.0, "nll_bpd", 2.1 + 0.05 * place))
+        write_stage(root, known, "train", training(baseline, place, 0.0, {"nll_bpd": 2.1 + 0.05 * place}))
         write_stage(root, known, "likelihood", [], error="dopri5: underflow in dt 0.0")
         return planned
     quote = {"extractor": "digits", "split": "test"}
-    write_stage(root, known, "train", training(baseline, place, 0.0, "nll_bpd", 2.1 + 0.05 * place))
+    write_stage(root, known, "train", training(baseline, place, 0.0, {"nll_bpd": 2.1 + 0.05 * place}))
     bpd = {**LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
     rows = [row("nll_bpd", 2.1 + 0.05 * place - 0.04 * (k > 1), {**bpd, "draws": k}, 500) for k in (1, 10)]
     write_stage(root, known, "likelihood", [*rows, row("nfe_likelihood", 80 + 10 * place, bpd, 500)])
@@ -263,13 +311,16 @@ def write_digits(root: Path, baseline: str, place: int) -> dict[str, Any]:
             row("sampling_seconds", 0.4 * nfe, settings, 1000),
         ]
     rng = np.random.default_rng(place)
-    write_stage(root, known, "samples", rows, {"samples": digits(rng, 64, place), "data": digits(rng, 64, 0)})
+    arrays = {"samples": digits(rng, 64, place), "data": digits(rng, 64, 0)}
+    way = np.stack([digits(np.random.default_rng(7), 8, place + 20 - 4 * k) for k in range(6)])
+    arrays |= {"snapshots": way, "snapshot_times": np.linspace(0, 1, 6)}
+    write_stage(root, known, "samples", rows, arrays)
     sweep = [
         row("fd_digits", 4.2 + place + 60 * evaluations / nfe**1.5, {**quote, **fixed(name, nfe, evaluations)}, 500)
         for name, evaluations in (("euler", 1), ("midpoint", 2))
         for nfe in (4, 8, 20)
     ]  # fmt: skip
-    few = {f"samples_midpoint_{nfe}": digits(rng, 16, place + 8 / nfe) for nfe in (4, 8, 10, 20)}
+    few = {f"samples_midpoint_{nfe}": digits(rng, 16, place + 8 / nfe) for nfe in (4, 8, 20, 40, 60, 100)}
     write_stage(root, known, "sweep", sweep, few)
     return planned
 

@@ -17,7 +17,7 @@ def test_every_file_is_written_and_nothing_else(built: Path) -> None:
         "runs", "plan.json", "records.csv", "table.md", "table.tex", "table.csv", "plots", "report.html"
     }  # fmt: skip
     plots = sorted(p.name for p in (built / "plots").iterdir())
-    assert len(plots) == 24 and not any(name.startswith(".") for name in plots)
+    assert len(plots) == 44 and not any(name.startswith(".") for name in plots)
     assert {Path(name).suffix for name in plots} == {".png", ".pdf"}
 
 

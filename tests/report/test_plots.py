@@ -1,21 +1,33 @@
+import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from bench import records
 from bench.report import style
 from bench.report.artefacts import Artefacts
-from bench.report.cells import headline
-from bench.report.plots import FIGURES, draw
-from bench.report.plots.canvas import Drawing
+from bench.report.cells import headline, t_interval
+from bench.report.plots import FIGURES, conditional, draw, evaluations, points, speed, targets, training
+from bench.report.plots.axes import means
+from bench.report.plots.canvas import LONGEST, Drawing, entitle, fitting
 from bench.report.plots.cost import _facet
-from bench.report.sections import sections
+from bench.report.plots.mosaic import Mosaic
+from bench.report.sections import Section, sections
 
-POINTS = ["cost_quality", "nll_nats_over_training", "w2_over_nfe", "densities", "trajectories", "snapshots", "low_nfe"]
-IMAGES = ["cost_quality", "nll_bpd_over_training", "fd_digits_over_nfe", "samples", "low_nfe"]
+POINTS = [
+    "cost_quality", "time_to_target", "nll_nats_over_training", "w2_over_training", "nll_nats_over_training_nfe",
+    "nfe_sampling_over_training", "w2_over_nfe", "w2_over_seconds", "ode_error_over_nfe", "densities", "density_flow",
+    "conditional", "trajectories", "low_nfe",
+]  # fmt: skip
+IMAGES = [
+    "cost_quality", "time_to_target", "nll_bpd_over_training", "nll_bpd_over_training_nfe", "fd_digits_over_nfe",
+    "samples", "snapshots", "low_nfe",
+]  # fmt: skip
 
 
 def drawings(root: Path, frame: pandas.DataFrame, artefacts: Artefacts) -> tuple[list[Drawing], list[str]]:
@@ -55,6 +67,115 @@ def test_statements_come_from_the_numbers(drawn: dict[str, Drawing]) -> None:
     assert said["checkerboard_trajectories"] == "FM w/ OT carries noise to data with the least path energy, 9.10"
     assert said["checkerboard_densities"].endswith("NLL 3.70 nats, 0.23 above the floor")
     assert said["checkerboard_cost_quality"] == "No baseline beats FM w/ OT in training time or in NLL"
+    assert said["checkerboard_w2_over_training"] == (
+        "FM w/ OT ends at the lowest W₂, 0.350, after 3,000 steps and 15 s of training"
+    )
+    assert said["checkerboard_nll_nats_over_training_nfe"] == (
+        "FM w/ OT ends at the lowest NLL, 3.70 nats, after 3,000 network evaluations"
+    )
+    assert said["checkerboard_nfe_sampling_over_training"].endswith(
+        "RNODE (74 to 74.8), most for FM w/ OT (32 to 32.8)"
+    )
+    # The synthetic error of method k is that of the first with 1 + k / 10 times the evaluations.
+    assert said["checkerboard_ode_error_over_nfe"] == (
+        "For one midpoint error the others take 1.1 (OT-CFM) to 1.7 (RNODE) times FM w/ OT's NFE"
+    )
+    assert said["checkerboard_conditional"].startswith("To one data point FM w/ OT takes 1.00 times the straight way")
+
+
+def test_methods_of_one_conditional_path_share_a_row(drawn: dict[str, Drawing]) -> None:
+    texts = {text.get_text() for text in drawn["checkerboard_conditional"].figure.axes[0].texts}
+    assert {"FM w/ OT", "FM w/ Diffusion,\nScore Matching,\nScoreFlow\nand DDPM"} <= texts
+
+
+def test_points_are_shown_at_few_evaluations_and_images_at_all_that_were_kept(drawn: dict[str, Drawing]) -> None:
+    def moments(name: str) -> list[str]:
+        return [t.get_text() for t in drawn[name].figure.axes[0].texts if t.get_text().startswith(("NFE", "adaptive"))]
+
+    assert moments("checkerboard_low_nfe") == ["NFE 4", "NFE 8", "NFE 20", "adaptive"]
+    images = ["NFE 4", "NFE 8", "NFE 20", "NFE 40", "NFE 60", "NFE 100", "adaptive"]
+    assert moments("digits_low_nfe") == images
+
+
+def test_intervals_of_curves_are_those_of_the_table() -> None:
+    values = [1.0, 2.0, 4.0]
+    rows = pandas.DataFrame({"variant": ["a"] * 3 + ["b"] * 2, "place": 1, "value": [*values, 5.0, 7.0], "step": 10.0})
+    a, b = means(rows, ["place"], ["step"]).itertuples()
+    mean, half_width, _ = t_interval(values)
+    assert (a.value, a.low, a.high) == pytest.approx((mean, mean - half_width, mean + half_width))
+    assert b.value == 6.0 and math.isnan(b.low)  # the interval of two seeds would hide all else
+
+
+def test_seeds_are_joined_at_their_step(frame: pandas.DataFrame) -> None:
+    """A seed whose first validation diverged shifts no other point."""
+    section = next(s for s in sections(frame) if s.dataset == "checkerboard")
+    full = training.course(section, "w2")
+    first = section.frame.parsed.map(lambda settings: settings.get("curve") and settings["step"] == 46)
+    kept = section.frame[~(first.astype(bool) & (section.frame.seed == 0))]
+    short = training.course(Section(*section.identity, section.stem, kept), "w2")
+    assert list(short.step) == list(full.step)
+    assert list(short.seeds[short.step == 46]) == [n - 1 for n in full.seeds[full.step == 46]]
+
+
+def test_time_to_a_target() -> None:
+    assert targets.crossing([1.0, 4.0], [2.0, 0.0], 1.0) == pytest.approx(2.0)  # half way on a logarithmic clock
+    assert targets.crossing([1.0, 4.0], [1.0, 0.0], 1.0) == 1.0
+    assert targets.crossing([1.0, 4.0], [3.0, 2.0], 1.0) == math.inf
+    best = {"a": 1.0, "b": 2.0, "c": 3.0014, "d": 9.0}  # three of four reach 3.01
+    rows = pandas.DataFrame(
+        [{"variant": v, "run_id": f"{v}{k}", "value": x - k / 10} for v, x in best.items() for k in (0, 1)]
+    )
+    assert targets.target(rows) == 3.01
+
+
+def test_simulation_based_methods_stand_apart(drawn: dict[str, Drawing]) -> None:
+    axes = drawn["checkerboard_time_to_target"].figure.axes[0]
+    names = [text.get_text() for text in axes.texts if text.get_position()[0] < 0.5]
+    at = names.index("an ODE solve in every training step")
+    assert names[0] == "simulation-free" and names[1] == "FM w/ OT"
+    assert set(names[at + 1 :]) == {"FFJORD", "RNODE"}
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.7])
+def test_evaluations_for_the_same_error(factor: float) -> None:
+    nfe = np.array([4.0, 8.0, 20.0, 40.0, 100.0])
+    ratio = evaluations.nfe_ratio((nfe, (nfe / factor) ** -3), (nfe, nfe**-3))
+    assert ratio == pytest.approx(factor)
+    assert math.isnan(evaluations.nfe_ratio((nfe, nfe**-3), (nfe, 1e6 * nfe**-3)))
+
+
+def test_front_of_quality_and_seconds() -> None:
+    rows = pandas.DataFrame({"seconds": [3.0, 1.0, 2.0, 2.0, 4.0], "value": [1.0, 5.0, 3.0, 4.0, 2.0]})
+    assert [*speed.front(rows).itertuples(index=False, name=None)] == [(1.0, 5.0), (2.0, 3.0), (3.0, 1.0)]
+
+
+def test_detours() -> None:
+    angle = np.linspace(0, np.pi / 2, 400)
+    quarter = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
+    assert conditional.detour(quarter) == pytest.approx(np.pi / 2 / np.sqrt(2), rel=1e-4)
+    assert conditional.detour(np.linspace([[0.0, 0.0]], [[3.0, 4.0]], 7)) == pytest.approx(1.0)
+
+
+def test_total_variation_to_the_last_density() -> None:
+    a, b = np.zeros((2, 4, 4))
+    a[0, 0], b[3, 3] = 5.0, 2.0
+    assert points._to_go(np.stack([[a, (a / 5 + b / 2), b]])) == pytest.approx(np.array([[1.0, 0.5, 0.0]]))
+
+
+def test_mosaic_puts_points_into_their_panel() -> None:
+    mosaic = Mosaic([("a", None), ("b", None), ("c", None)], ["first", "second"], gap=0.0)
+    assert mosaic.across  # three names run across, two moments down
+    assert mosaic.corner(2, 1) == (2.0, -2.0)
+    inside = mosaic.inside(2, 1, np.array([[0.0, 0.0], [4.0, -4.0], [4.1, 0.0]]), 4.0)
+    assert inside[:2].tolist() == [[2.5, -1.5], [3.0, -2.0]] and np.isnan(inside[2]).all()
+
+
+def test_statements_fit_the_page() -> None:
+    assert fitting("x" * (LONGEST + 1), "short", "shorter") == "short"
+    assert fitting("x" * (LONGEST + 1), "y" * (LONGEST + 2)) == "y" * (LONGEST + 2)
+    figure = Figure(figsize=(10.0, 3.0), dpi=100)
+    entitle(figure, "Smoke run, no result: " + "m" * 90, "caption")
+    assert figure.texts[0].get_fontsize() < 12.5
 
 
 def test_pareto_front(frame: pandas.DataFrame) -> None:

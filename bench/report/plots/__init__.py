@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.report.artefacts import Artefacts
-from bench.report.plots import cost, images, lines, points
+from bench.report.plots import conditional, cost, evaluations, images, points, speed, targets, training
 from bench.report.plots.canvas import Drawing, entitle
 from bench.report.sections import Section
 
@@ -20,13 +20,20 @@ SMOKE = "Smoke run, no result: "
 Figure = Callable[[Section, "DataFrame", Artefacts], Drawing | list[Drawing] | None]
 FIGURES: tuple[Figure, ...] = (
     cost.cost_quality,
-    lines.over_training,
-    lines.over_nfe,
+    targets.time_to_target,
+    training.over_training,
+    training.over_training_nfe,
+    training.sampling_nfe,
+    evaluations.over_nfe,
+    speed.over_seconds,
+    evaluations.solver_error,
     points.densities,
+    points.density_flow,
+    conditional.conditional,
     points.trajectories,
-    points.snapshots,
     points.low_nfe,
     images.samples,
+    images.snapshots,
     images.low_nfe,
 )
 

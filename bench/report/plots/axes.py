@@ -1,44 +1,78 @@
-"""Axes of line plots: limits, ticks, bands and the legend that is also a ranking."""
+"""Curves of baselines: means over seeds with their bands, limits, ticks and the legend that is also a ranking."""
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.report import vocabulary
 from bench.report.plots.canvas import legible
 from bench.report.sections import Section
-from bench.report.statistics import t_interval
-from bench.report.style import MUTED
+from bench.report.style import INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 
+LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
+WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
+DASHES = (0, (5, 3))
+MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
-def band(values: Iterable[float]) -> tuple[float, float]:
-    """Ends of the t-interval of the mean; NaN, which draws nothing, for fewer than LEAST_SEEDS values."""
-    mean, half_width, n = t_interval(values)
-    return (mean - half_width, mean + half_width) if n >= LEAST_SEEDS else (math.nan, math.nan)
+def of_one_kind(rows: "DataFrame") -> "DataFrame":
+    """The rows of the settings that most rows share: a line never joins numbers of different settings."""
+    kind = [
+        json.dumps([{k: v for k, v in s.items() if k not in WHERE}, None if math.isnan(n or 0) else n], sort_keys=True)
+        for s, n in zip(rows.parsed, rows.n, strict=True)
+    ]
+    rows = rows.assign(kind=kind)
+    return rows[rows.kind == rows.kind.mode().iloc[0]]
 
 
-def line_looks(section: Section, variants: Iterable[str]) -> dict[str, Any]:
-    """Keywords of seaborn.lineplot that give every variant its colour and marker."""
-    present = set(variants)
-    order = [variant for variant in section.labels if variant in present]
-    return {
-        "hue_order": order,
-        "style_order": order,
-        "palette": {variant: section.looks[variant].colour for variant in order},
-        "markers": {variant: section.looks[variant].marker for variant in order},
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.5,
-        "markersize": 7,
-        "errorbar": band,
-        "err_kws": {"alpha": min(0.14, 0.5 / len(order)), "linewidth": 0},
-        "dashes": False,
-        "legend": False,
-    }
+def means(rows: "DataFrame", by: Sequence[str], along: Sequence[str] = ()) -> "DataFrame":
+    """Means over seeds of every variant at every `by`, with the 95% t-interval of the value as `low` and `high`.
+
+    Args:
+        rows: variant, value, and the columns of `by` and `along`.
+        along: columns of which the mean is wanted too.
+
+    Returns:
+        variant, `by`, `along`, value, low, high, seeds; no interval (NaN) for fewer than LEAST_SEEDS seeds.
+    """
+    from scipy.special import stdtrit
+
+    groups = rows.groupby(["variant", *by])
+    found = groups[["value", *along]].mean()
+    n = groups.value.count()
+    half = (stdtrit(n - 1, 0.975) * groups.value.std() / n**0.5).where(n >= LEAST_SEEDS)
+    return found.assign(low=found.value - half, high=found.value + half, seeds=n).reset_index()
+
+
+def curves(section: Section, axes: "Axes", points: "DataFrame", x: str, bands: bool = True) -> None:
+    """A line with markers for every variant of `points` (see `means`), its band behind it."""
+    present = set(points.variant)
+    shade = min(0.14, 0.5 / len(present))
+    for variant in (variant for variant in section.labels if variant in present):
+        look, mine = section.looks[variant], points[points.variant == variant].sort_values(x)
+        axes.plot(mine[x], mine.value, color=look.colour, marker=look.marker, **MARKS)
+        if bands and mine.low.notna().any():
+            axes.fill_between(mine[x], mine.low, mine.high, color=look.colour, alpha=shade, linewidth=0)
+
+
+def floor_line(axes: "Axes", height: float, text: str, right: bool = False) -> None:
+    """A dashed line at what the data itself scores."""
+    axes.axhline(height, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
+    where: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    axes.annotate(text, (0.99 if right else 0.01, height), (0, 3), ha="right" if right else "left", size=8.5, **where)
+
+
+def titled(about: vocabulary.Metric, n: float | None = None) -> str:
+    """What an axis says of a metric: "NLL [nats], n = 4,000"."""
+    unit = f" [{about.unit}]" if about.unit else ""
+    return f"{about.title}{unit}" + (f", n = {int(n):,}" if n is not None and not math.isnan(n) else "")
 
 
 def limit(axes: "Axes", means: Any, floor: float | None = None) -> str:
@@ -79,14 +113,8 @@ def legend(section: Section, axes: "Axes", values: dict[Any, str], heading: str)
 
     handles = []
     for variant, value in values.items():
-        look = section.looks[variant]
-        style: dict[str, Any] = {
-            "marker": look.marker,
-            "markersize": 6.5,
-            "markeredgecolor": "white",
-            "markeredgewidth": 0.5,
-        }
-        handles.append(Line2D([], [], color=look.colour, label=f"{section.labels[variant]}  {value}".strip(), **style))
+        look, name = section.looks[variant], f"{section.labels[variant]}  {value}".strip()
+        handles.append(Line2D([], [], color=look.colour, label=name, marker=look.marker, **MARKS))
     legend = axes.legend(
         handles=handles,
         loc="upper left",

@@ -1,10 +1,9 @@
 """Figures of one make: a statement on top, below it what was measured, then panels laid out in inches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.report.artefacts import Exhibit
 from bench.report.style import FAINT, INK, MUTED, Look
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
 WIDTH = 10.0  # inches; all figures share it, so that text has one size on the page
 TOP = 0.72
+LONGEST = 92  # characters of a statement in full size
 
 
 ONE_DRAWN = "one seed drawn, means over seeds quoted"
@@ -67,52 +67,20 @@ def entitle(figure: "Figure", statement: str, caption: str) -> None:
     """Write the statement and, below it in grey, the protocol and what else the figure holds for."""
     height = figure.get_figheight()
     x = 0.1 / WIDTH
-    figure.text(x, 1 - 0.14 / height, statement, va="top", size=12.5, weight="bold", color=INK)
+    size = 12.5 * min(1.0, LONGEST / len(statement))
+    figure.text(x, 1 - 0.14 / height, statement, va="top", size=size, weight="bold", color=INK)
     figure.text(x, 1 - 0.42 / height, caption, va="top", size=9, color=MUTED)
+
+
+def fitting(*statements: str) -> str:
+    """The first that fits on the line, the most telling one given first; else the last."""
+    return next((said for said in statements if len(said) <= LONGEST), statements[-1])
 
 
 def arrange(panels: int, most: int = 5) -> tuple[int, int]:
     """Rows and columns for a number of panels: at most `most` columns, as few empty places as can be."""
     rows = -(-panels // most)
     return rows, -(-panels // rows)
-
-
-def matrix(
-    exhibits: Sequence[Exhibit],
-    moments: Sequence[str],
-    draw: "Callable[[Axes, int, int], None]",
-    gap: float = 0.07,
-) -> "Figure":
-    """Small square panels of every exhibit at every moment; the longer of the two runs across.
-
-    Args:
-        draw: called with axes, the index of the exhibit and that of the moment.
-    """
-    across = len(exhibits) > len(moments)
-    rows, columns = (len(moments), len(exhibits)) if across else (len(exhibits), len(moments))
-    left = 0.95 if across else 1.35
-    side = min(1.75, (WIDTH - left - 0.1 - (columns - 1) * gap) / columns)
-    figure, axes = sheet(rows, columns, (side, side), (gap, gap), left, bottom=0.12)
-    for i, exhibit in enumerate(exhibits):
-        for j in range(len(moments)):
-            draw(axes[j][i] if across else axes[i][j], i, j)
-        _name_line(figure, axes[0][i] if across else axes[i][0], exhibit.label, across, exhibit.look)
-    for j, moment in enumerate(moments):
-        _name_line(figure, axes[j][0] if across else axes[0][j], moment, not across, None)
-    return figure
-
-
-def _name_line(figure: "Figure", axes: "Axes", text: str, above: bool, look: Look | None) -> None:
-    """Name a column above its first panel, or a row at the left of the figure."""
-    style: dict[str, Any] = {"size": 9, "color": MUTED}
-    if look:
-        style = {"size": 9, "weight": "bold", "color": legible(look.colour)}
-    if above:
-        axes.set_title(text, loc="center", pad=4, **style)
-    else:
-        place = axes.get_position()
-        lines = text.replace(" w/ ", "\nw/ ").replace(", ", ",\n")
-        figure.text(0.1 / WIDTH, (place.y0 + place.y1) / 2, lines, va="center", linespacing=1.25, **style)
 
 
 def plane(axes: "Axes", extent: float) -> None:

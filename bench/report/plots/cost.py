@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report.artefacts import Artefacts
 from bench.report.cells import FLOOR, of_section
-from bench.report.plots.axes import LEAST_SEEDS, plain_log
-from bench.report.plots.canvas import WIDTH, Drawing, sheet
+from bench.report.plots.axes import LEAST_SEEDS, floor_line, plain_log, titled
+from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
 from bench.report.sections import Section, listed
 from bench.report.statistics import Interval
-from bench.report.style import INK, Look
+from bench.report.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,8 +67,9 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     what = f"{cost} and {quality}"
     alone = f"No baseline beats {names} in {cost} or in {quality}"
     statement = alone if len(front) == 1 else f"{names} are on the Pareto front of {what}"
-    if len(statement) > 95:
-        statement = f"{len(front)} of {len(facets[0].points)} baselines are on the Pareto front of {what}"
+    statement = fitting(
+        statement, f"{len(front)} of {len(facets[0].points)} baselines are on the Pareto front of {what}"
+    )
     reading = (
         "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey "
         "steps join the points that no other beats in both; hollow markers are native samplers of the same weights."
@@ -122,11 +123,7 @@ def _draw(axes: "Axes", facet: Facet) -> None:
     corners = [costs_on[0], *costs_on, 10 * max(costs)], [high + 10 * margin, *qualities_on, qualities_on[-1]]
     axes.step(corners[0], corners[1], where="post", color=FRONT, linewidth=1.4, zorder=1)
     if facet.quality.floor is not None:
-        axes.axhline(facet.quality.floor, color=INK, linewidth=1, linestyle=(0, (5, 3)), zorder=1)
-        place = axes.get_yaxis_transform()
-        text = facet.quality.floor_text
-        where: dict[str, Any] = {"xycoords": place, "textcoords": "offset points", "ha": "right"}
-        axes.annotate(text, (0.99, facet.quality.floor), (0, 3), size=8.5, color=INK, **where)
+        floor_line(axes, facet.quality.floor, facet.quality.floor_text, right=True)
     axes.set(xlabel=_axis(facet.cost), ylabel=_axis(facet.quality))
     plain_log(axes.xaxis)
     labels = [
@@ -136,7 +133,4 @@ def _draw(axes: "Axes", facet: Facet) -> None:
 
 
 def _axis(found: Scores) -> str:
-    settings = json.loads(found.settings)
-    n = f", n = {settings['n']:,}" if "n" in settings else ""
-    unit = f" [{found.about.unit}]" if found.about.unit else ""
-    return f"{found.about.title}{unit}{n}"
+    return titled(found.about, json.loads(found.settings).get("n"))

@@ -1,12 +1,14 @@
-"""Image samples: a sheet of each baseline, and a few at small numbers of evaluations."""
+"""Image samples: a sheet of each baseline, the way they take from noise, and a few at small numbers of evaluations."""
 
 from typing import TYPE_CHECKING, Any
 
 from bench.report.artefacts import Artefacts
-from bench.report.plots.canvas import ONE_DRAWN, WIDTH, Drawing, arrange, blank, matrix, name_panel, sheet
-from bench.report.plots.points import few_evaluations, few_said
+from bench.report.plots.canvas import ONE_DRAWN, WIDTH, Drawing, arrange, blank, name_panel, sheet
+from bench.report.plots.mosaic import Mosaic
+from bench.report.plots.points import beside_adaptive, few_evaluations, few_said
 from bench.report.scores import distance_metric, scores
 from bench.report.sections import Section
+from bench.report.style import MUTED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SHOWN = {"Held-out data": "data", "What is given": "given"}  # beside the samples, where it was kept
+LOOK: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
 PAPER = 200  # a grey between images, beside which both black and white ones have an edge
 
 
@@ -51,36 +54,64 @@ def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
     return Drawing(f"{section.stem}_samples", figure, statement, reading, ONE_DRAWN)
 
 
+def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
+    """One panel a baseline: a line of states from noise to image for each of a few samples."""
+    import numpy as np
+
+    exhibits = artefacts.exhibits(section, "samples", {"snapshots": 5, "snapshot_times": 1})
+    if not exhibits:
+        return None
+    energy = scores(section, cells, "path_energy")
+    rows, columns = arrange(len(exhibits), 4)
+    moments = len(exhibits[0].arrays["snapshot_times"])
+    side = min(2.9, (WIDTH - 0.2 - (columns - 1) * 0.2) / columns)
+    figure, grid = sheet(rows, columns, (side, side), (0.2, 0.52), bottom=0.3)
+    axes = [one for line in grid for one in line]
+    blank(axes[len(exhibits) :])
+    for one, exhibit in zip(axes, exhibits, strict=False):
+        states = exhibit.arrays["snapshots"][:, :moments]  # as many samples as moments make a square
+        _show(one, np.concatenate(list(states.swapaxes(0, 1))), across=len(states))
+        name_panel(one, exhibit.label, exhibit.look, energy.text(exhibit.variant) if energy else "")
+        first, last = (float(exhibit.arrays["snapshot_times"][k]) for k in (0, -1))
+        one.text(0, -0.03, f"t = {first:.2g} to {last:.2g}", transform=one.transAxes, va="top", size=8, color=MUTED)
+    statement = "The way of samples from noise to image"
+    if energy and energy.leader:
+        name, number = section.labels[energy.leader], energy.number(energy.leader)
+        statement = f"{name} carries noise to images with the least path energy, {number}"
+    reading = (
+        "One sample a line, from noise at the left to image at the right at equal times; the noise is the same in "
+        "every panel. The earlier an image can be seen, the fewer evaluations are spent on noise."
+    )
+    return Drawing(f"{section.stem}_snapshots", figure, statement, reading, ONE_DRAWN)
+
+
 def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
-    """Samples of the midpoint rule at few evaluations beside those of the adaptive solver."""
+    """Samples of the midpoint rule at rising NFE beside those of the adaptive solver, from the same noise."""
     budgets = few_evaluations(section, artefacts, 4)
     if not budgets:
         return None
-    exhibits = artefacts.exhibits(section, "sweep", dict.fromkeys(budgets.values(), 4))
-    full = {e.variant: e.arrays["samples"] for e in artefacts.exhibits(section, "samples", {"samples": 4})}
-    moments = [f"midpoint, NFE {nfe}" for nfe in budgets]
-    sheets = [[exhibit.arrays[name] for name in budgets.values()] for exhibit in exhibits]
-    if all(exhibit.variant in full for exhibit in exhibits):
-        moments.append("adaptive")
-        sheets = [[*row, full[exhibit.variant][:16]] for row, exhibit in zip(sheets, exhibits, strict=True)]
-    figure = matrix(exhibits, moments, lambda axes, i, j: _show(axes, sheets[i][j]), gap=0.18)
+    exhibits, moments, sheets = beside_adaptive(section, artefacts, budgets, 4)
+    mosaic = Mosaic([(e.label, e.look) for e in exhibits], moments, gap=0.1, framed=False)
+    for i, row in enumerate(sheets):
+        for j, pictures in enumerate(row):
+            mosaic.picture(i, j, _sheet(pictures), **LOOK)
     statement, reading = few_said(section, budgets)
-    return Drawing(f"{section.stem}_low_nfe", figure, statement, reading, "one seed drawn")
+    return Drawing(f"{section.stem}_low_nfe", mosaic.figure, statement, reading, "midpoint rule, one seed drawn")
 
 
-def _show(axes: "Axes", pictures: "Array") -> None:
-    axes.imshow(_sheet(pictures), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+def _show(axes: "Axes", pictures: "Array", across: int = 0) -> None:
+    axes.imshow(_sheet(pictures, across), **LOOK)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
-def _sheet(pictures: "Array") -> "Array":
-    """Images (N, H, W, C) side by side on grey, as square an arrangement as N allows: (rows, columns[, 3])."""
+def _sheet(pictures: "Array", across: int = 0) -> "Array":
+    """Images (N, H, W, C), `across` on a line or as square as N allows, on grey: (rows, columns[, 3])."""
     import numpy as np
 
     n, height, width, channels = pictures.shape
-    across = int(np.ceil(np.sqrt(n)))
+    across = across or int(np.ceil(np.sqrt(n)))
     down = -(-n // across)
     gap = max(1, height // 16)
     paper = np.full((down * (height + gap) - gap, across * (width + gap) - gap, channels), PAPER, np.uint8)

@@ -1,8 +1,8 @@
-"""What the flows of two-dimensional data look like: paths, densities, snapshots, and samples at few evaluations."""
+"""What the flows of two-dimensional data look like: paths, densities along the way, and samples at few evaluations."""
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report import vocabulary
+from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts, Exhibit
 from bench.report.plots.canvas import (
     ONE_DRAWN,
@@ -11,12 +11,12 @@ from bench.report.plots.canvas import (
     arrange,
     blank,
     legible,
-    matrix,
     name_panel,
     plane,
     ruler,
     sheet,
 )
+from bench.report.plots.mosaic import Mosaic
 from bench.report.scores import Scores, distance_metric, scores
 from bench.report.sections import Section
 from bench.report.style import NOISE
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LEFT, RIGHT, GAP = 0.3, 0.1, 0.14
+KEPT = "samples_midpoint_"
+FEW = 20  # evaluations; a cloud of points looks the same at more
 
 
 def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
@@ -60,13 +62,13 @@ def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
     import numpy as np
     import seaborn
 
-    exhibits = artefacts.exhibits(section, "likelihood", {"log_density": 2})
+    exhibits = artefacts.exhibits(section, "likelihood", {"log_densities": 3})
     if not exhibits:
         return None
     data = _data(section, artefacts)
     nll = scores(section, cells, "nll_nats")
     colours = seaborn.color_palette("mako", as_cmap=True)
-    maps = [np.exp(exhibit.arrays["log_density"].astype(float)) for exhibit in exhibits]
+    maps = [np.exp(exhibit.arrays["log_densities"][-1].astype(float)) for exhibit in exhibits]
     top = float(np.median([np.nanquantile(density, 0.995) for density in maps]))
     figure, axes = _panels(exhibits, [_with(nll, e) for e in exhibits], data is not None, colour_bar=True)
     shown = axes[-len(exhibits) :]
@@ -97,54 +99,87 @@ def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
     return Drawing(f"{section.stem}_densities", figure, statement, reading, ONE_DRAWN)
 
 
-def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
-    """Rows of baselines, columns of time: the samples on their way."""
-    exhibits = artefacts.exhibits(section, "samples", {"snapshots": 3, "snapshot_times": 1})
+def density_flow(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
+    """Rows of baselines, columns of time: the model's density on its way from noise to data."""
+    import numpy as np
+    import seaborn
+
+    exhibits = artefacts.exhibits(section, "likelihood", {"log_densities": 3, "density_times": 1})
     if not exhibits:
         return None
-    times = exhibits[0].arrays["snapshot_times"].astype(float)
-    exhibits = [e for e in exhibits if len(e.arrays["snapshots"]) == len(times)]
-    columns = [f"t = {time:.2g}" for time in times.round(2)]
-    clouds = [list(exhibit.arrays["snapshots"]) for exhibit in exhibits]
-    statement = "The same noise becomes data in its own way under each method"
+    times = exhibits[0].arrays["density_times"].astype(float)
+    exhibits = [e for e in exhibits if np.allclose(e.arrays["density_times"], times, atol=1e-3)]
+    maps = np.exp([exhibit.arrays["log_densities"].astype(float) for exhibit in exhibits])
+    tops = np.median(np.nanquantile(maps, 0.995, axis=(2, 3)), axis=0)
+    mosaic = Mosaic([(e.label, e.look) for e in exhibits], [f"t = {time:.2g}" for time in times.round(2)])
+    colours = seaborn.color_palette("mako", as_cmap=True)
+    for i in range(len(exhibits)):
+        for j, top in enumerate(tops):
+            mosaic.picture(i, j, maps[i, j], origin="lower", cmap=colours, vmin=0, vmax=top, interpolation="none")
+    statement = "The density that each flow makes of the noise, along t"
+    far = _to_go(maps)
+    middle = int(np.argmin(abs(times - 0.6)))
+    if len(exhibits) > 1 and middle < len(times) - 1:
+        near, late = int(np.argmin(far[:, middle])), int(np.argmax(far[:, middle]))
+        statement = (
+            f"At t = {times[middle]:.2g} {exhibits[near].label} is nearest to its own end (total variation "
+            f"{far[near, middle]:.2f}; {exhibits[late].label} {far[late, middle]:.2f})"
+        )
     reading = (
-        "One method a line, from noise at t = 0 to data at t = 1. Methods on one probability path pass through the "
-        "same distributions when they have learnt them well, whatever loss taught them."
+        "exp(log p_t(x)) of each model by the change of variables, colours on one scale a moment. Total variation is "
+        "half the integral of |p_t - p_1| over the square shown. Methods on one probability path pass through the "
+        "same densities when they have learnt them well, whatever loss taught them."
     )
-    return _matrix(section, f"{section.stem}_snapshots", exhibits, columns, clouds, statement, reading)
+    return Drawing(f"{section.stem}_density_flow", mosaic.figure, statement, reading, "one seed drawn")
+
+
+def _to_go(maps: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Total variation between the densities (methods, T, n, n), normalised on their square, and the last of each."""
+    shares = maps / maps.sum((2, 3), keepdims=True)
+    found: np.ndarray[Any, Any] = abs(shares - shares[:, -1:]).sum((2, 3)) / 2
+    return found
 
 
 def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
-    """Rows of baselines, columns of midpoint's NFE, and the adaptive solution beside them."""
-    budgets = few_evaluations(section, artefacts, 2)
+    """Rows of baselines, columns of midpoint's smallest NFEs, and the adaptive solution beside them."""
+    found = few_evaluations(section, artefacts, 2)
+    budgets = {nfe: name for nfe, name in found.items() if nfe <= FEW}
     if not budgets:
         return None
-    exhibits = artefacts.exhibits(section, "sweep", {name: 2 for name in budgets.values()})
-    full = {e.variant: e.arrays["samples"] for e in artefacts.exhibits(section, "samples", {"samples": 2})}
-    columns = [f"midpoint, NFE {nfe}" for nfe in budgets]
-    clouds: list[list[Any]] = [[exhibit.arrays[name] for name in budgets.values()] for exhibit in exhibits]
-    if all(exhibit.variant in full for exhibit in exhibits):
-        columns.append("adaptive")
-        clouds = [[*row, full[exhibit.variant][: len(row[0])]] for row, exhibit in zip(clouds, exhibits, strict=True)]
+    exhibits, moments, clouds = beside_adaptive(section, artefacts, budgets, 2)
+    mosaic = Mosaic([(e.label, e.look) for e in exhibits], moments)
+    for i, (exhibit, row) in enumerate(zip(exhibits, clouds, strict=True)):
+        mosaic.clouds(i, row, _extent(exhibit), exhibit.look.colour)
     statement, reading = few_said(section, budgets)
-    return _matrix(section, f"{section.stem}_low_nfe", exhibits, columns, clouds, statement, reading)
+    return Drawing(f"{section.stem}_low_nfe", mosaic.figure, statement, reading, "midpoint rule, one seed drawn")
 
 
 def few_evaluations(section: Section, artefacts: Artefacts, axes: int) -> dict[int, str]:
-    """NFE -> name of the array, for the midpoint samples that some variant has kept."""
-    found: dict[int, str] = {}
-    for nfe in (4, 8, 10, 20):
-        name = f"samples_midpoint_{nfe}"
-        if artefacts.exhibits(section, "sweep", {name: axes}):
-            found[nfe] = name
-    return found
+    """NFE -> name of the array, rising, for the midpoint samples that some variant has kept."""
+    kept = {name for e in artefacts.exhibits(section, "sweep", {}) for name in e.arrays if name.startswith(KEPT)}
+    found = {int(name.removeprefix(KEPT)): name for name in kept}
+    return {nfe: name for nfe, name in sorted(found.items()) if artefacts.exhibits(section, "sweep", {name: axes})}
+
+
+def beside_adaptive(
+    section: Section, artefacts: Artefacts, budgets: dict[int, str], axes: int
+) -> "tuple[list[Exhibit], list[str], list[list[np.ndarray[Any, Any]]]]":
+    """Who has kept samples at all these NFEs; the moments; and the samples of each at every moment, adaptive last."""
+    exhibits = artefacts.exhibits(section, "sweep", dict.fromkeys(budgets.values(), axes))
+    full = {e.variant: e.arrays["samples"] for e in artefacts.exhibits(section, "samples", {"samples": axes})}
+    moments = [f"NFE {nfe}" for nfe in budgets]
+    samples = [[exhibit.arrays[name] for name in budgets.values()] for exhibit in exhibits]
+    if all(exhibit.variant in full for exhibit in exhibits):
+        moments.append("adaptive")
+        samples = [[*row, full[exhibit.variant][: len(row[0])]] for row, exhibit in zip(samples, exhibits, strict=True)]
+    return exhibits, moments, samples
 
 
 def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
     """Statement and reading of the low-NFE figures: who is best at the smallest measured budget."""
     reading = (
-        "Samples from a fixed number of evaluations of the velocity field (two a midpoint step), the adaptive "
-        "solver's last. A method whose first panel already looks like its last is cheap to sample."
+        "Samples from the same noise at a fixed number of evaluations of the velocity field (two a midpoint step), the "
+        "adaptive solver's last. A method whose first panel already looks like its last is cheap to sample."
     )
     metric = distance_metric(section)
     for nfe in budgets:
@@ -154,7 +189,7 @@ def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
         means = at.groupby("variant").value.mean()
         if len(means) > 1:
             best = str(means.idxmin())
-            value = f"{vocabulary.metric(str(metric)).title} {means.min():.3g}"
+            value = f"{vocabulary.metric(str(metric)).title} {numbers.plain(float(means.min()), 3)}"
             name = section.labels[best]
             return f"With {nfe} evaluations of the midpoint rule {name} is closest to the data: {value}", reading
     return "Samples at few evaluations", reading
@@ -180,27 +215,6 @@ def _panels(
     for one, exhibit, note in zip(axes[with_data:panels], exhibits, notes, strict=True):
         name_panel(one, exhibit.label, exhibit.look, note)
     return figure, axes[:panels]
-
-
-def _matrix(
-    section: Section,
-    name: str,
-    exhibits: list[Exhibit],
-    moments: list[str],
-    clouds: "list[list[np.ndarray[Any, Any]]]",
-    statement: str,
-    reading: str,
-) -> Drawing:
-    """Point clouds, `clouds[i][j]` of exhibit i at moment j."""
-
-    def cloud(axes: "Axes", i: int, j: int) -> None:
-        plane(axes, _extent(exhibits[i]))
-        points, colour = clouds[i][j].astype(float), exhibits[i].look.colour
-        size = min(8.0, 1.5 * (2000 / len(points)) ** 0.6)
-        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, alpha=0.75, rasterized=True)
-
-    figure = matrix(exhibits, moments, cloud)
-    return Drawing(name, figure, statement, reading, "one seed drawn")
 
 
 def _extent(exhibit: Exhibit) -> float:
