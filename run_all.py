@@ -1,4 +1,4 @@
-"""Run a suite: plan it, launch what is missing, report.
+"""Run a suite: plan it, launch what is missing, report. Installed, the command is called `flow-matching-bench`.
 
     python run_all.py                                  the suite `quick` on this machine
     python run_all.py --suite cifar10 --cluster slurm  one Slurm array, one task a run
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+
+from bench.errors import UsageError, invocation, program
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers, such as 0,1,2") from None
 
-    p = Parser(prog="run_all.py", description="Compare generative models: same data, network, solver, metrics.")
+    p = Parser(prog=program(), description="Compare generative models: same data, network, solver, metrics.")
     what = p.add_argument_group("what to run")
     what.add_argument(
         "--suite",
@@ -119,14 +121,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, plan, launch what is missing, report; returns the exit code."""
     options = parser().parse_args(arguments)
-    from bench.errors import UsageError
-
     try:
         if "TORCHELASTIC_RUN_ID" in os.environ:
-            raise UsageError("started by torchrun; start it as `python run_all.py --gpus N`, which starts torchrun")
+            raise UsageError(f"started by torchrun; start it as `{invocation()} --gpus N`, which starts torchrun")
         return dispatch(options)
     except UsageError as error:
-        print(f"run_all.py: error: {error}", file=sys.stderr)
+        print(f"{program()}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)

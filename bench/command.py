@@ -1,4 +1,4 @@
-"""What each way of calling `run_all.py` does: `planned` reads the options, the others act on the planned runs."""
+"""What each way of calling the command does: `planned` reads the options, the others act on the planned runs."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import records
-from bench.errors import UsageError
+from bench.errors import UsageError, invocation
 from bench.launch.queue import collect, require, wait
 from bench.plan import plan
 from bench.registry import load_plugin
@@ -168,8 +168,9 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
     if options.wait:
         wait(root.resolve(), runs)
         return True
-    print(f"follow:  python run_all.py --suite {options.suite} --results {options.results} --status")
-    print(f"collect: python run_all.py --suite {options.suite} --results {options.results} --report")
+    again = f"{invocation()} --suite {options.suite} --results {options.results}"
+    print(f"follow:  {again} --status")
+    print(f"collect: {again} --report")
     return False
 
 

@@ -19,7 +19,7 @@ from bench.report.sections import KEYS, Section, each, is_curve, sections
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 FLOOR = "floor"
 FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
