@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME_OR_FILE",
         help="a suite by name or its TOML file (default: quick)",
     )
-    what.add_argument("--baselines", type=names, metavar="A,B", help="only these baselines")
+    what.add_argument("--baselines", type=names, metavar="A,B", help="these, whether or not the suite lists them")
     what.add_argument("--datasets", type=names, metavar="A,B", help="only these datasets of the suite")
     what.add_argument("--seeds", type=seeds, metavar="0,1,2", help="these seeds instead of the suite's")
     what.add_argument("--protocol", metavar="NAME", help="one of the suite's protocols: smoke, small or paper")

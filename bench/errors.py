@@ -1,4 +1,4 @@
-"""What is shown to a user: complaints as a single line without a traceback, and the command by the name it was called."""
+"""What a user is told: complaints of one line without a traceback, and the command by the name that was typed."""
 
 import sys
 from pathlib import Path
