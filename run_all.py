@@ -1,4 +1,4 @@
-"""Run a suite: plan it, launch what is missing, report.
+"""Run a suite: plan it, launch what is missing, report. Installed, the command is called `flow-matching-bench`.
 
     python run_all.py                                  the suite `quick` on this machine
     python run_all.py --suite cifar10 --cluster slurm  one Slurm array, one task a run
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+
+from bench.errors import UsageError, invocation, program
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers, such as 0,1,2") from None
 
-    p = Parser(prog="run_all.py", description="Compare generative models: same data, network, solver, metrics.")
+    p = Parser(prog=program(), description="Compare generative models: same data, network, solver, metrics.")
     what = p.add_argument_group("what to run")
     what.add_argument(
         "--suite",
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME_OR_FILE",
         help="a suite by name or its TOML file (default: quick)",
     )
-    what.add_argument("--baselines", type=names, metavar="A,B", help="only these baselines")
+    what.add_argument("--baselines", type=names, metavar="A,B", help="these, whether or not the suite lists them")
     what.add_argument("--datasets", type=names, metavar="A,B", help="only these datasets of the suite")
     what.add_argument("--seeds", type=seeds, metavar="0,1,2", help="these seeds instead of the suite's")
     what.add_argument("--protocol", metavar="NAME", help="one of the suite's protocols: smoke, small or paper")
@@ -127,14 +129,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, plan, launch what is missing, report; returns the exit code."""
     options = parser().parse_args(arguments)
-    from bench.errors import UsageError
-
     try:
         if "TORCHELASTIC_RUN_ID" in os.environ:
-            raise UsageError("started by torchrun; start it as `python run_all.py --gpus N`, which starts torchrun")
+            raise UsageError(f"started by torchrun; start it as `{invocation()} --gpus N`, which starts torchrun")
         return dispatch(options)
     except UsageError as error:
-        print(f"run_all.py: error: {error}", file=sys.stderr)
+        print(f"{program()}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
@@ -156,7 +156,7 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.status:
         return command.status(root, runs)
     if options.report:
-        return command.report(root, runs)
+        return command.report(root, runs, options.plugin)
     return command.run(options, root, suite.about, runs, data_dir)
 
 

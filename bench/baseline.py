@@ -109,6 +109,8 @@ def register_baseline(name: str, label: str, conditional: bool = False) -> Calla
     def file(cls: type[Any]) -> type[Any]:
         if not (isinstance(cls, type) and issubclass(cls, Baseline)):
             raise UsageError(f"baseline {name!r}: {cls!r} is not a subclass of bench.baseline.Baseline")
+        if lacking := sorted(cls.__abstractmethods__):
+            raise UsageError(f"baseline {name!r}: {cls.__name__} lacks {' and '.join(lacking)}")
         cls.name, cls.label, cls.conditional = name, label, conditional
         return baselines.register(name)(cls)
 

@@ -1,4 +1,4 @@
-"""What each way of calling `run_all.py` does: `planned` reads the options, the others act on the planned runs."""
+"""What each way of calling the command does: `planned` reads the options, the others act on the planned runs."""
 
 import argparse
 import json
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records
 from bench.claims import load_claims, register_claim, remember
-from bench.errors import UsageError
+from bench.errors import UsageError, invocation
 from bench.launch.queue import collect, require, wait
 from bench.plan import plan
-from bench.registry import load_plugin
+from bench.registry import baselines, load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
     collect(root.resolve(), runs)
     todo, failures = _todo(root, runs, options.retry)
-    if not todo and (root / "report.html").exists():
+    if not todo and (root / "report.html").exists() and not options.claims:
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
         return _say_failures(root, failures)
     if todo:
@@ -81,10 +81,10 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
 
 def _todo(root: Path, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
     """Runs to launch, and the errors of failed ones that are left alone."""
-    unfinished = [run_ for run_ in runs if not records.finished(root, run_)]
-    errors = {run_.run_id: records.failed(root, run_) for run_ in unfinished}
-    failures = {} if retry else {run_id: error for run_id, error in errors.items() if error is not None}
-    return [run_ for run_ in unfinished if run_.run_id not in failures], failures
+    standing = {run_.run_id: records.standing(root, run_) for run_ in runs}
+    errors = {run_id: error for run_id, (done, error) in standing.items() if error is not None and not done}
+    failures = {} if retry else errors
+    return [run_ for run_ in runs if not standing[run_.run_id][0] and run_.run_id not in failures], failures
 
 
 def _say_failures(root: Path, failures: dict[str, str]) -> int:
@@ -111,11 +111,15 @@ def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
                 f"--gpus {options.gpus}: {_ranks(options)} ranks cannot share the {t.pieces} micro-batches of "
                 f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"
             )
-    for plugin in options.plugin:
-        load_plugin(plugin)
+    plugins = {load_plugin(plugin).__name__ for plugin in options.plugin}
     from bench.components import validate
 
     validate(runs)
+    there = {run_.baseline.name for run_ in runs}
+    idle = [name for name, cls in baselines.items() if cls.__module__ in plugins and name not in there]
+    if idle and options.baselines is None:
+        every = ",".join([*sorted(there), *idle])
+        print(f"not among the runs: {', '.join(idle)}, of --plugin; --baselines {every} runs all")
 
 
 def _check_gpus(options: argparse.Namespace) -> None:
@@ -173,8 +177,9 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
     if options.wait:
         wait(root.resolve(), runs)
         return True
-    print(f"follow:  python run_all.py --suite {options.suite} --results {options.results} --status")
-    print(f"collect: python run_all.py --suite {options.suite} --results {options.results} --report")
+    again = f"{invocation()} --suite {options.suite} --results {options.results}"
+    print(f"follow:  {again} --status")
+    print(f"collect: {again} --report")
     return False
 
 
@@ -192,8 +197,10 @@ def status(root: Path, runs: Sequence[Run]) -> int:
     return 1 if counts["failed"] else 0
 
 
-def report(root: Path, runs: Sequence[Run]) -> int:
+def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
     """Rebuild tables, plots and the page from the records under root, once lost runs are among them."""
+    for plugin in plugins:
+        load_plugin(plugin)  # it may declare claims
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
     collect(root.resolve(), runs)
@@ -233,7 +240,7 @@ def show_registries(plugins: Sequence[str]) -> int:
     """Print what is registered."""
     for plugin in plugins:
         load_plugin(plugin)
-    from bench.registry import baselines, datasets, networks
+    from bench.registry import datasets, networks
 
     print("suites:    " + ", ".join(suite_names()))
     print("datasets:  " + ", ".join(datasets))

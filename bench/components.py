@@ -45,6 +45,16 @@ def build_baseline(component: Component) -> Baseline:
     return baselines[component.name](**_options(baselines, component))
 
 
+def check_baseline(component: Component) -> None:
+    """UsageError where the baseline, or the probability path that it names, cannot be built."""
+    try:
+        build_baseline(component).t_end  # noqa: B018 -- asks for the path
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"baseline {component.name}: {type(error).__name__}: {error}") from error
+
+
 def build_network(component: Component, dataset: Dataset) -> nn.Module:
     """The network for a dataset's samples, and for what they are conditioned on if they are."""
     given = {}
@@ -122,7 +132,7 @@ def validate(runs: Iterable[Run]) -> None:
     for run in runs:
         _options(datasets, run.dataset)
         _options(networks, run.network)
-        _options(baselines, run.baseline)
+        check_baseline(run.baseline)
         stages = run.evaluation
         solves = [
             *(stages.likelihood.solvers if stages.likelihood else ()),

@@ -7,16 +7,23 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+DISTRIBUTION = "flow-matching-bench"
 PACKAGES = ("torch", "torchdiffeq", "diffusers", "torch-fidelity", "POT", "pandas")
 
 
 @functools.cache
 def commit() -> str:
-    """Commit of the project's checkout, with "+" where files differ from it; "unknown" outside a checkout."""
-    folder = Path(__file__).parent
+    """Commit of the project's checkout, with "+" where files differ from it; outside a checkout the installed version.
+
+    A checkout that git cannot read, and code that is neither, are "unknown".
+    """
+    root = Path(__file__).parents[1]
+    # Asking git alone would not do: an environment often lies inside the checkout of another project.
+    if not (root / ".git").exists():
+        return _installed(root)
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+        command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
@@ -25,6 +32,16 @@ def commit() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _installed(root: Path) -> str:
+    """ "version 0.1.0" where the package in `root` came with the installed distribution."""
+    try:
+        distribution = metadata.distribution(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+    ours = Path(str(distribution.locate_file(""))).resolve() == root.resolve()
+    return f"version {distribution.version}" if ours else "unknown"
 
 
 @functools.cache

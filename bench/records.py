@@ -4,17 +4,21 @@
     results/<suite>/runs/<run_id>/<stage>.json       one row a measurement, with every setting behind it
     results/<suite>/runs/<run_id>/<stage>.npz        arrays for plots
 
-A record counts as finished when its fingerprint is the one the run asks for.
+A record counts as finished when its fingerprint is the one the run asks for, and counts at all when it is sound
+(bench/reading.py).
 """
 
 import datetime
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import UsageError
 from bench.files import locked, write_atomic, write_json
+from bench.reading import SCHEMA, read_planned, read_record
 from bench.registry import baselines
 from bench.settings import STAGES, Stage
 from bench.suite import Run
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SCHEMA = 1
 RUN_COLUMNS = (
     *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"),
     *("baseline", "label", "seed", "stage"),
@@ -104,50 +107,42 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
-    """The record of a stage; None if there is none; a failed one naming the file if it cannot be read."""
-    path = run_folder(root, run_id) / f"{stage}.json"
-    try:
-        record = json.loads(path.read_text())
-        if record["schema"] != SCHEMA:
-            return {
-                "stage": stage,
-                "status": "failed",
-                "error": f"{path}: schema {record['schema']}, this is {SCHEMA}",
-            }
-        record["measurements"], record["status"]
-        return record
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        return {
-            "stage": stage,
-            "status": "failed",
-            "error": f"{path}: not a record ({type(error).__name__}: {error})",
-        }
+    """The record of a stage; None if there is none; a failed one naming the file if it is not sound."""
+    return read_record(run_folder(root, run_id) / f"{stage}.json", run_id, stage)
 
 
 def stage_done(root: Path, run: Run, stage: Stage) -> bool:
     """Whether the stage has a good record with the fingerprint that the run asks for."""
-    record = read_stage(root, run.run_id, stage)
-    return bool(record and record["status"] == "ok" and record.get("fingerprint") == run.fingerprint(stage))
+    return _done(read_stage(root, run.run_id, stage), run.fingerprint(stage))
+
+
+def _done(record: Mapping[str, Any] | None, fingerprint: str) -> bool:
+    return bool(record and record["status"] == "ok" and record["fingerprint"] == fingerprint)
+
+
+def standing(root: Path, run: Run) -> tuple[bool, str | None]:
+    """Whether every stage of the run is done, and the error of its first failed stage (of this very evaluation).
+
+    Every record is read whole, so what this says of a file is what a report would.
+    """
+    done, error = True, None
+    for stage in run.stages:
+        record, asked = read_stage(root, run.run_id, stage), run.fingerprint(stage)
+        done = done and _done(record, asked)
+        # A record that is not sound cannot say which evaluation it was of.
+        if error is None and record and record["status"] == "failed" and record.get("fingerprint", asked) == asked:
+            error = str(record["error"])
+    return done, error
 
 
 def finished(root: Path, run: Run) -> bool:
     """Whether every stage of the run is done."""
-    return all(stage_done(root, run, stage) for stage in run.stages)
+    return standing(root, run)[0]
 
 
 def failed(root: Path, run: Run) -> str | None:
     """The error of the run's failed stage, if it has one (of this very evaluation)."""
-    for stage in run.stages:
-        record = read_stage(root, run.run_id, stage)
-        if (
-            record
-            and record["status"] == "failed"
-            and record.get("fingerprint", run.fingerprint(stage)) == run.fingerprint(stage)
-        ):
-            return str(record["error"])
-    return None
+    return standing(root, run)[1]
 
 
 def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = None) -> None:
@@ -161,11 +156,17 @@ def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = Non
 
 
 def forget_failure(root: Path, run: Run) -> None:
-    """Remove the run's failed records, so that it is run again from its last checkpoint."""
+    """Remove the run's failed records, so that it is run again from its last checkpoint.
+
+    Raises:
+        UsageError: what stands at the place of a record is no file.
+    """
     for stage in run.stages:
-        record = read_stage(root, run.run_id, stage)
+        record, path = read_stage(root, run.run_id, stage), run_folder(root, run.run_id) / f"{stage}.json"
         if record and record["status"] == "failed":
-            (run_folder(root, run.run_id) / f"{stage}.json").unlink(missing_ok=True)
+            if not path.is_file():
+                raise UsageError(f"{path}: not a file; move away what stands at the place of a record")
+            path.unlink()
 
 
 def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
@@ -180,51 +181,37 @@ def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
 
 
 def read_plan(root: Path) -> list[dict[str, Any]]:
-    """The planned runs, as `write_plan` left them; none where there is no readable plan."""
-    try:
-        return list(json.loads((root / "plan.json").read_text())["runs"])
-    except (OSError, ValueError, KeyError):
-        return []
+    """The planned runs, as `write_plan` left them; what is not sound is left out."""
+    return read_planned(root / "plan.json")[0]
 
 
 def frame(root: Path) -> "pd.DataFrame":
     """All records under `root` as a tidy frame, one row a measurement, with the columns COLUMNS.
 
-    A failed stage is one row with an empty metric and its error; a planned stage without a record is one row with
-    status "missing".
+    A failed stage is one row with an empty metric and its error, and so is a record that is not sound; a planned stage
+    without a record is one row with status "missing". A damaged plan is a failed row of its own, without a run.
     """
     import pandas as pd
 
-    planned = {entry["run_id"]: entry for entry in read_plan(root)}
+    entries, complaint = read_planned(root / "plan.json")
+    planned = {entry["run_id"]: entry for entry in entries}
     folders = {path.name for path in (root / "runs").glob("*") if path.is_dir()}
-    rows: list[dict[str, Any]] = []
+    columns = _Columns()
+    if complaint:
+        columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
     for run_id in [*planned, *sorted(folders - set(planned))]:
         entry = planned.get(run_id, {})
-        stages = entry.get("stages") or sorted(
-            p.stem for p in run_folder(root, run_id).glob("*.json") if p.stem in STAGES
-        )
-        known: dict[str, Any] = {"run_id": run_id, "steps": entry.get("steps"), **entry}
-        for stage in stages:
-            record = read_stage(root, run_id, stage) or {
-                "stage": stage,
-                "status": "missing",
-                "error": "not run",
-            }
+        there = {path.stem for path in run_folder(root, run_id).glob("*.json")}
+        known: dict[str, Any] = {"steps": None, **entry, "run_id": run_id}
+        for stage in entry.get("stages") or [stage for stage in STAGES if stage in there]:
+            missing = {"stage": stage, "status": "missing", "error": "not run"}
+            record = read_stage(root, run_id, stage) or missing
             # What one stage's record says of the run also describes its stages that failed early or are missing.
             known.update(
                 {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
             )
-            rows += _rows({**known, **record})
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    base = {c: record.get(c) for c in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)}
-    base["label"] = base["label"] or base["baseline"]
-    base["versions"] = json.dumps(base["versions"] or {}, sort_keys=True)
-    empty = {"metric": "", "value": float("nan"), "stderr": None, "n": None, "seconds": None, "settings": {}}
-    measurements = record.get("measurements") if record["status"] == "ok" else [empty]
-    return [{**base, **m, "settings": json.dumps(m["settings"], sort_keys=True)} for m in measurements or []]
+            columns.add({**known, **record})
+    return pd.DataFrame(columns.values, columns=COLUMNS)
 
 
 def configs(root: Path) -> dict[str, dict[str, Any]]:
@@ -237,3 +224,30 @@ def configs(root: Path) -> dict[str, dict[str, Any]]:
             if record and record["status"] == "ok" and isinstance(record.get("config"), dict):
                 found[variant] = record["config"]
     return found
+
+
+class _Columns:
+    """The frame under way, a list a column: rows of one record share their values, and equal texts are one object."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Any]] = {column: [] for column in COLUMNS}
+        self._text = json.JSONEncoder(sort_keys=True).encode
+        self._texts: dict[str, str] = {}
+
+    def _json(self, value: Any) -> str:
+        text = self._text(value)
+        return self._texts.setdefault(text, text)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """The rows of one record, or the one row that says why there is none."""
+        rows = record["measurements"] if record["status"] == "ok" else [{"metric": "", "value": math.nan}]
+        shared = {
+            **{column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)},
+            "label": record.get("label") or record.get("baseline"),
+            "versions": self._json(record.get("versions") or {}),
+        }
+        for column, value in shared.items():
+            self.values[column] += [value] * len(rows)
+        for column in ("metric", "value", "stderr", "n", "seconds"):
+            self.values[column] += [row.get(column) for row in rows]
+        self.values["settings"] += [self._json(row.get("settings", {})) for row in rows]

@@ -72,7 +72,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         self.load()
         if name not in self._entries:
-            raise UsageError(unknown(self.kind, name, self._entries))
+            raise UsageError(unknown(self.kind, name, self._entries, otherwise="--plugin FILE registers more"))
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -88,17 +88,19 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
 
-def unknown(kind: str, name: str, known: Mapping[str, object] | list[str]) -> str:
-    """The one-line answer to a name that does not exist: what is known, and the nearest match."""
+def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], otherwise: str = "") -> str:
+    """The one-line answer to a name that does not exist: what is known, and the nearest match or what else may help."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}{hint}"
+    hint = f"did you mean {near[0]!r}?" if near else otherwise
+    return f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}" + (f"; {hint}" if hint else "")
 
 
 def load_plugin(plugin: str) -> ModuleType:
     """Import a file (`my_baseline.py`) or a module (`my_package.baselines`) for what it registers."""
     try:
         if not plugin.endswith(".py"):
+            if importlib.util.find_spec(plugin) is None and Path(f"{plugin}.py").is_file():
+                raise UsageError(f"--plugin {plugin}: no such module; did you mean the file {plugin}.py?")
             return importlib.import_module(plugin)
         path = Path(plugin).resolve()
         if not path.is_file():

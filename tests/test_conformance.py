@@ -212,3 +212,16 @@ def test_only_a_baseline_can_be_registered_as_one() -> None:
     with pytest.raises(UsageError, match=r"not a subclass of bench\.baseline\.Baseline"):
         register(dict)
     assert "conformance_probe" not in list(baselines)
+
+
+def test_a_method_that_is_not_there_is_missed_at_once() -> None:
+    from bench.baseline import register_baseline
+    from bench.errors import UsageError
+
+    class Half(Baseline):
+        def loss(self, net: object, x1: Tensor, rng: torch.Generator) -> Tensor:
+            return x1
+
+    with pytest.raises(UsageError, match=r"^baseline 'conformance_half': Half lacks velocity$"):
+        register_baseline("conformance_half", label="Half")(Half)
+    assert "conformance_half" not in list(baselines)

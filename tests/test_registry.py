@@ -53,7 +53,7 @@ def test_a_name_can_be_asked_for(things: "Registry[str]") -> None:
 def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(things: "Registry[str]") -> None:
     with pytest.raises(UsageError, match=r"^unknown thing 'zebar'; known: apple, zebra; did you mean 'zebra'\?$"):
         things["zebar"]
-    with pytest.raises(UsageError, match=r"^unknown thing 'q'; known: apple, zebra$"):
+    with pytest.raises(UsageError, match=r"^unknown thing 'q'; known: apple, zebra; --plugin FILE registers more$"):
         things["q"]
 
 
@@ -92,6 +92,14 @@ def test_a_plugin_file_is_imported_once(tmp_path: Path) -> None:
     path.write_text(f"from pathlib import Path\nwith Path({str(tmp_path / 'log')!r}).open('a') as f: f.write('x')\n")
     assert load_plugin(str(path)) is load_plugin(str(path))
     assert (tmp_path / "log").read_text() == "x"
+
+
+def test_a_file_named_as_a_module_is_asked_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_own_baseline.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [entry for entry in sys.path if entry])
+    with pytest.raises(UsageError, match=r"--plugin my_own_baseline: .* did you mean the file my_own_baseline\.py\?"):
+        load_plugin("my_own_baseline")
 
 
 def test_two_files_of_one_name_are_two_plugins(tmp_path: Path) -> None:

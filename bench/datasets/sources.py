@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
-from bench.errors import UsageError
+from bench.errors import UsageError, invocation
 from bench.files import locked
 from bench.registry import datasets
 
@@ -200,8 +200,8 @@ def _fetch(name: str, folder: Path) -> str:
         wrong |= {file: why for file, why in _wrong({**placed, **source.files}, folder).items() if why != "missing"}
     put = ", ".join(f"{file_of(url)} ({_labelled(checksum)})" for url, checksum in home.downloads.items())
     raise UsageError(
-        f"{name}: {', '.join(map(' '.join, wrong.items()))} in {folder}; tried {'; '.join(tried)}; run `python "
-        f"run_all.py --suite X --fetch` on a machine with a network, or put {put} into {folder}"
+        f"{name}: {', '.join(map(' '.join, wrong.items()))} in {folder}; tried {'; '.join(tried)}; run "
+        f"`{invocation()} --suite X --fetch` on a machine with a network, or put {put} into {folder}"
     )
 
 

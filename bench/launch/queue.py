@@ -56,7 +56,12 @@ class Submission:
     @classmethod
     def read(cls, root: Path, run: Run) -> "Submission | None":
         path = records.run_folder(root, run.run_id) / "slurm.json"
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        try:
+            return cls(**json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, OSError) as error:
+            raise UsageError(f"{path}: not a submission ({error}); remove it if its job has ended") from error
 
 
 def status(root: Path, runs: Sequence[Run]) -> dict[str, State]:
@@ -140,14 +145,15 @@ def _state(
     if folder.exists():
         os.listdir(folder)
     job = submission.job if submission else None
-    if records.finished(root, run):
+    done, error = records.standing(root, run)
+    if done:
         return State("ok", job)
     if submission and queue is None:
         return State("queued", job, "no squeue here to ask")
     if submission and queue and (submission.job, submission.name) in queue:
         slurm, reason = queue[submission.job, submission.name]
         return State("queued", job, reason) if slurm in QUEUED else State("running", job)
-    if error := records.failed(root, run):
+    if error:
         return State("failed", job, error)
     return State("missing", job)
 

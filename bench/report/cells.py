@@ -17,7 +17,7 @@ from bench.report.statistics import t_interval
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 FLOOR = "floor"
 FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
