@@ -233,3 +233,16 @@ def test_the_table_and_the_figures_show_it(results: Path) -> None:
         assert (results / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = (results / "report.html").read_text()
     assert "FM w/ Trig" in page and f"version {VERSION}" in page
+
+
+def test_its_claim_is_judged_beside_the_papers(results: Path) -> None:
+    judged = {(row["claim"], row["dataset"]): row for row in csv.DictReader((results / "claims.csv").open())}
+    for dataset in ("checkerboard", "digits"):
+        row = judged["T1", dataset]
+        assert row["comparison"] == "FM w/ Trig against FM w/ OT"
+        assert (row["verdict"], row["missing"]) == ("undecided", "1 of 3 seeds")
+    assert "FM w/ Trig has a lower NLL than FM w/ OT" in (results / "report.html").read_text()
+
+
+def test_its_path_is_drawn(results: Path) -> None:
+    assert (results / "plots" / "checkerboard_conditional.png").read_bytes().startswith(b"\x89PNG")
