@@ -159,7 +159,4 @@ def drawing(effect: Effect, low: float, high: float) -> str:
     if math.isfinite(mean):
         shapes.append(f'<circle cx="{x(mean):.1f}" cy="{middle}" r="3.4"/>')
     kind = "clear" if start > 0 or end < 0 else "open"
-    return (
-        f'<svg class="interval {kind}" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'aria-hidden="true">{"".join(shapes)}</svg>'
-    )
+    return f'<svg class="interval {kind}" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{"".join(shapes)}</svg>'
