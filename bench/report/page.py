@@ -1,8 +1,7 @@
-"""One self-contained HTML file: verdicts, tables, figures with a sentence on how to read them, and the numbers'
-origins.
+"""One self-contained HTML file: verdicts, tables, figures with a sentence on how to read each, and where all is from.
 
 The page is whole without its script, which only adds to it: sorting, a filter whose state is the address's fragment,
-and figures at full size. A policy in its head lets a browser run that script and show pictures of the page itself, and
+and figures at full size. A policy in its head lets a browser run that script and show the page's own pictures, and
 load nothing else, whatever the records say.
 """
 
@@ -129,9 +128,10 @@ def _probability(p: float) -> str:
 
 def _options(sections: Sequence[Section]) -> dict[str, list[Option]]:
     """What the filter offers: the datasets, protocols and baselines of the page, baselines with their markers."""
-    labels: dict[str, str] = {
-        row.baseline: row.label for section in sections for row in each(section.frame.drop_duplicates("baseline"))
-    }
+    labels: dict[str, str] = {}
+    for section in sections:
+        for row in each(section.frame.drop_duplicates("baseline")):
+            labels.setdefault(row.baseline, row.label)
     look = looks(labels)
     return {
         "dataset": [Option(name, name) for name in dict.fromkeys(section.dataset for section in sections)],

@@ -87,13 +87,9 @@ def html(root: Path) -> str:
 
 def _sourced(made: Table) -> Table:
     """The table with the runs behind every entry."""
-    grids = []
-    for grid in made.grids:
-        rows = [
-            replace(
-                row, entries=tuple(replace(e, runs=run_ids(made.section.dataset, row.baseline)) for e in row.entries)
-            )
-            for row in grid.rows
-        ]
-        grids.append(replace(grid, rows=tuple(rows)))
-    return replace(made, grids=tuple(grids))
+
+    def sourced(row: Row) -> Row:
+        runs = run_ids(made.section.dataset, row.baseline)
+        return replace(row, entries=tuple(replace(entry, runs=runs) for entry in row.entries))
+
+    return replace(made, grids=tuple(replace(grid, rows=tuple(map(sourced, grid.rows))) for grid in made.grids))

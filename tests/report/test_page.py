@@ -121,6 +121,8 @@ def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
         assert icons and all(shape in icon for icon in icons)
     settled = re.findall(r'judgement \w+"><svg class="icon (\w+) settled"', html)
     assert settled == ["undecided"]  # the one without a caveat; the rest are drawn hollow
+    tally = html[html.index('<ul class="tally">') : html.index('<ol class="verdicts">')]
+    assert "settled" not in tally and "read with the caveats" in tally
 
 
 def test_a_claim_on_the_suite_holds_its_datasets_and_others_stand_alone() -> None:

@@ -75,7 +75,8 @@ function filter() {
     table.hidden = rows.length > 0 && rows.every(row => row.hidden);
   }
   const hidden = Object.entries(KINDS).flatMap(([kind, noun]) => {
-    const number = all(`[data-kind=${kind}]`).filter(element => element.closest("[hidden]")).length;
+    const gone = all(`[data-kind=${kind}]`).filter(element => element.closest("[hidden]"));
+    const number = gone.filter(element => kind !== "row" || !element.closest("[data-kind=table][hidden]")).length;
     return number ? [`${number} ${noun}${number > 1 ? "s" : ""}`] : [];
   });
   const names = boxes.filter(box => box.checked).map(box => box.parentElement.textContent.trim());
