@@ -14,8 +14,8 @@ from bench.report.artefacts import Artefacts
 from bench.report.cells import headline, t_interval
 from bench.report.plots import FIGURES, conditional, draw, evaluations, points, speed, targets, training
 from bench.report.plots.axes import means
-from bench.report.plots.canvas import LONGEST, Drawing, entitle, fitting
-from bench.report.plots.cost import _facet
+from bench.report.plots.canvas import LONGEST, Drawing, entitle, fitting, thinned
+from bench.report.plots.cost import _facet, ceiling
 from bench.report.plots.mosaic import Mosaic
 from bench.report.sections import Section, sections
 
@@ -147,6 +147,19 @@ def test_evaluations_for_the_same_error(factor: float) -> None:
 def test_front_of_quality_and_seconds() -> None:
     rows = pandas.DataFrame({"seconds": [3.0, 1.0, 2.0, 2.0, 4.0], "value": [1.0, 5.0, 3.0, 4.0, 2.0]})
     assert [*speed.front(rows).itertuples(index=False, name=None)] == [(1.0, 5.0), (2.0, 3.0), (3.0, 1.0)]
+
+
+def test_one_outlier_does_not_press_the_others_flat() -> None:
+    assert ceiling([3.0, 3.1, 3.2, 3.4, 22.0], 2.9) == pytest.approx(2.9 + 3 * 0.5)
+    assert ceiling([3.0, 3.1, 3.2, 3.4, 4.0], 2.9) == 4.0
+    assert ceiling([1.0, 1.0, 1.0, 1.0, 2.0], 1.0) == 2.0
+
+
+@pytest.mark.parametrize("times", [2, 21, 51, 77])
+def test_thinned_paths_keep_their_ends(times: int) -> None:
+    paths = np.arange(times)[:, None, None] * np.ones((1, 3, 2))
+    kept = thinned(paths)
+    assert len(kept) == min(times, 26) and kept[0, 0, 0] == 0 and kept[-1, 0, 0] == times - 1
 
 
 def test_detours() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report.style import FAINT, INK, MUTED, Look
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -89,6 +90,13 @@ def plane(axes: "Axes", extent: float) -> None:
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set(visible=True, color=FAINT, linewidth=0.7)
+
+
+def thinned(paths: "np.ndarray[Any, Any]", most: int = 26) -> "np.ndarray[Any, Any]":
+    """Paths (T, n, 2) at no more than `most` of their times, both ends among them: as smooth to the eye."""
+    import numpy as np
+
+    return paths[np.unique(np.linspace(0, len(paths) - 1, most).round().astype(int))]
 
 
 def ruler(axes: "Axes", extent: float) -> None:

@@ -6,7 +6,7 @@ Methods that learn one path share a row, whatever their losses are.
 from typing import TYPE_CHECKING, Any
 
 from bench.report.artefacts import Artefacts, Exhibit
-from bench.report.plots.canvas import Drawing, fitting
+from bench.report.plots.canvas import Drawing, fitting, thinned
 from bench.report.plots.mosaic import Mosaic
 from bench.report.sections import Section, listed
 from bench.report.style import INK, NOISE
@@ -121,11 +121,11 @@ def _trajectories(mosaic: Mosaic, i: int, j: int, group: list[Exhibit]) -> None:
     from matplotlib.collections import LineCollection
 
     exhibit, colour = group[0], group[0].look.colour if len(group) == 1 else INK
-    paths = mosaic.inside(i, j, exhibit.arrays[PATHS], float(exhibit.arrays["extent"]))
+    paths = mosaic.inside(i, j, thinned(exhibit.arrays[PATHS]), float(exhibit.arrays["extent"]))
     mosaic.axes.add_collection(
         LineCollection(list(paths.transpose(1, 0, 2)), colors=colour, linewidths=0.6, alpha=0.45), autolim=False
     )
-    x, y = paths[:: max(1, len(paths) // 10)].reshape(-1, 2).T
+    x, y = paths[:: max(1, len(paths) // 9)].reshape(-1, 2).T
     mosaic.axes.scatter(x, y, s=2.2, color=colour, linewidths=0, alpha=0.7, rasterized=True)
     mosaic.axes.scatter(paths[0, :, 0], paths[0, :, 1], s=5, color=NOISE, linewidths=0, zorder=3, rasterized=True)
     _target(mosaic, i, j, exhibit)

@@ -2,8 +2,10 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.report import numbers
 from bench.report.artefacts import Artefacts
 from bench.report.cells import FLOOR, of_section
 from bench.report.plots.axes import LEAST_SEEDS, floor_line, plain_log, titled
@@ -72,7 +74,8 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     )
     reading = (
         "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey "
-        "steps join the points that no other beats in both; hollow markers are native samplers of the same weights."
+        "steps join the points that no other beats in both; hollow markers are native samplers of the same weights. "
+        "A value far above all others is drawn at the upper edge, with an arrow and its number."
     )
     return Drawing(f"{section.stem}_cost_quality", figure, statement, reading)
 
@@ -101,18 +104,19 @@ def _interval(cells: "DataFrame", key: Any) -> Interval:
 
 
 def _draw(axes: "Axes", facet: Facet) -> None:
+    costs = [point.cost.mean for point in facet.points]
+    qualities = [point.quality.mean for point in facet.points]
+    low = min([*qualities, *([facet.quality.floor] if facet.quality.floor is not None else [])])
+    high = ceiling(qualities, low)
     for point in facet.points:
         (x, dx, _), (y, dy, _) = point.cost, point.quality
         colour = point.look.colour
         if point.cost.n >= LEAST_SEEDS:
             axes.errorbar(x, y, dy, min(dx, 0.9 * x), color=colour, alpha=0.3, linewidth=1, zorder=2)
         axes.plot(
-            [x], [y], point.look.marker, markersize=9, zorder=3, color="white" if point.native else colour,
+            [x], [min(y, high)], point.look.marker, markersize=9, zorder=3, color="white" if point.native else colour,
             markeredgecolor=colour if point.native else "white", markeredgewidth=1.4 if point.native else 0.6,
         )  # fmt: skip
-    costs = [point.cost.mean for point in facet.points]
-    qualities = [point.quality.mean for point in facet.points]
-    low, high = min([*qualities, *([facet.quality.floor] if facet.quality.floor is not None else [])]), max(qualities)
     margin = (high - low or abs(high) or 1) * 0.12
     axes.set(xscale="log", xlim=(min(costs) / 1.45, max(costs) * 1.7), ylim=(low - margin, high + margin))
     if low > 0 and high / low > 20:
@@ -127,9 +131,22 @@ def _draw(axes: "Axes", facet: Facet) -> None:
     axes.set(xlabel=_axis(facet.cost), ylabel=_axis(facet.quality))
     plain_log(axes.xaxis)
     labels = [
-        Label(p.label, p.cost.mean, p.quality.mean, p.look.colour, not p.native, p in front) for p in facet.points
+        Label(_told(p, high), p.cost.mean, min(p.quality.mean, high), p.look.colour, not p.native, p in front)
+        for p in facet.points
     ]
     place_labels(axes, labels)
+
+
+def ceiling(values: Sequence[float], low: float) -> float:
+    """The highest value, or three times as far above `low` as four fifths of them lie, where some lie beyond."""
+    most = sorted(values)[math.ceil(0.8 * len(values)) - 1]
+    return max(values) if most <= low else min(max(values), low + 3 * (most - low))
+
+
+def _told(point: Point, high: float) -> str:
+    """A name, with the value where it is above the axis."""
+    beyond = point.quality.mean > high
+    return f"{point.label} ↑ {numbers.mean(*point.quality[:2])}" if beyond else point.label
 
 
 def _axis(found: Scores) -> str:

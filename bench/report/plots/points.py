@@ -15,6 +15,7 @@ from bench.report.plots.canvas import (
     plane,
     ruler,
     sheet,
+    thinned,
 )
 from bench.report.plots.mosaic import Mosaic
 from bench.report.scores import Scores, distance_metric, scores
@@ -41,7 +42,7 @@ def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     energy = scores(section, cells, "path_energy")
     figure, axes = _panels(exhibits, [_with(energy, e) for e in exhibits])
     for one, exhibit in zip(axes, exhibits, strict=True):
-        paths = exhibit.arrays["trajectories"].astype(float)
+        paths = thinned(exhibit.arrays["trajectories"].astype(float))
         colour = exhibit.look.colour
         one.add_collection(LineCollection(list(paths.transpose(1, 0, 2)), colors=colour, linewidths=0.7, alpha=0.55))
         one.scatter(paths[0, :, 0], paths[0, :, 1], s=5, color=NOISE, linewidths=0, zorder=3)

@@ -34,7 +34,9 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     fronts = {v: front(points[points.variant == v]) for v in section.labels if (points.variant == v).any()}
     overall = front(points)
     figure, [[axes]] = sheet(1, 1, (WIDTH - 0.75 - LEGEND, 3.9), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
-    high = max(float(part.value.quantile(0.75)) for part in fronts.values())
+    # The fastest settings of one method can be so bad that they would press all else flat.
+    worst = max(float(part.value.min()) for part in fronts.values())
+    high = min(max(float(part.value.quantile(0.75)) for part in fronts.values()), 2 * worst)
     low = float(points.value.min())
     if low > 0:
         axes.set_yscale("log")

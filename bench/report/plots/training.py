@@ -39,9 +39,9 @@ def _over_training(section: Section, cells: "DataFrame", metric: str) -> Drawing
     if len(final) > 1:
         best = final.iloc[0]
         name, reached = section.labels[best.variant], _reached(about, final, best)
-        after = f"{best.step:,.0f} steps"
+        after, seconds = f"{best.step:,.0f} steps", numbers.plain(best.seconds, 3)
         statement = fitting(
-            f"{name} ends at the {about.superlative} {reached}, after {after} and {best.seconds:.3g} s of training",
+            f"{name} ends at the {about.superlative} {reached}, after {after} and {seconds} s of training",
             f"{name} ends at the {about.superlative} {reached}, after {after}",
         )
     reading = (
