@@ -211,6 +211,8 @@ def frame(root: Path) -> "pd.DataFrame":
                 {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
             )
             columns.add({**known, **record})
+    if not columns.values["run_id"]:
+        return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
     return pd.DataFrame(columns.values, columns=COLUMNS)
 
 

@@ -20,7 +20,7 @@ from bench.records import frame
 from bench.settings import Component
 
 CHECKERBOARD = Component(name="checkerboard", options={"n_train": 10, "n_test": 10})
-SWEEP = "evaluation.sweep = { n = 30, nfe = [4, 8], tolerances = [1e-2] }\n"
+SWEEP = "evaluation.sweep = { n = 30, nfe = [4, 8], tolerances = [1e-2], error_n = 20 }\n"
 
 
 def job(tmp_path: Path, text: str = SUITE, index: int = 0, **keywords: object) -> Job:
@@ -55,12 +55,12 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
         return set(table[table.stage == stage].metric)
 
     training = {"steps", "train_seconds", "nfe_training", "train_loss", "peak_memory_bytes"}
-    assert metrics("train") == training | {"nll_nats"}
+    assert metrics("train") == training | {"nll_nats", "w2", "nfe_sampling"}
     cost = {"nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"}
     assert metrics("likelihood") == cost | {"nll_nats", "nll_floor"}
     geometry = {"path_energy", "straightness", "npe"}
     assert metrics("samples") == geometry | {"w2", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
-    assert metrics("sweep") == {"w2"}
+    assert metrics("sweep") == {"w2", "sampling_seconds", "ode_error"}
     assert table.value.notna().all()
 
 
@@ -75,29 +75,32 @@ def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
     assert set(table.steps) == {6} and set(table.parameters) == {3 * 8 + 8 + 8 * 2 + 2}
     assert value("nll_floor", "likelihood") == pytest.approx(math.log(32))
     curve = table[table.settings.map(lambda s: s.get("curve", False))]
-    assert [s["step"] for s in curve.settings] == [3, 6] and set(curve.metric) == {"nll_nats"}
-    assert [s["nfe_training"] for s in curve.settings] == [3, 6] and set(curve.n) == {10}
-    cost = table[table.metric == "nfe_sampling"]
+    assert [s["step"] for s in curve.settings] == [3, 3, 3, 6, 6, 6] and set(curve.n) == {10}
+    assert list(curve.metric) == ["nll_nats", "w2", "nfe_sampling"] * 2
+    assert all(s["nfe_training"] == s["step"] for s in curve.settings)
+    cost = table[(table.metric == "nfe_sampling") & (table.stage == "samples")]
     evaluations = {s["sampler"]: nfe for s, nfe in zip(cost.settings, cost.value, strict=True)}
     assert evaluations.pop("dopri5") % 6 == 2
     assert evaluations == {"ancestral-5": 5, "ddim-3": 3}
     swept = table[table.stage == "sweep"].settings
     fixed = {(s["sampler"], s["steps"], s["nfe"]) for s in swept if "steps" in s}
     assert fixed == {(m, nfe // c, nfe) for m, c in (("euler", 1), ("midpoint", 2), ("rk4", 4)) for nfe in (4, 8)}
-    assert [s["rtol"] for s in swept if s["sampler"] == "dopri5"] == [1e-2]
+    assert {s["rtol"] for s in swept if s["sampler"] == "dopri5"} == {1e-2}
     assert {s["weights"] for s in table.settings if "weights" in s} == {"ema"}
 
 
 def test_arrays_are_what_plots_expect(done: tuple[Path, Path, list[str]]) -> None:
     _, folder, _ = done
     arrays = {p.stem: dict(np.load(p)) for p in folder.glob("*.npz")}
-    density = arrays["likelihood"]["log_density"]
-    assert density.ndim == 2 and density.shape[0] == density.shape[1] and density.dtype == np.float16
+    density, times = arrays["likelihood"]["log_densities"], arrays["likelihood"]["density_times"]
+    assert density.shape == (5, 80, 80) and density.dtype == np.float16
+    assert times[-1] == 1 - 1e-5 and np.allclose(times, np.linspace(0.2, 1, 5), atol=1e-4)
     assert arrays["likelihood"]["extent"] == arrays["samples"]["extent"] == build_dataset(CHECKERBOARD, folder).extent
     samples = arrays["samples"]
     assert samples["samples"].shape == (40, 2) and samples["times"].shape == (5,)
     assert samples["trajectories"].shape == (5, 20, 2)
-    assert samples["snapshots"].shape == (6, 20, 2) and samples["snapshot_times"].shape == (6,)
+    assert samples["conditional_paths"].shape == (51, 20, 2) and samples["conditional_fields"].shape == (4, 20, 20, 2)
+    assert samples["conditional_field_times"].shape == (4,) and samples["conditional_times"].shape == (51,)
     assert {k for k in arrays["sweep"]} == {"samples_midpoint_4", "samples_midpoint_8", "extent"}
 
 

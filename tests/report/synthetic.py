@@ -94,6 +94,7 @@ def identity(dataset: str, baseline: str, seed: int, network: str) -> dict[str, 
         "network": network,
         "baseline": baseline,
         "seed": seed,
+        "label": LABELS[baseline],
         "global_batch": 256,
     }
 
