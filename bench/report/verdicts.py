@@ -73,8 +73,8 @@ class Effect:
 
     @property
     def p(self) -> float:
-        """Two-sided."""
-        return min(1.0, 2 * min(self.below, self.above))
+        """Two-sided; NaN without an effect."""
+        return math.nan if self.missing else min(1.0, 2 * min(self.below, self.above))
 
     @property
     def text(self) -> str:
@@ -134,7 +134,8 @@ def _verdict(each: Sequence[Effects], labels: dict[str, str], alone: Sequence[Ve
         word, said = "undecided", "a smoke run decides nothing"
     said = f"{_what(each)}: {said}"
     if alone:
-        said += f"; mean over {len(alone)} datasets, {_counted(alone)}"
+        mean = "" if any(e.missing for e in effects) else f"mean over {len(alone)} datasets, "
+        said += f"; {mean}{_counted(alone)}"
     return Verdict(claim, section.suite, section.protocol, "" if alone else section.dataset, word, said, effects)
 
 
