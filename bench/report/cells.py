@@ -17,6 +17,7 @@ from bench.report.statistics import t_interval
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
+PAPER = "lipman2023"  # whose numbers stand beside ours; those of others are on other data or by another protocol
 PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 FLOOR = "floor"
 FLOOR_SUFFIX = "_floor"
@@ -195,7 +196,8 @@ def published_numbers(folder: Path = PUBLISHED) -> "DataFrame":
 
 def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
     """The published value and where it comes from; of bits/dim that of the same K, K = 1 where the paper names none."""
-    rows = numbers[(numbers.dataset == dataset) & (numbers.method == baseline) & (numbers.metric == metric)]
+    rows = numbers[(numbers.source == PAPER) & (numbers.dataset == dataset)]
+    rows = rows[(rows.method == baseline) & (rows.metric == metric)]
     if metric == "nll_bpd":
         k = json.loads(settings).get("draws")
         same = [f"K={k}" in said.split("; ") or (k == 1 and "K=" not in said) for said in rows.settings]

@@ -2,6 +2,8 @@
 
 import math
 
+HUGE = 1e9  # from here on a power of ten says more than digits
+
 
 def decimals(half_width: float) -> int:
     """Digits after the point: one significant digit of the half-width, two where it begins with 1."""
@@ -18,6 +20,8 @@ def measured(mean: float, half_width: float, n: int | None = None) -> str:
         return plain(mean)
     if half_width <= 1e-9 * abs(mean):
         return f"{plain(mean)} ± 0"
+    if abs(mean) >= HUGE:
+        return f"{mean:.0e} ± {half_width:.0e}".replace("e+", "e")
     digits = decimals(half_width)
     if mean and abs(mean) < half_width:  # keep a first digit of the mean, as long as it is near
         digits = min(max(digits, -math.floor(math.log10(abs(mean)))), digits + 1)
@@ -35,7 +39,7 @@ def plain(value: float, digits: int = 4) -> str:
         return "∞" if value > 0 else "−∞" if value < 0 else "NaN"
     if value == 0:
         return "0"
-    if value == round(value) and abs(value) < 1e9:
+    if value == round(value) and abs(value) < HUGE:
         return fixed(value, 0)
     exponent = math.floor(math.log10(abs(value)))
     if -4 <= exponent < 9:
@@ -51,12 +55,12 @@ def fixed(value: float, digits: int) -> str:
 
 def effect(mean: float, low: float, high: float, scale: str, unit: str) -> str:
     """A difference or ratio with its interval, to two digits of the interval's width: "−0.04 [−0.05, −0.03] nats"."""
-    width = high - low if math.isfinite(high - low) and high > low else abs(mean) / 100
+    width = high - low if math.isfinite(high - low) and high > low else abs(mean) / 10
     digits = max(0, 1 - math.floor(math.log10(max(width, 1e-9))))
     sign = "+" if scale == "difference" else ""
 
     def shown(x: float) -> str:
-        return (f"{x:{sign}.{digits}f}" if abs(x) < 1e5 else f"{x:{sign}.1e}").replace("-", "−")
+        return (f"{x:{sign}.{digits}f}" if abs(x) < HUGE else f"{x:{sign}.1e}").replace("e+", "e").replace("-", "−")
 
     interval = f" [{shown(low)}, {shown(high)}]" if math.isfinite(high - low) else ""
     return f"{'× ' if scale == 'ratio' else ''}{shown(mean)}{interval} {unit}".rstrip()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers, vocabulary
-from bench.report.cells import FLOOR, of_section
+from bench.report.cells import FLOOR, PAPER, of_section
 from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section, count, each
 from bench.report.tables import ABSENT, CAPTION, Entry, Grid, Row
@@ -111,7 +111,7 @@ def paper_tables(
 
     grids: list[Grid] = []
     tidy: list[dict[str, Any]] = []
-    printed = published[published.source == "lipman2023"]
+    printed = published[published.source == PAPER]
     for section in sections:
         source = Source(section, cells, printed[printed.dataset == section.dataset])
         for table, columns, order in _layout(section):

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.report import vocabulary
-from bench.report.cells import PUBLISHED
+from bench.report.cells import PAPER, PUBLISHED
 from bench.report.sections import Section, each
 from bench.report.tables import Entry, Grid, Row
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-PAPER = "lipman2023"
 
 
 def related(sections: Iterable[Section], published: "DataFrame", folder: Path = PUBLISHED) -> list[Grid]:

@@ -21,6 +21,7 @@ from bench.report import numbers
         (0.00123, 0.0004, 3, "0.0012 ± 0.0004"),
         (3.82412, math.nan, 1, "3.824 (n=1)"),
         (math.inf, math.nan, 3, "∞"),
+        (2.3e23, 6.4e23, 5, "2e23 ± 6e23"),
     ],
 )
 def test_digits_follow_the_interval(mean: float, half_width: float, n: int, text: str) -> None:
@@ -33,3 +34,19 @@ def test_digits_follow_the_interval(mean: float, half_width: float, n: int, text
 )
 def test_four_digits_without_an_interval(value: float, text: str) -> None:
     assert numbers.plain(value) == text
+
+
+@pytest.mark.parametrize(
+    ("interval", "scale", "unit", "text"),
+    [
+        ((-0.0412, -0.0523, -0.0301), "difference", "nats", "−0.041 [−0.052, −0.030] nats"),
+        ((0.621, 0.6, 0.643), "ratio", "", "× 0.621 [0.600, 0.643]"),
+        ((2.0, 2.0, 2.0), "ratio", "", "× 2.00 [2.00, 2.00]"),
+        ((-2.3e23, -8.7e23, 4.1e23), "difference", "nats", "−2.3e23 [−8.7e23, +4.1e23] nats"),
+        ((0.5, math.nan, math.nan), "difference", "", "+0.500"),
+    ],
+)
+def test_an_effect_has_two_digits_of_its_interval(
+    interval: tuple[float, float, float], scale: str, unit: str, text: str
+) -> None:
+    assert numbers.effect(*interval, scale, unit) == text
