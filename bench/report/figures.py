@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.files import write_bytes
 from bench.report.artefacts import Artefacts
-from bench.report.pictures import Picture
+from bench.report.pictures import Picture, palette
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from pandas import DataFrame
 
 
@@ -53,10 +54,18 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
     complaints: list[str] = []
     with rc_context(style.theme()):  # type: ignore[arg-type]
         for drawing in draw(section, cells, artefacts, complaints):
-            for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-                buffer = io.BytesIO()
-                drawing.figure.savefig(buffer, format=suffix, dpi=style.DPI, metadata=metadata)
-                write_bytes(root / "plots" / f"{drawing.name}.{suffix}", buffer.getvalue())
-            pictures.append(Picture(drawing.name, section.stem, drawing.statement, drawing.reading, buffer.getvalue()))
+            png = palette(_saved(drawing.figure, "png", Software=None))
+            write_bytes(root / "plots" / f"{drawing.name}.pdf", _saved(drawing.figure, "pdf", CreationDate=None))
+            write_bytes(root / "plots" / f"{drawing.name}.png", png)
+            pictures.append(Picture(drawing.name, section.stem, drawing.statement, drawing.reading, png))
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
     return Drawn(pictures, complaints)
+
+
+def _saved(figure: "Figure", suffix: str, **metadata: None) -> bytes:
+    """The file of a figure, without what would tell one drawing of it from another."""
+    from bench.report import style
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix, dpi=style.DPI, metadata=metadata)
+    return buffer.getvalue()

@@ -33,8 +33,8 @@ class Image(NamedTuple):
 
 
 def embedded(pictures: Sequence[Picture]) -> dict[str, Image]:
-    """The image of each picture by its name: palette PNG, and smaller WebP of the largest ones beyond BUDGET."""
-    packages = [_palette(picture.png) for picture in pictures]
+    """The image of each picture by its name: as it was saved, and smaller WebP of the largest ones beyond BUDGET."""
+    packages = [picture.png for picture in pictures]
     kinds = ["png"] * len(packages)
     excess = sum(map(len, packages)) - BUDGET
     for scale in SOFTER:
@@ -48,7 +48,8 @@ def embedded(pictures: Sequence[Picture]) -> dict[str, Image]:
     }
 
 
-def _palette(png: bytes) -> bytes:
+def palette(png: bytes) -> bytes:
+    """The picture in 256 colours."""
     import PIL.Image as pil
 
     image = pil.open(io.BytesIO(png)).convert("RGB")
