@@ -21,7 +21,7 @@ from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally
 from bench.report.origins import settings, variants
 from bench.report.page import page, value
-from bench.report.pictures import Picture, embedded
+from bench.report.pictures import Picture, embedded, palette
 from bench.report.sections import sections
 from bench.report.style import BASELINES
 from bench.report.tables import table
@@ -238,14 +238,14 @@ def test_page_without_records() -> None:
     assert read(html).loads == ["data:,"]
 
 
-def test_embedded_figures_keep_the_colours_of_the_baselines() -> None:
+def test_figures_of_256_colours_keep_those_of_the_baselines() -> None:
     image = Image.new("RGB", (1500, 750), "white")
     colours = [tuple(int(look.colour[i : i + 2], 16) for i in (1, 3, 5)) for look in BASELINES.values()]
     for place, colour in enumerate(colours):
         image.paste(colour, (100 * place, 100, 100 * place + 80, 200))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    found = embedded([Picture("a", "d", "", "", buffer.getvalue())])["a"]
+    found = embedded([Picture("a", "d", "", "", palette(buffer.getvalue()))])["a"]
     assert (found.width, found.height) == (1500, 750)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.source.split(",")[1]))).convert("RGB"), int)
     assert abs(shown - np.asarray(image, int)).max() <= 2
