@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from bench.report import vocabulary
 from bench.report.tables import Entry, Grid, Table
 
+NUMBER = re.compile(r"\**[−+]?\d")
+
 
 def markdown(tables: Iterable[Table]) -> str:
     """All tables as one document."""
@@ -46,11 +48,14 @@ def _plain(text: str) -> str:
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    """Columns of numbers to the right, of words to the left."""
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [i > 1 and any(NUMBER.match(text) for text in column[1:]) for i, column in enumerate(columns)]
 
     def line(texts: Sequence[str]) -> str:
-        padded = [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True))]
+        padded = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True)]
         return f"| {' | '.join(padded)} |"
 
-    rule = [("-" * w if i < 2 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
+    rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
     return "\n".join([line(lines[0]), line(rule), *map(line, lines[1:])])
