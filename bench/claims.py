@@ -102,7 +102,7 @@ def load_claims(path: Path) -> list[Claim]:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"claims {path}: {error}") from error
+        raise UsageError(f"claims {path}: {getattr(error, 'strerror', None) or error}") from error
     if set(raw) != {"claims"} or not isinstance(raw["claims"], list):
         raise UsageError(f"claims {path}: keys {', '.join(raw) or 'none'}; expected one [[claims]] table a claim")
     return [validated(Claim, entry, f"claims {path.name}[{i}]") for i, entry in enumerate(raw["claims"])]
