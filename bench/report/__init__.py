@@ -23,6 +23,8 @@ def build(root: Path) -> list[Path]:
 
     Every file is whole or as it was before. What cannot be read or drawn is named on the page.
     """
+    import pandas
+
     from bench import claims, records
     from bench.files import write_bytes
     from bench.report.cells import headline, published_numbers
@@ -44,7 +46,9 @@ def build(root: Path) -> list[Path]:
     tables = [table(part, cells) for part in parts]
     judged = verdicts(claims.declared(root), parts, cells)
     grids, paper = paper_tables(parts, cells, published)
-    grids += [*recipes(parts, configs), *related(parts, published)]
+    settings, used = recipes(parts, configs)
+    paper = pandas.concat([paper, pandas.DataFrame(used, columns=paper.columns)], ignore_index=True)
+    grids += [*settings, *related(parts, published)]
     complaints = [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     pictures: list[Picture] = []
     for drawn in figures(root, parts, cells):

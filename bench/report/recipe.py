@@ -16,42 +16,72 @@ from bench.report.tables import ABSENT, Entry, Grid, Row
 Config = Mapping[str, Any]
 NETWORK = ("channels", "blocks", "multiples", "head_channels", "attention", "dropout", "width", "depth", "layers")
 TRAINING = ("batch", "steps", "seconds", "optimizer", "lr", "decay", "warmup", "precision", "clip", "ema")
-HARDWARE = ("gpus", "epochs")
+PARTS = {"network": NETWORK, "training": TRAINING, "hardware": ("gpus", "epochs")}
 REMARK = "Published: table 3 of Lipman et al. 2023; the paper states neither clipping nor an average of the weights."
 
 
-def recipes(sections: Iterable[Section], configs: Mapping[str, Config], folder: Path = PUBLISHED) -> list[Grid]:
-    """One grid a section, of the settings that its variants or the paper name.
+def recipes(
+    sections: Iterable[Section], configs: Mapping[str, Config], folder: Path = PUBLISHED
+) -> tuple[list[Grid], list[dict[str, Any]]]:
+    """One grid a section, of the settings that its variants or the paper name; and a tidy row a setting and variant.
 
     Args:
         configs: the configuration of each variant, as its record holds it.
     """
     published = tomllib.loads((folder / "table3.toml").read_text(encoding="utf-8"))
-    return [_grid(section, configs, published.get(section.dataset, {})) for section in sections]
+    grids, tidy = [], []
+    for section in sections:
+        printed = published.get(section.dataset, {})
+        known = {variant: configs[variant] for variant in section.labels if variant in configs}
+        table = {(part, name): _used(known, part, name) for part, names in PARTS.items() for name in names}
+        named = {key: used for key, used in table.items() if key[1] in printed or any(map(_is_set, used.values()))}
+        grids.append(_grid(section, named, printed))
+        tidy += [
+            _tidy(section, variant, name, printed.get(name), value)
+            for (_, name), used in named.items()
+            for variant, value in used.items()
+        ]
+    return grids, tidy
 
 
-def _grid(section: Section, configs: Mapping[str, Config], printed: Mapping[str, Any]) -> Grid:
-    known = {label: configs[variant] for variant, label in section.labels.items() if variant in configs}
+def _used(known: Mapping[str, Config], part: str, name: str) -> dict[str, Any]:
+    return {variant: _setting(config, part, name) for variant, config in known.items()}
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None
+
+
+def _grid(section: Section, table: Mapping[tuple[str, str], dict[str, Any]], printed: Mapping[str, Any]) -> Grid:
     rows = []
-    for part, names in (("network", NETWORK), ("training", TRAINING), ("hardware", HARDWARE)):
-        for name in names:
-            used = {label: _setting(config, part, name) for label, config in known.items()}
-            if name in printed or any(value is not None for value in used.values()):
-                value = Entry(_said(printed[name]) if name in printed else "")
-                rows.append(Row(name, name, part, ((value,) if printed else ()) + (Entry(_shared(used)),)))
-    headers = (*(["Published"] if printed else []), "Used here")
+    for (part, name), used in table.items():
+        entries = [Entry(_shared({section.labels[variant]: value for variant, value in used.items()}))]
+        if printed:
+            same = [value == printed[name] for value in used.values() if name in printed and value is not None]
+            differs = "" if not same else "same" if all(same) else "differs"
+            entries = [Entry(_said(printed[name]) if name in printed else ""), *entries, Entry(differs)]
+        rows.append(Row(name, name, part, tuple(entries)))
+    headers = ("Settings published", "Used here", "Difference") if printed else ("Used here",)
     seeds = count(section.seeds, "seed")
     title = f"Table 3 on {section.dataset} (suite {section.suite}, protocol {section.protocol}, {seeds})"
-    return Grid(
-        title,
-        "cost",
-        headers,
-        tuple(rows),
-        (REMARK,) if printed else (),
-        ("Setting", "Of"),
-        section.dataset,
-        section.protocol,
-    )
+    remarks = (REMARK,) if printed else ()
+    return Grid(title, "cost", headers, tuple(rows), remarks, ("Setting", "Of"), section.dataset, section.protocol)
+
+
+def _tidy(section: Section, variant: str, name: str, printed: Any, used: Any) -> dict[str, Any]:
+    """A row with columns of bench.report.paper: numbers as numbers, all else as settings."""
+    baseline = section.frame.baseline[section.frame.variant == variant].iloc[0]
+    row = {
+        "table": "table3", "suite": section.suite, "protocol": section.protocol, "dataset": section.dataset,
+        "method": baseline, "label": section.labels[variant], "variant": variant, "metric": name,
+        "published_settings": "" if printed is None else _said(printed), "settings": _said(used),
+        "run_ids": " ".join(dict.fromkeys(section.frame.run_id[section.frame.variant == variant])),
+    }  # fmt: skip
+    numbers = {"published": printed, "mean": used}
+    row |= {key: value for key, value in numbers.items() if isinstance(value, int | float)}
+    if len(row.keys() & numbers.keys()) == 2 and section.protocol != "smoke":
+        row["difference"] = used - printed
+    return row
 
 
 def _setting(config: Config, part: str, name: str) -> Any:

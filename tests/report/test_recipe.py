@@ -25,18 +25,23 @@ def test_table_3_stands_beside_what_was_used() -> None:
         "cifar10-fm_ot-0a1b2c": config(1000, channels=256, multiples=[1, 2, 2, 2]),
         "cifar10-ddpm-0a1b2c": config(2000, channels=256, multiples=[1, 2, 2, 2]),
     }
-    (grid,) = recipes([section], configs)
+    (grid,), tidy = recipes([section], configs)
     found = {row.label: [entry.text for entry in row.entries] for row in grid.rows}
-    assert grid.headers == ("Published", "Used here")
-    assert found["steps"] == ["391,000", "1,000; DDPM 2,000"]
-    assert found["channels"] == ["256", "256"]
-    assert found["multiples"] == ["1, 2, 2, 2", "1, 2, 2, 2"]
-    assert found["lr"] == ["0.0005", "0.0005"]
-    assert found["gpus"] == ["2", "–"]
+    assert grid.headers == ("Settings published", "Used here", "Difference")
+    assert found["steps"] == ["391,000", "1,000; DDPM 2,000", "differs"]
+    assert found["channels"] == ["256", "256", "same"]
+    assert found["multiples"] == ["1, 2, 2, 2", "1, 2, 2, 2", "same"]
+    assert found["lr"] == ["0.0005", "0.0005", "same"]
+    assert found["gpus"] == ["2", "–", ""]
+    (steps,) = (row for row in tidy if row["metric"] == "steps" and row["method"] == "ddpm")
+    assert (steps["published"], steps["mean"], steps["difference"]) == (391_000, 2000, 2000 - 391_000)
+    assert steps["run_ids"] == "cifar10-ddpm-0a1b2c-s0"
+    (sizes,) = (row for row in tidy if row["metric"] == "multiples" and row["method"] == "ddpm")
+    assert sizes["published_settings"] == sizes["settings"] == "1, 2, 2, 2" and "published" not in sizes
 
 
 def test_data_that_is_not_the_papers_has_no_published_column() -> None:
-    (grid,) = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": config(1000, width=64)})
+    (grid,), _ = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": config(1000, width=64)})
     assert grid.headers == ("Used here",)
     assert {row.label for row in grid.rows} == {"width", "batch", "steps", "lr"}
 
