@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.claims import Claim
 from bench.report import vocabulary
 from bench.report.cells import of_section
+from bench.report.crossings import crossing, nfe_ratio
 from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-ERROR_LEVELS = 7  # errors, evenly spaced on a logarithmic scale, at which two solvers' evaluations are compared
 EARLY = 1 / 8  # share of the training that `variation` leaves out
 
 
@@ -143,39 +143,27 @@ class Effects:
         return self._paired(comparison, quality)
 
     def _to_error(self, comparison: Comparison) -> dict[int, float]:
-        import numpy as np
-
         def errors(baseline: str) -> "dict[int, tuple[Array, Array]]":
             rows = self.section.sweep
             rows = rows[(rows.variant == self._variants.get(baseline)) & (rows.metric == self.metric)]
             rows = rows[(rows.solver == "midpoint") & (rows.value > 0)].sort_values("nfe")
-            return {
-                int(str(seed)): (np.log(of.nfe.to_numpy()), np.log(np.minimum.accumulate(of.value.to_numpy())))
-                for seed, of in rows.groupby("seed")
-            }
+            return {int(str(seed)): (of.nfe.to_numpy(), of.value.to_numpy()) for seed, of in rows.groupby("seed")}
 
         subject, rival = (errors(side) for side in comparison.sides)
-        found = {}
-        for seed in subject.keys() & rival.keys():
-            (n1, e1), (n2, e2) = subject[seed], rival[seed]
-            low, high = max(e1.min(), e2.min()), min(e1.max(), e2.max())
-            if low < high:
-                levels = np.linspace(low, high, ERROR_LEVELS)
-                found[seed] = float((np.interp(-levels, -e1, n1) - np.interp(-levels, -e2, n2)).mean())
-        return found
+        return {seed: math.log(nfe_ratio(subject[seed], rival[seed])) for seed in subject.keys() & rival.keys()}
 
     def _to_target(self, comparison: Comparison) -> dict[int, float]:
-        def curves(baseline: str) -> dict[int, list[tuple[float, float]]]:
+        def curves(baseline: str) -> dict[int, tuple[list[float], list[float]]]:
             return {
-                int(str(seed)): list(zip(rows.x, self.sign * rows.value, strict=True))
+                int(str(seed)): (list(rows.x), list(self.sign * rows.value))
                 for seed, rows in self._curve(baseline).groupby("seed")
             }
 
         subject, rival = (curves(side) for side in comparison.sides)
         found = {}
         for seed in subject.keys() & rival.keys():
-            target = max(subject[seed][-1][1], rival[seed][-1][1])
-            found[seed] = math.log(reached(subject[seed], target) / reached(rival[seed], target))
+            target = max(subject[seed][1][-1], rival[seed][1][-1])
+            found[seed] = math.log(crossing(*subject[seed], target) / crossing(*rival[seed], target))
         return found
 
     def _final(self, baseline: str) -> dict[int, float]:
@@ -190,15 +178,3 @@ class Effects:
         rows = rows[(rows.variant == self._variants.get(baseline)) & (rows.metric == self.metric)]
         rows = rows.assign(step=[s["step"] for s in rows.parsed], x=[float(s[self.claim.over]) for s in rows.parsed])
         return rows.sort_values("step").drop_duplicates(["seed", "step"])
-
-
-def reached(curve: list[tuple[float, float]], target: float) -> float:
-    """x where a curve of (x, value), lower being better, first is at the target: linear in log x between its points."""
-    (x0, y0), *rest = curve
-    if y0 <= target:
-        return x0
-    for x, y in rest:
-        if y <= target:
-            return math.exp(math.log(x0) + (math.log(x) - math.log(x0)) * (y0 - target) / (y0 - y))
-        x0, y0 = x, y
-    return math.inf

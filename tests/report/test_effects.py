@@ -6,7 +6,7 @@ import synthetic
 
 from bench.claims import Claim
 from bench.report.cells import headline, measured
-from bench.report.effects import Comparison, Effects, comparisons, reached
+from bench.report.effects import Comparison, Effects, comparisons
 from bench.report.sections import sections
 
 ODE = synthetic.ODE
@@ -124,13 +124,6 @@ def test_time_to_the_worse_of_both_final_values() -> None:
     # The other way round the subject is the slow one.
     back = effects(rows, Comparison("ddpm", "fm_ot"), measure="to_target", over="train_seconds")
     assert back == pytest.approx({0: math.log(500 / 10)})
-
-
-def test_reached_is_linear_in_the_logarithm() -> None:
-    curve = [(1.0, 4.0), (100.0, 2.0), (1000.0, 2.5)]
-    assert reached(curve, 5.0) == 1.0
-    assert reached(curve, 3.0) == pytest.approx(10.0)
-    assert reached(curve, 1.0) == math.inf
 
 
 def test_of_several_variants_the_one_with_most_seeds_stands_for_its_baseline() -> None:

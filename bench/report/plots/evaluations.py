@@ -1,25 +1,18 @@
-"""What evaluations of the velocity field buy: quality, and the solver's own error, at every accuracy of the sweep.
-
-How many evaluations a method needs for the error of another, over the errors e that both curves pass:
-
-    ratio = exp mean_e [log NFE(e) - log NFE_reference(e)],        NFE(e) by linear interpolation of the logarithms.
-"""
+"""What evaluations of the velocity field buy: quality, and the solver's own error, at every accuracy of the sweep."""
 
 from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
+from bench.report.crossings import nfe_ratio
 from bench.report.plots.axes import LEGEND, curves, legend, limit, means, of_one_kind, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, sheet
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-    Array = np.ndarray[Any, Any]
 
 SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
 REFERENCE = "fm_ot"  # whose evaluations the paper counts the others' in
@@ -133,20 +126,6 @@ def _ratios(section: Section, points: "DataFrame") -> dict[str, dict[str, float]
         v: {s: nfe_ratio(lines[v, s], lines[reference, s]) if (v, s) in lines else float("nan") for s in solvers}
         for v in [reference, *(v for v in variants if v != reference)]
     }
-
-
-def nfe_ratio(line: "tuple[Array, Array]", reference: "tuple[Array, Array]") -> float:
-    """How many evaluations a curve (NFE rising, errors) needs in units of another's; NaN where no error is shared."""
-    import numpy as np
-
-    (nfe, errors), (nfe0, errors0) = ((x, np.minimum.accumulate(y)) for x, y in (line, reference))
-    low, high = np.log(max(errors.min(), errors0.min())), np.log(min(errors.max(), errors0.max()))
-    if low > high:
-        return float("nan")
-    at = np.linspace(low, high, 33)
-    mine = np.interp(at, np.log(errors[::-1]), np.log(nfe[::-1]))
-    theirs = np.interp(at, np.log(errors0[::-1]), np.log(nfe0[::-1]))
-    return float(np.exp(np.mean(mine - theirs)))
 
 
 def at_every_accuracy(section: Section, metric: str) -> "DataFrame":

@@ -1,19 +1,14 @@
 """How long a method trains until it is good enough: seconds to a target that most methods reach.
 
-A seed reaches the target between two validations, at seconds s_a < s_b with values v_a > target >= v_b, and its time is
-interpolated on a logarithmic clock:
-
-    s = s_a (s_b / s_a)^((v_a - target) / (v_a - v_b)).
-
 The target is the value that about three quarters of the methods reach with every seed, rounded up to three digits.
 """
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
+from bench.report.crossings import crossing
 from bench.report.plots.axes import LEAST_SEEDS, of_one_kind
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, legible, sheet
 from bench.report.plots.training import validated
@@ -82,17 +77,6 @@ def target(rows: "DataFrame") -> float:
     value = float(every.iloc[max(2, round(SHARE * len(every))) - 1])
     scale = 10.0 ** (2 - math.floor(math.log10(abs(value) or 1.0)))
     return math.ceil(value * scale - 1e-9) / scale
-
-
-def crossing(seconds: Sequence[float], values: Sequence[float], goal: float) -> float:
-    """When a curve first falls to `goal`; infinity where it never does."""
-    k = next((k for k, value in enumerate(values) if value <= goal), None)
-    if k is None:
-        return math.inf
-    if k == 0:
-        return seconds[0]
-    part = (values[k - 1] - goal) / (values[k - 1] - values[k])
-    return float(seconds[k - 1] * (seconds[k] / seconds[k - 1]) ** part)
 
 
 def finishes(section: Section, rows: "DataFrame", goal: float) -> list[Finish]:

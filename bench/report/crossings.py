@@ -1,0 +1,47 @@
+"""Where falling curves meet a level: when a target is reached, and what the same error costs two methods.
+
+Between two points (x_a, y_a) and (x_b, y_b) with y_a > goal >= y_b a curve is taken to meet its goal at
+
+    x = x_a (x_b / x_a)^((y_a - goal) / (y_a - y_b)).
+
+Two curves of errors over evaluations are compared at the errors e that both pass, by linear interpolation of
+logarithms:
+
+    ratio = exp mean_e [log NFE(e) - log NFE_reference(e)].
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+LEVELS = 33
+
+
+def crossing(x: Sequence[float], values: Sequence[float], goal: float) -> float:
+    """The x at which a curve first falls to `goal`; infinity where it never does."""
+    k = next((k for k, value in enumerate(values) if value <= goal), None)
+    if k is None:
+        return math.inf
+    if k == 0:
+        return x[0]
+    part = (values[k - 1] - goal) / (values[k - 1] - values[k])
+    return float(x[k - 1] * (x[k] / x[k - 1]) ** part)
+
+
+def nfe_ratio(line: "tuple[Array, Array]", reference: "tuple[Array, Array]") -> float:
+    """How many evaluations a curve (NFE rising, errors) needs in units of another's; NaN where no error is shared."""
+    import numpy as np
+
+    (nfe, errors), (nfe0, errors0) = ((x, np.minimum.accumulate(y)) for x, y in (line, reference))
+    low, high = np.log(max(errors.min(), errors0.min())), np.log(min(errors.max(), errors0.max()))
+    if low > high:
+        return math.nan
+    at = np.linspace(low, high, LEVELS)
+    mine = np.interp(at, np.log(errors[::-1]), np.log(nfe[::-1]))
+    theirs = np.interp(at, np.log(errors0[::-1]), np.log(nfe0[::-1]))
+    return float(np.exp(np.mean(mine - theirs)))
