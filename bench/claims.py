@@ -4,7 +4,8 @@ A claim says that an effect of a subject against a rival stays below a bound, fo
 that it names. An effect is one number a seed, signed so that lower is better for the subject:
 
     value        the metric of the trained model
-    spread       the distance of that metric from its mean over seeds
+    spread       the distance of that metric from its mean over seeds (such distances depend on each other a little:
+                 their p-values are approximate)
     variation    log(max / min) of the metric along training, from an eighth of the budget on
     few          the metric with few evaluations, geometric mean over `nfe`, with each of `solvers`
     to_error     evaluations that the midpoint rule needs for the same error of the ODE
@@ -17,9 +18,8 @@ them. A user's own claims stand in a TOML file (`--claims`) like bench/claims.to
 
 import json
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -44,8 +44,11 @@ class Claim(Frozen):
         bound: what the effect must stay below; by default 0 for a difference and 1 for a ratio. A negative difference
             or a ratio below 1 asks for a lead, a positive one or a ratio above 1 allows for a lag ("at least as good").
         scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else.
+        over: what `to_target` counts; evaluations in training are counted by sample.
+        solvers, nfe: what `few` is measured with.
         test: paired Student's t, or the exact sign-flip test, which assumes symmetry alone and can decide from 6 seeds
-        on. seeds: the fewest pairs that the claim is judged by.
+            on (up to 20, from where on Student's t serves as well).
+        seeds: the fewest pairs that the claim is judged by.
     """
 
     id: str
@@ -67,6 +70,10 @@ class Claim(Frozen):
     def _can_be_judged(self) -> "Claim":
         if self.test == "sign_flip" and self.seeds < 6:
             raise ValueError(f"seeds = {self.seeds}: the sign-flip test can decide from 6 seeds on")
+        if self.measure == "to_error" and self.metric != "ode_error":
+            raise ValueError(f"metric = {self.metric!r}: to_error is about 'ode_error'")
+        if self.measure == "few" and self.metric.startswith("nll"):
+            raise ValueError(f"metric = {self.metric!r}: few is about 'quality' or another metric of samples")
         if self.measure in ("to_error", "to_target") and not self.is_ratio:
             raise ValueError(f"scale = 'difference': {self.measure} compares evaluations or times, by their ratio")
         if self.is_ratio and self.bound is not None and self.bound <= 0:
@@ -113,24 +120,35 @@ def paper() -> list[Claim]:
     return load_claims(PAPER)
 
 
-def declared(root: Path) -> list[Claim]:
-    """The paper's claims, those that this process has registered, and those remembered beside the records."""
-    known = {claim.id: claim for claim in [*paper(), *_remembered(root), *_registered.values()]}
-    return list(known.values())
+def declared(root: Path) -> tuple[list[Claim], list[str]]:
+    """The paper's claims, those remembered beside the records and those of this process; what could not be read."""
+    remembered, complaints = _remembered(root)
+    known = {claim.id: claim for claim in [*paper(), *remembered, *_registered.values()]}
+    return list(known.values()), complaints
 
 
 def remember(root: Path) -> None:
     """Keep this process's own claims beside the records, for reports that are built without their file or plugin."""
-    own = {claim.id: claim for claim in [*_remembered(root), *_registered.values()]}
+    own = {claim.id: claim for claim in [*_remembered(root)[0], *_registered.values()]}
     if own:
         write_json(root / REMEMBERED, [claim.model_dump(mode="json") for claim in own.values()])
 
 
-def _remembered(root: Path) -> Iterable[Claim]:
+def _remembered(root: Path) -> tuple[list[Claim], list[str]]:
+    path = root / REMEMBERED
+    found: list[Claim] = []
+    complaints: list[str] = []
     try:
-        entries: list[Any] = json.loads((root / REMEMBERED).read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise ValueError("not a list of claims")
+        for i, entry in enumerate(entries):
+            try:
+                found.append(validated(Claim, entry, f"{REMEMBERED}[{i}]"))
+            except UsageError as error:
+                complaints.append(str(error))
     except FileNotFoundError:
-        return []
+        pass
     except (OSError, ValueError) as error:
-        raise UsageError(f"{root / REMEMBERED}: {error}") from error
-    return [validated(Claim, entry, str(root / REMEMBERED)) for entry in entries]
+        complaints.append(f"{REMEMBERED}: {error}")
+    return found, complaints

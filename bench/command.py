@@ -50,8 +50,10 @@ def _key_value(option: str, text: str) -> tuple[str, Any]:
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
     collect(root.resolve(), runs)
+    for plugin in options.plugin:
+        load_plugin(plugin)
     todo, failures = _todo(root, runs, options.retry)
-    if not todo and (root / "report.html").exists() and not options.claims:
+    if not todo and (root / "report.html").exists() and not (options.claims or options.plugin):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
         return _say_failures(root, failures)
     if todo:

@@ -37,13 +37,13 @@ def test_a_claim_of_a_file_is_remembered_beside_the_records(tmp_path: Path, monk
     register_claim(claim)
     remember(tmp_path)
     monkeypatch.setattr(claims, "_registered", {})
-    assert declared(tmp_path) == [*paper(), claim]
+    assert declared(tmp_path) == ([*paper(), claim], [])
 
 
 def test_without_own_claims_nothing_is_remembered(tmp_path: Path) -> None:
     remember(tmp_path)
     assert not list(tmp_path.iterdir())
-    assert declared(tmp_path) == paper()
+    assert declared(tmp_path) == (paper(), [])
 
 
 def test_one_id_is_one_claim() -> None:
@@ -62,7 +62,12 @@ def test_one_id_is_one_claim() -> None:
         ({"metrc": "nll"}, "unknown key 'metrc'"),
         ({"seeds": 1}, "seeds = 1: Input should be greater than or equal to 2"),
         ({"test": "sign_flip"}, "seeds = 3: the sign-flip test can decide from 6 seeds on"),
-        ({"measure": "to_error", "scale": "difference"}, "scale = 'difference': to_error compares evaluations"),
+        ({"measure": "to_error"}, "metric = 'nll': to_error is about 'ode_error'"),
+        ({"measure": "few"}, "metric = 'nll': few is about 'quality'"),
+        (
+            {"measure": "to_error", "metric": "ode_error", "scale": "difference"},
+            "scale = 'difference': to_error compares evaluations",
+        ),
         ({"metric": "w2", "bound": 0}, "bound = 0.0: of a ratio it must be positive"),
         ({"against": []}, "against = []"),
     ],
@@ -86,7 +91,16 @@ def test_a_file_without_claims_is_one_line(text: str, tmp_path: Path) -> None:
         load_claims(file)
 
 
-def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
-    (tmp_path / claims.REMEMBERED).write_text("{")
-    with pytest.raises(UsageError, match=claims.REMEMBERED.replace(".", r"\.")):
-        declared(tmp_path)
+@pytest.mark.parametrize("text", ["{", "null", '{"id": "T1"}', "\\udcff"])
+def test_a_damaged_memory_is_named_and_skipped(text: str, tmp_path: Path) -> None:
+    (tmp_path / claims.REMEMBERED).write_text(text)
+    known, (complaint,) = declared(tmp_path)
+    assert known == paper() and complaint.startswith(claims.REMEMBERED)
+
+
+def test_of_a_memory_of_another_version_the_rest_is_kept(tmp_path: Path) -> None:
+    entries = [{**OWN, "measure": "of the future"}, {**OWN, "id": "T2"}]
+    (tmp_path / claims.REMEMBERED).write_text(json.dumps(entries))
+    known, (complaint,) = declared(tmp_path)
+    assert known == [*paper(), Claim(**{**OWN, "id": "T2"})]
+    assert "claims.json[0]" in complaint and "measure = 'of the future'" in complaint

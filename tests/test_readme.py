@@ -3,6 +3,7 @@
 `python tests/test_readme.py` writes the shown files into it.
 """
 
+import json
 import re
 import shlex
 import sys
@@ -35,6 +36,14 @@ def test_shown_files_are_the_committed_ones() -> None:
     text = README.read_text()
     assert len(SHOWN.findall(text)) == 2
     assert text == current(text)
+
+
+def test_counts_in_words_are_those_of_the_records() -> None:
+    text, toys = README.read_text(), ROOT / "results" / "reference" / "toys"
+    records = [json.loads(path.read_text()) for path in toys.glob("runs/*-scoreflow-*/likelihood.json")]
+    nll = [next(m["value"] for m in record["measurements"] if m["metric"] == "nll_nats") for record in records]
+    assert f"in {sum(value > 10 for value in nll)} of {len(nll)} runs (NLL above 10 nats)" in text
+    assert f"{len(list((toys / 'plots').glob('*.png')))} figures" in text
 
 
 def commands() -> list[str]:

@@ -44,12 +44,13 @@ def build(root: Path) -> list[Path]:
     cells = headline(frame, published)
     parts = sections(frame)
     tables = [table(part, cells) for part in parts]
-    judged = verdicts(claims.declared(root), parts, cells)
+    declared, complaints = claims.declared(root)
+    judged = verdicts(declared, parts, cells)
     grids, paper = paper_tables(parts, cells, published)
     settings, used = recipes(parts, configs)
     paper = pandas.concat([paper, pandas.DataFrame(used, columns=paper.columns)], ignore_index=True)
     grids += [*settings, *related(parts, published)]
-    complaints = [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
+    complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     pictures: list[Picture] = []
     for drawn in figures(root, parts, cells):
         pictures += drawn.pictures

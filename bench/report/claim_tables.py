@@ -14,9 +14,9 @@ COLUMNS = [
     *("mean", "low", "high", "pairs", "kept", "p", "missing", "run_ids"),
 ]
 HOW = (
-    "Supported or contradicted: the 95% interval of the paired effect lies on one side of the claim's bound for every "
-    "comparison, or on the other side for some (Bonferroni). Effects are those of the comparison that decides; in "
-    "brackets the seeds whose own effect is on the claim's side."
+    "Supported: for every comparison the 95% interval of the effect, paired by seed, lies below the claim's bound. "
+    "Contradicted: for some comparison an interval that is widened for their number lies above it. Effects are those "
+    "of the comparison that decides; in brackets the seeds whose own effect is on the claim's side."
 )
 
 

@@ -17,7 +17,7 @@ from bench.report import vocabulary
 from bench.report.cells import of_section
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.scores import distance_metric, likelihood_metric, settled
-from bench.report.sections import Section
+from bench.report.sections import Section, of_one_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,32 +71,39 @@ class Effects:
         self.sign = -1 if higher else 1
 
     def of(self, comparison: Comparison) -> "Series[float]":
-        """e_s by seed; empty where one side or the metric is missing."""
+        """e_s by seed, NaN for a seed that was planned and has none; empty where no seed has one."""
         import pandas
 
         if comparison not in self._found:
             measure: Callable[[Comparison], dict[int, float]] = getattr(self, f"_{self.claim.measure}")
             found = measure(comparison) if self.metric else {}
-            finite = {seed: effect for seed, effect in sorted(found.items()) if math.isfinite(effect)}
-            self._found[comparison] = pandas.Series(finite, dtype=float)
+            planned = sorted(self._planned(comparison)) if found else ()
+            self._found[comparison] = pandas.Series({seed: found.get(seed, math.nan) for seed in planned}, dtype=float)
         return self._found[comparison]
+
+    def _planned(self, comparison: Comparison) -> set[int]:
+        """Seeds that both sides were to run, or have run."""
+        frame = self.section.frame
+        subject, rival = (set(frame.seed[frame.variant == self._variants.get(side)]) for side in comparison.sides)
+        return subject & rival
 
     def runs(self, comparison: Comparison) -> tuple[str, ...]:
         """The runs behind the effects."""
-        frame = self.section.frame
-        good = frame[(frame.status == "ok") & frame.variant.isin([self._variants.get(b) for b in comparison.sides])]
+        frame, seeds = self.section.frame, self.of(comparison).dropna().index
+        sides = [self._variants.get(side) for side in comparison.sides]
+        good = frame[(frame.status == "ok") & frame.variant.isin(sides) & frame.seed.isin(seeds)]
         return tuple(dict.fromkeys(good.run_id))
 
-    def has(self, baseline: str) -> bool:
-        """Whether a run of the baseline has finished a stage."""
-        return baseline in self._variants
+    def label(self, baseline: str) -> str | None:
+        """What the baseline is called here, its variant told apart from others; None without a finished run."""
+        return self.section.labels.get(self._variants.get(baseline, ""))
 
     @cached_property
     def _variants(self) -> dict[str, str]:
-        """The variant that stands for a baseline: where there are several, that with the most finished seeds."""
+        """The variant that stands for a baseline: of several that with the most finished seeds, else the first."""
         frame = self.section.frame
         seeds = frame[frame.status == "ok"].groupby(["baseline", "variant"]).seed.nunique()
-        return dict(seeds.sort_values(kind="stable").index.to_list())
+        return dict(seeds[::-1].sort_values(kind="stable").index.to_list())
 
     @cached_property
     def _settled(self) -> str | None:
@@ -134,19 +141,21 @@ class Effects:
         return self._paired(comparison, variation)
 
     def _few(self, comparison: Comparison) -> dict[int, float]:
-        def quality(baseline: str) -> dict[int, float]:
-            rows = self.section.sweep
-            rows = rows[(rows.variant == self._variants.get(baseline)) & (rows.metric == self.metric)]
-            rows = rows[(rows.solver == comparison.condition) & rows.nfe.isin(self.claim.nfe) & (rows.value > 0)]
-            return {int(str(seed)): math.exp(of.map(math.log).mean()) for seed, of in rows.groupby("seed").value}
-
-        return self._paired(comparison, quality)
+        """The mean over the evaluations that both sides have."""
+        rows = self._sweep(comparison.condition)
+        rows = rows[rows.nfe.isin(self.claim.nfe)].assign(nfe=rows.nfe.round())
+        subject, rival = (self._of(rows, side).set_index(["seed", "nfe"]).value for side in comparison.sides)
+        both = [
+            (int(seed), self._effect(subject[seed, nfe], rival[seed, nfe]))
+            for seed, nfe in subject.index.intersection(rival.index)
+        ]
+        return {seed: sum(e := [x for s, x in both if s == seed]) / len(e) for seed, _ in both}
 
     def _to_error(self, comparison: Comparison) -> dict[int, float]:
+        sweep = self._sweep("midpoint")
+
         def errors(baseline: str) -> "dict[int, tuple[Array, Array]]":
-            rows = self.section.sweep
-            rows = rows[(rows.variant == self._variants.get(baseline)) & (rows.metric == self.metric)]
-            rows = rows[(rows.solver == "midpoint") & (rows.value > 0)].sort_values("nfe")
+            rows = self._of(sweep[sweep.value > 0], baseline).sort_values("nfe")
             return {int(str(seed)): (of.nfe.to_numpy(), of.value.to_numpy()) for seed, of in rows.groupby("seed")}
 
         subject, rival = (errors(side) for side in comparison.sides)
@@ -173,8 +182,16 @@ class Effects:
         return {int(str(seed)): float(value) for seed, value in rows.groupby("seed").value.mean().items()}
 
     def _curve(self, baseline: str) -> "DataFrame":
-        """The metric in the course of training, with its `step` and x, the claim's `over`."""
-        rows = self.section.curve
-        rows = rows[(rows.variant == self._variants.get(baseline)) & (rows.metric == self.metric)]
-        rows = rows.assign(step=[s["step"] for s in rows.parsed], x=[float(s[self.claim.over]) for s in rows.parsed])
-        return rows.sort_values("step").drop_duplicates(["seed", "step"])
+        """The metric in the course of training, with its `step` and x, the claim's `over`; evaluations by sample."""
+        rows = self._of(of_one_kind(self.section.curve[self.section.curve.metric == self.metric]), baseline)
+        x = [float(settings[self.claim.over]) for settings in rows.parsed]
+        batch = rows.global_batch if self.claim.over == "nfe_training" else 1
+        return rows.assign(x=x * batch).sort_values("step").drop_duplicates(["seed", "step"])
+
+    def _sweep(self, solver: str) -> "DataFrame":
+        """The metric with a few steps of one solver."""
+        rows = of_one_kind(self.section.sweep[self.section.sweep.metric == self.metric])
+        return rows[rows.solver == solver]
+
+    def _of(self, rows: "DataFrame", baseline: str) -> "DataFrame":
+        return rows[rows.variant == self._variants.get(baseline)]

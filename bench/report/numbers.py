@@ -20,12 +20,16 @@ def measured(mean: float, half_width: float, n: int | None = None) -> str:
         return plain(mean)
     if half_width <= 1e-9 * abs(mean):
         return f"{plain(mean)} ± 0"
-    if abs(mean) >= HUGE:
-        return f"{mean:.0e} ± {half_width:.0e}".replace("e+", "e")
+    if max(abs(mean), half_width) >= HUGE:
+        return f"{_rough(mean)} ± {_rough(half_width)}"
     digits = decimals(half_width)
     if mean and abs(mean) < half_width:  # keep a first digit of the mean, as long as it is near
         digits = min(max(digits, -math.floor(math.log10(abs(mean)))), digits + 1)
     return f"{fixed(mean, digits)} ± {fixed(half_width, digits)}"
+
+
+def _rough(value: float) -> str:
+    return f"{value:.0e}".replace("e+", "e").replace("-", "−") if abs(value) >= HUGE else plain(value, 2)
 
 
 def mean(value: float, half_width: float) -> str:
@@ -55,7 +59,7 @@ def fixed(value: float, digits: int) -> str:
 
 def effect(mean: float, low: float, high: float, scale: str, unit: str) -> str:
     """A difference or ratio with its interval, to two digits of the interval's width: "−0.04 [−0.05, −0.03] nats"."""
-    width = high - low if math.isfinite(high - low) and high > low else abs(mean) / 10
+    width = high - low if math.isfinite(high - low) and high > low else abs(mean) / 10 or 1.0
     digits = max(0, 1 - math.floor(math.log10(max(width, 1e-9))))
     sign = "+" if scale == "difference" else ""
 

@@ -76,7 +76,7 @@ class Source:
         cell: dict[str, Any] = dict.fromkeys(COLUMNS, "") | dict.fromkeys(NUMBERS, math.nan)
         cell |= {"table": table, "suite": self.section.suite, "protocol": self.section.protocol, "n": 0}
         cell |= {"dataset": self.section.dataset, "method": method, "label": label, "metric": column.metric}
-        cell |= {"variant": variant.replace(FLOOR, ""), "hole": "not run", "draws": column.draws}
+        cell |= {"variant": "" if variant == FLOOR else variant, "hole": "not run", "draws": column.draws}
         if printed:
             cell |= {"published": printed.value, "published_settings": printed.settings}
         if found:
@@ -87,6 +87,9 @@ class Source:
         return cell
 
     def _alike(self, cell: dict[str, Any]) -> bool:
+        """Whether measured and published are of one kind: bits/dim of one K; an FID is known by all of its protocol."""
+        if cell["metric"] == "fid":
+            return self.section.protocol == "paper"
         return cell["metric"] != "nll_bpd" or f"K={cell['draws']}" in cell["published_settings"].split("; ")
 
     def _printed(self, table: str, column: Column, method: str) -> Any:

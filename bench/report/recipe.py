@@ -14,7 +14,18 @@ from bench.report.sections import Section, count, listed
 from bench.report.tables import ABSENT, Entry, Grid, Row
 
 Config = Mapping[str, Any]
-NETWORK = ("channels", "blocks", "multiples", "head_channels", "attention", "dropout", "width", "depth", "layers")
+NETWORK = (
+    "channels",
+    "blocks",
+    "multiples",
+    "heads",
+    "head_channels",
+    "attention",
+    "dropout",
+    "width",
+    "depth",
+    "layers",
+)
 TRAINING = ("batch", "steps", "seconds", "optimizer", "lr", "decay", "warmup", "precision", "clip", "ema")
 PARTS = {"network": NETWORK, "training": TRAINING, "hardware": ("gpus", "epochs")}
 REMARK = "Published: table 3 of Lipman et al. 2023; the paper states neither clipping nor an average of the weights."
@@ -57,7 +68,7 @@ def _grid(section: Section, table: Mapping[tuple[str, str], dict[str, Any]], pri
     for (part, name), used in table.items():
         entries = [Entry(_shared({section.labels[variant]: value for variant, value in used.items()}))]
         if printed:
-            same = [value == printed[name] for value in used.values() if name in printed and value is not None]
+            same = [_same(value, printed[name]) for value in used.values() if name in printed and value is not None]
             differs = "" if not same else "same" if all(same) else "differs"
             entries = [Entry(_said(printed[name]) if name in printed else ""), *entries, Entry(differs)]
         rows.append(Row(name, name, part, tuple(entries)))
@@ -66,6 +77,10 @@ def _grid(section: Section, table: Mapping[tuple[str, str], dict[str, Any]], pri
     title = f"Table 3 on {section.dataset} (suite {section.suite}, protocol {section.protocol}, {seeds})"
     remarks = (REMARK,) if printed else ()
     return Grid(title, "cost", headers, tuple(rows), remarks, ("Setting", "Of"), section.dataset, section.protocol)
+
+
+def _same(used: Any, printed: Any) -> bool:
+    return used != "fp32" if printed == "mixed" else bool(used == printed)
 
 
 def _tidy(section: Section, variant: str, name: str, printed: Any, used: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version"]
+WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
 STAGES = ("train", "likelihood", "samples", "sweep")
 RUN_ID = r"^(?P<variant>(?P<dataset>.+)-(?P<baseline>[^-]+)-[0-9a-f]{6})-s(?P<seed>[0-9]+)$"
 FILL = (
@@ -114,7 +115,10 @@ class Section:
     def curve(self) -> "DataFrame":
         """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
         frame = self._finite.loc[[is_curve(settings) for settings in self._finite.parsed]]
-        frame = frame.assign(seconds=[float(settings["train_seconds"]) for settings in frame.parsed])
+        frame = frame.assign(
+            step=[int(settings["step"]) for settings in frame.parsed],
+            seconds=[float(settings["train_seconds"]) for settings in frame.parsed],
+        )
         frame = frame.sort_values("seconds", kind="stable")
         return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
@@ -191,9 +195,19 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def of_one_kind(rows: "DataFrame") -> "DataFrame":
+    """The rows of the settings that most rows share: a line or a claim never joins numbers of others."""
+    kind = [
+        json.dumps([{k: v for k, v in s.items() if k not in WHERE}, None if math.isnan(n or 0) else n], sort_keys=True)
+        for s, n in zip(rows.parsed, rows.n, strict=True)
+    ]
+    rows = rows.assign(kind=kind)
+    return rows[rows.kind == rows.kind.mode().iloc[0]] if len(rows) else rows
+
+
 def is_curve(settings: dict[str, Any]) -> bool:
     """Whether a measurement was taken during training, for the curve, rather than of the finished model."""
-    return bool(settings.get("curve"))
+    return bool(settings.get("curve")) and {"step", "train_seconds", "nfe_training"} <= settings.keys()
 
 
 def listed(names: Iterable[str]) -> str:

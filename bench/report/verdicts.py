@@ -4,7 +4,7 @@ The effects of bench/report/effects.py are tested against the claim's bound (ben
 ALPHA:
 
     supported      every comparison of the claim is significantly below its bound (an intersection-union test)
-    contradicted   some comparison is significantly above it (Bonferroni over the comparisons)
+    contradicted   some comparison is significantly above it, beyond what so many bring by chance (Bonferroni)
     undecided      everything else, with what is missing: runs, seeds, or an effect above the noise
 
 Over several datasets the effect of a seed is its mean over datasets, where effects have one unit; otherwise the claim
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from bench.claims import Claim
+from bench.claims import Claim, paper
 from bench.report import numbers, vocabulary
 from bench.report.cells import measured
 from bench.report.effects import Comparison, Effects, comparisons
@@ -103,18 +103,26 @@ class Verdict:
 
 
 def verdicts(claims: Iterable[Claim], sections: Sequence[Section], cells: "DataFrame") -> list[Verdict]:
-    """For every claim about a baseline of a suite: the verdict over its datasets, then that on each of several."""
-    found = []
+    """For every claim about a baseline of a suite: the verdict over its datasets, then that on each of several.
+
+    What the paper claims is left out where its subject was not run, and of super-resolution, which it says nothing of.
+    """
+    found: list[Verdict] = []
     values = {s.identity: measured(s) for s in sections}
-    labels = {b: label for s in sections for b, label in zip(s.frame.baseline, s.frame.label, strict=True)}
+    papers = {claim.id for claim in paper()}
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
             about = [s for s in mine if set(s.frame.baseline) & set(claim.subject)]
+            if claim.id in papers:
+                about = [s for s in about if not (s.frame.metric == "psnr").any()]
+            elif not about:
+                missing = f"no run of {listed(claim.subject)}"
+                found.append(Verdict(claim, suite, protocol, "", "undecided", missing, ()))
             each = [Effects(claim, s, cells, values[s.identity]) for s in about]
-            alone = [_verdict([effects], labels) for effects in each]
+            alone = [_verdict([effects]) for effects in each]
             if len(alone) > 1:
-                together = _verdict(each, labels, alone) if _one_unit(each) else _conjunction(alone)
+                together = _verdict(each, alone) if _one_unit(each) else _conjunction(alone)
                 found += [together, *alone]
             else:
                 found += [replace(verdict, dataset="") for verdict in alone]
@@ -125,10 +133,10 @@ def _one_unit(each: Sequence[Effects]) -> bool:
     return each[0].claim.is_ratio or len({effects.metric for effects in each}) == 1
 
 
-def _verdict(each: Sequence[Effects], labels: dict[str, str], alone: Sequence[Verdict] = ()) -> Verdict:
+def _verdict(each: Sequence[Effects], alone: Sequence[Verdict] = ()) -> Verdict:
     """The verdict on the mean effect over datasets; `alone` are the verdicts on each of them."""
     claim, section = each[0].claim, each[0].section
-    effects = tuple(_effect(each, comparison, labels) for comparison in comparisons(claim))
+    effects = tuple(_effect(each, comparison) for comparison in comparisons(claim))
     word, said = _judged(claim, effects)
     if section.protocol == "smoke":
         word, said = "undecided", "a smoke run decides nothing"
@@ -136,7 +144,7 @@ def _verdict(each: Sequence[Effects], labels: dict[str, str], alone: Sequence[Ve
     if alone:
         mean = "" if any(e.missing for e in effects) else f"mean over {len(alone)} datasets, "
         said += f"; {mean}{_counted(alone)}"
-    return Verdict(claim, section.suite, section.protocol, "" if alone else section.dataset, word, said, effects)
+    return Verdict(claim, section.suite, section.protocol, "" if alone else section.stem, word, said, effects)
 
 
 def _conjunction(alone: Sequence[Verdict]) -> Verdict:
@@ -164,12 +172,18 @@ def _judged(claim: Claim, effects: Sequence[Effect]) -> tuple[Word, str]:
     """The word, and the comparison that it hangs on."""
     contradicting = [e for e in effects if e.above < ALPHA / 2 / len(effects)]
     if contradicting:
-        return "contradicted", _quote(claim, max(contradicting, key=lambda e: e.mean))
+        said = _quote(claim, max(contradicting, key=lambda e: e.mean))
+        share = f", in {len(contradicting)} of {len(effects)} comparisons" if len(effects) > 1 else ""
+        return "contradicted", said + share
     if any(e.missing for e in effects):
         return "undecided", _missing(effects)
     noisy = [e for e in effects if e.below >= ALPHA / 2]
     if noisy:
-        return "undecided", f"effect below the noise, {_quote(claim, max(noisy, key=lambda e: e.below))}"
+        worst = max(noisy, key=lambda e: e.below)
+        why = "effect below the noise"
+        if worst.above < ALPHA / 2:
+            why = f"above its bound, but not beyond what {len(effects)} comparisons bring by chance"
+        return "undecided", f"{why}, {_quote(claim, worst)}"
     return "supported", _quote(claim, max(effects, key=lambda e: e.mean))
 
 
@@ -195,7 +209,7 @@ def _what(each: Sequence[Effects]) -> str:
     metrics = {effects.metric or claim.metric for effects in each}
     shared = {"nll": "NLL", "quality": "distance to the data"}
     title = vocabulary.metric(metrics.pop()).title if len(metrics) == 1 else shared.get(claim.metric, claim.metric)
-    over = {"step": "training steps", "train_seconds": "seconds of training", "nfe_training": "evaluations in training"}
+    over = {"step": "training steps", "train_seconds": "seconds of training", "nfe_training": "evaluations, by sample,"}
     return {
         "value": title,
         "spread": f"{title}, distance from the mean over seeds",
@@ -206,44 +220,45 @@ def _what(each: Sequence[Effects]) -> str:
     }[claim.measure]
 
 
-def _effect(each: Sequence[Effects], comparison: Comparison, labels: dict[str, str]) -> Effect:
-    """One comparison on one dataset, or its mean over several, with the seeds that all of them have."""
+def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
+    """One comparison on one dataset, or its mean over several, of all seeds that were planned on both sides.
+
+    A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
+    """
     import pandas
 
     claim = each[0].claim
-    subject, rival = (labels.get(side, side) for side in comparison.sides)
-    rival += f" by {comparison.condition}" if comparison.condition else ""
-    unit = "" if claim.is_ratio else _unit(each[0])
-    empty = Effect(subject, rival, "ratio" if claim.is_ratio else "difference", unit)
-    for side in comparison.sides:
-        without = [e.section.dataset for e in each if not e.has(side)]
+    subject, rival = (next(filter(None, (e.label(side) for e in each)), side) for side in comparison.sides)
+    of_rival = rival + (f" by {comparison.condition}" if comparison.condition else "")
+    empty = Effect(subject, of_rival, "ratio" if claim.is_ratio else "difference", _unit(each[0]))
+    for side, name in zip(comparison.sides, (subject, rival), strict=True):
+        without = [e.section.dataset for e in each if e.label(side) is None]
         if without:
-            of = labels.get(side, side) + (f" on {listed(without)}" if len(without) < len(each) else "")
+            of = name + (f" on {listed(without)}" if len(without) < len(each) else "")
             return replace(empty, missing=Missing("no finished run of", of))
-    by_dataset = {effects.section.dataset: effects.of(comparison) for effects in each}
+    by_dataset = {effects.section.identity: effects.of(comparison) for effects in each}
     if any(found.empty for found in by_dataset.values()):
-        return replace(empty, missing=Missing("not measured against", rival))
-    pairs = pandas.DataFrame(by_dataset).dropna().mean(axis=1)
-    if len(pairs) < claim.seeds:
-        return replace(empty, pairs=len(pairs), missing=Missing(f"{len(pairs)} of {claim.seeds} seeds"))
+        return replace(empty, missing=Missing("not measured against", of_rival))
+    pairs = pandas.DataFrame(by_dataset).mean(axis=1, skipna=False)
+    whole = pairs[pairs.abs() < math.inf]
+    if len(whole) < max(len(pairs), claim.seeds):
+        needed = max(len(pairs), claim.seeds)
+        return replace(empty, pairs=len(whole), missing=Missing(f"{len(whole)} of {needed} seeds finished and finite"))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
-    mean, half, n = t_interval(pairs)
+    mean, half, n = t_interval(whole)
     ends = (mean, mean - half, mean + half)
-    mean, low, high = map(math.exp, ends) if claim.is_ratio else ends
-    below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in pairs])
+    mean, low, high = map(_exp, ends) if claim.is_ratio else ends
+    below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in whole])
     runs = tuple(run for effects in each for run in effects.runs(comparison))
-    return replace(
-        empty,
-        mean=mean,
-        low=low,
-        high=high,
-        pairs=n,
-        kept=int((pairs < bound).sum()),
-        below=below,
-        above=above,
-        run_ids=runs,
-    )
+    kept = int((whole < bound).sum())
+    return replace(empty, mean=mean, low=low, high=high, pairs=n, kept=kept, below=below, above=above, run_ids=runs)
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf
 
 
 def _unit(effects: Effects) -> str:
+    if effects.claim.is_ratio:
+        return ""
     return "bits/dim" if effects.metric == "nll_bpd" else vocabulary.metric(effects.metric or "").unit

@@ -23,7 +23,7 @@ def effects(rows: list[dict[str, Any]], comparison: Comparison = PAIR, **claim: 
     (section,) = sections(synthetic.frame(*rows))
     asked = Claim(id="T", title="t", subject=comparison.subject, against=comparison.rival, **claim)
     found = Effects(asked, section, headline(section.frame), measured(section)).of(comparison)
-    return {int(str(seed)): float(value) for seed, value in found.items()}
+    return {int(str(seed)): float(value) for seed, value in found.dropna().items()}
 
 
 def on_curve(baseline: str, metric: str, points: list[tuple[int, float, float]], seed: int = 0) -> list[dict[str, Any]]:
@@ -134,6 +134,26 @@ def test_of_several_variants_the_one_with_most_seeds_stands_for_its_baseline() -
     assert effects(rows, metric="nfe_sampling") == pytest.approx({0: -math.log(2), 1: -math.log(2)})
 
 
+def test_evaluations_that_one_side_lacks_are_left_out_of_both() -> None:
+    rows = in_sweep("fm_ot", "w2", "euler", {4: 1.0, 8: 4.0}) + in_sweep("ddpm", "w2", "euler", {4: 2.0})
+    found = effects(rows, Comparison("fm_ot", "ddpm", "euler"), metric="quality", measure="few")
+    assert found == pytest.approx({0: -math.log(2)})
+
+
+def test_distances_of_another_number_of_samples_are_not_compared() -> None:
+    rows = in_sweep("fm_ot", "w2", "euler", {4: 1.0, 8: 4.0}) + in_sweep("ddpm", "w2", "euler", {4: 2.0})
+    rows[-1]["n"] = 50
+    assert effects(rows, Comparison("fm_ot", "ddpm", "euler"), metric="quality", measure="few") == {}
+
+
+def test_evaluations_in_training_are_counted_by_sample() -> None:
+    rows = on_curve("fm_ot", "nll_nats", [(100, 1.0, 3.0)]) + on_curve("ddpm", "nll_nats", [(100, 1.0, 3.0)])
+    rows[0]["global_batch"], rows[1]["global_batch"] = 512, 256
+    assert effects(rows, measure="to_target", over="nfe_training") == pytest.approx({0: math.log(2)})
+
+
 def test_every_subject_meets_every_rival_under_every_condition() -> None:
-    claim = Claim(id="T", title="t", subject=["a", "b"], against=["b", "c"], measure="few", solvers=("euler", "rk4"))
+    claim = Claim(
+        id="T", title="t", subject=["a", "b"], against=["b", "c"], metric="w2", measure="few", solvers=("euler", "rk4")
+    )
     assert len(comparisons(claim)) == 2 * 2 * 2 - 2  # b does not meet itself

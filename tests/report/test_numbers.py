@@ -22,6 +22,7 @@ from bench.report import numbers
         (3.82412, math.nan, 1, "3.824 (n=1)"),
         (math.inf, math.nan, 3, "∞"),
         (2.3e23, 6.4e23, 5, "2e23 ± 6e23"),
+        (3.5, 2e22, 5, "3.5 ± 2e22"),
     ],
 )
 def test_digits_follow_the_interval(mean: float, half_width: float, n: int, text: str) -> None:
@@ -44,6 +45,7 @@ def test_four_digits_without_an_interval(value: float, text: str) -> None:
         ((2.0, 2.0, 2.0), "ratio", "", "× 2.00 [2.00, 2.00]"),
         ((-2.3e23, -8.7e23, 4.1e23), "difference", "nats", "−2.3e23 [−8.7e23, +4.1e23] nats"),
         ((0.5, math.nan, math.nan), "difference", "", "+0.500"),
+        ((0.0, 0.0, 0.0), "difference", "", "+0.0 [+0.0, +0.0]"),
     ],
 )
 def test_an_effect_has_two_digits_of_its_interval(

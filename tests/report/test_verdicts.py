@@ -99,8 +99,31 @@ def test_missing_runs_are_named() -> None:
     assert verdict.summary == "Sampling NFE: no finished run of rnode and ffjord"
 
 
-def test_a_claim_about_methods_that_are_not_there_is_not_listed() -> None:
-    assert judge(runs(LEAD), subject="ot_cfm") == []
+def test_an_own_claim_about_a_method_that_is_not_there_is_named_and_the_papers_are_left_out() -> None:
+    (verdict,) = judge(runs(LEAD), subject="ot_cmf")
+    assert (verdict.word, verdict.summary) == ("undecided", "no run of ot_cmf")
+    assert judge(runs(LEAD), id="C3", subject="ot_cfm") == []
+
+
+@pytest.mark.parametrize("lost", [{"value": math.inf}, {"status": "failed", "metric": "", "value": math.nan}])
+def test_a_seed_that_is_lost_may_be_the_one_that_decides(lost: dict[str, Any]) -> None:
+    rows = runs(LEAD)
+    rows[2] |= lost  # FM-OT's second seed
+    (verdict,) = judge(rows)
+    assert verdict.word == "undecided"
+    assert verdict.summary == "Sampling NFE: 4 of 5 seeds finished and finite"
+
+
+def test_an_effect_beyond_numbers_is_infinite() -> None:
+    rows = runs((0.0, 300.0, 700.0))
+    (verdict,) = judge(rows)
+    assert verdict.effects[0].high == math.inf
+
+
+def test_super_resolution_is_not_what_the_paper_claims_something_of() -> None:
+    rows = [*runs(LEAD), *({**row, "metric": "psnr"} for row in runs(LEAD))]
+    assert judge(rows, id="C3") == []
+    assert [verdict.word for verdict in judge(rows)] == ["supported"]
 
 
 def test_sign_flip_decides_from_six_seeds_on() -> None:

@@ -1,6 +1,5 @@
 """Curves of baselines: means over seeds with their bands, limits, ticks and the legend that is also a ranking."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,19 +16,8 @@ if TYPE_CHECKING:
 
 LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
-WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
 DASHES = (0, (5, 3))
 MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
-
-
-def of_one_kind(rows: "DataFrame") -> "DataFrame":
-    """The rows of the settings that most rows share: a line never joins numbers of different settings."""
-    kind = [
-        json.dumps([{k: v for k, v in s.items() if k not in WHERE}, None if math.isnan(n or 0) else n], sort_keys=True)
-        for s, n in zip(rows.parsed, rows.n, strict=True)
-    ]
-    rows = rows.assign(kind=kind)
-    return rows[rows.kind == rows.kind.mode().iloc[0]]
 
 
 def means(rows: "DataFrame", by: Sequence[str], along: Sequence[str] = ()) -> "DataFrame":

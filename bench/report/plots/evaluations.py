@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.crossings import nfe_ratio
-from bench.report.plots.axes import LEGEND, curves, legend, limit, means, of_one_kind, plain_log, titled
+from bench.report.plots.axes import LEGEND, curves, legend, limit, means, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, sheet
-from bench.report.sections import Section
+from bench.report.sections import Section, of_one_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

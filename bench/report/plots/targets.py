@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.crossings import crossing
-from bench.report.plots.axes import LEAST_SEEDS, of_one_kind
+from bench.report.plots.axes import LEAST_SEEDS
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, legible, sheet
 from bench.report.plots.training import validated
 from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section
+from bench.report.sections import Section, of_one_kind
 from bench.report.statistics import Interval, t_interval
 from bench.report.style import FAINT, MUTED
 

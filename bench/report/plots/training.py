@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
-from bench.report.plots.axes import LEGEND, curves, floor_line, legend, limit, means, of_one_kind, plain_log, titled
+from bench.report.plots.axes import LEGEND, curves, floor_line, legend, limit, means, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
 from bench.report.scores import likelihood_metric, scores
-from bench.report.sections import Section
+from bench.report.sections import Section, of_one_kind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
