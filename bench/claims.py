@@ -127,11 +127,17 @@ def declared(root: Path) -> tuple[list[Claim], list[str]]:
     return list(known.values()), complaints
 
 
-def remember(root: Path) -> None:
-    """Keep this process's own claims beside the records, for reports that are built without their file or plugin."""
-    own = {claim.id: claim for claim in [*_remembered(root)[0], *_registered.values()]}
-    if own:
-        write_json(root / REMEMBERED, [claim.model_dump(mode="json") for claim in own.values()])
+def remember(root: Path) -> bool:
+    """Keep this process's own claims beside the records, for reports that are built without their file or plugin.
+
+    Returns whether there was anything new to keep.
+    """
+    kept, _ = _remembered(root)
+    own = list({claim.id: claim for claim in [*kept, *_registered.values()]}.values())
+    if own == kept:
+        return False
+    write_json(root / REMEMBERED, [claim.model_dump(mode="json") for claim in own])
+    return True
 
 
 def _remembered(root: Path) -> tuple[list[Claim], list[str]]:

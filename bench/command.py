@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     for plugin in options.plugin:
         load_plugin(plugin)
     todo, failures = _todo(root, runs, options.retry)
-    if not todo and (root / "report.html").exists() and not (options.claims or options.plugin):
+    if not todo and (root / "report.html").exists() and not remember(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
         return _say_failures(root, failures)
     if todo:

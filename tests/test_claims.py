@@ -35,13 +35,13 @@ def test_a_claim_of_a_file_is_remembered_beside_the_records(tmp_path: Path, monk
     (claim,) = load_claims(file)
     assert claim == Claim(**OWN)
     register_claim(claim)
-    remember(tmp_path)
+    assert remember(tmp_path) and not remember(tmp_path)
     monkeypatch.setattr(claims, "_registered", {})
     assert declared(tmp_path) == ([*paper(), claim], [])
 
 
 def test_without_own_claims_nothing_is_remembered(tmp_path: Path) -> None:
-    remember(tmp_path)
+    assert not remember(tmp_path)
     assert not list(tmp_path.iterdir())
     assert declared(tmp_path) == (paper(), [])
 

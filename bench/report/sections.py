@@ -114,7 +114,8 @@ class Section:
     @cached_property
     def curve(self) -> "DataFrame":
         """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
-        frame = self._finite.loc[[is_curve(settings) for settings in self._finite.parsed]]
+        placed = {"step", "train_seconds", "nfe_training"}
+        frame = self._finite.loc[[is_curve(settings) and placed <= settings.keys() for settings in self._finite.parsed]]
         frame = frame.assign(
             step=[int(settings["step"]) for settings in frame.parsed],
             seconds=[float(settings["train_seconds"]) for settings in frame.parsed],
@@ -207,7 +208,7 @@ def of_one_kind(rows: "DataFrame") -> "DataFrame":
 
 def is_curve(settings: dict[str, Any]) -> bool:
     """Whether a measurement was taken during training, for the curve, rather than of the finished model."""
-    return bool(settings.get("curve")) and {"step", "train_seconds", "nfe_training"} <= settings.keys()
+    return bool(settings.get("curve"))
 
 
 def listed(names: Iterable[str]) -> str:

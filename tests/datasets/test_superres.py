@@ -211,7 +211,10 @@ def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
         measured = rows[rows.metric == metric]
         assert set(measured.sampler) == samplers and set(measured.n) == {24}
     sweep = found[found.stage == "sweep"]
-    assert set(sweep.metric) == {f"fd_{CNN}", "psnr", "ssim"} and set(sweep.sampler) == {"midpoint", "dopri5"}
+    assert set(sweep.metric) == {f"fd_{CNN}", "psnr", "ssim", "sampling_seconds"} and set(sweep.sampler) == {
+        "midpoint",
+        "dopri5",
+    }
     curve = found[(found.stage == "train") & (found.metric == f"fd_{CNN}")]
     assert len(curve) == 1 and not any(metric.startswith("nll") for metric in found.metric)
 
