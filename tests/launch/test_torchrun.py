@@ -225,7 +225,8 @@ def same_end(one: Job, other: Job) -> None:
     assert a["step"] == b["step"] == 300 and a["nfe"] == b["nfe"] == 300
     for key in ("module", "average", "optimizer", "loss"):
         torch.testing.assert_close(b[key], a[key], rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
-    curves = [json.loads(end["curve"]) for end in (a, b)]
+    # An adaptive solver's evaluations may jump with the last digit of the weights.
+    curves = [[row for row in json.loads(end["curve"]) if row["metric"] == "nll_nats"] for end in (a, b)]
     assert [row["settings"]["step"] for row in curves[0]] == [150, 300]
     for x, y in zip(*curves, strict=True):
         assert x["settings"]["step"] == y["settings"]["step"] and y["value"] == pytest.approx(x["value"], rel=1e-3)
