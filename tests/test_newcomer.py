@@ -240,7 +240,7 @@ def test_its_claim_is_judged_beside_the_papers(results: Path) -> None:
     for dataset in ("checkerboard", "digits"):
         row = judged["T1", dataset]
         assert row["comparison"] == "FM w/ Trig against FM w/ OT"
-        assert (row["verdict"], row["missing"]) == ("undecided", "1 of 3 seeds finished and finite")
+        assert (row["verdict"], row["missing"]) == ("undecided", "1 of 3 seeds with a finite effect")
     assert "FM w/ Trig has a lower NLL than FM w/ OT" in (results / "report.html").read_text()
 
 

@@ -34,7 +34,7 @@ def current(text: str) -> str:
 
 def test_shown_files_are_the_committed_ones() -> None:
     text = README.read_text()
-    assert len(SHOWN.findall(text)) == 2
+    assert len(SHOWN.findall(text)) == 3
     assert text == current(text)
 
 

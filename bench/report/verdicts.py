@@ -243,7 +243,7 @@ def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     whole = pairs[pairs.abs() < math.inf]
     if len(whole) < max(len(pairs), claim.seeds):
         needed = max(len(pairs), claim.seeds)
-        return replace(empty, pairs=len(whole), missing=Missing(f"{len(whole)} of {needed} seeds finished and finite"))
+        return replace(empty, pairs=len(whole), missing=Missing(f"{len(whole)} of {needed} seeds with a finite effect"))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
     mean, half, n = t_interval(whole)
     ends = (mean, mean - half, mean + half)

@@ -111,7 +111,7 @@ def test_a_seed_that_is_lost_may_be_the_one_that_decides(lost: dict[str, Any]) -
     rows[2] |= lost  # FM-OT's second seed
     (verdict,) = judge(rows)
     assert verdict.word == "undecided"
-    assert verdict.summary == "Sampling NFE: 4 of 5 seeds finished and finite"
+    assert verdict.summary == "Sampling NFE: 4 of 5 seeds with a finite effect"
 
 
 def test_an_effect_beyond_numbers_is_infinite() -> None:
