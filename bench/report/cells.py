@@ -194,14 +194,17 @@ def published_numbers(folder: Path = PUBLISHED) -> "DataFrame":
     )
 
 
+def of_draws(said: str, draws: int | None) -> bool:
+    """Whether the settings of published bits/dim are those of K draws; K = 1 where they name none."""
+    return f"K={draws}" in said.split("; ") or (draws == 1 and "K=" not in said)
+
+
 def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
-    """The published value and where it comes from; of bits/dim that of the same K, K = 1 where the paper names none."""
+    """The published value and where it comes from; of bits/dim that of the same K."""
     rows = numbers[(numbers.source == PAPER) & (numbers.dataset == dataset)]
     rows = rows[(rows.method == baseline) & (rows.metric == metric)]
     if metric == "nll_bpd":
-        k = json.loads(settings).get("draws")
-        same = [f"K={k}" in said.split("; ") or (k == 1 and "K=" not in said) for said in rows.settings]
-        rows = rows.loc[same]
+        rows = rows.loc[[of_draws(said, json.loads(settings).get("draws")) for said in rows.settings]]
     if rows.empty:
         return {"published": math.nan, "published_source": ""}
     row: Series[Any] = rows.iloc[0]

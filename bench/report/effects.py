@@ -145,11 +145,10 @@ class Effects:
         rows = self._sweep(comparison.condition)
         rows = rows[rows.nfe.isin(self.claim.nfe)].assign(nfe=rows.nfe.round())
         subject, rival = (self._of(rows, side).set_index(["seed", "nfe"]).value for side in comparison.sides)
-        both = [
-            (int(seed), self._effect(subject[seed, nfe], rival[seed, nfe]))
-            for seed, nfe in subject.index.intersection(rival.index)
-        ]
-        return {seed: sum(e := [x for s, x in both if s == seed]) / len(e) for seed, _ in both}
+        found: dict[int, list[float]] = {}
+        for seed, nfe in subject.index.intersection(rival.index):
+            found.setdefault(int(seed), []).append(self._effect(subject[seed, nfe], rival[seed, nfe]))
+        return {seed: sum(effects) / len(effects) for seed, effects in found.items()}
 
     def _to_error(self, comparison: Comparison) -> dict[int, float]:
         sweep = self._sweep("midpoint")
@@ -183,15 +182,22 @@ class Effects:
 
     def _curve(self, baseline: str) -> "DataFrame":
         """The metric in the course of training, with its `step` and x, the claim's `over`; evaluations by sample."""
-        rows = self._of(of_one_kind(self.section.curve[self.section.curve.metric == self.metric]), baseline)
+        rows = self._of(self._course, baseline)
         x = [float(settings[self.claim.over]) for settings in rows.parsed]
         batch = rows.global_batch if self.claim.over == "nfe_training" else 1
         return rows.assign(x=x * batch).sort_values("step").drop_duplicates(["seed", "step"])
 
     def _sweep(self, solver: str) -> "DataFrame":
         """The metric with a few steps of one solver."""
-        rows = of_one_kind(self.section.sweep[self.section.sweep.metric == self.metric])
-        return rows[rows.solver == solver]
+        return self._swept[self._swept.solver == solver]
+
+    @cached_property
+    def _course(self) -> "DataFrame":
+        return of_one_kind(self.section.curve[self.section.curve.metric == self.metric])
+
+    @cached_property
+    def _swept(self) -> "DataFrame":
+        return of_one_kind(self.section.sweep[self.section.sweep.metric == self.metric])
 
     def _of(self, rows: "DataFrame", baseline: str) -> "DataFrame":
         return rows[rows.variant == self._variants.get(baseline)]

@@ -12,13 +12,13 @@ same K, and never of a smoke run. Table 3, the settings, is bench/report/recipe.
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers, vocabulary
-from bench.report.cells import FLOOR, PAPER, of_section
+from bench.report.cells import FLOOR, PAPER, of_draws, of_section
 from bench.report.scores import distance_metric, likelihood_metric, settled
-from bench.report.sections import Section, count, each
+from bench.report.sections import Section, each
 from bench.report.tables import ABSENT, CAPTION, Entry, Grid, Row
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Source:
     section: Section
     cells: "DataFrame"
     published: "DataFrame"
+    _columns: "dict[Column, DataFrame]" = field(default_factory=dict)
 
     def lines(self, table: str, columns: Sequence[Column], order: Sequence[str]) -> list[list[dict[str, Any]]]:
         """A line a method, the paper's first; a printed method without a run has its published numbers alone."""
@@ -90,20 +91,27 @@ class Source:
         """Whether measured and published are of one kind: bits/dim of one K; an FID is known by all of its protocol."""
         if cell["metric"] == "fid":
             return self.section.protocol == "paper"
-        return cell["metric"] != "nll_bpd" or f"K={cell['draws']}" in cell["published_settings"].split("; ")
+        return cell["metric"] != "nll_bpd" or of_draws(cell["published_settings"], cell["draws"])
 
     def _printed(self, table: str, column: Column, method: str) -> Any:
         rows = self.published[(self.published.table == table) & (self.published.method == method)]
         rows = rows[rows.metric == column.metric]
         if column.draws:
-            rows = rows[[f"K={column.draws}" in said.split("; ") for said in rows.settings]]
+            rows = rows[[of_draws(said, column.draws) for said in rows.settings]]
         return next(each(rows), None)
 
     def _measured(self, column: Column, variant: str) -> Any:
-        mine = of_section(self.cells, self.section)
-        key = settled(mine, column.metric, column.draws)
+        mine = self._settled(column)
         of = mine.baseline == FLOOR if variant == FLOOR else (mine.variant == variant) & ~mine.native.astype(bool)
-        return next(each(mine[of & (mine.metric == column.metric) & (mine.settings == key)]), None)
+        return next(each(mine[of]), None)
+
+    def _settled(self, column: Column) -> "DataFrame":
+        """The cells of a column under the settings that most variants share."""
+        if column not in self._columns:
+            mine = of_section(self.cells, self.section)
+            key = settled(mine, column.metric, column.draws)
+            self._columns[column] = mine[(mine.metric == column.metric) & (mine.settings == key)]
+        return self._columns[column]
 
 
 def paper_tables(
@@ -126,7 +134,7 @@ def paper_tables(
 
 def _layout(section: Section) -> list[tuple[str, list[Column], Sequence[str]]]:
     measured = set(section.frame.metric)
-    if "psnr" in measured:
+    if section.is_super_resolution:
         quality = [name for name in ("fid", "inception_score", "psnr", "ssim") if name in measured]
         return [("table2", [Column(name) for name in quality], SUPERRES)]
     distance = distance_metric(section)
@@ -158,8 +166,7 @@ def _grid(section: Section, table: str, columns: Sequence[Column], lines: Sequen
             entries += [Entry(_plain(cell["difference"], f"+.{digits[i]}f"))] * shown["difference", i]
         seeds = max(cell["n"] for cell in line)
         rows.append(Row(line[0]["method"], line[0]["label"], str(seeds or ABSENT), tuple(entries)))
-    seeds = count(section.seeds, "seed")
-    title = f"Table {table[-1]} on {section.dataset} (suite {section.suite}, protocol {section.protocol}, {seeds})"
+    title = f"Table {table[-1]} on {section.dataset} {section.where}"
     return Grid(
         title,
         "quality",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.cells import PUBLISHED
-from bench.report.sections import Section, count, listed
+from bench.report.sections import Section, listed
 from bench.report.tables import ABSENT, Entry, Grid, Row
 
 Config = Mapping[str, Any]
@@ -73,8 +73,7 @@ def _grid(section: Section, table: Mapping[tuple[str, str], dict[str, Any]], pri
             entries = [Entry(_said(printed[name]) if name in printed else ""), *entries, Entry(differs)]
         rows.append(Row(name, name, part, tuple(entries)))
     headers = ("Settings published", "Used here", "Difference") if printed else ("Used here",)
-    seeds = count(section.seeds, "seed")
-    title = f"Table 3 on {section.dataset} (suite {section.suite}, protocol {section.protocol}, {seeds})"
+    title = f"Table 3 on {section.dataset} {section.where}"
     remarks = (REMARK,) if printed else ()
     return Grid(title, "cost", headers, tuple(rows), remarks, ("Setting", "Of"), section.dataset, section.protocol)
 

@@ -73,6 +73,16 @@ class Section:
         return int(measured.groupby("variant").seed.nunique().max()) if len(measured) else 0
 
     @property
+    def where(self) -> str:
+        """What stands in the title of every table."""
+        return f"(suite {self.suite}, protocol {self.protocol}, {count(self.seeds, 'seed')})"
+
+    @cached_property
+    def is_super_resolution(self) -> bool:
+        """Whether samples were compared with the very images that they should be."""
+        return bool((self.frame.metric == "psnr").any())
+
+    @property
     def caption(self) -> str:
         """The line that goes with every table and figure."""
         return f"{self.dataset} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"

@@ -8,7 +8,7 @@ sign-flip test compares the mean with those of all 2^m patterns of signs instead
 import math
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 EXACT = 20  # values whose million patterns of signs are all tried
 
@@ -24,13 +24,18 @@ class Interval(NamedTuple):
 def t_interval(values: Iterable[float]) -> Interval:
     """Student's 95% interval of the mean of independent values."""
     import numpy as np
-    from scipy.special import stdtrit
 
     x = np.asarray(list(values), dtype=float)
     if len(x) < 2 or not np.isfinite(x).all():
         return Interval(float(x.mean()), math.nan, len(x))
-    half_width = stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x))
-    return Interval(float(x.mean()), float(half_width), len(x))
+    return Interval(float(x.mean()), float(half_width(x.std(ddof=1), len(x))), len(x))
+
+
+def half_width(deviation: Any, n: Any) -> Any:
+    """t_{0.975, n-1} s / sqrt(n), of numbers or of arrays of them."""
+    from scipy.special import stdtrit
+
+    return stdtrit(n - 1, 0.975) * deviation / n**0.5
 
 
 def student(excess: Sequence[float]) -> tuple[float, float]:

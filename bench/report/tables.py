@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.cells import FLOOR, of_section
-from bench.report.sections import Section, count, each, listed
+from bench.report.sections import Section, each, listed
 from bench.report.vocabulary import Group
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
     headers = list(LEADING[group])
     for column in columns:
         headers += [column.header, f"{column.about.title} published"] if column.published else [column.header]
-    seeds = count(section.seeds, "seed")
-    title = f"{section.dataset}: {group} (suite {section.suite}, protocol {section.protocol}, {seeds})"
+    title = f"{section.dataset}: {group} {section.where}"
     remarks = _remarks(section, rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 

@@ -115,7 +115,7 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], cells: "DataF
         for claim in claims:
             about = [s for s in mine if set(s.frame.baseline) & set(claim.subject)]
             if claim.id in papers:
-                about = [s for s in about if not (s.frame.metric == "psnr").any()]
+                about = [s for s in about if not s.is_super_resolution]
             elif not about:
                 missing = f"no run of {listed(claim.subject)}"
                 found.append(Verdict(claim, suite, protocol, "", "undecided", missing, ()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report import vocabulary
 from bench.report.plots.canvas import legible
 from bench.report.sections import Section
+from bench.report.statistics import half_width
 from bench.report.style import INK, MUTED
 
 if TYPE_CHECKING:
@@ -30,12 +31,10 @@ def means(rows: "DataFrame", by: Sequence[str], along: Sequence[str] = ()) -> "D
     Returns:
         variant, `by`, `along`, value, low, high, seeds; no interval (NaN) for fewer than LEAST_SEEDS seeds.
     """
-    from scipy.special import stdtrit
-
     groups = rows.groupby(["variant", *by])
     found = groups[["value", *along]].mean()
     n = groups.value.count()
-    half = (stdtrit(n - 1, 0.975) * groups.value.std() / n**0.5).where(n >= LEAST_SEEDS)
+    half = half_width(groups.value.std(), n).where(n >= LEAST_SEEDS)
     return found.assign(low=found.value - half, high=found.value + half, seeds=n).reset_index()
 
 

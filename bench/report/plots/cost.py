@@ -44,12 +44,17 @@ class Facet(NamedTuple):
     @property
     def front(self) -> list[Point]:
         """Points that no other is at least as good as in both and better in one, cheapest first."""
-        ordered = sorted(self.points, key=lambda p: (p.cost.mean, p.quality.mean))
-        front: list[Point] = []
-        for point in ordered:
-            if not front or point.quality.mean < front[-1].quality.mean:
-                front.append(point)
-        return front
+        places = pareto([p.cost.mean for p in self.points], [p.quality.mean for p in self.points])
+        return [self.points[i] for i in places]
+
+
+def pareto(costs: Sequence[float], values: Sequence[float]) -> list[int]:
+    """Places of the points that no other is at least as good as in both and better in one, cheapest first."""
+    front: list[int] = []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], values[i])):
+        if not front or values[i] < values[front[-1]]:
+            front.append(i)
+    return front
 
 
 def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:

@@ -6,7 +6,7 @@ from bench.report import vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.plots.axes import LEGEND, MARKS, legend, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
-from bench.report.plots.cost import FRONT
+from bench.report.plots.cost import FRONT, pareto
 from bench.report.plots.evaluations import at_every_accuracy
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import distance_metric
@@ -74,8 +74,7 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
 
 def front(points: "DataFrame") -> "DataFrame":
     """The points that no other is at least as good as in seconds and value and better in one, fastest first."""
-    ordered = points.sort_values(["seconds", "value"])
-    return ordered[ordered.value < ordered.value.cummin().shift(fill_value=float("inf"))]
+    return points.iloc[pareto(list(points.seconds), list(points.value))]
 
 
 def _quick(points: "DataFrame") -> Any:
