@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,13 @@ class Scores:
             return None
         sign = 1 if self.about.better == "lower" else -1
         return min(self.values, key=lambda variant: sign * self.values[variant].mean)
+
+
+def led(found: Scores | None, otherwise: str, says: Callable[[str, str], str]) -> str:
+    """What a figure states: says(name, number) of the leader, or something else where nobody leads."""
+    if not found or not found.leader:
+        return otherwise
+    return says(found.section.labels[found.leader], found.number(found.leader))
 
 
 def settled(cells: "DataFrame", metric: str, draws: int | None = None) -> str | None:

@@ -6,7 +6,7 @@ from bench.report.artefacts import Artefacts
 from bench.report.plots.canvas import ONE_DRAWN, WIDTH, Drawing, arrange, blank, name_panel, sheet
 from bench.report.plots.mosaic import Mosaic
 from bench.report.plots.points import beside_adaptive, few_evaluations, few_said
-from bench.report.scores import distance_metric, scores
+from bench.report.scores import distance_metric, led, scores
 from bench.report.sections import Section
 from bench.report.style import MUTED
 
@@ -43,10 +43,12 @@ def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
         name_panel(one, name, None)
     for one, exhibit in zip(axes[len(data) :], exhibits, strict=False):
         name_panel(one, exhibit.label, exhibit.look, quality.text(exhibit.variant) if quality else "")
-    statement = "Samples of each method from the same noise"
-    if quality and quality.leader:
-        name, number = section.labels[quality.leader], quality.number(quality.leader)
-        statement = f"{name} draws the samples closest to the data: {quality.about.title} {number}"
+    title = quality.about.title if quality else ""
+    statement = led(
+        quality,
+        "Samples of each method from the same noise",
+        lambda name, number: f"{name} draws the samples closest to the data: {title} {number}",
+    )
     reading = (
         "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can "
         "be compared."
@@ -74,10 +76,11 @@ def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
         name_panel(one, exhibit.label, exhibit.look, energy.text(exhibit.variant) if energy else "")
         first, last = (float(exhibit.arrays["snapshot_times"][k]) for k in (0, -1))
         one.text(0, -0.03, f"t = {first:.2g} to {last:.2g}", transform=one.transAxes, va="top", size=8, color=MUTED)
-    statement = "The way of samples from noise to image"
-    if energy and energy.leader:
-        name, number = section.labels[energy.leader], energy.number(energy.leader)
-        statement = f"{name} carries noise to images with the least path energy, {number}"
+    statement = led(
+        energy,
+        "The way of samples from noise to image",
+        lambda name, number: f"{name} carries noise to images with the least path energy, {number}",
+    )
     reading = (
         "One sample a line, from noise at the left to image at the right at equal times; the noise is the same in "
         "every panel. The earlier an image can be seen, the fewer evaluations are spent on noise."

@@ -18,7 +18,7 @@ from bench.report.plots.canvas import (
     thinned,
 )
 from bench.report.plots.mosaic import Mosaic
-from bench.report.scores import Scores, distance_metric, scores
+from bench.report.scores import Scores, distance_metric, led, scores
 from bench.report.sections import Section
 from bench.report.style import NOISE
 
@@ -47,10 +47,11 @@ def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         one.add_collection(LineCollection(list(paths.transpose(1, 0, 2)), colors=colour, linewidths=0.7, alpha=0.55))
         one.scatter(paths[0, :, 0], paths[0, :, 1], s=5, color=NOISE, linewidths=0, zorder=3)
         one.scatter(paths[-1, :, 0], paths[-1, :, 1], s=7, color=legible(colour), linewidths=0, zorder=4)
-    statement = "The way of samples from noise to data"
-    if energy and energy.leader:
-        name, number = section.labels[energy.leader], energy.number(energy.leader)
-        statement = f"{name} carries noise to data with the least path energy, {number}"
+    statement = led(
+        energy,
+        "The way of samples from noise to data",
+        lambda name, number: f"{name} carries noise to data with the least path energy, {number}",
+    )
     reading = (
         "Grey: noise at t = 0. Lines: the way of 64 samples. Dark: where they end at t = 1. The noise is the same in "
         "every panel; straight lines can be followed in few solver steps."
