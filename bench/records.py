@@ -32,7 +32,7 @@ RUN_COLUMNS = (
     *("baseline", "label", "seed", "stage"),
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
-COLUMNS = [*RUN_COLUMNS, "metric", "value", "stderr", "n", "settings", "seconds", *PROVENANCE_COLUMNS]
+COLUMNS = [*RUN_COLUMNS, "metric", "value", "stderr", "n", "settings", "seconds", "reason", *PROVENANCE_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Measurement:
         n: samples behind the value.
         settings: solver, tolerances, probes, draws, batch, split, extractor and what else the value depends on.
         seconds: what measuring took.
+        reason: why there is no value ("diverged at 4 evaluations"), which is then not a number.
     """
 
     metric: str
@@ -52,6 +53,7 @@ class Measurement:
     n: int | None = None
     seconds: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
 
 
 def run_folder(root: Path, run_id: str) -> Path:
@@ -250,6 +252,6 @@ class _Columns:
         }
         for column, value in shared.items():
             self.values[column] += [value] * len(rows)
-        for column in ("metric", "value", "stderr", "n", "seconds"):
+        for column in ("metric", "value", "stderr", "n", "seconds", "reason"):
             self.values[column] += [row.get(column) for row in rows]
         self.values["settings"] += [self._json(row.get("settings", {})) for row in rows]

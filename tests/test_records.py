@@ -68,6 +68,7 @@ def test_a_record_says_everything_of_its_run(root: Path, run: Run) -> None:
         "n": 20,
         "seconds": 1.5,
         "settings": {"solver": "dopri5", "draws": 1},
+        "reason": None,
     }
     assert [p.name for p in stage_file(root, run, "x").parent.iterdir()] == ["likelihood.json"]
 
@@ -190,7 +191,7 @@ def test_the_frame_is_one_row_a_measurement(root: Path, run: Run) -> None:
 def test_columns_are_those_that_reports_are_written_for() -> None:
     run_columns = ["run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"]
     run_columns += ["baseline", "label", "seed", "stage"]
-    value_columns = ["metric", "value", "stderr", "n", "settings", "seconds"]
+    value_columns = ["metric", "value", "stderr", "n", "settings", "seconds", "reason"]
     provenance = ["steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error"]
     assert run_columns + value_columns + provenance == COLUMNS
 
