@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.files import write_atomic
-from bench.metrics.cache import file_name
+from bench.names import safe_name
 
 WORTH = 1.0  # seconds that a part must have taken
 
@@ -29,7 +29,7 @@ class Partial:
 
     def once(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """The part of that name: as it was left before a restart, else made now."""
-        path = self.folder / (file_name(name) + ".npz") if self.folder else None
+        path = self.folder / (safe_name(name) + ".npz") if self.folder else None
         if path and path.exists():
             with np.load(path, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files}

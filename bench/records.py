@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.files import locked, write_atomic, write_json
+from bench.names import safe_name
 from bench.reading import SCHEMA, read_planned, read_record
 from bench.registry import baselines
 from bench.settings import STAGES, Stage
@@ -57,7 +58,7 @@ class Measurement:
 
 
 def run_folder(root: Path, run_id: str) -> Path:
-    return root / "runs" / run_id
+    return root / "runs" / safe_name(run_id)
 
 
 def write_stage(

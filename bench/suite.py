@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import UsageError
+from bench.names import safe_name
 from bench.registry import unknown
 from bench.settings import STAGES, Component, Evaluation, Frozen, Stage, Training, listed
 
@@ -56,7 +57,7 @@ class Run(Frozen):
         """Identity without the seed: runs of one variant are averaged, others never."""
         left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
-        return f"{self.dataset.name}-{self.baseline.name}-{_digest(settings)}"
+        return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{_digest(settings)}"
 
     @property
     def run_id(self) -> str:
@@ -145,13 +146,17 @@ def suite_path(name: str) -> Path:
 
 
 def load_suite(name: str) -> tuple[str, Suite]:
-    """The suite's name (its file's stem) and its contents; UsageError names the key, the value and what is allowed."""
+    """The suite's name (its file's stem, made safe) and its contents.
+
+    Raises:
+        UsageError: the key, its value and what is allowed.
+    """
     path = suite_path(name)
     try:
         raw = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"suite {path}: {error}") from error
-    return path.stem, validated(Suite, raw, f"suite {path.stem}")
+    return safe_name(path.stem), validated(Suite, raw, f"suite {path.stem}")
 
 
 def validated(model: type[Any], raw: Any, where: str) -> Any:

@@ -11,6 +11,7 @@ from tiny import SUITE, runs
 
 from bench.components import build_baseline, build_dataset, build_network, validate
 from bench.errors import UsageError
+from bench.names import safe_name
 from bench.plan import plan
 from bench.settings import Evaluation, Samples, Training
 from bench.suite import Run, load_suite, suite_names
@@ -409,3 +410,14 @@ def test_names_of_suites_and_files(tmp_path: Path) -> None:
         load_suite(str(tmp_path / "none.toml"))
     with pytest.raises(UsageError, match="no such file"):
         load_suite(str(tmp_path) + ".toml")
+
+
+def test_names_of_a_plugin_and_of_a_file_are_made_safe(tmp_path: Path) -> None:
+    experiment = 'dataset = "lab/run 1"\nnetwork = "mlp"\nbaselines = ["../fm%j"]\ntraining.steps = 1\n'
+    path = tmp_path / "a%j%x.toml"
+    path.write_text("[[experiments]]\n" + experiment, encoding="utf-8")
+    name, suite = load_suite(str(path))
+    (run,) = plan(name, suite)
+    assert name == safe_name("a%j%x") and safe_name(name) == name
+    assert safe_name(run.run_id) == run.run_id and run.run_id.startswith("lab_run_1-.._fm_j-")
+    assert run.dataset.name == "lab/run 1"

@@ -21,6 +21,7 @@ from bench.errors import UsageError
 from bench.files import locked
 from bench.launch import interpreter
 from bench.launch.queue import Submission, collect, require
+from bench.names import safe_name
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -144,7 +145,7 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError
 
-    name = f"{root.name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    name = f"{safe_name(root.name)}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     minutes = math.ceil(options.hours * 60)
     # The guard in Task ends what gets nowhere, so submitit need not count.
     executor = SlurmExecutor(root / "slurm" / name, max_num_timeout=10**6)

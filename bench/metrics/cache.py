@@ -4,7 +4,6 @@ The first process makes them under a lock while the others wait; a file that is 
 full disk, a killed copy) is made again.
 """
 
-import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,8 +29,3 @@ def intact(path: Path) -> bool:
             return archive.testzip() is None
     except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
         return False
-
-
-def file_name(*parts: object) -> str:
-    """The parts joined by "-", with nothing in them that a file name cannot hold."""
-    return re.sub(r"[^\w.+-]", "_", "-".join(map(str, parts)))

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.cache import file_name, once
+from bench.metrics.cache import once
+from bench.names import safe_name
 from bench.precision import full_float32
 from bench.registry import unknown
 
@@ -108,7 +109,8 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
             )
         if name not in known:
             register_feature_extractor(name, classifier.ClassifierFeatures)
-        path = folder / (file_name(name, classifier.VERSION, dataset.version, dataset.checksum) + ".pth")
+        of = (name, classifier.VERSION, dataset.version, dataset.checksum)
+        path = folder / (safe_name("-".join(map(str, of))) + ".pth")
         once([path], lambda: classifier.save_trained(dataset, path))
         return Extractor(name, f"{classifier.VERSION}-{classifier.digest(path)}", "penultimate", path, None)
     if name not in known:

@@ -28,9 +28,10 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.files import write_atomic
-from bench.metrics.cache import file_name, once
+from bench.metrics.cache import once
 from bench.metrics.extractors import Network, extractor_for
 from bench.metrics.features import Features
+from bench.names import safe_name
 from bench.precision import full_float32
 from bench.records import Measurement
 
@@ -143,8 +144,8 @@ class Fidelity:
     def _real(self, split: str, n: int) -> Features:
         """The features of n images of a split, computed in one process unless they are in the cache."""
         data, by = self.dataset, self.extractor
-        name = file_name(data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, f"v{STATE}")
-        path = self.folder / f"{name}.pt"
+        of = (data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, f"v{STATE}")
+        path = self.folder / (safe_name("-".join(map(str, of))) + ".pt")
 
         images: Tensor = getattr(data, split)
 

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.records import run_folder
 from bench.report.sections import Section
 from bench.report.style import Look
 
@@ -38,7 +39,7 @@ class Artefacts:
         """All arrays of a stage; none where there is no readable file."""
         import numpy as np
 
-        path = self.root / "runs" / run_id / f"{stage}.npz"
+        path = run_folder(self.root, run_id) / f"{stage}.npz"
         if path not in self._read:
             self._read[path] = {}
             try:
