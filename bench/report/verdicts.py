@@ -8,7 +8,8 @@ ALPHA:
     undecided      everything else, with what is missing: runs, seeds, or an effect above the noise
 
 Over several datasets the effect of a seed is its mean over datasets, where effects have one unit; otherwise the claim
-must hold on each. Intervals are 95% t-intervals of the mean effect; of ratios, of the mean logarithm.
+must hold on each. Intervals are 95% t-intervals of the mean effect; of ratios, of the mean logarithm. Effects that are
+equal for all seeds have none, and count by their signs alone.
 """
 
 import math
@@ -21,7 +22,7 @@ from bench.report import numbers, vocabulary
 from bench.report.cells import measured
 from bench.report.effects import Comparison, Effects, comparisons
 from bench.report.sections import Section, count, listed
-from bench.report.statistics import sign_flip, student, t_interval
+from bench.report.statistics import equal, sign_flip, student, t_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -181,6 +182,8 @@ def _judged(claim: Claim, effects: Sequence[Effect]) -> tuple[Word, str]:
     if noisy:
         worst = max(noisy, key=lambda e: e.below)
         why = "effect below the noise"
+        if math.isnan(worst.low):
+            why = f"all seeds agree, which {worst.pairs} of them do by chance too"
         if worst.above < ALPHA / 2:
             why = f"above its bound, but not beyond what {len(effects)} comparisons bring by chance"
         return "undecided", f"{why}, {_quote(claim, worst)}"
@@ -246,6 +249,7 @@ def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
         return replace(empty, pairs=len(whole), missing=Missing(f"{len(whole)} of {needed} seeds with a finite effect"))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
     mean, half, n = t_interval(whole)
+    half = math.nan if equal(list(whole)) else half
     ends = (mean, mean - half, mean + half)
     mean, low, high = map(_exp, ends) if claim.is_ratio else ends
     below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in whole])
@@ -255,7 +259,7 @@ def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf
+    return math.inf if x >= 700 else math.exp(x)
 
 
 def _unit(effects: Effects) -> str:

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import pytest
 import scipy.stats
@@ -26,6 +27,12 @@ def test_a_diverged_seed_makes_the_mean_infinite_and_the_interval_unknown() -> N
     assert math.isnan(half_width)
 
 
+def test_the_largest_numbers_have_an_interval_without_end_and_no_warning() -> None:
+    with warnings.catch_warnings(action="error"):
+        assert t_interval([1e308, -1e308, 1e308]).half_width == math.inf
+        assert math.isnan(t_interval([math.inf, -math.inf]).mean)
+
+
 def test_student_is_scipys_paired_test() -> None:
     subject, rival = [3.70, 3.74, 3.69, 3.77, 3.71], [3.78, 3.79, 3.75, 3.78, 3.80]
     below, above = student([a - b for a, b in zip(subject, rival, strict=True)])
@@ -33,10 +40,17 @@ def test_student_is_scipys_paired_test() -> None:
     assert above == pytest.approx(scipy.stats.ttest_rel(subject, rival, alternative="greater").pvalue)
 
 
-def test_seeds_that_agree_leave_no_doubt() -> None:
-    assert student([-2.0, -2.0, -2.0]) == (0.0, 1.0)
-    assert student([2.0, 2.0, 2.0]) == (1.0, 0.0)
-    assert student([0.0, 0.0, 0.0]) == (1.0, 1.0)
+@pytest.mark.parametrize("m", [2, 3, 6, 30])
+def test_equal_values_are_tested_by_their_signs(m: int) -> None:
+    assert student([-2.0] * m) == (2.0**-m, 1.0)
+    assert student([2.0] * m) == (1.0, 2.0**-m)
+    assert student([0.0] * m) == (1.0, 1.0)
+    assert student([math.log(0.7)] * m) == (2.0**-m, 1.0)  # equal but for rounding
+
+
+@pytest.mark.parametrize("m", [2, 3, 6])
+def test_equal_values_have_the_p_values_of_the_sign_flip_test(m: int) -> None:
+    assert student([-0.3] * m) == sign_flip([-0.3] * m)
 
 
 def test_the_interval_and_the_test_agree() -> None:

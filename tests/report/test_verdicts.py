@@ -76,6 +76,16 @@ def test_every_rival_must_be_behind_and_one_ahead_contradicts() -> None:
     assert verdict.word == "contradicted" and "RNODE" in verdict.summary
 
 
+@pytest.mark.parametrize(("seeds", "word"), [(3, "undecided"), (5, "undecided"), (6, "supported")])
+def test_equal_effects_of_a_few_seeds_decide_nothing(seeds: int, word: str) -> None:
+    (verdict,) = judge(runs((-0.3,) * seeds))
+    (effect,) = verdict.effects
+    assert verdict.word == word
+    assert effect.p == pytest.approx(2 * 0.5**seeds)
+    assert math.isnan(effect.low) and math.isnan(effect.high)
+    assert effect.text == "× 0.741"
+
+
 def test_many_comparisons_do_not_contradict_by_chance() -> None:
     # A lag with a one-sided p-value between 0.025 / 4 and 0.025 contradicts alone, and not as one of four.
     lag = (0.30, 0.10, 0.05, 0.28, 0.12)
