@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="e.g. training.steps=500, network.width=64, fm_ot.sigma_min=0.1",
+        help="e.g. training.steps=500, network.width=64, fm_ot.sigma_min=0.1; KEY= leaves KEY at its default",
     )
     what.add_argument(
         "--claims",

@@ -12,7 +12,7 @@ from bench import records
 from bench.claims import load_claims, register_claim, remember
 from bench.errors import UsageError, invocation
 from bench.launch.queue import collect, require, wait
-from bench.plan import plan
+from bench.plan import UNSET, plan
 from bench.registry import baselines, load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
 
@@ -29,11 +29,17 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
         for claim in load_claims(path):
             register_claim(claim)
     name, suite = load_suite(options.suite)
-    settings = dict(_key_value("--set", text) for text in options.set)
+    settings = dict(_setting(text) for text in options.set)
     runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
     if not runs:
         raise UsageError("nothing to run: --baselines, --datasets and --seeds leave no run")
     return name, suite, runs
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """The key and value of a `--set`; without a value the setting is taken away."""
+    key, value = _key_value("--set", text)
+    return key, value if text.partition("=")[2].strip() else UNSET
 
 
 def _key_value(option: str, text: str) -> tuple[str, Any]:

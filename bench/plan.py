@@ -1,7 +1,7 @@
 """From a suite to its runs: every experiment x baseline x seed, with the settings that apply to each.
 
 Precedence, weakest first: the experiment, its protocol, the baseline's override, its override under the protocol,
-`--set`.
+`--set`. `--set KEY=` without a value takes what they say of KEY away, which leaves its default.
 """
 
 import copy
@@ -11,7 +11,9 @@ from typing import Any
 from bench.errors import UsageError
 from bench.registry import unknown
 from bench.settings import Component
-from bench.suite import Experiment, Run, Suite, Variation, validated
+from bench.suite import Experiment, Run, Suite, Variation, fields_at, validated
+
+UNSET = object()  # the value of a setting that is taken away
 
 
 def plan(
@@ -26,7 +28,8 @@ def plan(
     """The runs of a suite, in the order of its file, narrowed to what was asked for.
 
     Args:
-        settings: dotted keys (`training.steps`, `network.width`, `evaluation.samples.n`, `fm_ot.sigma_min`) to values.
+        settings: dotted keys (`training.steps`, `network.width`, `evaluation.samples.n`, `fm_ot.sigma_min`) to values,
+            or to UNSET.
 
     Raises:
         UsageError: an unknown protocol, or a baseline, dataset or key that nothing in the suite answers to.
@@ -39,6 +42,7 @@ def plan(
     chosen_datasets = _narrow("--datasets", datasets, [d.name for e in suite.experiments for d in e.dataset], name)
     layers = [(e, e.protocols.get(protocol, Variation())) for e in suite.experiments]
     known = list(dict.fromkeys([*(b for e, v in layers for b in v.baselines or e.baselines), *(named or ())]))
+    unset = {key for key, value in (settings or {}).items() if value is UNSET}
     runs: dict[str, Run] = {}
     for experiment, variation in layers:
         for dataset in experiment.dataset:
@@ -49,12 +53,14 @@ def plan(
                 for seed in seeds if seeds is not None else variation.seeds or experiment.seeds or suite.seeds:
                     where = f"suite {name}, {baseline}"
                     cell = _cell(experiment, dataset, protocol, baseline, where)
-                    _set(cell, baseline, settings or {}, known)
+                    unset -= _set(cell, baseline, settings or {}, known)
                     options = cell.pop("options")
                     fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
                     run: Run = validated(Run, {"suite": name, "protocol": protocol, **fields}, where)
                     if runs.setdefault(run.run_id, run) != run:
                         raise UsageError(f"{where}: {run.run_id} is planned twice, with different evaluations")
+    if unset and runs:
+        raise UsageError(f"--set {min(unset)}=: no run here sets it, so there is nothing to take away")
     return list(runs.values())
 
 
@@ -82,11 +88,15 @@ def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: s
     return cell
 
 
-def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known: list[str]) -> None:
-    """Apply `--set KEY=VALUE` to the cell of one baseline."""
+def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known: list[str]) -> set[str]:
+    """Apply `--set KEY=VALUE` to the cell of one baseline; the keys that were there and were taken away."""
+    gone = set()
     for key, value in settings.items():
         head, *rest = key.split(".")
-        if head in known and len(rest) == 1:
+        if value is UNSET and rest and head in (*known, "dataset", "network", "training", "evaluation"):
+            if _take_away(cell, baseline, key):
+                gone.add(key)
+        elif head in known and len(rest) == 1:
             if head == baseline:
                 cell["options"][rest[0]] = value
         elif head in ("dataset", "network") and len(rest) == 1:
@@ -99,9 +109,38 @@ def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known
             _merge(cell[head], nested, f"--set {key}")
         else:
             raise UsageError(
-                f"--set {key}={value}: a key is training.KEY, evaluation.STAGE.KEY, network.OPTION, dataset.OPTION "
-                f"or BASELINE.OPTION (baselines here: {', '.join(known)})"
+                f"--set {key}={'' if value is UNSET else value}: a key is training.KEY, evaluation.STAGE.KEY, "
+                f"network.OPTION, dataset.OPTION or BASELINE.OPTION (baselines here: {', '.join(known)})"
             )
+    return gone
+
+
+def _take_away(cell: dict[str, Any], baseline: str, key: str) -> bool:
+    """Remove what the cell says of a dotted key; whether it said anything.
+
+    Raises:
+        UsageError: a key that no setting has, or a name, which has no default.
+    """
+    head, *parts, last = key.split(".")
+    if head in ("training", "evaluation"):
+        fields = fields_at(Run, (head, *parts))
+        if last not in fields:
+            raise UsageError(f"--set {key}=: " + unknown("key", last, fields))
+        holder = cell[head]
+        for part in parts:
+            inner = holder.get(part)
+            holder = inner if isinstance(inner, dict) else {}
+    elif parts:
+        raise UsageError(f"--set {key}=: expected {head}.OPTION")
+    elif head in ("dataset", "network"):
+        if last == "name":
+            raise UsageError(f"--set {key}=: it needs a value")
+        holder = cell[head]["options"]
+    else:
+        holder = cell["options"] if head == baseline else {}
+    there = last in holder
+    holder.pop(last, None)
+    return there
 
 
 def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:

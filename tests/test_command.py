@@ -13,6 +13,7 @@ import torch
 from tiny import SUITE, write_suite
 
 import run_all
+from bench.command import planned
 from bench.records import frame
 
 REPOSITORY = Path(__file__).parents[1]
@@ -59,6 +60,12 @@ def test_help_is_immediate_and_imports_nothing_heavy() -> None:
         assert f"'{heavy}'" not in ended.stdout
 
 
+def test_seconds_alone_can_be_the_budget(tmp_path: Path) -> None:
+    asked = ["--suite", str(write_suite(tmp_path)), "--set", "training.steps=", "--set", "training.seconds=60"]
+    _, _, runs = planned(run_all.parser().parse_args(asked))
+    assert [(run.training.steps, run.training.seconds) for run in runs] == [(None, 60.0)] * 2
+
+
 # Complaints.
 
 BAD = {
@@ -76,6 +83,11 @@ BAD = {
     "key": (["--set", "steps=5"], ["--set steps=5", "training.KEY", "fm_ot"]),
     "part of a run": (["--set", "training=5"], ["--set training=5", "training.KEY"]),
     "key of training": (["--set", "training.stepz=5"], ["'stepz'", "did you mean 'steps'"]),
+    "key to be taken away": (["--set", "training.stepz="], ["training.stepz=", "did you mean 'steps'"]),
+    "key that nothing sets": (["--set", "network.widht="], ["network.widht=", "no run here sets it"]),
+    "name to be taken away": (["--set", "dataset.name="], ["dataset.name=", "needs a value"]),
+    "part to be taken away": (["--set", "training="], ["--set training=", "training.KEY"]),
+    "last budget to be taken away": (["--set", "training.steps="], ["a budget is needed"]),
     "type": (["--set", "training.steps=many"], ["training.steps", "'many'", "valid integer"]),
     "fraction": (["--set", "training.steps=2.5"], ["training.steps", "2.5", "valid integer"]),
     "range": (["--set", "training.lr=0"], ["training.lr", "0", "greater than 0"]),

@@ -12,7 +12,7 @@ from tiny import SUITE, runs
 from bench.components import build_baseline, build_dataset, build_network, validate
 from bench.errors import UsageError
 from bench.names import safe_name
-from bench.plan import plan
+from bench.plan import UNSET, plan
 from bench.settings import Evaluation, Samples, Training
 from bench.suite import Run, load_suite, suite_names
 
@@ -150,6 +150,16 @@ def test_settings_reach_every_part(tmp_path: Path) -> None:
     assert run.stages == ("train", "likelihood", "samples", "sweep")
     assert run.baseline.options == {"sigma_min": 0.2}
     assert runs(tmp_path, settings={"network.name": "concatsquash"})[0].network.name == "concatsquash"
+
+
+def test_a_setting_without_a_value_is_taken_away(tmp_path: Path) -> None:
+    gone = ["training.steps", "training.batch", "network.width", "evaluation.likelihood", "evaluation.samples.w2_n"]
+    keys = dict.fromkeys([*gone, "ddpm.ddim_steps"], UNSET)
+    fm_ot, ddpm = runs(tmp_path, settings={**keys, "training.seconds": 60})
+    assert fm_ot.training == Training(seconds=60) and fm_ot.training.steps is None and fm_ot.training.batch == 256
+    assert fm_ot.network.options == {"depth": 1} and ddpm.baseline.options == {"ancestral_steps": 5}
+    assert fm_ot.stages == ("train", "samples")
+    assert fm_ot.evaluation.samples and fm_ot.evaluation.samples.w2_n == 2000 and fm_ot.evaluation.samples.n == 40
 
 
 def test_a_baseline_that_is_only_named_can_be_set(tmp_path: Path) -> None:
