@@ -22,7 +22,15 @@ WHOLE: Types = (int,)
 NUMBER: Types = (int, float)
 TABLE: Types = (dict,)
 NOTHING = type(None)
-WORDS = {str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list", NOTHING: "null"}
+WORDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list",
+    NOTHING: "null",
+}
 
 IDENTITY: dict[str, Types] = {
     **dict.fromkeys(("run_id", "variant", "suite", "protocol", "dataset", "network", "baseline"), TEXT),
@@ -43,7 +51,13 @@ MEASUREMENT: dict[str, Types] = {
     "seconds": (int, float, NOTHING),
     "settings": TABLE,
 }
-PLANNED: dict[str, Types] = {**IDENTITY, "label": TEXT, "stages": (list,)}
+PLANNED: dict[str, Types] = {
+    **IDENTITY,
+    "label": TEXT,
+    "stages": (list,),
+    "current": (bool, NOTHING),
+    "asked": (dict, NOTHING),
+}
 
 
 def read_record(path: Path, run_id: str, stage: str) -> dict[str, Any] | None:

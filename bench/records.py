@@ -11,7 +11,7 @@ A record counts as finished when its fingerprint is the one the run asks for, an
 import datetime
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"),
-    *("baseline", "label", "seed", "stage"),
+    *("baseline", "label", "seed", "stage", "current", "stale"),
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
 COLUMNS = [*RUN_COLUMNS, "metric", "value", "stderr", "n", "settings", "seconds", "reason", *PROVENANCE_COLUMNS]
@@ -173,14 +173,35 @@ def forget_failure(root: Path, run: Run) -> None:
 
 
 def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
-    """Add runs to the plan of the folder; the report shows those without a record as missing."""
+    """Add runs to the plan of the folder; the report shows those without a record as missing.
+
+    What was planned before for the same protocol, dataset and baseline with other settings is current no more.
+    """
     with locked(root / ".plan.lock"):
-        planned = {entry["run_id"]: entry for entry in read_plan(root)}
+        before = read_plan(root)
+        planned = {entry["run_id"]: entry for entry in before}
         for run in runs:
             label = baselines[run.baseline.name].label
-            facts = {"label": label, "stages": run.stages, "steps": run.training.steps}
-            planned[run.run_id] = {**_identity(run), **facts}
-        write_json(root / "plan.json", {"about": about, "runs": list(planned.values())})
+            facts = {"label": label, "stages": list(run.stages), "steps": run.training.steps}
+            asked = {stage: run.fingerprint(stage) for stage in run.stages}
+            planned[run.run_id] = {**_identity(run), **facts, "asked": asked}
+        entries = marked(list(planned.values()), {run.variant for run in runs})
+        write_json(root / "plan.json", {"about": about, "runs": entries})
+
+
+def marked(entries: Iterable[Mapping[str, Any]], variants: Collection[str]) -> list[dict[str, Any]]:
+    """The entries of a plan, once `variants` are what is asked for of their protocol, dataset and baseline."""
+    asked_for = {cell(entry) for entry in entries if entry["variant"] in variants}
+
+    def current(entry: Mapping[str, Any]) -> bool:
+        return entry["variant"] in variants if cell(entry) in asked_for else entry.get("current") is not False
+
+    return [{**entry, "current": current(entry)} for entry in entries]
+
+
+def cell(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a later plan with other settings replaces."""
+    return entry["protocol"], entry["dataset"], entry["baseline"]
 
 
 def read_plan(root: Path) -> list[dict[str, Any]]:
@@ -193,12 +214,15 @@ def frame(root: Path) -> "pd.DataFrame":
 
     A failed stage is one row with an empty metric and its error, and so is a record that is not sound; a planned stage
     without a record is one row with status "missing". A damaged plan is a failed row of its own, without a run.
+    `current` says whether the run is of the current plan. A record that was measured under other settings or by older
+    code than the plan asks for is one row with status "missing" and its reason in `stale`, which is "" elsewhere.
     """
     import pandas as pd
 
     entries, complaint = read_planned(root / "plan.json")
     planned = {entry["run_id"]: entry for entry in entries}
     folders = {path.name for path in (root / "runs").glob("*") if path.is_dir()}
+    replaced = {cell(entry) for entry in entries}
     columns = _Columns()
     if complaint:
         columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
@@ -206,9 +230,14 @@ def frame(root: Path) -> "pd.DataFrame":
         entry = planned.get(run_id, {})
         there = {path.stem for path in run_folder(root, run_id).glob("*.json")}
         known: dict[str, Any] = {"steps": None, **entry, "run_id": run_id}
-        for stage in entry.get("stages") or [stage for stage in STAGES if stage in there]:
-            missing = {"stage": stage, "status": "missing", "error": "not run"}
-            record = read_stage(root, run_id, stage) or missing
+        found = {s: read_stage(root, run_id, s) for s in entry.get("stages") or [s for s in STAGES if s in there]}
+        whole = [record for record in found.values() if record and "variant" in record]
+        # A run that no plan knows is of the current one only where that says nothing of its kind.
+        known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
+        for stage, record in found.items():
+            record = record or {"stage": stage, "status": "missing", "error": "not run"}
+            if reason := _stale(record, entry, stage):
+                record = {"stage": stage, "status": "missing", "error": f"stale: {reason}", "stale": reason}
             # What one stage's record says of the run also describes its stages that failed early or are missing.
             known.update(
                 {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
@@ -217,6 +246,14 @@ def frame(root: Path) -> "pd.DataFrame":
     if not columns.values["run_id"]:
         return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
     return pd.DataFrame(columns.values, columns=COLUMNS)
+
+
+def _stale(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> str:
+    """Why a good record is not what the plan's entry asks for; "" if it is, or if the plan does not say."""
+    asked = (entry.get("asked") or {}).get(stage)
+    if record["status"] != "ok" or asked is None or record["fingerprint"] == asked:
+        return ""
+    return "measured under other settings"
 
 
 def configs(root: Path) -> dict[str, dict[str, Any]]:
@@ -249,6 +286,8 @@ class _Columns:
         shared = {
             **{column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)},
             "label": record.get("label") or record.get("baseline"),
+            "current": record.get("current") is not False,
+            "stale": record.get("stale", ""),
             "versions": self._json(record.get("versions") or {}),
         }
         for column, value in shared.items():

@@ -190,7 +190,7 @@ def test_the_frame_is_one_row_a_measurement(root: Path, run: Run) -> None:
 
 def test_columns_are_those_that_reports_are_written_for() -> None:
     run_columns = ["run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"]
-    run_columns += ["baseline", "label", "seed", "stage"]
+    run_columns += ["baseline", "label", "seed", "stage", "current", "stale"]
     value_columns = ["metric", "value", "stderr", "n", "settings", "seconds", "reason"]
     provenance = ["steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error"]
     assert run_columns + value_columns + provenance == COLUMNS
@@ -243,6 +243,34 @@ def test_plans_add_up(tmp_path: Path, root: Path) -> None:
     entry = records.read_plan(root)[0]
     assert entry["stages"] == ["train", "likelihood", "samples"] and entry["steps"] == 6
     assert {"run_id", "variant", "dataset", "baseline", "label", "seed", "stages", "steps"} <= set(entry)
+
+
+def test_a_plan_is_current_until_other_settings_replace_it(tmp_path: Path, root: Path) -> None:
+    def current() -> dict[tuple[str, str, int], bool]:
+        table = frame(root)
+        return dict(zip(zip(table.baseline, table.variant, table.seed, strict=True), table.current, strict=True))
+
+    fm, ddpm = runs(tmp_path)
+    write_plan(root, "about", [fm, ddpm])
+    (slower,) = runs(tmp_path, baselines=["fm_ot"], settings={"training.lr": 0.01})
+    write_plan(root, "about", [slower])
+    fm_key, ddpm_key, slow_key = (("fm_ot", fm.variant, 0), ("ddpm", ddpm.variant, 0), ("fm_ot", slower.variant, 0))
+    assert current() == {fm_key: False, ddpm_key: True, slow_key: True}
+    (again,) = runs(tmp_path, baselines=["fm_ot"], seeds=[1])
+    write_plan(root, "about", [again])  # the settings of before with one more seed
+    assert current() == {fm_key: True, ddpm_key: True, slow_key: False, ("fm_ot", fm.variant, 1): True}
+
+
+def test_a_record_under_settings_that_the_plan_does_not_ask_for_has_no_values(tmp_path: Path, root: Path) -> None:
+    (now,) = runs(tmp_path, baselines=["fm_ot"])
+    complete(root, now)
+    write_plan(root, "about", [now])
+    assert set(frame(root).stale) == {""}
+    (later,) = runs(tmp_path, baselines=["fm_ot"], settings={"evaluation.likelihood.n": 10})
+    write_plan(root, "about", [later])
+    table = frame(root).set_index("stage")
+    assert table.stale.to_dict() == {"train": "", "likelihood": "measured under other settings", "samples": ""}
+    assert table.status["likelihood"] == "missing" and table.status["train"] == "ok"
 
 
 def test_a_damaged_plan_is_written_anew(root: Path, run: Run) -> None:
