@@ -228,9 +228,11 @@ def frame(root: Path) -> "pd.DataFrame":
         columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
     for run_id in [*planned, *sorted(folders - set(planned))]:
         entry = planned.get(run_id, {})
-        there = {path.stem for path in run_folder(root, run_id).glob("*.json")}
+        folder = run_folder(root, run_id) if entry else root / "runs" / run_id
+        there = {path.stem for path in folder.glob("*.json")}
         known: dict[str, Any] = {"steps": None, **entry, "run_id": run_id}
-        found = {s: read_stage(root, run_id, s) for s in entry.get("stages") or [s for s in STAGES if s in there]}
+        stages = entry.get("stages") or [stage for stage in STAGES if stage in there]
+        found = {stage: read_record(folder / f"{stage}.json", run_id, stage) for stage in stages}
         whole = [record for record in found.values() if record and "variant" in record]
         # A run that no plan knows is of the current one only where that says nothing of its kind.
         known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
