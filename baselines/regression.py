@@ -27,7 +27,7 @@ class Regression(Baseline):
         return lambda t, x: (answer(net, x) - x) / (1 - t)
 
     def samplers(self, net: Network) -> dict[str, Sampler]:
-        return {"direct": Sampler(1, lambda x0, rng: answer(net, x0))}
+        return {"direct": Sampler(lambda x0, rng: answer(net, x0))}
 
 
 def answer(net: Network, x: Tensor) -> Tensor:

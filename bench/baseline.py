@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
+from bench.memory import Memory
 from bench.ode import VelocityField
 from bench.paths import Path, VariancePreserving
 from bench.registry import baselines
@@ -27,30 +28,63 @@ Network = Callable[[Tensor, Tensor], Tensor]
 
 
 class CountedNetwork:
-    """net(t, x) of a module, compiled if asked for, that counts its evaluations in `nfe`.
+    """net(t, x) of a module that counts the rows of x that went through it: the one place that NFE comes from.
 
-    What the images of a batch are conditioned on stands in `condition`, (B, C', H, W), and joins x as further channels.
+    The NFE of a batch is `rows` over the rows of the batch, whatever a method made of them: a guided field that asks
+    for 2 B rows, or asks twice, costs 2 an evaluation.
+
+    Attributes:
+        module: the network proper.
+        compiled: whether it is compiled.
+        condition: what the images of a batch are conditioned on, (B, C', H, W); it joins x as further channels.
+        memory: cuts a call that wants no gradient to the rows that there is room for.
+        rows: rows that went through, each counted once however often an attempt at it ran out of memory.
     """
 
-    def __init__(self, module: nn.Module, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        compiled: bool = False,
+        condition: Tensor | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         self.module = module
         self.compiled = compiled
-        self.nfe = 0
-        self.condition: Tensor | None = None
+        self.condition = condition
+        self.memory = memory
+        self.rows = 0
         self.flow: Any = None  # what bench/cnf.py compiles of it
         self._call: Network = torch.compile(module) if compiled else module
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
-        self.nfe += 1
-        return self._call(t, x if self.condition is None else torch.cat([x, self.condition], 1))
+        return self._counted(self._call, t, x)
+
+    def plain(self, t: Tensor, x: Tensor) -> Tensor:
+        """The same, not compiled."""
+        return self._counted(self.module, t, x)
+
+    def _counted(self, call: Network, t: Tensor, x: Tensor) -> Tensor:
+        whole = x if self.condition is None else torch.cat([x, self.condition], 1)
+        if self.memory is None or torch.is_grad_enabled():
+            found = call(t, whole)
+        else:
+            found = self.memory.rowwise(lambda rows: call(t[rows], whole[rows]), len(x))
+        self.rows += len(x)
+        return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Sampler:
-    """A sampler of a method's own: noise x0 of shape (B, ...) and a generator -> samples, in `nfe` evaluations."""
+    """A sampler of a method's own: noise x0 of shape (B, ...) and a generator -> samples of the shape of x0."""
 
-    nfe: int
     sample: Callable[[Tensor, torch.Generator], Tensor]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        """Sampler(sample). A number of evaluations before it, which plugins once had to say, is not used."""
+        sample = named.get("sample", arguments[-1] if arguments else None)
+        if not callable(sample):
+            raise UsageError("Sampler(sample): sample is a function of noise x0 (B, ...) and a generator")
+        object.__setattr__(self, "sample", sample)
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,9 @@ def flow(
         end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None).x[-1]
     elif isinstance(net, CountedNetwork) and net.compiled and net.condition is None:
         derivative, step = _compiled(velocity, net, x.shape[1:])
+        before = net.rows
         end, nfe = _integrate(derivative, step, state, probes, solver)
-        net.nfe += nfe
+        net.rows += (net.rows - before) * (nfe - 1)  # compiled steps do not count, the one evaluation before them does
     else:
         derivative = derivative_of(velocity(net), x.shape[1:], functional=False)
         end, _ = _integrate(derivative, solver_step(derivative, dim + 1), state, probes, solver)
@@ -187,10 +188,10 @@ def _integrate(
 def _compiled(
     velocity: Callable[[Network], VelocityField], net: CountedNetwork, shape: torch.Size
 ) -> tuple[Derivative, Step]:
-    """The derivative and the compiled step of a network, compiled once and kept with it."""
+    """The derivative, which counts, and the compiled step of a network, compiled once and kept with it."""
     if net.flow is None:
-        derivative = derivative_of(velocity(net.module), shape, functional=True)
-        net.flow = derivative, torch.compile(solver_step(derivative, shape.numel() + 1))
+        first, others = (derivative_of(velocity(n), shape, functional=True) for n in (net.plain, net.module))
+        net.flow = first, torch.compile(solver_step(others, shape.numel() + 1))
     return net.flow
 
 

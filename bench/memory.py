@@ -6,16 +6,27 @@ changes nothing but time. So a batch is what a suite says, and only its evaluati
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
+class Counter(Protocol):
+    """What counts the rows that are evaluated."""
+
+    rows: int
+
+
 @dataclass
 class Memory:
-    """Remembers in `rows` how many rows had room; None until something had not."""
+    """Remembers in `rows` how many rows had room; None until something had not.
+
+    What an attempt without room has added to `counter` is taken back.
+    """
 
     rows: int | None = None
+    counter: Counter | None = None
 
     def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
         """evaluate(slice) of rows 0 ... n - 1, stacked; halves the slices when a GPU runs out of memory.
@@ -23,6 +34,7 @@ class Memory:
         Raises:
             OutOfMemoryError: there is no room for a single row.
         """
+        before = self.counter.rows if self.counter else 0
         while True:
             size = min(self.rows or n, n)
             try:
@@ -33,4 +45,6 @@ class Memory:
                 if size == 1:
                     raise
                 self.rows = (size + 1) // 2
+            if self.counter:
+                self.counter.rows = before
             torch.cuda.empty_cache()  # once the frames that held the failed evaluation are gone

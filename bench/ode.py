@@ -7,7 +7,8 @@ Along a solution d log p_t(x_t) / dt = -div v(t, x_t), so with p_0 = N(0, I) and
 where x_0 solves the ODE backwards from x (Chen et al. 2018). The divergence is exact (one reverse pass a dimension)
 or Hutchinson's estimate z^T (dv/dx) z with E z z^T = I, z drawn once a solve (Grathwohl et al. 2019).
 
-Every solution counts evaluations of v, not steps: this is what NFE means throughout.
+Every solution counts evaluations of v, not steps. The NFE of a record is counted by the network instead
+(bench/baseline.py), since a field may ask it more than once.
 """
 
 import math
@@ -56,7 +57,7 @@ class Solver:
 
 @dataclass(frozen=True)
 class Solution:
-    """States at the requested times, stacked in front, and what they cost."""
+    """States at the requested times, stacked in front, and what they cost: `nfe` evaluations of the field."""
 
     x: Tensor
     nfe: int
@@ -208,7 +209,7 @@ def log_normal(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Density:
-    """log p(x) in nats (B,), its variance over the probes, the noise x0 that x comes from, and the evaluations.
+    """log p(x) in nats (B,), its variance over the probes, the noise x0 that x comes from, and the evaluations of f.
 
     The variance is that of the mean over the M probes, estimated from their spread: not a number for one probe, zero
     for the exact divergence.

@@ -37,4 +37,4 @@ def scheduled(
             x = scheduler.step(eps(t, x), k, x, generator=rng).prev_sample
         return x
 
-    return Sampler(steps, sample)
+    return Sampler(sample)

@@ -218,8 +218,7 @@ class Stages:
         return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0], settings=quote)
 
     def _likelihood(self, source: Source, settings: Likelihood, partial: Partial) -> Rows:
-        t_end, seed, f = self.baseline.t_end, self.run.seed, source.field()
-        return likelihood(f, self.dataset, t_end, settings, seed, self.device, self.weights, partial)
+        return likelihood(source, settings, self.weights, partial)
 
     def _draw(
         self,

@@ -91,9 +91,9 @@ class Trainer:
         return min(1.0, max(by_steps, by_seconds))
 
     def evaluations(self) -> float:
-        """Evaluations of the network that a batch has taken, in the mean over its pieces; all ranks must ask."""
-        done = ranks.total(torch.tensor(float(self.net.nfe), dtype=torch.float64))
-        return self.nfe_before + float(done) / self.settings.pieces
+        """Evaluations of the network that a batch has taken: its rows over the batch; all ranks must ask."""
+        done = ranks.total(torch.tensor(float(self.net.rows), dtype=torch.float64))
+        return self.nfe_before + float(done) / self.settings.batch
 
     def take_step(self) -> Tensor:
         """One update; returns the batch's mean loss, still on the device."""
@@ -179,9 +179,9 @@ class Trainer:
 
     def _compile(self) -> None:
         """Have the network compiled by a step that leaves nothing behind, so that the clock counts training alone."""
-        nfe = self.net.nfe
+        rows = self.net.rows
         self._backward(ranks.mine(range(self.settings.pieces))[0])
-        self.net.nfe = nfe
+        self.net.rows = rows
 
     def _look(self, report: Report) -> None:
         """Read the mean loss of the last steps and say where training stands."""

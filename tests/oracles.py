@@ -116,7 +116,7 @@ def _double(values: float | list[float] | list[list[float]]) -> Tensor:
 
 @dataclass(frozen=True)
 class Given(Baseline):
-    """A method whose velocity field and samplers are given."""
+    """A method whose velocity field and samplers are given; the field asks the network once, for the count alone."""
 
     f: VelocityField
     end: float = 1.0
@@ -130,16 +130,27 @@ class Given(Baseline):
         raise NotImplementedError
 
     def velocity(self, net: Network) -> VelocityField:
-        return self.f
+        def field(t: Tensor, x: Tensor) -> Tensor:
+            net(t.expand(len(x)), x)
+            return self.f(t, x)
+
+        return field
 
     def samplers(self, net: Network) -> dict[str, Sampler]:
         return dict(self.own)
 
 
+class Idle(nn.Module):
+    """net(t, x) = x."""
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return x
+
+
 def source(baseline: Baseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None) -> Source:
     """Samples of a method of that shape; points, whatever their number of axes."""
     nothing = torch.zeros(1, *shape)
-    return Source(baseline, module or nn.Identity(), Dataset("none", "1", nothing, nothing), seed, "cpu")
+    return Source(baseline, module or Idle(), Dataset("none", "1", nothing, nothing), seed, "cpu")
 
 
 def drawn(source: Source, way: Callable[[int, int], tuple[Tensor, float]], n: int, batch: int) -> tuple[Tensor, float]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oracles import Given
+from oracles import Given, Idle
 from tiny import SUITE, runs
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench import partial, ranks, records
 from bench.baseline import Sampler
@@ -122,7 +122,7 @@ Rows = list[tuple[str, float, float | None]]
 
 def measured(f: VelocityField, dataset: Dataset, parts: Partial) -> Rows:
     """The NLL of one and of three draws in 12 batches, with the errors of their probes."""
-    rows: list[Measurement] = likelihood(f, dataset, 1.0, ASKED, 0, "cpu", "ema", parts)
+    rows: list[Measurement] = likelihood(Source(Given(f), Idle(), dataset, 0, "cpu"), ASKED, "ema", parts)
     assert len(rows) == 6
     return [(row.metric, row.value, row.stderr) for row in rows if row.metric != "likelihood_seconds"]
 
@@ -156,9 +156,9 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
 
     def drawn(f: Field, parts: Partial | None) -> tuple[list[tuple[int, float]], Tensor]:
         noisy = Sampler(
-            5, lambda x, rng: x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
+            lambda x, rng: x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
         )
-        source = Source(Given(f, own=(("noisy", noisy),)), nn.Identity(), points, 0, "cpu")
+        source = Source(Given(f, own=(("noisy", noisy),)), Idle(), points, 0, "cpu")
         draw = source.solved(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else source.native("noisy")
         batches = list(source.batches(way, draw, 44, 10, parts))
         return [(b.start, b.nfe) for b in batches], torch.cat([b.x for b in batches])
@@ -172,7 +172,11 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
     assert 1 <= len(list((tmp_path / "parts").iterdir())) <= 3
     again, x = drawn(second, Partial(tmp_path / "parts"))
     assert again == cost and torch.equal(x, expected)
-    assert whole.calls <= first.calls + second.calls < whole.calls + max(nfe for _, nfe in cost)
+    assert (
+        whole.calls
+        <= first.calls + second.calls
+        < whole.calls + (5 if way == "native" else max(nfe for _, nfe in cost))
+    )
 
 
 def test_parts_move_between_numbers_of_ranks(

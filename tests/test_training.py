@@ -404,7 +404,7 @@ def test_evaluations_of_training_are_one_a_step_for_flow_matching(points: Datase
     t = trainer(points)
     calls = counted_calls(t.module)
     t.fit(tmp_path / "c.pt", validate, silent)
-    assert t.net.nfe == len(calls) == 30
+    assert t.evaluations() == len(calls) == 30
 
 
 @pytest.mark.parametrize("adjoint", [False, True])
@@ -414,7 +414,7 @@ def test_evaluations_of_training_are_the_solvers_for_maximum_likelihood(points: 
     calls = counted_calls(module)
     for _ in range(3):
         t.take_step()
-    assert t.net.nfe == len(calls) > 3 * 7
+    assert t.evaluations() == len(calls) > 3 * 7
 
 
 def test_validation_costs_no_evaluations_of_training(points: Dataset, tmp_path: Path) -> None:
@@ -425,7 +425,7 @@ def test_validation_costs_no_evaluations_of_training(points: Dataset, tmp_path: 
         return validate(module)
 
     t.fit(tmp_path / "c.pt", look, silent)
-    assert t.net.nfe == 30
+    assert t.evaluations() == 30
 
 
 def test_counted_network_hands_on_what_it_is_given() -> None:
@@ -438,6 +438,6 @@ def test_counted_network_hands_on_what_it_is_given() -> None:
 
     net, (t, x) = CountedNetwork(Echo()), (torch.zeros(3), torch.ones(3, 2))
     field: VelocityField = FlowMatchingOT().velocity(net)
-    assert torch.equal(net(t, x), 2 * x) and net.nfe == 1
-    assert torch.equal(field(torch.tensor(0.5), x), 2 * x) and net.nfe == 2
+    assert torch.equal(net(t, x), 2 * x) and net.rows == 3
+    assert torch.equal(field(torch.tensor(0.5), x), 2 * x) and net.rows == 6
     assert torch.equal(seen[1][0], torch.full((3,), 0.5))

@@ -22,6 +22,7 @@ from bench import ranks
 from bench.datasets.base import Dataset
 from bench.memory import Memory
 from bench.metrics.clock import now
+from bench.metrics.sampling import Source
 from bench.ode import Solver, VelocityField, log_density
 from bench.partial import Partial
 from bench.records import Measurement
@@ -37,12 +38,8 @@ def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
 
 
 def likelihood(
-    f: VelocityField,
-    dataset: Dataset,
-    t_end: float,
+    source: Source,
     settings: Likelihood,
-    seed: int,
-    device: str,
     weights: str,
     partial: Partial | None = None,
 ) -> list[Measurement]:
@@ -57,6 +54,7 @@ def likelihood(
     Raises:
         Diverged: a solve failed.
     """
+    dataset = source.dataset
     n = min(settings.n, len(dataset.test))
     exact = settings.divergence == "exact" or (settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
     probes = None if exact else settings.probes
@@ -72,7 +70,7 @@ def likelihood(
             "split": "test",
             "weights": weights,
         }
-        found = _densities(f, dataset, n, t_end, solver, settings, probes, seed, device, partial or Partial())
+        found = _densities(source, n, solver, settings, probes, partial or Partial())
         draws = len(found.log_p)
         for k in sorted({1, *(k for k in settings.draws if k <= draws)}):
             rows += _bound(found.log_p[:k], found.variance[:k], dataset, {**quote, "draws": k}, found.seconds)
@@ -116,21 +114,19 @@ class _Densities:
 
 
 def _densities(
-    f: VelocityField,
-    dataset: Dataset,
+    source: Source,
     n: int,
-    t_end: float,
     solver: Solver,
     settings: Likelihood,
     probes: int | None,
-    seed: int,
-    device: str,
     partial: Partial,
 ) -> _Densities:
-    """Solve every batch of every draw, each on one rank; NFE is the mean over samples of their batch's evaluations."""
+    """Solve every batch of every draw, each on one rank; NFE is the mean of the batches', weighed by their samples."""
+    dataset, seed, device = source.dataset, source.seed, source.device
     draws = max(settings.draws) if dataset.is_image else 1
     log_p, variance = torch.zeros(2, draws, n, dtype=torch.float64)
-    memory = Memory()
+    net = source.network()
+    f, memory = source.baseline.velocity(net), Memory(counter=net)
     evaluations = seconds = 0.0
 
     def solve(k: int, start: int, stop: int) -> dict[str, Any]:
@@ -139,9 +135,11 @@ def _densities(
         if dataset.is_image:
             x = dataset.scale(x, _uniform(dataset.shape, seed, k, start, stop, device))
         z = None if probes is None else _probes((probes, *dataset.shape), seed, k, start, stop, device)
-        density = log_density(f, x, t_end, solver, z, memory)
+        before = net.rows
+        density = log_density(f, x, source.baseline.t_end, solver, z, memory)
         found = {"log_p": density.log_p.double().cpu().numpy(), "variance": density.variance.double().cpu().numpy()}
-        return {**found, "nfe": np.array(density.nfe), "seconds": np.array(now(device) - begun)}
+        nfe = (net.rows - before) / (stop - start)
+        return {**found, "nfe": np.array(nfe), "seconds": np.array(now(device) - begun)}
 
     batches = [(k, start) for k in range(draws) for start in range(0, n, settings.batch)]
     with ranks.diverging_together():

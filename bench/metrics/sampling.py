@@ -1,8 +1,9 @@
 """Drawing samples: x_1 from noise x_0 along the ODE, or by a method's own sampler, with the evaluations it took.
 
-An adaptive solver chooses one step for the whole batch, so NFE depends on which samples are solved together; the batch
-is therefore part of every setting, and NFE is the mean over samples of their batch's evaluations. Batches are dealt out
-to the ranks and handed on one by one: however many samples there are, memory holds one batch.
+NFE is what the network counts (bench/baseline.py): rows that went through it over rows of the batch. An adaptive solver
+chooses one step for the whole batch, so NFE depends on which samples are solved together; the batch is therefore part
+of every setting, and the NFE of all samples is the mean of their batches'. Batches are dealt out to the ranks and
+handed on one by one: however many samples there are, memory holds one batch.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import ranks
-from bench.baseline import Baseline, Network, Sampler
+from bench.baseline import Baseline, CountedNetwork
 from bench.datasets.base import Dataset
 from bench.memory import Memory
 from bench.metrics.clock import now
@@ -25,7 +26,7 @@ from bench.seeds import generator, normal
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their evaluations and seconds."""
+    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their NFE and seconds."""
 
     start: int
     x: Tensor
@@ -47,19 +48,12 @@ class Source:
     device: str
     memory: Memory = dataclasses.field(default_factory=Memory)
 
-    def network(self, start: int, stop: int) -> Network:
+    def network(self, start: int = 0, stop: int = 0) -> CountedNetwork:
         """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds."""
         given = None
         if self.dataset.condition:
             given = self.dataset.condition(self.dataset.test[start:stop].to(self.device))
-
-        def net(t: Tensor, x: Tensor) -> Tensor:
-            whole = x if given is None else torch.cat([x, given], 1)
-            if torch.is_grad_enabled():
-                return self.module(t, whole)
-            return self.memory.rowwise(lambda rows: self.module(t[rows], whole[rows]), len(x))
-
-        return net
+        return CountedNetwork(self.module, condition=given, memory=self.memory)
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
         """The velocity field of samples start ... stop - 1."""
@@ -69,12 +63,12 @@ class Source:
         return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
 
     def solved(self, solver: Solver) -> Callable[[int, int], tuple[Tensor, float]]:
-        """(start, stop) -> samples along the ODE and the evaluations that their solve took."""
+        """(start, stop) -> samples along the ODE and their NFE."""
 
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
-            f = self.field(start, stop)
-            solution = solve(f, self.noise(start, stop), (0.0, self.baseline.t_end), solver)
-            return solution.x[-1], solution.nfe
+            net = self.network(start, stop)
+            solution = solve(self.baseline.velocity(net), self.noise(start, stop), (0.0, self.baseline.t_end), solver)
+            return solution.x[-1], net.rows / (stop - start)
 
         return draw
 
@@ -82,8 +76,9 @@ class Source:
         """The same by the method's own sampler of that name, from the same noise."""
 
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
-            sampler: Sampler = self.baseline.samplers(self.network(start, stop))[name]
-            return sampler.sample(self.noise(start, stop), generator(self.seed, name, start)), sampler.nfe
+            net = self.network(start, stop)
+            x = self.baseline.samplers(net)[name].sample(self.noise(start, stop), generator(self.seed, name, start))
+            return x, net.rows / (stop - start)
 
         return draw
 

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from oracles import GaussianMixture, field, uniform_flow
+from oracles import GaussianMixture, Given, Idle, field, uniform_flow
 from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.metrics.likelihood import bits_per_dim, likelihood, log_density_grid
+from bench.metrics.sampling import Source
 from bench.ode import Solver, log_density, log_normal
 from bench.paths import OptimalTransport
 from bench.records import Measurement
@@ -19,7 +20,8 @@ TIGHT = (Solve(rtol=1e-7, atol=1e-7),)
 
 
 def measure(f: object, dataset: Dataset, seed: int = 5, **settings: object) -> list[Measurement]:
-    return likelihood(f, dataset, 1.0, Likelihood(**settings), seed, device="cpu", weights="ema")  # type: ignore[arg-type]
+    this = Source(Given(f), Idle(), dataset, seed, "cpu")  # type: ignore[arg-type]
+    return likelihood(this, Likelihood(**settings), weights="ema")  # type: ignore[arg-type]
 
 
 def named(rows: list[Measurement], metric: str) -> list[Measurement]:

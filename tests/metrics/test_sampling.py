@@ -73,13 +73,13 @@ def test_images_keep_their_shape() -> None:
 
 
 def test_native_samplers_begin_with_the_noise_of_the_ode() -> None:
-    native = Sampler(1, lambda x0, rng: x0 + torch.randn(x0.shape, generator=rng) * 0)
+    native = Sampler(lambda x0, rng: x0 + torch.randn(x0.shape, generator=rng) * 0)
     x = draw_native(native, 7, 3, 4)
     assert torch.equal(x, normal((2,), 4, "samples", 0, 7))
 
 
 def test_native_samplers_draw_their_own_noise_reproducibly() -> None:
-    native = Sampler(1, lambda x0, rng: torch.randn(x0.shape, generator=rng))
+    native = Sampler(lambda x0, rng: torch.randn(x0.shape, generator=rng))
     x = draw_native(native, 6, 3, 4)
     assert torch.equal(x, draw_native(native, 6, 3, 4))
     assert not torch.equal(x, draw_native(native, 6, 3, 5))

@@ -40,10 +40,10 @@ def row(rounds: int, name: str, dataset: Dataset, points: int, module: nn.Module
         return log_density(baseline.velocity(net), x, 1.0, solver).log_p
 
     other = theirs(net, x)
-    apart, nfe = ours() - other(), net.nfe
+    apart, rows = ours() - other(), net.rows
     ours()
     note = f"apart by {float(apart.mean().abs()):.0e} nats in the mean and {float(apart.abs().max()):.0e} at most; "
-    note += f"NFE {net.nfe - nfe} and {2 * nfe - net.nfe}"
+    note += f"NFE {(net.rows - rows) / len(x):g} and {(2 * rows - net.rows) / len(x):g}"
     return compare(name, ours, other, rounds, "points/s", points, "at least 1.6", note)
 
 
