@@ -1,22 +1,26 @@
-"""Checkpoints: all that a run in training consists of, as tensors, numbers and strings, in one file written atomically.
+"""Checkpoints: all that a run in training consists of, as tensors, numbers and strings, in one sealed file.
 
-Nothing in it depends on the number of ranks. An unreadable file is set aside and training begins again; a readable one
-of another configuration is refused and left as it is.
+    checkpoint.pt, checkpoint.previous.pt        the last one and the one before
+
+Nothing in it depends on the number of ranks. What is not finite is never saved. A damaged file is set aside, and the
+one before takes its place; a sound one of another configuration is refused and left as it is.
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from bench import ranks
-from bench.errors import UsageError
-from bench.files import write_atomic
+from bench.errors import Diverged, UsageError
 from bench.optimiser import moments, restore_moments
 from bench.records import Measurement
+from bench.seal import check, write_sealed
 
 if TYPE_CHECKING:
     from bench.training import Trainer
@@ -49,37 +53,95 @@ def state(trainer: "Trainer") -> dict[str, Any]:
     }
 
 
+def look(trainer: "Trainer") -> None:
+    """Refuse what is not worth keeping; all ranks must ask.
+
+    Raises:
+        Diverged: the loss since the last look at it, a weight or an averaged weight is not finite.
+    """
+    loss = float(trainer.recent)
+    weights = _finite((*trainer.parameters, *trainer.average))
+    loss_lost, weights_lost = ranks.agreed(not math.isfinite(loss), not weights)
+    if loss_lost or weights_lost:
+        what = f"the loss is {loss}" if loss_lost else "the weights are not finite"
+        raise Diverged(f"{what} at step {trainer.step}; {before(trainer)}")
+
+
+def before(trainer: "Trainer") -> str:
+    """Where a diverged run would go on, for its error."""
+    if trainer.saved is None:
+        return "no checkpoint is older"
+    return f"--retry goes on from the checkpoint of step {trainer.saved}"
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    found = [torch.isfinite(tensor).all() for tensor in tensors]
+    return bool(torch.stack(found).all()) if found else True  # the device is waited for once
+
+
 def save(trainer: "Trainer", path: Path) -> None:
-    """Write the checkpoint; all ranks must take part."""
+    """Write the checkpoint and keep the one before, of an earlier step; all ranks must take part."""
     content = state(trainer)
     if ranks.is_main():
-        write_atomic(path, lambda temporary: torch.save(content, temporary))
+        new = path.with_suffix(".new" + path.suffix)
+        write_sealed(new, lambda temporary: torch.save(content, temporary))
+        if path.exists() and trainer.saved != trainer.step:
+            path.replace(previous(path))
+        new.replace(path)
+    trainer.saved = trainer.step
+
+
+def previous(path: Path) -> Path:
+    """The checkpoint before the one at `path`."""
+    return path.with_suffix(".previous" + path.suffix)
 
 
 def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
-    """Go on from the checkpoint at `path`, if there is one; whether there was.
+    """Go on from the checkpoint at `path` or, where that is damaged or missing, from the one before; whether there was.
+
+    All ranks go by the same one.
 
     Raises:
         UsageError: it belongs to another configuration.
     """
-    if not any(ranks.agreed(path.exists())):
-        return False
-    reason, content = "", {}
+    for candidate in (path, previous(path)):
+        if not any(ranks.agreed(candidate.exists())):
+            continue
+        content, reason = _read(candidate, trainer)
+        if not any(ranks.agreed(bool(reason))):
+            _load(trainer, candidate, content)
+            report(f"resumed at step {trainer.step}" + (f" of {candidate.name}" if candidate != path else ""))
+            return True
+        aside = candidate.with_suffix(".corrupt")
+        if ranks.is_main():
+            candidate.replace(aside)
+        report(f"checkpoint {candidate.name} cannot be used ({reason or 'by another rank'}); kept as {aside.name}")
+    return False
+
+
+def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
+    """The content of a checkpoint, and why it cannot be used."""
+    content: dict[str, Any] = {}
     try:
+        if complaint := check(path):
+            raise ValueError(complaint)
         # Mapped, so that of the moments no rank reads more than it keeps.
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         if lacking := KEYS - content.keys():
             raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+        weights = [
+            content["module"][name] for name, _ in trainer.module.named_parameters() if name in content["module"]
+        ]
+        if not _finite((content["recent"], *weights, *content["average"])):
+            raise ValueError("its loss or its weights are not finite")
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever a truncated or foreign file makes torch raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-    if any(ranks.agreed(bool(reason))):
-        aside = path.with_suffix(".corrupt")
-        if ranks.is_main():
-            path.replace(aside)
-        report(f"checkpoint {path.name} cannot be used ({reason}); kept as {aside.name}, training begins again")
-        return False
+    except Exception as error:  # whatever a foreign file makes torch raise
+        return {}, f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+    return content, ""
+
+
+def _load(trainer: "Trainer", path: Path, content: dict[str, Any]) -> None:
     identity = content["identity"]
     if identity != trainer.identity:
         raise UsageError(f"{path}: a checkpoint of {identity}, not of {trainer.identity}; move it away to train anew")
@@ -93,5 +155,4 @@ def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
     trainer.recent_steps, trainer.validated = content["recent_steps"], content["validated"]
     trainer.nfe_before, trainer.peak = content["nfe"], content["peak"]
     trainer.curve = [Measurement(**m) for m in json.loads(content["curve"])]
-    report(f"resumed at step {trainer.step}")
-    return True
+    trainer.saved = trainer.step

@@ -14,6 +14,7 @@ from torch import nn
 from bench.baseline import Baseline
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.modules import materialise
 from bench.registry import Registry, baselines, datasets, networks, unknown
 from bench.settings import Component
 from bench.suite import Run
@@ -65,7 +66,9 @@ def build_network(component: Component, dataset: Dataset) -> nn.Module:
                 f"network {component.name}: takes no condition, which {dataset.name} has; allowed: {', '.join(takers)}"
             )
         given["given"] = dataset.condition(dataset.test[:1]).shape[1]
-    return networks[component.name](dataset.shape, **given, **_options(networks, component))
+    module: nn.Module = networks[component.name](dataset.shape, **given, **_options(networks, component))
+    materialise(module, dataset, component.name)
+    return module
 
 
 def check_condition(run: Run, dataset: Dataset) -> None:

@@ -14,7 +14,8 @@ from types import FrameType
 
 from bench import ranks
 
-SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+# SIGHUP: the terminal is gone. SIGXCPU: a limit on CPU seconds is near (ulimit -St, or a batch system's).
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGINT)
 
 
 @contextmanager

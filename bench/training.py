@@ -8,11 +8,11 @@ ranks, and on the CPU a run that was killed and resumed ends bit for bit where a
 counts training steps alone, no validation and no checkpoint, and goes on after a restart.
 """
 
-import copy
 import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.metrics.clock import now, peak_memory, reset_peak_memory
 from bench.minibatches import Minibatches
+from bench.modules import copied
 from bench.optimiser import learning_rate, optimiser, share_gradients
 from bench.precision import in_training
 from bench.preemption import at_boundary
@@ -74,6 +75,7 @@ class Trainer:
         self.optimizer = optimiser(self.parameters, settings)
         self.rng = torch.Generator(self.device)
         self.step = 0
+        self.saved: int | None = None  # the step of the last checkpoint
         self.seconds = 0.0
         self.loss = math.nan
         self.recent = torch.zeros((), device=self.device)  # sum of the losses since the last look at them
@@ -143,8 +145,11 @@ class Trainer:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `path`.
 
         Raises:
-            Diverged: the loss stopped being finite.
+            Diverged: the loss or the weights stopped being finite; no checkpoint has them.
+            UsageError: the network cannot be copied for evaluation.
         """
+        if self.progress < 1:
+            self.evaluation_module()
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
         marks = [m for m in marks if m > self.validated]
         precision = in_training(self.settings.precision, self.device)
@@ -171,6 +176,7 @@ class Trainer:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
                     self._look(report)
                 if self.seconds - saved > self.settings.checkpoint_seconds:
+                    (self.seconds,) = ranks.agreed(now(self.device) - begun)
                     self.save(path)
                     begun, saved = now(self.device) - self.seconds, self.seconds
                 between_steps()
@@ -187,7 +193,7 @@ class Trainer:
         """Read the mean loss of the last steps and say where training stands."""
         self.loss = float(self.recent) / self.recent_steps
         if not math.isfinite(self.loss):
-            raise Diverged(f"the loss is {self.loss} at step {self.step}")
+            raise Diverged(f"the loss is {self.loss} at step {self.step}; {checkpoint.before(self)}")
         self.recent.zero_()
         self.recent_steps = 0
         s = self.settings
@@ -204,20 +210,21 @@ class Trainer:
         }
         self.peak = max(self.peak, peak_memory(self.device))
         for m in validate(self.evaluation_module()):
-            self.curve.append(Measurement(m.metric, m.value, m.stderr, m.n, m.seconds, {**m.settings, **where}))
+            self.curve.append(replace(m, settings={**m.settings, **where}))
         self.validated = self.progress
         reset_peak_memory(self.device)
 
     def evaluation_module(self) -> nn.Module:
         """A copy with the averaged weights, frozen: what every metric is measured on."""
-        module = copy.deepcopy(self.module).eval().requires_grad_(False)
+        module = copied(self.module).eval().requires_grad_(False)
         with torch.no_grad():
             for parameter, average in zip(module.parameters(), self.average, strict=True):
                 parameter.copy_(average)
         return module
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint atomically; all ranks must take part."""
+        """Write the checkpoint atomically; all ranks must take part. Diverged where it would be poisoned."""
+        checkpoint.look(self)
         checkpoint.save(self, path)
 
     def restore(self, path: Path, report: Report) -> bool:

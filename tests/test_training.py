@@ -192,6 +192,35 @@ def test_a_damaged_checkpoint_is_set_aside_and_said(points: Dataset, tmp_path: P
     assert t.step == 30
 
 
+def test_a_flipped_bit_is_noticed_and_the_checkpoint_before_goes_on(points: Dataset, tmp_path: Path) -> None:
+    path, before = tmp_path / "checkpoint.pt", tmp_path / "checkpoint.previous.pt"
+    whole, first = trainer(points), trainer(points, checkpoint_seconds=1e-9)
+    whole.fit(tmp_path / "whole.pt", nothing, silent)
+    killed_at(first, 20)
+    with pytest.raises(Killed):
+        first.fit(path, nothing, silent)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    said: list[str] = []
+    second = trainer(points)
+    assert second.restore(path, said.append) and second.step == 19
+    assert len(said) == 2 and "checkpoint.pt cannot be used" in said[0]
+    assert said[1] == "resumed at step 19 of checkpoint.previous.pt"
+    assert before.exists() and not path.exists() and (tmp_path / "checkpoint.corrupt").exists()
+    second.fit(path, nothing, silent)
+    assert same(second.module.state_dict(), whole.module.state_dict())
+
+
+def test_where_both_checkpoints_are_damaged_training_begins_again(points: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        (tmp_path / name).write_bytes(b"PK")
+    t, said = trainer(points), list[str]()
+    assert not t.restore(path, said.append) and t.step == 0 and len(said) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.corrupt", "checkpoint.previous.corrupt"}
+
+
 def test_a_checkpoint_of_another_configuration_is_refused_and_left(points: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     other = trainer(points)
@@ -372,6 +401,69 @@ def test_a_loss_that_is_not_finite_is_diverged(points: Dataset, tmp_path: Path) 
     with pytest.raises(Diverged, match="at step 50"):
         trainer(points, steps=1000, lr=1e38).fit(tmp_path / "c.pt", nothing, silent)
     assert not (tmp_path / "c.pt").exists()
+
+
+@dataclasses.dataclass(frozen=True)
+class Breaking(FlowMatchingOT):
+    """Its loss is not a number from the 13th batch on."""
+
+    batches: list[int] = dataclasses.field(default_factory=list)
+
+    def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
+        self.batches.append(1)
+        return super().loss(net, x1, rng) * (math.nan if len(self.batches) > 12 else 1.0)
+
+
+def test_a_loss_that_breaks_between_two_looks_is_never_saved(points: Dataset, tmp_path: Path) -> None:
+    """Saved after every step, looked at by the saving alone: the last file is good, and a retry begins there."""
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Diverged, match="the loss is nan at step 13; --retry goes on from the checkpoint of step 12"):
+        trainer(points, Breaking(), checkpoint_seconds=1e-9).fit(path, nothing, silent)
+    again = trainer(points, Breaking(batches=[1] * 12))
+    assert again.restore(path, silent) and again.step == 12
+    assert all(bool(p.isfinite().all()) for p in again.parameters)
+    with pytest.raises(Diverged, match="the loss is nan"):
+        again.fit(path, nothing, silent)
+    steps = [torch.load(p, weights_only=True)["step"] for p in (path, tmp_path / "checkpoint.previous.pt")]
+    assert steps == [12, 11]
+
+
+@pytest.mark.parametrize("what", ["parameters", "average"])
+def test_weights_that_are_not_finite_are_never_saved(points: Dataset, tmp_path: Path, what: str) -> None:
+    t = trainer(points, ema=0.9)
+    t.save(tmp_path / "c.pt")
+    whole = (tmp_path / "c.pt").read_bytes()
+    t.take_step()
+    with torch.no_grad():
+        getattr(t, what)[-1][0] = math.inf
+    with pytest.raises(Diverged, match="the weights are not finite at step 1"):
+        t.save(tmp_path / "c.pt")
+    assert (tmp_path / "c.pt").read_bytes() == whole
+
+
+@pytest.mark.parametrize("what", ["parameters", "average"])
+def test_a_poisoned_checkpoint_is_never_restored(points: Dataset, tmp_path: Path, what: str) -> None:
+    t = trainer(points, ema=0.9)
+    with torch.no_grad():
+        getattr(t, what)[0][0] = math.nan
+    checkpoint.save(t, tmp_path / "c.pt")  # past the look
+    said: list[str] = []
+    assert not trainer(points, ema=0.9).restore(tmp_path / "c.pt", said.append)
+    assert "its weights are not finite" in said[0]
+
+
+def test_a_lost_point_of_the_curve_stands_in_it(points: Dataset, tmp_path: Path) -> None:
+    def lost(module: nn.Module) -> list[Measurement]:
+        return [Measurement("nll_nats", math.nan, settings={"split": "test"}, reason="diverged")]
+
+    t = trainer(points, curve_points=2)
+    t.fit(tmp_path / "c.pt", lost, silent)
+    assert [(m.settings["step"], m.settings["split"], m.reason) for m in t.curve] == [
+        (15, "test", "diverged"),
+        (30, "test", "diverged"),
+    ]
+    again = trainer(points, curve_points=2)
+    assert again.restore(tmp_path / "c.pt", silent) and [m.reason for m in again.curve] == ["diverged"] * 2
 
 
 def test_bf16_trains_weights_in_single_precision(points: Dataset, tmp_path: Path) -> None:
