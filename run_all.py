@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         try:
             return [int(part) for part in names(text)]
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers, such as 0,1,2") from None
+            raise argparse.ArgumentTypeError(f"{text[:60]!r}: expected whole numbers, such as 0,1,2") from None
 
     p = Parser(prog=program(), description="Compare generative models: same data, network, solver, metrics.")
     what = p.add_argument_group("what to run")

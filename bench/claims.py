@@ -17,12 +17,12 @@ them. A user's own claims stand in a TOML file (`--claims`) like bench/claims.to
 """
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from bench import toml
 from bench.errors import UsageError
 from bench.files import write_json
 from bench.settings import Frozen, Positive, listed
@@ -107,8 +107,8 @@ def register_claim(claim: Claim) -> Claim:
 def load_claims(path: Path) -> list[Claim]:
     """The `[[claims]]` of a TOML file; UsageError names the key, the value and what is allowed."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = toml.read(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"claims {path}: {getattr(error, 'strerror', None) or error}") from error
     if set(raw) != {"claims"} or not isinstance(raw["claims"], list):
         raise UsageError(f"claims {path}: keys {', '.join(raw) or 'none'}; expected one [[claims]] table a claim")

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import records
+from bench import records, toml
 from bench.claims import load_claims, register_claim, remember
 from bench.errors import UsageError, invocation
 from bench.launch.queue import collect, require, wait
@@ -48,9 +47,11 @@ def _key_value(option: str, text: str) -> tuple[str, Any]:
     if not key or not equals:
         raise UsageError(f"{option} {text}: expected KEY=VALUE")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key, toml.parse(f"value = {value}")["value"]
+    except toml.NotToml:
         return key, value
+    except ValueError as error:
+        raise UsageError(f"{option} {key}={value[:20]}...: {error}") from None
 
 
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.files import locked
+from bench.locks import locked
 from bench.records import fail, run_folder, stage_done, write_stage
 from bench.suite import Run
 
@@ -76,7 +76,7 @@ class Job:
             if int(os.environ.get("RANK", "0")):
                 traceback.print_exc()
                 # The first is the cause: the others fail for losing it.
-                with suppress(FileExistsError), self.rank_error.open("x") as file:
+                with suppress(FileExistsError), self.rank_error.open("x", encoding="utf-8") as file:
                     file.write(reason)
                 raise SystemExit(1) from error
             fail(self.root, self.run, self.reason(reason), facts)
@@ -89,7 +89,7 @@ class Job:
 
     def reason(self, seen: str) -> str:
         """What another rank left as its reason: to the main one a peer's failure looks like a lost connection."""
-        return self.rank_error.read_text() if self.ranks > 1 and self.rank_error.exists() else seen
+        return self.rank_error.read_text(encoding="utf-8") if self.ranks > 1 and self.rank_error.exists() else seen
 
     def _lock(self, main: bool) -> AbstractContextManager[bool]:
         return locked(self.folder / "lock", wait=False) if main else nullcontext(True)
@@ -123,7 +123,7 @@ def _log(path: Path, progress: Report | None) -> Report:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def log(text: str) -> None:
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
         if progress:
             progress(text.strip().splitlines()[-1])

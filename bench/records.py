@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.files import locked, write_atomic, write_json
+from bench.files import write_atomic, write_json
+from bench.locks import locked
 from bench.names import safe_name
 from bench.reading import SCHEMA, read_planned, read_record
 from bench.registry import baselines

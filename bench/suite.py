@@ -17,7 +17,6 @@ without importing a trainer; records say what code answered.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from bench import toml
 from bench.errors import UsageError
 from bench.names import safe_name
 from bench.registry import unknown
@@ -153,8 +153,8 @@ def load_suite(name: str) -> tuple[str, Suite]:
     """
     path = suite_path(name)
     try:
-        raw = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = toml.read(path)
+    except ValueError as error:
         raise UsageError(f"suite {path}: {error}") from error
     return safe_name(path.stem), validated(Suite, raw, f"suite {path.stem}")
 

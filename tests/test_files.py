@@ -1,5 +1,7 @@
 """Files that are whole or absent, and locks that only one process holds."""
 
+import errno
+import fcntl
 import json
 import math
 import os
@@ -10,8 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from bench.files import locked, write_atomic, write_json, write_text
+from bench import disk
+from bench.disk import NoSpace, shortage
+from bench.files import ABANDONED, sweep, write_atomic, write_json, write_text
+from bench.locks import locked
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -28,7 +34,24 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     write_atomic(path, write)
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_a_file_has_the_permissions_that_the_umask_leaves(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "file", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
+
+
+def test_who_may_write_in_a_folder_may_hold_its_locks(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o775)
+    with locked(folder / "lock"):
+        assert stat.S_IMODE((folder / "lock").stat().st_mode) == 0o664
 
 
 def test_a_writer_that_raises_leaves_no_trace_and_the_old_file(tmp_path: Path) -> None:
@@ -82,7 +105,7 @@ def test_readers_never_see_a_half_written_file(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from bench.files import locked
+from bench.locks import locked
 with locked(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
     time.sleep(60)
@@ -110,3 +133,90 @@ def test_a_lock_is_held_by_one_process_and_freed_by_a_kill(tmp_path: Path) -> No
     with locked(path, wait=False) as mine:
         assert mine
     assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_without_flock_a_lock_is_held_by_one_and_freed_with_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    path = tmp_path / "lock"
+    with locked(path) as mine:
+        assert mine
+        with locked(path, wait=False) as again:
+            assert not again
+    with locked(path, wait=False) as mine:
+        assert mine
+    child = os.fork()
+    if not child:
+        with locked(path):
+            os._exit(0)  # as a kill ends it: nothing is released
+    os.waitpid(child, 0)
+    assert [held.name for held in tmp_path.iterdir()] in (["lock"], ["lock", "lock.held"], ["lock.held", "lock"])
+    begun = time.monotonic()
+    with locked(path) as mine:
+        assert mine and time.monotonic() - begun < 10
+
+
+def test_what_killed_writes_left_is_swept_and_nothing_that_lives(tmp_path: Path) -> None:
+    script = "import os, sys; from pathlib import Path; from bench.files import write_atomic\n"
+    script += "write_atomic(Path(sys.argv[1]) / 'checkpoint.pt', lambda temporary: os._exit(9))"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=environment).returncode == 9
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(".checkpoint.pt.") and left.suffix == ".pt"
+    for name in (".hidden", ".a.part", ".a.part.json", "checkpoint.pt"):
+        (tmp_path / name).write_bytes(b"x")
+    elsewhere = [tmp_path / f".a.json.elsewhere.1.0123456{i}.part.json" for i in range(2)]
+    for path in elsewhere:
+        path.write_bytes(b"x")
+    os.utime(elsewhere[1], (time.time() - 2 * ABANDONED,) * 2)
+
+    def look(temporary: Path) -> None:
+        assert set(sweep(tmp_path)) == {left, elsewhere[1]} and temporary.exists()
+        temporary.write_bytes(b"mine")
+
+    write_atomic(tmp_path / "new", look)
+    assert sweep(tmp_path) == [] and elsewhere[0].exists() and len(list(tmp_path.iterdir())) == 6
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"before")
+    with pytest.raises(NoSpace, match=r"^no space left on \S+ \(/\S*\) for \S*/checkpoint.pt$"):
+        write_atomic(path, full)
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_torchs_words_for_a_full_disk_are_not_taken_at_their_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+    assert shortage(error, tmp_path / "c.pt") is None
+    monkeypatch.setattr(disk, "_is_full", lambda folder: True)
+    assert isinstance(shortage(error, tmp_path / "c.pt"), NoSpace)
+    assert shortage(RuntimeError("another"), tmp_path / "c.pt") is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="a file system of one MiB: only root may mount it")
+def test_a_checkpoint_that_does_not_fit_says_so_and_leaves_the_one_before(tmp_path: Path) -> None:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True
+    ).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        path = tmp_path / "checkpoint.pt"
+        write_atomic(path, lambda temporary: torch.save(torch.zeros(1000), temporary))
+        with pytest.raises(NoSpace, match=rf"^no space left on tmpfs \({tmp_path}\) for {path}$"):
+            write_atomic(path, lambda temporary: torch.save(torch.zeros(10**6), temporary))
+        assert torch.load(path).shape == (1000,) and list(tmp_path.iterdir()) == [path]
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)

@@ -14,8 +14,8 @@ from tiny import SUITE, runs
 from bench import records
 from bench.components import build_dataset
 from bench.errors import Diverged, UsageError
-from bench.files import locked
 from bench.job import Job, explain
+from bench.locks import locked
 from bench.records import frame
 from bench.settings import Component
 

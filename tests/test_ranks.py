@@ -21,10 +21,10 @@ from baselines.fm_ot import FlowMatchingOT
 from bench import ranks
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.files import locked
 from bench.job import Job
 from bench.launch import interpreter
 from bench.launch.torchrun import run
+from bench.locks import locked
 from bench.networks.mlp import mlp
 from bench.optimiser import share_gradients
 from bench.settings import Training

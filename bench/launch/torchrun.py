@@ -16,8 +16,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from bench import records
-from bench.files import locked
 from bench.launch.worker import GRACE
+from bench.locks import locked
 
 if TYPE_CHECKING:
     from bench.job import Job
@@ -50,7 +50,7 @@ def run(job: "Job") -> str:
         finally:
             signal.signal(signal.SIGTERM, before)
         said = Path(folder) / "status"
-        status = said.read_text() if said.exists() else "failed"
+        status = said.read_text(encoding="utf-8") if said.exists() else "failed"
     if stopped:
         raise SystemExit(128 + signal.SIGTERM)
     if records.finished(job.root, job.run):
@@ -68,7 +68,7 @@ def main(folder: str) -> int:
     from bench import ranks
 
     if ranks.is_main():
-        (Path(folder) / "status").write_text(status)
+        (Path(folder) / "status").write_text(status, encoding="utf-8")
     return 1 if status == "failed" else 0
 
 

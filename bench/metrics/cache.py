@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.files import locked
+from bench.locks import locked
 
 
 def once(paths: Sequence[Path], make: Callable[[], None]) -> None:

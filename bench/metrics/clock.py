@@ -23,7 +23,7 @@ def reset_peak_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats()
         return
     with suppress(OSError):  # not Linux, or not allowed: the peak is then that of the whole process
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory(device: str) -> int:
@@ -31,7 +31,7 @@ def peak_memory(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
     try:
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
         return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
     except (OSError, StopIteration):
         import resource

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import records
-from bench.files import locked, write_json
+from bench.files import write_json
+from bench.locks import locked
 from bench.preemption import at_boundary
 from bench.records import Measurement
 from bench.suite import Run

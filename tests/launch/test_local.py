@@ -12,9 +12,9 @@ from fake_jobs import FakeJob, make_run
 
 from bench import records
 from bench.errors import UsageError
-from bench.files import locked
 from bench.launch import interpreter, local, pool
 from bench.launch.local import launch_local, worker_environments
+from bench.locks import locked
 
 
 def test_all_runs_end_in_order_in_persistent_workers(tmp_path, capsys):
@@ -68,7 +68,7 @@ def test_what_a_run_prints_stays_out_of_the_display(tmp_path, capfd):
 def test_a_held_run_is_asked_for_again_until_it_is_done(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pool, "RETRY", 0.2)
     held, other = (FakeJob(make_run(name), tmp_path) for name in ("held", "other"))
-    script = "import sys, time, bench.files as f, pathlib\n"
+    script = "import sys, time, bench.locks as f, pathlib\n"
     script += "with f.locked(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(1.5)"
     command = [sys.executable, "-c", script, str(held.folder / "lock")]
     environment = os.environ | interpreter()

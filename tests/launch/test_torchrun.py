@@ -20,10 +20,10 @@ from test_local import running, wait_until
 from tiny import runs
 
 from bench import records
-from bench.files import locked
 from bench.job import Job
 from bench.launch import interpreter, torchrun
 from bench.launch.local import launch_local
+from bench.locks import locked
 from bench.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_baselines")
