@@ -16,8 +16,8 @@ COLUMNS = [
 HOW = (
     "Supported: for every comparison the 95% interval of the effect, paired by seed, lies below the claim's bound. "
     "Contradicted: for some comparison an interval that is widened for their number lies above it. Effects are those "
-    "of the comparison that decides; in brackets the seeds whose own effect is on the claim's side. Effects that are equal "
-    "for all m seeds say nothing of their noise: they have no interval, and p = 2^-m."
+    "of the comparison that decides; in brackets the seeds whose own effect is on the claim's side. Effects that are "
+    "equal for all m seeds say nothing of their noise: they have no interval, and p = 2^-m."
 )
 
 

@@ -60,7 +60,8 @@ def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
     common = {
         "variant": "cifar10-fm_ot-0a1b2c", "suite": "mine", "protocol": "small", "dataset": "cifar10", "seed": 0,
         "dataset_version": "1", "network": "unet", "parameters": 100, "baseline": "fm_ot", "label": "FM w/ OT",
-        "current": True, "stale": "", "stage": "samples", "metric": "fid", "value": 1.0, "stderr": None, "n": 1000, "settings": {}, "seconds": None,
+        "current": True, "stale": "", "stage": "samples", "metric": "fid", "value": 1.0, "stderr": None, "n": 1000,
+        "settings": {}, "seconds": None,
         "steps": 10, "device": DEVICE, "device_count": 1, "global_batch": 8, "versions": "{}", "commit": "c",
         "status": "ok", "error": None,
     }  # fmt: skip
