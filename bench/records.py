@@ -185,7 +185,8 @@ def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
             label = baselines[run.baseline.name].label
             facts = {"label": label, "stages": list(run.stages), "steps": run.training.steps}
             asked = {stage: run.fingerprint(stage) for stage in run.stages}
-            planned[run.run_id] = {**_identity(run), **facts, "asked": asked}
+            config = run.model_dump(mode="json")
+            planned[run.run_id] = {**_identity(run), **facts, "asked": asked, "config": config}
         entries = marked(list(planned.values()), {run.variant for run in runs})
         write_json(root / "plan.json", {"about": about, "runs": entries})
 
@@ -260,14 +261,16 @@ def _stale(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> s
 
 
 def configs(root: Path) -> dict[str, dict[str, Any]]:
-    """The configuration of every variant that has a good record: what its runs were asked for."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder in sorted((root / "runs").glob("*-s*")):
-        variant = folder.name.rpartition("-s")[0]
-        if variant not in found:
-            record = read_stage(root, folder.name, "train")
-            if record and record["status"] == "ok" and isinstance(record.get("config"), dict):
-                found[variant] = record["config"]
+    """The configuration of every variant: what the plan asks for, or a record says where it does not."""
+    plan = read_plan(root)
+    found = {entry["variant"]: entry["config"] for entry in plan if isinstance(entry.get("config"), dict)}
+    known = {entry["run_id"] for entry in plan if entry["variant"] in found}
+    for folder in sorted((root / "runs").glob("*")):
+        for stage in STAGES if folder.name not in known else ():
+            record = read_stage(root, folder.name, stage)
+            if record and record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
+                found[record["variant"]] = record["config"]
+                break
     return found
 
 

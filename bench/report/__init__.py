@@ -41,9 +41,10 @@ def build(root: Path) -> list[Path]:
     from bench.report.verdicts import verdicts
 
     frame, published, configs = records.frame(root), published_numbers(), records.configs(root)
-    cells = headline(frame, published)
-    parts = sections(frame)
-    tables = [table(part, cells) for part in parts]
+    every = sections(frame, configs)
+    cells = headline(every, published)
+    tables = [table(part, cells) for part in every]
+    parts = [part for part in every if part.current]
     declared, complaints = claims.declared(root)
     judged = verdicts(declared, parts, cells)
     grids, paper = paper_tables(parts, cells, published)

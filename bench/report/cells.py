@@ -7,11 +7,12 @@ Whatever key a measurement quotes splits its column, so numbers of different set
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
-from bench.report.sections import KEYS, Section, each, is_curve, sections
+from bench.report.sections import KEYS, Section, each, is_curve
 from bench.report.statistics import t_interval
 
 if TYPE_CHECKING:
@@ -27,24 +28,24 @@ CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memor
 ROW = ["baseline", "label", "variant", "sampler", "native"]
 
 
-def headline(frame: "DataFrame", published: "DataFrame | None" = None) -> "DataFrame":
-    """One row a cell of the headline table of every section of the frame (see bench.records.frame).
+def headline(sections: Iterable[Section], published: "DataFrame | None" = None) -> "DataFrame":
+    """One row a cell of the headline table of every section.
 
     Args:
         published: rows of `published_numbers`, by default those that come with the project.
 
     Returns:
-        suite, protocol, dataset, dataset_version, baseline, label, variant, sampler, native (whether it is a further
-        sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean, half_width
-        (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no mean, else ""), published (NaN
-        where there is none), published_source. What the data itself scores (the NLL of the exact density, the distances
-        of held-out images) is a row of its own with the baseline "floor".
+        suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, native (whether
+        it is a further sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean,
+        half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no mean, else ""),
+        published (NaN where there is none), published_source. What the data itself scores (the NLL of the exact
+        density, the distances of held-out images) is a row of its own with the baseline "floor".
     """
     import pandas
 
     published = published_numbers() if published is None else published
     # Beside the numbers of a smoke run a published one could only mislead.
-    found = [_cells(s, published if s.protocol != "smoke" else published.iloc[:0]) for s in sections(frame)]
+    found = [_cells(s, published if s.protocol != "smoke" else published.iloc[:0]) for s in sections]
     return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame(columns=COLUMNS)
 
 
@@ -70,7 +71,8 @@ def _cells(section: Section, published: "DataFrame") -> "DataFrame":
             place = {"stage": stage, "metric": metric, "settings": settings, **reference}
             cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
     frame = pandas.DataFrame([*_floors(section, found, published), *cells], columns=COLUMNS)
-    return frame.assign(**dict(zip(KEYS, section.identity, strict=True)))
+    identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
+    return frame.assign(**identity)
 
 
 COLUMNS = [

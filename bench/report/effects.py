@@ -17,7 +17,7 @@ from bench.report import vocabulary
 from bench.report.cells import of_section
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.scores import distance_metric, likelihood_metric, settled
-from bench.report.sections import Section, of_one_kind
+from bench.report.sections import Section, each, of_one_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,15 +95,28 @@ class Effects:
         return tuple(dict.fromkeys(good.run_id))
 
     def label(self, baseline: str) -> str | None:
-        """What the baseline is called here, its variant told apart from others; None without a finished run."""
+        """What the baseline is called here; None without a finished run, or with several variants (see `several`)."""
         return self.section.labels.get(self._variants.get(baseline, ""))
+
+    def several(self, baseline: str) -> list[str]:
+        """What the variants of a baseline are called that is planned with several settings; nothing for one alone."""
+        labels = [self.section.labels[variant] for variant in self._planned_variants.get(baseline, ())]
+        return labels if len(labels) > 1 else []
+
+    @cached_property
+    def _planned_variants(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for row in each(self.section.frame.drop_duplicates("variant")):
+            found.setdefault(row.baseline, []).append(row.variant)
+        return found
 
     @cached_property
     def _variants(self) -> dict[str, str]:
-        """The variant that stands for a baseline: of several that with the most finished seeds, else the first."""
+        """The variant of each baseline that has one alone, and a finished measurement."""
         frame = self.section.frame
-        seeds = frame[frame.status == "ok"].groupby(["baseline", "variant"]).seed.nunique()
-        return dict(seeds[::-1].sort_values(kind="stable").index.to_list())
+        measured = set(frame.variant[frame.status == "ok"])
+        alone = {baseline: found[0] for baseline, found in self._planned_variants.items() if len(found) == 1}
+        return {baseline: variant for baseline, variant in alone.items() if variant in measured}
 
     @cached_property
     def _settled(self) -> str | None:

@@ -1,13 +1,14 @@
 """Where the numbers of a page are from: runs, machines, versions, code, time, and what each variant was."""
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.names import safe_name
 from bench.report import numbers
 from bench.report.sections import STAGES, Section, count, each, is_curve, listed
+from bench.report.variants import settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -71,7 +72,7 @@ def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list
         config = {key: value for key, value in configs.get(name, {}).items() if key != "seed"}
         found.append(
             Variant(
-                section.dataset,
+                section.name,
                 section.version,
                 section.protocol,
                 rows.baseline.iloc[0],
@@ -86,7 +87,7 @@ def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list
                 name,
                 anchor(name),
                 tuple(_run(str(run_id), of_run) for run_id, of_run in rows.groupby("run_id")),
-                tuple(settings(config)),
+                tuple(f"{key} = {value}" for key, value in settings(config)),
             )
         )
     return found
@@ -94,21 +95,7 @@ def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list
 
 def anchor(variant: str) -> str:
     """The id of a variant's runs on the page."""
-    return "runs-" + re.sub(r"[^\w.-]+", "_", variant)
-
-
-def settings(config: Any, key: str = "") -> Iterator[str]:
-    """The lines of a configuration, nested keys joined by dots: "training.lr = 0.001", "sweep.nfe = 4, 8"."""
-    if isinstance(config, Mapping):
-        for name, value in config.items():
-            yield from settings(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(config, list) and any(isinstance(value, Mapping | list) for value in config):
-        for place, value in enumerate(config):
-            yield from settings(value, f"{key}[{place}]")
-    elif isinstance(config, list):
-        yield f"{key} = {', '.join(map(_value, config)) or 'none'}"
-    else:
-        yield f"{key} = {_value(config)}"
+    return f"runs-{safe_name(variant)}"
 
 
 def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
@@ -144,10 +131,6 @@ def _run(run_id: str, rows: "DataFrame") -> Run:
 def _said(values: "Series") -> str:
     unique = dict.fromkeys(values.dropna())
     return ", ".join(v if isinstance(v, str) else numbers.plain(float(v)) for v in unique) or "–"
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
 
 
 def _duration(seconds: float) -> str:

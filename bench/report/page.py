@@ -134,7 +134,7 @@ def _options(sections: Sequence[Section]) -> dict[str, list[Option]]:
             labels.setdefault(row.baseline, row.label)
     look = looks(labels)
     return {
-        "dataset": [Option(name, name) for name in dict.fromkeys(section.dataset for section in sections)],
+        "dataset": [Option(name, name) for name in dict.fromkeys(section.name for section in sections)],
         "protocol": [Option(name, name) for name in dict.fromkeys(section.protocol for section in sections)],
         "baseline": [Option(name, labels[name], _swatch(look[name])) for name in ordered(labels)],
     }
@@ -146,8 +146,8 @@ def _galleries(sections: Sequence[Section], pictures: Sequence[Picture]) -> list
     found: dict[str, Gallery] = {}
     for picture in pictures:
         section = of.get(picture.dataset)
-        facets = {"dataset": [section.dataset], "protocol": [section.protocol]} if section else {}
-        gallery = Gallery(picture.dataset or "The whole suite", facets, [])
+        facets = {"dataset": [section.name], "protocol": [section.protocol]} if section else {}
+        gallery = Gallery(section.name if section else picture.dataset or "The whole suite", facets, [])
         found.setdefault(picture.dataset, gallery).pictures.append(picture)
     return list(found.values())
 

@@ -166,7 +166,7 @@ def _grid(section: Section, table: str, columns: Sequence[Column], lines: Sequen
             entries += [Entry(_plain(cell["difference"], f"+.{digits[i]}f"))] * shown["difference", i]
         seeds = max(cell["n"] for cell in line)
         rows.append(Row(line[0]["method"], line[0]["label"], str(seeds or ABSENT), tuple(entries)))
-    title = f"Table {table[-1]} on {section.dataset} {section.where}"
+    title = f"Table {table[-1]} on {section.name} {section.where}"
     return Grid(
         title,
         "quality",
@@ -174,7 +174,7 @@ def _grid(section: Section, table: str, columns: Sequence[Column], lines: Sequen
         tuple(rows),
         _remarks(section, lines),
         ("Method", "Seeds"),
-        section.dataset,
+        (section.name,),
         section.protocol,
     )
 

@@ -73,9 +73,9 @@ def _grid(section: Section, table: Mapping[tuple[str, str], dict[str, Any]], pri
             entries = [Entry(_said(printed[name]) if name in printed else ""), *entries, Entry(differs)]
         rows.append(Row(name, name, part, tuple(entries)))
     headers = ("Settings published", "Used here", "Difference") if printed else ("Used here",)
-    title = f"Table 3 on {section.dataset} {section.where}"
+    title = f"Table 3 on {section.name} {section.where}"
     remarks = (REMARK,) if printed else ()
-    return Grid(title, "cost", headers, tuple(rows), remarks, ("Setting", "Of"), section.dataset, section.protocol)
+    return Grid(title, "cost", headers, tuple(rows), remarks, ("Setting", "Of"), (section.name,), section.protocol)
 
 
 def _same(used: Any, printed: Any) -> bool:

@@ -6,7 +6,7 @@ and the settings and notes of the numbers).
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def related(sections: Iterable[Section], published: "DataFrame", folder: Path = PUBLISHED) -> list[Grid]:
+def related(sections: Sequence[Section], published: "DataFrame", folder: Path = PUBLISHED) -> list[Grid]:
     """Grids of every source that has numbers on the data of the sections, once a dataset."""
     sources = tomllib.loads((folder / "sources.toml").read_text(encoding="utf-8"))
     grids = []
@@ -27,11 +27,12 @@ def related(sections: Iterable[Section], published: "DataFrame", folder: Path = 
         rows = published[(published.dataset == dataset) & (published.source != PAPER)]
         for source, mine in rows.groupby("source", sort=False):
             about = sources[str(source)]
-            grids.append(_grid(f"{dataset}: {about['citation']}", about["differs"], mine))
+            names = tuple(section.name for section in sections if section.dataset == dataset)
+            grids.append(_grid(f"{dataset}: {about['citation']}", about["differs"], mine, names))
     return grids
 
 
-def _grid(title: str, differs: str, rows: "DataFrame") -> Grid:
+def _grid(title: str, differs: str, rows: "DataFrame", names: tuple[str, ...]) -> Grid:
     """Methods by metrics; a method that is printed under several settings has a line for each."""
     metrics = sorted(dict.fromkeys(rows.metric), key=vocabulary.order)
     lines = []
@@ -42,4 +43,4 @@ def _grid(title: str, differs: str, rows: "DataFrame") -> Grid:
     notes = dict.fromkeys(row.note for row in each(rows) if row.note)
     headers = tuple(vocabulary.metric(name).title for name in metrics)
     remarks = (differs, *(f"Note: {note}." for note in notes))
-    return Grid(title, "quality", headers, tuple(lines), remarks, ("Method", "Settings"), rows.dataset.iloc[0])
+    return Grid(title, "quality", headers, tuple(lines), remarks, ("Method", "Settings"), names)

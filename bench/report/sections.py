@@ -1,30 +1,36 @@
-"""The frame cut into sections: one dataset of one version under one protocol of one suite.
+"""The frame cut into sections: one dataset of one version and setting under one protocol of one suite.
 
-Only numbers of one section stand side by side. A planned run without a record knows less of itself than a finished one
-(no dataset version, no network), so what all runs of its dataset share is filled in first.
+Only numbers of one section stand side by side, and runs of the current plan never beside those of earlier settings,
+which have sections of their own. Stale rows (measured by older code) are holes that say so. A planned run without a
+record knows less of itself than a finished one (no dataset version, no network), so what all runs of its dataset share
+is filled in first.
 """
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bench.names import safe_name
 from bench.report.style import Look, looks, ordered
+from bench.report.variants import Config, named
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-KEYS = ["suite", "protocol", "dataset", "dataset_version"]
+KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
 WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
 STAGES = ("train", "likelihood", "samples", "sweep")
-RUN_ID = r"^(?P<variant>(?P<dataset>.+)-(?P<baseline>[^-]+)-[0-9a-f]{6})-s(?P<seed>[0-9]+)$"
-FILL = (
+RUN = ("variant", "dataset", "baseline", "seed", "suite", "protocol", "label")
+STALE = "stale"
+EARLIER = " · earlier settings"
+FILL: tuple[tuple[str, str | list[str]], ...] = (
     ("label", "baseline"),
-    ("dataset_version", "variant"),
-    ("dataset_version", "dataset"),
     ("protocol", "variant"),
+    ("dataset_version", "variant"),
+    ("dataset_version", ["dataset", "setting"]),
 )
 
 
@@ -41,30 +47,41 @@ class Incident:
 
     @property
     def reason(self) -> str:
-        """What stands in the place of a number: "failed in train: ..." or "missing: not run"."""
-        return f"failed in {self.stage}: {self.error}" if self.status == "failed" else "missing: not run"
+        """What stands in the place of a number: "failed in train: ...", "stale: ..." or "missing: not run"."""
+        told = {"failed": f"failed in {self.stage}: {self.error}", STALE: f"stale: {self.error}"}
+        return told.get(self.status, "missing: not run")
 
     def __str__(self) -> str:
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
-        what = self.reason if self.status == "failed" else f"missing: {self.stage} not run"
+        what = f"missing: {self.stage} not run" if self.status == "missing" else self.reason
         return f"{self.label}, {seeds}: {what}"
 
 
 @dataclass(frozen=True)
 class Section:
-    """What is comparable: the rows of the frame that share suite, protocol, dataset and its version."""
+    """What is comparable: the rows of the frame that share suite, protocol, dataset, its version and its setting.
+
+    Attributes:
+        setting: what tells the dataset from others of its name in the suite ("mean = 3.0"), or "".
+        current: whether the runs are those of the current plan, rather than of earlier settings.
+        name: the dataset in headings, told from that of every other section.
+        stem: of the section's files.
+    """
 
     suite: str
     protocol: str
     dataset: str
     version: str
+    setting: str
+    current: bool
+    name: str
     stem: str
     frame: "DataFrame"
 
     @property
-    def identity(self) -> tuple[str, str, str, str]:
+    def identity(self) -> tuple[str, str, str, str, str, bool]:
         """The values of KEYS."""
-        return self.suite, self.protocol, self.dataset, self.version
+        return self.suite, self.protocol, self.dataset, self.version, self.setting, self.current
 
     @cached_property
     def seeds(self) -> int:
@@ -85,20 +102,15 @@ class Section:
     @property
     def caption(self) -> str:
         """The line that goes with every table and figure."""
-        return f"{self.dataset} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"
+        return f"{self.name} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """What each variant is called, in the order of every table and plot; a hash tells apart those of one label."""
+        """What each variant is called, in the order of every table and plot."""
         variants = self.frame[["variant", "baseline", "label"]].drop_duplicates("variant")
         rank = {name: i for i, name in enumerate(ordered(variants.baseline))}
-        rows = sorted(each(variants), key=lambda row: (rank[row.baseline], row.variant))
-        shared = variants.label.duplicated(keep=False)
-        ambiguous = set(variants.variant[shared])
-        return {
-            row.variant: f"{row.label} {row.variant.rsplit('-', 1)[-1]}" if row.variant in ambiguous else row.label
-            for row in rows
-        }
+        rows = sorted(each(variants), key=lambda row: (rank[row.baseline], row.label, row.variant))
+        return {row.variant: row.label for row in rows}
 
     @cached_property
     def looks(self) -> dict[str, Look]:
@@ -141,7 +153,7 @@ class Section:
         for variant in self.labels:
             for seed, rows in unfinished[unfinished.variant == variant].groupby("seed"):
                 first = min(each(rows), key=lambda row: (row.status != "failed", STAGES.index(row.stage)))
-                error = str(first.error) if first.status == "failed" else ""
+                error = "" if first.status == "missing" else str(first.error)
                 story = (variant, first.stage, first.status, error)
                 stories.setdefault(story, []).append(int(str(seed)))
         return [
@@ -155,45 +167,77 @@ class Section:
         return [i for i in self.incidents if i.variant == variant and STAGES.index(i.stage) <= reached]
 
 
-def sections(frame: "DataFrame") -> list[Section]:
-    """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear."""
-    frame = _filled(frame)
-    groups = list(frame.groupby(KEYS, sort=False, dropna=False))
-    datasets = [key[2] for key, _ in groups]
-    made = []
-    for key, rows in groups:
-        suite, protocol, dataset, version = (str(part) for part in key)
-        stem = dataset if datasets.count(dataset) == 1 else f"{dataset}-{protocol}-{version}"
-        made.append(Section(suite, protocol, dataset, version, stem, rows.reset_index(drop=True)))
-    return made
+def sections(frame: "DataFrame", configs: Mapping[str, Config] | None = None) -> list[Section]:
+    """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear.
+
+    Sections of earlier settings come last.
+
+    Args:
+        configs: the configuration of each variant, as a record's "config" has it: what tells variants apart.
+    """
+    filled = _filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
+    groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in filled}
+    keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
+
+    def made(key: tuple[Any, ...], name: str) -> Section:
+        suite, protocol, dataset, version, setting, current = key
+        return Section(suite, protocol, dataset, version, setting, bool(current), name, _stem(name), groups[key])
+
+    return [made(key, name) for key, name in zip(keys, _names(keys), strict=True)]
 
 
-def _filled(frame: "DataFrame") -> "DataFrame":
+def _stem(name: str) -> str:
+    """ "gaussian, mean = 3.0" -> "gaussian-mean=3.0"."""
+    for said, written in ((" = ", "="), (", ", "-"), (EARLIER, "-earlier"), (" ", "_")):
+        name = name.replace(said, written)
+    return safe_name(name)
+
+
+def _names(keys: list[tuple[Any, ...]]) -> list[str]:
+    """The dataset with its setting; and suite, protocol and version where it takes these to tell sections apart."""
+    names = []
+    for suite, protocol, dataset, version, setting, current in keys:
+        alike = [other for other in keys if other[2::2] == (dataset, setting)]
+        name = [dataset, setting]
+        for i, part in enumerate((suite, protocol)):
+            name += [f"{('suite', 'protocol')[i]} {part}"] if len({other[i] for other in alike}) > 1 else []
+        alike = [other for other in alike if other[:2] + other[4:] == (suite, protocol, setting, current)]
+        name += [f"version {version}"] if len(alike) > 1 else []
+        names.append(", ".join(filter(None, name)) + (EARLIER if not current else ""))
+    return names
+
+
+def _filled(frame: "DataFrame", configs: Mapping[str, Config]) -> "DataFrame":
     """The frame with what a row lacks taken from rows that share its run, and `settings` parsed.
 
-    Rows whose run cannot be told from the name of their folder are left out; `strays` lists them.
+    Rows whose run no record and no plan tells are left out; `strays` lists them.
     """
     import pandas
 
     frame = frame.copy()
-    told = frame.run_id.str.extract(RUN_ID)
-    for column in told:
-        frame[column] = frame[column].fillna(told[column])
+    for column in RUN:
+        frame[column] = frame[column].fillna(frame.groupby("run_id")[column].transform("first"))
     frame = frame[frame.variant.notna()].copy()
+    stale = frame.stale != ""
+    frame["status"], frame["error"] = frame.status.mask(stale, STALE), frame.error.mask(stale, frame.stale)
     frame["seed"] = frame.seed.astype(int)
     # A run that never wrote a record goes by the registry's name of its baseline.
     frame["label"] = frame.label.mask(frame.label == frame.baseline)
-    for column, scope in FILL:
+    for column, scope in FILL[:2]:
         frame[column] = frame[column].fillna(frame.groupby(scope)[column].transform("first"))
     frame["label"] = frame.label.fillna(frame.baseline)
-    frame[KEYS] = frame[KEYS].ffill().bfill().fillna("unknown")
+    frame[KEYS[:3]] = frame[KEYS[:3]].ffill().bfill().fillna("unknown")
+    frame = named(frame, configs)
+    for column, scope in FILL[2:]:
+        frame[column] = frame[column].fillna(frame.groupby(scope)[column].transform("first"))
+    frame["dataset_version"] = frame.dataset_version.ffill().bfill().fillna("unknown")
     parsed = [json.loads(text) for text in frame.settings]
     return frame.assign(parsed=pandas.Series(parsed, index=frame.index, dtype=object))
 
 
 def strays(frame: "DataFrame") -> "DataFrame":
-    """Rows that belong to no run: unreadable records in folders that are not named after one."""
-    return frame[frame.variant.isna() & frame.run_id.str.extract(RUN_ID).variant.isna()]
+    """Rows that belong to no run: unreadable records in folders of which neither plan nor another record tells."""
+    return frame[frame.groupby("run_id").variant.transform("count") == 0]
 
 
 def each(frame: "DataFrame") -> Iterator[Any]:

@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table: title, headers (after the `leading` two), lines, and the sentences below it."""
+    """One table: title, headers (after the `leading` two), lines, the sentences below it, and the data it is about."""
 
     title: str
     group: Group
@@ -66,7 +66,7 @@ class Grid:
     rows: tuple[Row, ...]
     remarks: tuple[str, ...]
     leading: tuple[str, str] = ("Baseline", "Sampler")
-    dataset: str = ""
+    data: tuple[str, ...] = ()
     protocol: str = ""
 
 
@@ -137,7 +137,7 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
     headers = list(LEADING[group])
     for column in columns:
         headers += [column.header, f"{column.about.title} published"] if column.published else [column.header]
-    title = f"{section.dataset}: {group} {section.where}"
+    title = f"{section.name}: {group} {section.where}"
     remarks = _remarks(section, rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 

@@ -37,7 +37,7 @@ CAVEATS = {
 
 
 class Missing(NamedTuple):
-    """Why there is no effect: "no finished run of" something, "2 of 3 seeds"."""
+    """Why there is no effect: "no finished run of" something, "2 of 3 seeds", "planned with several settings"."""
 
     what: str
     of: str = ""
@@ -145,7 +145,7 @@ def _verdict(each: Sequence[Effects], alone: Sequence[Verdict] = ()) -> Verdict:
     if alone:
         mean = "" if any(e.missing for e in effects) else f"mean over {len(alone)} datasets, "
         said += f"; {mean}{_counted(alone)}"
-    return Verdict(claim, section.suite, section.protocol, "" if alone else section.stem, word, said, effects)
+    return Verdict(claim, section.suite, section.protocol, "" if alone else section.name, word, said, effects)
 
 
 def _conjunction(alone: Sequence[Verdict]) -> Verdict:
@@ -235,7 +235,11 @@ def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     of_rival = rival + (f" by {comparison.condition}" if comparison.condition else "")
     empty = Effect(subject, of_rival, "ratio" if claim.is_ratio else "difference", _unit(each[0]))
     for side, name in zip(comparison.sides, (subject, rival), strict=True):
-        without = [e.section.dataset for e in each if e.label(side) is None]
+        if found := list(dict.fromkeys(label for e in each for label in e.several(side))):
+            return replace(
+                empty, missing=Missing("planned with several settings, of which a claim means one:", listed(found))
+            )
+        without = [e.section.name for e in each if e.label(side) is None]
         if without:
             of = name + (f" on {listed(without)}" if len(without) < len(each) else "")
             return replace(empty, missing=Missing("no finished run of", of))

@@ -79,7 +79,7 @@ def published() -> Grid:
 def html(root: Path) -> str:
     """The page on the suite of `synthetic.write_suite`."""
     frame = records.frame(root)
-    parts, cells = sections(frame), headline(frame)
+    parts, cells = sections(frame), headline(sections(frame))
     variants = {variant: CONFIG for part in parts for variant in part.labels}
     tables = [_sourced(table(part, cells)) for part in parts]
     return page("a synthetic suite", frame, tables, verdicts(), [published()], pictures(), variants, [])

@@ -69,7 +69,8 @@ def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
     for given in full:
         given["settings"] = json.dumps(given["settings"], sort_keys=True)
         given.setdefault("run_id", f"{given['variant']}-s{given['seed']}")
-    return pandas.DataFrame(full, columns=COLUMNS)
+    more = sorted({key for given in full for key in given} - set(COLUMNS))
+    return pandas.DataFrame(full, columns=[*COLUMNS, *more])
 
 
 def write_suite(root: Path) -> Path:

@@ -5,6 +5,7 @@ import pytest
 import synthetic
 
 from bench.report.cells import headline, published_numbers
+from bench.report.sections import sections
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
 OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
@@ -12,7 +13,7 @@ OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
 
 def test_seeds_are_averaged_and_repeats_within_a_run_are_not_seeds() -> None:
     rows = [{"seed": s, "value": v, "settings": ODE} for s, v in ((0, 1.0), (0, 3.0), (1, 4.0))]
-    cell = headline(synthetic.frame(*rows)).iloc[0]
+    cell = headline(sections(synthetic.frame(*rows))).iloc[0]
     assert (cell["mean"], cell.n) == (3.0, 2)
     assert cell.run_ids == "cifar10-fm_ot-0a1b2c-s0 cifar10-fm_ot-0a1b2c-s1"
 
@@ -35,7 +36,7 @@ def test_seeds_are_averaged_and_repeats_within_a_run_are_not_seeds() -> None:
 def test_other_settings_are_another_column(stage: str, metric: str, key: str, values: tuple[object, object]) -> None:
     base = {"stage": stage, "metric": metric}
     first, second = ({**base, "settings": {**ODE, key: value}} for value in values)
-    cells = headline(synthetic.frame(first, {**second, **OTHER}))
+    cells = headline(sections(synthetic.frame(first, {**second, **OTHER})))
     measured = cells[cells.n > 0]
     assert len(measured) == 2
     assert measured.settings.nunique() == 2
@@ -43,7 +44,7 @@ def test_other_settings_are_another_column(stage: str, metric: str, key: str, va
 
 @pytest.mark.parametrize(("column", "values"), [("n", (1000, 50_000)), ("dataset_version", ("1", "2"))])
 def test_other_sample_size_or_data_is_another_column_or_table(column: str, values: tuple[object, object]) -> None:
-    cells = headline(synthetic.frame({column: values[0]}, {column: values[1], **OTHER}))
+    cells = headline(sections(synthetic.frame({column: values[0]}, {column: values[1], **OTHER})))
     measured = cells[cells.n > 0]
     assert len(measured.drop_duplicates(["dataset_version", "settings"])) == 2
 
@@ -51,13 +52,13 @@ def test_other_sample_size_or_data_is_another_column_or_table(column: str, value
 def test_seconds_of_other_devices_are_another_column_and_quality_is_not() -> None:
     rows = [{"metric": m, "settings": ODE} for m in ("sampling_seconds", "fid")]
     there = [{**row, **OTHER, "device": "cuda (NVIDIA H200)"} for row in rows]
-    measured = headline(synthetic.frame(*rows, *there)).query("n > 0")
+    measured = headline(sections(synthetic.frame(*rows, *there))).query("n > 0")
     assert measured.groupby("metric").settings.nunique().to_dict() == {"fid": 1, "sampling_seconds": 2}
 
 
 def test_how_samples_were_drawn_is_the_row() -> None:
     drawn = [ODE, {**ODE, "rtol": 1e-3, "atol": 1e-3}, {"sampler": "ddim-50"}, {"sampler": "euler", "steps": 100}]
-    cells = headline(synthetic.frame(*({"settings": s, "value": float(i)} for i, s in enumerate(drawn))))
+    cells = headline(sections(synthetic.frame(*({"settings": s, "value": float(i)} for i, s in enumerate(drawn)))))
     rows = dict(zip(cells.sampler, cells["mean"], strict=True))
     assert rows == {
         "dopri5 1e-5, batch 500": 0.0,
@@ -70,7 +71,7 @@ def test_how_samples_were_drawn_is_the_row() -> None:
 
 
 def test_holes_say_why(frame: pandas.DataFrame) -> None:
-    cells = headline(frame)
+    cells = headline(sections(frame))
     holes = cells[(cells.n == 0) & (cells.dataset == "digits")]
     assert set(holes.hole[holes.metric == "nll_bpd"]) == {"failed in likelihood: dopri5: underflow in dt 0.0"}
     partly = cells[(cells.variant == "checkerboard-scoreflow-3f2a9c") & (cells.metric == "w2")].iloc[0]
@@ -80,7 +81,7 @@ def test_holes_say_why(frame: pandas.DataFrame) -> None:
 def test_a_run_without_any_record_is_a_row_of_holes() -> None:
     absent = {**OTHER, "status": "missing", "metric": "", "value": math.nan, "label": "ddpm", "dataset_version": None}
     stages = [{**absent, "stage": stage} for stage in ("train", "samples")]
-    cells = headline(synthetic.frame({"settings": ODE}, *stages))
+    cells = headline(sections(synthetic.frame({"settings": ODE}, *stages)))
     row = cells[cells.baseline == "ddpm"].iloc[0]
     assert (row.n, row.hole, row.dataset_version) == (0, "missing: not run", "1")
 
@@ -88,19 +89,19 @@ def test_a_run_without_any_record_is_a_row_of_holes() -> None:
 def test_a_failure_explains_the_stages_after_it() -> None:
     dead = {**OTHER, "status": "failed", "error": "out of memory", "metric": "", "value": math.nan, "stage": "train"}
     after = {**OTHER, "status": "missing", "metric": "", "value": math.nan, "stage": "samples"}
-    cells = headline(synthetic.frame({"settings": ODE}, dead, after))
+    cells = headline(sections(synthetic.frame({"settings": ODE}, dead, after)))
     assert list(cells.hole[cells.baseline == "ddpm"]) == ["failed in train: out of memory"]
 
 
 def test_floor_is_a_row_under_the_nll_of_its_points(frame: pandas.DataFrame) -> None:
-    floors = headline(frame).query("baseline == 'floor'")
+    floors = headline(sections(frame)).query("baseline == 'floor'")
     assert set(floors.metric) == {"nll_nats"}
     assert len(floors) == 2  # one for each solver of the likelihood
     assert floors["mean"].tolist() == pytest.approx([math.log(32)] * 2)
 
 
 def test_curve_points_are_not_results(frame: pandas.DataFrame) -> None:
-    cells = headline(frame)
+    cells = headline(sections(frame))
     assert not cells.settings.str.contains("curve").any()
     assert set(cells.stage) == {"train", "likelihood", "samples"}
 
@@ -108,20 +109,20 @@ def test_curve_points_are_not_results(frame: pandas.DataFrame) -> None:
 @pytest.mark.parametrize(("draws", "value"), [(50, 2.99), (20, 3.01), (1, 3.11)])
 def test_published_bits_per_dim_of_the_same_k(draws: int, value: float) -> None:
     bpd = {"stage": "likelihood", "metric": "nll_bpd", "settings": {"draws": draws, "dequantisation": "uniform"}}
-    cell = headline(synthetic.frame(bpd)).iloc[0]
+    cell = headline(sections(synthetic.frame(bpd))).iloc[0]
     assert cell.published == value
     assert cell.published_source.startswith("lipman2023 table")
 
 
 def test_bits_per_dim_of_another_k_have_nothing_published_beside_them() -> None:
     bpd = {"stage": "likelihood", "metric": "nll_bpd", "settings": {"draws": 7, "dequantisation": "uniform"}}
-    assert math.isnan(headline(synthetic.frame(bpd)).iloc[0].published)
+    assert math.isnan(headline(sections(synthetic.frame(bpd))).iloc[0].published)
 
 
 def test_a_smoke_run_has_nothing_published_beside_it() -> None:
     fid = {"stage": "samples", "metric": "fid", "settings": {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5}}
-    assert headline(synthetic.frame(fid)).iloc[0].published == 6.35
-    assert math.isnan(headline(synthetic.frame({**fid, "protocol": "smoke"})).iloc[0].published)
+    assert headline(sections(synthetic.frame(fid))).iloc[0].published == 6.35
+    assert math.isnan(headline(sections(synthetic.frame({**fid, "protocol": "smoke"}))).iloc[0].published)
 
 
 def test_what_held_out_images_score_is_a_row_where_as_many_were_measured() -> None:
@@ -129,10 +130,10 @@ def test_what_held_out_images_score_is_a_row_where_as_many_were_measured() -> No
     drawn = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 64, "weights": "ema"}
     samples = {"stage": "samples", "metric": "fid", "value": 40.0, "n": 256, "settings": {**of_samples, **drawn}}
     floor = {**samples, "metric": "fid_floor", "value": 9.0, "settings": {**of_samples, "floor_split": "test"}}
-    cells = headline(synthetic.frame(samples, floor))
+    cells = headline(sections(synthetic.frame(samples, floor)))
     assert list(cells.metric) == ["fid", "fid"] and list(cells.baseline) == ["floor", "fm_ot"]
     assert list(cells["mean"]) == [9.0, 40.0] and cells.label.iloc[0] == "Held-out images"
-    fewer = headline(synthetic.frame(samples, {**floor, "n": 100}))
+    fewer = headline(sections(synthetic.frame(samples, {**floor, "n": 100})))
     assert list(fewer.baseline) == ["fm_ot"]  # biased in n: another n is no floor of this column
 
 
@@ -145,4 +146,4 @@ def test_published_numbers_are_those_of_the_files() -> None:
 
 def test_a_section_of_which_nothing_was_measured_has_no_columns() -> None:
     dead = {"status": "failed", "error": "no GPU", "metric": "", "value": math.nan, "stage": "train"}
-    assert headline(synthetic.frame(dead)).empty
+    assert headline(sections(synthetic.frame(dead))).empty

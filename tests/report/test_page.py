@@ -19,7 +19,7 @@ from bench.claims import Claim
 from bench.report import pictures as pictures_module
 from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally
-from bench.report.origins import settings, variants
+from bench.report.origins import variants
 from bench.report.page import page, value
 from bench.report.pictures import Picture, embedded, palette
 from bench.report.sections import sections
@@ -189,13 +189,6 @@ def test_provenance_says_what_failed_on_what_it_ran_and_how(html: str) -> None:
     assert "rows compare with each other" in html
 
 
-def test_a_configuration_reads_as_lines() -> None:
-    config = {"a": {"b": 1e-5, "c": None, "d": []}, "e": [4, 8], "f": [{"g": "dopri5"}, {"g": "rk4"}], "h": True}
-    assert list(settings(config)) == [
-        "a.b = 1e-05", "a.c = none", "a.d = none", "e = 4, 8", "f[0].g = dopri5", "f[1].g = rk4", "h = true"
-    ]  # fmt: skip
-
-
 def test_runs_tell_their_state_and_time() -> None:
     frame = synthetic.frame(
         {"stage": "train", "metric": "train_seconds", "value": 15.0},
@@ -220,7 +213,7 @@ def test_what_users_write_is_text() -> None:
         {"label": evil, "settings": {"sampler": evil, "rtol": 1}},
         {"seed": 1, "status": "failed", "error": evil, "metric": "", "value": math.nan},
     )
-    tables = [table(section, headline(frame)) for section in sections(frame)]
+    tables = [table(section, headline(sections(frame))) for section in sections(frame)]
     effect = Effect(evil, evil, "difference", evil, 1, 0, 2)
     claim = Claim(id=evil, title=evil, source=evil, subject=evil, against=evil)
     verdict = Verdict(claim, "quick", evil, evil, "supported", evil, (effect,))

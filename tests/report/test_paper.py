@@ -25,7 +25,7 @@ def of(baseline: str, metric: str, value: float, seed: int = 0, **more: Any) -> 
 def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]:
     frame = synthetic.frame(*rows)
     published = published_numbers()
-    grids, tidy = paper_tables(sections(frame), headline(frame, published), published)
+    grids, tidy = paper_tables(sections(frame), headline(sections(frame), published), published)
     return {grid.title.partition(" on ")[0]: grid for grid in grids}, tidy
 
 

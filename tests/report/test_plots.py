@@ -32,7 +32,7 @@ IMAGES = [
 
 def drawings(root: Path, frame: pandas.DataFrame, artefacts: Artefacts) -> tuple[list[Drawing], list[str]]:
     complaints: list[str] = []
-    cells = headline(frame)
+    cells = headline(sections(frame))
     with rc_context(style.theme()):
         made = [d for section in sections(frame) for d in draw(section, cells, artefacts, complaints)]
     return made, complaints
@@ -182,7 +182,7 @@ def test_statements_fit_the_page() -> None:
 
 def test_pareto_front(frame: pandas.DataFrame) -> None:
     section = sections(frame)[1]
-    facet = _facet(section, headline(frame), "sampling_seconds", "fd_digits")
+    facet = _facet(section, headline(sections(frame)), "sampling_seconds", "fd_digits")
     assert facet is not None
     assert [point.label for point in facet.front] == ["FM w/ OT"]
     assert {point.label for point in facet.points if point.native} == {"DDPM ancestral-1000", "DDPM ddim-50"}
@@ -204,7 +204,7 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
     artefacts = Artefacts(copy)
     frame = records.frame(copy)
     section = next(s for s in sections(frame) if s.dataset == "checkerboard")
-    figure = next(f for f in FIGURES if f.__name__ == "densities")(section, headline(frame), artefacts)
+    figure = next(f for f in FIGURES if f.__name__ == "densities")(section, headline(sections(frame)), artefacts)
     assert isinstance(figure, Drawing)
     titles = [axes.get_title("left") for axes in figure.figure.axes]
     assert "FM w/ OT" not in titles and "OT-CFM" in titles

@@ -32,7 +32,7 @@ def runs(effects: tuple[float, ...], rival: str = "ddpm", dataset: str = "moons"
 
 def judge(rows: list[dict[str, Any]], **claim: Any) -> list[Verdict]:
     parts = sections(synthetic.frame(*rows))
-    cells = headline(synthetic.frame(*rows))
+    cells = headline(sections(synthetic.frame(*rows)))
     return verdicts([Claim(**{**FASTER, **claim})], parts, cells)
 
 
@@ -107,6 +107,26 @@ def test_missing_runs_are_named() -> None:
     (verdict,) = judge(runs(LEAD), against=["ddpm", "rnode", "ffjord"])
     assert verdict.word == "undecided"
     assert verdict.summary == "Sampling NFE: no finished run of rnode and ffjord"
+
+
+@pytest.mark.parametrize("digest", ["000000", "ffffff"])
+def test_a_claim_is_about_the_current_plan_however_many_seeds_earlier_settings_had(digest: str) -> None:
+    earlier = [{**row, "variant": f"moons-fm_ot-{digest}", "current": False} for row in runs((0.5,) * 9)[::2]]
+    rows = [*runs(LEAD[:3]), *earlier]
+    parts = sections(synthetic.frame(*rows))
+    assert [part.current for part in parts] == [True, False]
+    (verdict,) = verdicts([Claim(**FASTER)], [part for part in parts if part.current], headline(parts))
+    assert verdict.word == "supported" and verdict.effects[0].pairs == 3
+
+
+def test_a_claim_on_a_baseline_with_two_planned_settings_is_undecided_and_says_so() -> None:
+    second = [{**row, "variant": "moons-fm_ot-ffffff"} for row in runs(LEAD)[::2]]
+    frame = synthetic.frame(*runs(LEAD), *second)
+    lr = {"moons-fm_ot-0a1b2c": 0.1, "moons-fm_ot-ffffff": 0.2}
+    parts = sections(frame, {variant: {"training": {"lr": value}} for variant, value in lr.items()})
+    (verdict,) = verdicts([Claim(**FASTER)], parts, headline(parts))
+    assert verdict.word == "undecided"
+    assert "several settings" in verdict.summary and "FM w/ OT, lr = 0.1 and FM w/ OT, lr = 0.2" in verdict.summary
 
 
 def test_an_own_claim_about_a_method_that_is_not_there_is_named_and_the_papers_are_left_out() -> None:
