@@ -12,6 +12,7 @@ import torch
 
 from bench.datasets import sources
 from bench.datasets.images import read_cifar10, read_idx
+from bench.datasets.order import permutation
 from bench.datasets.sources import Source
 from bench.errors import UsageError
 from bench.registry import datasets
@@ -103,13 +104,15 @@ def test_mnist_and_fashion_mnist(tmp_path, monkeypatch, name):
     publish(monkeypatch, name, contents)
     dataset = datasets[name](tmp_path)
     assert (dataset.name, dataset.levels, dataset.extractor) == (name, 256, f"{name}_cnn")
-    assert np.array_equal(dataset.train.numpy(), train[:, None]) and np.array_equal(dataset.test.numpy(), test[:, None])
-    assert dataset.shape == (1, 28, 28)
-    assert dataset.train_labels.tolist() == [0, 1, 2, 3, 4, 5] and dataset.train_labels.dtype == torch.int64
-    assert dataset.test_labels.tolist() == [7, 8] and dataset.test_labels.dtype == torch.int64
+    first, second = permutation(6), permutation(2)
+    assert np.array_equal(dataset.train.numpy(), train[first, None])
+    assert np.array_equal(dataset.test.numpy(), test[second, None])
+    assert dataset.shape == (1, 28, 28) and dataset.version == "2"
+    assert dataset.train_labels.tolist() == list(first) and dataset.train_labels.dtype == torch.int64
+    assert dataset.test_labels.tolist() == list(7 + second) and dataset.test_labels.dtype == torch.int64
 
 
-def test_cifar10_keeps_the_order_of_its_batches(tmp_path, monkeypatch):
+def test_cifar10_is_its_batches_in_the_fixed_order(tmp_path, monkeypatch):
     images, labels = pixels(6, 2, 3, 32, 32), np.arange(12, dtype=np.uint8).reshape(6, 2) % 10
     names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
     assert set(names) == set(sources.SOURCES["cifar10"][0].files)
@@ -117,9 +120,10 @@ def test_cifar10_keeps_the_order_of_its_batches(tmp_path, monkeypatch):
     publish(monkeypatch, "cifar10", batches)
     dataset = datasets["cifar10"](tmp_path)
     assert (dataset.shape, dataset.levels, dataset.extractor) == ((3, 32, 32), 256, "inception")
-    assert np.array_equal(dataset.train.numpy(), images[:5].reshape(10, 3, 32, 32))
-    assert np.array_equal(dataset.test.numpy(), images[5])
-    assert dataset.train_labels.tolist() == [*range(10)] and dataset.test_labels.tolist() == [0, 1]
+    first, second = permutation(10), permutation(2)
+    assert np.array_equal(dataset.train.numpy(), images[:5].reshape(10, 3, 32, 32)[first])
+    assert np.array_equal(dataset.test.numpy(), images[5][second])
+    assert dataset.train_labels.tolist() == list(first) and dataset.test_labels.tolist() == list(second)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,30 @@
+"""One fixed random order for every split, so that its first n samples are a fair sample of all.
+
+Published sets are sorted by class, by writer or by batch; likelihoods, conditions and curves take the first n samples
+of a split. Sample i of a split of N is number permutation(N)[i] in the published order, by NumPy's RandomState, whose
+stream never changes. Labels have the length of their images, hence the same order. Packed images are put in it when
+they are packed, MNIST, Fashion-MNIST and CIFAR-10 when they are opened; points are independent draws and need none. A
+dataset of a plugin calls `shuffled` if it is sorted.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SEED = 9
+
+
+def permutation(n: int) -> NDArray[np.int64]:
+    """Which of the n published samples stands at each place."""
+    return np.random.RandomState(SEED).permutation(n).astype(np.int64)
+
+
+def places(n: int) -> NDArray[np.int64]:
+    """At which place each of the n published samples stands: the inverse of `permutation`."""
+    return np.argsort(permutation(n))
+
+
+def shuffled(values: Tensor) -> Tensor:
+    """A copy of a split's images or labels, shape (N, ...), in the fixed order."""
+    return values[torch.from_numpy(permutation(len(values)))]
