@@ -3,10 +3,13 @@
 A photograph of W x H pixels keeps its largest centre square, of side a = min(W, H) with its corner at
 ((W - a) // 2, (H - a) // 2), which is resized to S x S by Pillow's bicubic kernel (Keys' with parameter -1/2),
 stretched by a / S where the image shrinks (antialiasing). Nothing is skipped for speed: no draft, no reducing gap.
+`decoding` says what the pixels of a file are.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections import Counter
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.datasets.packed import Block, Part, Sources
+from bench.datasets.decoding import SUFFIXES, decoded, is_image
+from bench.datasets.parts import Block, File, Part, Sources, in_threads
 from bench.errors import UsageError
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
 PART = 1 << 26  # bytes of pixels in a part
 
 
@@ -37,7 +40,9 @@ def photographs(root: Path, size: int) -> Sources | None:
         [part for label, name in enumerate(train) for part in image_parts(root, f"{split}/{name}", size, True, label)]
         for split in ("train", "val")
     )
-    return Sources("ilsvrc2012-centre-bicubic", True, {"train": train_parts, "test": val_parts})
+    classes = [root / split / name for split in ("train", "val") for name in ("", *train)]
+    parts = {"train": train_parts, "test": val_parts}
+    return Sources("ilsvrc2012-centre-bicubic", True, parts, partial(left_out, classes))
 
 
 def folders(root: Path) -> list[str]:
@@ -61,24 +66,49 @@ def image_parts(root: Path, group: str, size: int, crop: bool, label: int | None
     folder = root / group
     with os.scandir(folder) as entries:
         images = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.name[0] != "."]
-        files = sorted((entry.name, entry.stat().st_size) for entry in images)
+        stats = [(entry.name, entry.stat()) for entry in images if not entry.is_dir()]
+    files = sorted(File(name, found.st_size, found.st_mtime_ns) for name, found in stats)
     if not files:
         raise UsageError(f"{folder}: no images in it; expected {', '.join(SUFFIXES)} files")
     step = max(1, PART // (3 * size * size))
     pieces = [tuple(files[start : start + step]) for start in range(0, len(files), step)]
-    return [Part(group, piece, partial(_read, folder, piece, size, crop, label)) for piece in pieces]
+    return [
+        Part(group, folder, piece, partial(_read, folder, piece, size, crop, label), len(piece)) for piece in pieces
+    ]
 
 
-def _read(folder: Path, files: tuple[tuple[str, int], ...], size: int, crop: bool, label: int | None) -> Block:
+def left_out(listed: Collection[Path]) -> dict[str, int]:
+    """How many images in or below the folders are not read, by kind: of another type, or a folder deeper.
+
+    A folder that is listed itself is no deeper one.
+    """
+    known, found = frozenset(listed), Counter[str]()
+    for folder in listed:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name[0] == ".":
+                    continue
+                if entry.is_dir():
+                    if folder / entry.name not in known:
+                        found["images a folder deeper"] += _images_below(folder / entry.name)
+                elif is_image(entry.name) and not entry.name.lower().endswith(SUFFIXES):
+                    found[f"{Path(entry.name).suffix.lower()} files"] += 1
+    return dict(+found)
+
+
+def _images_below(folder: Path) -> int:
+    return sum(is_image(name) and name[0] != "." for _, _, names in os.walk(folder) for name in names)
+
+
+def _read(folder: Path, files: tuple[File, ...], size: int, crop: bool, label: int | None) -> Block:
     images = np.empty((len(files), 3, size, size), dtype=np.uint8)
 
     def read(index: int) -> None:
-        images[index] = read_image(folder / files[index][0], size, crop)
+        images[index] = read_image(folder / files[index].name, size, crop)
 
     # threads: Pillow decodes and resizes outside the interpreter's lock, which an image needs for 0.1 of its 2.4 ms
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(read, range(len(files))))
+    with warnings.catch_warnings(action="ignore"):  # of odd metadata; under -W error they would refuse an image
+        in_threads(read, range(len(files)))
     return images, None if label is None else np.full(len(files), label, dtype=np.int64)
 
 
@@ -86,16 +116,10 @@ def read_image(path: Path, size: int, crop: bool) -> NDArray[Any]:
     """The RGB pixels of an image, uint8 of shape (3, S, S); UsageError where it is not whole, or must be S x S."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-            if not crop and (width, height) != (size, size):
-                raise UsageError(f"{path}: {width} x {height} pixels, expected {size} x {size}")
-            image = file.convert("RGB")
-    except UsageError:
-        raise
-    except Exception as error:  # Pillow's decoders fail in many ways
-        raise UsageError(f"{path}: not an image, or not whole: {error}") from error
+    image = decoded(path)
+    width, height = image.size
+    if not crop and (width, height) != (size, size):
+        raise UsageError(f"{path}: {width} x {height} pixels, expected {size} x {size}")
     if crop:
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2

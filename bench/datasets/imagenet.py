@@ -7,8 +7,8 @@ Bits/dim depends on how the photographs were made small, so the version says it.
     vandenoord2016    folders of PNGs without labels; 1,281,149 + 49,999 images
 
 At 128 and 256 the photographs themselves are cropped and resized (see imagefolder). The validation set is the test
-split. The images may not be passed on: whoever wants them puts them into DATA_DIR. A pickle can carry code, so that
-none is trusted: what makes its arrays is ours.
+split. Both splits are packed in one fixed random order (see order). The images may not be passed on: whoever wants them
+puts them into DATA_DIR. A pickle can carry code, so that none is trusted: what makes its arrays is ours.
 
 Chrabaszcz, Loshchilov & Hutter (2017), arXiv:1707.08819. Van den Oord, Kalchbrenner & Kavukcuoglu (2016),
 arXiv:1601.06759.
@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets.base import Dataset
-from bench.datasets.imagefolder import folders, image_parts, photographs
-from bench.datasets.packed import Block, Part, Sources, packed
+from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
+from bench.datasets.packed import packed
+from bench.datasets.parts import Block, Part, Sources, file_of
 from bench.errors import UsageError
 from bench.registry import register_dataset
 
@@ -87,7 +88,8 @@ def _downsampled_sources(folder: Path, size: int) -> Sources | None:
     if images:
         _all_there(folder, images, image_names)
         train, test = (image_parts(images[name].parent, name, size, crop=False) for name in image_names)
-        return Sources("vandenoord2016", False, {"train": train, "test": test})
+        stray = partial(left_out, list(images.values()))
+        return Sources("vandenoord2016", False, {"train": train, "test": test}, stray)
     return None
 
 
@@ -117,7 +119,7 @@ def _all_there(folder: Path, found: Mapping[str, Path], names: Sequence[str]) ->
 
 
 def _batch_part(path: Path, size: int) -> Part:
-    return Part(path.name, ((path.name, path.stat().st_size),), partial(read_batch, path, size))
+    return Part(path.name, path.parent, (file_of(path),), partial(read_batch, path, size))
 
 
 def read_batch(path: Path, size: int) -> Block:

@@ -10,6 +10,7 @@ from bench.errors import UsageError
 from bench.registry import datasets
 
 
+@pytest.mark.slow
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
 

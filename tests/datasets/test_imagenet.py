@@ -17,8 +17,10 @@ from bench.datasets import imagefolder
 from bench.datasets.base import Dataset
 from bench.datasets.imagefolder import read_image
 from bench.datasets.imagenet import read_batch
+from bench.datasets.order import permutation
 from bench.errors import UsageError
 from bench.registry import datasets
+from bench.seal import read_json
 
 GENERATOR = np.random.default_rng(0)
 BATCHES = [*(f"train_data_batch_{i}" for i in range(1, 11)), "val_data"]
@@ -67,6 +69,11 @@ def write_batches(folder: Path, size: int, write: Callable[[Path, Batch], None] 
     return batches
 
 
+def ordered(values: Any) -> Any:
+    """A split in the fixed order."""
+    return np.asarray(values)[permutation(len(values))]
+
+
 def refusal(name: str, data_dir: Path) -> str:
     with pytest.raises(UsageError) as caught:
         datasets[name](data_dir)
@@ -85,14 +92,15 @@ def test_batches(tmp_path, size, writer):
     dataset = datasets[f"imagenet{size}"](tmp_path)
     assert (dataset.name, dataset.version, dataset.levels) == (f"imagenet{size}", "chrabaszcz2017", 256)
     assert dataset.shape == (3, size, size) and dataset.extractor == "inception"
-    rows = np.concatenate([contents["data"] for contents in train])
+    rows = ordered(np.concatenate([contents["data"] for contents in train]))
     assert len(dataset.train) == len(rows) and len(dataset.test) == len(test["data"])
     for i, c, y, x in ((0, 0, 0, 1), (7, 1, 2, 0), (len(rows) - 1, 2, size - 1, 5)):
         assert int(dataset.train[i, c, y, x]) == rows[i, c * size * size + y * size + x]
     assert np.array_equal(dataset.train.flatten(1).numpy(), rows)
-    assert np.array_equal(dataset.test.flatten(1).numpy(), test["data"])
-    assert dataset.train_labels.tolist() == [label - 1 for contents in train for label in contents["labels"]]
-    assert dataset.test_labels.tolist() == [label - 1 for label in test["labels"]]
+    assert np.array_equal(dataset.test.flatten(1).numpy(), ordered(test["data"]))
+    train_labels = [label - 1 for contents in train for label in contents["labels"]]
+    assert dataset.train_labels.tolist() == ordered(train_labels).tolist()
+    assert dataset.test_labels.tolist() == ordered([label - 1 for label in test["labels"]]).tolist()
     check_stamp(dataset)
 
 
@@ -120,15 +128,18 @@ def test_batches_in_the_folders_of_their_archives(tmp_path):
         (folder / f"Imagenet64_{part}").mkdir(exist_ok=True)
         (folder / name).rename(folder / f"Imagenet64_{part}" / name)
     dataset = datasets["imagenet64"](tmp_path)
-    assert np.array_equal(dataset.train.flatten(1).numpy(), np.concatenate([b["data"] for b in batches[:-1]]))
+    rows = ordered(np.concatenate([b["data"] for b in batches[:-1]]))
+    assert np.array_equal(dataset.train.flatten(1).numpy(), rows)
 
 
 def test_packed_once_then_used_alone(tmp_path):
     folder = tmp_path / "imagenet32"
     write_batches(folder, 32)
     first = datasets["imagenet32"](tmp_path)
-    for name in BATCHES:  # of the same size, and unreadable
-        (folder / name).write_bytes(bytes((folder / name).stat().st_size))
+    whole = (folder / "train_data_batch_3").read_bytes()
+    (folder / "train_data_batch_3").write_bytes(bytes(len(whole)))
+    assert "imagenet32: train_data_batch_3 has another content, in files of the same" in refusal("imagenet32", tmp_path)
+    (folder / "train_data_batch_3").write_bytes(whole)
     assert torch.equal(datasets["imagenet32"](tmp_path).train, first.train)
     (folder / "val_data").write_bytes(b"longer" * 10000)
     assert "val_data is 1 file of 60000 bytes" in refusal("imagenet32", tmp_path)
@@ -158,8 +169,8 @@ def test_the_older_version(tmp_path, monkeypatch, size, inside):
     (folder / f"train_{size}x{size}" / "._00001.png").write_text("not an image")
     dataset = datasets[f"imagenet{size}"](tmp_path)
     assert (dataset.version, dataset.extractor, dataset.levels) == ("vandenoord2016", "inception", 256)
-    assert np.array_equal(dataset.train.numpy(), train.transpose(0, 3, 1, 2))
-    assert np.array_equal(dataset.test.numpy(), test.transpose(0, 3, 1, 2))
+    assert np.array_equal(dataset.train.numpy(), ordered(train.transpose(0, 3, 1, 2)))
+    assert np.array_equal(dataset.test.numpy(), ordered(test.transpose(0, 3, 1, 2)))
     assert dataset.train_labels is None and dataset.test_labels is None
     check_stamp(dataset)
 
@@ -199,9 +210,11 @@ def test_photographs(tmp_path, monkeypatch, size, part):
     paths = image_folder(tmp_path / "imagenet")
     dataset = datasets[f"imagenet{size}"](tmp_path)
     assert (dataset.version, dataset.shape) == ("ilsvrc2012-centre-bicubic", (3, size, size))
-    assert dataset.train_labels.tolist() == [0, 0, 1, 1] and dataset.test_labels.tolist() == [0, 1]
+    assert dataset.train_labels.tolist() == ordered([0, 0, 1, 1]).tolist()
+    assert dataset.test_labels.tolist() == ordered([0, 1]).tolist()
     for images, files in ((dataset.train, paths["train"]), (dataset.test, paths["test"])):
-        for image, path in zip(images, files, strict=True):
+        for image, place in zip(images, permutation(len(files)), strict=True):
+            path = files[place]
             with Image.open(path) as file:
                 width, height = file.size
                 side = min(file.size)
@@ -209,7 +222,7 @@ def test_photographs(tmp_path, monkeypatch, size, part):
                 square = (*box, box[0] + side, box[1] + side)
                 resized = file.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box=square)
             assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(resized))
-    grey = dataset.train[2]
+    grey = dataset.train[permutation(4).tolist().index(2)]
     assert torch.equal(grey[0], grey[1]) and torch.equal(grey[0], grey[2]) and grey.float().std() > 10
     assert (tmp_path / f"imagenet{size}" / "packed" / "stamp.json").is_file()
     check_stamp(dataset)
@@ -243,7 +256,7 @@ def test_broken_photographs_are_named_and_mending_goes_on_from_there(tmp_path, m
     broken.write_bytes(whole)
     dataset = datasets["imagenet128"](tmp_path)
     assert read == [*paths["train"][2:], *paths["test"]]
-    assert dataset.train_labels.tolist() == [0, 0, 1, 1]
+    assert dataset.train_labels.tolist() == ordered([0, 0, 1, 1]).tolist()
     check_stamp(dataset)
 
 
@@ -364,7 +377,7 @@ def test_bad_images_of_the_older_version_are_named(tmp_path):
     pngs(folder / "train_32x32", 3, 32)
     assert "imagenet32: valid_32x32 missing; 1 of the 2 are there" in refusal("imagenet32", tmp_path)
     (folder / "valid_32x32").mkdir()
-    assert "valid_32x32: no images in it; expected .jpeg, .jpg, .png files" in refusal("imagenet32", tmp_path)
+    assert "valid_32x32: no images in it; expected .bmp, .gif, .jpeg, .jpg, .png, " in refusal("imagenet32", tmp_path)
     pngs(folder / "valid_32x32", 2, 32, (64, 32, 3))
     assert "valid_32x32/00000.png: 32 x 64 pixels, expected 32 x 32" in refusal("imagenet32", tmp_path)
     pngs(folder / "valid_32x32", 2, 32)
@@ -397,6 +410,41 @@ def test_photographs_that_are_not_in_folders_of_classes(tmp_path):
     assert "val/n02: no images in it" in refusal("imagenet128", tmp_path)
     (root / "val/n02").rmdir()
     assert "n02 is not in val; expected train/CLASS/*.JPEG and val/CLASS/*.JPEG" in refusal("imagenet128", tmp_path)
+
+
+def test_other_types_are_read_and_what_is_left_out_is_said(tmp_path, capsys):
+    root = tmp_path / "imagenet"
+    image_folder(root)
+    for name in ("a.webp", "b.bmp", "c.tif", "d.gif"):
+        Image.new("RGB", (9, 9), (51, 51, 51)).save(
+            root / "val/n01" / name, **({"lossless": True} if "w" in name else {})
+        )
+    for name in ("train/n01/e.avif", "val/n02/deeper/f.png", "val/n02/deeper/g.JPEG", "val/h.svg"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"")
+    dataset = datasets["imagenet128"](tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(text in line for text in ("left out: ", "1 .svg files", "1 .avif files", "2 images a folder deeper"))
+    assert int((dataset.test == 51).flatten(1).all(1).sum()) == 4 and len(dataset.test) == 6
+    stamp = read_json(tmp_path / "imagenet128/packed/stamp.json")
+    assert stamp["left_out"] == {".svg files": 1, ".avif files": 1, "images a folder deeper": 2}
+    datasets["imagenet128"](tmp_path)
+    assert not capsys.readouterr().err
+
+
+def test_the_first_images_are_of_many_classes(tmp_path):
+    """A folder by class: the first 12 of 20 classes with 3 images each would be of 4 classes in the order of names."""
+    for split in ("train", "val"):
+        for label in range(20):
+            (tmp_path / f"imagenet/{split}/c{label:02}").mkdir(parents=True)
+            for i in range(3):
+                grey = Image.new("L", (2, 2), 10 * label)
+                grey.save(tmp_path / f"imagenet/{split}/c{label:02}/{i}.png")
+    dataset = datasets["imagenet128"](tmp_path)
+    for images, labels in ((dataset.train, dataset.train_labels), (dataset.test, dataset.test_labels)):
+        assert torch.equal(images[:, 0, 5, 5].long(), 10 * labels)
+        assert labels.bincount().tolist() == [3] * 20
+        assert len(labels[:12].unique()) >= 8
 
 
 def test_a_link_to_nowhere_is_named(tmp_path):

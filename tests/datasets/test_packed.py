@@ -1,6 +1,7 @@
 """Packing: each array against what its parts gave, whoever was killed, changed or in the way meanwhile."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import math
@@ -9,17 +10,20 @@ import os
 import re
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bench.datasets import packed as module
+from bench.datasets import mapped, packing, parts
 from bench.datasets.base import Dataset
-from bench.datasets.packed import Block, Part, Sources, packed
+from bench.datasets.order import permutation
+from bench.datasets.packed import packed
+from bench.datasets.parts import Block, Part, Sources, file_of
 from bench.errors import UsageError
+from bench.seal import read_json, write_json
 
 SHAPE = (3, 4, 4)
 GENERATOR = np.random.default_rng(0)
@@ -31,20 +35,34 @@ NAMES = [f"{split}{i}" for split, blocks in BLOCKS.items() for i in range(len(bl
 
 
 class Source:
-    """Sources of BLOCKS that note which parts are read, and do `before[part]` first."""
+    """Sources of BLOCKS, a file of 10 bytes a part; they note which parts are read and do `before[part]` first."""
 
-    def __init__(self, labelled: bool = True, version: str = "1") -> None:
-        self.labelled, self.version = labelled, version
+    def __init__(self, folder: Path, labelled: bool = True, version: str = "1", counted: bool = False) -> None:
+        self.folder = folder.with_name(f"{folder.name}-sources")
+        self.labelled, self.version, self.counted = labelled, version, counted
         self.read: list[str] = []
         self.before: dict[str, Callable[[], None]] = {}
-        self.sizes = dict.fromkeys(NAMES, 10)
+        self.left_out: dict[str, int] = {}
+        self.folder.mkdir(exist_ok=True)
+        for name in NAMES:
+            if not (self.folder / name).exists():
+                self.write(name, b"0123456789")
+
+    def write(self, name: str, data: bytes) -> None:
+        (self.folder / name).write_bytes(data)
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink()
 
     def find(self) -> Sources:
         parts = {
-            split: [self.part(f"{split}{i}", block) for i, block in enumerate(blocks) if f"{split}{i}" in self.sizes]
+            split: [self.part(f"{split}{i}", block) for i, block in enumerate(blocks) if self.has(f"{split}{i}")]
             for split, blocks in BLOCKS.items()
         }
-        return Sources(self.version, self.labelled, parts)
+        return Sources(self.version, self.labelled, parts, lambda: self.left_out)
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
 
     def part(self, name: str, block: tuple[np.ndarray, np.ndarray]) -> Part:
         def read() -> Block:
@@ -52,7 +70,8 @@ class Source:
             self.read.append(name)
             return block if self.labelled else (block[0], None)
 
-        return Part(name, ((f"{name}.bin", self.sizes[name]),), read)
+        rows = None if self.counted else len(block[0])
+        return Part(name, self.folder, (file_of(self.folder / name),), read, rows)
 
     def open(self, folder: Path, name: str = "tiny") -> Dataset:
         return packed(name, folder, SHAPE, self.find, "expected elsewhere")
@@ -62,8 +81,10 @@ def gone(folder: Path, shape: tuple[int, ...] = SHAPE) -> Dataset:
     return packed("tiny", folder, shape, lambda: None, "expected elsewhere")
 
 
-def joined(split: str, what: int, parts: Sequence[int] | None = None) -> np.ndarray:
-    return np.concatenate([block[what] for i, block in enumerate(BLOCKS[split]) if parts is None or i in parts])
+def joined(split: str, what: int) -> np.ndarray:
+    """The images (0) or labels (1) of all parts in the fixed order."""
+    values = np.concatenate([block[what] for block in BLOCKS[split]])
+    return values[permutation(len(values))]
 
 
 def check(dataset: Dataset) -> None:
@@ -85,8 +106,8 @@ def refusal(attempt: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def test_parts_are_joined_in_order(tmp_path):
-    source = Source()
+def test_parts_are_joined_in_the_fixed_order(tmp_path):
+    source = Source(tmp_path)
     dataset = source.open(tmp_path)
     check(dataset)
     assert source.read == NAMES
@@ -99,7 +120,7 @@ def test_parts_are_joined_in_order(tmp_path):
 
 
 def test_data_without_labels(tmp_path):
-    dataset = Source(labelled=False).open(tmp_path)
+    dataset = Source(tmp_path, labelled=False).open(tmp_path)
     assert np.array_equal(dataset.train.numpy(), joined("train", 0))
     assert dataset.train_labels is dataset.test_labels is None
     assert not list(tmp_path.glob("*labels*"))
@@ -108,15 +129,15 @@ def test_data_without_labels(tmp_path):
 def test_tensors_are_mapped_files_and_writing_to_them_changes_no_file(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # torch warns of arrays that are not writable
-        dataset = Source().open(tmp_path)
+        dataset = Source(tmp_path).open(tmp_path)
     maps = Path("/proc/self/maps")
     if maps.is_file():
-        start = dataset.train.data_ptr() - module.HEADER
+        start = dataset.train.data_ptr() - mapped.HEADER
         assert any(line.startswith(f"{start:x}-") and "train.npy" in line for line in maps.read_text().splitlines())
     before = (tmp_path / "train.npy").read_bytes()
     dataset.train.zero_()
     assert (tmp_path / "train.npy").read_bytes() == before
-    check(Source().open(tmp_path))
+    check(Source(tmp_path).open(tmp_path))
 
 
 def test_data_larger_than_the_memory(tmp_path):
@@ -125,20 +146,22 @@ def test_data_larger_than_the_memory(tmp_path):
     shape = (2 * memory // 48, *SHAPE)
     for array, size in {"train": shape, "test": (1, *SHAPE)}.items():
         with (tmp_path / f"{array}.npy").open("wb") as file:
-            file.write(module._header(size))
+            file.write(mapped.header(size))
             try:
-                file.truncate(module.HEADER + math.prod(size))
+                file.truncate(mapped.HEADER + math.prod(size))
             except OSError:
                 pytest.skip("no such large files here")
-    stamp = {"version": "1", "checksum": "0" * 16, "arrays": {"train": shape, "test": (1, *SHAPE)}, "sources": {}}
-    (tmp_path / "stamp.json").write_text(json.dumps(stamp))
+    times = {array: (tmp_path / f"{array}.npy").stat().st_mtime_ns for array in ("train", "test")}
+    arrays = {"train": shape, "test": (1, *SHAPE)}
+    stamp = {"layout": packing.LAYOUT, "version": "1", "checksum": "0" * 16, "arrays": arrays, "times": times}
+    write_json(tmp_path / "stamp.json", stamp | {"digests": {}, "sources": {}, "left_out": {}})
     dataset = gone(tmp_path)
     assert dataset.train.shape == shape and int(dataset.train[-1].sum()) == 0 and dataset.checksum == "0" * 16
 
 
 def test_what_is_packed_is_not_read_again_and_needs_no_sources(tmp_path):
-    Source().open(tmp_path)
-    second = Source()
+    Source(tmp_path).open(tmp_path)
+    second = Source(tmp_path)
     check(second.open(tmp_path))
     check(gone(tmp_path))
     assert second.read == []
@@ -152,14 +175,18 @@ def test_nothing_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.sizes.update(train1=11), r"tiny: train1 is 1 file of 11 bytes \(\w{16}\), and when .* 10 bytes"),
-        (lambda s: s.sizes.pop("test0"), r"tiny: test0 is not there, and when .* it was 1 file of 10 bytes"),
-        (lambda s: setattr(s, "version", "2"), r"tiny: version is 2, and when .* it was 1;"),
+        (
+            lambda s: s.write("train1", b"01234567890"),
+            r"tiny: train1 is 1 file of 11 bytes \(\w{16}\), and was .* 10 byt",
+        ),
+        (lambda s: s.remove("test0"), r"tiny: test0 is not there, and was 1 file of 10 bytes"),
+        (lambda s: s.write("train1", b"0123456780"), r"tiny: train1 has another content, in files of the same names"),
+        (lambda s: setattr(s, "version", "2"), r"tiny: the version of its sources is 2, and was 1 when "),
     ],
 )
 def test_sources_that_changed_are_named(tmp_path, change, message):
-    Source().open(tmp_path)
-    source = Source()
+    Source(tmp_path).open(tmp_path)
+    source = Source(tmp_path)
     change(source)
     text = refusal(lambda: source.open(tmp_path))
     assert re.search(message, text) and text.endswith("to pack again")
@@ -167,10 +194,80 @@ def test_sources_that_changed_are_named(tmp_path, change, message):
 
 
 def test_a_source_that_came_later_is_named(tmp_path):
-    source = Source()
-    del source.sizes["train2"]
+    source = Source(tmp_path)
+    source.remove("train2")
     source.open(tmp_path)
-    assert "train2 is 1 file of 10 bytes" in refusal(lambda: Source().open(tmp_path))
+    assert "train2 is 1 file of 10 bytes" in refusal(lambda: Source(tmp_path).open(tmp_path))
+
+
+def test_files_that_were_touched_are_looked_at_once(tmp_path, monkeypatch):
+    """Copies have other times; what they hold decides."""
+    source = Source(tmp_path)
+    source.open(tmp_path)
+    looked: list[str] = []
+    listed = parts.contents_of
+    monkeypatch.setattr(parts, "contents_of", lambda part: looked.append(part.group) or listed(part))
+    os.utime(source.folder / "train1", (1, 1))
+    os.utime(tmp_path / "test.npy", (1, 1))
+    check(source.open(tmp_path))
+    assert looked == ["train1"]
+    check(source.open(tmp_path))
+    assert looked == ["train1"] and read_json(tmp_path / "stamp.json")["times"]["test"] == 10**9
+    assert source.read == NAMES
+
+
+@pytest.mark.parametrize("array", ["train", "test_labels"])
+def test_values_that_are_not_what_was_packed(tmp_path, array):
+    Source(tmp_path).open(tmp_path)
+    path = tmp_path / f"{array}.npy"
+    data = bytearray(path.read_bytes())
+    data[150] ^= 1
+    path.write_bytes(data)
+    assert f"{array}.npy: its values are not those that were packed; remove" in refusal(lambda: gone(tmp_path))
+
+
+def test_what_an_older_version_packed_is_refused(tmp_path):
+    """In the order of its sources, with a stamp that has no digest."""
+    Source(tmp_path).open(tmp_path)
+    old = {"version": "1", "checksum": "0" * 16, "arrays": {"train": (12, *SHAPE)}, "sources": {"version": "1"}}
+    (tmp_path / "stamp.json").write_text(json.dumps(old))
+    assert "layout 2 (it has no digest" in (text := refusal(lambda: gone(tmp_path)))
+    assert text.endswith(f"remove {tmp_path} to pack again")
+    write_json(tmp_path / "stamp.json", old | {"layout": 1, "digests": {}, "times": {}, "left_out": {}})
+    assert "(layout 1)" in refusal(lambda: gone(tmp_path))
+
+
+def test_images_that_are_left_out_are_counted_and_said(tmp_path, capsys):
+    source = Source(tmp_path)
+    source.left_out = {".avif files": 2, "images a folder deeper": 7}
+    source.open(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("once; left out: 2 .avif files, 7 images a folder deeper")
+    assert read_json(tmp_path / "stamp.json")["left_out"] == source.left_out
+
+
+def test_parts_that_do_not_say_how_many_rows_they_have_are_counted_once(tmp_path):
+    first, second = Source(tmp_path, counted=True), Source(tmp_path, counted=True)
+    first.before["train2"] = lambda: stop() if first.read[-1:] == ["train1"] and len(first.read) > 3 else None
+    assert refusal(lambda: first.open(tmp_path)) == "part: unreadable"
+    check(second.open(tmp_path))
+    assert first.read == ["train0", "train1", "train2", "train0", "train1"]
+    assert second.read == ["train2", "test0", "test1", "test0", "test1"]
+
+
+def test_a_full_disk_is_one_line_and_packing_goes_on_when_there_is_room(tmp_path, monkeypatch):
+    def full(path: Path, rows: np.ndarray, values: np.ndarray) -> None:
+        if len(values) == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_rows(path, rows, values)
+
+    write_rows = packing.write_rows
+    first, second = Source(tmp_path), Source(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "write_rows", full)
+        assert "no space left on " in refusal(lambda: first.open(tmp_path)).lower()
+    check(second.open(tmp_path))
+    assert second.read == NAMES[2:]
 
 
 @pytest.mark.parametrize(
@@ -187,33 +284,49 @@ def test_a_source_that_came_later_is_named(tmp_path):
         (
             "stamp.json",
             lambda data: data.replace(b'"test"', b'"rest"'),
-            r"stamp\.json: test is None, tiny is \(N, 3, 4",
+            r"stamp\.json: not the stamp .*its content is not what its digest says",
         ),
     ],
 )
 def test_spoilt_files_are_named(tmp_path, file, spoil, message):
-    Source().open(tmp_path)
+    Source(tmp_path).open(tmp_path)
     path = tmp_path / file
     path.write_bytes(spoil(path.read_bytes())) if spoil else path.unlink()
-    for attempt in (lambda: gone(tmp_path), lambda: Source().open(tmp_path)):
+    for attempt in (lambda: gone(tmp_path), lambda: Source(tmp_path).open(tmp_path)):
         with pytest.raises(UsageError, match=message):
             attempt()
 
 
 def test_images_of_another_size(tmp_path):
-    Source().open(tmp_path)
+    Source(tmp_path).open(tmp_path)
     assert "train is (12, 3, 4, 4), tiny is (N, 3, 8, 8)" in refusal(lambda: gone(tmp_path, (3, 8, 8)))
 
 
 def test_arrays_without_a_stamp_are_not_overwritten(tmp_path):
     (tmp_path / "train.npy").write_bytes(b"precious")
-    assert "train.npy: lies there without stamp.json" in refusal(lambda: Source().open(tmp_path))
+    assert "train.npy: lies there without stamp.json" in refusal(lambda: Source(tmp_path).open(tmp_path))
     assert (tmp_path / "train.npy").read_bytes() == b"precious"
+
+
+def test_a_folder_that_is_read_only_serves_what_is_packed(tmp_path, monkeypatch):
+    """Neither locked nor written to: as on a file system that is mounted read-only."""
+    source = Source(tmp_path)
+    source.open(tmp_path)
+    os.utime(source.folder / "train1", (1, 1))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refused(*args: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("bench.datasets.packed.locked", refused)
+    monkeypatch.setattr("bench.seal.write_atomic", refused)
+    check(source.open(tmp_path))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    assert f"tiny: cannot write to {tmp_path / 'file'}" in refusal(lambda: Source().open(tmp_path / "file"))
+    assert f"tiny: cannot write to {tmp_path / 'file'}" in refusal(lambda: Source(tmp_path).open(tmp_path / "file"))
 
 
 def stop() -> None:
@@ -222,7 +335,7 @@ def stop() -> None:
 
 @pytest.mark.parametrize("at", range(len(NAMES)))
 def test_a_pack_goes_on_behind_the_last_whole_part(tmp_path, at):
-    first, second = Source(), Source()
+    first, second = Source(tmp_path), Source(tmp_path)
     first.before[NAMES[at]] = stop
     assert refusal(lambda: first.open(tmp_path)) == "part: unreadable"
     assert not (tmp_path / "stamp.json").exists() and not list(tmp_path.glob("*.npy"))
@@ -231,25 +344,25 @@ def test_a_pack_goes_on_behind_the_last_whole_part(tmp_path, at):
 
 
 def test_the_part_that_failed_may_be_mended(tmp_path):
-    first, second = Source(), Source()
+    first, second = Source(tmp_path), Source(tmp_path)
     first.before["train2"] = stop
     refusal(lambda: first.open(tmp_path))
-    second.sizes["train2"] = 12
+    second.write("train2", b"mended")
     check(second.open(tmp_path))
     assert second.read == NAMES[2:]
 
 
 def test_parts_that_changed_before_it_went_on_are_packed_again(tmp_path):
-    first, second = Source(), Source()
+    first, second = Source(tmp_path), Source(tmp_path)
     first.before["test1"] = stop
     refusal(lambda: first.open(tmp_path))
-    second.sizes["train1"] = 12
+    second.write("train1", b"changed it")
     check(second.open(tmp_path))
     assert second.read == ["train0", "train1", "train2", "test1"]
 
 
 def test_a_lost_partial_array_is_packed_again(tmp_path):
-    first, second = Source(), Source()
+    first, second = Source(tmp_path), Source(tmp_path)
     first.before["test1"] = stop
     refusal(lambda: first.open(tmp_path))
     (tmp_path / "train_labels.npy.partial").unlink()
@@ -259,23 +372,23 @@ def test_a_lost_partial_array_is_packed_again(tmp_path):
 
 def test_a_killed_pack(tmp_path, monkeypatch):
     """Killed in the middle of writing a part: its images are there, its labels and the count of it are not."""
-    append = module._append
+    write_rows = packing.write_rows
 
-    def torn(path: Path, shape: tuple[int, ...], values: np.ndarray) -> None:
-        append(path, shape, values)
-        if path.name == "train.npy.partial" and shape[0] == 5:
+    def torn(path: Path, rows: np.ndarray, values: np.ndarray) -> None:
+        write_rows(path, rows, values)
+        if path.name == "train.npy.partial" and len(values) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def child() -> None:
-        monkeypatch.setattr(module, "_append", torn)
-        Source().open(tmp_path)
+        monkeypatch.setattr(packing, "write_rows", torn)
+        Source(tmp_path).open(tmp_path)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert (tmp_path / "train.npy.partial").stat().st_size == 128 + 8 * 48
-    second = Source()
+    assert (tmp_path / "train.npy.partial").stat().st_size == 128 + 12 * 48
+    second = Source(tmp_path)
     check(second.open(tmp_path))
     assert second.read == NAMES[1:]
 
@@ -293,19 +406,20 @@ def test_a_pack_that_ended_before_its_stamp(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", replace)
         with pytest.raises(KeyboardInterrupt):
-            Source().open(tmp_path)
+            Source(tmp_path).open(tmp_path)
     assert len(list(tmp_path.glob("*.npy"))) == 2
-    second = Source()
+    second = Source(tmp_path)
     check(second.open(tmp_path))
     assert second.read == []
 
 
+@pytest.mark.slow
 def test_processes_that_ask_at_once_pack_once(tmp_path):
     fork = multiprocessing.get_context("fork")
     barrier, answers = fork.Barrier(2), fork.Queue()
 
     def child() -> None:
-        source = Source()
+        source = Source(tmp_path)
         barrier.wait(30)
         check(source.open(tmp_path))
         answers.put(source.read)

@@ -188,6 +188,7 @@ def _worker(data_dir: Path, barrier: object, answers: object) -> None:
     answers.put(_ask(data_dir, barrier))  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_processes_that_ask_at_once_download_once(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PETS_LOG", str(tmp_path / "log"))
     monkeypatch.setattr(sources, "DOWNLOADERS", {"first": _slow})

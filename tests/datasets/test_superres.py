@@ -201,6 +201,7 @@ def table(job: Job) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
     found, samplers = table(done), SAMPLERS[done.run.baseline.name]
     rows = found[found.stage == "samples"]
@@ -219,6 +220,7 @@ def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
     assert len(curve) == 1 and not any(metric.startswith("nll") for metric in found.metric)
 
 
+@pytest.mark.slow
 def test_likeness_is_that_of_sample_i_and_test_image_i(done: Job) -> None:
     arrays, rows = np.load(done.folder / "samples.npz"), table(done)[lambda f: f.stage == "samples"]
     samples, data = (torch.from_numpy(arrays[name]).permute(0, 3, 1, 2) for name in ("samples", "data"))
@@ -232,6 +234,7 @@ def test_likeness_is_that_of_sample_i_and_test_image_i(done: Job) -> None:
         assert row.stderr == pytest.approx(float(values.std()) / math.sqrt(24), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_network_is_given_the_channels_of_the_condition(done: Job) -> None:
     grey = replace(PICTURES, condition=lambda images: condition(PLAIN, 4)(images).mean(1, keepdim=True))
     for dataset, more in ((PICTURES, 3), (grey, 1)):
@@ -243,6 +246,7 @@ def test_the_network_is_given_the_channels_of_the_condition(done: Job) -> None:
             assert set(table(done).parameters) == {sum(p.numel() for p in net.parameters())}
 
 
+@pytest.mark.slow
 def test_the_best_that_can_be_answered_is_the_truth(tmp_path: Path, data_dir: Path) -> None:
     """A network that is given the image itself and answers it: PSNR at its cap, SSIM 1, whatever the batch."""
     text = ALONE.replace('"pictures"', '"whole"').replace(NETWORK, 'network = "echo"\n')
@@ -301,6 +305,7 @@ def test_what_cannot_be_is_one_line_before_training(what: str, tmp_path: Path) -
     assert not (this.folder / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_curve_that_is_not_drawn_asks_for_nothing(tmp_path: Path, data_dir: Path) -> None:
     text = ALONE.replace("curve_points = 1, curve_n = 8", "curve_points = 0, curve_n = 99")
     text = text[: text.index("evaluation.samples")]

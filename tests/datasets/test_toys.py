@@ -16,6 +16,7 @@ from bench.registry import datasets
 
 WITH_DENSITY = ["2spirals", "8gaussians", "checkerboard", "circles", "moons", "rings", "swissroll"]
 TOYS = [*WITH_DENSITY, "pinwheel"]
+SLOW_DENSITY = [pytest.param(name, marks=pytest.mark.slow) if name == "2spirals" else name for name in WITH_DENSITY]
 SIDE, CELL, WIDTH = (
     100,
     0.1,
@@ -35,7 +36,7 @@ def grid_density(name: str) -> Tensor:
     return dataset(name).log_prob(points).exp().view(SIDE, SIDE)
 
 
-@pytest.mark.parametrize("name", WITH_DENSITY)
+@pytest.mark.parametrize("name", SLOW_DENSITY)
 def test_density_integrates_to_one(name):
     assert grid_density(name).sum() * CELL**2 == pytest.approx(1, abs=1e-4)
 
@@ -57,7 +58,7 @@ def test_samples_follow_the_density(name):
     assert observed[~counted].sum() < 0.06 * n
 
 
-@pytest.mark.parametrize("name", WITH_DENSITY)
+@pytest.mark.parametrize("name", SLOW_DENSITY)
 def test_mean_surprise_is_the_entropy(name):
     data = dataset(name)
     surprise = -data.log_prob(data.test[:5000].double())
@@ -77,6 +78,7 @@ def test_checkerboard_floor_is_ln_32_on_every_point():
     assert (data.log_prob(white) == -math.inf).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["moons", "circles", "swissroll"])
 def test_agrees_with_scikit_learn(name):
     """scikit-learn's own points have the surprise of ours under our density."""
@@ -104,6 +106,7 @@ def test_rings_are_circles_of_gaussians():
     assert float(far) == pytest.approx(-((297 / std) ** 2) / 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_spirals():
     assert torch.allclose(spiral(torch.tensor([math.pi])), torch.tensor([[math.pi / 3, 0]]), atol=1e-6)
     assert torch.allclose(spiral(torch.tensor([1.5 * math.pi])), torch.tensor([[0, -math.pi / 2]]), atol=1e-6)

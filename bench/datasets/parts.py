@@ -1,0 +1,151 @@
+"""What packed images are made from: files in groups, read a part at a time, and how a change of them is noticed.
+
+Names and sizes of files are compared whenever they are there. Their contents are hashed when they are packed, and again
+only if the time of a file is another than then: to read 140 GB at every start would take longer than most runs.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Block = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
+
+
+class File(NamedTuple):
+    """A file's name, its size in bytes and the time of its last change in nanoseconds."""
+
+    name: str
+    size: int
+    time: int
+
+
+def file_of(path: Path) -> File:
+    """The facts of a file; OSError if it is not there."""
+    found = path.stat()
+    return File(path.name, found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is read at once of a split.
+
+    Attributes:
+        group: what messages call it: a batch file, or the folder that its images lie in.
+        folder: where its files lie.
+        files: what it is read from.
+        read: gives images (n, 3, S, S) and labels (n,), None where there are none; UsageError for a bad file.
+        rows: n, None where only reading tells.
+    """
+
+    group: str
+    folder: Path
+    files: tuple[File, ...]
+    read: Callable[[], Block]
+    rows: int | None = None
+
+    @property
+    def listed(self) -> str:
+        """A digest of what was known of its files."""
+        return _digest([self.group, *(f"{file.name}\0{file.size}\0{file.time}" for file in self.files)])
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What "train" and "test" are packed from, in the published order.
+
+    Attributes:
+        version: names the edition of the data.
+        labelled: whether the parts have labels.
+        splits: the parts of each split.
+        left_out: counts the images that are not packed, by kind ("images a folder deeper").
+    """
+
+    version: str
+    labelled: bool
+    splits: Mapping[str, Sequence[Part]]
+    left_out: Callable[[], dict[str, int]] = dict
+
+
+class Listing(NamedTuple):
+    """Of a group: number, bytes and digest of its names and sizes, a digest of its times, and one of its contents."""
+
+    files: str
+    times: str
+    contents: str = ""
+
+
+def contents_of(part: Part) -> str:
+    """A digest of the contents of a part's files; UsageError for one that cannot be read."""
+    return _digest(in_threads(_sha256, [part.folder / file.name for file in part.files]))
+
+
+def listings(sources: Sources, contents: Mapping[str, Sequence[str]] | None = None) -> dict[str, Listing]:
+    """The groups as they are listed; `contents` holds what `contents_of` gave for the parts of each, in order."""
+    return {
+        group: _listing(parts, _digest(contents[group]) if contents else "")
+        for group, parts in _groups(sources).items()
+    }
+
+
+def compared(sources: Sources, packed: Mapping[str, Listing]) -> tuple[str | None, dict[str, Listing]]:
+    """The first difference from what was packed, None if there is none, and the listings to go on with.
+
+    Contents are looked at in groups whose times are other ones.
+    """
+    found, groups = listings(sources), _groups(sources)
+    for group in (*found, *packed):
+        now, then = (side[group].files if group in side else "not there" for side in (found, packed))
+        if now != then:
+            return f"{group} is {now}, and was {then}", found
+    for group, parts in groups.items():
+        if found[group].times != packed[group].times and _digest(map(contents_of, parts)) != packed[group].contents:
+            return f"{group} has another content, in files of the same names and sizes,", found
+    return None, {group: now._replace(contents=packed[group].contents) for group, now in found.items()}
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """function(item) of each item in order, by as many threads as there are cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        return list(pool.map(function, items))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _groups(sources: Sources) -> dict[str, list[Part]]:
+    groups: dict[str, list[Part]] = {}
+    for part in (part for parts in sources.splits.values() for part in parts):
+        groups.setdefault(part.group, []).append(part)
+    return groups
+
+
+def _listing(parts: Sequence[Part], contents: str) -> Listing:
+    files = [file for part in parts for file in part.files]
+    named = _digest(f"{file.name}\0{file.size}" for file in files)
+    times = _digest(str(file.time) for file in files)
+    total = sum(file.size for file in files)
+    return Listing(f"{len(files)} file{'s' if len(files) > 1 else ''} of {total} bytes ({named})", times, contents)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(os.fsencode(line) + b"\n")
+    return digest.hexdigest()[:16]
