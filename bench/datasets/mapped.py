@@ -48,7 +48,9 @@ def write_rows(path: Path, rows: NDArray[np.int64], values: NDArray[Any]) -> Non
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise shortage(error, path) or error from error
+        if complaint := shortage(error, path):
+            raise complaint from error
+        raise
 
 
 def is_whole(path: Path, shape: Shape) -> bool:

@@ -22,6 +22,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.order import permutation
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Part, Sources, file_of
+from bench.disk import NoSpace
 from bench.errors import UsageError
 from bench.seal import read_json, write_json
 
@@ -256,16 +257,15 @@ def test_parts_that_do_not_say_how_many_rows_they_have_are_counted_once(tmp_path
 
 
 def test_a_full_disk_is_one_line_and_packing_goes_on_when_there_is_room(tmp_path, monkeypatch):
-    def full(path: Path, rows: np.ndarray, values: np.ndarray) -> None:
-        if len(values) == 4:
+    def full(descriptor: int) -> None:
+        if first.read[-1:] == ["train2"]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_rows(path, rows, values)
 
-    write_rows = packing.write_rows
     first, second = Source(tmp_path), Source(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "write_rows", full)
-        assert "no space left on " in refusal(lambda: first.open(tmp_path)).lower()
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(NoSpace, match=rf"^no space left on .* for {tmp_path / 'train.npy.partial'}$"):
+            first.open(tmp_path)
     check(second.open(tmp_path))
     assert second.read == NAMES[2:]
 
