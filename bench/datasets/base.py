@@ -13,6 +13,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from bench.errors import UsageError
+from bench.finite import require
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -31,6 +34,9 @@ class Dataset:
         stamp: `checksum`, where it was computed when the data was packed and is too large to read again.
         condition: stored images (B, C, H, W) -> what a model is given of them in model space, (B, C', H, W); set where
             the task is to draw an image that fits it.
+
+    Raises:
+        UsageError: a value of a split is not finite.
     """
 
     name: str
@@ -46,6 +52,19 @@ class Dataset:
     extent: float = 4.0
     stamp: str | None = None
     condition: Callable[[Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that are not finite, of which a metric would make nonsense."""
+        for split in ("train", "test"):
+            values: Tensor = getattr(self, split)
+            if not values.is_floating_point() or torch.isfinite(values).all():
+                continue
+            row, *place = (~torch.isfinite(values)).nonzero()[0].tolist()
+            lost = int((~torch.isfinite(values)).sum())
+            raise UsageError(
+                f"dataset {self.name!r}, {split} split: row {row}, column {', '.join(map(str, place))} is "
+                f"{float(values[row, *place])}, as {lost} of {values.numel()} values are not finite; leave them out"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,8 +106,13 @@ class Dataset:
         return (k + u) * (2 / self.levels) - 1
 
     def quantise(self, x: Tensor) -> Tensor:
-        """Model space -> uint8 pixels in {0, ..., 255}, the inverse of `dequantise` up to u (images only)."""
+        """Model space -> uint8 pixels in {0, ..., 255}, the inverse of `dequantise` up to u (images only).
+
+        Raises:
+            NotFinite: an image holds NaN or inf, which would become pixels like others.
+        """
         assert self.levels is not None
+        require(x, "images")
         levels = ((x + 1) * (self.levels / 2)).floor().clamp(0, self.levels - 1)
         return (levels * (255 / (self.levels - 1))).round().to(torch.uint8)
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from bench import ranks
+from bench.finite import complaint
 
 KEPT = 10_000
 SPLITS, SHUFFLE_SEED = 10, 2020  # torch-fidelity's
@@ -50,6 +51,7 @@ class Features:
         self.p = self.origin.new_zeros(splits, classes)
         self.p_log_p = self.origin.new_zeros(splits)
         self.split = split_of(n, splits).to(origin.device)
+        self.lost = self.origin.new_zeros(())
 
     @torch.no_grad()
     def update(self, pixels: Tensor, start: int) -> None:
@@ -66,6 +68,7 @@ class Features:
             start += len(part)
 
     def _add(self, index: Tensor, features: Tensor, logits: Tensor) -> None:
+        self.lost += (~(torch.isfinite(features).all(1) & torch.isfinite(logits).all(1))).sum()
         y = features.double() - self.origin
         self.count += len(y)
         self.sum += y.sum(0)
@@ -80,8 +83,13 @@ class Features:
 
     def merge(self) -> None:
         """Add the shares of all ranks, once, when every rank has put in its own."""
-        for name in SUMS:
+        for name in (*SUMS, "lost"):
             ranks.total(getattr(self, name))
+
+    @property
+    def complaint(self) -> str | None:
+        """Why these features are good for nothing: some of them are not finite. None where all are."""
+        return complaint(int(self.lost), self.n, "images' features")
 
     @property
     def classes(self) -> int:

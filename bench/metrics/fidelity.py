@@ -17,6 +17,7 @@ in files named by the dataset's name, version and checksum, the split and the nu
 its version.
 """
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -90,11 +91,12 @@ class Fidelity:
             raise UsageError(f"{n} samples are too few for a covariance and two subsets; {LEAST} are needed")
         return Features(n, self.network, self.reference.mean, self.reference.classes, self.batch)
 
-    def compare(self, features: Features, full: bool = True) -> list[Measurement]:
+    def compare(self, features: Features, full: bool = True, reason: str | None = None) -> list[Measurement]:
         """Distances between the samples that went into `features`, all of them, and the reference.
 
         Args:
             full: without it only the Frechet distance (for validation curves, where the others cost too much).
+            reason: why nothing can be said of the samples; then, or where features are not finite, no row has a value.
 
         Returns:
             fid, kid, precision, recall and, where the weights have a classifier, inception_score, or with another
@@ -106,13 +108,14 @@ class Fidelity:
         """
         if features.count != features.n:
             raise ValueError(f"{int(features.count)} of {features.n} samples went in")
-        rows = [self._frechet(features)]
+        reason = reason or features.complaint
+        rows = [self._frechet(features, reason)]
         if full:
-            rows += [self._kernel(features), *self._precision_and_recall(features)]
+            rows += [self._kernel(features, reason), *self._precision_and_recall(features, reason)]
             if features.classes:
-                score, spread = features.inception_score()
+                score, spread = (math.nan, None) if reason else features.inception_score()
                 settings = self.settings | {"isc_splits": len(features.members)}
-                rows.append(Measurement("inception_score", score, spread, features.n, None, settings))
+                rows.append(Measurement("inception_score", score, spread, features.n, None, settings, reason))
         return rows
 
     def floor(self, n: int) -> list[Measurement]:
@@ -158,42 +161,52 @@ class Fidelity:
             found = Features(n, self.network, features[0], logits.shape[1], self.batch)
             for start in range(0, n, self.batch):
                 found.update(pixels(start), start)
+            if found.complaint:
+                raise UsageError(f"extractor {by.name!r}, {split} split of {data.name!r}: {found.complaint}")
             write_atomic(path, lambda temporary: torch.save(found.state(), temporary))
 
         once([path], compute)
         return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)
 
-    def _frechet(self, features: Features) -> Measurement:
+    def _frechet(self, features: Features, reason: str | None) -> Measurement:
         from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
+        name = self._named("fid", "fd")
+        if reason:
+            return Measurement(name, math.nan, None, features.n, None, self.settings, reason)
         one, two = (
             {"mu": side.mean.cpu().numpy(), "sigma": side.covariance.cpu().numpy()}
             for side in (features, self.reference)
         )
         value = fid_statistics_to_metric(one, two, verbose=False)[KEY_METRIC_FID]
-        return Measurement(self._named("fid", "fd"), value, None, features.n, None, self.settings)
+        return Measurement(name, value, None, features.n, None, self.settings)
 
-    def _kernel(self, features: Features) -> Measurement:
+    def _kernel(self, features: Features, reason: str | None) -> Measurement:
         from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
         one, two = features.kept, self.reference.kept
         size = min(KID_SUBSET_SIZE, len(one) // 2, len(two) // 2)
         options = {"kid_subsets": KID_SUBSETS, "kid_subset_size": size}
-        found = kid_features_to_metric(one, two, verbose=False, **options)
         settings = self.settings | options | {"kept": len(two)}
         name = self._named("kid", "kd")
+        if reason:
+            return Measurement(name, math.nan, None, len(one), None, settings, reason)
+        found = kid_features_to_metric(one, two, verbose=False, **options)
         return Measurement(name, found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD], len(one), None, settings)
 
-    def _precision_and_recall(self, features: Features) -> list[Measurement]:
+    def _precision_and_recall(self, features: Features, reason: str | None) -> list[Measurement]:
         from torch_fidelity.metric_prc import prc_features_to_metric
 
         one, two = features.kept, self.reference.kept
+        settings = self.settings | {"neighbours": NEIGHBOURS, "kept": len(two)}
+        names = ("precision", "recall")
+        if reason:
+            return [Measurement(name, math.nan, None, len(one), None, settings, reason) for name in names]
         # A thousand rows of the matrix of distances at once: 40 MB where all of it takes 400 and its sort twice that.
         options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 1000, "save_cpu_ram": True}
         with full_float32(self.device):
             found = prc_features_to_metric(one, two, verbose=False, **options)
-        settings = self.settings | {"neighbours": NEIGHBOURS, "kept": len(two)}
-        return [Measurement(name, found[name], None, len(one), None, settings) for name in ("precision", "recall")]
+        return [Measurement(name, found[name], None, len(one), None, settings) for name in names]
 
     def _named(self, inception: str, other: str) -> str:
         return inception if self.extractor.name == "inception" else f"{other}_{self.extractor.name}"

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench import ranks
 from bench.datasets.base import Dataset
+from bench.finite import complaint, lost, require
 from bench.memory import Memory
 from bench.metrics.clock import now
 from bench.metrics.sampling import Source
@@ -78,27 +79,37 @@ def likelihood(
         rows.append(Measurement("likelihood_seconds", found.seconds, None, n * draws, found.seconds, quote))
     if dataset.log_prob is not None:
         floor = -dataset.log_prob(dataset.test[:n].double())
-        rows.append(_mean("nll_floor", floor, {"split": "test", "density": "exact"}, None))
+        reason = complaint(lost(floor), n, "exact log-densities")
+        rows.append(_mean("nll_floor", floor, {"split": "test", "density": "exact"}, None, reason))
     return rows
 
 
 def _bound(
     log_p: Tensor, variance: Tensor, dataset: Dataset, quote: dict[str, object], seconds: float
 ) -> list[Measurement]:
-    """The NLL of K draws, (K, n) log-densities, and the standard error that several probes leave in it."""
+    """The NLL of K draws, (K, n) log-densities, and the standard error that several probes leave in it.
+
+    An infinite log-density among the draws would vanish in the bound or make it perfect: then there is no value.
+    """
+    reason = complaint(lost(log_p.T), log_p.shape[1], "log-densities")
     bound = torch.logsumexp(log_p, 0) - math.log(len(log_p))
     noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / log_p.shape[1]
     if dataset.levels:
-        rows = [_mean("nll_bpd", bits_per_dim(bound, dataset.dim, dataset.levels), quote, seconds)]
+        rows = [_mean("nll_bpd", bits_per_dim(bound, dataset.dim, dataset.levels), quote, seconds, reason)]
         noise /= dataset.dim * math.log(2)
     else:
-        rows = [_mean("nll_nats", -bound, quote, seconds)]
+        rows = [_mean("nll_nats", -bound, quote, seconds, reason)]
     if isinstance(quote["probes"], int) and quote["probes"] > 1:
-        rows.append(Measurement("nll_probe_stderr", float(noise), None, log_p.shape[1], seconds, quote))
+        value = math.nan if reason else float(noise)
+        rows.append(Measurement("nll_probe_stderr", value, None, log_p.shape[1], seconds, quote, reason))
     return rows
 
 
-def _mean(metric: str, values: Tensor, quote: dict[str, object], seconds: float | None) -> Measurement:
+def _mean(
+    metric: str, values: Tensor, quote: dict[str, object], seconds: float | None, reason: str | None
+) -> Measurement:
+    if reason:
+        return Measurement(metric, math.nan, None, len(values), seconds, quote, reason)
     stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
     return Measurement(metric, float(values.mean()), stderr, len(values), seconds, quote)
 
@@ -171,8 +182,14 @@ def _probes(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, de
 
 
 def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int = 80) -> Tensor:
-    """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate."""
+    """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate.
+
+    Raises:
+        Diverged: the solve failed, or a density is not a number or infinite; it may be zero.
+    """
     axis = (torch.arange(size, device=device) + 0.5) / size * 2 * extent - extent
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     points = torch.stack([x.flatten(), y.flatten()], 1)
-    return log_density(f, points, t_end, Solver("dopri5", 1e-4, 1e-4)).log_p.reshape(size, size).cpu()
+    log_p = log_density(f, points, t_end, Solver("dopri5", 1e-4, 1e-4)).log_p
+    require(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the grid")
+    return log_p.reshape(size, size).cpu()

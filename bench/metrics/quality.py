@@ -2,9 +2,11 @@
 
 Points are compared with held-out points by W2. Images are compared with a reference split by the distances of
 bench/metrics/fidelity.py; where the task gives each image a condition, also with the very image it should be, by PSNR
-and SSIM. All ranks must ask for the measurements.
+and SSIM. Samples that are not finite leave measurements without a value, each with the reason. All ranks must ask for
+the measurements.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cached_property
@@ -15,6 +17,7 @@ import torch
 
 from bench import ranks
 from bench.datasets.base import Dataset
+from bench.finite import NotFinite, complaint
 from bench.metrics.fidelity import Fidelity
 from bench.metrics.sampling import Batch
 from bench.metrics.transport import wasserstein2
@@ -47,7 +50,12 @@ class PointQuality(Quality):
 
     def measured(self) -> list[Measurement]:
         ranks.total(self.x)
-        return [Measurement("w2", wasserstein2(self.x, self.test), n=len(self.x), settings={"split": "test"})]
+        value, reason = math.nan, None
+        try:
+            value = wasserstein2(self.x, self.test)
+        except NotFinite as error:
+            reason = str(error)
+        return [Measurement("w2", value, n=len(self.x), settings={"split": "test"}, reason=reason)]
 
 
 class ImageQuality(Quality):
@@ -57,8 +65,10 @@ class ImageQuality(Quality):
         self.fidelity, self.dataset, self.full = fidelity, fidelity.dataset, full
         self.features = fidelity.collect(n)
         self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.condition else None
+        self.lost = torch.zeros((), dtype=torch.float64)
 
     def add(self, batch: Batch) -> None:
+        self.lost += batch.lost
         self.features.update(batch.x, batch.start)
         if self.pairs is not None:
             from bench.metrics.similarity import psnr, ssim
@@ -69,14 +79,15 @@ class ImageQuality(Quality):
 
     def measured(self) -> list[Measurement]:
         self.features.merge()
+        reason = complaint(int(ranks.total(self.lost)), self.features.n)
         pairs = None if self.pairs is None else ranks.total(self.pairs)
         if not ranks.is_main():
             return []
-        rows = self.fidelity.compare(self.features, self.full)
+        rows = self.fidelity.compare(self.features, self.full, reason)
         if pairs is not None:
             from bench.metrics.similarity import similarity
 
-            rows += similarity(*pairs)
+            rows += similarity(pairs[0], pairs[1], reason)
         return rows
 
 

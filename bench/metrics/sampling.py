@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bench import ranks
 from bench.baseline import Baseline, CountedNetwork
 from bench.datasets.base import Dataset
+from bench.finite import lost
 from bench.memory import Memory
 from bench.metrics.clock import now
 from bench.ode import Solver, VelocityField, solve
@@ -26,12 +27,16 @@ from bench.seeds import generator, normal
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their NFE and seconds."""
+    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their NFE and seconds.
+
+    `lost` of them were not finite; as pixels, which have no NaN, they are grey.
+    """
 
     start: int
     x: Tensor
     nfe: float
     seconds: float
+    lost: int = 0
 
 
 @dataclass
@@ -98,11 +103,12 @@ class Source:
             with torch.no_grad():
                 x, nfe = draw(start, stop)
             seconds = now(self.device) - begun
-            kept = self.dataset.quantise(x) if self.dataset.is_image else x
-            return {"x": kept.cpu().numpy(), "nfe": np.array(nfe), "seconds": np.array(seconds)}
+            kept = self.dataset.quantise(torch.nan_to_num(x)) if self.dataset.is_image else x
+            found = {"x": kept.cpu().numpy(), "lost": np.array(lost(x))}
+            return {**found, "nfe": np.array(nfe), "seconds": np.array(seconds)}
 
         for start in ranks.mine(range(0, n, batch)):
             stop = min(start + batch, n)
             part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
             x = torch.from_numpy(part["x"])
-            yield Batch(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]))
+            yield Batch(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))

@@ -57,17 +57,22 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def similarity(psnrs: Tensor, ssims: Tensor) -> list[Measurement]:
-    """psnr and ssim, the means over n images with their standard errors, from the values of all images, (n,) each."""
+def similarity(psnrs: Tensor, ssims: Tensor, reason: str | None = None) -> list[Measurement]:
+    """psnr and ssim, the means over n images with their standard errors, from the values of all images, (n,) each.
+
+    They have no value where there is a `reason` for that.
+    """
     every = {"channels": "all", "data_range": PEAK}
     return [
-        _mean("psnr", psnrs, {**every, "identical": "one level off in one value"}),
-        _mean("ssim", ssims, {**every, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}),
+        _mean("psnr", psnrs, {**every, "identical": "one level off in one value"}, reason),
+        _mean("ssim", ssims, {**every, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}, reason),
     ]
 
 
-def _mean(metric: str, values: Tensor, settings: dict[str, object]) -> Measurement:
+def _mean(metric: str, values: Tensor, settings: dict[str, object], reason: str | None) -> Measurement:
     n = len(values)
+    if reason:
+        return Measurement(metric, math.nan, None, n, settings=settings, reason=reason)
     stderr = float(values.std()) / math.sqrt(n) if n > 1 else None
     return Measurement(metric, float(values.mean()), stderr, n, settings=settings)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench import ranks
 from bench.baseline import mean_square
+from bench.finite import require
 from bench.metrics.sampling import Source
 from bench.ode import Solver
 from bench.partial import Partial
@@ -37,13 +38,18 @@ class SolverError:
         }
 
     def measured(self, solver: Solver, quote: dict[str, Any]) -> Measurement:
-        """ode_error of the solver with its standard error; all ranks must ask."""
+        """ode_error of the solver with its standard error; all ranks must ask.
+
+        Raises:
+            Diverged: a solve failed, on this rank or another.
+        """
         errors = torch.zeros(self.n, dtype=torch.float64)
         with ranks.diverging_together():
             for start, exact in self.exact.items():
                 error = mean_square(self._end(solver, start).cpu().double() - exact.double())
                 errors[start : start + len(error)] = error
         ranks.total(errors)
+        require(errors, "errors")
         settings = {**quote, "batch": self.batch, "reference": f"midpoint, NFE {REFERENCE}"}
         stderr = float(errors.std()) / np.sqrt(self.n) if self.n > 1 else None
         return Measurement("ode_error", float(errors.mean()), stderr, self.n, settings=settings)

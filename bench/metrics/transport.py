@@ -11,13 +11,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.finite import require
 from bench.ode import Solver, VelocityField, solve
 
 
 def wasserstein2(x: Tensor, y: Tensor) -> float:
-    """W2 between two sets of points (n, ...) and (m, ...) with uniform weights, in the units of the data."""
+    """W2 between two sets of points (n, ...) and (m, ...) with uniform weights, in the units of the data.
+
+    Raises:
+        NotFinite: a point is not finite; the transport of such costs would cost nothing.
+    """
     import ot
 
+    require(x, "samples")
+    require(y, "data points")
     cost = torch.cdist(x.flatten(1).double().cpu(), y.flatten(1).double().cpu()).square().numpy()
     return float(ot.emd2([], [], cost, numItermax=10**7)) ** 0.5
 
@@ -35,7 +42,11 @@ class Paths:
 
 
 def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver) -> Paths:
-    """Solve from the noise x0 and integrate speed and deviation over `points` times by the trapezoidal rule."""
+    """Solve from the noise x0 and integrate speed and deviation over `points` times by the trapezoidal rule.
+
+    Raises:
+        Diverged: the solve failed, or speed or deviation of a path are not finite.
+    """
     times = torch.linspace(0.0, t_end, points, dtype=torch.float64)
     with torch.no_grad():
         states = solve(f, x0, tuple(times.tolist()), solver).x
@@ -44,6 +55,7 @@ def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solv
     grid = times.to(v)
     energy = torch.trapezoid(v.square().sum(-1), grid, dim=0)
     deviation = torch.trapezoid((chord - v).square().sum(-1), grid, dim=0)
+    require(torch.stack([energy, deviation], 1), "paths")
     root = len(x0) ** 0.5
     return Paths(
         times,

@@ -85,7 +85,7 @@ def test_shares_of_two_ranks_merge_to_the_whole(monkeypatch: pytest.MonkeyPatch)
     for turn, start in enumerate(range(0, N, 50)):
         shares[turn % 2].update(PIXELS[start : start + 50], start)
     assert not any(share.count == N for share in shares)
-    others = iter([getattr(shares[1], name) for name in SUMS])
+    others = iter([getattr(shares[1], name) for name in (*SUMS, "lost")])
     monkeypatch.setattr(features.ranks, "total", lambda tensor: tensor.add_(next(others)))
     shares[0].merge()
     whole = collected(*[50] * 5, 6)
