@@ -16,7 +16,6 @@ them. A user's own claims stand in a TOML file (`--claims`) like bench/claims.to
 `register_claim`.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +23,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bench import toml
 from bench.errors import UsageError
-from bench.files import write_json
+from bench.seal import read_json, write_json
 from bench.settings import Frozen, Positive, listed
 from bench.suite import validated
 
@@ -136,7 +135,7 @@ def remember(root: Path) -> bool:
     own = list({claim.id: claim for claim in [*kept, *_registered.values()]}.values())
     if own == kept:
         return False
-    write_json(root / REMEMBERED, [claim.model_dump(mode="json") for claim in own])
+    write_json(root / REMEMBERED, {"claims": [claim.model_dump(mode="json") for claim in own]})
     return True
 
 
@@ -145,7 +144,7 @@ def _remembered(root: Path) -> tuple[list[Claim], list[str]]:
     found: list[Claim] = []
     complaints: list[str] = []
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path).get("claims")
         if not isinstance(entries, list):
             raise ValueError("not a list of claims")
         for i, entry in enumerate(entries):

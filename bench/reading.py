@@ -1,138 +1,245 @@
-"""What lies on a disk, checked field by field before anything is made of it: records and plans that may be damaged.
+"""What lies on a disk, checked before anything is made of it: records and plans that may be damaged.
 
 A record can be half-written by a foreign tool, edited by hand, copied from another run or left by another version. One
 that is not sound is no reason to stop: it reads as a failed stage whose error names the file, the field, its value
-and what was expected there. A NaN may stand where a number with a fraction may, as a measurement can give one, and
-nowhere else.
+and what was expected there. A plan's entry that is not sound is left out, and said. Fields of a newer version that are
+not known here are kept as they are: what changes the meaning of the others changes SCHEMA.
 """
 
 import json
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
-from bench.settings import STAGES
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
-# No migration leads from an older schema to this one; the first that is written is called where `_complaint` refuses.
-SCHEMA = 1
+from bench.names import safe_name
+from bench.seal import check_json
+from bench.settings import Stage
 
-Types = Collection[type]
-TEXT: Types = (str,)
-WHOLE: Types = (int,)
-NUMBER: Types = (int, float)
-TABLE: Types = (dict,)
-NOTHING = type(None)
-WORDS = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    dict: "a table",
-    list: "a list",
-    NOTHING: "null",
+# No migration leads from an older schema to this one; the first that is written is called where `_misfit` refuses.
+SCHEMA = 2
+
+LARGE = 2**63
+STRICT = ConfigDict(strict=True, extra="allow")
+Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Whole = Annotated[int, Field(gt=-LARGE, lt=LARGE)]
+Count = Annotated[int, Field(ge=0, lt=LARGE)]
+
+
+@with_config(STRICT)
+class Row(TypedDict):
+    """A measurement. A NaN may stand where a number with a fraction may, as a measurement can give one."""
+
+    metric: Name
+    value: float
+    stderr: float | None
+    n: Count | None
+    seconds: float | None
+    settings: dict[str, Any]
+    reason: NotRequired[str | None]
+
+
+class Identity(TypedDict):
+    run_id: Name
+    variant: Name
+    suite: Name
+    protocol: Name
+    dataset: Name
+    network: Name
+    baseline: Name
+    seed: Whole
+    global_batch: Count
+
+
+@with_config(STRICT)
+class Record(Identity):
+    """One stage of one run."""
+
+    digest: NotRequired[str]
+    schema: Literal[2]
+    stage: Name
+    status: Literal["ok", "failed"]
+    fingerprint: Name
+    measurements: list[Row]
+    error: NotRequired[str | None]
+    label: NotRequired[Name | None]
+    dataset_version: NotRequired[Name | None]
+    device: NotRequired[Name | None]
+    commit: NotRequired[Name | None]
+    parameters: NotRequired[Count | None]
+    steps: NotRequired[Count | None]
+    device_count: NotRequired[Count | None]
+    versions: NotRequired[dict[str, str] | None]
+    options: NotRequired[dict[str, Any] | None]
+    config: NotRequired[dict[str, Any] | None]
+    finished: NotRequired[str | None]
+
+
+@with_config(STRICT)
+class Entry(Identity):
+    """One run of a plan."""
+
+    label: Name
+    stages: list[Stage]
+    steps: NotRequired[Count | None]
+    current: NotRequired[bool | None]
+    asked: NotRequired[dict[str, Any] | None]
+
+
+@with_config(STRICT)
+class Plan(TypedDict):
+    digest: NotRequired[str]
+    about: NotRequired[str]
+    runs: list[Any]
+
+
+RECORD = TypeAdapter(Record)
+PLAN = TypeAdapter(Plan)
+ENTRY = TypeAdapter(Entry)
+EXPECTED = {  # by pydantic's type of error
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a table",
+    "list_type": "a list",
+    "string_pattern_mismatch": "text without control characters",
 }
 
-IDENTITY: dict[str, Types] = {
-    **dict.fromkeys(("run_id", "variant", "suite", "protocol", "dataset", "network", "baseline"), TEXT),
-    "seed": WHOLE,
-    "global_batch": WHOLE,
-}
-RECORD: dict[str, Types] = {**IDENTITY, "stage": TEXT, "fingerprint": TEXT, "measurements": (list,)}
-FACTS: dict[str, Types] = {  # of a record, where it has them
-    **dict.fromkeys(("label", "dataset_version", "device", "commit", "error"), (str, NOTHING)),
-    **dict.fromkeys(("parameters", "steps", "device_count"), (int, NOTHING)),
-    "versions": (dict, NOTHING),
-}
-MEASUREMENT: dict[str, Types] = {
-    "metric": TEXT,
-    "value": NUMBER,
-    "stderr": (int, float, NOTHING),
-    "n": (int, NOTHING),
-    "seconds": (int, float, NOTHING),
-    "settings": TABLE,
-}
-PLANNED: dict[str, Types] = {
-    **IDENTITY,
-    "label": TEXT,
-    "stages": (list,),
-    "current": (bool, NOTHING),
-    "asked": (dict, NOTHING),
-}
 
-
-def read_record(path: Path, run_id: str, stage: str) -> dict[str, Any] | None:
-    """The record of a stage at its place; None if there is none; a failed one naming the file if it is not sound."""
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record at RUN/STAGE.json; None if there is none; a failed one naming the file if it is not sound."""
     try:
-        record = json.loads(path.read_bytes())
-        complaint = _complaint(record, run_id, stage)
+        record, complaint = sound_record(_read(path))
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, RecursionError) as error:
-        complaint = f"not a record ({type(error).__name__}: {error})"
+    except OSError as error:
+        record, complaint = {}, f"not a record ({type(error).__name__}: {error.strerror or error})"
+    stage = path.stem
+    if not complaint and (safe_name(record["run_id"]), record["stage"]) != (path.parent.name, stage):
+        complaint = f"a copy of {record['run_id']} {record['stage']}, which counts at its own place"
     if complaint:
-        return {"stage": stage, "status": "failed", "error": " ".join(f"{path}: {complaint}".split())}
-    return dict(record)
+        return {"stage": stage, "status": "failed", "error": " ".join(f"{utf8(str(path))}: {complaint}".split())}
+    return record
 
 
-def _complaint(record: Any, run_id: str, stage: str) -> str:
-    """What is wrong with a parsed record, or nothing."""
-    if type(record) is not dict:
-        return f"not a record ({_wrong('its content', record, TABLE)})"
-    if "schema" in record and record["schema"] != SCHEMA:
-        return f"schema {repr(record['schema'])[:40]}, this is {SCHEMA}; --retry measures the stage again"
-    known = {key: types for key, types in FACTS.items() if key in record}
-    wrong = _misfit(record, {"schema": WHOLE, "status": TEXT, **RECORD, **known})
-    for i, row in enumerate(record["measurements"] if not wrong else ()):
-        # The loop of a whole report: a row of the right types costs six look-ups.
-        if type(row) is not dict or any(type(row.get(key)) not in types for key, types in MEASUREMENT.items()):
-            wrong = f"measurements[{i}]" + (
-                f".{_misfit(row, MEASUREMENT)}" if type(row) is dict else f" = {repr(row)[:40]}"
-            )
-            break
-    if not wrong and record["status"] not in ("ok", "failed"):
-        wrong = f"status = {repr(record['status'])[:40]}: expected 'ok' or 'failed'"
-    if wrong:
-        return f"not a record ({wrong})"
-    if (record["run_id"], record["stage"]) != (run_id, stage):
-        return f"a copy of {record['run_id']} {record['stage']}, which counts at its own place"
-    return ""
+def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
+    """The record that the bytes of a file are, or nothing and what is wrong with them."""
+    try:
+        record: Any = RECORD.validate_json(data)
+    except ValidationError as error:
+        return {}, _misfit(error, data)
+    for i, row in enumerate(record["measurements"]):
+        odd = math.isinf(row["value"]) or (row["stderr"] or 0) < 0 or (row["seconds"] or 0) < 0
+        if odd and (fault := _odd(row, json.loads(data)["measurements"][i])):
+            return {}, f"not a record (measurements[{i}].{fault})"
+        if huge := _huge(row["settings"].values()):
+            return {}, f"not a record (measurements[{i}].settings: {repr(huge)[:40]}: expected less than 2^63)"
+    unsealed = check_json(data)
+    return ({}, f"not a record ({unsealed})") if unsealed else (record, "")
 
 
-def _misfit(values: Mapping[str, Any], fields: Mapping[str, Types]) -> str:
-    """The first field that is absent or of another type."""
-    for key, types in fields.items():
-        if key not in values and NOTHING not in types:
-            return f"no {key}"
-        if type(values.get(key)) not in types:  # not isinstance: true is no number
-            return _wrong(key, values.get(key), types)
-    return ""
+def _odd(row: Row, raw: dict[str, Any]) -> str:
+    """What no type says: no error or time is negative, and no whole number is too large for one with a fraction."""
+    for key, spent in (("stderr", row["stderr"]), ("seconds", row["seconds"])):
+        if spent is not None and spent < 0:
+            return f"{key} = {spent}: expected at least 0"
+    return f"value = {repr(raw['value'])[:40]}: expected a number below 1e308" if type(raw["value"]) is int else ""
 
 
-def _wrong(name: str, value: Any, types: Types) -> str:
-    # Where a fraction may stand so may a whole number, and one word does for both.
-    words = [WORDS[t] for t in types if not (t is int and float in types)]
-    return f"{name} = {repr(value)[:40]}: expected {' or '.join(words)}"
+def _huge(values: Iterable[Any]) -> int | None:
+    """A whole number within that no column can hold. The loop of a whole report: one type a value, mostly."""
+    for value in values:
+        kind = type(value)
+        if kind is int:
+            if not -LARGE < value < LARGE:
+                return int(value)
+        elif (kind is list or kind is dict) and (found := _huge(value.values() if kind is dict else value)):
+            return found
+    return None
+
+
+def _misfit(error: ValidationError, data: bytes) -> str:
+    """The first fault of a record's bytes; another schema comes before what follows from it."""
+    faults: Any = error.errors(include_url=False)
+    first = next((fault for fault in faults if fault["loc"] == ("schema",)), faults[0])
+    schema = first["input"]
+    if first["loc"] == ("schema",) and type(schema) is int:
+        return f"schema {repr(schema)[:40]}, this is {SCHEMA}; --retry measures the stage again"
+    return f"not a record ({_surrogate(data) if first['type'] == 'json_invalid' else ''}{_fault(first)})"
+
+
+def _fault(fault: Any) -> str:
+    """One of pydantic's complaints: the field, its value and what is expected."""
+    kind, place = fault["type"], "its content"
+    if kind == "json_invalid":
+        return str(fault["msg"])
+    for i, part in enumerate(fault["loc"]):
+        place = f"{place}[{part}]" if type(part) is int else f"{place}.{part}" if i else str(part)
+    if kind == "missing":
+        return f"no {place}"
+    expected = EXPECTED.get(kind) or str(fault.get("ctx", {}).get("expected") or fault["msg"].lower())
+    return f"{place} = {repr(fault['input'])[:40]}: expected {expected}"
+
+
+def _surrogate(data: bytes) -> str:
+    """Which text of the JSON is no text: pydantic names its place in the line alone."""
+
+    def faulty(value: Any, place: str) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from faulty(key, f"a key of {place or 'it'}")
+                yield from faulty(inner, f"{place}.{key}" if place else key)
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                yield from faulty(inner, f"{place}[{i}]")
+        elif isinstance(value, str) and utf8(value) != value:
+            yield f"{utf8(place)} = {ascii(value)[:40]}: expected text; "
+
+    try:
+        return next(faulty(json.loads(data), ""), "")
+    except (ValueError, RecursionError):
+        return ""
+
+
+def utf8(text: str) -> str:
+    """Text with "\ufffd" for what UTF-8 cannot hold: bytes of a file's name, lone surrogates."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _read(path: Path) -> bytes:
+    """All bytes of a regular file: a pipe at its place would be waited for."""
+    if not path.is_file() and (path.is_symlink() or path.exists()):
+        raise OSError("expected a file")
+    return path.read_bytes()
 
 
 def read_planned(path: Path) -> tuple[list[dict[str, Any]], str]:
     """The sound entries of a plan, and what is wrong with the rest; nothing and no complaint where there is no file."""
     try:
-        entries = json.loads(path.read_bytes())["runs"]
-        wrong = [_entry_complaint(entry) for entry in entries]
+        data = _read(path)
+        runs = PLAN.validate_json(data)["runs"]
     except FileNotFoundError:
         return [], ""
-    except (ValueError, OSError, RecursionError, KeyError, TypeError) as error:
-        return [], f"{path}: not a plan ({type(error).__name__}: {error})"
-    complaints = [f"{path}: runs[{i}]: {complaint}" for i, complaint in enumerate(wrong) if complaint]
+    except OSError as error:
+        return [], f"{utf8(str(path))}: not a plan ({type(error).__name__}: {error.strerror or error})"
+    except ValidationError as error:
+        return [], f"{utf8(str(path))}: not a plan ({_fault(error.errors(include_url=False)[0])})"
+    if complaint := check_json(data):
+        return [], f"{utf8(str(path))}: not a plan ({complaint})"
+    sound: list[Any] = []
+    complaints = []
+    for i, entry in enumerate(runs):
+        try:
+            sound.append(ENTRY.validate_python(entry))
+        except ValidationError as error:
+            fault: Any = error.errors(include_url=False)[0]
+            complaints.append(f"{utf8(str(path))}: " + _fault({**fault, "loc": ("runs", i, *fault["loc"])}))
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    sound = [entry for entry, complaint in zip(entries, wrong, strict=True) if not complaint]
     return sound, complaints[0] + more if complaints else ""
-
-
-def _entry_complaint(entry: Any) -> str:
-    if type(entry) is not dict:
-        return _wrong("it", entry, TABLE)
-    if wrong := _misfit(entry, PLANNED):
-        return wrong
-    strange = [stage for stage in entry["stages"] if stage not in STAGES]
-    return f"stages = {repr(strange)[:40]}: expected some of {', '.join(STAGES)}" if strange else ""

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.files import write_atomic, write_json
 from bench.locks import locked
 from bench.names import safe_name
-from bench.reading import SCHEMA, read_planned, read_record
+from bench.reading import SCHEMA, read_planned, read_record, utf8
 from bench.registry import baselines
+from bench.seal import write_arrays, write_json
 from bench.settings import STAGES, Stage
 from bench.suite import Run
 
@@ -74,13 +74,7 @@ def write_stage(
     """Write the record of a stage, its arrays first, so that a record that is there is complete."""
     folder = run_folder(root, run.run_id)
     if arrays:
-        import numpy as np
-
-        def save(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-        write_atomic(folder / f"{stage}.npz", save)
+        write_arrays(folder / f"{stage}.npz", arrays)
     record = {
         "schema": SCHEMA,
         "stage": stage,
@@ -112,7 +106,7 @@ def _identity(run: Run) -> dict[str, Any]:
 
 def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
     """The record of a stage; None if there is none; a failed one naming the file if it is not sound."""
-    return read_record(run_folder(root, run_id) / f"{stage}.json", run_id, stage)
+    return read_record(run_folder(root, run_id) / f"{stage}.json")
 
 
 def stage_done(root: Path, run: Run, stage: Stage) -> bool:
@@ -156,7 +150,8 @@ def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = Non
     stage = next((s for s in run.stages if not stage_done(root, run, s)), None)
     if stage is not None:
         known = {"commit": provenance.commit(), "versions": provenance.versions()}
-        write_stage(root, run, stage, [], facts or known, error=" ".join(error.split())[:500])
+        shown = "".join(c if c.isprintable() else " " for c in error)  # a child's colours are no part of a reason
+        write_stage(root, run, stage, [], facts or known, error=" ".join(shown.split())[:500])
 
 
 def forget_failure(root: Path, run: Run) -> None:
@@ -223,18 +218,19 @@ def frame(root: Path) -> "pd.DataFrame":
 
     entries, complaint = read_planned(root / "plan.json")
     planned = {entry["run_id"]: entry for entry in entries}
-    folders = {path.name for path in (root / "runs").glob("*") if path.is_dir()}
+    folders = {run_folder(root, run_id): entry for run_id, entry in planned.items()}
+    for path in sorted((root / "runs").glob("*")):
+        if path.is_dir():
+            folders.setdefault(path, {})
     replaced = {cell(entry) for entry in entries}
     columns = _Columns()
     if complaint:
         columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
-    for run_id in [*planned, *sorted(folders - set(planned))]:
-        entry = planned.get(run_id, {})
-        folder = run_folder(root, run_id) if entry else root / "runs" / run_id
+    for folder, entry in folders.items():
         there = {path.stem for path in folder.glob("*.json")}
-        known: dict[str, Any] = {"steps": None, **entry, "run_id": run_id}
+        known: dict[str, Any] = {"steps": None, "run_id": utf8(folder.name), **entry}
         stages = entry.get("stages") or [stage for stage in STAGES if stage in there]
-        found = {stage: read_record(folder / f"{stage}.json", run_id, stage) for stage in stages}
+        found = {stage: read_record(folder / f"{stage}.json") for stage in stages}
         whole = [record for record in found.values() if record and "variant" in record]
         # A run that no plan knows is of the current one only where that says nothing of its kind.
         known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
@@ -267,7 +263,7 @@ def configs(root: Path) -> dict[str, dict[str, Any]]:
     known = {entry["run_id"] for entry in plan if entry["variant"] in found}
     for folder in sorted((root / "runs").glob("*")):
         for stage in STAGES if folder.name not in known else ():
-            record = read_stage(root, folder.name, stage)
+            record = read_record(folder / f"{stage}.json")
             if record and record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
                 found[record["variant"]] = record["config"]
                 break

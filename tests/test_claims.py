@@ -7,6 +7,7 @@ import pytest
 from bench import claims
 from bench.claims import Claim, declared, load_claims, paper, register_claim, remember
 from bench.errors import UsageError
+from bench.seal import write_json
 
 OWN = {"id": "T1", "title": "mine beats FM w/ OT", "subject": "mine", "against": "fm_ot"}
 
@@ -100,7 +101,7 @@ def test_a_damaged_memory_is_named_and_skipped(text: str, tmp_path: Path) -> Non
 
 def test_of_a_memory_of_another_version_the_rest_is_kept(tmp_path: Path) -> None:
     entries = [{**OWN, "measure": "of the future"}, {**OWN, "id": "T2"}]
-    (tmp_path / claims.REMEMBERED).write_text(json.dumps(entries))
+    write_json(tmp_path / claims.REMEMBERED, {"claims": entries})
     known, (complaint,) = declared(tmp_path)
     assert known == [*paper(), Claim(**{**OWN, "id": "T2"})]
     assert "claims.json[0]" in complaint and "measure = 'of the future'" in complaint

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import runs
 
-from bench import records
+from bench import records, seal
 from bench.records import COLUMNS, Measurement, frame, write_plan, write_stage
 from bench.suite import Run
 
@@ -55,7 +55,7 @@ def complete(root: Path, run: Run) -> None:
 def test_a_record_says_everything_of_its_run(root: Path, run: Run) -> None:
     write_stage(root, run, "likelihood", ROWS, FACTS)
     record = json.loads(stage_file(root, run, "likelihood").read_text())
-    assert record["schema"] == 1 and record["stage"] == "likelihood" and record["status"] == "ok"
+    assert record["schema"] == 2 and record["stage"] == "likelihood" and record["status"] == "ok"
     assert record["error"] is None and record["fingerprint"] == run.fingerprint("likelihood")
     identity = {"run_id": run.run_id, "variant": run.variant, "suite": "tiny", "protocol": "smoke", "seed": 0}
     identity |= {"dataset": "checkerboard", "network": "mlp", "baseline": "fm_ot", "global_batch": 16}
@@ -77,14 +77,13 @@ def test_arrays_stand_beside_the_record_and_are_there_first(
     root: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    atomic = records.write_atomic
+    atomic = seal.write_atomic
 
     def spy(path: Path, write: Any) -> None:
         order.append(path.name)
         atomic(path, write)
 
-    monkeypatch.setattr("bench.records.write_atomic", spy)
-    monkeypatch.setattr("bench.files.write_atomic", spy)
+    monkeypatch.setattr("bench.seal.write_atomic", spy)
     complete(root, run)
     assert order == ["train.json", "likelihood.npz", "likelihood.json", "samples.json"]
     with np.load(root / "runs" / run.run_id / "likelihood.npz") as arrays:
@@ -107,26 +106,6 @@ def test_another_evaluation_asks_for_its_stage_again_and_for_no_training(tmp_pat
     assert done == [True, True, False]
 
 
-@pytest.mark.parametrize("content", ["", '{"schema": 1, "sta', "[1, 2]", "null", '{"schema": 1}', "\x00\xff"])
-def test_a_damaged_record_is_a_failure_that_names_the_file(root: Path, run: Run, content: str) -> None:
-    complete(root, run)
-    path = stage_file(root, run, "likelihood")
-    path.write_bytes(content.encode("latin-1"))
-    error = records.failed(root, run)
-    assert error and str(path) in error and "not a record" in error and "\n" not in error
-    assert not records.finished(root, run)
-    damaged = frame(root)[lambda f: f.status == "failed"]
-    assert len(damaged) == 1 and damaged.iloc[0].metric == "" and str(path) in damaged.iloc[0].error
-    assert set(frame(root).stage) == {"train", "likelihood", "samples"}
-
-
-def test_a_record_of_another_schema_is_not_read(root: Path, run: Run) -> None:
-    complete(root, run)
-    path = stage_file(root, run, "train")
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    assert "schema 99, this is 1" in str(records.failed(root, run))
-
-
 # Failures.
 
 
@@ -138,6 +117,11 @@ def test_a_failure_is_recorded_for_the_first_stage_that_is_not_done(root: Path, 
     assert records.failed(root, run) == "dopri5: underflow in dt"
     assert record["measurements"] == [] and record["label"] == "FM w/ OT"
     assert not stage_file(root, run, "samples").exists()
+
+
+def test_a_reason_has_no_colours_and_no_half_characters(root: Path, run: Run) -> None:
+    records.fail(root, run, "\x1b[31mno such file: caf\udce9\x00", FACTS)
+    assert records.failed(root, run) == "[31mno such file: caf"
 
 
 def test_a_failure_before_anything_is_known_says_what_code_it_was(root: Path, run: Run) -> None:

@@ -34,7 +34,6 @@ KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], str | None]]] = 
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_flipped_bit_and_every_cut_is_noticed(tmp_path: Path, kind: str) -> None:
     write, complaint = KINDS[kind]

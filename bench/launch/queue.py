@@ -5,7 +5,6 @@ and is always asked first: a job that lost its node or was preempted is in the q
 it dead. Only a run whose job has left the queue without a record is lost; `sacct` then gives the reason.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,10 +16,10 @@ from typing import Literal
 
 from bench import records
 from bench.errors import UsageError
-from bench.files import write_json
 from bench.job import RANK_ERROR
 from bench.launch import Outcome
 from bench.launch.progress import Progress
+from bench.seal import read_json, write_json
 from bench.suite import Run
 
 POLL = 10.0  # most seconds between two looks at the queue
@@ -55,20 +54,33 @@ class Submission:
 
     @classmethod
     def read(cls, root: Path, run: Run) -> "Submission | None":
+        """The submission of a run, None if there is none; UsageError if it is not sound."""
         path = records.run_folder(root, run.run_id) / "slurm.json"
         try:
-            return cls(**json.loads(path.read_bytes()))
+            values = read_json(path)
+            if strange := {key: value for key, value in values.items() if type(value) is not str}:
+                raise ValueError(f"{strange}: expected text")
+            return cls(**values)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, OSError) as error:
-            raise UsageError(f"{path}: not a submission ({error}); remove it if its job has ended") from error
+            words = " ".join(str(error).split())[:200]
+            raise UsageError(f"{path}: not a submission ({words}); remove it if its job has ended") from error
 
 
 def status(root: Path, runs: Sequence[Run]) -> dict[str, State]:
     """State of every run by its id; one that Slurm has lost is "missing" until `collect` records it."""
-    submissions = {run.run_id: Submission.read(root, run) for run in runs}
+    submissions: dict[str, Submission | None] = {}
+    unsound: dict[str, str] = {}
+    for run in runs:
+        try:
+            submissions[run.run_id] = Submission.read(root, run)
+        except UsageError as error:  # a run whose records are whole stands on them
+            submissions[run.run_id], unsound[run.run_id] = None, str(error)
     queue = _queue() if any(submissions.values()) else {}
-    return {run.run_id: _state(root, run, submissions[run.run_id], queue) for run in runs}
+    states = {run.run_id: _state(root, run, submissions[run.run_id], queue) for run in runs}
+    lost = {run_id: State("failed", None, reason) for run_id, reason in unsound.items()}
+    return states | {run_id: state for run_id, state in lost.items() if states[run_id].status != "ok"}
 
 
 def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:

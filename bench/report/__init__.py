@@ -10,7 +10,6 @@
 Nothing here imports a trainer, a network or a baseline.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +76,10 @@ def build(root: Path) -> list[Path]:
 
 
 def _about(root: Path) -> str:
+    """What the plan says of its suite; what is wrong with it is said by the frame."""
+    from bench.seal import read_json
+
     try:
-        return str(json.loads((root / "plan.json").read_text(encoding="utf-8"))["about"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(root / "plan.json").get("about", ""))
+    except (OSError, ValueError):
         return ""

@@ -5,9 +5,11 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.reading import utf8
 from bench.records import run_folder
 from bench.report.sections import Section
 from bench.report.style import Look
+from bench.seal import read_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,18 +39,15 @@ class Artefacts:
 
     def arrays(self, run_id: str, stage: str) -> "dict[str, Array]":
         """All arrays of a stage; none where there is no readable file."""
-        import numpy as np
-
         path = run_folder(self.root, run_id) / f"{stage}.npz"
         if path not in self._read:
             self._read[path] = {}
             try:
-                with np.load(path, allow_pickle=False) as file:
-                    self._read[path] = {name: file[name] for name in file.files}
+                self._read[path] = read_arrays(path)
             except FileNotFoundError:
                 pass
             except UNREADABLE as error:
-                self.unreadable[str(path.relative_to(self.root))] = f"{type(error).__name__}: {error}"
+                self.unreadable[utf8(str(path.relative_to(self.root)))] = f"{type(error).__name__}: {error}"
         return self._read[path]
 
     def exhibits(self, section: Section, stage: str, dimensions: dict[str, int]) -> list[Exhibit]:

@@ -17,18 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means of one metric by variant under one set of settings, in the unit of the metric's header.
-
-    Attributes:
-        partial: variants of which some seed has no value.
-    """
+    """Means of one metric by variant under one set of settings, in the unit of the metric's header."""
 
     metric: str
     settings: str
     section: Section
     values: dict[str, Interval]
     floor: float | None
-    partial: frozenset[str] = frozenset()
 
     @property
     def about(self) -> vocabulary.Metric:
@@ -55,12 +50,11 @@ class Scores:
 
     @property
     def leader(self) -> str | None:
-        """The variant with the best mean of all its seeds, if there are at least two to choose from."""
-        whole = self.values.keys() - self.partial
-        if len(self.values) < 2 or not whole or not self.about.better:
+        """The variant with the best mean, if there are at least two to choose from."""
+        if len(self.values) < 2 or not self.about.better:
             return None
         sign = 1 if self.about.better == "lower" else -1
-        return min((v for v in self.values if v in whole), key=lambda variant: sign * self.values[variant].mean)
+        return min(self.values, key=lambda variant: sign * self.values[variant].mean)
 
 
 def led(found: Scores | None, otherwise: str, says: Callable[[str, str], str]) -> str:
@@ -101,8 +95,7 @@ def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
         if math.isfinite(mean)
     }
-    partial = frozenset(chosen.variant[chosen.lost > 0])
-    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None, partial)
+    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None)
 
 
 def likelihood_metric(section: Section) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas
 
+from bench.reading import SCHEMA
 from bench.records import COLUMNS
+from bench.seal import write_arrays, write_json
 
 LABELS = {
     "fm_ot": "FM w/ OT",
@@ -81,7 +83,7 @@ def write_suite(root: Path) -> Path:
             planned.append(write_points(root, baseline, place, seed))
     for place, baseline in enumerate(["fm_ot", "fm_diffusion", "ddpm", "rnode"]):
         planned.append(write_digits(root, baseline, place))
-    (root / "plan.json").write_text(json.dumps({"suite": "quick", "about": "a synthetic suite", "runs": planned}))
+    write_json(root / "plan.json", {"suite": "quick", "about": "a synthetic suite", "runs": planned})
     return root
 
 
@@ -113,7 +115,7 @@ def write_stage(
     folder = root / "runs" / known["run_id"]
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
-        "schema": 1,
+        "schema": SCHEMA,
         "stage": stage,
         "status": "failed" if error else "ok",
         "error": error or None,
@@ -129,9 +131,9 @@ def write_stage(
         "finished": "2026-01-02T03:04:05+00:00",
         "measurements": rows,
     }
-    (folder / f"{stage}.json").write_text(json.dumps({**known, **facts}))
+    write_json(folder / f"{stage}.json", {**known, **facts})
     if arrays:
-        np.savez_compressed(folder / f"{stage}.npz", **arrays)
+        write_arrays(folder / f"{stage}.npz", arrays)
 
 
 def write_points(root: Path, baseline: str, place: int, seed: int) -> dict[str, Any]:
