@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
+from bench.report.incidents import kinds, reasons
 from bench.report.sections import KEYS, Section, each, is_curve
 from bench.report.statistics import t_interval
 
@@ -37,9 +38,10 @@ def headline(sections: Iterable[Section], published: "DataFrame | None" = None) 
     Returns:
         suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, native (whether
         it is a further sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean,
-        half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, hole (why there is no mean, else ""),
-        published (NaN where there is none), published_source. What the data itself scores (the NLL of the exact
-        density, the distances of held-out images) is a row of its own with the baseline "floor".
+        half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, lost (seeds whose value could not be had),
+        lost_to ("diverged"), hole (why there is no mean, or why some are lost, else ""), published (NaN where there is
+        none), published_source. What the data itself scores (the NLL of the exact density, the distances of held-out
+        images) is a row of its own with the baseline "floor".
     """
     import pandas
 
@@ -77,7 +79,7 @@ def _cells(section: Section, published: "DataFrame") -> "DataFrame":
 
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
-    "run_ids", "hole", "published", "published_source",
+    "run_ids", "lost", "lost_to", "hole", "published", "published_source",
 ]  # fmt: skip
 
 
@@ -151,12 +153,17 @@ def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
 
 
 def _statistics(section: Section, variant: str, stage: str, values: "DataFrame") -> dict[str, Any]:
-    by_run = values.groupby("run_id").value.mean()
+    without = values[values.value.isna()]
+    by_run = values.drop(without.index).groupby("run_id").value.mean()
+    without = without[~without.run_id.isin(by_run.index)]
+    why = list(dict.fromkeys(reasons(without)))
+    found = {"run_ids": " ".join(by_run.index), "lost": without.run_id.nunique(), "lost_to": kinds(why)}
+    hole = "; ".join(why)
     if len(by_run):
-        return {**t_interval(by_run)._asdict(), "run_ids": " ".join(by_run.index), "hole": ""}
+        return {**t_interval(by_run)._asdict(), **found, "hole": hole}
     incidents = section.incidents_at(variant, stage)
-    reason = "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
-    return {"mean": math.nan, "half_width": math.nan, "n": 0, "run_ids": "", "hole": reason}
+    hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
+    return {"mean": math.nan, "half_width": math.nan, "n": 0, **found, "hole": hole}
 
 
 def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> list[dict[str, Any]]:
@@ -173,7 +180,18 @@ def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> lis
             by_run = same.groupby("run_id").value.mean()
             values = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
             printed = _published_for(published, section.dataset, "reference", metric, settings)
-            rows.append({**row, **place, **values, "run_ids": " ".join(by_run.index), "hole": "", **printed})
+            rows.append(
+                {
+                    **row,
+                    **place,
+                    **values,
+                    "run_ids": " ".join(by_run.index),
+                    "lost": 0,
+                    "lost_to": "",
+                    "hole": "",
+                    **printed,
+                }
+            )
     return rows
 
 

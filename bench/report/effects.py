@@ -16,6 +16,7 @@ from bench.claims import Claim
 from bench.report import vocabulary
 from bench.report.cells import of_section
 from bench.report.crossings import crossing, nfe_ratio
+from bench.report.incidents import head, reasons
 from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section, each, of_one_kind
 
@@ -77,15 +78,29 @@ class Effects:
         if comparison not in self._found:
             measure: Callable[[Comparison], dict[int, float]] = getattr(self, f"_{self.claim.measure}")
             found = measure(comparison) if self.metric else {}
+            found |= dict.fromkeys(self._lost_seeds(comparison), math.nan)
             planned = sorted(self._planned(comparison)) if found else ()
             self._found[comparison] = pandas.Series({seed: found.get(seed, math.nan) for seed in planned}, dtype=float)
         return self._found[comparison]
+
+    def _lost_seeds(self, comparison: Comparison) -> set[int]:
+        """Seeds of which a side lacks a value that could not be had: what the others say would be of survivors."""
+        rows = self._lost_of[self.claim.measure](comparison)
+        return {int(seed) for side in comparison.sides for seed in self._of(rows, side).seed}
 
     def _planned(self, comparison: Comparison) -> set[int]:
         """Seeds that both sides were to run, or have run."""
         frame = self.section.frame
         subject, rival = (set(frame.seed[frame.variant == self._variants.get(side)]) for side in comparison.sides)
         return subject & rival
+
+    def lost(self, comparison: Comparison) -> list[str]:
+        """What of either side could not be had, and why: "DDPM: diverged at 4 evaluations"."""
+        said = []
+        for side in comparison.sides:
+            rows = self._of(self._lost_of[self.claim.measure](comparison), side)
+            said += [f"{self.label(side)}: {head(reason)}" for reason in reasons(rows)]
+        return list(dict.fromkeys(said))
 
     def runs(self, comparison: Comparison) -> tuple[str, ...]:
         """The runs behind the effects."""
@@ -117,6 +132,21 @@ class Effects:
         measured = set(frame.variant[frame.status == "ok"])
         alone = {baseline: found[0] for baseline, found in self._planned_variants.items() if len(found) == 1}
         return {baseline: variant for baseline, variant in alone.items() if variant in measured}
+
+    @cached_property
+    def _lost_of(self) -> "dict[str, Callable[[Comparison], DataFrame]]":
+        """By measure: the values that it needs and could not be had. A seed that lacks one has no effect."""
+        rows, curve, sweep = self.rows, self.section.lost_curve, self.section.lost_sweep
+        final = rows[rows.value.isna() & (rows.metric == self.metric)]
+        final = final[final.comparable == self._settled] if self._settled else final
+        curve, sweep = (lost[lost.metric == self.metric] for lost in (curve, sweep))
+        few = sweep[sweep.nfe.round().isin(self.claim.nfe)]
+        return {
+            **dict.fromkeys(("value", "spread"), lambda _: final[~final.native.astype(bool)]),
+            **dict.fromkeys(("variation", "to_target"), lambda _: curve),
+            "few": lambda comparison: few[few.solver == comparison.condition],
+            "to_error": lambda _: sweep[sweep.solver == "midpoint"],
+        }
 
     @cached_property
     def _settled(self) -> str | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.names import safe_name
 from bench.report import numbers
-from bench.report.sections import STAGES, Section, count, each, is_curve, listed
+from bench.report.incidents import STAGES
+from bench.report.sections import Section, count, each, is_curve, listed
 from bench.report.variants import settings
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers, vocabulary
 from bench.report.cells import FLOOR, PAPER, of_draws, of_section
 from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section, each
-from bench.report.tables import ABSENT, CAPTION, Entry, Grid, Row
+from bench.report.tables import ABSENT, CAPTION, Entry, Grid, Row, survivors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,9 +30,10 @@ SUPERRES = ("reference", "regression", "sr3", "fm_ot")
 UNPUBLISHED = ("train_seconds", "sampling_seconds", "nfe_training")
 HOUR = 3600.0
 NUMBERS = ["published", "mean", "half_width", "difference"]
+MEASURED = ("mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole")  # of a cell
 COLUMNS = [
     *("table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
-    *("published_settings", "mean", "half_width", "n", "difference", "settings", "run_ids", "hole"),
+    *("published_settings", "mean", "half_width", "n", "lost", "lost_to", "difference", "settings", "run_ids", "hole"),
 ]
 
 
@@ -75,13 +77,15 @@ class Source:
     def _cell(self, table: str, column: Column, method: str, label: str, variant: str) -> dict[str, Any]:
         printed, found = self._printed(table, column, method), self._measured(column, variant)
         cell: dict[str, Any] = dict.fromkeys(COLUMNS, "") | dict.fromkeys(NUMBERS, math.nan)
-        cell |= {"table": table, "suite": self.section.suite, "protocol": self.section.protocol, "n": 0}
+        cell |= {"table": table, "suite": self.section.suite, "protocol": self.section.protocol, "n": 0, "lost": 0}
         cell |= {"dataset": self.section.dataset, "method": method, "label": label, "metric": column.metric}
         cell |= {"variant": "" if variant == FLOOR else variant, "hole": "not run", "draws": column.draws}
         if printed:
             cell |= {"published": printed.value, "published_settings": printed.settings}
         if found:
-            cell |= {key: getattr(found, key) for key in ("mean", "half_width", "n", "settings", "run_ids", "hole")}
+            cell |= {
+                key: getattr(found, key) for key in ("mean", "half_width", "n", "lost", "settings", "run_ids", "hole")
+            }
             cell["draws"] = json.loads(found.settings).get("draws")
         if printed and found and self.section.protocol != "smoke" and self._alike(cell):
             cell["difference"] = found.mean - printed.value
@@ -181,8 +185,10 @@ def _grid(section: Section, table: str, columns: Sequence[Column], lines: Sequen
 
 def _entry(row: dict[str, Any]) -> Entry:
     if not row["n"]:
-        return Entry(ABSENT, title=row["hole"])
+        return Entry(row["lost_to"] if row["lost"] else ABSENT, title=row["hole"])
     divide = HOUR if row["metric"] == "train_seconds" else vocabulary.metric(row["metric"]).divide
+    if row["lost"]:
+        return Entry(survivors(SimpleNamespace(**row), divide), title=row["hole"], runs=tuple(row["run_ids"].split()))
     text = numbers.measured(row["mean"] / divide, row["half_width"] / divide, row["n"])
     return Entry(text, runs=tuple(row["run_ids"].split()))
 

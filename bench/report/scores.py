@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means of one metric by variant under one set of settings, in the unit of the metric's header."""
+    """Means of one metric by variant under one set of settings, in the unit of the metric's header.
+
+    Attributes:
+        partial: variants of which some seed has no value.
+    """
 
     metric: str
     settings: str
     section: Section
     values: dict[str, Interval]
     floor: float | None
+    partial: frozenset[str] = frozenset()
 
     @property
     def about(self) -> vocabulary.Metric:
@@ -50,11 +55,12 @@ class Scores:
 
     @property
     def leader(self) -> str | None:
-        """The variant with the best mean, if there are at least two to choose from."""
-        if len(self.values) < 2 or not self.about.better:
+        """The variant with the best mean of all its seeds, if there are at least two to choose from."""
+        whole = self.values.keys() - self.partial
+        if len(self.values) < 2 or not whole or not self.about.better:
             return None
         sign = 1 if self.about.better == "lower" else -1
-        return min(self.values, key=lambda variant: sign * self.values[variant].mean)
+        return min((v for v in self.values if v in whole), key=lambda variant: sign * self.values[variant].mean)
 
 
 def led(found: Scores | None, otherwise: str, says: Callable[[str, str], str]) -> str:
@@ -95,7 +101,8 @@ def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
         if math.isfinite(mean)
     }
-    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None)
+    partial = frozenset(chosen.variant[chosen.lost > 0])
+    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None, partial)
 
 
 def likelihood_metric(section: Section) -> str:

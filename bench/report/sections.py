@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.names import safe_name
+from bench.report.incidents import STALE, Incident, losses, lost, unfinished
 from bench.report.style import Look, looks, ordered
 from bench.report.variants import Config, named
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
 WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
-STAGES = ("train", "likelihood", "samples", "sweep")
 RUN = ("variant", "dataset", "baseline", "seed", "suite", "protocol", "label")
-STALE = "stale"
 EARLIER = " · earlier settings"
 FILL: tuple[tuple[str, str | list[str]], ...] = (
     ("label", "baseline"),
@@ -32,29 +31,6 @@ FILL: tuple[tuple[str, str | list[str]], ...] = (
     ("dataset_version", "variant"),
     ("dataset_version", ["dataset", "setting"]),
 )
-
-
-@dataclass(frozen=True)
-class Incident:
-    """A stage that some seeds of a variant did not finish, and everything after it."""
-
-    variant: str
-    label: str
-    seeds: tuple[int, ...]
-    stage: str
-    status: str
-    error: str
-
-    @property
-    def reason(self) -> str:
-        """What stands in the place of a number: "failed in train: ...", "stale: ..." or "missing: not run"."""
-        told = {"failed": f"failed in {self.stage}: {self.error}", STALE: f"stale: {self.error}"}
-        return told.get(self.status, "missing: not run")
-
-    def __str__(self) -> str:
-        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
-        what = f"missing: {self.stage} not run" if self.status == "missing" else self.reason
-        return f"{self.label}, {seeds}: {what}"
 
 
 @dataclass(frozen=True)
@@ -124,47 +100,59 @@ class Section:
         return self.frame[(self.frame.status == "ok") & (self.frame.value.abs() < math.inf)]
 
     @cached_property
+    def _lost(self) -> "DataFrame":
+        return self.frame[lost(self.frame)]
+
+    @cached_property
     def sweep(self) -> "DataFrame":
         """Quality at few evaluations: the section's good rows of that stage with their `solver` and `nfe`."""
-        frame = self._finite[self._finite.stage == "sweep"]
-        frame = frame.loc[[isinstance(settings.get("nfe"), int | float) for settings in frame.parsed]]
-        return frame.assign(
-            solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
-            nfe=[float(settings["nfe"]) for settings in frame.parsed],
-        )
+        return _swept(self._finite)
+
+    @cached_property
+    def lost_sweep(self) -> "DataFrame":
+        """What of the sweep could not be had, with its `solver` and `nfe`, NaN where that was never known."""
+        return _swept(self._lost)
 
     @cached_property
     def curve(self) -> "DataFrame":
         """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
-        placed = {"step", "train_seconds", "nfe_training"}
-        frame = self._finite.loc[[is_curve(settings) and placed <= settings.keys() for settings in self._finite.parsed]]
-        frame = frame.assign(
-            step=[int(settings["step"]) for settings in frame.parsed],
-            seconds=[float(settings["train_seconds"]) for settings in frame.parsed],
-        )
-        frame = frame.sort_values("seconds", kind="stable")
-        return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
+        return _on_curve(self._finite)
+
+    @cached_property
+    def lost_curve(self) -> "DataFrame":
+        """What could not be had in the course of training."""
+        return _on_curve(self._lost)
 
     @cached_property
     def incidents(self) -> list[Incident]:
-        """The first unfinished stage of every run that has one, seeds with the same story together."""
-        stories: dict[tuple[str, str, str, str], list[int]] = {}
-        unfinished = self.frame[self.frame.status != "ok"]
-        for variant in self.labels:
-            for seed, rows in unfinished[unfinished.variant == variant].groupby("seed"):
-                first = min(each(rows), key=lambda row: (row.status != "failed", STAGES.index(row.stage)))
-                error = "" if first.status == "missing" else str(first.error)
-                story = (variant, first.stage, first.status, error)
-                stories.setdefault(story, []).append(int(str(seed)))
-        return [
-            Incident(variant, self.labels[variant], tuple(seeds), stage, status, error)
-            for (variant, stage, status, error), seeds in stories.items()
-        ]
+        """What some seeds lack: stages that they did not finish, and values that they could not have."""
+        return [*unfinished(self.frame, self.labels), *losses(self._lost, self.labels)]
 
     def incidents_at(self, variant: str, stage: str) -> list[Incident]:
         """The incidents that explain why a variant lacks numbers of a stage."""
-        reached = STAGES.index(stage)
-        return [i for i in self.incidents if i.variant == variant and STAGES.index(i.stage) <= reached]
+        return [i for i in self.incidents if i.variant == variant and i.explains(stage)]
+
+
+def _swept(frame: "DataFrame") -> "DataFrame":
+    frame = frame[frame.stage == "sweep"]
+    nfe = [settings.get("nfe") for settings in frame.parsed]
+    frame = frame.assign(
+        solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
+        nfe=[float(n) if isinstance(n, int | float) else math.nan for n in nfe],
+    )
+    return frame[frame.nfe.notna() | frame.value.isna()]
+
+
+def _on_curve(frame: "DataFrame") -> "DataFrame":
+    placed = {"step", "train_seconds", "nfe_training"}
+    frame = frame.loc[[is_curve(settings) and placed <= settings.keys() for settings in frame.parsed]]
+    frame = frame.assign(
+        step=[int(settings["step"]) for settings in frame.parsed],
+        seconds=[float(settings["train_seconds"]) for settings in frame.parsed],
+        evaluations=[float(settings["nfe_training"]) for settings in frame.parsed],
+    )
+    frame = frame.sort_values("seconds", kind="stable")
+    return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
 
 def sections(frame: "DataFrame", configs: Mapping[str, Config] | None = None) -> list[Section]:

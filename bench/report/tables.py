@@ -195,22 +195,34 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float
     if cell is None:
         return Entry()
     if not cell.n:
-        kind = cell.hole.split(" ")[0]
-        text = {"failed": "failed", "missing:": "not run"}.get(kind, ABSENT)
+        words = {"failed": "failed", "missing:": "not run", "stale:": "stale"}
+        text = cell.lost_to if cell.lost else words.get(cell.hole.split(" ")[0], ABSENT)
         return Entry(text, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
     divide = column.about.divide
     runs = tuple(cell.run_ids.split())
     if cell.baseline == FLOOR:
         return Entry(numbers.plain(cell.mean / divide), runs=runs)
+    notes = _notes(section, cell.variant, cell.stage) if cell.n < seeds or cell.lost else ()
+    if cell.lost:
+        return Entry(survivors(cell, divide), notes=notes, title=cell.hole, runs=runs)
     text = numbers.measured(cell.mean / divide, cell.half_width / divide, cell.n)
     text += f" (n={cell.n})" if 1 < cell.n < seeds else ""
-    notes = _notes(section, cell.variant, cell.stage) if cell.n < seeds else ()
     return Entry(text, best is not None and cell.mean == best, notes, runs=runs)
 
 
+def survivors(cell: Any, divide: float) -> str:
+    """The mean of the seeds that have a value: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
+    mean = numbers.measured(cell.mean / divide, cell.half_width / divide)
+    return f"{mean} ({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})"
+
+
 def _best(cells: "DataFrame", column: _Column) -> float | None:
-    """The best mean of a column, where better has a meaning and most rows do not share it."""
+    """The best mean of a column, where better has a meaning and most rows do not share it.
+
+    A mean of the seeds that survived is none of them.
+    """
     chosen = (cells.metric == column.key[0]) & (cells.settings == column.key[1]) & (cells.baseline != FLOOR)
+    chosen &= cells.lost == 0
     means = cells["mean"][chosen].dropna()
     if not column.about.better or len(means) < 2:
         return None

@@ -7,6 +7,9 @@ ALPHA:
     contradicted   some comparison is significantly above it, beyond what so many bring by chance (Bonferroni)
     undecided      everything else, with what is missing: runs, seeds, or an effect above the noise
 
+A value that could not be had (it diverged) leaves its comparison without an effect, on either side: the claim is
+undecided with that reason, unless another comparison contradicts it.
+
 Over several datasets the effect of a seed is its mean over datasets, where effects have one unit; otherwise the claim
 must hold on each. Intervals are 95% t-intervals of the mean effect; of ratios, of the mean logarithm. Effects that are
 equal for all seeds have none, and count by their signs alone.
@@ -250,7 +253,9 @@ def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     whole = pairs[pairs.abs() < math.inf]
     if len(whole) < max(len(pairs), claim.seeds):
         needed = max(len(pairs), claim.seeds)
-        return replace(empty, pairs=len(whole), missing=Missing(f"{len(whole)} of {needed} seeds with a finite effect"))
+        lost = list(dict.fromkeys(said for e in each for said in e.lost(comparison)))
+        counted = f"{len(whole)} of {needed} seeds with a finite effect"
+        return replace(empty, pairs=len(whole), missing=Missing(counted, f"({listed(lost)})" if lost else ""))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
     mean, half, n = t_interval(whole)
     half = math.nan if equal(list(whole)) else half

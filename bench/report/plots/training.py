@@ -110,7 +110,7 @@ def validated(section: Section) -> list[str]:
 def course(section: Section, metric: str) -> "DataFrame":
     """Means over seeds (see `means`) at every validation, with its step, seconds and nfe."""
     rows = of_one_kind(section.curve[section.curve.metric == metric])
-    rows = rows.assign(nfe=[float(settings["nfe_training"]) for settings in rows.parsed])
+    rows = rows.assign(nfe=rows.evaluations)
     # A budget of seconds ends at another step for every seed, and then the place in the run is what they share.
     last = rows.groupby(["variant", "run_id"]).step.max()
     by_steps = bool((last.groupby("variant").nunique() == 1).all())

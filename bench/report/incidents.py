@@ -1,0 +1,109 @@
+"""What is not there and why: stages that were not finished, stale records, and values that could not be had.
+
+A value that could not be had is a measurement of a good record that is not a number, with its reason: "diverged at 4
+evaluations: ...". Where it would stand, its kind stands: the first words of the reason.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+STAGES = ("train", "likelihood", "samples", "sweep")
+STALE = "stale"
+LOST = "lost"
+LONGEST = 24  # characters of a kind
+SEVERAL = 3  # reasons of one kind that are quoted
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A stage that some seeds of a variant did not finish, and everything after it; or values that they lack of it."""
+
+    variant: str
+    label: str
+    seeds: tuple[int, ...]
+    stage: str
+    status: str
+    error: str
+
+    @property
+    def reason(self) -> str:
+        """What stands in the place of a number: "failed in train: ...", "stale: ..." or "missing: not run"."""
+        told = {"failed": f"failed in {self.stage}: {self.error}", STALE: f"stale: {self.error}", LOST: self.error}
+        return told.get(self.status, "missing: not run")
+
+    def explains(self, stage: str) -> bool:
+        """Whether numbers of a stage may be missing for it."""
+        if self.status == LOST:
+            return self.stage == stage
+        return STAGES.index(self.stage) <= STAGES.index(stage)
+
+    def __str__(self) -> str:
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        told = {"missing": f"missing: {self.stage} not run", LOST: f"{self.stage}: {self.error}"}
+        return f"{self.label}, {seeds}: {told.get(self.status, self.reason)}"
+
+
+def unfinished(frame: "DataFrame", labels: Mapping[str, str]) -> list[Incident]:
+    """The first unfinished stage of every run that has one, seeds with the same story together."""
+    stories: dict[tuple[str, str, str, str], list[int]] = {}
+    rows = frame[frame.status != "ok"]
+    for variant in labels:
+        for seed, of_seed in rows[rows.variant == variant].groupby("seed"):
+            stages = list(of_seed[["stage", "status", "error"]].itertuples(index=False, name=None))
+            stage, status, error = min(stages, key=lambda row: (row[1] != "failed", STAGES.index(row[0])))
+            story = (variant, stage, status, "" if status == "missing" else str(error))
+            stories.setdefault(story, []).append(int(str(seed)))
+    return [_incident(labels, *story, seeds) for story, seeds in stories.items()]
+
+
+def losses(rows: "DataFrame", labels: Mapping[str, str]) -> list[Incident]:
+    """The values that could not be had, of one variant, stage and kind together.
+
+    Args:
+        rows: those of `lost`.
+    """
+    found = []
+    for variant in labels:
+        mine = rows[rows.variant == variant].assign(reason=reasons(rows[rows.variant == variant]))
+        for (stage, _), group in mine.groupby(["stage", mine.reason.map(kind)], sort=False):
+            said = list(dict.fromkeys(group.reason))
+            more = [f"and {len(said) - SEVERAL} more"] if len(said) > SEVERAL else []
+            seeds = sorted({int(seed) for seed in group.seed})
+            found.append(_incident(labels, variant, str(stage), LOST, "; ".join([*said[:SEVERAL], *more]), seeds))
+    return found
+
+
+def _incident(labels: Mapping[str, str], variant: str, stage: str, status: str, error: str, seeds: Any) -> Incident:
+    return Incident(variant, labels[variant], tuple(seeds), stage, status, error)
+
+
+def lost(frame: "DataFrame") -> "Series[bool]":
+    """Which rows are values that could not be had."""
+    return (frame.status == "ok") & frame.value.isna()
+
+
+def reasons(rows: "DataFrame") -> "Series[str]":
+    """Why each row of `lost` has no value."""
+    return rows.reason.fillna("not a number").astype(object)
+
+
+def kind(reason: str) -> str:
+    """ "diverged at 4 evaluations: euler: ..." -> "diverged": what stands in a cell."""
+    said = reason.partition(":")[0].partition(" at ")[0].strip()
+    if "not finite" in said:
+        return "not finite"
+    return said if said and len(said) <= LONGEST else "no value"
+
+
+def head(reason: str) -> str:
+    """ "diverged at 4 evaluations: euler: ..." -> "diverged at 4 evaluations": what stands in a sentence."""
+    return reason.partition(": ")[0]
+
+
+def kinds(given: Iterable[str]) -> str:
+    """Every kind of some reasons once: "diverged and out of memory"."""
+    return " and ".join(dict.fromkeys(map(kind, given)))
