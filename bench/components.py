@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import typing
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,6 +14,7 @@ from torch import nn
 
 from bench.baseline import Baseline
 from bench.datasets.base import Dataset
+from bench.datasets.contract import checked
 from bench.errors import UsageError
 from bench.modules import materialise
 from bench.registry import Registry, baselines, datasets, networks, unknown
@@ -58,17 +60,26 @@ def check_baseline(component: Component) -> None:
 
 def build_network(component: Component, dataset: Dataset) -> nn.Module:
     """The network for a dataset's samples, and for what they are conditioned on if they are."""
-    given = {}
+    module: nn.Module = networks[component.name](dataset.shape, **_network_options(component, dataset))
+    materialise(module, dataset, component.name)
+    return module
+
+
+def check_network(component: Component, dataset: Dataset) -> None:
+    """UsageError if the network cannot be built for the dataset, as far as can be told without building it."""
+    networks.check(component.name, dataset.shape, **_network_options(component, dataset))
+
+
+def _network_options(component: Component, dataset: Dataset) -> dict[str, Any]:
+    options = _options(networks, component)
     if dataset.condition:
         if "given" not in inspect.signature(networks[component.name]).parameters:
-            takers = [name for name, builder in networks.items() if "given" in inspect.signature(builder).parameters]
+            takers = [name for name, other in networks.items() if "given" in inspect.signature(other).parameters]
             raise UsageError(
                 f"network {component.name}: takes no condition, which {dataset.name} has; allowed: {', '.join(takers)}"
             )
-        given["given"] = dataset.condition(dataset.test[:1]).shape[1]
-    module: nn.Module = networks[component.name](dataset.shape, **given, **_options(networks, component))
-    materialise(module, dataset, component.name)
-    return module
+        options["given"] = dataset.condition(dataset.test[:1]).shape[1]
+    return options
 
 
 def check_condition(run: Run, dataset: Dataset) -> None:
@@ -91,18 +102,18 @@ def check_condition(run: Run, dataset: Dataset) -> None:
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, data_dir: Path, options: tuple[tuple[str, Any], ...]) -> Dataset:
-    return datasets[name](data_dir, **dict(options))
+def _dataset(name: str, data_dir: Path, options: str) -> Dataset:
+    component = Component(name=name, options=json.loads(options))
+    dataset: object = datasets[name](data_dir, **_options(datasets, component))
+    return checked(name, dataset)
 
 
 def build_dataset(component: Component, data_dir: Path) -> Dataset:
-    """The dataset; the last ones stay in memory, for the next run of the same worker."""
-    options = _options(datasets, component)
-    return _dataset(component.name, data_dir, tuple(sorted((k, _hashable(v)) for k, v in options.items())))
+    """The dataset; the last ones stay in memory, for the next run of the same worker.
 
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    UsageError for an option, or for data that break the contract of a dataset.
+    """
+    return _dataset(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))
 
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:
@@ -115,6 +126,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
         check_condition(run, dataset)
+        check_network(run.network, dataset)
         extractors.add(dataset.extractor)
     if "inception" in extractors:
         from bench.metrics.inception import weights

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -37,15 +38,21 @@ class Registry(Mapping[str, T], Generic[T]):
         self.package = package
         self.group = package if package.startswith("bench.") else f"bench.{package}"
         self._entries: dict[str, T] = {}
+        self._checks: dict[str, Callable[..., None]] = {}
         self._loaded = False
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that files its object under `name`; UsageError if another object has that name."""
+    def register(self, name: str, check: Callable[..., None] | None = None) -> Callable[[T], T]:
+        """Decorator that files its object under `name`; UsageError if another object has that name.
+
+        `check` takes what the object is called with, all of it by keyword, and raises UsageError if that cannot be.
+        """
 
         def file(entry: T) -> T:
             if name in self._entries:
                 raise UsageError(f"{self.kind} {name!r} is registered twice; choose another name")
             self._entries[name] = entry
+            if check:
+                self._checks[name] = check
             return entry
 
         return file
@@ -68,6 +75,14 @@ class Registry(Mapping[str, T], Generic[T]):
                 raise
             except Exception as error:
                 raise UsageError(f"{self.kind}s of {name}: {type(error).__name__}: {error}") from error
+
+    def check(self, name: str, *arguments: Any, **options: Any) -> None:
+        """UsageError if the object of that name cannot be called with the arguments, as far as its check tells."""
+        entry: Any = self[name]
+        if name in self._checks:
+            call = inspect.signature(entry).bind(*arguments, **options)
+            call.apply_defaults()
+            self._checks[name](**call.arguments)
 
     def __getitem__(self, name: str) -> T:
         self.load()

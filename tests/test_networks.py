@@ -2,11 +2,13 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from bench.errors import UsageError
 from bench.networks.concatsquash import ConcatSquashLinear, concatsquash
 from bench.networks.mlp import mlp
 from bench.networks.unet import unet
@@ -30,7 +32,10 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", list(networks))
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in ("unet", "adm") else name for name in networks]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_output_has_the_shape_of_a_sample(name: str) -> None:
     shape = (1, 8, 8) if name in ("unet", "adm") else (2,)
     net = small(name, shape)
@@ -79,6 +84,7 @@ def test_time_matters(name: str) -> None:
     assert not torch.allclose(net(torch.zeros(4), x), net(torch.ones(4), x))
 
 
+@pytest.mark.slow
 def test_an_untrained_unet_is_zero_and_feels_the_time_once_it_is_not() -> None:
     net = small("unet", (1, 8, 8))
     x = torch.randn(2, 1, 8, 8)
@@ -87,6 +93,7 @@ def test_an_untrained_unet_is_zero_and_feels_the_time_once_it_is_not() -> None:
     assert not torch.allclose(net(torch.zeros(2), x), net(torch.full((2,), 1e-3), x), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_attention_stands_where_it_is_asked_for() -> None:
     with_, without = (unet((3, 8, 8), [8, 16], 1, where, 8, 4) for where in ([1], []))
     names = [type(block).__name__ for block in with_.model.down_blocks]
@@ -95,6 +102,43 @@ def test_attention_stands_where_it_is_asked_for() -> None:
     assert count(with_) > count(without)
 
 
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((2,), {}, r"shape = \(2,\): images"),
+        ((3, 30, 32), {"channels": [8, 8, 8]}, r"shape = \(3, 30, 32\): sides divisible by 4 are needed for 3 levels"),
+        ((1, 28, 28), {"channels": [8] * 4}, r"shape = \(1, 28, 28\): sides divisible by 8 are needed for 4 levels"),
+        ((1, 8, 8), {"channels": []}, r"channels = \[\]: a number above 0"),
+        ((1, 8, 8), {"channels": [8, 0]}, r"channels = \[8, 0\]: a number above 0"),
+        ((1, 8, 8), {"layers": 0}, "layers = 0: a number above 0"),
+        ((1, 8, 8), {"groups": 0}, "groups = 0: a number above 0"),
+        ((1, 8, 8), {"channels": [12, 16]}, r"groups = 8: it must divide all of channels = \[12, 16\]"),
+        ((1, 8, 8), {"attention": [2]}, r"attention = \[2\]: levels 0 to 1 are there"),
+        ((1, 8, 8), {"channels": [8, 8]}, r"head_channels = 16: the levels that attend have \[8\] channels"),
+    ],
+)
+def test_bad_options_of_a_unet_are_named(shape: tuple[int, ...], options: dict[str, Any], message: str) -> None:
+    for attempt in (unet, lambda *args, **more: networks.check("unet", *args, **more)):
+        with pytest.raises(UsageError, match=f"^network unet: {message}") as error:
+            attempt(shape, **options)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow  # as what imports diffusers is
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((3, 4, 12), {"channels": [8, 16, 24]}),
+        ((1, 7, 7), {"channels": [24]}),
+        ((1, 8, 8), {"channels": [8, 20], "groups": 4}),
+    ],
+)
+def test_what_the_check_lets_pass_runs(shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    with torch.no_grad():
+        assert unet(shape, **options)(torch.rand(2), torch.randn(2, *shape)).shape == (2, *shape)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_the_divergence_of_a_unet_is_the_trace_of_its_jacobian(create_graph: bool) -> None:
     """Through attention, batched and with a second derivative: what likelihood and FFJORD need."""

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from bench.errors import UsageError
+from bench.networks.limits import require, require_halves, require_images
 from bench.registry import register_network
 
 MAX_PERIOD = 10_000
@@ -141,12 +141,44 @@ class ADM(nn.Module):
         return h
 
 
-def _require(holds: bool, key: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise UsageError(f"network adm: {key} = {value!r}: {allowed}")
+def check(
+    shape: tuple[int, ...],
+    channels: int,
+    multiples: list[int],
+    blocks: int,
+    attention: list[int],
+    head_channels: int,
+    dropout: float,
+    given: int,
+    **_: object,
+) -> None:
+    """UsageError for an option of `adm` out of range, or that does not fit the shape."""
+
+    def ask(holds: bool, key: str, value: object, allowed: str) -> None:
+        require(holds, "adm", key, value, allowed)
+
+    require_images("adm", shape)
+    ask(channels > 0 and channels % 2 == 0, "channels", channels, "an even number above 0 is needed")
+    ask(min(multiples, default=0) > 0, "multiples", multiples, "a number above 0 is needed for each level")
+    ask(blocks > 0, "blocks", blocks, "a number above 0 is needed")
+    ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
+    ask(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
+    ask(given >= 0, "given", given, "a number of channels is needed")
+    require_halves("adm", shape, len(multiples))
+    levels = _levels(shape, channels, multiples)
+    heights = [height for _, height in levels]
+    ask(set(attention) <= set(heights), "attention", attention, f"the levels have heights {heights}")
+    attending = [width for width, height in levels if width > head_channels and height in (*attention, heights[-1])]
+    divides = not any(width % head_channels for width in attending)
+    ask(divides, "head_channels", head_channels, f"the levels that attend have {attending} channels")
 
 
-@register_network("adm")
+def _levels(shape: tuple[int, ...], channels: int, multiples: list[int]) -> list[tuple[int, int]]:
+    """Channels and height of each level."""
+    return [(channels * multiple, shape[1] >> i) for i, multiple in enumerate(multiples)]
+
+
+@register_network("adm", check=check)
 def adm(
     shape: tuple[int, ...],
     channels: int = 128,
@@ -168,22 +200,9 @@ def adm(
     has one head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice;
     torch.func cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
     """
-    _require(len(shape) == 3, "shape", shape, "images (C, H, W) are needed")
-    _require(channels > 0 and channels % 2 == 0, "channels", channels, "an even number above 0 is needed")
-    _require(min(multiples, default=0) > 0, "multiples", multiples, "a number above 0 is needed for each level")
-    _require(blocks > 0, "blocks", blocks, "a number above 0 is needed")
-    _require(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
-    _require(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
-    _require(given >= 0, "given", given, "a number of channels is needed")
-    smallest = 2 ** (len(multiples) - 1)
-    divided = all(side % smallest == 0 for side in shape[1:])
-    _require(divided, "shape", shape, f"sides divisible by {smallest} are needed for {len(multiples)} levels")
-    levels = [(channels * multiple, shape[1] >> i) for i, multiple in enumerate(multiples)]  # channels and height
+    check(shape, channels, multiples, blocks, attention, head_channels, dropout, given)
+    levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
-    _require(set(attention) <= set(heights), "attention", attention, f"the levels have heights {heights}")
-    attending = [width for width, height in levels if width > head_channels and height in (*attention, heights[-1])]
-    divides = not any(width % head_channels for width in attending)
-    _require(divides, "head_channels", head_channels, f"the levels that attend have {attending} channels")
 
     def residual(fan_in: int, fan_out: int, resample: nn.Module | None = None) -> nn.Module:
         return Residual(fan_in, fan_out, 4 * channels, scale_shift, dropout, resample or nn.Identity())

@@ -9,6 +9,7 @@ middle block always attends.
 
 from torch import Tensor, nn
 
+from bench.networks.limits import require, require_halves, require_images
 from bench.registry import register_network
 
 
@@ -24,7 +25,39 @@ class UNet(nn.Module):
         return self.model(x, self.time_scale * t, return_dict=False)[0]
 
 
-@register_network("unet")
+def check(
+    shape: tuple[int, ...],
+    channels: list[int],
+    layers: int,
+    attention: list[int],
+    head_channels: int,
+    groups: int,
+    **_: object,
+) -> None:
+    """UsageError for an option of `unet` out of range, or that does not fit the shape."""
+
+    def ask(holds: bool, key: str, value: object, allowed: str) -> None:
+        require(holds, "unet", key, value, allowed)
+
+    require_images("unet", shape)
+    ask(min(channels, default=0) > 0, "channels", channels, "a number above 0 is needed for each level")
+    ask(layers > 0, "layers", layers, "a number above 0 is needed")
+    ask(groups > 0, "groups", groups, "a number above 0 is needed")
+    ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
+    require_halves("unet", shape, len(channels))
+    ask(not any(width % groups for width in channels), "groups", groups, f"it must divide all of channels = {channels}")
+    ask(
+        set(attention) <= set(range(len(channels))),
+        "attention",
+        attention,
+        f"levels 0 to {len(channels) - 1} are there",
+    )
+    attending = sorted({*attention, len(channels) - 1})
+    widths = [channels[level] for level in attending]
+    ask(head_channels <= min(widths), "head_channels", head_channels, f"the levels that attend have {widths} channels")
+
+
+@register_network("unet", check=check)
 def unet(
     shape: tuple[int, ...],
     channels: list[int] = [32, 64],  # noqa: B006 - read only, and shown as the default
@@ -34,7 +67,11 @@ def unet(
     groups: int = 8,
     time_scale: float = 1000.0,
 ) -> nn.Module:
-    """channels at each level (resolution halves in between), `layers` residual blocks a level."""
+    """channels at each level (resolution halves in between), `layers` residual blocks a level.
+
+    UsageError for an option out of range, or that does not fit the shape.
+    """
+    check(shape, channels, layers, attention, head_channels, groups)
     from diffusers import UNet2DModel
 
     down = tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in range(len(channels)))

@@ -1,0 +1,81 @@
+"""What every dataset must be, a plugin's too, looked at once when it is built; see `Dataset` for the words."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+
+LEVELS = 256  # an image is stored as uint8
+PROBED = 8  # samples that functions are tried on
+
+
+def checked(name: str, dataset: Any) -> Dataset:
+    """The dataset itself; UsageError that names it and the rule that it breaks."""
+
+    def require(holds: bool, rule: str) -> None:
+        if not holds:
+            raise UsageError(f"dataset {name}: {rule}")
+
+    require(isinstance(dataset, Dataset), f"its builder gives a {type(dataset).__name__}, not a Dataset")
+    require(isinstance(dataset.version, str) and dataset.version != "", f"version is {dataset.version!r}, not a text")
+    levels = dataset.levels
+    whole = levels is None or (isinstance(levels, int) and 2 <= levels <= LEVELS)
+    require(whole, f"levels = {levels!r}: 2 to {LEVELS} grey levels, or None for points")
+    for split in ("train", "test"):
+        require(*_stored(split, getattr(dataset, split), levels))
+    train, test = tuple(dataset.train.shape[1:]), tuple(dataset.test.shape[1:])
+    require(train == test, f"a sample of train has shape {train}, one of test {test}")
+    for split in ("train", "test"):
+        labels, n = getattr(dataset, f"{split}_labels"), len(getattr(dataset, split))
+        require(
+            labels is None or _is_labels(labels, n), f"{split}_labels is {_said(labels)}, not int64 ({n},) from 0 up"
+        )
+    few = dataset.test[:PROBED]
+    if dataset.log_prob:
+        found = dataset.log_prob(few)
+        require(_has_shape(found, (len(few),)), f"log_prob of {len(few)} samples is {_said(found)}, not ({len(few)},)")
+    if dataset.condition:
+        found = dataset.condition(few)
+        fits = (
+            isinstance(found, Tensor)
+            and found.ndim == 4
+            and found.shape[2:] == few.shape[2:]
+            and len(found) == len(few)
+        )
+        require(fits, f"condition of {_said(few)} is {_said(found)}, not (B, C', H, W)")
+    return dataset
+
+
+def _stored(split: str, values: Any, levels: int | None) -> tuple[bool, str]:
+    """Whether a split is stored as it must be, and the rule."""
+    if not isinstance(values, Tensor) or values.device.type != "cpu" or values.requires_grad:
+        return False, f"{split} is {_said(values)}, not a tensor on the CPU without a gradient"
+    if levels is None:
+        fits = values.dtype == torch.float32 and values.ndim == 2
+        rule = "not float32 (N, D) points; images need `levels`"
+    else:
+        fits, rule = values.dtype == torch.uint8 and values.ndim == 4, "not uint8 (N, C, H, W) images"
+    if not fits or not values.numel():
+        return False, f"{split} is {_said(values)}, {rule if not fits else 'empty'}"
+    if levels is not None and levels < LEVELS and (highest := int(values.max())) >= levels:
+        return False, f"{split} has the value {highest}; with levels = {levels} the highest is {levels - 1}"
+    return True, ""
+
+
+def _is_labels(labels: Any, n: int) -> bool:
+    return _has_shape(labels, (n,)) and labels.dtype == torch.int64 and int(labels.min()) >= 0
+
+
+def _has_shape(values: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(values, Tensor) and tuple(values.shape) == shape
+
+
+def _said(values: Any) -> str:
+    """ "float32 (500, 2)": what a tensor is, or the type of anything else."""
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    place = f" on {values.device}" if values.device.type != "cpu" else ""
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}{place}"
