@@ -54,10 +54,10 @@ class Dataset:
     condition: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that are not finite, of which a metric would make nonsense."""
+        """Refuse values that are not finite, of which a metric would make nonsense; `contract` has the other rules."""
         for split in ("train", "test"):
-            values: Tensor = getattr(self, split)
-            if not values.is_floating_point() or torch.isfinite(values).all():
+            values: object = getattr(self, split)
+            if not isinstance(values, Tensor) or not values.is_floating_point() or torch.isfinite(values).all():
                 continue
             row, *place = (~torch.isfinite(values)).nonzero()[0].tolist()
             lost = int((~torch.isfinite(values)).sum())
