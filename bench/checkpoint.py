@@ -48,6 +48,7 @@ def state(trainer: "Trainer") -> dict[str, Any]:
         "curve": json.dumps([asdict(m) for m in trainer.curve]),
         "validated": trainer.validated,
         "module": trainer.module.state_dict(),
+        "buffers": trainer.buffers.unsaved(),
         "average": trainer.average,
         "optimizer": moments(trainer.optimizer),
     }
@@ -146,6 +147,7 @@ def _load(trainer: "Trainer", path: Path, content: dict[str, Any]) -> None:
     if identity != trainer.identity:
         raise UsageError(f"{path}: a checkpoint of {identity}, not of {trainer.identity}; move it away to train anew")
     trainer.module.load_state_dict(content["module"])
+    trainer.buffers.restore(content.get("buffers", {}))  # which older checkpoints lack
     with torch.no_grad():
         for mine, stored in zip(trainer.average, content["average"], strict=True):
             mine.copy_(stored)

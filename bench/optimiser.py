@@ -22,7 +22,11 @@ LEAST_RATE = 1e-8
 
 
 def optimiser(parameters: Sequence[Tensor], settings: Training) -> Optimizer:
-    """The optimiser of a run, sharded where that is asked for and there is more than one rank."""
+    """The optimiser of a run, sharded where that is asked for and there is more than one rank.
+
+    It leaves alone what has no gradient: no weight decay moves a frozen parameter.
+    """
+    parameters = [p for p in parameters if p.is_floating_point()]  # the fused kernels refuse others
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     options: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
     if settings.shard_optimizer and ranks.count() > 1:
@@ -60,11 +64,18 @@ def learning_rate(settings: Training, step: int, progress: float) -> float:
 
 
 def share_gradients(parameters: Sequence[Tensor], loss: Tensor) -> None:
-    """Put the sum over ranks in the place of every gradient and of the loss, by one reduction."""
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    """Put the sum over ranks in the place of every gradient and of the loss, by one reduction.
+
+    A parameter that no rank has a gradient of has none afterwards, as with one rank: a gradient of zeros would have it
+    moved by weight decay and by its moments.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    there = ranks.agreed(*(p.grad is not None for p in trained))
+    trained = [p for p, any_rank in zip(trained, there, strict=True) if any_rank]
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in trained]
     flat = ranks.total(torch.cat([*(g.reshape(-1) for g in gradients), loss.to(gradients[0]).reshape(1)]))
     *parts, mean = flat.split([*(g.numel() for g in gradients), 1])
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
-    for parameter, gradient in zip(parameters, gradients, strict=True):
+    for parameter, gradient in zip(trained, gradients, strict=True):
         parameter.grad = gradient
     loss.copy_(mean[0])

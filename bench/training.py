@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bench import checkpoint, ranks
 from bench.baseline import Baseline, CountedNetwork
+from bench.buffers import Buffers
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.metrics.clock import now, peak_memory, reset_peak_memory
@@ -70,6 +71,7 @@ class Trainer:
         self.seed = seed
         self.data = Minibatches(dataset, settings, seed, self.device)
         self.net = CountedNetwork(module, settings.compile)
+        self.buffers = Buffers(module, settings.pieces)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = [p.detach().clone() for p in self.parameters] if settings.ema else self.parameters
         self.optimizer = optimiser(self.parameters, settings)
@@ -102,7 +104,13 @@ class Trainer:
         s = self.settings
         for parameter in self.parameters:
             parameter.grad = None
-        loss, *more = (self._backward(piece) for piece in ranks.mine(range(s.pieces)))
+        self.buffers.begin()
+        parts = []
+        for piece in ranks.mine(range(s.pieces)):
+            parts.append(self._backward(piece))
+            self.buffers.take()
+        self.buffers.merge()
+        loss, *more = parts
         for part in more:
             loss += part
         if ranks.count() > 1:
@@ -117,7 +125,9 @@ class Trainer:
         if s.ema:
             decay = min(s.ema, (1 + self.step) / (10 + self.step))
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+                pairs = zip(self.average, self.parameters, strict=True)
+                averages, trained = zip(*((a, p) for a, p in pairs if p.requires_grad), strict=True)
+                torch._foreach_lerp_(averages, trained, 1 - decay)
         self.step += 1
         return loss
 
@@ -186,7 +196,8 @@ class Trainer:
     def _compile(self) -> None:
         """Have the network compiled by a step that leaves nothing behind, so that the clock counts training alone."""
         rows = self.net.rows
-        self._backward(ranks.mine(range(self.settings.pieces))[0])
+        with self.buffers.kept():
+            self._backward(ranks.mine(range(self.settings.pieces))[0])
         self.net.rows = rows
 
     def _look(self, report: Report) -> None:
@@ -215,11 +226,15 @@ class Trainer:
         reset_peak_memory(self.device)
 
     def evaluation_module(self) -> nn.Module:
-        """A copy with the averaged weights, frozen: what every metric is measured on."""
+        """A copy with the averaged weights, frozen: what every metric is measured on.
+
+        Only what is trained is averaged. Buffers and parameters that take no gradient are those of the last step.
+        """
         module = copied(self.module).eval().requires_grad_(False)
         with torch.no_grad():
-            for parameter, average in zip(module.parameters(), self.average, strict=True):
-                parameter.copy_(average)
+            for copy, mine, average in zip(module.parameters(), self.parameters, self.average, strict=True):
+                if mine.requires_grad:
+                    copy.copy_(average)
         return module
 
     def save(self, path: Path) -> None:

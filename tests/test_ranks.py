@@ -235,14 +235,19 @@ def test_alone_nothing_is_exchanged() -> None:
         assert not torch.distributed.is_initialized()
 
 
-def test_a_gradient_that_a_rank_lacks_counts_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two ranks that have found the same: every sum is twice the share."""
+def test_a_gradient_that_a_rank_lacks_counts_as_zero_and_one_that_all_lack_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two ranks that have found the same, but that the other has used one parameter more."""
     monkeypatch.setattr(ranks, "total", lambda tensor: tensor.mul_(2))
-    used, unused = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(4))
+    monkeypatch.setattr(ranks, "agreed", lambda *flags: [*map(float, flags[:2]), 1.0])
+    used, unused, other = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(5))
+    frozen = nn.Parameter(torch.arange(3), requires_grad=False)
     used.grad, loss = torch.arange(6.0).reshape(2, 3), torch.tensor(1.5)
-    share_gradients([used, unused], loss)
+    share_gradients([used, frozen, unused, other], loss)
     assert torch.equal(used.grad, 2 * torch.arange(6.0).reshape(2, 3)) and float(loss) == 3
-    assert unused.grad is not None and torch.equal(unused.grad, torch.zeros(4))
+    assert other.grad is not None and torch.equal(other.grad, torch.zeros(5))
+    assert unused.grad is None and frozen.grad is None
 
 
 SCRIPT = """
