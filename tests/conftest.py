@@ -1,5 +1,7 @@
 """What the tests share: one thread a process, and datasets built by hand."""
 
+import signal
+
 import pytest
 import torch
 from oracles import GaussianMixture
@@ -8,6 +10,8 @@ from bench.datasets.base import Dataset
 from bench.registry import baselines
 
 torch.set_num_threads(1)
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
