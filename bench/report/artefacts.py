@@ -2,12 +2,14 @@
 
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.reading import utf8
 from bench.records import run_folder
-from bench.report.sections import Section
+from bench.report.incidents import LOST, kind
+from bench.report.sections import Section, listed
 from bench.report.style import Look
 from bench.seal import read_arrays
 
@@ -67,3 +69,15 @@ class Artefacts:
                     found.append(Exhibit(variant, label, section.looks[variant], int(seed), arrays))
                     break
         return found
+
+
+def absent(section: Section, shown: Iterable[Exhibit], stage: str) -> str:
+    """What a figure says of the variants that it lacks because of what befell them in a stage; nothing of none."""
+    drawn = {exhibit.variant for exhibit in shown}
+    told = []
+    for variant, label in section.labels.items():
+        incidents = section.incidents_at(variant, stage) if variant not in drawn else []
+        if incidents:
+            words = [kind(i.error) if i.status == LOST else i.status for i in incidents]
+            told.append(f"{label} ({', '.join(dict.fromkeys(words))})")
+    return f" Not drawn: {listed(told)}." if told else ""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.names import safe_name
 from bench.report.artefacts import Artefacts
-from bench.report.plots import conditional, cost, evaluations, images, points, speed, targets, training
+from bench.report.plots import conditional, cost, evaluations, few, images, points, speed, targets, training
 from bench.report.plots.canvas import Drawing, entitle
 from bench.report.sections import Section
 
@@ -31,7 +32,7 @@ FIGURES: tuple[Figure, ...] = (
     points.density_flow,
     conditional.conditional,
     points.trajectories,
-    points.low_nfe,
+    few.low_nfe,
     images.samples,
     images.snapshots,
     images.low_nfe,
@@ -45,10 +46,10 @@ def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints:
             drawn = figure(section, cells, artefacts)
         except Exception as error:  # hours of records are worth a report without one figure
             what = f"{figure.__module__.rsplit('.', 1)[-1]}.{figure.__name__}"
-            complaints.append(f"figure {what} of {section.stem}: {type(error).__name__}: {error}")
+            complaints.append(f"figure {what} of {section.name}: {type(error).__name__}: {error}")
             continue
         for drawing in [drawn] if isinstance(drawn, Drawing) else drawn or []:
             statement = f"{SMOKE}{drawing.statement}" if section.protocol == "smoke" else drawing.statement
             caption = f"{section.caption} · {drawing.note}" if drawing.note else section.caption
             entitle(drawing.figure, statement, caption)
-            yield replace(drawing, statement=statement)
+            yield replace(drawing, name=safe_name(drawing.name), statement=statement)

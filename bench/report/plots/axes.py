@@ -1,12 +1,14 @@
 """Curves of baselines: means over seeds with their bands, limits, ticks and the legend that is also a ranking."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
+from bench.report.incidents import kind, reasons
 from bench.report.plots.canvas import legible
-from bench.report.sections import Section
+from bench.report.sections import Section, listed
 from bench.report.statistics import half_width
 from bench.report.style import INK, MUTED
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
 DASHES = (0, (5, 3))
+CROSS: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "clip_on": False, "zorder": 6}
+STEP = 0.05  # of an axis' height, between the crosses of two variants
 MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
@@ -41,12 +45,33 @@ def means(rows: "DataFrame", by: Sequence[str], along: Sequence[str] = ()) -> "D
 def curves(section: Section, axes: "Axes", points: "DataFrame", x: str, bands: bool = True) -> None:
     """A line with markers for every variant of `points` (see `means`), its band behind it."""
     present = set(points.variant)
-    shade = min(0.14, 0.5 / len(present))
+    shade = min(0.14, 0.5 / max(1, len(present)))
     for variant in (variant for variant in section.labels if variant in present):
         look, mine = section.looks[variant], points[points.variant == variant].sort_values(x)
         axes.plot(mine[x], mine.value, color=look.colour, marker=look.marker, **MARKS)
         if bands and mine.low.notna().any():
             axes.fill_between(mine[x], mine.low, mine.high, color=look.colour, alpha=shade, linewidth=0)
+
+
+def crosses(section: Section, axes: "Axes", rows: "DataFrame", x: str) -> None:
+    """A cross at the upper edge wherever a variant lacks a value (see `incidents.lost`); at the end for no place."""
+    variants = [variant for variant in section.labels if (rows.variant == variant).any()]
+    for line, variant in enumerate(variants):
+        places = rows[rows.variant == variant][x]
+        style: dict[str, Any] = {"color": section.looks[variant].colour, "linestyle": "", **CROSS}
+        height, known = 1 - STEP * line, places.dropna().drop_duplicates()
+        axes.plot(known, [height] * len(known), transform=axes.get_xaxis_transform(), **style)
+        if places.isna().any():
+            axes.plot([0.985], [height], transform=axes.transAxes, **style)
+
+
+def lacking(section: Section, rows: "DataFrame") -> str:
+    """What a figure says of its crosses, a sentence after its reading; nothing where it has none."""
+    said = []
+    for variant, label in section.labels.items():
+        if counts := Counter(map(kind, reasons(rows[rows.variant == variant]))):
+            said.append(f"{label} ({', '.join(f'{number} {word}' for word, number in counts.items())})")
+    return f" Crosses at the upper edge: values that could not be had, {listed(said)}." if said else ""
 
 
 def floor_line(axes: "Axes", height: float, text: str, right: bool = False) -> None:

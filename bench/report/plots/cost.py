@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.report import numbers
 from bench.report.artefacts import Artefacts
 from bench.report.cells import FLOOR, of_section
-from bench.report.plots.axes import LEAST_SEEDS, floor_line, plain_log, titled
+from bench.report.plots.axes import LEAST_SEEDS, crosses, floor_line, lacking, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
@@ -35,11 +35,12 @@ class Point(NamedTuple):
 
 
 class Facet(NamedTuple):
-    """Points of one cost and one quality, lower being better for both."""
+    """Points of one cost and one quality, lower being better for both; `lost` are the cells of lost quality."""
 
     cost: Scores
     quality: Scores
     points: list[Point]
+    lost: "DataFrame"
 
     @property
     def front(self) -> list[Point]:
@@ -59,6 +60,8 @@ def pareto(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 
 def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
     """Training seconds against likelihood, sampling seconds against the distance to the data."""
+    import pandas
+
     pairs = [("train_seconds", likelihood_metric(section)), ("sampling_seconds", distance_metric(section))]
     facets = [facet for cost, quality in pairs if quality and (facet := _facet(section, cells, cost, quality))]
     if not facets:
@@ -68,6 +71,7 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     figure, axes = sheet(1, len(facets), (width, 3.6), (gap, 0), left=0.8, bottom=0.6, head=0.1)
     for one, facet in zip(axes[0], facets, strict=True):
         _draw(one, facet)
+        crosses(section, one, facet.lost, "cost")
     front = facets[0].front
     names = listed(point.label for point in front)
     cost, quality = facets[0].cost.about.title.lower(), facets[0].quality.about.title
@@ -82,6 +86,7 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         "steps join the points that no other beats in both; hollow markers are native samplers of the same weights. "
         "A value far above all others is drawn at the upper edge, with an arrow and its number."
     )
+    reading += lacking(section, pandas.concat([facet.lost for facet in facets]))
     return Drawing(f"{section.stem}_cost_quality", figure, statement, reading)
 
 
@@ -101,7 +106,10 @@ def _facet(section: Section, cells: "DataFrame", cost: str, quality: str) -> Fac
         native = bool(x.native[key])
         label = f"{section.labels[variant]} {sampler.split(', ')[0]}" if native else section.labels[variant]
         points.append(Point(label, section.looks[variant], _interval(x, key), _interval(y, key), native))
-    return Facet(costs, qualities, points) if len(points) > 1 else None
+    lost = of_section(cells, section)
+    lost = lost[(lost.metric == quality) & (lost.settings == qualities.settings) & (lost.lost > 0) & (lost.n == 0)]
+    place = [x["mean"].get(key, math.nan) for key in zip(lost.variant, lost.sampler, strict=True)]
+    return Facet(costs, qualities, points, lost.assign(cost=place, reason=lost.hole)) if len(points) > 1 else None
 
 
 def _interval(cells: "DataFrame", key: Any) -> Interval:
@@ -123,7 +131,8 @@ def _draw(axes: "Axes", facet: Facet) -> None:
             markeredgecolor=colour if point.native else "white", markeredgewidth=1.4 if point.native else 0.6,
         )  # fmt: skip
     margin = (high - low or abs(high) or 1) * 0.12
-    axes.set(xscale="log", xlim=(min(costs) / 1.45, max(costs) * 1.7), ylim=(low - margin, high + margin))
+    reach = [*costs, *facet.lost.cost[facet.lost.cost > 0]]
+    axes.set(xscale="log", xlim=(min(reach) / 1.45, max(reach) * 1.7), ylim=(low - margin, high + margin))
     if low > 0 and high / low > 20:
         axes.set(yscale="log", ylim=(low / 1.4, high * 1.4))
         plain_log(axes.yaxis)

@@ -1,11 +1,12 @@
 """What evaluations of the velocity field buy: quality, and the solver's own error, at every accuracy of the sweep."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.crossings import nfe_ratio
-from bench.report.plots.axes import LEGEND, curves, legend, limit, means, plain_log, titled
+from bench.report.plots.axes import LEGEND, crosses, curves, lacking, legend, limit, means, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, sheet
 from bench.report.sections import Section, of_one_kind
 
@@ -27,7 +28,8 @@ def over_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> list
 
 def _over_nfe(section: Section, metric: str) -> Drawing:
     about, points = vocabulary.metric(metric), at_every_accuracy(section, metric)
-    figure, axes = _facets(section, points, LEGEND)
+    lost = lost_at_some_accuracy(section, metric)
+    figure, axes = _facets(section, points, lost, LEGEND)
     for one in axes:
         cut = limit(one, points.value)
         if one.get_yscale() == "log":
@@ -39,7 +41,7 @@ def _over_nfe(section: Section, metric: str) -> Drawing:
         "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is run "
         "at falling tolerances. Where a curve levels out, the model's error is left and more evaluations are wasted."
     )
-    return Drawing(f"{section.stem}_{metric}_over_nfe", figure, statement, reading + cut)
+    return Drawing(f"{section.stem}_{metric}_over_nfe", figure, statement, reading + cut + lacking(section, lost))
 
 
 def _first_said(section: Section, points: "DataFrame", about: vocabulary.Metric) -> tuple[str, list[str]]:
@@ -59,6 +61,8 @@ def _first_said(section: Section, points: "DataFrame", about: vocabulary.Metric)
 
 def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
     """Error of every fixed-step solver against its evaluations, with each method's NFE for the reference's error."""
+    from matplotlib.ticker import NullFormatter
+
     if not (section.sweep.metric == "ode_error").any():
         return None
     points = at_every_accuracy(section, "ode_error")
@@ -66,10 +70,13 @@ def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     if points.empty:
         return None
     ratios = _ratios(section, points)
-    figure, axes = _facets(section, points, WITH_RATIOS if ratios else LEGEND, bands=False)
+    lost = lost_at_some_accuracy(section, "ode_error")
+    lost = lost[lost.fixed]
+    figure, axes = _facets(section, points, lost, WITH_RATIOS if ratios else LEGEND, bands=False)
     for one in axes:
         one.set_ylim(points.value.min() / 1.6, points.value.max() * 1.6)
         one.yaxis.set_major_formatter(lambda value, _: vocabulary.tolerance(value))
+        one.yaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel(titled(vocabulary.metric("ode_error"), points.n.iloc[0]))
     shown = max(set(points.solver), key=lambda name: (name == "midpoint", name))
     last = points[points.solver == shown].sort_values("nfe").groupby("variant").tail(1).sort_values("value")
@@ -96,7 +103,7 @@ def solver_error(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         "curve levels out near 1e-12, single precision ends. Ratios are geometric means over the errors that both "
         "curves pass; a dash stands where they share none."
     )
-    return Drawing(f"{section.stem}_ode_error_over_nfe", figure, statement, reading)
+    return Drawing(f"{section.stem}_ode_error_over_nfe", figure, statement, reading + lacking(section, lost))
 
 
 def _ratio_said(section: Section, solver: str, reference: str, ratios: dict[str, float]) -> str:
@@ -133,12 +140,24 @@ def at_every_accuracy(section: Section, metric: str) -> "DataFrame":
 
     An adaptive solver needs another NFE for every seed: seeds are joined by tolerance, at their mean NFE.
     """
-    rows = of_one_kind(section.sweep[section.sweep.metric == metric])
-    rows = rows.assign(
-        accuracy=[str(s.get("rtol") or s.get("steps")) for s in rows.parsed],
-        fixed=[s.get("steps") is not None for s in rows.parsed],
-    )
+    rows = _with_accuracy(of_one_kind(section.sweep[section.sweep.metric == metric]))
     return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])
+
+
+def lost_at_some_accuracy(section: Section, metric: str) -> "DataFrame":
+    """What of the sweep could not be had, by solver and accuracy (see above), at the nfe of other seeds if any."""
+    rows = _with_accuracy(section.lost_sweep[section.lost_sweep.metric == metric])
+    key = ["variant", "solver", "accuracy"]
+    others = _with_accuracy(section.sweep[section.sweep.metric == metric]).groupby(key).nfe.mean()
+    known = [others.get(place, math.nan) for place in zip(*(rows[column] for column in key), strict=True)]
+    return rows.assign(nfe=rows.nfe.where(rows.nfe.notna(), known))
+
+
+def _with_accuracy(rows: "DataFrame") -> "DataFrame":
+    import numpy as np
+
+    fixed = np.array([s.get("steps") is not None for s in rows.parsed], bool)
+    return rows.assign(accuracy=[str(s.get("rtol") or s.get("steps")) for s in rows.parsed], fixed=fixed)
 
 
 def in_order(solvers: Any) -> list[str]:
@@ -146,20 +165,24 @@ def in_order(solvers: Any) -> list[str]:
     return sorted(set(solvers), key=lambda name: (SOLVERS.index(name) if name in SOLVERS else len(SOLVERS), name))
 
 
-def _facets(section: Section, points: "DataFrame", right: float, bands: bool = True) -> "tuple[Figure, list[Axes]]":
-    """One panel a solver, log-log where values allow it."""
-    solvers = in_order(points.solver)
+def _facets(
+    section: Section, points: "DataFrame", lost: "DataFrame", right: float, bands: bool = True
+) -> "tuple[Figure, list[Axes]]":
+    """One panel a solver, log-log where values allow it, with crosses for `lost` values."""
+    solvers = in_order([*points.solver, *lost.solver])
     width = (WIDTH - 0.75 - right - 0.14 * (len(solvers) - 1)) / len(solvers)
     figure, grid = sheet(1, len(solvers), (width, 3.3), (0.14, 0), left=0.75, right=right, bottom=0.6)
-    fixed = points[points.fixed].nfe
+    fixed = [*points[points.fixed].nfe, *lost[lost.fixed].nfe]
     for one, solver in zip(grid[0], solvers, strict=True):
-        part = points[points.solver == solver]
+        part, without = points[points.solver == solver], lost[lost.solver == solver]
         curves(section, one, part, "nfe", bands)
-        nfe = fixed if part.fixed.all() else part.nfe
-        one.set(xscale="log", xlim=(nfe.min() / 1.2, nfe.max() * 1.2), xlabel="NFE [evaluations]")
-        one.set_title(solver, weight="bold")
+        by_steps = bool(part.fixed.all() and without.fixed.all())
+        nfe = [x for x in (fixed if by_steps else [*part.nfe, *without.nfe]) if x > 0] or [1.0]
+        one.set(xscale="log", xlim=(min(nfe) / 1.2, max(nfe) * 1.2), xlabel="NFE [evaluations]")
+        one.set_title(solver, weight="bold", pad=9 if len(lost) else None)
         if (points.value > 0).all():
             one.set_yscale("log")
-        plain_log(one.xaxis, nfe if part.fixed.all() else ())
+        plain_log(one.xaxis, nfe if by_steps else ())
+        crosses(section, one, without, "nfe")
         one.tick_params(labelleft=one is grid[0][0])
     return figure, grid[0]

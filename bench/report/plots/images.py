@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report.artefacts import Artefacts
+from bench.report.artefacts import Artefacts, absent
 from bench.report.plots.canvas import ONE_DRAWN, WIDTH, Drawing, arrange, blank, name_panel, sheet
+from bench.report.plots.few import beside_adaptive, few_evaluations, few_lost, few_said
 from bench.report.plots.mosaic import Mosaic
-from bench.report.plots.points import beside_adaptive, few_evaluations, few_said
 from bench.report.scores import distance_metric, led, scores
 from bench.report.sections import Section
 from bench.report.style import MUTED
@@ -53,6 +53,7 @@ def samples(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
         "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can "
         "be compared."
     )
+    reading += absent(section, exhibits, "samples")
     return Drawing(f"{section.stem}_samples", figure, statement, reading, ONE_DRAWN)
 
 
@@ -85,6 +86,7 @@ def snapshots(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
         "One sample a line, from noise at the left to image at the right at equal times; the noise is the same in "
         "every panel. The earlier an image can be seen, the fewer evaluations are spent on noise."
     )
+    reading += absent(section, exhibits, "samples")
     return Drawing(f"{section.stem}_snapshots", figure, statement, reading, ONE_DRAWN)
 
 
@@ -97,8 +99,12 @@ def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawi
     mosaic = Mosaic([(e.label, e.look) for e in exhibits], moments, gap=0.1, framed=False)
     for i, row in enumerate(sheets):
         for j, pictures in enumerate(row):
-            mosaic.picture(i, j, _sheet(pictures), **LOOK)
+            if pictures is None:
+                mosaic.strike(i, j)
+            else:
+                mosaic.picture(i, j, _sheet(pictures), **LOOK)
     statement, reading = few_said(section, budgets)
+    reading += few_lost(sheets)
     return Drawing(f"{section.stem}_low_nfe", mosaic.figure, statement, reading, "midpoint rule, one seed drawn")
 
 

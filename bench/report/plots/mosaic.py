@@ -70,13 +70,23 @@ class Mosaic:
         seen = (abs(points) <= extent).all(-1, keepdims=True)
         return np.where(seen, self.corner(i, j) + (points + extent) / (2 * extent), np.nan)
 
-    def clouds(self, i: int, clouds: "Sequence[Array]", extent: float, colour: str) -> None:
-        """Points (n, 2) of row i at every moment."""
+    def clouds(self, i: int, clouds: "Sequence[Array | None]", extent: float, colour: str) -> None:
+        """Points (n, 2) of row i at every moment; None is struck."""
         import numpy as np
 
-        size = min(8.0, 1.5 * (2000 / len(clouds[0])) ** 0.6)
-        x, y = np.concatenate([self.inside(i, j, cloud, extent) for j, cloud in enumerate(clouds)]).T
+        for j in (j for j, cloud in enumerate(clouds) if cloud is None):
+            self.strike(i, j)
+        drawn = {j: cloud for j, cloud in enumerate(clouds) if cloud is not None}
+        if not drawn:
+            return
+        size = min(8.0, 1.5 * (2000 / max(map(len, drawn.values()))) ** 0.6)
+        x, y = np.concatenate([self.inside(i, j, cloud, extent) for j, cloud in drawn.items()]).T
         self.axes.scatter(x, y, s=size, color=colour, linewidths=0, alpha=0.75, rasterized=True)
+
+    def strike(self, i: int, j: int) -> None:
+        """A cross in the place of a panel that could not be had."""
+        x, y = self.corner(i, j)
+        self.axes.plot([x + 0.5], [y + 0.5], "x", color=MUTED, markersize=14, markeredgewidth=2)
 
     def picture(self, i: int, j: int, values: "Array", **options: Any) -> Any:
         """A picture (rows, columns[, 3]) that fills the panel, its longer side at least; options of imshow."""

@@ -1,9 +1,8 @@
-"""What the flows of two-dimensional data look like: paths, densities along the way, and samples at few evaluations."""
+"""What the flows of two-dimensional data look like: their paths, and densities along the way."""
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report import numbers, vocabulary
-from bench.report.artefacts import Artefacts, Exhibit
+from bench.report.artefacts import Artefacts, Exhibit, absent
 from bench.report.plots.canvas import (
     ONE_DRAWN,
     WIDTH,
@@ -18,9 +17,9 @@ from bench.report.plots.canvas import (
     thinned,
 )
 from bench.report.plots.mosaic import Mosaic
-from bench.report.scores import Scores, distance_metric, led, scores
+from bench.report.scores import Scores, led, scores
 from bench.report.sections import Section
-from bench.report.style import NOISE
+from bench.report.style import MUTED, NOISE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LEFT, RIGHT, GAP = 0.3, 0.1, 0.14
-KEPT = "samples_midpoint_"
-FEW = 20  # evaluations; a cloud of points looks the same at more
 
 
 def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
@@ -56,6 +53,7 @@ def trajectories(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         "Grey: noise at t = 0. Lines: the way of 64 samples. Dark: where they end at t = 1. The noise is the same in "
         "every panel; straight lines can be followed in few solver steps."
     )
+    reading += absent(section, exhibits, "samples")
     return Drawing(f"{section.stem}_trajectories", figure, statement, reading, ONE_DRAWN)
 
 
@@ -70,16 +68,21 @@ def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
     data = _data(section, artefacts)
     nll = scores(section, cells, "nll_nats")
     colours = seaborn.color_palette("mako", as_cmap=True)
-    maps = [np.exp(exhibit.arrays["log_densities"][-1].astype(float)) for exhibit in exhibits]
-    top = float(np.median([np.nanquantile(density, 0.995) for density in maps]))
+    maps = [_density(exhibit)[-1] for exhibit in exhibits]
+    tops = [np.nanquantile(density, 0.995) for density in maps if not _is_lost(density)]
+    if not tops:
+        return None
+    top = float(np.median(tops))
     figure, axes = _panels(exhibits, [_with(nll, e) for e in exhibits], data is not None, colour_bar=True)
     shown = axes[-len(exhibits) :]
     for one, exhibit, density in zip(shown, exhibits, maps, strict=True):
-        extent = _extent(exhibit)
+        extent = extent_of(exhibit)
         square = (-extent, extent, -extent, extent)
         image = one.imshow(
             density, origin="lower", extent=square, cmap=colours, vmin=0, vmax=top, interpolation="bilinear"
         )
+        if _is_lost(density):
+            one.plot([0], [0], "x", color=MUTED, markersize=18, markeredgewidth=2.5)
     if data is not None:
         axes[0].set_facecolor(colours(0.0))
         axes[0].scatter(data[:, 0], data[:, 1], s=1.6, color=colours(0.95), linewidths=0, alpha=0.8, rasterized=True)
@@ -98,6 +101,7 @@ def densities(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Dra
         "exp(log p(x)) from the instantaneous change of variables, the same colour scale in every panel. Density "
         "between the data's regions is probability that the model wastes."
     )
+    reading += _struck(any(map(_is_lost, maps))) + absent(section, exhibits, "likelihood")
     return Drawing(f"{section.stem}_densities", figure, statement, reading, ONE_DRAWN)
 
 
@@ -111,17 +115,20 @@ def density_flow(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         return None
     times = exhibits[0].arrays["density_times"].astype(float)
     exhibits = [e for e in exhibits if np.allclose(e.arrays["density_times"], times, atol=1e-3)]
-    maps = np.exp([exhibit.arrays["log_densities"].astype(float) for exhibit in exhibits])
-    tops = np.median(np.nanquantile(maps, 0.995, axis=(2, 3)), axis=0)
+    maps = np.stack([_density(exhibit) for exhibit in exhibits])
+    quantiles = [[_is_lost(d) or np.nanquantile(d, 0.995) for d in maps[:, j]] for j in range(len(times))]
+    tops = [float(np.median([q for q in column if q is not True] or [1.0])) for column in quantiles]
     mosaic = Mosaic([(e.label, e.look) for e in exhibits], [f"t = {time:.2g}" for time in times.round(2)])
     colours = seaborn.color_palette("mako", as_cmap=True)
     for i in range(len(exhibits)):
         for j, top in enumerate(tops):
+            if _is_lost(maps[i, j]):
+                mosaic.strike(i, j)
+                continue
             mosaic.picture(i, j, maps[i, j], origin="lower", cmap=colours, vmin=0, vmax=top, interpolation="none")
     statement = "The density that each flow makes of the noise, along t"
-    far = _to_go(maps)
     middle = int(np.argmin(abs(times - 0.6)))
-    if len(exhibits) > 1 and middle < len(times) - 1:
+    if len(exhibits) > 1 and middle < len(times) - 1 and np.isfinite(far := _to_go(maps)).all():
         near, late = int(np.argmin(far[:, middle])), int(np.argmax(far[:, middle]))
         statement = (
             f"At t = {times[middle]:.2g} {exhibits[near].label} is nearest to its own end (total variation "
@@ -132,69 +139,37 @@ def density_flow(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         "half the integral of |p_t - p_1| over the square shown. Methods on one probability path pass through the "
         "same densities when they have learnt them well, whatever loss taught them."
     )
+    lost = any(_is_lost(density) for of_one in maps for density in of_one)
+    reading += _struck(lost) + absent(section, exhibits, "likelihood")
     return Drawing(f"{section.stem}_density_flow", mosaic.figure, statement, reading, "one seed drawn")
+
+
+def _density(exhibit: Exhibit) -> "np.ndarray[Any, Any]":
+    """The densities (T, n, n) that were kept by their logarithms."""
+    import numpy as np
+
+    return np.exp(np.clip(exhibit.arrays["log_densities"].astype(float), -700, 700))
+
+
+def _is_lost(density: "np.ndarray[Any, Any]") -> bool:
+    """Whether a picture could not be had."""
+    import numpy as np
+
+    return bool(np.isnan(density).all())
+
+
+def _struck(lost: bool) -> str:
+    return " A cross stands where a density could not be had." if lost else ""
 
 
 def _to_go(maps: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """Total variation between the densities (methods, T, n, n), normalised on their square, and the last of each."""
-    shares = maps / maps.sum((2, 3), keepdims=True)
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        shares = maps / maps.sum((2, 3), keepdims=True)
     found: np.ndarray[Any, Any] = abs(shares - shares[:, -1:]).sum((2, 3)) / 2
     return found
-
-
-def low_nfe(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
-    """Rows of baselines, columns of midpoint's smallest NFEs, and the adaptive solution beside them."""
-    found = few_evaluations(section, artefacts, 2)
-    budgets = {nfe: name for nfe, name in found.items() if nfe <= FEW}
-    if not budgets:
-        return None
-    exhibits, moments, clouds = beside_adaptive(section, artefacts, budgets, 2)
-    mosaic = Mosaic([(e.label, e.look) for e in exhibits], moments)
-    for i, (exhibit, row) in enumerate(zip(exhibits, clouds, strict=True)):
-        mosaic.clouds(i, row, _extent(exhibit), exhibit.look.colour)
-    statement, reading = few_said(section, budgets)
-    return Drawing(f"{section.stem}_low_nfe", mosaic.figure, statement, reading, "midpoint rule, one seed drawn")
-
-
-def few_evaluations(section: Section, artefacts: Artefacts, axes: int) -> dict[int, str]:
-    """NFE -> name of the array, rising, for the midpoint samples that some variant has kept."""
-    kept = {name for e in artefacts.exhibits(section, "sweep", {}) for name in e.arrays if name.startswith(KEPT)}
-    found = {int(name.removeprefix(KEPT)): name for name in kept}
-    return {nfe: name for nfe, name in sorted(found.items()) if artefacts.exhibits(section, "sweep", {name: axes})}
-
-
-def beside_adaptive(
-    section: Section, artefacts: Artefacts, budgets: dict[int, str], axes: int
-) -> "tuple[list[Exhibit], list[str], list[list[np.ndarray[Any, Any]]]]":
-    """Who has kept samples at all these NFEs; the moments; and the samples of each at every moment, adaptive last."""
-    exhibits = artefacts.exhibits(section, "sweep", dict.fromkeys(budgets.values(), axes))
-    full = {e.variant: e.arrays["samples"] for e in artefacts.exhibits(section, "samples", {"samples": axes})}
-    moments = [f"NFE {nfe}" for nfe in budgets]
-    samples = [[exhibit.arrays[name] for name in budgets.values()] for exhibit in exhibits]
-    if all(exhibit.variant in full for exhibit in exhibits):
-        moments.append("adaptive")
-        samples = [[*row, full[exhibit.variant][: len(row[0])]] for row, exhibit in zip(samples, exhibits, strict=True)]
-    return exhibits, moments, samples
-
-
-def few_said(section: Section, budgets: dict[int, str]) -> tuple[str, str]:
-    """Statement and reading of the low-NFE figures: who is best at the smallest measured budget."""
-    reading = (
-        "Samples from the same noise at a fixed number of evaluations of the velocity field (two a midpoint step), the "
-        "adaptive solver's last. A method whose first panel already looks like its last is cheap to sample."
-    )
-    metric = distance_metric(section)
-    for nfe in budgets:
-        at = section.sweep[
-            (section.sweep.metric == metric) & (section.sweep.solver == "midpoint") & (section.sweep.nfe == nfe)
-        ]
-        means = at.groupby("variant").value.mean()
-        if len(means) > 1:
-            best = str(means.idxmin())
-            value = f"{vocabulary.metric(str(metric)).title} {numbers.plain(float(means.min()), 3)}"
-            name = section.labels[best]
-            return f"With {nfe} evaluations of the midpoint rule {name} is closest to the data: {value}", reading
-    return "Samples at few evaluations", reading
 
 
 def _panels(
@@ -208,7 +183,7 @@ def _panels(
     figure, grid = sheet(rows, columns, (side, side), (GAP, 0.52), LEFT, right, 0.3)
     axes = [one for line in grid for one in line]
     blank(axes[panels:])
-    extent = max(_extent(exhibit) for exhibit in exhibits)
+    extent = max(extent_of(exhibit) for exhibit in exhibits)
     for one in axes[:panels]:
         plane(one, extent)
     ruler(grid[-1][0], extent)
@@ -219,7 +194,8 @@ def _panels(
     return figure, axes[:panels]
 
 
-def _extent(exhibit: Exhibit) -> float:
+def extent_of(exhibit: Exhibit) -> float:
+    """Half the side of the square that is drawn."""
     import numpy as np
 
     if "extent" in exhibit.arrays and float(exhibit.arrays["extent"]) > 0:

@@ -7,10 +7,10 @@ from bench.report.artefacts import Artefacts
 from bench.report.plots.axes import LEGEND, MARKS, legend, plain_log, titled
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
 from bench.report.plots.cost import FRONT, pareto
-from bench.report.plots.evaluations import at_every_accuracy
+from bench.report.plots.evaluations import at_every_accuracy, lost_at_some_accuracy
 from bench.report.plots.labels import Label, place_labels
 from bench.report.scores import distance_metric
-from bench.report.sections import Section, each
+from bench.report.sections import Section, each, listed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,6 +69,13 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
         "the axes are logarithmic. A line joins the settings of one method that none of its others beats in both, the "
         "grey one those that no setting of any method beats. Faint points are beaten; the worst are cut off."
     )
+    if (
+        lost := lost_at_some_accuracy(section, metric)
+        .drop_duplicates(["variant", "solver", "accuracy"])
+        .variant.tolist()
+    ):
+        named = [f"{section.labels[v]} ({lost.count(v)})" for v in section.labels if v in lost]
+        reading += f" Settings that could not be solved have no seconds and no place: {listed(named)}."
     return Drawing(f"{section.stem}_{metric}_over_seconds", figure, _said(section, points, about), reading)
 
 

@@ -13,7 +13,7 @@ from bench.report.plots.axes import LEAST_SEEDS
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, legible, sheet
 from bench.report.plots.training import validated
 from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section, of_one_kind
+from bench.report.sections import Section, listed, of_one_kind
 from bench.report.statistics import Interval, t_interval
 from bench.report.style import FAINT, MUTED
 
@@ -68,6 +68,9 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
         "t-interval from three seeds on. Simulation-based methods solve an ODE in every training step; the number "
         "of network evaluations a step is measured."
     )
+    lost = section.lost_curve[section.lost_curve.metric.isin(list(rows))]
+    if without := [label for variant, label in section.labels.items() if (lost.variant == variant).any()]:
+        reading += f" Validations that could not be had are left out: some of {listed(without)}."
     return Drawing(f"{section.stem}_time_to_target", figure, statement, reading)
 
 

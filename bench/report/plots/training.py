@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
-from bench.report.plots.axes import LEGEND, curves, floor_line, legend, limit, means, plain_log, titled
+from bench.report.plots.axes import (
+    LEGEND,
+    crosses,
+    curves,
+    floor_line,
+    lacking,
+    legend,
+    limit,
+    means,
+    plain_log,
+    titled,
+)
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
 from bench.report.scores import likelihood_metric, scores
 from bench.report.sections import Section, of_one_kind
@@ -120,11 +131,13 @@ def course(section: Section, metric: str) -> "DataFrame":
 def _panels(
     section: Section, cells: "DataFrame", points: "DataFrame", metric: str, costs: list[str]
 ) -> "tuple[Figure, str]":
-    """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off, in words."""
+    """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off or lost, in words."""
     about, found = vocabulary.metric(metric), scores(section, cells, metric)
     gap = 0.22
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
     figure, axes = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
+    lost = section.lost_curve[section.lost_curve.metric == metric]
+    lost = lost.assign(nfe=lost.evaluations).drop_duplicates(["variant", "step"])
     floor = found.floor if found and about.group == "quality" else None
     distance = about.unit != "nats" and metric != "nll_bpd" and about.group == "quality"
     for one, cost in zip(axes[0], costs, strict=True):
@@ -136,6 +149,7 @@ def _panels(
         plain_log(one.xaxis)
         if one.get_yscale() == "log":
             plain_log(one.yaxis)
+        crosses(section, one, lost, cost)
         one.tick_params(labelleft=one is axes[0][0])
     if found and floor is not None:
         for one in axes[0]:
@@ -144,7 +158,7 @@ def _panels(
     final = _final(points, about)
     ends = {variant: _end(about, final, value) for variant, value in zip(final.variant, final.value, strict=True)}
     legend(section, axes[0][-1], ends, "last point, mean")
-    return figure, cut
+    return figure, cut + lacking(section, lost)
 
 
 def _final(points: "DataFrame", about: vocabulary.Metric) -> "DataFrame":
