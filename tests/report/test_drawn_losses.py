@@ -1,6 +1,5 @@
 """What could not be had is drawn: crosses in figures, struck panels, and a sentence that says whose they are."""
 
-import json
 import math
 import shutil
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import synthetic
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
@@ -19,6 +17,7 @@ from bench.report.cells import headline
 from bench.report.plots import draw
 from bench.report.plots.canvas import Drawing
 from bench.report.sections import sections
+from bench.seal import read_arrays, read_json, write_arrays, write_json
 
 pytestmark = pytest.mark.slow
 WHY = "diverged at 4 evaluations: the solution is not finite"
@@ -28,27 +27,30 @@ LABEL = "FM w/ OT"
 def lose(root: Path, stage: str, which: Any) -> None:
     """Take values from the records of the first method: those rows for which `which` holds."""
     for path in root.glob(f"runs/checkerboard-fm_ot-*/{stage}.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         for row in record["measurements"]:
             if which(row):
                 row |= {"value": math.nan, "reason": WHY}
-        synthetic.write_record(path, record)
+        write_json(path, record)
 
 
 def arrays(root: Path, stage: str, change: Any) -> None:
     for path in root.glob(f"runs/checkerboard-fm_ot-*/{stage}.npz"):
-        with np.load(path) as file:
-            kept = change({name: file[name] for name in file.files})
+        kept = change(read_arrays(path))
         path.unlink()
         if kept:
-            synthetic.write_arrays(path, kept)
+            write_arrays(path, kept)
 
 
 @pytest.fixture(scope="module")
 def drawn(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Drawing]:
     lossy = tmp_path_factory.mktemp("lossy") / "quick"
     shutil.copytree(root, lossy)
-    lose(lossy, "sweep", lambda row: row["settings"].get("nfe") == 4 and row["settings"]["solver"] in ("euler", "midpoint"))
+    lose(
+        lossy,
+        "sweep",
+        lambda row: row["settings"].get("nfe") == 4 and row["settings"]["solver"] in ("euler", "midpoint"),
+    )
     lose(lossy, "train", lambda row: row["metric"] == "w2" and row["settings"].get("step") == 46)
     lose(lossy, "likelihood", lambda row: row["metric"] == "nll_nats")
     lose(lossy, "samples", lambda row: True)

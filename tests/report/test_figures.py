@@ -1,8 +1,6 @@
 """Figures are drawn by processes that may be killed."""
 
-import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import synthetic
