@@ -75,7 +75,7 @@ class CountedNetwork:
 
 @dataclass(frozen=True, init=False)
 class Sampler:
-    """A sampler of a method's own: noise x0 of shape (B, ...) and a generator -> samples of the shape of x0."""
+    """A sampler of a method's own: noise x0 (B, ...) and a generator on its device -> samples of the shape of x0."""
 
     sample: Callable[[Tensor, torch.Generator], Tensor]
 

@@ -17,9 +17,9 @@ def number(seed: int, stream: str, index: int = 0) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
-    """CPU generator of one draw."""
-    return torch.Generator().manual_seed(number(seed, stream, index))
+def generator(seed: int, stream: str, index: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+    """Generator of one draw; other devices than the CPU have numbers of their own."""
+    return torch.Generator(device).manual_seed(number(seed, stream, index))
 
 
 def per_sample(

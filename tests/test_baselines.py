@@ -265,6 +265,25 @@ def test_rnode_adds_its_two_energies(rng: torch.Generator) -> None:
     torch.testing.assert_close(loss, plain + 0.3 * kinetic + 0.7 * 2 * a**2, rtol=1e-6, atol=1e-6)
 
 
+def test_rnodes_published_weights_in_the_units_of_this_project(rng: torch.Generator) -> None:
+    """One flow seen twice: of pixels y in [0, 1] as its authors weigh it, and of x = 2 y - 1 as here."""
+    d, solver = 6, Solver("rk4", steps=8)
+    matrix = torch.randn(d, d, generator=rng, dtype=torch.float64)
+    y = torch.rand(5, d, generator=rng, dtype=torch.float64)
+    probes = torch.randint(0, 2, (1, 5, d), generator=rng).double() * 2 - 1
+
+    def of_y(t: Tensor, y: Tensor) -> Tensor:
+        return torch.tanh(y @ matrix) * (1 + t)
+
+    def of_x(t: Tensor, x: Tensor) -> Tensor:
+        return 2 * of_y(t, (x + 1) / 2)
+
+    there, here = (flow(lambda net, f=f: f, None, z, solver, probes) for f, z in ((of_y, y), (of_x, 2 * y - 1)))
+    published = 0.01 * 0.5 * there.kinetic / d + 0.01 * there.jacobian / d  # beside bits/dim = nats / (d ln 2)
+    kinetic, jacobian = 0.01 * math.log(2) / 8, 0.01 * math.log(2)
+    torch.testing.assert_close(kinetic * here.kinetic + jacobian * here.jacobian, published * d * math.log(2))
+
+
 @pytest.mark.parametrize("cls", [FFJORD, RNODE])
 def test_divergence_is_exact_in_few_dimensions_and_probed_in_many(
     cls: type[FFJORD] | type[RNODE], rng: torch.Generator

@@ -82,7 +82,8 @@ class Source:
 
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
             net = self.network(start, stop)
-            x = self.baseline.samplers(net)[name].sample(self.noise(start, stop), generator(self.seed, name, start))
+            x0 = self.noise(start, stop)
+            x = self.baseline.samplers(net)[name].sample(x0, generator(self.seed, name, start, x0.device))
             return x, net.rows / (stop - start)
 
         return draw

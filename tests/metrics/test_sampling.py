@@ -13,6 +13,9 @@ from bench.paths import OptimalTransport, VariancePreserving
 from bench.seeds import normal
 
 
+CUDA = torch.cuda.is_available()
+
+
 def draw(
     f: VelocityField, t_end: float, shape: tuple[int, ...], n: int, batch: int, solver: Solver, seed: int
 ) -> tuple[Tensor, float]:
@@ -76,6 +79,20 @@ def test_native_samplers_begin_with_the_noise_of_the_ode() -> None:
     native = Sampler(lambda x0, rng: x0 + torch.randn(x0.shape, generator=rng) * 0)
     x = draw_native(native, 7, 3, 4)
     assert torch.equal(x, normal((2,), 4, "samples", 0, 7))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not CUDA, reason="no GPU"))])
+def test_native_samplers_get_a_generator_on_the_device_of_their_noise(device: str) -> None:
+    seen: list[torch.device] = []
+
+    def sample(x0: Tensor, rng: torch.Generator) -> Tensor:
+        seen.append(rng.device)
+        return x0 + torch.randn(x0.shape, generator=rng, device=x0.device)
+
+    this = source(Given(lambda t, x: x, own=(("own", Sampler(sample)),)), (2,), 4)
+    this.device = device
+    x, _ = drawn(this, this.native("own"), 4, 4)
+    assert seen == [x.device] and x.device.type == device
 
 
 def test_native_samplers_draw_their_own_noise_reproducibly() -> None:
