@@ -81,7 +81,13 @@ def parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="N", help="local worker processes (default: one a core, or one a GPU)"
     )
     where.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where there is a GPU")
-    where.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    where.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="default: results; to look at, an archive of results",
+    )
     where.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="datasets and weights (default: $BENCH_DATA, else data)"
     )
@@ -122,6 +128,17 @@ def parser() -> argparse.ArgumentParser:
         "--fetch", action="store_true", help="fetch the suite's data ahead, for nodes without a network"
     )
     action.add_argument("--list", action="store_true", help="list suites, datasets, networks and baselines")
+    action.add_argument(
+        "--archive", type=Path, metavar="FILE.tar.xz", help="write the suite's records into one file to pass on"
+    )
+    instead.add_argument(
+        "--merge",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR_OR_FILE",
+        help="with --archive: the records of this suite's folder or archive too",
+    )
     p.add_argument("--retry", action="store_true", help="run failed runs again")
     return p
 
@@ -146,6 +163,12 @@ def dispatch(options: argparse.Namespace) -> int:
 
     if options.list:
         return command.show_registries(options.plugin)
+    if options.merge and not options.archive:
+        raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
+    if options.archive or options.results.is_file():
+        from bench import exchange
+
+        return exchange.act(options)
     name, suite, runs = command.planned(options)
     root = options.results / name
     data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))
