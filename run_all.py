@@ -4,17 +4,25 @@
     python run_all.py --suite cifar10 --cluster slurm  one Slurm array, one task a run
     python run_all.py --suite quick --report           tables, plots and page from the records alone
 
-Exit code 0: all runs are finished; 1: a run failed; 2: a bad option, key or name, and nothing was started.
+Exit code 0: all runs are finished; 1: a run failed, or could not go on (a full disk, a submission refused half way);
+2: a bad option, key or name, and nothing was started.
 """
 
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench.errors import UsageError, invocation, program
+if (_here := os.path.dirname(os.path.abspath(__file__))) not in sys.path:
+    sys.path.insert(0, _here)  # python -P and -I leave it out
+
+from bench.disk import DENIED, shortage
+from bench.errors import HalfSubmitted, UsageError
+from bench.invocation import again, program, remember
+from bench.output import standing
 
 
 class Parser(argparse.ArgumentParser):
@@ -145,17 +153,50 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, plan, launch what is missing, report; returns the exit code."""
-    options = parser().parse_args(arguments)
+    _no_warning_is_an_error()
+    with standing():
+        options = parser().parse_args(arguments)
+        try:
+            if _started_by_torchrun():
+                ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+                raise UsageError(f"started by torchrun; `{again(options, '--gpus', ranks)}` starts torchrun itself")
+            remember(options)
+            return dispatch(options)
+        except UsageError as error:
+            return _complain(2, str(error))
+        except HalfSubmitted as refused:
+            return _complain(1, f"{refused}; the same command submits the rest")
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
+            return 130
+        except OSError as error:
+            if full := shortage(error, options.results):
+                return _complain(1, f"{full}; the same command goes on once there is room")
+            if error.errno in DENIED:
+                return _complain(1, f"{error.filename}: {error.strerror}")
+            raise
+
+
+def _complain(code: int, complaint: str) -> int:
+    print(f"{program()}: error: {complaint}", file=sys.stderr)
+    return code
+
+
+def _no_warning_is_an_error() -> None:
+    """-W error and PYTHONWARNINGS=error are for a program's tests: the libraries here warn in passing."""
+    if any(action == "error" for action, *_ in warnings.filters):
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+
+
+def _started_by_torchrun() -> bool:
+    """Whether torchrun itself is the parent: its variables are inherited by whatever a job of others starts, too."""
     try:
-        if "TORCHELASTIC_RUN_ID" in os.environ:
-            raise UsageError(f"started by torchrun; start it as `{invocation()} --gpus N`, which starts torchrun")
-        return dispatch(options)
-    except UsageError as error:
-        print(f"{program()}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
+        parent = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return "TORCHELASTIC_RUN_ID" in os.environ and (b"torchrun" in parent or b"torch.distributed" in parent)
 
 
 def dispatch(options: argparse.Namespace) -> int:

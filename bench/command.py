@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records, toml
 from bench.claims import load_claims, register_claim, remember
-from bench.errors import UsageError, invocation
+from bench.errors import HalfSubmitted, UsageError
+from bench.files import sweep
+from bench.invocation import again
 from bench.launch.queue import collect, require, wait
 from bench.plan import UNSET, plan
 from bench.registry import baselines, load_plugin
@@ -69,6 +72,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             from bench.components import prepare
 
             prepare(todo, data_dir.resolve())
+        for folder in (root, data_dir, *data_dir.glob("*/")):
+            sweep(folder)  # what killed writes left; a run does so in its own folder
         records.write_plan(root, about, runs)
         remember(root)
         jobs = _jobs(options, root, todo, data_dir)
@@ -82,6 +87,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
                 records.forget_failure(root, run_)
             print(
                 f"{root}: {len(todo)} runs to do, {len(runs) - len(todo) - len(failures)} finished, on {jobs[0].device}"
+                + _idle(options, jobs)
             )
             launch_local(jobs, options.workers, jobs[0].device)
     report(root, runs)
@@ -149,6 +155,16 @@ def _check_gpus(options: argparse.Namespace) -> None:
             )
 
 
+def _idle(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:
+    """What to do with cores that the runs leave idle."""
+    from bench.launch.local import cores
+
+    used, there = len(jobs) * jobs[0].ranks, cores()
+    if options.workers is not None or jobs[0].device != "cpu" or 2 * used > there:
+        return ""
+    return f"; {used} of {there} cores at work: --workers {len(jobs)} gives each run {there // used} threads"
+
+
 def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
     from bench.job import Job
 
@@ -160,7 +176,14 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
-    return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins, _ranks(options)) for run_ in runs]
+    ranks = _ranks(options)
+    if options.cluster == "slurm":
+        threads = options.cpus
+    else:
+        from bench.launch.local import threads_of_a_rank
+
+        threads = threads_of_a_rank(options.workers, device, ranks)
+    return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins, ranks, threads) for run_ in runs]
 
 
 def _ranks(options: argparse.Namespace) -> int:
@@ -180,16 +203,28 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
     """Submit; True once all is done (with --wait), False when the command should return now."""
     from bench.launch.slurm import submit
 
-    ids = submit(jobs, _slurm_options(options), root.resolve())
-    arrays = ", ".join(sorted({i.split("_")[0] for i in ids}))
-    print(f"submitted {len(ids)} tasks" + (f" as Slurm job {arrays}" if ids else ": all are queued or running already"))
+    try:
+        ids = submit(jobs, _slurm_options(options), root.resolve())
+    except HalfSubmitted as refused:
+        _say_submitted(refused.ids)
+        _say_how_to_follow(options)
+        raise
+    _say_submitted(ids)
     if options.wait:
         wait(root.resolve(), runs)
         return True
-    again = f"{invocation()} --suite {options.suite} --results {options.results}"
-    print(f"follow:  {again} --status")
-    print(f"collect: {again} --report")
+    _say_how_to_follow(options)
     return False
+
+
+def _say_submitted(ids: Sequence[str]) -> None:
+    arrays = ", ".join(dict.fromkeys(i.split("_")[0] for i in ids))
+    print(f"submitted {len(ids)} tasks" + (f" as Slurm job {arrays}" if ids else ": all are queued or running already"))
+
+
+def _say_how_to_follow(options: argparse.Namespace) -> None:
+    print(f"follow:  {again(options, '--status')}")
+    print(f"collect: {again(options, '--report')}")
 
 
 def status(root: Path, runs: Sequence[Run]) -> int:
@@ -212,6 +247,8 @@ def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
         load_plugin(plugin)  # it may declare claims
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
+    if not os.access(root, os.W_OK):
+        raise UsageError(f"--report: {root} cannot be written; give a copy of it as --results")
     collect(root.resolve(), runs)
     remember(root)
     from bench.report import build

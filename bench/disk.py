@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = "no space left on"
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class NoSpace(OSError):
@@ -27,7 +29,7 @@ def shortage(error: BaseException, path: Path) -> NoSpace | None:
 
 
 def _complaint(path: Path) -> NoSpace:
-    return NoSpace(f"no space left on {_device(path)} for {path}")
+    return NoSpace(f"{NO_SPACE} {_device(path)} for {path}")
 
 
 def _is_full(folder: Path) -> bool:

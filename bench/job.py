@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.disk import shortage
+from bench.files import sweep
 from bench.locks import locked
 from bench.records import fail, run_folder, stage_done, write_stage
 from bench.suite import Run
@@ -28,6 +30,7 @@ class Job:
 
     Attributes:
         ranks: processes that share the run, each with a GPU of its own where the device is "cuda".
+        threads: of each rank on the CPU, if the run begins now (`bench.threads`); None leaves them to the process.
     """
 
     run: Run
@@ -36,19 +39,24 @@ class Job:
     device: str = "cpu"
     plugins: tuple[str, ...] = ()
     ranks: int = 1
+    threads: int | None = None
 
     @property
     def folder(self) -> Path:
         return run_folder(self.root, self.run.run_id)
 
     def __call__(self, progress: Report | None = None) -> str:
-        """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it)."""
-        from bench import ranks
+        """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it).
+
+        Raises:
+            NoSpace: a disk is full.
+        """
+        from bench import ranks, threads
 
         log = _log(self.folder / "log.txt", progress)
         facts: dict[str, Any] | None = None
         try:
-            with ranks.joined(self.device), self._lock(ranks.is_main()) as mine:
+            with ranks.joined(self.device, self.ranks), self._lock(ranks.is_main()) as mine:
                 if any(ranks.agreed(not mine)):
                     return "busy"
                 done = [bool(d) for d in ranks.agreed(*(stage_done(self.root, self.run, s) for s in self.run.stages))]
@@ -56,6 +64,10 @@ class Job:
                     return "ok"
                 if ranks.is_main():
                     self.rank_error.unlink(missing_ok=True)
+                    sweep(self.folder)
+                if self.threads:
+                    begun = threads.kept(self.folder, self.threads) if ranks.is_main() else 0
+                    threads.use(int(ranks.agreed(begun)[0]))
                 ranks.barrier()
                 log = log if ranks.is_main() else _silent
                 from bench.stages import Stages
@@ -72,8 +84,11 @@ class Job:
                 return "ok"
         except Exception as error:
             log(traceback.format_exc())
+            if full := shortage(error, self.folder):
+                log(str(full))
+                raise full from error  # it says nothing of the run, which goes on when there is room
             reason = explain(error, self.run)
-            if int(os.environ.get("RANK", "0")):
+            if self.ranks > 1 and int(os.environ.get("RANK", "0")):
                 traceback.print_exc()
                 # The first is the cause: the others fail for losing it.
                 with suppress(FileExistsError), self.rank_error.open("x", encoding="utf-8") as file:
@@ -120,10 +135,9 @@ def _silent(text: str) -> None:
 
 def _log(path: Path, progress: Report | None) -> Report:
     """Lines with the time into the run's log file, and the same text to whoever follows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
 
     def log(text: str) -> None:
-        with path.open("a", encoding="utf-8") as file:
+        with suppress(OSError), path.open("a", encoding="utf-8") as file:  # no run hangs on its log
             file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
         if progress:
             progress(text.strip().splitlines()[-1])

@@ -22,7 +22,8 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal
 def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Hold the signals back; the yielded function, called between steps, saves and delivers one that has come."""
     if threading.current_thread() is not threading.main_thread():
-        assert ranks.count() == 1, "ranks agree in their main threads"
+        if ranks.count() > 1:
+            raise RuntimeError("ranks agree in their main threads")
         yield lambda: None
         return
     pending: list[signal.Signals] = []

@@ -24,8 +24,10 @@ _rank, _count = 0, 1
 
 
 @contextmanager
-def joined(device: str) -> Iterator[None]:
-    """Join the process group that the environment describes (RANK, WORLD_SIZE, MASTER_ADDR, ...), if it is one.
+def joined(device: str, ranks: int) -> Iterator[None]:
+    """Join the group of `ranks` processes that the environment describes (RANK, WORLD_SIZE, MASTER_ADDR, ...).
+
+    A run of one rank has none, whatever the environment says: it may be that of another job.
 
     After an exception the group is left as it is: the others may be waiting in it, and the process ends anyway.
 
@@ -33,7 +35,7 @@ def joined(device: str) -> Iterator[None]:
         UsageError: more ranks on this machine than it has GPUs.
     """
     global _rank, _count
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if ranks == 1 or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     import torch

@@ -154,18 +154,21 @@ def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = Non
         write_stage(root, run, stage, [], facts or known, error=" ".join(shown.split())[:500])
 
 
-def forget_failure(root: Path, run: Run) -> None:
-    """Remove the run's failed records, so that it is run again from its last checkpoint.
+def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
+    """Remove the run's failed records, so that it is run again from its last checkpoint; what was removed, by path.
 
     Raises:
         UsageError: what stands at the place of a record is no file.
     """
+    forgotten: dict[Path, bytes] = {}
     for stage in run.stages:
         record, path = read_stage(root, run.run_id, stage), run_folder(root, run.run_id) / f"{stage}.json"
         if record and record["status"] == "failed":
             if not path.is_file():
                 raise UsageError(f"{path}: not a file; move away what stands at the place of a record")
+            forgotten[path] = path.read_bytes()
             path.unlink()
+    return forgotten
 
 
 def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:

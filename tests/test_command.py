@@ -89,6 +89,8 @@ BAD = {
     "part to be taken away": (["--set", "training="], ["--set training=", "training.KEY"]),
     "last budget to be taken away": (["--set", "training.steps="], ["a budget is needed"]),
     "type": (["--set", "training.steps=many"], ["training.steps", "'many'", "valid integer"]),
+    "digits": (["--set", "training.steps=" + "1" * 5000], ["--set training.steps=1111", "64 bits"]),
+    "digits of a seed": (["--seeds", "1" * 5000], ["--seeds", "whole numbers"]),
     "fraction": (["--set", "training.steps=2.5"], ["training.steps", "2.5", "valid integer"]),
     "range": (["--set", "training.lr=0"], ["training.lr", "0", "greater than 0"]),
     "choice": (["--set", "training.optimizer=sgd"], ["training.optimizer", "'sgd'", "'adam' or 'adamw'"]),
@@ -373,12 +375,21 @@ def test_more_gpus_than_there_are(
 def test_the_command_starts_torchrun_and_not_the_reverse(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr(run_all, "_started_by_torchrun", lambda: True)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     results = tmp_path / "results"
     code, out, err = call(capsys, "--suite", str(write_suite(tmp_path)), "--results", str(results))
     assert code == 2 and out == ""
-    assert err.count("\n") == 1 and "started by torchrun" in err and "run_all.py --gpus N" in err
+    assert err.count("\n") == 1 and "started by torchrun" in err and "--gpus 2`" in err
     assert not results.exists()
+
+
+def test_a_job_of_torchrun_around_the_command_is_not_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(variable, "3")
+    assert call(capsys, "--suite", str(write_suite(tmp_path)), "--dry-run")[0] == 0
 
 
 def test_a_dry_run_of_two_ranks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,12 +22,12 @@ from bench import ranks
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.job import Job
-from bench.launch import interpreter
 from bench.launch.torchrun import run
 from bench.locks import locked
 from bench.networks.mlp import mlp
 from bench.optimiser import share_gradients
 from bench.settings import Training
+from bench.surroundings import interpreter
 from bench.training import Trainer
 
 SUITE = """
@@ -231,7 +231,7 @@ def test_alone_nothing_is_exchanged() -> None:
     assert ranks.total(x) is x and x.tolist() == [1.0, 2.0]
     assert ranks.agreed(1.5, 2) == [1.5, 2] and ranks.gathered("x") == ["x"]
     ranks.barrier()
-    with ranks.joined("cpu"):
+    with ranks.joined("cpu", 2):
         assert not torch.distributed.is_initialized()
 
 
@@ -255,7 +255,7 @@ import torch
 from bench import ranks
 
 for attempt in range(2):
-    with ranks.joined("cpu"):
+    with ranks.joined("cpu", 2):
         mine = ranks.rank()
         assert ranks.count() == 2 and ranks.is_main() == (mine == 0)
         assert ranks.total(torch.tensor([1.0, mine])).tolist() == [2.0, 1.0]
@@ -294,7 +294,7 @@ def test_a_rank_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
         pytest.raises(UsageError, match=r"^--gpus: rank 1 of this machine has no GPU; there are 1$"),
-        ranks.joined("cuda"),
+        ranks.joined("cuda", 2),
     ):
         pass
 
@@ -306,7 +306,7 @@ def test_a_rank_that_meets_nobody_gives_up(monkeypatch: pytest.MonkeyPatch) -> N
     for variable, value in group.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr(ranks, "MEETING", datetime.timedelta(seconds=1))
-    with pytest.raises(RuntimeError, match="timed out"), ranks.joined("cpu"):
+    with pytest.raises(RuntimeError, match="timed out"), ranks.joined("cpu", 2):
         pass
     assert ranks.count() == 1
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
-from bench.errors import UsageError, invocation
+from bench.errors import UsageError
+from bench.invocation import remembered
 from bench.locks import locked
 from bench.registry import datasets
 
@@ -201,7 +202,7 @@ def _fetch(name: str, folder: Path) -> str:
     put = ", ".join(f"{file_of(url)} ({_labelled(checksum)})" for url, checksum in home.downloads.items())
     raise UsageError(
         f"{name}: {', '.join(map(' '.join, wrong.items()))} in {folder}; tried {'; '.join(tried)}; run "
-        f"`{invocation()} --suite X --fetch` on a machine with a network, or put {put} into {folder}"
+        f"`{remembered('--fetch')}` on a machine with a network, or put {put} into {folder}"
     )
 
 

@@ -4,9 +4,7 @@ A launcher decides where and when a job runs, never what it does. A run that die
 failed record, so that a bad run costs itself alone. Of every run a launcher hands back an `Outcome`.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 
@@ -18,10 +16,3 @@ class Outcome:
     status: Literal["ok", "failed"]
     seconds: float
     error: str | None = None
-
-
-def interpreter() -> dict[str, str]:
-    """Environment of a new interpreter: it finds this package wherever it starts, and says where it crashed."""
-    here = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return {"PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}

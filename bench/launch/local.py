@@ -1,7 +1,7 @@
 """`--cluster local`: the runs are worked on by processes of this machine, which share its cores and GPUs.
 
-On a CPU there is a worker for every core, because two workers of one thread do twice the small runs of one
-worker of two threads; on CUDA there is one for every GPU, or for as many as share a run, and it sees no other.
+On a CPU there is a worker for every core, of one thread, because two workers of one thread do twice the small runs of
+one worker of two threads; on CUDA there is one for every GPU, or for as many as share a run, and it sees no other.
 """
 
 import os
@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
-from bench.launch import Outcome, interpreter
+from bench.launch import Outcome
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
+from bench.threads import VARIABLES
 
 if TYPE_CHECKING:
     from bench.job import Job
@@ -31,10 +32,11 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
 
     Raises:
         UsageError: a number of workers below one, or no GPU for "cuda".
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the workers have saved their checkpoints and ended.
+        KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once the workers have saved their checkpoints and ended.
+        NoSpace: a disk is full, once the workers have ended; no run has failed for it.
     """
     environments = worker_environments(workers, device, len(jobs), max((job.ranks for job in jobs), default=1))
-    with Progress(len(jobs)) as progress, _sigterm_interrupts():
+    with Progress(len(jobs)) as progress, _stops_interrupt():
         pool = Pool(jobs, environments, progress)
         try:
             pool.work()
@@ -51,18 +53,33 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
 
 
 def worker_environments(workers: int | None, device: str, jobs: int, ranks: int = 1) -> list[dict[str, str]]:
-    """Environment variables of every worker: its share of the cores and, on CUDA, its GPU or those of its ranks."""
+    """Environment variables of every worker of its own: its threads and, on CUDA, its GPU or those of its ranks."""
     if workers is not None and workers < 1:
         raise UsageError(f"workers: {workers} is too few, at least 1 is needed")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = usable_gpus() if device == "cuda" else []
     if gpus and ranks > len(gpus):
         raise UsageError(f"--gpus {ranks}: this machine has {len(gpus)} GPUs ({', '.join(gpus)})")
     groups = [",".join(gpus[i : i + ranks]) for i in range(0, len(gpus) - ranks + 1, ranks)]
-    count = min(workers or len(groups) or max(1, cores // ranks), jobs)
-    threads = str(max(1, cores // max(1, count * ranks)))
-    shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **interpreter()}
+    count = min(workers or len(groups) or max(1, cores() // ranks), jobs)
+    shared = dict.fromkeys(VARIABLES, str(threads_of_a_rank(workers, device, ranks)))
     return [shared | ({"CUDA_VISIBLE_DEVICES": groups[i % len(groups)]} if groups else {}) for i in range(count)]
+
+
+def threads_of_a_rank(workers: int | None, device: str, ranks: int = 1) -> int:
+    """Threads of each process of a run that begins: one on the CPU, or a share of the cores where workers are counted.
+
+    The runs that there are, or are left, are not asked: the same run has the same threads.
+    """
+    if workers is None:
+        if device != "cuda":
+            return 1
+        workers = len(usable_gpus()) // ranks
+    return max(1, cores() // max(1, workers * ranks))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_gpus() -> list[str]:
@@ -81,13 +98,18 @@ def usable_gpus() -> list[str]:
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends a launch as Ctrl-C does. Only the main thread may set handlers."""
+def _stops_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a launch as Ctrl-C does. Only the main thread may set handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Under nohup SIGHUP is ignored, and stays so.
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    mine = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in mine:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in mine:
+            signal.signal(number, before[number])

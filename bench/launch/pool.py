@@ -1,16 +1,16 @@
 """A pool of worker processes that stay alive between runs, each with one run at a time.
 
-A worker that dies costs its own run, which gets a failed record that says why; another takes its place. A run
-that another process holds is put back, and asked for again once nothing else is waiting.
+A worker that dies costs its own run, which gets a failed record that says why; another takes its place. A worker that
+was told to stop costs nothing: its run is put back and goes on from its checkpoint (`headway`). A run that another
+process holds is put back, and asked for again once nothing else is waiting.
 """
 
-import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,9 +19,12 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from bench import records
+from bench.disk import NoSpace
 from bench.launch import Outcome
+from bench.launch.headway import Headway, goes_on, headway
 from bench.launch.progress import Progress
 from bench.launch.worker import GRACE
+from bench.surroundings import environment
 
 if TYPE_CHECKING:
     from bench.job import Job
@@ -32,12 +35,13 @@ STARTS = 3  # workers in a row that may die before they are ready
 
 @dataclass
 class _Worker:
-    """One process, the pipe to it, and the job it works on."""
+    """One process, the pipe to it, and the job it works on: since when, and how far it was then."""
 
-    environment: dict[str, str]
+    own: dict[str, str]  # environment variables beside those of every process
     ready: bool = False
     job: "Job | None" = None
     since: float = 0.0
+    headway: Headway = field(default_factory=dict)
     pipe: Connection = field(init=False)
     process: "subprocess.Popen[bytes]" = field(init=False)
 
@@ -46,7 +50,7 @@ class _Worker:
         # A group of its own keeps a terminal's Ctrl-C from the worker: the launcher decides how it stops.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.launch.worker", str(theirs.fileno())],
-            env=os.environ | self.environment,
+            env=environment() | self.own,
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             process_group=0,
@@ -56,7 +60,7 @@ class _Worker:
     def start(self, job: "Job") -> None:
         folder = records.run_folder(job.root, job.run.run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        self.job, self.since = job, time.monotonic()
+        self.job, self.since, self.headway = job, time.monotonic(), headway(job)
         with suppress(OSError):  # a worker that has just died is found by `messages`
             self.pipe.send((str(folder / "log.txt"), pickle.dumps(job)))
 
@@ -90,6 +94,7 @@ class Pool:
         self._pending = deque(jobs)
         self._held: deque[tuple[float, Job]] = deque()  # time of the next look, run of another process
         self._announced: set[str] = set()
+        self._fruitless: Counter[str] = Counter()  # stops in a row without headway
         self._failed_starts = 0
         self._progress = progress
         self._workers = [_Worker(environment) for environment in environments]
@@ -106,7 +111,7 @@ class Pool:
                 for kind, content in worker.messages():
                     if kind == "died":
                         self._bury(worker, content)
-                        self._workers[i] = _Worker(worker.environment)
+                        self._workers[i] = _Worker(worker.own)
                     else:
                         self._hear(worker, kind, content)
 
@@ -130,6 +135,8 @@ class Pool:
             status, error = content
             if status == "busy":
                 self._hold(job)
+            elif status == "full":
+                raise NoSpace(error)
             elif status == "crashed":
                 self._fail(job, worker.since, error)
             else:
@@ -137,11 +144,23 @@ class Pool:
 
     def _bury(self, worker: _Worker, code: int) -> None:
         if worker.job:
-            self._fail(worker.job, worker.since, cause_of_death(code))
+            self._stopped(worker, worker.job, code)
         elif not worker.ready:
             self._failed_starts += 1
             if self._failed_starts == STARTS:
                 raise RuntimeError(f"{STARTS} workers in a row did not start: {cause_of_death(code)}")
+
+    def _stopped(self, worker: _Worker, job: "Job", code: int) -> None:
+        """Put the run back that its worker left, or end it."""
+        run_id, cause = job.run.run_id, cause_of_death(code)
+        moved = headway(job) != worker.headway
+        self._fruitless[run_id] = 0 if moved else self._fruitless[run_id] + 1
+        if goes_on(code, moved, self._fruitless[run_id]):
+            self._progress.hide(run_id)
+            self._progress.say(f"{run_id} was stopped ({cause}) and goes on")
+            self._pending.append(job)
+        else:
+            self._fail(job, worker.since, cause)
 
     def _hold(self, job: "Job") -> None:
         self._progress.hide(job.run.run_id)

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 from bench import records
+from bench.disk import DENIED, NO_SPACE
 from bench.errors import UsageError
 from bench.job import RANK_ERROR
 from bench.launch import Outcome
 from bench.launch.progress import Progress
 from bench.seal import read_json, write_json
 from bench.suite import Run
+from bench.surroundings import environment
 
 POLL = 10.0  # most seconds between two looks at the queue
 LAG = 6.0  # seconds that sacct may be behind
@@ -100,7 +102,14 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
                 error = f"{said.read_text(encoding='utf-8')} ({end})"
             else:
                 error = f"{end}{_last_words(root / submission.log)}"
-            records.fail(root, run, error)
+            if NO_SPACE in error:  # which says nothing of the run: it goes on when there is room
+                states[run.run_id] = State("missing", submission.job, error)
+                continue
+            try:
+                records.fail(root, run, error)
+            except OSError as denied:
+                if denied.errno not in DENIED:  # of others' results one may still ask
+                    raise
             states[run.run_id] = State("failed", submission.job, error)
     return states
 
@@ -175,7 +184,7 @@ def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:
     if shutil.which("squeue") is None:
         return None
     command = ["squeue", f"--user={os.getuid()}", "--noheader", "--array", "--format=%i|%T|%r|%j"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
+    done = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise UsageError(f"squeue: {' '.join(done.stderr.split())}")
     rows = [line.split("|", 3) for line in done.stdout.splitlines()]
@@ -200,9 +209,8 @@ def _accounting(jobs: Collection[str]) -> dict[str, tuple[str, str]]:
     """Job id to (state, exit code); tasks of a cancelled array that never started share a row, 12_[3-9]."""
     arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
     command = ["sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}"]
-    rows = [
-        line.split("|") for line in subprocess.check_output(command, encoding="utf-8", errors="replace").splitlines()
-    ]
+    said = subprocess.check_output(command, env=environment(), encoding="utf-8", errors="replace")
+    rows = [line.split("|") for line in said.splitlines()]
     known = {row[0]: (row[1], row[2]) for row in rows}
     pending = {job.split("_")[0]: end for job, end in known.items() if "_[" in job}
     ends = {job: known.get(job) or pending.get(job.split("_")[0]) for job in jobs}

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import records
-from bench.errors import UsageError
-from bench.launch import interpreter
+from bench.errors import HalfSubmitted, UsageError
+from bench.files import write_bytes
+from bench.launch.headway import headway
 from bench.launch.queue import Submission, collect, require
 from bench.locks import locked
 from bench.names import safe_name
+from bench.surroundings import applied, environment, interpreter
+from bench.threads import VARIABLES
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 BUSY = 10.0  # seconds between two looks at a run that another process holds
 FRUITLESS = 2  # time limits in a row without any progress after which a run is given up
+SITE = ("partition", "account", "qos", "reservation", "constraint")
 OURS = (
     *("partition", "time", "array", "output", "error", "signal"),
     *("nodes", "ntasks-per-node", "gpus-per-node", "cpus-per-task"),
@@ -89,7 +93,7 @@ class Task:
         self.fruitless = fruitless
 
     def __call__(self) -> str:
-        self._since, self._before = time.monotonic(), self._progress()
+        self._since, self._before = time.monotonic(), headway(self.job)
         if self.job.ranks > 1:
             from submitit.helpers import TorchDistributedEnvironment
 
@@ -105,20 +109,13 @@ class Task:
         from submitit.helpers import DelayedSubmission
 
         whole_limit = time.monotonic() - self._since > self.seconds / 2
-        fruitless = self.fruitless + 1 if whole_limit and self._progress() == self._before else 0
+        fruitless = self.fruitless + 1 if whole_limit and headway(self.job) == self._before else 0
         if fruitless == FRUITLESS:
             hours = f"{self.seconds / 3600:g}"
             error = f"no progress in {FRUITLESS} time limits of {hours} hours; give a higher --hours"
             records.fail(self.job.root, self.job.run, error)
             raise SystemExit(error)
         return DelayedSubmission(Task(self.job, self.seconds, fruitless))
-
-    def _progress(self) -> dict[str, int]:
-        """When the run's records, its checkpoint and the parts of a stage under way were written."""
-        folder = records.run_folder(self.job.root, self.job.run.run_id)
-        names = [f"{stage}.json" for stage in self.job.run.stages] + ["checkpoint.pt"]
-        there = [path for path in (*(folder / name for name in names), *folder.glob("partial-*")) if path.exists()]
-        return {path.name: path.stat().st_mtime_ns for path in there}
 
 
 def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str]:
@@ -127,9 +124,12 @@ def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str
     More runs than the cluster takes in one array become several; with `max_parallel` one waits for the other.
 
     Raises:
-        UsageError: no Slurm here, or what sbatch refused, in its own words.
+        UsageError: no Slurm here, or what sbatch refused, in its own words; nothing was submitted.
+        HalfSubmitted: some arrays were, and are followed; the next was refused.
     """
     require("sbatch")
+    if "%" in str(root) or "\\" in str(root):
+        raise UsageError(f"--results: Slurm reads % and \\ in {root} as patterns of its own; give a path without them")
     with locked(root / ".slurm.lock"):
         states = collect(root, [job.run for job in jobs])
         new = [job for job in jobs if states[job.run.run_id].status in ("missing", "failed")]
@@ -137,7 +137,12 @@ def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str
         ids: list[str] = []
         for start in range(0, len(new), size):
             after = ids[-1].split("_")[0] if ids and options.max_parallel else None
-            ids += _submit_array(new[start : start + size], options, root, after)
+            try:
+                ids += _submit_array(new[start : start + size], options, root, after)
+            except (UsageError, OSError) as error:
+                if not ids:
+                    raise
+                raise HalfSubmitted(f"the next {len(new) - start} tasks were not submitted: {error}", ids) from error
         return ids
 
 
@@ -150,11 +155,13 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
     # The guard in Task ends what gets nowhere, so submitit need not count.
     executor = SlurmExecutor(root / "slurm" / name, max_num_timeout=10**6)
     executor.update_parameters(**_parameters(options, name, minutes, len(jobs), after))
-    for job in jobs:
-        records.forget_failure(root, job.run)
+    failures = [failure for job in jobs for failure in records.forget_failure(root, job.run).items()]
     try:
-        submitted = executor.submit_array([Task(job, minutes * 60) for job in jobs])
+        with applied():
+            submitted = executor.submit_array([Task(job, minutes * 60) for job in jobs])
     except FailedJobError as error:
+        for path, record in failures:
+            write_bytes(path, record)
         raise UsageError(" ".join(str(error).split())) from error
     for job, slurm_job in zip(jobs, submitted, strict=True):
         log = os.path.relpath(slurm_job.paths.stderr, root)
@@ -164,12 +171,15 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
 
 def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, after: str | None) -> dict[str, Any]:
     """The options in submitit's names."""
-    flags = {key: value or True for key, value in options.extra.items()}
-    threads = str(options.cpus)
-    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **interpreter()}
+    # What people set once for all their jobs; sbatch would put its variables before the options of the command.
+    site = {key: os.environ[f"SBATCH_{key.upper()}"] for key in SITE if f"SBATCH_{key.upper()}" in os.environ}
+    partition = options.partition or site.get("partition")
+    site.pop("partition", None)
+    flags = site | {key: value or True for key, value in options.extra.items()}
+    environment = dict.fromkeys(VARIABLES, str(options.cpus)) | interpreter()
     return {
         "job_name": name,
-        "partition": options.partition,
+        "partition": partition,
         "time": minutes,
         "nodes": options.nodes,
         "ntasks_per_node": options.ranks_per_node,
@@ -189,7 +199,7 @@ def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, afte
 def _max_array_size() -> int:
     """Tasks that the cluster takes in one array."""
     config = subprocess.run(
-        ["scontrol", "show", "config"], capture_output=True, encoding="utf-8", errors="replace"
+        ["scontrol", "show", "config"], env=environment(), capture_output=True, encoding="utf-8", errors="replace"
     ).stdout
     sizes = [line.split("=")[1] for line in config.splitlines() if line.startswith("MaxArraySize")]
     return int(sizes[0]) if sizes else 1001

@@ -16,43 +16,52 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from bench import records
+from bench.disk import NoSpace
+from bench.launch.headway import STOPS
 from bench.launch.worker import GRACE
 from bench.locks import locked
+from bench.surroundings import environment
 
 if TYPE_CHECKING:
     from bench.job import Job
+
+FULL = "full: "  # and what is full, where a rank says how it ended
 
 
 def run(job: "Job") -> str:
     """Run the job in `job.ranks` processes: "ok", "failed" (a failed record says why) or "busy".
 
     Raises:
-        SystemExit: SIGTERM came; the ranks have saved a checkpoint.
+        SystemExit: a signal to stop came; the ranks have saved a checkpoint.
+        NoSpace: a disk is full.
     """
-    stopped = False
+    stopped: signal.Signals | None = None
     job.rank_error.unlink(missing_ok=True)  # of an earlier attempt
     with tempfile.TemporaryDirectory() as folder, locked(Path(folder) / "alive"):
         (Path(folder) / "job").write_bytes(pickle.dumps(job))
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job.ranks}"]
         module = ["-m", "bench.launch.torchrun", folder]
         # The folder that a rank starts in may hold modules of the same names.
-        environment = {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": f"{GRACE:.0f}"}
-        process = subprocess.Popen([sys.executable, *torchrun, *module], env=os.environ | environment)
+        own = {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": f"{GRACE:.0f}"}
+        process = subprocess.Popen([sys.executable, *torchrun, *module], env=environment() | own)
 
         def stop(number: int, _frame: FrameType | None) -> None:
             nonlocal stopped
-            stopped = True
+            stopped = signal.Signals(number)
             process.terminate()
 
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {number: signal.signal(number, stop) for number in STOPS}
         try:
             code = process.wait()
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number in STOPS:
+                signal.signal(number, before[number])
         said = Path(folder) / "status"
         status = said.read_text(encoding="utf-8") if said.exists() else "failed"
     if stopped:
-        raise SystemExit(128 + signal.SIGTERM)
+        raise SystemExit(128 + stopped)
+    if status.startswith(FULL):
+        raise NoSpace(status.removeprefix(FULL))
     if records.finished(job.root, job.run):
         return "ok"  # however its ranks ended afterwards
     if status == "failed" and records.failed(job.root, job.run) is None:
@@ -64,12 +73,15 @@ def main(folder: str) -> int:
     """One rank; the main one leaves the job's status behind."""
     threading.Thread(target=_end_with_the_worker, args=(Path(folder),), daemon=True).start()
     job = pickle.loads((Path(folder) / "job").read_bytes())
-    status = job()
     from bench import ranks
 
+    try:
+        status = job()
+    except NoSpace as error:
+        status = f"{FULL}{error}"
     if ranks.is_main():
         (Path(folder) / "status").write_text(status, encoding="utf-8")
-    return 1 if status == "failed" else 0
+    return 1 if status == "failed" or status.startswith(FULL) else 0
 
 
 def _end_with_the_worker(folder: Path) -> None:

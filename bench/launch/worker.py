@@ -3,8 +3,9 @@
 It stays alive between runs because importing torch and diffusers takes longer than many a small run. Nothing
 heavy is imported here: a job arrives as bytes, and unpickling it imports what it needs.
 
-Messages to the pool: ("ready", None), ("text", progress) and ("done", (status, error)). When the pipe closes,
-the launcher is gone, however it ended: the worker asks itself to stop, and a training run saves a checkpoint.
+Messages to the pool: ("ready", None), ("text", progress) and ("done", (status, error)), where "full" is a full disk.
+When the pipe closes, the launcher is gone, however it ended: the worker asks itself to stop, and a training run saves a
+checkpoint.
 """
 
 import os
@@ -19,6 +20,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
 from bench import records
+from bench.disk import NoSpace
 
 GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
 PULSE = 0.2  # seconds between two progress texts
@@ -41,9 +43,7 @@ def _receive(pipe: Connection, inbox: SimpleQueue[tuple[str, bytes]]) -> None:
         while True:
             inbox.put(pipe.recv())
     except (EOFError, OSError):
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         time.sleep(GRACE)
         os._exit(1)
 
@@ -69,8 +69,11 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
         if status != "failed":
             return status, None
         return status, records.failed(job.root, job.run) or "no record says why"
+    except NoSpace as error:
+        return "full", str(error)
     except Exception as error:
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
         return "crashed", f"{type(error).__name__}: {error}"
 
 
@@ -81,9 +84,13 @@ def _send(pipe: Connection, kind: str, content: object) -> None:
 
 def _redirect_output(log: str) -> None:
     """Whatever a library prints belongs to the run, and must not run across the launcher's display."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    try:
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    except OSError:  # another user's, or a full disk: a run does not hang on its log
+        file = os.open(os.devnull, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)

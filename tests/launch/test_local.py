@@ -12,9 +12,10 @@ from fake_jobs import FakeJob, make_run
 
 from bench import records
 from bench.errors import UsageError
-from bench.launch import interpreter, local, pool
+from bench.launch import local, pool
 from bench.launch.local import launch_local, worker_environments
 from bench.locks import locked
+from bench.surroundings import interpreter
 
 
 def test_all_runs_end_in_order_in_persistent_workers(tmp_path, capsys):
@@ -164,7 +165,9 @@ def test_cores_are_shared(monkeypatch):
     threads = {w: {e["OMP_NUM_THREADS"] for e in worker_environments(w, "cpu", 99)} for w in (None, 1, 3, 20)}
     assert threads == {None: {"1"}, 1: {"8"}, 3: {"2"}, 20: {"1"}}
     assert len(worker_environments(None, "cpu", 99)) == 8
-    assert [e["OMP_NUM_THREADS"] for e in worker_environments(None, "cpu", 2)] == ["4", "4"]
+    # The runs that are left decide how many workers there are, not how many threads a run has.
+    assert [e["OMP_NUM_THREADS"] for e in worker_environments(None, "cpu", 2)] == ["1", "1"]
+    assert [e["OMP_NUM_THREADS"] for e in worker_environments(4, "cpu", 1)] == ["2"]
     assert worker_environments(4, "cpu", 0) == []
 
 

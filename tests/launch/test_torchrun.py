@@ -21,9 +21,10 @@ from tiny import runs
 
 from bench import records
 from bench.job import Job
-from bench.launch import interpreter, torchrun
+from bench.launch import torchrun
 from bench.launch.local import launch_local
 from bench.locks import locked
+from bench.surroundings import interpreter
 from bench.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_baselines")

@@ -1,0 +1,41 @@
+"""Whether a run has got anywhere: what decides if one that was stopped is worth another start."""
+
+import signal
+from typing import TYPE_CHECKING
+
+from bench import records
+
+if TYPE_CHECKING:
+    from bench.job import Job
+
+Headway = dict[str, tuple[int, int]]
+# What asks a process to stop, and says nothing of its run: by hand, by a closed terminal, by a limit of CPU time.
+STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGINT, signal.SIGUSR2)
+FRUITLESS = 3  # stops in a row without headway after which a run is given up
+
+
+def headway(job: "Job") -> Headway:
+    """Time and length of the run's records, its checkpoint and the parts of a stage under way."""
+    folder = records.run_folder(job.root, job.run.run_id)
+    named = [folder / f"{stage}.json" for stage in job.run.stages] + [folder / "checkpoint.pt"]
+    seen: Headway = {}
+    for path in (*named, *folder.glob("partial-*"), *folder.glob("partial-*/*")):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        seen[str(path.relative_to(folder))] = (found.st_mtime_ns, found.st_size)
+    return seen
+
+
+def goes_on(code: int, moved: bool, fruitless: int) -> bool:
+    """Whether a run whose process ended with `code` is to be started again.
+
+    Args:
+        moved: whether it made headway since it was started.
+        fruitless: starts in a row, this one too, that made none.
+    """
+    if code == -signal.SIGKILL:  # for want of memory, as a rule: again only if there is less left to do
+        return moved
+    stopped = code in {*(-number for number in STOPS), *(128 + number for number in STOPS)}
+    return stopped and (moved or fruitless < FRUITLESS)
