@@ -193,10 +193,11 @@ def _no_warning_is_an_error() -> None:
 def _started_by_torchrun() -> bool:
     """Whether torchrun itself is the parent: its variables are inherited by whatever a job of others starts, too."""
     try:
-        parent = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+        parent = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return "TORCHELASTIC_RUN_ID" in os.environ and (b"torchrun" in parent or b"torch.distributed" in parent)
+    launchers = (b"torchrun", b"torch.distributed.run", b"torch.distributed.launch")
+    return "TORCHELASTIC_RUN_ID" in os.environ and any(os.path.basename(word) in launchers for word in parent)
 
 
 def dispatch(options: argparse.Namespace) -> int:
