@@ -14,4 +14,6 @@ class HalfSubmitted(RuntimeError):
 
 
 class Diverged(ArithmeticError):
-    """A run whose loss, weights or ODE solution stopped being finite: it ends as a failed record."""
+    """A loss, weights or an ODE solution that stopped being finite; `kind` is said before the message."""
+
+    kind = "diverged"

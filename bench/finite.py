@@ -13,6 +13,8 @@ from bench.errors import Diverged
 class NotFinite(Diverged):
     """Values that a measurement needs are not finite; the message counts them."""
 
+    kind = ""
+
 
 def lost(x: Tensor) -> int:
     """How many of the rows of x (B, ...) hold a value that is not finite."""

@@ -1,8 +1,9 @@
 """One run from start to end: its missing stages in order, each ending in one record.
 
 A stage whose record is there is skipped, so calling a job again goes on where it stopped. Whatever goes wrong inside
-becomes a failed record with its reason: a run never takes another one with it. Where several ranks share the run the
-main one decides and writes; another one that fails leaves its reason in RANK_ERROR for it.
+becomes a failed record with its reason: a run never takes another one with it, nor a stage of the evaluation the next.
+Where several ranks share the run the main one decides and writes; another one that fails leaves its reason in
+RANK_ERROR for it, and the run ends there.
 """
 
 import datetime
@@ -12,13 +13,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.disk import shortage
+from bench.errors import UsageError
 from bench.files import sweep
 from bench.locks import locked
+from bench.lost import cause, costs_a_part
 from bench.records import fail, run_folder, stage_done, write_stage
+from bench.settings import Stage
 from bench.suite import Run
+
+if TYPE_CHECKING:
+    from bench.stages import Stages
 
 Report = Callable[[str], None]
 RANK_ERROR = "rank-error.txt"
@@ -54,7 +61,7 @@ class Job:
         from bench import ranks, threads
 
         log = _log(self.folder / "log.txt", progress)
-        facts: dict[str, Any] | None = None
+        stages: Stages | None = None
         try:
             with ranks.joined(self.device, self.ranks), self._lock(ranks.is_main()) as mine:
                 if any(ranks.agreed(not mine)):
@@ -70,18 +77,13 @@ class Job:
                     threads.use(int(ranks.agreed(begun)[0]))
                 ranks.barrier()
                 log = log if ranks.is_main() else _silent
-                from bench.stages import Stages
+                import bench.stages
 
-                stages = Stages(self, log)
-                for stage in (s for s, d in zip(self.run.stages, done, strict=True) if not d):
-                    log(stage)
-                    rows, arrays = stages.run_stage(stage)
-                    facts = stages.facts()
-                    if ranks.is_main():
-                        write_stage(self.root, self.run, stage, rows, facts, arrays)
-                        stages.partial(stage).clear()
-                log("ok")
-                return "ok"
+                stages = bench.stages.Stages(self, log)
+                missing = [s for s, d in zip(self.run.stages, done, strict=True) if not d]
+                ended = "ok" if all([self._measure(stages, stage, log) for stage in missing]) else "failed"
+                log(ended)
+                return ended
         except Exception as error:
             log(traceback.format_exc())
             if full := shortage(error, self.folder):
@@ -94,9 +96,32 @@ class Job:
                 with suppress(FileExistsError), self.rank_error.open("x", encoding="utf-8") as file:
                     file.write(reason)
                 raise SystemExit(1) from error
-            fail(self.root, self.run, self.reason(reason), facts)
+            fail(self.root, self.run, self.reason(reason), stages.facts() if stages and stages.trained else None)
             log(f"failed: {self.reason(reason)}")
             return "failed"
+
+    def _measure(self, stages: "Stages", stage: Stage, log: Report) -> bool:
+        """Run a stage to its record; whether it has not failed."""
+        log(stage)
+        try:
+            rows, arrays = stages.run_stage(stage)
+        except Exception as error:
+            # Without weights nothing is measured; and where others share the run, they may wait for this rank.
+            if not stages.trained or self.ranks > 1 or not costs_a_part(error):
+                raise
+            log(traceback.format_exc())
+            log(f"failed: {explain(error, self.run)}")
+            write_stage(self.root, self.run, stage, [], stages.facts(), error=explain(error, self.run)[:500])
+            return False
+        from bench import ranks
+        from bench.partial import clear_all
+
+        facts = stages.facts()
+        if ranks.is_main():
+            write_stage(self.root, self.run, stage, rows, facts, arrays)
+            # What is lost can be measured again without the rest.
+            clear_all(self.folder, stage, but=stages.partial(stage).folder if any(row.reason for row in rows) else None)
+        return True
 
     @property
     def rank_error(self) -> Path:
@@ -112,21 +137,15 @@ class Job:
 
 def explain(error: Exception, run: Run) -> str:
     """The reason of a failed record, in one line."""
-    import torch
-
-    from bench.errors import Diverged, UsageError
-
-    if isinstance(error, torch.OutOfMemoryError):
+    kind, said = cause(error)
+    if kind == "out of memory":
         t = run.training
         return (
             f"out of memory: {run.baseline.name} with network {run.network.name} and training.micro_batch = "
             f"{t.micro_batch or t.batch} of batch {t.batch}; set a smaller training.micro_batch (the effective batch "
             "stays), network.checkpointing = true where the network has it, or training.shard_optimizer = true"
         )
-    if isinstance(error, Diverged):
-        return f"diverged: {error}"
-    reason = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-    return " ".join(reason.split())
+    return said if isinstance(error, UsageError) or not kind else f"{kind}: {said}"
 
 
 def _silent(text: str) -> None:

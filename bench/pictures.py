@@ -45,29 +45,36 @@ def for_plots(x: Tensor) -> Any:
     return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()
 
 
-def pictures(dataset: Dataset, path: Path | None, x: Tensor, paths: Paths) -> Arrays:
-    """Samples beside held-out ones; what they were given; their way from noise; a method's path to one point."""
+def sample_pictures(dataset: Dataset, x: Tensor) -> Arrays:
+    """Samples beside held-out ones, and what they were given."""
     data = dataset.test[: len(x)]
+    if not dataset.is_image:
+        return {"samples": for_plots(x), "data": for_plots(data)}
+    arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
+    if dataset.condition:
+        arrays["given"] = for_plots(dataset.quantise(dataset.condition(data)))
+    return arrays
+
+
+def path_pictures(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:
+    """The way of samples from noise; for 2-D data a method's path to one point, too."""
     if dataset.is_image:
-        arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
-        if dataset.condition:
-            arrays["given"] = for_plots(dataset.quantise(dataset.condition(data)))
         moments = [round(i * (len(paths.times) - 1) / (MOMENTS - 1)) for i in range(MOMENTS)]
         states = paths.x[moments, : FEW_IMAGES // 2]
         frames = dataset.quantise(states.flatten(0, 1)).unflatten(0, states.shape[:2])
-        return arrays | {
+        return {
             "snapshot_times": paths.times[moments].float().numpy(),
             "snapshots": np.stack([for_plots(frame) for frame in frames]),
         }
-    arrays = {"samples": for_plots(x), "data": for_plots(data)}
-    if dataset.shape == (2,):
-        arrays |= {
-            "times": paths.times.float().numpy(),
-            "trajectories": paths.x[:, :64].half().cpu().numpy(),
-            "extent": dataset.extent,
-        }
-        if path:
-            arrays |= conditional(path, data[0].cpu(), paths.x[0, :64].cpu(), dataset.extent)
+    if dataset.shape != (2,):
+        return {}
+    arrays: Arrays = {
+        "times": paths.times.float().numpy(),
+        "trajectories": paths.x[:, :64].half().cpu().numpy(),
+        "extent": dataset.extent,
+    }
+    if path:
+        arrays |= conditional(path, dataset.test[0].cpu(), paths.x[0, :64].cpu(), dataset.extent)
     return arrays
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.errors import Diverged, UsageError
+from bench.errors import UsageError
+from bench.lost import Lost, cause, costs_a_part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,19 +113,29 @@ def gathered(value: T) -> list[T]:
 
 
 @contextmanager
-def diverging_together() -> Iterator[None]:
-    """A solve that diverges on one rank ends the work within on all, so that none waits for its results.
+def failing_together() -> Iterator[None]:
+    """What fails within on one rank fails on all, so that none waits for its results; no rank may wait within.
 
     Raises:
-        Diverged: here or on another rank.
+        Lost: on several ranks, here or on another one; with one rank the error itself.
     """
     error = None
     try:
         yield
-    except Diverged as caught:
+    except Exception as caught:
+        if not costs_a_part(caught):
+            raise
         error = caught
-    if any(agreed(error is not None)):
-        raise error or Diverged("a solve on another rank")
+    together(error)
+
+
+def together(error: Exception | None) -> None:
+    """Raise on all ranks what one of them has met; all must ask. See `failing_together`."""
+    if _count == 1:
+        if error:
+            raise error
+    elif any(agreed(error is not None)):
+        raise Lost(*next(met for met in gathered(error and cause(error)) if met)) from error
 
 
 def barrier() -> None:

@@ -19,9 +19,13 @@ from torch import Tensor, nn
 
 from bench.baseline import Baseline, Network, Sampler
 from bench.datasets.base import Dataset
+from bench.metrics.likelihood import by_solver, floor
 from bench.metrics.sampling import Source
-from bench.ode import VelocityField
+from bench.ode import Solver, VelocityField
+from bench.partial import Partial
 from bench.paths import Path
+from bench.records import Measurement
+from bench.settings import Likelihood
 
 
 @dataclass(frozen=True)
@@ -157,3 +161,12 @@ def drawn(source: Source, way: Callable[[int, int], tuple[Tensor, float]], n: in
     """n samples and their mean NFE."""
     parts = list(source.batches("test", way, n, batch))
     return torch.cat([part.x for part in parts]), sum(part.nfe * len(part.x) for part in parts) / n
+
+
+def likelihood(
+    source: Source, asked: Likelihood, weights: str = "ema", partial: Partial | None = None
+) -> list[Measurement]:
+    """What the stage measures by every solver that is asked for, and the floor; an error ends it."""
+    solvers = [Solver(**solve.model_dump()) for solve in asked.solvers]
+    rows = [row for solver in solvers for row in by_solver(source, asked, solver, weights, partial)]
+    return rows + floor(source.dataset, asked.n)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles import Given, Idle, source
+from oracles import Given, Idle, likelihood, source
 from torch import Tensor
 
 from bench.baseline import Sampler
@@ -14,7 +14,7 @@ from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.finite import NotFinite, complaint, lost, require
 from bench.metrics.fidelity import Fidelity
-from bench.metrics.likelihood import likelihood, log_density_grid
+from bench.metrics.likelihood import log_density_grid
 from bench.metrics.quality import Judge, PointQuality
 from bench.metrics.sampling import Source
 from bench.metrics.similarity import psnr, similarity
@@ -263,7 +263,7 @@ def test_a_grid_of_densities_may_hold_zeros_alone(monkeypatch: pytest.MonkeyPatc
 def test_an_error_of_a_solver_beyond_all_numbers_is_none() -> None:
     this = source(Given(lambda t, x: x), (2,), 0)
     error = SolverError(this, 4, 4, Partial())
-    error.exact[0][1] = INF
+    error.reference()[0][1] = INF
     with pytest.raises(NotFinite, match="1 of 4 errors"):
         error.measured(Solver("euler", steps=1), {})
 

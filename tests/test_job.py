@@ -202,28 +202,49 @@ def failing(tmp_path: Path, how: str) -> Job:
 
 
 @pytest.mark.parametrize(
-    ("how", "stage", "reason"),
-    [
-        ("loss", "train", "RuntimeError: no such loss"),
-        ("nan", "train", "diverged: the loss is nan at step 6"),
-        ("velocity", "likelihood", "KeyError: 'velocity'"),
-        ("solve", "likelihood", "diverged: dopri5: "),
-    ],
+    ("how", "reason"),
+    [("loss", "RuntimeError: no such loss"), ("nan", "diverged: the loss is nan at step 6")],
 )
 @pytest.mark.usefixtures("own_baselines")
-def test_a_stage_that_fails_leaves_its_reason(tmp_path: Path, how: str, stage: str, reason: str) -> None:
+def test_a_training_that_fails_ends_the_run_with_its_reason(tmp_path: Path, how: str, reason: str) -> None:
     this = failing(tmp_path, how)
     assert this() == "failed"
-    record = json.loads((this.folder / f"{stage}.json").read_text())
+    record = json.loads((this.folder / "train.json").read_text())
     assert record["status"] == "failed" and record["error"].startswith(reason) and "\n" not in record["error"]
-    assert record["measurements"] == []
-    assert records.failed(this.root, this.run) == record["error"]
-    assert (this.folder / "train.json").exists() and not (this.folder / "samples.json").exists()
+    assert record["measurements"] == [] and records.failed(this.root, this.run) == record["error"]
+    assert not (this.folder / "likelihood.json").exists() and not (this.folder / "samples.json").exists()
     log = (this.folder / "log.txt").read_text()
     assert "Traceback" in log and f"failed: {reason}" in log
-    if stage == "likelihood":  # what was measured before the failure stays
-        assert json.loads((this.folder / "train.json").read_text())["status"] == "ok"
-        assert record["label"] == "Failing" and record["parameters"] == 50
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_an_evaluation_whose_code_is_wrong_fails_stage_by_stage(tmp_path: Path) -> None:
+    this = failing(tmp_path, "velocity")
+    assert this() == "failed"
+    train, *others = (json.loads((this.folder / f"{s}.json").read_text()) for s in ("train", "likelihood", "samples"))
+    assert train["status"] == "ok"  # what was measured before the failure stays
+    for record in others:
+        assert (record["status"], record["error"]) == ("failed", "KeyError: 'velocity'")
+        assert record["measurements"] == [] and record["label"] == "Failing" and record["parameters"] == 50
+    assert records.failed(this.root, this.run) == "KeyError: 'velocity'"
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_a_likelihood_that_diverges_leaves_its_reason_and_the_samples_are_measured(tmp_path: Path) -> None:
+    this = failing(tmp_path, "solve")
+    assert this() == "ok"
+    found = frame(this.root)
+    assert set(found.status) == {"ok"}
+    lost = found[found.stage == "likelihood"].set_index("metric")
+    assert set(lost.index) == {
+        *("nll_nats", "nfe_likelihood", "likelihood_seconds", "peak_memory_bytes", "nll_floor", "density_picture")
+    }
+    for metric in ("nll_nats", "nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"):
+        assert math.isnan(lost.value[metric]) and lost.reason[metric].startswith("diverged: dopri5: ")
+    assert lost.value["nll_floor"] == pytest.approx(math.log(32)) and lost.reason.isna()["nll_floor"]
+    assert lost.n["nll_nats"] == 20 and json.loads(lost.settings["nll_nats"])["draws"] == 1
+    samples = found[found.stage == "samples"]
+    assert samples.reason.isna().all() and samples.value.notna().all() and "w2" in set(samples.metric)
 
 
 def test_data_that_is_not_there_is_a_failed_record(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles import Given, Idle
+from oracles import Given, Idle, likelihood
 from torch import Tensor, nn
 
 from baselines.ddpm import DDPM
@@ -15,7 +15,6 @@ from bench.baseline import Baseline, CountedNetwork, Network, Sampler
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.memory import Memory
-from bench.metrics.likelihood import likelihood
 from bench.metrics.sampling import Source
 from bench.ode import Solver, VelocityField
 from bench.partial import Partial

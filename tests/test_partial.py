@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oracles import Given, Idle
+from oracles import Given, Idle, likelihood
 from tiny import SUITE, runs
 from torch import Tensor
 
@@ -14,7 +14,6 @@ from bench import partial, ranks, records
 from bench.baseline import Sampler
 from bench.datasets.base import Dataset
 from bench.job import Job
-from bench.metrics.likelihood import likelihood
 from bench.metrics.sampling import Source
 from bench.ode import Solver, VelocityField
 from bench.partial import Partial

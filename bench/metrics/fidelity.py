@@ -19,7 +19,7 @@ extractor with its version, and a digest of the code that makes them.
 
 import math
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from bench.metrics.cache import code_of, kept
 from bench.metrics.extractors import Network, extractor_for
 from bench.metrics.features import Features
 from bench.names import safe_name
+from bench.parts import attempt
 from bench.precision import full_float32
 from bench.records import Measurement
 
@@ -105,29 +106,28 @@ class Fidelity:
             after the plus-minus) and so more than that of the mean; a subset has 1000 images, or half of the smaller
             set where that is less. That of the score is its standard deviation over 10 splits, as papers print it.
         """
-        if features.count != features.n:
+        if not reason and features.count != features.n:
             raise ValueError(f"{int(features.count)} of {features.n} samples went in")
         reason = reason or features.complaint
-        rows = [self._frechet(features, reason)]
+        measures = [self._frechet]
         if full:
-            rows += [self._kernel(features, reason), *self._precision_and_recall(features, reason)]
-            if features.classes:
-                score, spread = (math.nan, None) if reason else features.inception_score()
-                settings = self.settings | {"isc_splits": len(features.members)}
-                rows.append(Measurement("inception_score", score, spread, features.n, None, settings, reason))
+            measures += [self._kernel, self._precision_and_recall, *([self._score] if features.classes else [])]
+        rows: list[Measurement] = []
+        for measure in measures:
+            rows += attempt(partial(measure, features, reason), partial(measure, features))
         return rows
 
-    def floor(self, n: int) -> list[Measurement]:
+    def floor(self, n: int, reason: str | None = None) -> list[Measurement]:
         """What a perfect model scores on average: `compare` of n real images of the other split, fewer if it has fewer.
 
         `floor_split` says which it is, test for a reference of train. The names end in _floor. UsageError where there
-        are less than 4 images.
+        are less than 4 images. Without values for a `reason`.
         """
         other = "test" if self.split == "train" else "train"
         n = min(n, len(getattr(self.dataset, other)))
         if n < LEAST:
             raise UsageError(f"a floor of {n} images of the {other} split; {LEAST} are needed")
-        rows = self.compare(self._real(other, n))
+        rows = self.compare(self.collect(n), reason=reason) if reason else self.compare(self._real(other, n))
         settings = {"floor_split": other}
         return [replace(row, metric=f"{row.metric}_floor", settings=row.settings | settings) for row in rows]
 
@@ -166,20 +166,20 @@ class Fidelity:
         path = kept(self.folder, safe_name("-".join(map(str, of))) + ".pt", compute)
         return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)
 
-    def _frechet(self, features: Features, reason: str | None) -> Measurement:
+    def _frechet(self, features: Features, reason: str | None) -> list[Measurement]:
         from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
         name = self._named("fid", "fd")
         if reason:
-            return Measurement(name, math.nan, None, features.n, None, self.settings, reason)
+            return [Measurement(name, math.nan, None, features.n, None, self.settings, reason)]
         one, two = (
             {"mu": side.mean.cpu().numpy(), "sigma": side.covariance.cpu().numpy()}
             for side in (features, self.reference)
         )
         value = fid_statistics_to_metric(one, two, verbose=False)[KEY_METRIC_FID]
-        return Measurement(name, value, None, features.n, None, self.settings)
+        return [Measurement(name, value, None, features.n, None, self.settings)]
 
-    def _kernel(self, features: Features, reason: str | None) -> Measurement:
+    def _kernel(self, features: Features, reason: str | None) -> list[Measurement]:
         from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
         one, two = features.kept, self.reference.kept
@@ -188,9 +188,9 @@ class Fidelity:
         settings = self.settings | options | {"kept": len(two)}
         name = self._named("kid", "kd")
         if reason:
-            return Measurement(name, math.nan, None, len(one), None, settings, reason)
+            return [Measurement(name, math.nan, None, len(one), None, settings, reason)]
         found = kid_features_to_metric(one, two, verbose=False, **options)
-        return Measurement(name, found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD], len(one), None, settings)
+        return [Measurement(name, found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD], len(one), None, settings)]
 
     def _precision_and_recall(self, features: Features, reason: str | None) -> list[Measurement]:
         from torch_fidelity.metric_prc import prc_features_to_metric
@@ -205,6 +205,11 @@ class Fidelity:
         with full_float32(self.device):
             found = prc_features_to_metric(one, two, verbose=False, **options)
         return [Measurement(name, found[name], None, len(one), None, settings) for name in names]
+
+    def _score(self, features: Features, reason: str | None) -> list[Measurement]:
+        score, spread = (math.nan, None) if reason else features.inception_score()
+        settings = self.settings | {"isc_splits": len(features.members)}
+        return [Measurement("inception_score", score, spread, features.n, None, settings, reason)]
 
     def _named(self, inception: str, other: str) -> str:
         return inception if self.extractor.name == "inception" else f"{other}_{self.extractor.name}"

@@ -21,6 +21,8 @@ from torch import Tensor
 from bench import ranks
 from bench.datasets.base import Dataset
 from bench.finite import complaint, lost, require
+from bench.lost import costs_a_part
+from bench.lost import reason as reason_of
 from bench.memory import Memory
 from bench.metrics.clock import now
 from bench.metrics.sampling import Source
@@ -38,50 +40,85 @@ def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
     return -log_p / (dim * math.log(2)) + math.log2(levels / 2)
 
 
-def likelihood(
-    source: Source,
-    settings: Likelihood,
-    weights: str,
-    partial: Partial | None = None,
+def by_solver(
+    source: Source, asked: Likelihood, solver: Solver, weights: str, partial: Partial | None = None
 ) -> list[Measurement]:
-    """NLL of the first n test samples with every solver asked for, its NFE and seconds, and the exact floor.
+    """NLL of the first n test samples by one solver, for each K of the draws, its NFE and seconds.
 
     Standard errors are over images; with several probes `nll_probe_stderr` is what they leave in the NLL, in its unit.
+    Where a draw fails, each K below it is measured.
 
     Args:
         weights: "ema" or "raw", quoted in the records.
         partial: where finished batches wait for a restart.
 
     Raises:
-        Diverged: a solve failed.
+        Diverged: a solve of the first draw failed (Lost where several ranks share the run).
     """
-    dataset = source.dataset
-    n = min(settings.n, len(dataset.test))
-    exact = settings.divergence == "exact" or (settings.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
-    probes = None if exact else settings.probes
-    rows = []
-    for solve in settings.solvers:
-        solver = Solver(**solve.model_dump())
-        quote = {
-            **solver.settings(),
-            "divergence": "exact" if exact else "hutchinson",
-            "probes": probes,
-            "dequantisation": "uniform" if dataset.is_image else None,
-            "batch": settings.batch,
-            "split": "test",
-            "weights": weights,
-        }
-        found = _densities(source, n, solver, settings, probes, partial or Partial())
-        draws = len(found.log_p)
-        for k in sorted({1, *(k for k in settings.draws if k <= draws)}):
-            rows += _bound(found.log_p[:k], found.variance[:k], dataset, {**quote, "draws": k}, found.seconds)
-        rows.append(Measurement("nfe_likelihood", found.nfe, None, n, found.seconds, quote))
-        rows.append(Measurement("likelihood_seconds", found.seconds, None, n * draws, found.seconds, quote))
-    if dataset.log_prob is not None:
-        floor = -dataset.log_prob(dataset.test[:n].double())
-        reason = complaint(lost(floor), n, "exact log-densities")
-        rows.append(_mean("nll_floor", floor, {"split": "test", "density": "exact"}, None, reason))
+    dataset, settings = source.dataset, _settings(source, asked, solver, weights)
+    n = min(asked.n, len(dataset.test))
+    found = _densities(source, n, solver, asked, settings["probes"], partial or Partial())
+    draws = len(found.log_p)
+    rows: list[Measurement] = []
+    for k in _draws(dataset, asked):
+        own = {**settings, "draws": k}
+        if k <= draws:
+            rows += _bound(found.log_p[:k], found.variance[:k], dataset, own, found.seconds)
+        else:
+            rows += _no_bound(dataset, n, own, found.reason)
+    rows.append(Measurement("nfe_likelihood", found.nfe, None, n, found.seconds, settings))
+    rows.append(Measurement("likelihood_seconds", found.seconds, None, n * draws, found.seconds, settings))
     return rows
+
+
+def blank(source: Source, asked: Likelihood, solver: Solver, weights: str, reason: str) -> list[Measurement]:
+    """What `by_solver` measures, without values."""
+    dataset, settings = source.dataset, _settings(source, asked, solver, weights)
+    n, draws = min(asked.n, len(dataset.test)), _draws(dataset, asked)
+    rows = [row for k in draws for row in _no_bound(dataset, n, {**settings, "draws": k}, reason)]
+    for metric, count in (("nfe_likelihood", n), ("likelihood_seconds", n * draws[-1])):
+        rows.append(Measurement(metric, math.nan, None, count, settings=settings, reason=reason))
+    return rows
+
+
+def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measurement]:
+    """The exact NLL of the first n test samples, where the data has a density."""
+    if dataset.log_prob is None:
+        return []
+    settings: dict[str, object] = {"split": "test", "density": "exact"}
+    n = min(n, len(dataset.test))
+    if reason:
+        return [Measurement("nll_floor", math.nan, None, n, settings=settings, reason=reason)]
+    found = -dataset.log_prob(dataset.test[:n].double())
+    return [_mean("nll_floor", found, settings, None, complaint(lost(found), n, "exact log-densities"))]
+
+
+def _settings(source: Source, asked: Likelihood, solver: Solver, weights: str) -> dict[str, Any]:
+    """What every measurement by a solver depends on."""
+    dataset = source.dataset
+    exact = asked.divergence == "exact" or (asked.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
+    return {
+        **solver.settings(),
+        "divergence": "exact" if exact else "hutchinson",
+        "probes": None if exact else asked.probes,
+        "dequantisation": "uniform" if dataset.is_image else None,
+        "batch": asked.batch,
+        "split": "test",
+        "weights": weights,
+    }
+
+
+def _draws(dataset: Dataset, asked: Likelihood) -> list[int]:
+    """Every K that is measured."""
+    return sorted({1, *asked.draws}) if dataset.is_image else [1]
+
+
+def _no_bound(dataset: Dataset, n: int, settings: dict[str, Any], reason: str | None) -> list[Measurement]:
+    """What `_bound` measures, without values."""
+    metrics = ["nll_bpd" if dataset.levels else "nll_nats"]
+    if (settings["probes"] or 1) > 1:
+        metrics.append("nll_probe_stderr")
+    return [Measurement(metric, math.nan, None, n, settings=settings, reason=reason) for metric in metrics]
 
 
 def _bound(
@@ -116,29 +153,33 @@ def _mean(
 
 @dataclass(frozen=True)
 class _Densities:
-    """log p of every dequantisation and test sample, (K, n), its variance over probes, and what it cost."""
+    """log p of every dequantisation and test sample, (K, n), its variance over probes, and what it cost.
+
+    Draws from the first that failed on are left out; the reason says why.
+    """
 
     log_p: Tensor
     variance: Tensor
     nfe: float
     seconds: float
+    reason: str | None
 
 
 def _densities(
     source: Source,
     n: int,
     solver: Solver,
-    settings: Likelihood,
+    asked: Likelihood,
     probes: int | None,
     partial: Partial,
 ) -> _Densities:
     """Solve every batch of every draw, each on one rank; NFE is the mean of the batches', weighed by their samples."""
     dataset, seed, device = source.dataset, source.seed, source.device
-    draws = max(settings.draws) if dataset.is_image else 1
+    draws = _draws(dataset, asked)[-1]
     log_p, variance = torch.zeros(2, draws, n, dtype=torch.float64)
+    evaluations, seconds = torch.zeros(2, draws, dtype=torch.float64)
     net = source.network()
     f, memory = source.baseline.velocity(net), Memory(counter=net)
-    evaluations = seconds = 0.0
 
     def solve(k: int, start: int, stop: int) -> dict[str, Any]:
         begun = now(device)
@@ -152,19 +193,35 @@ def _densities(
         nfe = (net.rows - before) / (stop - start)
         return {**found, "nfe": np.array(nfe), "seconds": np.array(now(device) - begun)}
 
-    batches = [(k, start) for k in range(draws) for start in range(0, n, settings.batch)]
-    with ranks.diverging_together():
-        for k, start in ranks.mine(batches):
-            stop = min(start + settings.batch, n)
-            name = f"{solver.settings()}-{k}-{start}"
+    error, reached = None, draws
+    batches = [(k, start) for k in range(draws) for start in range(0, n, asked.batch)]
+    for k, start in ranks.mine(batches):
+        stop = min(start + asked.batch, n)
+        name = f"{solver.settings()}-{k}-{start}"
+        try:
             part = partial.once(name, lambda k=k, a=start, b=stop: solve(k, a, b))  # type: ignore[misc]
-            log_p[k, start:stop] = torch.from_numpy(part["log_p"])
-            variance[k, start:stop] = torch.from_numpy(part["variance"])
-            evaluations += float(part["nfe"]) * (stop - start)
-            seconds += float(part["seconds"])
-    (evaluations,) = ranks.total(torch.tensor([evaluations], dtype=torch.float64)).tolist()
-    (seconds,) = ranks.agreed(seconds)
-    return _Densities(ranks.total(log_p), ranks.total(variance), evaluations / (draws * n), seconds)
+        except Exception as caught:
+            if not costs_a_part(caught):
+                raise
+            error, reached = caught, k
+            break
+        log_p[k, start:stop] = torch.from_numpy(part["log_p"])
+        variance[k, start:stop] = torch.from_numpy(part["variance"])
+        evaluations[k] += float(part["nfe"]) * (stop - start)
+        seconds[k] += float(part["seconds"])
+    whole = -int(ranks.agreed(-reached)[0])  # the least over ranks
+    why = None
+    if whole < draws:
+        try:
+            ranks.together(error if reached == whole else None)
+        except Exception as known:
+            if whole == 0:
+                raise
+            why = reason_of(known, f"in draw {whole + 1}")
+    ranks.total(evaluations)
+    (spent,) = ranks.agreed(float(seconds[:whole].sum()))
+    nfe = float(evaluations[:whole].sum()) / (whole * n)
+    return _Densities(ranks.total(log_p)[:whole], ranks.total(variance)[:whole], nfe, spent, why)
 
 
 def _uniform(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, device: str) -> Tensor:

@@ -17,10 +17,11 @@ import torch
 
 from bench import ranks
 from bench.datasets.base import Dataset
-from bench.finite import NotFinite, complaint
+from bench.finite import complaint
 from bench.metrics.fidelity import Fidelity
 from bench.metrics.sampling import Batch
 from bench.metrics.transport import wasserstein2
+from bench.parts import attempt
 from bench.records import Measurement
 from bench.settings import Samples
 
@@ -33,8 +34,11 @@ class Quality(ABC):
         """Take in a batch of this rank."""
 
     @abstractmethod
-    def measured(self) -> list[Measurement]:
-        """The measurements of all samples of all ranks, on the main one; all must ask."""
+    def measured(self, reason: str | None = None) -> list[Measurement]:
+        """The measurements of all samples of all ranks, on the main one; all must ask.
+
+        Each that cannot be had has no value and says why. With a `reason` none has: no rank waits for another then.
+        """
 
 
 class PointQuality(Quality):
@@ -48,14 +52,16 @@ class PointQuality(Quality):
         there = self.x[batch.start : batch.start + len(batch.x)]
         there.copy_(batch.x[: len(there)])
 
-    def measured(self) -> list[Measurement]:
-        ranks.total(self.x)
-        value, reason = math.nan, None
-        try:
-            value = wasserstein2(self.x, self.test)
-        except NotFinite as error:
-            reason = str(error)
-        return [Measurement("w2", value, n=len(self.x), settings={"split": "test"}, reason=reason)]
+    def measured(self, reason: str | None = None) -> list[Measurement]:
+        if not reason:
+            ranks.total(self.x)
+        return attempt(self._distance, self._lost) if not reason else self._lost(reason)
+
+    def _distance(self) -> list[Measurement]:
+        return [Measurement("w2", wasserstein2(self.x, self.test), n=len(self.x), settings={"split": "test"})]
+
+    def _lost(self, reason: str) -> list[Measurement]:
+        return [Measurement("w2", math.nan, n=len(self.x), settings={"split": "test"}, reason=reason)]
 
 
 class ImageQuality(Quality):
@@ -77,10 +83,12 @@ class ImageQuality(Quality):
             targets = self.dataset.pixels(self.dataset.test[batch.start : stop])
             self.pairs[:, batch.start : stop] = torch.stack([psnr(batch.x, targets), ssim(batch.x, targets)])
 
-    def measured(self) -> list[Measurement]:
-        self.features.merge()
-        reason = complaint(int(ranks.total(self.lost)), self.features.n)
-        pairs = None if self.pairs is None else ranks.total(self.pairs)
+    def measured(self, reason: str | None = None) -> list[Measurement]:
+        pairs = self.pairs
+        if not reason:
+            self.features.merge()
+            reason = complaint(int(ranks.total(self.lost)), self.features.n)
+            pairs = None if pairs is None else ranks.total(pairs)
         if not ranks.is_main():
             return []
         rows = self.fidelity.compare(self.features, self.full, reason)
@@ -114,9 +122,9 @@ class Judge:
         split, n = self.settings.reference, self.settings.reference_n
         return Fidelity(self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, reference_n=n)
 
-    def floor(self, n: int) -> list[Measurement]:
-        """What held-out images score in the place of samples (images alone)."""
-        return self.fidelity.floor(n) if self.dataset.is_image and ranks.is_main() else []
+    def floor(self, n: int, reason: str | None = None) -> list[Measurement]:
+        """What held-out images score in the place of samples (images alone); without values for a `reason`."""
+        return self.fidelity.floor(n, reason) if self.dataset.is_image and ranks.is_main() else []
 
 
 def quoted(rows: list[Measurement], quote: dict[str, Any]) -> list[Measurement]:

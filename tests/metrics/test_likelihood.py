@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from oracles import GaussianMixture, Given, Idle, field, uniform_flow
+from oracles import GaussianMixture, Given, Idle, field, likelihood, uniform_flow
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.metrics.likelihood import bits_per_dim, likelihood, log_density_grid
+from bench.errors import Diverged
+from bench.metrics.likelihood import bits_per_dim, blank, by_solver, log_density_grid
 from bench.metrics.sampling import Source
 from bench.ode import Solver, log_density, log_normal
 from bench.paths import OptimalTransport
@@ -282,3 +283,43 @@ def test_grid_is_the_density_by_rows_of_ascending_y() -> None:
         assert float(grid[row, column]) == pytest.approx(float(exact), abs=5e-3)
     mass = float(grid.double().exp().sum()) * 0.2**2
     assert mass == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_draw_that_diverges_takes_the_larger_k_alone(images: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third of four dequantisations fails in its second batch: K = 1 and 2 are what they are without it."""
+    calls: list[int] = []
+
+    def third_fails(f, x, *args):  # type: ignore[no-untyped-def]
+        calls.append(len(x))
+        if len(calls) == 6:
+            raise Diverged("dopri5: underflow")
+        return log_density(f, x, *args)
+
+    asked = {"n": 12, "batch": 6, "solvers": (Solve(method="midpoint", steps=2),), "probes": 2}
+    whole = measure(rescaled, images, draws=(1, 2), divergence="hutchinson", **asked)
+    monkeypatch.setattr("bench.metrics.likelihood.log_density", third_fails)
+    found = measure(rescaled, images, draws=(1, 2, 4), divergence="hutchinson", **asked)
+    bounds = {(row.metric, row.settings["draws"]): row for row in found if "draws" in row.settings}
+    for row in whole:
+        if "draws" in row.settings:
+            assert bounds[row.metric, row.settings["draws"]].value == row.value
+    for metric in ("nll_bpd", "nll_probe_stderr"):
+        lost = bounds[metric, 4]
+        assert math.isnan(lost.value) and lost.reason == "diverged in draw 3: dopri5: underflow" and lost.n == 12
+    (nfe,), (seconds,) = named(found, "nfe_likelihood"), named(found, "likelihood_seconds")
+    assert nfe.value == 4 and seconds.n == 24 and len(calls) == 6
+
+
+def test_a_first_draw_that_diverges_leaves_nothing(points: Dataset) -> None:
+    with pytest.raises(Diverged, match="dopri5"):
+        measure(lambda t, x: -1e3 * x**3, points, n=10, batch=10)
+
+
+@pytest.mark.parametrize(("levels", "probes"), [(None, 1), (256, 1), (256, 3)])
+def test_what_is_blank_is_what_would_be_measured(points: Dataset, images: Dataset, levels: int, probes: int) -> None:
+    asked = Likelihood(n=12, batch=6, draws=(1, 3), probes=probes, divergence="hutchinson")
+    solver = Solver("midpoint", steps=2)
+    this = Source(Given(lambda t, x: -x), Idle(), images if levels else points, 0, "cpu")
+    had, lost = by_solver(this, asked, solver, "raw"), blank(this, asked, solver, "raw", "diverged")
+    assert [(m.metric, m.n, m.settings) for m in had] == [(m.metric, m.n, m.settings) for m in lost]
+    assert all(math.isnan(m.value) and m.reason == "diverged" for m in lost)

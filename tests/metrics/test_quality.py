@@ -1,5 +1,6 @@
 """Quality of samples that arrive in pieces, in any order, is that of all of them at once."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -204,3 +205,30 @@ def test_rows_are_quoted_with_more_settings() -> None:
     (found,) = quoted([row], {"batch": 7, "sampler": "rk4"})
     assert found == replace(row, settings={"split": "test", "batch": 7, "sampler": "rk4"})
     assert row.settings == {"split": "test", "batch": 1}
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_without_values_the_rows_are_those_that_would_be_measured(images: Dataset, tmp_path: Path, full: bool) -> None:
+    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu")
+    quality = judge.quality(N, full)
+    lost = [*quality.measured("diverged"), *judge.floor(N, "diverged")]
+    fed(quality, SAMPLES, PIECES)
+    had = [*quality.measured(), *judge.floor(N)]
+    assert [(row.metric, row.n, row.settings) for row in lost] == [(row.metric, row.n, row.settings) for row in had]
+    assert all(math.isnan(row.value) and row.stderr is None and row.reason == "diverged" for row in lost)
+    assert all(math.isfinite(row.value) and row.reason is None for row in had)
+
+
+def test_a_distance_that_cannot_be_had_takes_no_other(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def singular(*_: object, **__: object) -> None:
+        raise ValueError("a singular product")
+
+    monkeypatch.setattr("torch_fidelity.metric_fid.fid_statistics_to_metric", singular)
+    quality = Judge(images, Samples(reference="train"), tmp_path, "cpu").quality(N)
+    fed(quality, SAMPLES, PIECES)
+    found = named(quality.measured())
+    assert found["fd_columns"].reason == "ValueError: a singular product" and math.isnan(found["fd_columns"].value)
+    others = {metric for metric, row in found.items() if row.reason is None and math.isfinite(row.value)}
+    assert others == {"kd_columns", "precision", "recall", "psnr", "ssim"}
