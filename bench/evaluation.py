@@ -82,10 +82,9 @@ class Evaluator:
         for i, t in enumerate(times):
             where, blank = f"at t = {t:.3g}", bound(_lost_picture, "density_picture", {"time": t})
             parts.measure(f"density {where}", bound(self._density, i, t), blank, where)
-        if parts.arrays:
-            nothing = np.full((DENSITY_SIZE, DENSITY_SIZE), np.nan, np.float16)  # of a time whose solve failed
-            grids = [parts.arrays.pop(f"log_density_{i}", nothing) for i in range(len(times))]
-            parts.arrays |= {"log_densities": np.stack(grids), "density_times": times, "extent": self.dataset.extent}
+        nothing = np.full((DENSITY_SIZE, DENSITY_SIZE), np.nan, np.float16)  # of a time whose solve failed
+        grids = [parts.arrays.pop(f"log_density_{i}", nothing) for i in range(len(times))]
+        parts.arrays |= {"log_densities": np.stack(grids), "density_times": times, "extent": self.dataset.extent}
 
     def _density(self, i: int, t: float, _: Partial) -> tuple[Rows, Arrays]:
         with ranks.failing_together():

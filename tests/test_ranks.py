@@ -73,7 +73,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 """
 NAMES = ("ddpm", "ffjord", "fm_ot")
-TRAINED = ("train.json", "checkpoint.pt")
+TRAINED = ("train.json", "checkpoint.pt", "checkpoint.previous.pt")
 
 Pairs = dict[str, tuple[Job, Job]]
 Row = tuple[str, int | None, dict[str, Any], float]

@@ -12,7 +12,6 @@ from bench.ode import Solver, VelocityField
 from bench.paths import OptimalTransport, VariancePreserving
 from bench.seeds import normal
 
-
 CUDA = torch.cuda.is_available()
 
 
