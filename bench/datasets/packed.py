@@ -2,9 +2,9 @@
 
 DATA_DIR/NAME/packed holds train.npy and test.npy, uint8 of shape (N, 3, S, S) in one fixed random order (see `order`),
 their int64 labels where there are any, and stamp.json, written last: layout, version, shapes, digests, and the listings
-of the sources, which these must agree with whenever they are there (see `parts`). An array is hashed when it is packed,
-and again only if the time of its file is another than then. One process packs while others wait; nothing is locked or
-written where everything is packed.
+of the sources, which these must agree with whenever they are there (see `parts`). What was packed is hashed then, and
+again only if the time of its file is another than the one in .times.json. One process packs while others wait; nothing
+is locked or written where everything is packed.
 """
 
 import hashlib
@@ -19,11 +19,13 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.datasets.mapped import Shape, mapped
 from bench.datasets.packing import LAYOUT, PROGRESS, pack
-from bench.datasets.parts import Listing, Sources, compared
+from bench.datasets.parts import Listing, Sources, compared, times_of
 from bench.disk import shortage
 from bench.errors import UsageError
 from bench.locks import locked
 from bench.seal import read_json, write_json
+
+TIMES = ".times.json"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Stamp:
     Attributes:
         checksum: Dataset's.
         arrays: shapes by name.
-        digests, times: SHA-256 of the values of each array, and the time of its file in nanoseconds.
+        digests: SHA-256 of the values of each array.
         sources: the listings of the sources by group.
         left_out: images that were not packed, a count for each kind.
     """
@@ -43,7 +45,6 @@ class Stamp:
     checksum: str
     arrays: Mapping[str, Shape]
     digests: Mapping[str, str]
-    times: Mapping[str, int]
     sources: Mapping[str, Listing]
     left_out: Mapping[str, int]
 
@@ -91,8 +92,9 @@ def _say(name: str, folder: Path, sources: Sources, left_out: Mapping[str, int])
 
 def _pack(folder: Path, shape: Shape, sources: Sources, left_out: Mapping[str, int]) -> None:
     made = pack(folder, shape, sources)
-    times = {array: _time(folder, array) for array in made.arrays}
-    stamp = Stamp(LAYOUT, sources.version, made.checksum, made.arrays, made.digests, times, made.sources, left_out)
+    times = {array: _time(folder, array) for array in made.arrays} | times_of(sources)
+    write_json(folder / TIMES, {"times": times})
+    stamp = Stamp(LAYOUT, sources.version, made.checksum, made.arrays, made.digests, made.sources, left_out)
     write_json(folder / "stamp.json", asdict(stamp))
     (folder / PROGRESS).unlink(missing_ok=True)
 
@@ -104,22 +106,22 @@ def _open(name: str, folder: Path, shape: Shape, sources: Sources | None) -> Dat
         if stamp.arrays.get(split, ())[1:] != shape:
             expected = f"(N, {', '.join(map(str, shape))})"
             raise UsageError(f"{path}: {split} is {stamp.arrays.get(split)}, {name} is {expected}; {again}")
-    now = stamp
+    times = _times(folder)
+    now = times_of(sources) if sources else {}
     if sources is not None:
-        difference, listings = compared(sources, stamp.sources)
+        difference = compared(sources, stamp.sources, [group for group in now if now[group] != times.get(group)])
         if stamp.version != sources.version:
             difference = f"the version of its sources is {sources.version}, and was {stamp.version}"
         if difference:
             raise UsageError(f"{name}: {difference} when {folder} was packed; {again}")
-        now = replace(now, sources=listings)
     tensors = {array: mapped(folder / f"{array}.npy", size) for array, size in stamp.arrays.items()}
     for array, values in tensors.items():
-        if _time(folder, array) != stamp.times[array] and _digest(values) != stamp.digests[array]:
+        now[array] = _time(folder, array)
+        if now[array] != times.get(array) and _digest(values) != stamp.digests[array]:
             raise UsageError(f"{folder / array}.npy: its values are not those that were packed; {again}")
-    now = replace(now, times={array: _time(folder, array) for array in tensors})
-    if now != stamp:
+    if now.items() - times.items():
         with suppress(OSError):  # a folder that cannot be written to is looked at each time
-            write_json(path, asdict(now))
+            write_json(folder / TIMES, {"times": times | now})
     return Dataset(
         name=name,
         version=stamp.version,
@@ -146,8 +148,16 @@ def _read(path: Path, again: str) -> Stamp:
     return replace(stamp, arrays=arrays, sources=sources)
 
 
-def _time(folder: Path, array: str) -> int:
-    return (folder / f"{array}.npy").stat().st_mtime_ns
+def _times(folder: Path) -> dict[str, str]:
+    """Times of what was found to be what was packed, by array and group; none where they are not known."""
+    try:
+        return dict(read_json(folder / TIMES)["times"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _time(folder: Path, array: str) -> str:
+    return str((folder / f"{array}.npy").stat().st_mtime_ns)
 
 
 def _digest(values: Tensor) -> str:

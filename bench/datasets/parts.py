@@ -1,12 +1,12 @@
 """What packed images are made from: files in groups, read a part at a time, and how a change of them is noticed.
 
 Names and sizes of files are compared whenever they are there. Their contents are hashed when they are packed, and again
-only if the time of a file is another than then: to read 140 GB at every start would take longer than most runs.
+only if the time of a file is another: to read 140 GB at every start would take longer than most runs.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +78,10 @@ class Sources:
 
 
 class Listing(NamedTuple):
-    """Of a group: number, bytes and digest of its names and sizes, a digest of its times, and one of its contents."""
+    """Of a group: number, bytes and digest of its names and sizes, and a digest of its contents."""
 
     files: str
-    times: str
-    contents: str = ""
+    contents: str
 
 
 def contents_of(part: Part) -> str:
@@ -90,28 +89,29 @@ def contents_of(part: Part) -> str:
     return _digest(in_threads(_sha256, [part.folder / file.name for file in part.files]))
 
 
-def listings(sources: Sources, contents: Mapping[str, Sequence[str]] | None = None) -> dict[str, Listing]:
+def listings(sources: Sources, contents: Mapping[str, Sequence[str]]) -> dict[str, Listing]:
     """The groups as they are listed; `contents` holds what `contents_of` gave for the parts of each, in order."""
-    return {
-        group: _listing(parts, _digest(contents[group]) if contents else "")
-        for group, parts in _groups(sources).items()
-    }
+    return {group: Listing(_listed(parts), _digest(contents[group])) for group, parts in _groups(sources).items()}
 
 
-def compared(sources: Sources, packed: Mapping[str, Listing]) -> tuple[str | None, dict[str, Listing]]:
-    """The first difference from what was packed, None if there is none, and the listings to go on with.
+def times_of(sources: Sources) -> dict[str, str]:
+    """A digest of the times of the files of each group."""
+    groups = _groups(sources).items()
+    return {group: _digest(str(file.time) for part in parts for file in part.files) for group, parts in groups}
 
-    Contents are looked at in groups whose times are other ones.
-    """
-    found, groups = listings(sources), _groups(sources)
-    for group in (*found, *packed):
-        now, then = (side[group].files if group in side else "not there" for side in (found, packed))
+
+def compared(sources: Sources, packed: Mapping[str, Listing], doubtful: Collection[str]) -> str | None:
+    """The first difference from what was packed, None if there is none; contents are looked at in doubtful groups."""
+    groups = _groups(sources)
+    for group in (*groups, *packed):
+        now = _listed(groups[group]) if group in groups else "not there"
+        then = packed[group].files if group in packed else "not there"
         if now != then:
-            return f"{group} is {now}, and was {then}", found
-    for group, parts in groups.items():
-        if found[group].times != packed[group].times and _digest(map(contents_of, parts)) != packed[group].contents:
-            return f"{group} has another content, in files of the same names and sizes,", found
-    return None, {group: now._replace(contents=packed[group].contents) for group, now in found.items()}
+            return f"{group} is {now}, and was {then}"
+    for group in doubtful:
+        if _digest(map(contents_of, groups[group])) != packed[group].contents:
+            return f"{group} has another content, in files of the same names and sizes,"
+    return None
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
@@ -136,12 +136,11 @@ def _groups(sources: Sources) -> dict[str, list[Part]]:
     return groups
 
 
-def _listing(parts: Sequence[Part], contents: str) -> Listing:
+def _listed(parts: Sequence[Part]) -> str:
     files = [file for part in parts for file in part.files]
     named = _digest(f"{file.name}\0{file.size}" for file in files)
-    times = _digest(str(file.time) for file in files)
     total = sum(file.size for file in files)
-    return Listing(f"{len(files)} file{'s' if len(files) > 1 else ''} of {total} bytes ({named})", times, contents)
+    return f"{len(files)} file{'s' if len(files) > 1 else ''} of {total} bytes ({named})"
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
+from bench.disk import NoSpace, shortage
 from bench.errors import UsageError
 from bench.invocation import remembered
 from bench.locks import locked
@@ -151,6 +152,8 @@ def _provide(name: str, data_dir: Path) -> tuple[dict[str, Path], str]:
                 return found, f"already in {folder}"
             url = _fetch(name, folder)
             return _found(name, folder), f"fetched from {url} to {folder}"
+    except NoSpace:
+        raise
     except OSError as error:
         raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
 
@@ -190,6 +193,8 @@ def _fetch(name: str, folder: Path) -> str:
                 return url.partition("#")[0]
             raise UsageError(f"{', '.join(wrong)} not in it")
         except Exception as error:  # clients and archives fail in many ways, and each leads to the next source
+            if complaint := shortage(error, folder / file_of(url)):
+                raise complaint from error
             reason = textwrap.shorten(str(error) or type(error).__name__, 120)
             tried.append(f"{url.partition('#')[0]} ({reason})")
         finally:

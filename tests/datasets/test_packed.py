@@ -114,7 +114,7 @@ def test_parts_are_joined_in_the_fixed_order(tmp_path):
     assert source.read == NAMES
     assert (dataset.name, dataset.version, dataset.levels, dataset.extractor) == ("tiny", "1", 256, "inception")
     arrays = ["test.npy", "test_labels.npy", "train.npy", "train_labels.npy"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "stamp.json", *arrays]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", ".times.json", "stamp.json", *arrays]
     for array in arrays:
         split, _, labels = array.removesuffix(".npy").partition("_")
         assert np.array_equal(np.load(tmp_path / array, mmap_mode="r"), joined(split, 1 if labels else 0))
@@ -152,9 +152,10 @@ def test_data_larger_than_the_memory(tmp_path):
                 file.truncate(mapped.HEADER + math.prod(size))
             except OSError:
                 pytest.skip("no such large files here")
-    times = {array: (tmp_path / f"{array}.npy").stat().st_mtime_ns for array in ("train", "test")}
+    times = {array: str((tmp_path / f"{array}.npy").stat().st_mtime_ns) for array in ("train", "test")}
+    write_json(tmp_path / ".times.json", {"times": times})
     arrays = {"train": shape, "test": (1, *SHAPE)}
-    stamp = {"layout": packing.LAYOUT, "version": "1", "checksum": "0" * 16, "arrays": arrays, "times": times}
+    stamp = {"layout": packing.LAYOUT, "version": "1", "checksum": "0" * 16, "arrays": arrays}
     write_json(tmp_path / "stamp.json", stamp | {"digests": {}, "sources": {}, "left_out": {}})
     dataset = gone(tmp_path)
     assert dataset.train.shape == shape and int(dataset.train[-1].sum()) == 0 and dataset.checksum == "0" * 16
@@ -210,10 +211,15 @@ def test_files_that_were_touched_are_looked_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(parts, "contents_of", lambda part: looked.append(part.group) or listed(part))
     os.utime(source.folder / "train1", (1, 1))
     os.utime(tmp_path / "test.npy", (1, 1))
+    stamp = (tmp_path / "stamp.json").read_bytes()
     check(source.open(tmp_path))
-    assert looked == ["train1"]
+    assert looked == ["train1"] and (tmp_path / "stamp.json").read_bytes() == stamp
     check(source.open(tmp_path))
-    assert looked == ["train1"] and read_json(tmp_path / "stamp.json")["times"]["test"] == 10**9
+    (tmp_path / ".times.json").write_text("damaged")
+    check(source.open(tmp_path))
+    assert looked == ["train1", *NAMES]
+    check(source.open(tmp_path))
+    assert looked == ["train1", *NAMES] and read_json(tmp_path / ".times.json")["times"]["test"] == "1000000000"
     assert source.read == NAMES
 
 
@@ -234,7 +240,7 @@ def test_what_an_older_version_packed_is_refused(tmp_path):
     (tmp_path / "stamp.json").write_text(json.dumps(old))
     assert "layout 2 (it has no digest" in (text := refusal(lambda: gone(tmp_path)))
     assert text.endswith(f"remove {tmp_path} to pack again")
-    write_json(tmp_path / "stamp.json", old | {"layout": 1, "digests": {}, "times": {}, "left_out": {}})
+    write_json(tmp_path / "stamp.json", old | {"layout": 1, "digests": {}, "left_out": {}})
     assert "(layout 1)" in refusal(lambda: gone(tmp_path))
 
 

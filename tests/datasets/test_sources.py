@@ -1,3 +1,4 @@
+import errno
 import gzip
 import hashlib
 import io
@@ -17,6 +18,7 @@ import torch
 from bench.datasets import downloads, sources
 from bench.datasets.base import Dataset
 from bench.datasets.sources import Source, fetch, files
+from bench.disk import NoSpace
 from bench.errors import UsageError
 from bench.registry import datasets
 
@@ -167,6 +169,29 @@ def test_what_a_killed_process_left_is_never_read(home, tmp_path):
 def test_a_folder_that_cannot_be_written(home, tmp_path):
     (tmp_path / "pets").write_text("a file in its place")
     assert refusal(tmp_path).startswith(f"pets: cannot write to {tmp_path / 'pets'}")
+
+
+def test_a_full_disk_ends_the_search_and_is_named(home, tmp_path):
+    """Another source would meet it too; the next call goes on when there is room."""
+    home.answers["first://pets.tgz"] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(NoSpace, match=rf"^no space left on .* for {tmp_path / 'pets' / 'pets.tgz'}$"):
+        files("pets", tmp_path)
+    assert home.asked == ["first://pets.tgz"] and kept(tmp_path / "pets") == set()
+    home.answers["first://pets.tgz"] = WHOLE
+    assert set(files("pets", tmp_path)) == set(CONTENTS)
+
+
+def test_a_read_only_folder_that_is_complete_is_neither_locked_nor_written_to(home, tmp_path, monkeypatch):
+    home.answers["first://pets.tgz"] = WHOLE
+    files("pets", tmp_path)
+
+    def refused(*args: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(sources, "locked", refused)
+    assert set(files("pets", tmp_path)) == set(CONTENTS)
+    (tmp_path / "pets" / "test").write_bytes(b"other")
+    assert "Read-only file system" in refusal(tmp_path)
 
 
 def _slow(url: str, output_file: str, pooch: object) -> None:
