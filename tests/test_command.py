@@ -160,7 +160,7 @@ def test_results_that_are_a_file_are_one_line(tmp_path: Path, capsys: pytest.Cap
     suite = str(write_suite(tmp_path))
     for action in ([], ["--dry-run"], ["--status"], ["--report"]):
         code, _, err = call(capsys, "--suite", suite, "--results", str(tmp_path / "results"), *action)
-        assert code == 2 and err.count("\n") == 1 and "--results" in err and "folder" in err
+        assert code == 2 and err.count("\n") == 1 and str(tmp_path / "results") in err and "archive" in err
     assert (tmp_path / "results").read_text() == "mine"
 
 
