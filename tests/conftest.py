@@ -1,15 +1,22 @@
 """What the tests share: one thread a process, and datasets built by hand."""
 
+import functools
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import torch
 from oracles import GaussianMixture
 
+from bench.archive import opened
 from bench.datasets.base import Dataset
 from bench.registry import baselines
 
 torch.set_num_threads(1)
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -19,6 +26,13 @@ def own_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers is forgotten after it."""
     baselines.load()
     monkeypatch.setattr(baselines, "_entries", dict(baselines._entries))
+
+
+@pytest.fixture(scope="session")
+def reference() -> Iterator[Callable[[str], Path]]:
+    """The folder of a suite's reference records, out of its archive."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda suite: stack.enter_context(opened(REFERENCE / f"{suite}.tar.xz")))
 
 
 @pytest.fixture

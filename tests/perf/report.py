@@ -3,18 +3,21 @@
 The reference draws one section after another in one process. The note has what the report may take: 60 s and 2 GB.
 """
 
-import json
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from compare import Row, compare
 
+from bench.archive import unpack
+from bench.seal import read_json, write_json
+
 ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "results" / "reference" / "toys"
+REFERENCE = ROOT / "results" / "reference" / "toys.tar.xz"
 ADDED = {5: 0, 6: 1, 7: 2}  # seed: the one whose records it repeats
 BUILD = """
 import os, resource, sys
@@ -30,18 +33,17 @@ print(sum(resource.getrusage(who).ru_maxrss for who in of) / 1024)
 
 def write(root: Path) -> int:
     """Copy the reference's records, repeat some seeds under new names; returns the number of runs."""
-    plan = json.loads((REFERENCE / "plan.json").read_text())
-    shutil.copytree(REFERENCE / "runs", root / "runs")
+    unpack(REFERENCE, root)
+    plan = read_json(root / "plan.json")
     for entry in list(plan["runs"]):
         for seed, old in ADDED.items():
             if entry["seed"] == old:
                 run_id = f"{entry['variant']}-s{seed}"
                 plan["runs"].append({**entry, "seed": seed, "run_id": run_id})
                 (root / "runs" / run_id).mkdir()
-                for path in (REFERENCE / "runs" / entry["run_id"]).glob("*.json"):
-                    record = {**json.loads(path.read_text()), "seed": seed, "run_id": run_id}
-                    (root / "runs" / run_id / path.name).write_text(json.dumps(record))
-    (root / "plan.json").write_text(json.dumps(plan))
+                for path in (root / "runs" / entry["run_id"]).glob("*.json"):
+                    write_json(root / "runs" / run_id / path.name, {**read_json(path), "seed": seed, "run_id": run_id})
+    write_json(root / "plan.json", plan)
     return len(plan["runs"])
 
 
