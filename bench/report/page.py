@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers, origins, vocabulary
 from bench.report.conclusions import conclusions, tally
-from bench.report.pictures import Picture, embedded
+from bench.report.pictures import Picture, embedded, size
 from bench.report.sections import Section, each, listed
 from bench.report.style import Look, looks, ordered
 from bench.report.tables import Grid, Table
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 TEMPLATES = Path(__file__).parent / "templates"
+PLACE = "<!-- {} -->"  # of what is put in last; text of records cannot look like it, being escaped
 NUMBER = re.compile(r"-?(?:[\d,]*\.?\d+(?:e-?\d+)?|∞)")
 
 
@@ -36,6 +37,14 @@ class Gallery(NamedTuple):
     title: str
     facets: dict[str, list[str]]
     pictures: list[Picture]
+
+
+class _Place(NamedTuple):
+    """What an <img> needs: its source, and the width and height in pixels that hold its place before it loads."""
+
+    source: "Markup"
+    width: int
+    height: int
 
 
 class Option(NamedTuple):
@@ -83,9 +92,10 @@ def page(
     protocols = dict.fromkeys(section.protocol for section in sections)
     options = _options(sections)
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    return environment.get_template("report.html.j2").render(
-        css=Markup(css),
-        script=Markup(script),
+    places = [_Place(Markup(PLACE.format(i)), *size(picture.png)) for i, picture in enumerate(pictures)]
+    text = environment.get_template("report.html.j2").render(
+        css=Markup(PLACE.format("css")),
+        script=Markup(PLACE.format("script")),
         policy={"style": _hash(css), "script": _hash(script)},
         suite=listed(dict.fromkeys(section.suite for section in sections)) if sections else "without records",
         about=about,
@@ -100,12 +110,17 @@ def page(
         published={option.label: option.swatch for option in options["baseline"]},
         variants_of=lambda runs: list(dict.fromkeys(of_run[run] for run in runs if run in of_run)),
         galleries=_galleries(sections, pictures),
-        images=embedded(pictures),
+        images={picture.name: place for picture, place in zip(pictures, places, strict=True)},
         metrics=[vocabulary.metric(name) for name in sorted(names, key=vocabulary.order)],
         variants=variants,
+        shared=_shared(variants),
         provenance=origins.provenance(frame),
         complaints=complaints,
     )
+    text = re.sub(r"\n\s+", "\n", text)
+    images = embedded(pictures, len(text.encode("utf-8", "replace")) + len(css) + len(script))
+    filled = {str(i): images[picture.name] for i, picture in enumerate(pictures)} | {"css": css, "script": script}
+    return re.sub(PLACE.format("(\\w+)"), lambda place: filled[place[1]], text)
 
 
 def value(text: str) -> float | None:
@@ -119,7 +134,10 @@ def _facets(kind: str, **values: str | Sequence[str]) -> "Markup":
     from markupsafe import Markup
 
     said = {name: [given] if isinstance(given, str) else list(given) for name, given in values.items() if given}
-    return Markup('data-kind="{}" data-facets="{}"').format(kind, json.dumps(said))
+    text = json.dumps(said, separators=(",", ":"))
+    for character, entity in (("&", "&amp;"), ("'", "&#39;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, entity)
+    return Markup('data-kind="{}" ').format(kind) + Markup(f"data-facets='{text}'")
 
 
 def _probability(p: float) -> str:
@@ -138,6 +156,13 @@ def _options(sections: Sequence[Section]) -> dict[str, list[Option]]:
         "protocol": [Option(name, name) for name in dict.fromkeys(section.protocol for section in sections)],
         "baseline": [Option(name, labels[name], _swatch(look[name])) for name in ordered(labels)],
     }
+
+
+def _shared(variants: Sequence[origins.Variant]) -> tuple[str, ...]:
+    """The settings that all of several variants have."""
+    told = [variant.settings for variant in variants if variant.settings]
+    everywhere = set.intersection(*map(set, told)) if len(told) > 1 else set()
+    return tuple(line for line in told[0] if line in everywhere) if everywhere else ()
 
 
 def _galleries(sections: Sequence[Section], pictures: Sequence[Picture]) -> list[Gallery]:

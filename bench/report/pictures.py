@@ -1,8 +1,9 @@
-"""The figures of a page as data URIs: crisp, and few enough bytes that a suite's page still opens at once.
+"""The figures of a page as data URIs: crisp, and few enough bytes that a page stays below LARGEST and opens at once.
 
 A figure is flat colour and thin lines, so PNG with a palette of 256 keeps it sharp at a fifth to a half of its bytes,
 without WebP's long search: per figure of 10 x 5 inches at 150 DPI 0.04 s and 30 to 60 kB, 200 kB for clouds of points.
-What a page has too much of is taken from its largest figures, the clouds, where softer edges show least.
+What a page has too much of is taken from its largest figures first, the clouds, where softer edges show least. At half
+its size a figure is still read without effort; the file beside the page has all of it.
 """
 
 import base64
@@ -10,8 +11,8 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-BUDGET = 8_400_000  # bytes of pictures on a page; written as text they take a third more
-SOFTER = (0.6, 0.4)
+LARGEST = 2_900_000  # bytes of a page
+SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
 
 
 class Picture(NamedTuple):
@@ -24,26 +25,22 @@ class Picture(NamedTuple):
     png: bytes
 
 
-class Image(NamedTuple):
-    """What an <img> needs: its source, and the width and height in pixels that hold its place before it loads."""
+def embedded(pictures: Sequence[Picture], text: int) -> dict[str, str]:
+    """The source of each picture's image by its name: as it was saved, and the largest ones smaller if they do not fit.
 
-    source: str
-    width: int
-    height: int
-
-
-def embedded(pictures: Sequence[Picture]) -> dict[str, Image]:
-    """The image of each picture by its name: as it was saved, and smaller WebP of the largest ones beyond BUDGET."""
+    Args:
+        text: bytes of the page without pictures; base64 takes a third more than what it holds.
+    """
     packages = [picture.png for picture in pictures]
     kinds = ["png"] * len(packages)
-    excess = sum(map(len, packages)) - BUDGET
-    for scale in SOFTER:
+    excess = sum(map(len, packages)) - (LARGEST - text) * 3 // 4
+    for scale, quality in SOFTER:
         for i in sorted(range(len(packages)), key=lambda i: -len(packages[i])):
-            if excess > 0 and len(softer := _softer(pictures[i].png, scale)) < len(packages[i]):
+            if excess > 0 and len(softer := _softer(pictures[i].png, scale, quality)) < len(packages[i]):
                 excess -= len(packages[i]) - len(softer)
                 packages[i], kinds[i] = softer, "webp"
     return {
-        picture.name: Image(f"data:image/{kind};base64,{base64.b64encode(package).decode()}", *_size(picture.png))
+        picture.name: f"data:image/{kind};base64,{base64.b64encode(package).decode()}"
         for picture, package, kind in zip(pictures, packages, kinds, strict=True)
     }
 
@@ -64,17 +61,18 @@ def palette(png: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _softer(png: bytes, scale: float) -> bytes:
+def _softer(png: bytes, scale: float, quality: int) -> bytes:
     import PIL.Image as pil
 
     image = pil.open(io.BytesIO(png)).convert("RGB")
     small = image.resize((round(image.width * scale), round(image.height * scale)), pil.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=60, method=1)
+    small.save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()
 
 
-def _size(png: bytes) -> tuple[int, int]:
+def size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels."""
     import PIL.Image as pil
 
     return pil.open(io.BytesIO(png)).size

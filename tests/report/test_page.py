@@ -21,7 +21,7 @@ from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally
 from bench.report.origins import variants
 from bench.report.page import page, value
-from bench.report.pictures import Picture, embedded, palette
+from bench.report.pictures import Picture, embedded, palette, size
 from bench.report.sections import sections
 from bench.report.style import BASELINES
 from bench.report.tables import table
@@ -238,9 +238,10 @@ def test_figures_of_256_colours_keep_those_of_the_baselines() -> None:
         image.paste(colour, (100 * place, 100, 100 * place + 80, 200))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    found = embedded([Picture("a", "d", "", "", palette(buffer.getvalue()))])["a"]
-    assert (found.width, found.height) == (1500, 750)
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.source.split(",")[1]))).convert("RGB"), int)
+    png = palette(buffer.getvalue())
+    assert size(png) == (1500, 750)
+    source = embedded([Picture("a", "d", "", "", png)], 0)["a"]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB"), int)
     assert abs(shown - np.asarray(image, int)).max() <= 2
     assert (shown[0, 0] == 255).all()
 
@@ -254,10 +255,22 @@ def test_the_largest_pictures_give_way_to_the_budget(monkeypatch: pytest.MonkeyP
     cloud = saved(np.random.default_rng(0).integers(0, 255, (300, 600, 3)))
     plain = saved(np.full((300, 600, 3), 200))
     given = [Picture("plain", "", "", "", plain), Picture("cloud", "", "", "", cloud)]
-    before = embedded(given)
-    monkeypatch.setattr(pictures_module, "BUDGET", len(before["cloud"].source) // 2)
-    after = embedded(given)
-    assert after["plain"] == before["plain"] and before["cloud"].source.startswith("data:image/png")
-    assert after["cloud"].source.startswith("data:image/webp")
-    assert len(base64.b64decode(after["cloud"].source.split(",")[1])) < pictures_module.BUDGET
-    assert after["cloud"][1:] == (600, 300)
+    before = embedded(given, 0)
+    assert before["cloud"].startswith("data:image/png")
+    budget = len(before["cloud"]) // 2
+    monkeypatch.setattr(pictures_module, "LARGEST", budget + 1000)
+    after = embedded(given, 1000)
+    assert after["plain"] == before["plain"] and after["cloud"].startswith("data:image/webp")
+    assert sum(map(len, after.values())) < budget
+
+
+@pytest.mark.slow
+def test_a_page_of_a_hundred_figures_stays_below_three_megabytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (150, 300, 3)).astype(np.uint8)).resize((1500, 750)).save(buffer, "PNG")
+    many = [Picture(f"p{i}", "checkerboard", "s", "r.", palette(buffer.getvalue())) for i in range(60)]
+    assert sum(len(picture.png) for picture in many) > 10e6
+    monkeypatch.setattr(standins, "pictures", lambda: many)
+    html = standins.html(root)
+    assert html.count("data:image/webp") == 60 and len(html.encode()) < 3e6
