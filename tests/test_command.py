@@ -45,6 +45,7 @@ def command(*arguments: str, core: int = 0) -> "subprocess.Popen[str]":
 # Help.
 
 
+@pytest.mark.slow
 def test_help_is_immediate_and_imports_nothing_heavy() -> None:
     seconds = []
     for _ in range(3):
@@ -219,6 +220,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_leave_whole_records(results: Path) -> None:
     table = frame(results / "smoke")
     assert set(table.status) == {"ok"} and len(set(table.run_id)) == 2
@@ -232,6 +234,7 @@ def test_two_commands_at_once_leave_whole_records(results: Path) -> None:
     assert sorted(entry["run_id"] for entry in plan["runs"]) == sorted(set(table.run_id))
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_do_each_run_once(results: Path) -> None:
     for folder in (results / "smoke" / "runs").iterdir():
         lines = [line.split(" ", 2)[2] for line in (folder / "log.txt").read_text().splitlines()]
@@ -239,11 +242,13 @@ def test_two_commands_at_once_do_each_run_once(results: Path) -> None:
             assert lines.count(stage) == 1, folder
 
 
+@pytest.mark.slow
 def test_the_report_is_there(results: Path) -> None:
     page = (results / "smoke" / "report.html").read_text()
     assert "FM w/ OT" in page and "Score Matching" in page
 
 
+@pytest.mark.slow
 def test_a_second_call_has_nothing_to_do_and_says_so_at_once(results: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (results / "smoke").rglob("*") if p.is_file()}
     begun = time.perf_counter()
@@ -254,11 +259,13 @@ def test_a_second_call_has_nothing_to_do_and_says_so_at_once(results: Path) -> N
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+@pytest.mark.slow
 def test_status_of_what_is_finished(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, *SMOKE, "--results", str(results), "--status")
     assert code == 0 and out.splitlines()[-1] == "2 ok"
 
 
+@pytest.mark.slow
 def test_another_evaluation_would_run_and_another_seed(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def last_line(*more: str) -> str:
         return call(capsys, *SMOKE, "--results", str(results), "--dry-run", *more)[1].splitlines()[-1]
@@ -268,6 +275,7 @@ def test_another_evaluation_would_run_and_another_seed(results: Path, capsys: py
     assert last_line("--seeds", "0,1") == "2 of 4 runs would start"
 
 
+@pytest.mark.slow
 def test_the_report_alone_is_a_function_of_the_records(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = results / "smoke" / "report.html"
     page.unlink()
@@ -296,6 +304,7 @@ class Fragile(Baseline):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_baselines")
 def test_a_failure_costs_itself_alone_and_is_retried_when_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

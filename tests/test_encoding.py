@@ -31,7 +31,9 @@ def unsaid(tree: ast.AST) -> list[int]:
             of_a_path = isinstance(node.func, ast.Name) or all(len(str(mode)) <= 3 for mode in modes)
             opener = ast.unparse(node.func).split(".")[0]
             text = (
-                of_a_path and opener not in ("Image", "pil", "tarfile", "os") and not any("b" in str(m) for m in modes)
+                of_a_path
+                and opener not in ("Image", "pil", "tarfile", "lzma", "gzip", "os")
+                and not any("b" in str(m) for m in modes)
             )
         if name in ("run", "Popen", "check_output", "check_call"):
             text = "text" in keywords or "universal_newlines" in keywords

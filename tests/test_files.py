@@ -5,10 +5,14 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,6 +85,7 @@ def test_what_json_cannot_say_leaves_no_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_readers_never_see_a_half_written_file(tmp_path: Path) -> None:
     """One process rewrites a file of two lengths for a second; every read in between is one of the two."""
     path = tmp_path / "f.json"
@@ -112,6 +117,7 @@ with locked(Path(sys.argv[1])) as mine:
 """
 
 
+@pytest.mark.slow
 def test_a_lock_is_held_by_one_process_and_freed_by_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "lock"
     holder = subprocess.Popen(
@@ -161,6 +167,7 @@ def test_without_flock_a_lock_is_held_by_one_and_freed_with_its_process(
         assert mine and time.monotonic() - begun < 10
 
 
+@pytest.mark.slow
 def test_what_killed_writes_left_is_swept_and_nothing_that_lives(tmp_path: Path) -> None:
     script = "import os, sys; from pathlib import Path; from bench.files import write_atomic\n"
     script += "write_atomic(Path(sys.argv[1]) / 'checkpoint.pt', lambda temporary: os._exit(9))"
@@ -220,3 +227,36 @@ def test_a_checkpoint_that_does_not_fit_says_so_and_leaves_the_one_before(tmp_pa
         assert torch.load(path).shape == (1000,) and list(tmp_path.iterdir()) == [path]
     finally:
         subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user: only root may become one")
+def test_two_users_of_a_group_share_a_folder(tmp_path: Path) -> None:
+    folder, group = Path(tempfile.mkdtemp(dir="/tmp")) / "results", 54321
+    folder.mkdir()
+    folder.parent.chmod(0o755)
+    os.chown(folder, 54321, group)
+    folder.chmod(0o2775)
+
+    def as_user(user: int, act: Callable[[], bool]) -> bool:
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                os.umask(0o002)
+                os.setgroups([group])
+                os.setgid(group)
+                os.setuid(user)
+                os._exit(0 if act() else 1)
+            os._exit(2)
+        return os.waitpid(child, 0)[1] == 0
+
+    def work() -> bool:
+        with locked(folder / "run" / "lock", wait=False) as mine, (folder / "run" / "log").open("a") as log:
+            write_json(folder / "run" / "record.json", {"by": os.getuid()})
+            log.write("x")
+            return mine
+
+    try:
+        assert as_user(54321, work) and as_user(54322, work) and as_user(54321, work)
+        assert json.loads((folder / "run" / "record.json").read_bytes()) == {"by": 54321}
+    finally:
+        shutil.rmtree(folder.parent)

@@ -12,15 +12,17 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 
 from bench import records
-from bench.disk import NoSpace
+from bench.disk import shortage
 
 GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
 PULSE = 0.2  # seconds between two progress texts
@@ -69,9 +71,9 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
         if status != "failed":
             return status, None
         return status, records.failed(job.root, job.run) or "no record says why"
-    except NoSpace as error:
-        return "full", str(error)
     except Exception as error:
+        if full := shortage(error, Path(tempfile.gettempdir())):
+            return "full", str(full)
         with suppress(OSError):
             traceback.print_exc()
         return "crashed", f"{type(error).__name__}: {error}"

@@ -19,6 +19,7 @@ from bench.files import write_bytes
 from bench.report.artefacts import Artefacts
 from bench.report.pictures import Picture, palette
 from bench.report.sections import Section
+from bench.surroundings import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +66,9 @@ def _side_by_side(
                 task.write_bytes(pickle.dumps((os.getpid(), root.resolve(), cells, mine)))
                 with task.with_suffix(".log").open("wb") as log:
                     command = [sys.executable, "-c", CHILD, str(task), *sys.path]
-                    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                    process = subprocess.Popen(
+                        command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    )
                 started.append((process, task.with_suffix(".log")))
             for process, log_file in started:
                 if code := process.wait():

@@ -18,6 +18,7 @@ from bench.locks import locked
 from bench.surroundings import interpreter
 
 
+@pytest.mark.slow
 def test_all_runs_end_in_order_in_persistent_workers(tmp_path, capsys):
     jobs = [FakeJob(make_run(f"b{i}"), tmp_path, steps=3) for i in range(6)]
     outcomes = launch_local(jobs, workers=2, device="cpu")
@@ -30,6 +31,7 @@ def test_all_runs_end_in_order_in_persistent_workers(tmp_path, capsys):
     assert lines[-1].startswith("[6/6] ok none-b") and lines[-1].endswith(" s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
@@ -53,12 +55,14 @@ def test_a_bad_run_costs_itself_alone(tmp_path, capsys, act, reason):
         assert "_act" in (bad.folder / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_unpickled_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(pool.pickle, "dumps", lambda job: b"cno.such.module\nFakeJob\n.")
     [outcome] = launch_local([FakeJob(make_run("b"), tmp_path)], workers=1, device="cpu")
     assert outcome.status == "failed" and "ModuleNotFoundError" in str(outcome.error)
 
 
+@pytest.mark.slow
 def test_what_a_run_prints_stays_out_of_the_display(tmp_path, capfd):
     job = FakeJob(make_run("b"), tmp_path, act="raise")
     launch_local([job], workers=1, device="cpu")
@@ -66,6 +70,7 @@ def test_what_a_run_prints_stays_out_of_the_display(tmp_path, capfd):
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_a_held_run_is_asked_for_again_until_it_is_done(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pool, "RETRY", 0.2)
     held, other = (FakeJob(make_run(name), tmp_path) for name in ("held", "other"))
@@ -115,6 +120,7 @@ def running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
     process, job = launch_in_a_process(tmp_path, steps=100, pause=0.02)
@@ -132,6 +138,7 @@ def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
     assert result["sum"] == sum(range(100)) and result["resumed"] >= 5
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_does_not_wait_for_the_step(tmp_path):
     process, job = launch_in_a_process(tmp_path, steps=2, pause=30)
     process.send_signal(signal.SIGINT)
@@ -142,6 +149,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(tmp_path):
     assert not running(worker)
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_killed_launcher(tmp_path):
     process, job = launch_in_a_process(tmp_path, steps=1000, pause=0.02)
     [worker] = job.starts()
@@ -154,6 +162,7 @@ def test_no_worker_outlives_a_killed_launcher(tmp_path):
         assert free
 
 
+@pytest.mark.slow
 def test_a_pool_whose_workers_cannot_start_gives_up(tmp_path, monkeypatch):
     monkeypatch.setattr(pool.sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="3 workers in a row did not start: worker exited with status 1"):
@@ -171,6 +180,7 @@ def test_cores_are_shared(monkeypatch):
     assert worker_environments(4, "cpu", 0) == []
 
 
+@pytest.mark.slow
 def test_every_worker_has_a_gpu_of_the_visible_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-ab")
     assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(None, "cuda", 9)] == ["3", "GPU-ab"]
@@ -222,6 +232,7 @@ def test_too_few_workers(tmp_path):
         launch_local([], workers=0, device="cpu")
 
 
+@pytest.mark.slow
 def test_the_launcher_imports_nothing_heavy():
     script = f"import sys, {local.__name__}, bench.launch.slurm\n"
     script += "print({'torch', 'pandas', 'submitit', 'diffusers'} & set(sys.modules))"

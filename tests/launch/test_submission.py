@@ -7,8 +7,9 @@ import pytest
 from fake_jobs import FakeJob, make_run
 
 from bench import records
-from bench.errors import UsageError
+from bench.errors import HalfSubmitted, UsageError
 from bench.launch import slurm
+from bench.launch.queue import Submission, collect
 from bench.launch.slurm import SlurmOptions, Task, submit
 
 
@@ -104,3 +105,49 @@ def test_a_requeued_task_gives_up_only_after_whole_limits_without_progress(tmp_p
     with pytest.raises(SystemExit, match="no progress in 2 time limits"):
         cut_off(idle, seconds=0.0, fruitless=1)
     assert "give a higher --hours" in str(records.failed(tmp_path, run))
+
+
+def test_a_submission_refused_half_way_loses_sight_of_nothing(tmp_path, sbatch):
+    root = tmp_path / "suite"
+    jobs = [FakeJob(make_run(f"b{i}"), root) for i in range(7)]
+    records.fail(root, jobs[5].run, "an earlier failure")
+    program = tmp_path / "bin" / "sbatch"
+    accepts = program.read_text(encoding="utf-8").partition("\n")[2]
+    refuses = f"[ -e {tmp_path}/script0 ] && echo 'sbatch: error: limit' >&2 && exit 1"
+    program.write_text(f"#!/bin/sh\n{refuses}\n{accepts}", encoding="utf-8")
+    with pytest.raises(HalfSubmitted, match="next 4 tasks were not submitted: sbatch: error: limit") as refused:
+        submit(jobs, SlurmOptions(), root)
+    assert refused.value.ids == ["1_0", "1_1", "1_2"]
+    followed = [Submission.read(root, job.run) for job in jobs]
+    assert [s and s.job for s in followed] == ["1_0", "1_1", "1_2", None, None, None, None]
+    assert records.failed(root, jobs[5].run) == "an earlier failure"
+
+
+def test_variables_of_an_allocation_do_not_reach_sbatch(tmp_path, sbatch, monkeypatch):
+    program = tmp_path / "bin" / "sbatch"
+    program.write_text(program.read_text(encoding="utf-8") + f"\nenv > {tmp_path}/env\n", encoding="utf-8")
+    for variable in ("SLURM_MEM_PER_NODE", "SLURM_JOB_ID", "SBATCH_TIMELIMIT", "WORLD_SIZE", "PYTHONWARNINGS"):
+        monkeypatch.setenv(variable, "7")
+    monkeypatch.setenv("SBATCH_ACCOUNT", "theirs")
+    monkeypatch.setenv("SBATCH_QOS", "theirs")
+    monkeypatch.setenv("SBATCH_PARTITION", "theirs")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    job = FakeJob(make_run("b"), tmp_path / "suite")
+    submit([job], SlurmOptions(extra={"account": "mine"}), job.root)
+    seen = (tmp_path / "env").read_text(encoding="utf-8")
+    assert "SLURM_CONF=/etc/slurm.conf" in seen
+    assert not [line for line in seen.splitlines() if line.endswith("=7") or line.startswith("SBATCH_")]
+    for line in ("account=mine", "qos=theirs", "partition=theirs"):
+        assert f"#SBATCH --{line}\n" in sbatch(0)
+
+
+def test_a_task_that_met_a_full_disk_is_submitted_again(tmp_path, sbatch):
+    root = tmp_path / "suite"
+    job = FakeJob(make_run("b"), root)
+    Submission("5", "name", "log").write(root, job.run)
+    (root / "log").write_text(
+        "bench.disk.NoSpace: no space left on tmpfs (/x) for /x/checkpoint.pt\n", encoding="utf-8"
+    )
+    assert collect(root, [job.run])[job.run.run_id].reason.endswith("for /x/checkpoint.pt")
+    assert records.failed(root, job.run) is None
+    assert submit([job], SlurmOptions(), root) == ["1"]

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from fake_jobs import FakeJob, make_run
 from test_local import launch_in_a_process, running, wait_until
-from tiny import write_suite
+from tiny import runs, write_suite
 
 from bench import records, threads
 from bench.errors import UsageError
+from bench.job import Job
 from bench.launch import pool
 from bench.launch.local import launch_local
+from bench.launch.queue import Submission
 from bench.surroundings import applied, environment
 
 REPOSITORY = Path(__file__).parents[2]
@@ -103,6 +105,7 @@ import sys, pathlib
 from bench.output import standing
 from fake_jobs import *
 from bench.launch.local import launch_local
+from bench.launch.queue import Submission
 with standing():
     jobs = [FakeJob(make_run(f"b{i}"), pathlib.Path(sys.argv[1])) for i in range(6)]
     print("begins")
@@ -213,6 +216,33 @@ def test_a_full_disk_stops_the_pool_and_fails_no_run(tmp_path: Path, monkeypatch
     assert records.failed(tmp_path, Worker.job.run) is None
 
 
+# Folders that cannot be written.
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="a read-only file system: only root may mount it")
+def test_of_read_only_results_everything_is_said_that_needs_no_writing(tmp_path: Path) -> None:
+    results, suite = tmp_path / "r", str(write_suite(tmp_path))
+    [done, *_] = runs(tmp_path)
+    records.write_stage(results / "tiny", done, "train", [], {})
+    Submission("5", "lost", "log").write(results / "tiny", done)
+    bind = ["mount", "--bind", str(results), str(results)]
+    if subprocess.run(bind, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], check=True)
+        arguments = ["--suite", suite, "--results", str(results)]
+        ended = command(*arguments, "--status")
+        assert done.run_id in ended.stdout and ended.stderr == ""
+        assert command(*arguments, "--dry-run").returncode == 0
+        for action in (["--report"], []):
+            ended = command(*arguments, *action)
+            assert ended.returncode in (1, 2) and ended.stderr.count("\n") == 1, ended.stderr
+            assert str(results) in ended.stderr and "Traceback" not in ended.stderr
+    finally:
+        subprocess.run(["umount", "--lazy", str(results)], check=True)
+
+
 # Threads.
 
 
@@ -221,6 +251,17 @@ def test_a_run_keeps_the_threads_that_it_was_begun_with(tmp_path: Path) -> None:
     assert threads.kept(tmp_path / "run", 8) == 2
     (tmp_path / "run" / threads.FILE).write_bytes(b"\xff?")
     assert threads.kept(tmp_path / "run", 8) == 8
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_with_the_threads_that_it_was_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(threads, "use", used.append)
+    run = runs(tmp_path)[0]
+    for given in (2, 8):
+        assert Job(run, tmp_path / "r", tmp_path / "data", threads=given)() == "ok"
+        (tmp_path / "r" / "runs" / run.run_id / "samples.json").unlink()
+    assert used == [2, 2]
 
 
 THREADS = """

@@ -69,6 +69,7 @@ class Failing(Baseline):
 """
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_leaves_its_reason_and_costs_its_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +272,7 @@ def launcher(this: Job) -> "subprocess.Popen[str]":
     return process
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_any_number_of_ranks_whatever_stopped_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
