@@ -209,6 +209,20 @@ def test_other_settings_of_the_second_are_not_current(root: Path, tmp_path: Path
     assert current.to_dict() == {run.variant: run not in changed for run in [*runs(tmp_path), *changed]}
 
 
+def test_claims_are_passed_on(root: Path, tmp_path: Path) -> None:
+    other, claim = tmp_path / "other", {"id": "T1", "title": "t", "subject": ["a"], "against": ["b"]}
+    shutil.copytree(root, other)
+    write_json(root / "claims.json", {"claims": [claim]})
+    write_json(other / "claims.json", {"claims": [claim | {"title": "another"}, claim | {"id": "T2"}]})
+    notes = write_archive([root, other], tmp_path / "a.tar.xz").notes
+    assert notes == ["claim T1 twice: took the first"]
+    with opened(tmp_path / "a.tar.xz") as back:
+        assert read_json(back / "claims.json") == {"claims": [claim, claim | {"id": "T2"}]}
+    (root / "claims.json").write_text("[]")
+    (note,) = write_archive([root], tmp_path / "b.tar.xz").notes
+    assert note.startswith(f"left out: {root / 'claims.json'}: ")
+
+
 # The command.
 
 

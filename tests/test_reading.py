@@ -191,7 +191,7 @@ SOUND: dict[str, Damage] = {
     "a setting that is not finite": row(settings={"tolerance": math.inf, "nfe": math.nan}),
     "a value that is not finite": row(value=-math.inf, stderr=math.nan, seconds=None),
     "a value that could not be had": row(value=math.nan, reason="diverged at 4 evaluations <b>&amp;"),
-    "a dataset named like a path": edited(dataset="../../x", protocol="a%j%x", label="<script>"),
+    "a dataset named like a path": edited(dataset="../../x", protocol="a%j%x", label="<script>x"),
     "no facts": edited(label=None, device=..., steps=None, parameters=..., versions=None, config=...),
 }
 
@@ -280,6 +280,26 @@ def test_all_of_them_at_once_are_named_by_every_action(
     code, out, err = call(capsys, *chosen, "--data-dir", str(tmp_path))
     assert (code, err) == (1, "") and out.startswith(f"nothing to do: 1 of {len(planned)} runs are finished")
     assert out.count("likelihood.json: ") == len(DAMAGED)
+
+
+@pytest.mark.slow
+def test_all_that_is_odd_at_once_is_reported(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A seed for each kind, of two methods."""
+    suite = write_suite(tmp_path, SUITE.replace("seeds = [0]", f"seeds = {list(range(len(SOUND)))}"))
+    chosen = ["--suite", str(suite), "--results", str(tmp_path / "results")]
+    planned = runs(tmp_path, suite.read_text())
+    write_plan(root, "about", planned)
+    for run in planned:
+        complete(root, run)
+        list(SOUND.values())[run.seed](records.run_folder(root, run.run_id) / "likelihood.json")
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    code, out, err = call(capsys, *chosen, "--status")
+    assert (code, err) == (0, "") and out.splitlines()[-1] == f"{len(planned)} ok"
+    code, out, err = call(capsys, *chosen, "--report")
+    assert (code, err) == (0, "")
+    new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert all(path.is_relative_to(root) and not path.is_relative_to(root / "runs") for path in new)
+    assert "<script>x" not in (root / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
