@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
 from bench.baseline import Baseline
@@ -31,17 +31,33 @@ def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
         names = [f.name for f in dataclasses.fields(builder)]
     else:
         names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED]
-    hints = typing.get_type_hints(builder)
+    hints = _hints(builder)
     checked = {}
     for key, value in component.options.items():
         if key not in names:
             raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
         try:
-            checked[key] = TypeAdapter(hints.get(key, Any)).validate_python(value)
+            checked[key] = _adapter(hints.get(key, Any)).validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
     return checked
+
+
+def _hints(builder: Any) -> dict[str, Any]:
+    """The types that a builder declares; none where a plugin's cannot be looked up (imported for type checkers only)."""
+    try:
+        return typing.get_type_hints(builder)
+    except (NameError, TypeError):
+        return {}
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """What checks values of a type; anything passes for a type that pydantic does not know."""
+    try:
+        return TypeAdapter(hint)
+    except PydanticUserError:
+        return TypeAdapter(Any)
 
 
 def build_baseline(component: Component) -> Baseline:

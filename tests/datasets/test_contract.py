@@ -89,6 +89,25 @@ def test_two_settings_of_one_dataset_are_two_datasets(centres: list[Any], tmp_pa
     assert [dataset.test.tolist() for dataset in built] == [[[0, 0]], [[1, 1]], [[0.5, 0.5]]]
 
 
+def test_types_that_cannot_be_checked_let_anything_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a plugin that imports them for type checkers only, or that pydantic does not know."""
+    seen: list[Any] = []
+
+    def named(data_dir: Path, law: "Unheard" = None) -> Dataset:  # type: ignore[name-defined]  # noqa: F821
+        seen.append(law)
+        return Dataset(**POINTS)
+
+    def foreign(data_dir: Path, law: torch.Tensor | None = None) -> Dataset:
+        seen.append(law)
+        return Dataset(**POINTS)
+
+    datasets.load()
+    for name, builder in {"named": named, "foreign": foreign}.items():
+        monkeypatch.setitem(datasets._entries, name, builder)
+        build_dataset(Component(name=name, options={"law": [1]}), tmp_path)
+    assert seen == [[1], [1]]
+
+
 def test_a_bad_value_deep_in_a_list_is_one_line(centres: list[Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"dataset centres: means = .*valid number") as caught:
         build_dataset(Component(name="centres", options={"means": [[0, "x"]]}), tmp_path)
