@@ -45,7 +45,7 @@ def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
 
 
 def _hints(builder: Any) -> dict[str, Any]:
-    """The types that a builder declares; none where a plugin's cannot be looked up (imported for type checkers only)."""
+    """The types that a builder declares; none where they are imported for type checkers only."""
     try:
         return typing.get_type_hints(builder)
     except (NameError, TypeError):
