@@ -148,6 +148,9 @@ def parser() -> argparse.ArgumentParser:
         help="with --archive: the records of this suite's folder or archive too",
     )
     p.add_argument("--retry", action="store_true", help="run failed runs again")
+    p.add_argument(
+        "--keep-stale", action="store_true", help="vouch for records of older code: they count as measured by today's"
+    )
     return p
 
 
@@ -219,7 +222,7 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.fetch:
         return command.fetch(options, runs, data_dir)
     if options.status:
-        return command.status(root, runs)
+        return command.status(root, runs, options.plugin)
     if options.report:
         return command.report(root, runs, options.plugin)
     return command.run(options, root, suite.about, runs, data_dir)

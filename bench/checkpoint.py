@@ -26,9 +26,23 @@ if TYPE_CHECKING:
     from bench.training import Trainer
 
 Report = Callable[[str], None]
+OLDER = "it is of older"
 KEYS = frozenset(
     (
-        *("identity", "step", "seconds", "loss", "recent", "recent_steps", "nfe", "peak", "curve"),
+        *(
+            "identity",
+            "code",
+            "curve_code",
+            "data",
+            "step",
+            "seconds",
+            "loss",
+            "recent",
+            "recent_steps",
+            "nfe",
+            "peak",
+            "curve",
+        ),
         *("validated", "module", "average", "optimizer"),
     )
 )
@@ -38,6 +52,9 @@ def state(trainer: "Trainer") -> dict[str, Any]:
     """What a checkpoint holds; all ranks must ask."""
     return {
         "identity": trainer.identity,
+        "code": trainer.code,
+        "curve_code": trainer.curve_code,
+        "data": trainer.dataset.checksum,
         "step": trainer.step,
         "seconds": trainer.seconds,
         "loss": trainer.loss,
@@ -113,11 +130,18 @@ def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
             _load(trainer, candidate, content)
             report(f"resumed at step {trainer.step}" + (f" of {candidate.name}" if candidate != path else ""))
             return True
-        aside = candidate.with_suffix(".corrupt")
+        aside = candidate.with_suffix(".older" if reason.startswith(OLDER) else ".corrupt")
         if ranks.is_main():
             candidate.replace(aside)
         report(f"checkpoint {candidate.name} cannot be used ({reason or 'by another rank'}); kept as {aside.name}")
     return False
+
+
+def set_aside(path: Path) -> None:
+    """Move a checkpoint and the one before it out of the way: what they were trained by has changed."""
+    for candidate in (path, previous(path)):
+        if candidate.exists():
+            candidate.replace(candidate.with_suffix(".older"))
 
 
 def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
@@ -135,6 +159,11 @@ def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
         ]
         if not _finite((content["recent"], *weights, *content["average"])):
             raise ValueError("its loss or its weights are not finite")
+        if content["data"] != trainer.dataset.checksum:
+            return {}, f"{OLDER} data"
+        older = "" not in (content["code"], trainer.code) and content["code"] != trainer.code
+        if older and trainer.accepted is not None and content["code"] not in trainer.accepted:
+            return {}, f"{OLDER} code"
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever a foreign file makes torch raise
@@ -156,5 +185,7 @@ def _load(trainer: "Trainer", path: Path, content: dict[str, Any]) -> None:
     trainer.recent.copy_(content["recent"])
     trainer.recent_steps, trainer.validated = content["recent_steps"], content["validated"]
     trainer.nfe_before, trainer.peak = content["nfe"], content["peak"]
-    trainer.curve = [Measurement(**m) for m in json.loads(content["curve"])]
+    # Points under another evaluation do not stand on one curve with those to come.
+    points = json.loads(content["curve"]) if content["curve_code"] == trainer.curve_code else []
+    trainer.curve = [Measurement(**m) for m in points]
     trainer.saved = trainer.step

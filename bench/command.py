@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import records, toml
+from bench import fresh, records, source, toml
 from bench.claims import load_claims, register_claim, remember
 from bench.errors import HalfSubmitted, UsageError
 from bench.files import sweep
@@ -30,6 +30,7 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
     for path in options.claims:
         for claim in load_claims(path):
             register_claim(claim)
+    source.refresh()
     name, suite = load_suite(options.suite)
     settings = dict(_setting(text) for text in options.set)
     runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
@@ -62,8 +63,14 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     collect(root.resolve(), runs)
     for plugin in options.plugin:
         load_plugin(plugin)
+    if options.keep_stale:
+        kept = sum(records.vouch(root, run_) for run_ in runs)
+        print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     todo, failures = _todo(root, runs, options.retry)
-    if not todo and (root / "report.html").exists() and not remember(root):
+    _say_stale(root, runs)
+    if not todo:
+        records.write_plan(root, about, runs)
+    if not todo and not remember(root) and fresh.is_fresh(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
         return _say_failures(root, failures)
     if todo:
@@ -96,10 +103,23 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
 
 def _todo(root: Path, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
     """Runs to launch, and the errors of failed ones that are left alone."""
-    standing = {run_.run_id: records.standing(root, run_) for run_ in runs}
-    errors = {run_id: error for run_id, (done, error) in standing.items() if error is not None and not done}
+    outcomes = {run_.run_id: records.outcome(root, run_) for run_ in runs}
+    errors = {run_id: error for run_id, (done, error) in outcomes.items() if error is not None and not done}
     failures = {} if retry else errors
-    return [run_ for run_ in runs if not standing[run_.run_id][0] and run_.run_id not in failures], failures
+    return [run_ for run_ in runs if not outcomes[run_.run_id][0] and run_.run_id not in failures], failures
+
+
+def _say_stale(root: Path, runs: Sequence[Run]) -> None:
+    """Name the records that are not of today's settings, source or inputs."""
+    for run_ in runs:
+        stages: dict[str, list[str]] = {}
+        for stage, found in records.stands(root, run_).items():
+            if found.state == "stale":
+                stages.setdefault(found.reason, []).append(stage)
+        for reason, names in stages.items():
+            print(f"stale: {run_.run_id} {', '.join(names)}: {reason}")
+        if records.has_older_curve(root, run_):
+            print(f"left out: {run_.run_id}: its curve was measured under another evaluation; it is not trained again")
 
 
 def _say_failures(root: Path, failures: dict[str, str]) -> int:
@@ -183,7 +203,10 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
         from bench.launch.local import threads_of_a_rank
 
         threads = threads_of_a_rank(options.workers, device, ranks)
-    return [Job(run_, root.resolve(), data_dir.resolve(), device, plugins, ranks, threads) for run_ in runs]
+    return [
+        Job(run_, root.resolve(), data_dir.resolve(), device, plugins, ranks, threads, options.keep_stale)
+        for run_ in runs
+    ]
 
 
 def _ranks(options: argparse.Namespace) -> int:
@@ -227,9 +250,12 @@ def _say_how_to_follow(options: argparse.Namespace) -> None:
     print(f"collect: {again(options, '--report')}")
 
 
-def status(root: Path, runs: Sequence[Run]) -> int:
+def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
     """Print how every run stands."""
+    for plugin in plugins:
+        load_plugin(plugin)  # whose source its records are of
     states = collect(root.resolve(), runs)
+    _say_stale(root, runs)
     for run_id, state in states.items():
         print(
             f"{state.status:8} {run_id}"
@@ -251,17 +277,21 @@ def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
         raise UsageError(f"--report: {root} cannot be written; give a copy of it as --results")
     collect(root.resolve(), runs)
     remember(root)
+    records.update_plan(root, runs)
+    made_of = fresh.made_of(root)
     from bench.report import build
 
     written = build(root)
+    fresh.mark(root, made_of)
     print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
     return 0
 
 
 def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     """Check everything and print what would run."""
-    todo, failures = _todo(root, runs, options.retry)
     _check(options, runs)
+    todo, failures = _todo(root, runs, options.retry)
+    _say_stale(root, runs)
     for run_ in runs:
         budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
         state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
+from bench import inputs
 from bench.baseline import Baseline
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
@@ -118,10 +119,17 @@ def check_condition(run: Run, dataset: Dataset) -> None:
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, data_dir: Path, options: str) -> Dataset:
-    component = Component(name=name, options=json.loads(options))
-    dataset: object = datasets[name](data_dir, **_options(datasets, component))
-    return checked(name, dataset)
+def _dataset(name: str, data_dir: Path, options: str) -> tuple[Dataset, set[str]]:
+    """The dataset, and the files that were opened for it."""
+    component, files = Component(name=name, options=json.loads(options)), set[str]()
+    with inputs.noted(files):
+        dataset: object = datasets[name](data_dir, **_options(datasets, component))
+    return checked(name, dataset), files
+
+
+def opened(component: Component, data_dir: Path) -> set[str]:
+    """The files that were opened for the dataset when it was built."""
+    return _dataset(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))[1]
 
 
 def build_dataset(component: Component, data_dir: Path) -> Dataset:
@@ -129,7 +137,7 @@ def build_dataset(component: Component, data_dir: Path) -> Dataset:
 
     UsageError for an option, or for data that break the contract of a dataset.
     """
-    return _dataset(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))
+    return _dataset(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))[0]
 
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import source
 from bench.disk import shortage
 from bench.errors import UsageError
 from bench.files import sweep
 from bench.locks import locked
 from bench.lost import cause, costs_a_part
-from bench.records import fail, run_folder, stage_done, write_stage
+from bench.records import fail, run_folder, stands, write_stage
+from bench.registry import load_plugin
 from bench.settings import Stage
 from bench.suite import Run
 
@@ -38,6 +40,7 @@ class Job:
     Attributes:
         ranks: processes that share the run, each with a GPU of its own where the device is "cuda".
         threads: of each rank on the CPU, if the run begins now (`bench.threads`); None leaves them to the process.
+        keep_stale: whether a checkpoint of older source is gone on from.
     """
 
     run: Run
@@ -47,6 +50,7 @@ class Job:
     plugins: tuple[str, ...] = ()
     ranks: int = 1
     threads: int | None = None
+    keep_stale: bool = False
 
     @property
     def folder(self) -> Path:
@@ -66,7 +70,11 @@ class Job:
             with ranks.joined(self.device, self.ranks), self._lock(ranks.is_main()) as mine:
                 if any(ranks.agreed(not mine)):
                     return "busy"
-                done = [bool(d) for d in ranks.agreed(*(stage_done(self.root, self.run, s) for s in self.run.stages))]
+                for plugin in self.plugins:
+                    load_plugin(plugin)
+                source.keep_up()
+                found = stands(self.root, self.run)
+                done = [bool(d) for d in ranks.agreed(*(found[s].state == "done" for s in self.run.stages))]
                 if all(done):
                     return "ok"
                 if ranks.is_main():
@@ -77,8 +85,13 @@ class Job:
                     threads.use(int(ranks.agreed(begun)[0]))
                 ranks.barrier()
                 log = log if ranks.is_main() else _silent
+                import bench.checkpoint
                 import bench.stages
 
+                if found["train"].state == "stale" and ranks.is_main():
+                    log(f"the training is {found['train'].reason}; its checkpoint is set aside")
+                    bench.checkpoint.set_aside(self.checkpoint)
+                ranks.barrier()
                 stages = bench.stages.Stages(self, log)
                 missing = [s for s, d in zip(self.run.stages, done, strict=True) if not d]
                 ended = "ok" if all([self._measure(stages, stage, log) for stage in missing]) else "failed"
@@ -122,6 +135,10 @@ class Job:
             # What is lost can be measured again without the rest.
             clear_all(self.folder, stage, but=stages.partial(stage).folder if any(row.reason for row in rows) else None)
         return True
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
 
     @property
     def rank_error(self) -> Path:

@@ -54,6 +54,21 @@ class Identity(TypedDict):
     global_batch: Count
 
 
+class Input(TypedDict):
+    """A file that was read for a run: bytes, time of change in ns."""
+
+    size: Annotated[int, Field(ge=0, lt=2**63)]
+    mtime: Annotated[int, Field(gt=-(2**63), lt=2**63)]
+    sha256: Name
+
+
+class Outdated(TypedDict):
+    """A record that is stale: when it was finished, and why."""
+
+    finished: str
+    reason: str
+
+
 @with_config(STRICT)
 class Record(Identity):
     """One stage of one run."""
@@ -76,6 +91,12 @@ class Record(Identity):
     options: NotRequired[dict[str, Any] | None]
     config: NotRequired[dict[str, Any] | None]
     finished: NotRequired[str | None]
+    code: NotRequired[Name | None]
+    sources: NotRequired[dict[str, str] | None]
+    plugins: NotRequired[dict[str, str] | None]
+    inputs: NotRequired[dict[str, Input] | None]
+    vouched: NotRequired[list[Name] | None]
+    curve: NotRequired[Name | None]
 
 
 @with_config(STRICT)
@@ -87,6 +108,8 @@ class Entry(Identity):
     steps: NotRequired[Count | None]
     current: NotRequired[bool | None]
     asked: NotRequired[dict[str, Any] | None]
+    curve: NotRequired[Name | None]
+    outdated: NotRequired[dict[str, Outdated] | None]
 
 
 @with_config(STRICT)

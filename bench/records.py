@@ -4,7 +4,7 @@
     results/<suite>/runs/<run_id>/<stage>.json       one row a measurement, with every setting behind it
     results/<suite>/runs/<run_id>/<stage>.npz        arrays for plots
 
-A record counts as finished when its fingerprint is the one the run asks for, and counts at all when it is sound
+Whether a record is what a run asks for is decided in bench/standing.py; it counts at all when it is sound
 (bench/reading.py).
 """
 
@@ -12,17 +12,20 @@ import datetime
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import identity, standing
 from bench.errors import UsageError
 from bench.locks import locked
 from bench.names import safe_name
 from bench.reading import SCHEMA, read_planned, read_record, utf8
 from bench.registry import baselines
-from bench.seal import write_arrays, write_json
+from bench.seal import read_json, write_arrays, write_json
 from bench.settings import STAGES, Stage
+from bench.standing import OTHER_SETTINGS, Standing
 from bench.suite import Run
 
 if TYPE_CHECKING:
@@ -82,9 +85,10 @@ def write_stage(
         "error": error,
         "fingerprint": run.fingerprint(stage),
         **_identity(run),
+        **standing.described(run, stage),
         **facts,
         "config": run.model_dump(mode="json"),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
         "measurements": [asdict(m) for m in measurements],
     }
     write_json(folder / f"{stage}.json", record)
@@ -110,48 +114,75 @@ def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
 
 
 def stage_done(root: Path, run: Run, stage: Stage) -> bool:
-    """Whether the stage has a good record with the fingerprint that the run asks for."""
-    return _done(read_stage(root, run.run_id, stage), run.fingerprint(stage))
+    """Whether the stage has the record that the run asks for."""
+    return stands(root, run)[stage].state == "done"
 
 
-def _done(record: Mapping[str, Any] | None, fingerprint: str) -> bool:
-    return bool(record and record["status"] == "ok" and record["fingerprint"] == fingerprint)
-
-
-def standing(root: Path, run: Run) -> tuple[bool, str | None]:
-    """Whether every stage of the run is done, and the error of its first failed stage (of this very evaluation).
+def stands(root: Path, run: Run) -> dict[Stage, Standing]:
+    """Where every stage of the run stands; one that was measured of a stale training is stale.
 
     Every record is read whole, so what this says of a file is what a report would.
     """
-    done, error = True, None
+    found: dict[Stage, Standing] = {}
     for stage in run.stages:
-        record, asked = read_stage(root, run.run_id, stage), run.fingerprint(stage)
-        done = done and _done(record, asked)
-        # A record that is not sound cannot say which evaluation it was of.
-        if error is None and record and record["status"] == "failed" and record.get("fingerprint", asked) == asked:
-            error = str(record["error"])
-    return done, error
+        found[stage] = standing.judge(read_stage(root, run.run_id, stage), run, stage, root)
+        if found[stage].state == "done" and found["train"].state == "stale":
+            found[stage] = found["train"]
+    return found
+
+
+def outcome(root: Path, run: Run) -> tuple[bool, str | None]:
+    """Whether every stage of the run is done, and the error of its first failed stage."""
+    found = stands(root, run).values()
+    return all(s.state == "done" for s in found), next((s.reason for s in found if s.state == "failed"), None)
 
 
 def finished(root: Path, run: Run) -> bool:
     """Whether every stage of the run is done."""
-    return standing(root, run)[0]
+    return outcome(root, run)[0]
 
 
 def failed(root: Path, run: Run) -> str | None:
     """The error of the run's failed stage, if it has one (of this very evaluation)."""
-    return standing(root, run)[1]
+    return outcome(root, run)[1]
 
 
 def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = None) -> None:
     """Write a failed record for the first stage that is not done."""
     from bench import provenance
 
-    stage = next((s for s in run.stages if not stage_done(root, run, s)), None)
+    stage = next((stage for stage, found in stands(root, run).items() if found.state != "done"), None)
     if stage is not None:
         known = {"commit": provenance.commit(), "versions": provenance.versions()}
         shown = "".join(c if c.isprintable() else " " for c in error)  # a child's colours are no part of a reason
         write_stage(root, run, stage, [], facts or known, error=" ".join(shown.split())[:500])
+
+
+def vouch(root: Path, run: Run) -> int:
+    """Have the run's records of older source, and its curve, count as measured by today's; how many there were."""
+    kept = 0
+    for stage in run.stages:
+        record = read_stage(root, run.run_id, stage)
+        now = identity.code(run, stage)
+        if record is None or now is None:
+            continue
+        older = [now.digest] if standing.judge(record, run, stage, root).of_older_code else []
+        if stage == "train" and has_older_curve(root, run):
+            older.append(str(standing.curve(run)))
+        if older:
+            vouched = [*(record.get("vouched") or ()), *older]
+            write_json(run_folder(root, run.run_id) / f"{stage}.json", {**record, "vouched": vouched})
+            kept += 1
+    return kept
+
+
+def trained_by(root: Path, run: Run, keep_stale: bool) -> tuple[str, set[str] | None]:
+    """Digest of the training's source, and older ones whose checkpoint may be gone on from; None for any."""
+    code = identity.code(run, "train")
+    record = read_stage(root, run.run_id, "train") or {}
+    if code is None or keep_stale:
+        return code.digest if code else "", None
+    return code.digest, {str(record.get("code"))} if code.digest in (record.get("vouched") or ()) else set()
 
 
 def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
@@ -174,19 +205,57 @@ def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
 def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
     """Add runs to the plan of the folder; the report shows those without a record as missing.
 
-    What was planned before for the same protocol, dataset and baseline with other settings is current no more.
+    What was planned before for the same protocol, dataset and baseline with other settings is current no more. The plan
+    names the records that are stale.
     """
     with locked(root / ".plan.lock"):
         before = read_plan(root)
         planned = {entry["run_id"]: entry for entry in before}
         for run in runs:
-            label = baselines[run.baseline.name].label
+            before_this = planned.get(run.run_id)
+            label = before_this["label"] if before_this else baselines[run.baseline.name].label
             facts = {"label": label, "stages": list(run.stages), "steps": run.training.steps}
             asked = {stage: run.fingerprint(stage) for stage in run.stages}
             config = run.model_dump(mode="json")
-            planned[run.run_id] = {**_identity(run), **facts, "asked": asked, "config": config}
+            entry = {**_identity(run), **facts, "asked": asked, "config": config, **_stale_now(root, run)}
+            planned[run.run_id] = entry
         entries = marked(list(planned.values()), {run.variant for run in runs})
-        write_json(root / "plan.json", {"about": about, "runs": entries})
+        if entries != before:
+            write_json(root / "plan.json", {"about": about, "runs": entries})
+
+
+def update_plan(root: Path, runs: Iterable[Run]) -> None:
+    """Have the plan name the records of its runs that are stale by now, where it can be written."""
+    with suppress(OSError, ValueError, KeyError, TypeError), locked(root / ".plan.lock"):
+        plan = read_json(root / "plan.json")
+        now = {run.run_id: run for run in runs}
+        entries = [
+            {**entry, **_stale_now(root, now[entry["run_id"]])} if entry.get("run_id") in now else entry
+            for entry in plan["runs"]
+        ]
+        if entries != plan["runs"]:
+            write_json(root / "plan.json", {**plan, "runs": entries})
+
+
+def has_older_curve(root: Path, run: Run) -> bool:
+    """Whether the run's curve was measured under another evaluation than today's; its training stays."""
+    record = read_stage(root, run.run_id, "train")
+    return record is not None and _is_older_curve(record, standing.curve(run))
+
+
+def _is_older_curve(record: Mapping[str, Any], now: str | None) -> bool:
+    known = (record.get("curve"), *(record.get("vouched") or ()))
+    return record["status"] == "ok" and None not in (now, known[0]) and now not in known
+
+
+def _stale_now(root: Path, run: Run) -> dict[str, Any]:
+    """What the plan says of records that are stale: by stage when they were finished, and why they are stale."""
+    stale: dict[str, dict[str, str]] = {}
+    for stage, found in stands(root, run).items():
+        if found.state == "stale" and found.reason != OTHER_SETTINGS:
+            record = read_stage(root, run.run_id, stage) or {}
+            stale[stage] = {"finished": str(record.get("finished")), "reason": found.reason}
+    return {"outdated": stale, "curve": standing.curve(run)}
 
 
 def marked(entries: Iterable[Mapping[str, Any]], variants: Collection[str]) -> list[dict[str, Any]]:
@@ -216,6 +285,7 @@ def frame(root: Path) -> "pd.DataFrame":
     without a record is one row with status "missing". A damaged plan is a failed row of its own, without a run.
     `current` says whether the run is of the current plan. A record that was measured under other settings or by older
     code than the plan asks for is one row with status "missing" and its reason in `stale`, which is "" elsewhere.
+    `attrs["left_out"]` says whose curve is left out, since it was measured under another evaluation.
     """
     import pandas as pd
 
@@ -227,6 +297,7 @@ def frame(root: Path) -> "pd.DataFrame":
             folders.setdefault(path, {})
     replaced = {cell(entry) for entry in entries}
     columns = _Columns()
+    left_out: list[str] = []
     if complaint:
         columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
     for folder, entry in folders.items():
@@ -239,6 +310,9 @@ def frame(root: Path) -> "pd.DataFrame":
         known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
         for stage, record in found.items():
             record = record or {"stage": stage, "status": "missing", "error": "not run"}
+            if _is_older_curve(record, entry.get("curve")):
+                record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
+                left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
             if reason := _stale(record, entry, stage):
                 record = {"stage": stage, "status": "missing", "error": f"stale: {reason}", "stale": reason}
             # What one stage's record says of the run also describes its stages that failed early or are missing.
@@ -248,15 +322,23 @@ def frame(root: Path) -> "pd.DataFrame":
             columns.add({**known, **record})
     if not columns.values["run_id"]:
         return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
-    return pd.DataFrame(columns.values, columns=COLUMNS)
+    table = pd.DataFrame(columns.values, columns=COLUMNS)
+    table.attrs["left_out"] = left_out
+    return table
 
 
 def _stale(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> str:
     """Why a good record is not what the plan's entry asks for; "" if it is, or if the plan does not say."""
-    asked = (entry.get("asked") or {}).get(stage)
-    if record["status"] != "ok" or asked is None or record["fingerprint"] == asked:
+    asked, stale = (entry.get("asked") or {}).get(stage), (entry.get("outdated") or {}).get(stage)
+    if record["status"] != "ok":
         return ""
-    return "measured under other settings"
+    if asked is not None and record["fingerprint"] != asked:
+        return OTHER_SETTINGS
+    return str(stale["reason"]) if stale and stale["finished"] == record.get("finished") else ""
+
+
+def _on_curve(row: Mapping[str, Any]) -> bool:
+    return bool(row["settings"].get("curve"))
 
 
 def configs(root: Path) -> dict[str, dict[str, Any]]:

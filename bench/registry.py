@@ -57,6 +57,10 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return file
 
+    def there(self) -> Mapping[str, T]:
+        """What is registered so far, without importing anything."""
+        return self._entries
+
     def load(self) -> None:
         """Import everything that registers entries: the built-in package and the installed entry points."""
         if self._loaded:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from bench import components, provenance, ranks
+from bench import components, inputs, provenance, ranks, standing
 from bench.evaluation import Evaluator
 from bench.metrics.quality import Judge
 from bench.metrics.sampling import Source
 from bench.partial import Partial, clear_all
 from bench.parts import Arrays, Parts, Rows
 from bench.precision import full_float32
-from bench.records import Measurement
-from bench.registry import load_plugin
+from bench.records import Measurement, trained_by
 from bench.settings import Likelihood, Samples, Stage
 from bench.training import Trainer
 
@@ -32,10 +31,14 @@ class Stages:
     """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one."""
 
     def __init__(self, job: "Job", log: Callable[[str], None]) -> None:
-        for plugin in job.plugins:
-            load_plugin(plugin)
         run = job.run
         self.job, self.run, self.log, self.device = job, run, log, job.device
+        self.opened: set[str] = set()
+        with inputs.noted(self.opened):
+            self._build()
+
+    def _build(self) -> None:
+        job, run, log = self.job, self.run, self.log
         self.dataset = components.build_dataset(run.dataset, job.data_dir)
         self.baseline = components.build_baseline(run.baseline)
         components.check_condition(run, self.dataset)
@@ -43,7 +46,9 @@ class Stages:
         module = components.build_network(run.network, self.dataset).to(job.device)
         self.parameters = sum(p.numel() for p in module.parameters())
         self.trainer = Trainer(run.run_id, run.training, self.baseline, module, self.dataset, run.seed)
-        self.checkpoint = job.folder / "checkpoint.pt"
+        self.trainer.code, self.trainer.accepted = trained_by(job.root, run, job.keep_stale)
+        self.trainer.curve_code = standing.curve(run) or ""
+        self.checkpoint = job.checkpoint
         self.trainer.restore(self.checkpoint, log)
         self.trained = self.trainer.progress >= 1  # and not diverged in the last step
         self.weights = "ema" if run.training.ema else "raw"
@@ -60,21 +65,26 @@ class Stages:
             "options": components.resolved(self.baseline),
             "device": provenance.device_name(self.device),
             "device_count": ranks.count(),
+            "inputs": inputs.described(
+                {*self.opened, *components.opened(self.run.dataset, self.job.data_dir)}, [self.job.root]
+            ),
             "commit": provenance.commit(),
             "versions": provenance.versions(),
         }
 
     def partial(self, stage: Stage) -> Partial:
         """The finished parts of a stage under way."""
-        return Partial(self.job.folder / f"partial-{self.run.fingerprint(stage)}-{stage}", self.log)
+        return Partial(self.job.folder / standing.parts_folder(self.run, stage), self.log)
 
     def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
         """The measurements and arrays of a stage; whatever is measured is measured in full float32.
 
         What of it cannot be had is a measurement without a value, with its reason.
         """
-        if stage == "train":
-            return self.train()
+        with inputs.noted(self.opened):
+            return self.train() if stage == "train" else self._evaluated(stage)
+
+    def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
         self._fit()  # the record of the training may have outlived its checkpoint
         parts = Parts(self.log, self.partial(stage))
         evaluator, asked = self._evaluator(self.trainer.evaluation_module()), self.run.evaluation

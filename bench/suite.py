@@ -71,6 +71,22 @@ class Run(Frozen):
             f"{self.run_id}-{_digest(getattr(self.evaluation, stage).model_dump(mode='json', exclude_defaults=True))}"
         )
 
+    @property
+    def curve_settings(self) -> str:
+        """Digest of the settings of an evaluation that a training's own curve is measured under."""
+        parts: dict[str, set[str]] = {
+            "likelihood": {"batch", "divergence"},
+            "samples": {"batch", "solver", "reference", "reference_n"},
+        }
+        asked = {stage: getattr(self.evaluation, stage) for stage in parts}
+        return _digest(
+            {
+                stage: given.model_dump(mode="json", include=parts[stage], exclude_defaults=True)
+                for stage, given in asked.items()
+                if given is not None
+            }
+        )
+
 
 class Variation(BaseModel):
     """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys."""

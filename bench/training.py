@@ -63,6 +63,8 @@ class Trainer:
         if settings.channels_last:
             module = module.to(memory_format=torch.channels_last)
         self.identity = identity
+        self.code = self.curve_code = ""  # of the source of the training, and of its curve
+        self.accepted: set[str] | None = set()  # older sources whose checkpoint is gone on from; None: any
         self.settings = settings
         self.baseline = baseline
         self.module = module

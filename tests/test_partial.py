@@ -10,7 +10,7 @@ from oracles import Given, Idle, likelihood
 from tiny import SUITE, runs
 from torch import Tensor
 
-from bench import partial, ranks, records
+from bench import partial, ranks, records, standing
 from bench.baseline import Sampler
 from bench.datasets.base import Dataset
 from bench.job import Job
@@ -226,7 +226,7 @@ def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, m
         with pytest.raises(Killed):
             this()
         [folder] = this.folder.glob("partial-*")
-        assert folder.name == f"partial-{this.run.fingerprint(stage)}-{stage}"
+        assert folder.name == standing.parts_folder(this.run, stage)
         assert len(list(folder.iterdir())) == 2
     assert this() == "ok"
     assert len(made) == len(set(made)) + 3  # the three that died, and no other, were made again
@@ -252,7 +252,7 @@ def test_parts_of_other_weights_are_not_used(tmp_path: Path) -> None:
     expected = distances()
     for name in ("checkpoint.pt", "samples.json"):
         (this.folder / name).unlink()
-    stale = Partial(this.folder / f"partial-{this.run.fingerprint('samples')}-samples")
+    stale = Partial(this.folder / standing.parts_folder(this.run, "samples"))
     stale.once("dopri5-0", lambda: {"x": np.zeros((40, 2)), "nfe": np.array(1.0), "seconds": np.array(1.0)})
     assert this() == "ok"
     assert len(expected) == 3 and distances() == expected

@@ -215,7 +215,7 @@ def test_a_damaged_record_is_a_failed_stage_with_the_reason(tmp_path: Path, root
     path = records.run_folder(root, run.run_id) / "likelihood.json"
     damage(path)
 
-    done, error = records.standing(root, run)
+    done, error = records.outcome(root, run)
     assert not done and error is not None
     assert error.startswith(f"{path}: ") and words in error and "\n" not in error
     assert [records.stage_done(root, run, stage) for stage in run.stages] == [True, False, True]
@@ -241,7 +241,7 @@ def test_what_is_odd_and_no_fault_is_read(tmp_path: Path, root: Path, kind: str)
     run = runs(tmp_path)[0]
     complete(root, run)
     SOUND[kind](records.run_folder(root, run.run_id) / "likelihood.json")
-    assert records.standing(root, run) == (True, None)
+    assert records.outcome(root, run) == (True, None)
     table = frame(root)
     assert set(table.status) == {"ok"} and list(table.metric) == ["steps", "nll_nats", "nfe_likelihood", "steps"]
 

@@ -34,7 +34,7 @@ ALIVE = (*QUEUED, "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING
 class State:
     """Where a run stands, its last Slurm job, and why it waits or failed."""
 
-    status: Literal["queued", "running", "ok", "failed", "missing"]
+    status: Literal["queued", "running", "ok", "failed", "stale", "missing"]
     job: str | None = None
     reason: str = ""
 
@@ -166,8 +166,9 @@ def _state(
     if folder.exists():
         os.listdir(folder)
     job = submission.job if submission else None
-    done, error = records.standing(root, run)
-    if done:
+    stands = records.stands(root, run).values()
+    error = next((stage.reason for stage in stands if stage.state == "failed"), None)
+    if all(stage.state == "done" for stage in stands):
         return State("ok", job)
     if submission and queue is None:
         return State("queued", job, "no squeue here to ask")
@@ -176,7 +177,7 @@ def _state(
         return State("queued", job, reason) if slurm in QUEUED else State("running", job)
     if error:
         return State("failed", job, error)
-    return State("missing", job)
+    return State("stale" if any(stage.state == "stale" for stage in stands) else "missing", job)
 
 
 def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:

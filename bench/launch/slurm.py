@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import records
+from bench import records, source
 from bench.errors import HalfSubmitted, UsageError
 from bench.files import write_bytes
 from bench.launch.headway import headway
@@ -93,6 +93,8 @@ class Task:
         self.fruitless = fruitless
 
     def __call__(self) -> str:
+        if "SLURM_JOB_ID" in os.environ:
+            source.freeze()
         self._since, self._before = time.monotonic(), headway(self.job)
         if self.job.ranks > 1:
             from submitit.helpers import TorchDistributedEnvironment

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from bench import records
+from bench import records, source
 from bench.disk import NoSpace
 from bench.launch.headway import STOPS
 from bench.launch.worker import GRACE
@@ -72,6 +72,7 @@ def run(job: "Job") -> str:
 def main(folder: str) -> int:
     """One rank; the main one leaves the job's status behind."""
     threading.Thread(target=_end_with_the_worker, args=(Path(folder),), daemon=True).start()
+    source.freeze()
     job = pickle.loads((Path(folder) / "job").read_bytes())
     from bench import ranks
 

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 
-from bench import records
+from bench import records, source
 from bench.disk import shortage
 
 GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
@@ -33,6 +33,7 @@ def serve(descriptor: int) -> None:
     pipe = Connection(descriptor)
     inbox: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
+    source.freeze()
     _send(pipe, "ready", None)
     while True:
         log, job = inbox.get()

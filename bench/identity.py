@@ -1,0 +1,147 @@
+"""What makes a record the one that is asked for: the settings of its stage, and the source that its numbers hang on.
+
+The source of a stage is what its root below reaches, with the method, network and dataset of the run. An edit of what
+only the likelihood needs repeats the likelihood; an edit of a loss repeats the training and all that follows from it.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench import source
+from bench.registry import Registry, baselines, datasets, networks
+from bench.source import PROJECT, Place, Reached
+from bench.suite import Run
+
+EVALUATED = "bench/stages.py: Stages._evaluated"
+# "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes.
+ROOTS = {
+    "train": ("bench/stages.py: Stages.train", "bench/settings.py: Training"),
+    "curve": ("bench/evaluation.py: Evaluator.curve", "bench/stages.py: Stages.validate"),
+    "likelihood": ("bench/evaluation.py: Evaluator.likelihood", "bench/settings.py: Likelihood", EVALUATED),
+    "samples": ("bench/evaluation.py: Evaluator.samples", "bench/settings.py: Samples", EVALUATED),
+    "sweep": ("bench/evaluation.py: Evaluator.sweep", "bench/settings.py: Sweep", EVALUATED),
+}
+# What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
+QUIET = (
+    *(f"bench/{name}.py" for name in (
+        "archive", "checkpoint", "claims", "command", "definitions", "disk", "errors", "files", "fresh", "identity",
+        "inputs", "invocation", "job", "locks", "lost", "memory", "names", "output", "partial", "parts", "plan", "preemption",
+        "provenance", "reading", "records", "registry", "seal", "source", "standing", "suite", "surroundings",
+        "threads", "toml",
+    )),
+    *("bench/launch/", "bench/report/", "bench/metrics/cache.py", "bench/metrics/clock.py"),
+    *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
+    *("bench/components.py: check_condition", "bench/components.py: _options", "bench/stages.py: Stages.facts"),
+    *("bench/training.py: Trainer._look", "bench/training.py: Trainer.save"),
+)  # fmt: skip
+IMAGES_ONLY = tuple(
+    f"bench/metrics/{name}.py"
+    for name in ("classifier", "extractors", "features", "fidelity", "inception", "similarity")
+)
+# What a stage does not use, although code that it does use says names of its members.
+NOT_IN = {
+    "train": ("bench/metrics/",),
+    "likelihood": (
+        "bench/metrics/quality.py",
+        "bench/metrics/solver_error.py",
+        "bench/metrics/transport.py",
+        *IMAGES_ONLY,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """The source behind a stage: its digest, and digests of its parts, by which a change is named."""
+
+    digest: str
+    parts: dict[str, str]
+
+
+def code(run: Run, stage: str) -> Code | None:
+    """The source of a stage as it is now, "curve" included; None where a component is not known here."""
+    return _code(run.baseline.name, run.network.name, run.dataset.name, stage, _state())
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> str:
+    """Names of the parts that differ, at most three of them."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    # What was edited comes before what it newly leads to.
+    names.sort(key=lambda name: (name not in before or name not in now, name.startswith("bench/")))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def plugins(run: Run) -> dict[str, str]:
+    """Files outside the project that the run's method, network and dataset are made of, with their SHA-256."""
+    found: set[Path] = set()
+    for stage in ("train", *run.stages):
+        if reached := _reached(run.baseline.name, run.network.name, run.dataset.name, stage, _state()):
+            found |= {path for path, _ in reached.definitions if not source.is_own(path)}
+    return {str(path): source.sha256(path) for path in sorted(found)}
+
+
+def _state() -> tuple[int, ...]:
+    """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
+    return (*(len(registry.there()) for registry in (baselines, networks, datasets)), source.edition)
+
+
+@lru_cache(maxsize=4096)
+def _code(baseline: str, network: str, dataset: str, stage: str, state: object) -> Code | None:
+    reached = _reached(baseline, network, dataset, stage, state)
+    if reached is None:
+        return None
+    if stage == "train":
+        return Code(reached.digest, reached.parts())
+    # Whatever is measured is measured of what was trained.
+    training = _code(baseline, network, dataset, "train", state)
+    assert training is not None
+    return Code(source.digest([training.digest, reached.digest])[:16], {**training.parts, **reached.parts()})
+
+
+@lru_cache(maxsize=4096)
+def _reached(baseline: str, network: str, dataset: str, stage: str, state: object) -> Reached | None:
+    method, net, of_data = _places(baselines, baseline), _places(networks, network), _places(datasets, dataset)
+    if not (method and net and of_data):
+        return None
+    others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
+    left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
+    data = _data(of_data)
+    if not data.says("levels="):
+        left_out += IMAGES_ONLY
+    return source.reach([*method, *net, *data.definitions, *map(_place, ROOTS[stage])], left_out)
+
+
+def _data(roots: list[Place]) -> Reached:
+    """What builds a dataset, with the other datasets that it names where it looks some up."""
+    while True:
+        reached = source.reach(roots, QUIET)
+        further: list[Place] = []
+        if any(("datasets",) in found.chains for found in reached.definitions.values()):
+            texts = {text for found in reached.definitions.values() for text in found.texts}
+            known = {place for text in sorted(texts) for place in _builtin(datasets, text)}
+            further = sorted(known - set(reached.definitions))
+        if not further:
+            return reached
+        roots = [*roots, *further]
+
+
+def _place(root: str) -> Place:
+    where, _, name = root.partition(": ")
+    return PROJECT / where, name
+
+
+def _builtin(registry: Registry[Any], name: str) -> list[Place]:
+    return source.registered(PROJECT / registry.package.replace(".", "/"), name)
+
+
+def _places(registry: Registry[Any], name: str) -> list[Place]:
+    """Where a component is defined: in the project, or where a plugin that is loaded has it."""
+    if found := _builtin(registry, name):
+        return found
+    if name not in registry.there() and metadata.entry_points(group=registry.group):
+        registry.load()
+    entry = registry.there().get(name)
+    return source.defined(entry, name) if entry is not None else []
