@@ -13,9 +13,9 @@ from tiny import runs
 
 from bench import records
 from bench.job import Job
-from bench.launch import interpreter
 from bench.launch.torchrun import run
 from bench.registry import baselines, load_plugin
+from bench.surroundings import interpreter
 
 pytestmark = pytest.mark.slow
 
