@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import median
 
 import torch
 from compare import Row, calls, compare
@@ -24,9 +25,10 @@ from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.metrics.clock import now, peak_memory, reset_peak_memory
 from bench.plan import plan
+from bench.precision import in_training
 from bench.registry import datasets
 from bench.settings import Training
-from bench.suite import load_suite
+from bench.suite import Run, load_suite
 
 LENGTH = 1.5  # seconds that one side takes in a round
 TARGET = "at least 0.97"
@@ -57,14 +59,15 @@ class Bare:
             return self.baseline.loss(self.net, x1, self.rng).mean()
 
     def run(self, steps: int) -> None:
-        for _ in range(steps):
-            loss = self.loss()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-            self.optimizer.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.parameters, 1 - self.settings.ema)
+        with in_training(self.settings.precision, self.device):
+            for _ in range(steps):
+                loss = self.loss()
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+                self.optimizer.step()
+                with torch.no_grad():
+                    torch._foreach_lerp_(self.average, self.parameters, 1 - self.settings.ema)
         now(self.device)
 
 
@@ -80,40 +83,58 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
     runs = plan(name, suite, protocol)
     peaks = {precision: product_rate(device, precision) for precision in {run.training.precision for run in runs}}
     for run in runs:
-        torch.manual_seed(0)
-        module = build_network(run.network, dataset).to(device)
-        baseline = build_baseline(run.baseline)
-        # Without micro-batches: the bare loop takes a batch at once, a quarter of it where every step solves an ODE.
-        batch = run.training.batch // (4 if isinstance(baseline, SimulatedBaseline) else 1)
-        bare_of = {"steps": 1, "batch": batch, "micro_batch": None, "warmup": 0, "curve_points": 0}
-        settings = run.training.model_copy(update=bare_of)
-        bare = Bare(copy.deepcopy(module), dataset, baseline, settings, device)
-        ours = Ours("perf", settings, baseline, module, dataset, seed=0)
-        steps = calls(lambda bare=bare: bare.run(1), LENGTH)
-        reset_peak_memory(device)
-        ours.run(1)
-        memory = peak_memory(device) / 2**20
-        row = compare(
-            f"training on CIFAR-10, {run.baseline.name}, {protocol}, batch {settings.batch}, {device}",
-            lambda ours=ours, steps=steps: ours.run(steps),
-            lambda bare=bare, steps=steps: bare.run(steps),
-            rounds,
-            "images/s",
-            steps * settings.batch,
-            TARGET,
-        )
-        rate = sorted(row.ours)[len(row.ours) // 2]
-        note = f"{1000 * settings.batch / rate:.4g} ms a step, peak {memory:,.0f} MiB, {settings.precision}"
-        if isinstance(baseline, SimulatedBaseline):  # the counter knows no derivative of a derivative
-            note += ", FLOP not counted"
-        else:
-            flops, peak = step_flops(bare), peaks[settings.precision]
-            share = rate / settings.batch * flops / peak
-            note += f", {flops / 1e9:.4g} GFLOP a step, {share:.0%} of the matrix product's {peak / 1e9:,.0f} GFLOP/s"
-        yield Row(row.name, row.unit, row.ours, row.reference, row.target, note)
+        name = f"training on CIFAR-10, {run.baseline.name}, {protocol}"
+        yield side_by_side(name, run, dataset, device, rounds, peaks[run.training.precision])
     if device == "cpu":
-        for run in plan(name, suite, "small"):
+        for run in plan("cifar10", suite, "small"):
             yield Row(f"training on CIFAR-10, {run.baseline.name}, small, cuda", note="no GPU here")
+
+
+def side_by_side(
+    name: str, run: Run, dataset: Dataset, device: str, rounds: int, peak: float, length: float = LENGTH
+) -> Row:
+    """Our loop and the bare one on a run's network, loss and settings.
+
+    Args:
+        peak: FLOP/s that utilisation is a share of.
+        length: seconds that one side takes in a round.
+    """
+    torch.manual_seed(0)
+    module = build_network(run.network, dataset).to(device)
+    baseline = build_baseline(run.baseline)
+    # Without micro-batches: the bare loop takes a batch at once, a quarter of it where every step solves an ODE.
+    batch = run.training.batch // (4 if isinstance(baseline, SimulatedBaseline) else 1)
+    bare_of = {"steps": 1, "seconds": None, "batch": batch, "micro_batch": None, "warmup": 0, "curve_points": 0}
+    settings = run.training.model_copy(update=bare_of)
+    bare = Bare(copy.deepcopy(module), dataset, baseline, settings, device)
+    ours = Ours("perf", settings, baseline, module, dataset, seed=0)
+    begun = now(device)
+    bare.run(1)
+    warm = now(device) - begun
+    steps = calls(lambda: bare.run(1), length)
+    ours.run(1)
+    reset_peak_memory(device)
+    ours.run(1)
+    memory = peak_memory(device) / 2**20
+    row = compare(
+        f"{name}, batch {settings.batch}, {device}",
+        lambda: ours.run(steps),
+        lambda: bare.run(steps),
+        rounds,
+        "images/s",
+        steps * settings.batch,
+        TARGET,
+    )
+    rate = median(row.ours)
+    note = f"{1000 * settings.batch / rate:.4g} ms a step, peak {memory:,.0f} MiB, {settings.precision}"
+    note += f", first step {warm:.3g} s"
+    if isinstance(baseline, SimulatedBaseline):  # the counter knows no derivative of a derivative
+        note += ", FLOP not counted"
+    else:
+        flops = step_flops(bare)
+        share = rate / settings.batch * flops / peak
+        note += f", {flops / 1e9:.4g} GFLOP a step, {share:.0%} of the matrix product's {peak / 1e9:,.0f} GFLOP/s"
+    return Row(row.name, row.unit, row.ours, row.reference, row.target, note)
 
 
 def step_flops(bare: Bare) -> float:

@@ -48,7 +48,8 @@ def markdown(rows: list[Row], facts: str) -> str:
 def facts(rounds: int) -> str:
     """What the numbers hang on, in one paragraph."""
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
-    command = shlex.join(["python", "tests/perf/run.py", *sys.argv[1:]])
+    program = Path(sys.argv[0]).resolve().relative_to(Path(__file__).resolve().parents[2])
+    command = shlex.join(["python", str(program), *sys.argv[1:]])
     load = "" if not hasattr(os, "getloadavg") else f", load {os.getloadavg()[0]:.1f} at the start"
     return (
         f"Medians of {rounds} interleaved rounds; ratios are ours / reference. {provenance.device_name('cpu')}{load}; "
