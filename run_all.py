@@ -147,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR_OR_FILE",
         help="with --archive: the records of this suite's folder or archive too",
     )
-    p.add_argument("--retry", action="store_true", help="run failed runs again")
+    p.add_argument("--retry", action="store_true", help="run failed runs again, and measure what good ones have lost")
     p.add_argument(
         "--keep-stale", action="store_true", help="vouch for records of older code: they count as measured by today's"
     )

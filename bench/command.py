@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import fresh, records, source, toml
+from bench import fresh, records, retries, source, toml
 from bench.claims import load_claims, register_claim, remember
 from bench.errors import HalfSubmitted, UsageError
 from bench.files import sweep
@@ -72,6 +72,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         records.write_plan(root, about, runs)
     if not todo and not remember(root) and fresh.is_fresh(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
+        _say_lost(root, runs)
         return _say_failures(root, failures)
     if todo:
         _check(options, todo)
@@ -84,6 +85,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         records.write_plan(root, about, runs)
         remember(root)
         jobs = _jobs(options, root, todo, data_dir)
+        for run_ in todo if options.retry else ():
+            retries.ask_again(root, run_)
         if options.cluster == "slurm":
             if not _on_slurm(options, root, todo, jobs):
                 return 0
@@ -98,6 +101,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             )
             launch_local(jobs, options.workers, jobs[0].device)
     report(root, runs)
+    _say_lost(root, runs)
     return _say_failures(root, _todo(root, runs, retry=False)[1])
 
 
@@ -106,7 +110,9 @@ def _todo(root: Path, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict
     outcomes = {run_.run_id: records.outcome(root, run_) for run_ in runs}
     errors = {run_id: error for run_id, (done, error) in outcomes.items() if error is not None and not done}
     failures = {} if retry else errors
-    return [run_ for run_ in runs if not outcomes[run_.run_id][0] and run_.run_id not in failures], failures
+    lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_)}
+    left = [run_ for run_ in runs if not outcomes[run_.run_id][0] or run_.run_id in lost]
+    return [run_ for run_ in left if run_.run_id not in failures], failures
 
 
 def _say_stale(root: Path, runs: Sequence[Run]) -> None:
@@ -120,6 +126,17 @@ def _say_stale(root: Path, runs: Sequence[Run]) -> None:
             print(f"stale: {run_.run_id} {', '.join(names)}: {reason}")
         if records.has_older_curve(root, run_):
             print(f"left out: {run_.run_id}: its curve was measured under another evaluation; it is not trained again")
+
+
+def _say_lost(root: Path, runs: Sequence[Run]) -> None:
+    """Name the measurements of finished runs that have a reason in place of a value."""
+    count = 0
+    for run_ in runs:
+        for (stage, reason), metrics in retries.lost(root, run_).items():
+            print(f"lost: {run_.run_id}: {stage} {', '.join(dict.fromkeys(metrics))}: {reason}")
+            count += len(metrics)
+    if count:
+        print(f"{count} measurement{'s' * (count > 1)} lost; --retry measures {'them' if count > 1 else 'it'} again")
 
 
 def _say_failures(root: Path, failures: dict[str, str]) -> int:
@@ -263,6 +280,7 @@ def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
             + (f"  {state.reason}" if state.reason else "")
         )
     counts = Counter(state.status for state in states.values())
+    _say_lost(root, runs)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
     return 1 if counts["failed"] else 0
 

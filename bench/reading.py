@@ -96,6 +96,7 @@ class Record(Identity):
     plugins: NotRequired[dict[str, str] | None]
     inputs: NotRequired[dict[str, Input] | None]
     vouched: NotRequired[list[Name] | None]
+    again: NotRequired[bool | None]
     curve: NotRequired[Name | None]
 
 

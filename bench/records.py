@@ -148,10 +148,11 @@ def failed(root: Path, run: Run) -> str | None:
 
 
 def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = None) -> None:
-    """Write a failed record for the first stage that is not done."""
+    """Write a failed record for the first stage that is neither done nor failed, else for the first that has failed."""
     from bench import provenance
 
-    stage = next((stage for stage, found in stands(root, run).items() if found.state != "done"), None)
+    states = {stage: found.state for stage, found in stands(root, run).items() if found.state != "done"}
+    stage = next((stage for stage, state in states.items() if state != "failed"), next(iter(states), None))
     if stage is not None:
         known = {"commit": provenance.commit(), "versions": provenance.versions()}
         shown = "".join(c if c.isprintable() else " " for c in error)  # a child's colours are no part of a reason

@@ -51,7 +51,7 @@ def judge(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path |
         return Standing("stale", older)
     if other := inputs.changed(record.get("inputs") or {}, root):
         return Standing("stale", f"measured from another {other[0]}")
-    return Standing("done")
+    return Standing("missing" if record.get("again") else "done")  # bench/retries.py
 
 
 def _older_code(record: Mapping[str, Any], run: Run, stage: Stage) -> str:

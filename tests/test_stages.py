@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from tiny import runs
 
-from bench import records
+from bench import command, records, retries
 from bench.job import Job
 from bench.launch.torchrun import run
 from bench.registry import baselines, load_plugin
@@ -123,6 +124,45 @@ def test_everything_else_of_the_run_is_measured(done: Job) -> None:
     assert lost >= {"nll_nats", "nfe_likelihood", "likelihood_seconds"}  # backwards from data the field explodes
     curve = [r for r in rows(done, "train") if r["settings"].get("curve")]
     assert {r["metric"]: r["reason"] is None for r in curve} == {"nll_nats": False, "w2": True, "nfe_sampling": True}
+
+
+def test_what_is_lost_is_said_and_asked_for_again_alone(
+    done: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = replace(done, root=tmp_path / "results")
+    shutil.copytree(done.root, job.root)
+    found = retries.lost(job.root, job.run)
+    said = {reason.rsplit(": ", 1)[0]: metrics for (stage, reason), metrics in found.items() if stage == "sweep"}
+    swept = ["w2", "sampling_seconds", "ode_error"]
+    assert said == {f"diverged at 8 evaluations: {solver}": swept for solver in ("euler", "rk4")}
+    assert {stage for stage, _ in found} == {"likelihood", "sweep"}  # and no point of the curve
+    assert records.finished(job.root, job.run)
+    assert command._todo(job.root, [job.run], retry=False) == ([], {})
+    assert command._todo(job.root, [job.run], retry=True) == ([job.run], {})
+    command._say_lost(job.root, [job.run])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"lost: {job.run.run_id}: ") and lines[-1].endswith("--retry measures them again")
+    assert int(lines[-1].split()[0]) == sum(map(len, found.values()))
+
+    before = {stage: rows(job, stage) for stage in job.run.stages}
+    retries.ask_again(job.root, job.run)
+    assert not records.finished(job.root, job.run)
+    assert str({stage: rows(job, stage) for stage in job.run.stages}) == str(before)  # a report goes on showing them
+    lines = []
+    assert job(lines.append) == "ok"
+    made = [
+        text for text in lines if text.startswith(("sweep {", "likelihood {", "samples ")) and "diverged" not in text
+    ]
+    assert {text for text in made if text.startswith("sweep")} == {
+        f"sweep {{'solver': '{solver}', 'steps': {steps}}}" for solver, steps in (("euler", 8), ("rk4", 2))
+    }
+    assert not [text for text in made if text.startswith("samples")]
+    assert records.finished(job.root, job.run)
+
+    def bare(stage: str, found: list[dict[str, Any]]) -> list[Any]:
+        return [(r["metric"], r["settings"], r["reason"], str(r["value"])) for r in found if not r["reason"]]
+
+    assert {s: bare(s, rows(job, s)) for s in job.run.stages} == {s: bare(s, before[s]) for s in job.run.stages}
 
 
 def test_two_ranks_lose_what_one_loses(done: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,35 @@
+"""What good records have lost: measurements with a reason in place of a value, which `--retry` measures again.
+
+A record that is asked for again stays as it is, and is read as before, until the next one takes its place. What it has
+is not measured again, as long as its parts are kept (bench/partial.py).
+"""
+
+from pathlib import Path
+
+from bench.records import read_stage, run_folder, stands
+from bench.seal import write_json
+from bench.settings import Stage
+from bench.suite import Run
+
+Losses = dict[tuple[Stage, str], list[str]]
+
+
+def lost(root: Path, run: Run) -> Losses:
+    """Metrics without a value by stage and reason, in records that are what the run asks for.
+
+    A point of the curve is none of them: its weights are gone.
+    """
+    found: Losses = {}
+    for stage, there in stands(root, run).items():
+        record = read_stage(root, run.run_id, stage) if stage != "train" and there.state == "done" else None
+        for row in record["measurements"] if record else ():
+            if row.get("reason"):
+                found.setdefault((stage, row["reason"]), []).append(row["metric"])
+    return found
+
+
+def ask_again(root: Path, run: Run) -> None:
+    """Have the stages with lost measurements count as not done."""
+    for stage in {stage for stage, _ in lost(root, run)}:
+        record = read_stage(root, run.run_id, stage)
+        write_json(run_folder(root, run.run_id) / f"{stage}.json", {**(record or {}), "again": True})
