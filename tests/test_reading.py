@@ -18,6 +18,7 @@ from tiny import SUITE, runs, write_suite
 import run_all
 from bench import records
 from bench.errors import UsageError
+from bench.reading import read_planned, read_record
 from bench.records import Measurement, frame, write_plan, write_stage
 from bench.report.artefacts import Artefacts
 from bench.seal import read_json, write_arrays, write_json, write_sealed
@@ -382,6 +383,39 @@ def test_damaged_arrays_cost_their_panel_and_are_named(root: Path, kind: str) ->
     found = Artefacts(root)
     assert found.arrays("a-s0", "samples") == {}
     assert words in found.unreadable["runs/a-s0/samples.npz"]
+
+
+# Single bits.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["likelihood.json", "likelihood.npz", "plan.json"])
+def test_every_flipped_bit_is_named(tmp_path: Path, root: Path, name: str) -> None:
+    run = runs(tmp_path)[0]
+    write_stage(root, run, "likelihood", [Measurement("w2", 3.5e-05, 0.1, 20)], FACTS, {"x": np.arange(4.0)})
+    write_plan(root, "about", [run])
+    folder = records.run_folder(root, run.run_id)
+    path = root / name if name == "plan.json" else folder / name
+
+    def complaint() -> str | None:
+        if name == "plan.json":
+            return read_planned(path)[1]
+        if name.endswith(".npz"):
+            artefacts = Artefacts(root)
+            artefacts.arrays(run.run_id, "likelihood")
+            return "".join(artefacts.unreadable.values())
+        record = read_record(path)
+        return record and record["error"]
+
+    assert not complaint()
+    whole = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for position, byte in enumerate(whole):
+            for bit in range(8):
+                os.pwrite(file.fileno(), bytes([byte ^ 1 << bit]), position)
+                assert complaint(), (position, bit)
+            os.pwrite(file.fileno(), bytes([byte]), position)
+    assert not complaint()
 
 
 # Plans.
