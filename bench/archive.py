@@ -122,7 +122,7 @@ def pack(records: Records, path: Path) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(members[name])
             file.addfile(entry, io.BytesIO(members[name]))
-    write_bytes(path, lzma.compress(tar.getvalue(), preset=9))
+    write_bytes(path, lzma.compress(tar.getvalue()))
 
 
 def _arrays(records: Records) -> dict[str, bytes]:

@@ -332,6 +332,7 @@ def test_a_copied_folder_does_not_count_twice(tmp_path: Path, root: Path) -> Non
     assert all(f"a copy of {run.run_id} " in error for error in copies.error)
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_are_named_and_the_rest_is_read(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
