@@ -78,7 +78,11 @@ def check_baseline(component: Component) -> None:
 def build_network(component: Component, dataset: Dataset) -> nn.Module:
     """The network for a dataset's samples, and for what they are conditioned on if they are."""
     module: nn.Module = networks[component.name](dataset.shape, **_network_options(component, dataset))
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"network {component.name}: its builder gives a {type(module).__name__}, not an nn.Module")
     materialise(module, dataset, component.name)
+    if not any(p.requires_grad for p in module.parameters()):
+        raise UsageError(f"network {component.name}: it has no parameter that can be trained")
     return module
 
 

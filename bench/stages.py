@@ -18,6 +18,7 @@ from bench.partial import Partial, clear_all
 from bench.parts import Arrays, Parts, Rows
 from bench.precision import full_float32
 from bench.records import Measurement, trained_by
+from bench.rehearsal import rehearse
 from bench.settings import Likelihood, Samples, Stage
 from bench.training import Trainer
 
@@ -36,6 +37,8 @@ class Stages:
         self.opened: set[str] = set()
         with inputs.noted(self.opened):
             self._build()
+        if not self.trainer.step:
+            rehearse(self.trainer, run, self.judge)
 
     def _build(self) -> None:
         job, run, log = self.job, self.run, self.log

@@ -141,14 +141,14 @@ class Trainer:
         _global_generator(self.device).manual_seed(seed)  # what dropout draws from
         x1 = self.dataset.dequantise(values, self.rng)
         self.net.condition = self.dataset.condition(values) if self.dataset.condition else None
-        with self._autocast():
+        with self.autocast():
             loss = self.baseline.loss(self.net, x1, self.rng).mean()
         if self.settings.pieces > 1:
             loss = loss / self.settings.pieces
         loss.backward()
         return loss.detach()
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
         if self.settings.precision == "bf16":
             return torch.autocast(self.device.split(":")[0], torch.bfloat16)
         return nullcontext()

@@ -16,8 +16,8 @@ from torch.nn.utils import parametrizations, spectral_norm
 from baselines.fm_ot import FlowMatchingOT
 from bench.buffers import Buffers
 from bench.datasets.base import Dataset
-from bench.launch import interpreter
 from bench.settings import Training
+from bench.surroundings import interpreter
 from bench.training import Trainer
 
 
@@ -158,7 +158,7 @@ from bench.datasets.base import Dataset
 mixture = GaussianMixture.pair()
 draw = torch.Generator().manual_seed(1)
 points = Dataset("pair", "1", mixture.sample(512, draw).float(), mixture.sample(256, draw).float())
-with ranks.joined("cpu"):
+with ranks.joined("cpu", 2):
     for shard in (False, True):
         found = trained(points, shard_optimizer=shard)[1]
         print(json.dumps(found))

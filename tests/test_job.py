@@ -169,7 +169,7 @@ def test_a_run_that_is_worked_on_is_busy(tmp_path: Path) -> None:
 
 PLUGIN = textwrap.dedent(
     """
-    '''A method that fails when told to.'''
+    '''A method that fails when told to: in its loss at once, else where more samples come than a rehearsal takes.'''
     from dataclasses import dataclass
     import torch
     from bench.baseline import Baseline, register_baseline
@@ -183,12 +183,15 @@ PLUGIN = textwrap.dedent(
             if self.how == "loss":
                 raise RuntimeError("no such\\n  loss")
             t = torch.rand(len(x1), generator=rng)
-            return (net(t, x1) * (float("nan") if self.how == "nan" else 1.0)).square().mean(1)
+            lost = self.how == "nan" and len(x1) > 5
+            return (net(t, x1) * (float("nan") if lost else 1.0)).square().mean(1)
 
         def velocity(self, net):
-            if self.how == "velocity":
-                raise KeyError("velocity")
-            return lambda t, x: -100 * x**3
+            def f(t, x):
+                if self.how == "velocity" and len(x) > 5:
+                    raise KeyError("velocity")
+                return -100 * x**3
+            return f
     """
 )
 
@@ -203,7 +206,10 @@ def failing(tmp_path: Path, how: str) -> Job:
 
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("loss", "RuntimeError: no such loss"), ("nan", "diverged: the loss is nan at step 6")],
+    [
+        ("loss", "baseline failing with network mlp: loss(net, x1, rng) of 3 samples: RuntimeError: no such loss"),
+        ("nan", "diverged: the loss is nan at step 6"),
+    ],
 )
 @pytest.mark.usefixtures("own_baselines")
 def test_a_training_that_fails_ends_the_run_with_its_reason(tmp_path: Path, how: str, reason: str) -> None:
