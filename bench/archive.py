@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from bench.claims import REMEMBERED
 from bench.errors import UsageError
 from bench.files import write_bytes
+from bench.planned import marked
 from bench.reading import read_planned, read_record
-from bench.records import marked, run_folder
+from bench.records import run_folder
 from bench.seal import json_bytes, read_arrays, read_json, write_arrays
 from bench.settings import STAGES
 

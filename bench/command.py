@@ -15,6 +15,7 @@ from bench.files import sweep
 from bench.invocation import again
 from bench.launch.queue import collect, require, wait
 from bench.plan import UNSET, plan
+from bench.planned import Stands, update_plan, write_plan
 from bench.registry import baselines, load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
 
@@ -60,19 +61,20 @@ def _key_value(option: str, text: str) -> tuple[str, Any]:
 
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
-    collect(root.resolve(), runs)
     for plugin in options.plugin:
         load_plugin(plugin)
+    collect(root.resolve(), runs)
     if options.keep_stale:
         kept = sum(records.vouch(root, run_) for run_ in runs)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
-    todo, failures = _todo(root, runs, options.retry)
-    _say_stale(root, runs)
+    stands = _stands(root, runs)
+    todo, failures = _todo(root, stands, runs, options.retry)
+    _say_stale(stands)
     if not todo:
-        records.write_plan(root, about, runs)
+        write_plan(root, about, runs, stands)
     if not todo and not remember(root) and fresh.is_fresh(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
-        _say_lost(root, runs)
+        _say_lost(root, runs, stands)
         return _say_failures(root, failures)
     if todo:
         _check(options, todo)
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             prepare(todo, data_dir.resolve())
         for folder in (root, data_dir, *data_dir.glob("*/")):
             sweep(folder)  # what killed writes left; a run does so in its own folder
-        records.write_plan(root, about, runs)
+        write_plan(root, about, runs, stands)
         remember(root)
         jobs = _jobs(options, root, todo, data_dir)
         for run_ in todo if options.retry else ():
@@ -101,38 +103,45 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             )
             launch_local(jobs, options.workers, jobs[0].device)
     report(root, runs)
-    _say_lost(root, runs)
-    return _say_failures(root, _todo(root, runs, retry=False)[1])
+    stands = _stands(root, runs)
+    _say_lost(root, runs, stands)
+    return _say_failures(root, _todo(root, stands, runs, retry=False)[1])
 
 
-def _todo(root: Path, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
+def _stands(root: Path, runs: Sequence[Run]) -> Stands:
+    return {run_.run_id: records.stands(root, run_) for run_ in runs}
+
+
+def _todo(root: Path, stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
     """Runs to launch, and the errors of failed ones that are left alone."""
-    outcomes = {run_.run_id: records.outcome(root, run_) for run_ in runs}
-    errors = {run_id: error for run_id, (done, error) in outcomes.items() if error is not None and not done}
+    errors: dict[str, str] = {}
+    for run_id, stages in stands.items():
+        if failed := [found.reason for found in stages.values() if found.state == "failed"]:
+            errors[run_id] = failed[0]
     failures = {} if retry else errors
-    lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_)}
-    left = [run_ for run_ in runs if not outcomes[run_.run_id][0] or run_.run_id in lost]
+    lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_, stands[run_.run_id])}
+    left = [r for r in runs if r.run_id in lost or any(s.state != "done" for s in stands[r.run_id].values())]
     return [run_ for run_ in left if run_.run_id not in failures], failures
 
 
-def _say_stale(root: Path, runs: Sequence[Run]) -> None:
+def _say_stale(stands: Stands) -> None:
     """Name the records that are not of today's settings, source or inputs."""
-    for run_ in runs:
-        stages: dict[str, list[str]] = {}
-        for stage, found in records.stands(root, run_).items():
+    for run_id, stages in stands.items():
+        reasons: dict[str, list[str]] = {}
+        for stage, found in stages.items():
             if found.state == "stale":
-                stages.setdefault(found.reason, []).append(stage)
-        for reason, names in stages.items():
-            print(f"stale: {run_.run_id} {', '.join(names)}: {reason}")
-        if records.has_older_curve(root, run_):
-            print(f"left out: {run_.run_id}: its curve was measured under another evaluation; it is not trained again")
+                reasons.setdefault(found.reason, []).append(stage)
+        for reason, names in reasons.items():
+            print(f"stale: {run_id} {', '.join(names)}: {reason}")
+        if stages["train"].older_curve and stages["train"].state == "done":
+            print(f"left out: {run_id}: its curve was measured under another evaluation; it is not trained again")
 
 
-def _say_lost(root: Path, runs: Sequence[Run]) -> None:
+def _say_lost(root: Path, runs: Sequence[Run], stands: Stands) -> None:
     """Name the measurements of finished runs that have a reason in place of a value."""
     count = 0
     for run_ in runs:
-        for (stage, reason), metrics in retries.lost(root, run_).items():
+        for (stage, reason), metrics in retries.lost(root, run_, stands[run_.run_id]).items():
             print(f"lost: {run_.run_id}: {stage} {', '.join(dict.fromkeys(metrics))}: {reason}")
             count += len(metrics)
     if count:
@@ -272,7 +281,8 @@ def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
     for plugin in plugins:
         load_plugin(plugin)  # whose source its records are of
     states = collect(root.resolve(), runs)
-    _say_stale(root, runs)
+    stands = _stands(root, runs)
+    _say_stale(stands)
     for run_id, state in states.items():
         print(
             f"{state.status:8} {run_id}"
@@ -280,7 +290,7 @@ def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
             + (f"  {state.reason}" if state.reason else "")
         )
     counts = Counter(state.status for state in states.values())
-    _say_lost(root, runs)
+    _say_lost(root, runs, stands)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
     return 1 if counts["failed"] else 0
 
@@ -295,7 +305,7 @@ def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
         raise UsageError(f"--report: {root} cannot be written; give a copy of it as --results")
     collect(root.resolve(), runs)
     remember(root)
-    records.update_plan(root, runs)
+    update_plan(root, runs)
     made_of = fresh.made_of(root)
     from bench.report import build
 
@@ -308,8 +318,9 @@ def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
 def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     """Check everything and print what would run."""
     _check(options, runs)
-    todo, failures = _todo(root, runs, options.retry)
-    _say_stale(root, runs)
+    stands = _stands(root, runs)
+    todo, failures = _todo(root, stands, runs, options.retry)
+    _say_stale(stands)
     for run_ in runs:
         budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
         state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"

@@ -11,19 +11,16 @@ Whether a record is what a run asks for is decided in bench/standing.py; it coun
 import datetime
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import identity, standing
 from bench.errors import UsageError
-from bench.locks import locked
 from bench.names import safe_name
 from bench.reading import SCHEMA, read_planned, read_record, utf8
-from bench.registry import baselines
-from bench.seal import read_json, write_arrays, write_json
+from bench.seal import write_arrays, write_json
 from bench.settings import STAGES, Stage
 from bench.standing import OTHER_SETTINGS, Standing
 from bench.suite import Run
@@ -84,7 +81,7 @@ def write_stage(
         "status": "ok" if error is None else "failed",
         "error": error,
         "fingerprint": run.fingerprint(stage),
-        **_identity(run),
+        **identity_of(run),
         **standing.described(run, stage),
         **facts,
         "config": run.model_dump(mode="json"),
@@ -94,7 +91,8 @@ def write_stage(
     write_json(folder / f"{stage}.json", record)
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def identity_of(run: Run) -> dict[str, Any]:
+    """What records and plans say a run is."""
     return {
         "run_id": run.run_id,
         "variant": run.variant,
@@ -127,7 +125,7 @@ def stands(root: Path, run: Run) -> dict[Stage, Standing]:
     for stage in run.stages:
         found[stage] = standing.judge(read_stage(root, run.run_id, stage), run, stage, root)
         if found[stage].state == "done" and found["train"].state == "stale":
-            found[stage] = found["train"]
+            found[stage] = Standing("stale", found["train"].reason, found[stage].finished)
     return found
 
 
@@ -163,13 +161,11 @@ def vouch(root: Path, run: Run) -> int:
     """Have the run's records of older source, and its curve, count as measured by today's; how many there were."""
     kept = 0
     for stage in run.stages:
-        record = read_stage(root, run.run_id, stage)
-        now = identity.code(run, stage)
+        record, now = read_stage(root, run.run_id, stage), identity.code(run, stage)
         if record is None or now is None:
             continue
-        older = [now.digest] if standing.judge(record, run, stage, root).of_older_code else []
-        if stage == "train" and has_older_curve(root, run):
-            older.append(str(standing.curve(run)))
+        found = standing.judge(record, run, stage, root)
+        older = [now.digest] * found.of_older_code + [str(standing.curve(run))] * found.older_curve
         if older:
             vouched = [*(record.get("vouched") or ()), *older]
             write_json(run_folder(root, run.run_id) / f"{stage}.json", {**record, "vouched": vouched})
@@ -203,80 +199,9 @@ def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
     return forgotten
 
 
-def write_plan(root: Path, about: str, runs: Iterable[Run]) -> None:
-    """Add runs to the plan of the folder; the report shows those without a record as missing.
-
-    What was planned before for the same protocol, dataset and baseline with other settings is current no more. The plan
-    names the records that are stale.
-    """
-    with locked(root / ".plan.lock"):
-        before = read_plan(root)
-        planned = {entry["run_id"]: entry for entry in before}
-        for run in runs:
-            before_this = planned.get(run.run_id)
-            label = before_this["label"] if before_this else baselines[run.baseline.name].label
-            facts = {"label": label, "stages": list(run.stages), "steps": run.training.steps}
-            asked = {stage: run.fingerprint(stage) for stage in run.stages}
-            config = run.model_dump(mode="json")
-            entry = {**_identity(run), **facts, "asked": asked, "config": config, **_stale_now(root, run)}
-            planned[run.run_id] = entry
-        entries = marked(list(planned.values()), {run.variant for run in runs})
-        if entries != before:
-            write_json(root / "plan.json", {"about": about, "runs": entries})
-
-
-def update_plan(root: Path, runs: Iterable[Run]) -> None:
-    """Have the plan name the records of its runs that are stale by now, where it can be written."""
-    with suppress(OSError, ValueError, KeyError, TypeError), locked(root / ".plan.lock"):
-        plan = read_json(root / "plan.json")
-        now = {run.run_id: run for run in runs}
-        entries = [
-            {**entry, **_stale_now(root, now[entry["run_id"]])} if entry.get("run_id") in now else entry
-            for entry in plan["runs"]
-        ]
-        if entries != plan["runs"]:
-            write_json(root / "plan.json", {**plan, "runs": entries})
-
-
-def has_older_curve(root: Path, run: Run) -> bool:
-    """Whether the run's curve was measured under another evaluation than today's; its training stays."""
-    record = read_stage(root, run.run_id, "train")
-    return record is not None and _is_older_curve(record, standing.curve(run))
-
-
-def _is_older_curve(record: Mapping[str, Any], now: str | None) -> bool:
-    known = (record.get("curve"), *(record.get("vouched") or ()))
-    return record["status"] == "ok" and None not in (now, known[0]) and now not in known
-
-
-def _stale_now(root: Path, run: Run) -> dict[str, Any]:
-    """What the plan says of records that are stale: by stage when they were finished, and why they are stale."""
-    stale: dict[str, dict[str, str]] = {}
-    for stage, found in stands(root, run).items():
-        if found.state == "stale" and found.reason != OTHER_SETTINGS:
-            record = read_stage(root, run.run_id, stage) or {}
-            stale[stage] = {"finished": str(record.get("finished")), "reason": found.reason}
-    return {"outdated": stale, "curve": standing.curve(run)}
-
-
-def marked(entries: Iterable[Mapping[str, Any]], variants: Collection[str]) -> list[dict[str, Any]]:
-    """The entries of a plan, once `variants` are what is asked for of their protocol, dataset and baseline."""
-    asked_for = {cell(entry) for entry in entries if entry["variant"] in variants}
-
-    def current(entry: Mapping[str, Any]) -> bool:
-        return entry["variant"] in variants if cell(entry) in asked_for else entry.get("current") is not False
-
-    return [{**entry, "current": current(entry)} for entry in entries]
-
-
 def cell(entry: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a later plan with other settings replaces."""
     return entry["protocol"], entry["dataset"], entry["baseline"]
-
-
-def read_plan(root: Path) -> list[dict[str, Any]]:
-    """The planned runs, as `write_plan` left them; what is not sound is left out."""
-    return read_planned(root / "plan.json")[0]
 
 
 def frame(root: Path) -> "pd.DataFrame":
@@ -311,7 +236,7 @@ def frame(root: Path) -> "pd.DataFrame":
         known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
         for stage, record in found.items():
             record = record or {"stage": stage, "status": "missing", "error": "not run"}
-            if _is_older_curve(record, entry.get("curve")):
+            if standing.is_older_curve(record, entry.get("curve")):
                 record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
                 left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
             if reason := _stale(record, entry, stage):
@@ -344,7 +269,7 @@ def _on_curve(row: Mapping[str, Any]) -> bool:
 
 def configs(root: Path) -> dict[str, dict[str, Any]]:
     """The configuration of every variant: what the plan asks for, or a record says where it does not."""
-    plan = read_plan(root)
+    plan = read_planned(root / "plan.json")[0]
     found = {entry["variant"]: entry["config"] for entry in plan if isinstance(entry.get("config"), dict)}
     known = {entry["run_id"] for entry in plan if entry["variant"] in found}
     for folder in sorted((root / "runs").glob("*")):

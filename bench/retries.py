@@ -4,27 +4,30 @@ A record that is asked for again stays as it is, and is read as before, until th
 is not measured again, as long as its parts are kept (bench/partial.py).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.records import read_stage, run_folder, stands
 from bench.seal import write_json
 from bench.settings import Stage
+from bench.standing import Standing
 from bench.suite import Run
 
 Losses = dict[tuple[Stage, str], list[str]]
 
 
-def lost(root: Path, run: Run) -> Losses:
+def lost(root: Path, run: Run, stages: Mapping[Stage, Standing] | None = None) -> Losses:
     """Metrics without a value by stage and reason, in records that are what the run asks for.
 
     A point of the curve is none of them: its weights are gone.
+
+    Args:
+        stages: where the stages of the run stand, if that is known.
     """
     found: Losses = {}
-    for stage, there in stands(root, run).items():
-        record = read_stage(root, run.run_id, stage) if stage != "train" and there.state == "done" else None
-        for row in record["measurements"] if record else ():
-            if row.get("reason"):
-                found.setdefault((stage, row["reason"]), []).append(row["metric"])
+    for stage, there in (stages or stands(root, run)).items():
+        for metric, reason in there.lost if stage != "train" and there.state == "done" else ():
+            found.setdefault((stage, reason), []).append(metric)
     return found
 
 

@@ -22,10 +22,20 @@ OLDER_CODE = "measured by older code"
 
 @dataclass(frozen=True)
 class Standing:
-    """The state of a stage; `reason` says why it is stale, or is the error of a failed one."""
+    """The state of a stage.
+
+    Attributes:
+        reason: why it is stale, or the error of a failed one.
+        finished: when its record was.
+        older_curve: whether the curve in the record was measured under another evaluation.
+        lost: the measurements without a value of one that is done: metric and reason.
+    """
 
     state: State
     reason: str = ""
+    finished: str = ""
+    older_curve: bool = False
+    lost: tuple[tuple[str, str], ...] = ()
 
     @property
     def of_older_code(self) -> bool:
@@ -40,18 +50,22 @@ def judge(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path |
     """
     if record is None:
         return Standing("missing")
+    finished = str(record.get("finished"))
     # A record that is not sound cannot say which evaluation it was of.
     asked, older = run.fingerprint(stage), _older_code(record, run, stage)
     same = record.get("fingerprint", asked) == asked
     if record["status"] == "failed":
         return Standing("failed", str(record["error"])) if same and not older else Standing("missing")
     if not same:
-        return Standing("stale", OTHER_SETTINGS)
+        return Standing("stale", OTHER_SETTINGS, finished)
+    older_curve = stage == "train" and is_older_curve(record, curve(run))
     if older:
-        return Standing("stale", older)
+        return Standing("stale", older, finished, older_curve)
     if other := inputs.changed(record.get("inputs") or {}, root):
-        return Standing("stale", f"measured from another {other[0]}")
-    return Standing("missing" if record.get("again") else "done")  # bench/retries.py
+        return Standing("stale", f"measured from another {other[0]}", finished, older_curve)
+    lost = tuple((row["metric"], row["reason"]) for row in record["measurements"] if row.get("reason"))
+    # A record that is asked for again is bench/retries.py's.
+    return Standing("missing" if record.get("again") else "done", "", finished, older_curve, lost)
 
 
 def _older_code(record: Mapping[str, Any], run: Run, stage: Stage) -> str:
@@ -76,6 +90,12 @@ def curve(run: Run) -> str | None:
     """Identity of what a training measures on its way; None where its source is not known."""
     code = identity.code(run, "curve")
     return f"{run.curve_settings}-{code.digest}" if code and run.training.curve_points else None
+
+
+def is_older_curve(record: Mapping[str, Any], now: str | None) -> bool:
+    """Whether the curve in a training's record was measured under another evaluation than today's."""
+    known = (record.get("curve"), *(record.get("vouched") or ()))
+    return record["status"] == "ok" and None not in (now, known[0]) and now not in known
 
 
 def parts_folder(run: Run, stage: Stage) -> str:

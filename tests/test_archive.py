@@ -15,7 +15,8 @@ import run_all
 from bench import archive, records
 from bench.archive import halved, opened, unpack, write_archive
 from bench.errors import UsageError
-from bench.records import Measurement, frame, write_plan, write_stage
+from bench.planned import write_plan
+from bench.records import Measurement, frame, write_stage
 from bench.seal import check, read_arrays, read_json, write_json
 from bench.suite import Run
 

@@ -18,8 +18,9 @@ from tiny import SUITE, runs, write_suite
 import run_all
 from bench import records
 from bench.errors import UsageError
+from bench.planned import read_plan, write_plan
 from bench.reading import read_planned, read_record
-from bench.records import Measurement, frame, write_plan, write_stage
+from bench.records import Measurement, frame, write_stage
 from bench.report.artefacts import Artefacts
 from bench.seal import read_json, write_arrays, write_json, write_sealed
 from bench.suite import Run
@@ -471,7 +472,7 @@ def test_a_damaged_plan_is_named_and_the_records_are_kept(tmp_path: Path, root: 
     (complaint,) = table[table.status == "failed"].error
     assert complaint.startswith(str(root / "plan.json")) and words in complaint and "\n" not in complaint
     assert len(table[table.run_id == run.run_id]) == 4
-    assert records.read_plan(root) == []
+    assert read_plan(root) == []
 
 
 def test_the_sound_entries_of_a_damaged_plan_are_kept(tmp_path: Path, root: Path) -> None:
@@ -480,7 +481,7 @@ def test_the_sound_entries_of_a_damaged_plan_are_kept(tmp_path: Path, root: Path
     plan = read_json(root / "plan.json")
     plan["runs"][0]["stages"] = ["train", "cooking"]
     write_json(root / "plan.json", plan)
-    assert [entry["run_id"] for entry in records.read_plan(root)] == [second.run_id]
+    assert [entry["run_id"] for entry in read_plan(root)] == [second.run_id]
     assert "stages[1] = 'cooking'" in frame(root).error[0]
 
 

@@ -10,7 +10,8 @@ import pytest
 from tiny import runs
 
 from bench import records, seal
-from bench.records import COLUMNS, Measurement, frame, write_plan, write_stage
+from bench.planned import read_plan, write_plan
+from bench.records import COLUMNS, Measurement, frame, write_stage
 from bench.suite import Run
 
 FACTS = {
@@ -222,9 +223,9 @@ def test_plans_add_up(tmp_path: Path, root: Path) -> None:
     write_plan(root, "about", [first])
     write_plan(root, "about", [second])
     write_plan(root, "about", [first])
-    assert [entry["run_id"] for entry in records.read_plan(root)] == [first.run_id, second.run_id]
+    assert [entry["run_id"] for entry in read_plan(root)] == [first.run_id, second.run_id]
     assert json.loads((root / "plan.json").read_text())["about"] == "about"
-    entry = records.read_plan(root)[0]
+    entry = read_plan(root)[0]
     assert entry["stages"] == ["train", "likelihood", "samples"] and entry["steps"] == 6
     assert {"run_id", "variant", "dataset", "baseline", "label", "seed", "stages", "steps"} <= set(entry)
 
@@ -260,6 +261,6 @@ def test_a_record_under_settings_that_the_plan_does_not_ask_for_has_no_values(tm
 def test_a_damaged_plan_is_written_anew(root: Path, run: Run) -> None:
     root.mkdir(parents=True)
     (root / "plan.json").write_text('{"runs": [')
-    assert records.read_plan(root) == []
+    assert read_plan(root) == []
     write_plan(root, "about", [run])
-    assert [entry["run_id"] for entry in records.read_plan(root)] == [run.run_id]
+    assert [entry["run_id"] for entry in read_plan(root)] == [run.run_id]

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compare import Row, compare
 
-from bench import records
+from bench import planned, records
 from bench.plan import plan
 from bench.records import Measurement
 from bench.settings import STAGES
@@ -86,7 +86,7 @@ def write(folder: Path, seeds: int, rows: dict[str, int]) -> tuple[Path, list[Ru
         for i, run in enumerate(runs):
             for stage in STAGES:
                 records.write_stage(root, run, stage, measurements(rows[stage], i), FACTS)
-        records.write_plan(root, "synthetic records", runs)
+        planned.write_plan(root, "synthetic records", runs)
     return suite, runs
 
 
