@@ -4,6 +4,7 @@ Rows are counted first. After each part what was written is forced to the disk a
 """
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -37,7 +38,7 @@ def pack(folder: Path, shape: Shape, sources: Sources) -> Packed:
             raise UsageError(f"{path}: lies there without stamp.json and is not overwritten; remove {folder}")
         path.replace(_partial(folder, path.stem))  # a kill came between the first name and the stamp
     arrays: dict[str, Shape] = {}
-    contents: dict[str, list[str]] = {}
+    contents: dict[Part, str] = {}
     for split in sources.splits:
         arrays |= _pack_split(folder, split, shape, sources, contents)
     joint, digests = hashlib.sha256(), {}
@@ -52,9 +53,9 @@ def pack(folder: Path, shape: Shape, sources: Sources) -> Packed:
 
 
 def _pack_split(
-    folder: Path, split: str, shape: Shape, sources: Sources, contents: dict[str, list[str]]
+    folder: Path, split: str, shape: Shape, sources: Sources, contents: dict[Part, str]
 ) -> dict[str, Shape]:
-    """Pack the parts that are still missing; the shapes of the split's arrays. Adds to `contents` by group."""
+    """Pack the parts that are still missing; the shapes of the split's arrays. Adds to `contents`."""
     parts, progress = sources.splits[split], Progress(folder, split)
     counts = [part.rows or progress.count(part) for part in parts]
     place, ends = places(sum(counts)), list(accumulate(counts))
@@ -74,8 +75,7 @@ def _pack_split(
             write_rows(path, place[end - count : end], values)
         written = [*written, digest]
         progress.note(parts, written, len(place), sources.version)
-    for part, digest in zip(parts, written, strict=True):
-        contents.setdefault(part.group, []).append(digest)
+    contents |= zip(parts, written, strict=True)
     return arrays
 
 
@@ -86,7 +86,10 @@ class Progress:
         self.path, self.split = folder / PROGRESS, split
         self.state: dict[str, Any] = {"counts": {}, "splits": {}}
         if self.path.is_file():
-            self.state |= read_json(self.path)
+            try:
+                self.state |= read_json(self.path)
+            except ValueError as error:
+                print(f"{self.path}: {error}; everything is packed again", file=sys.stderr, flush=True)
 
     def count(self, part: Part) -> int:
         """How many rows a part has; it is read for that once."""

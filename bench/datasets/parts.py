@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -36,7 +37,7 @@ def file_of(path: Path) -> File:
     return File(path.name, found.st_size, found.st_mtime_ns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """What is read at once of a split.
 
@@ -54,7 +55,7 @@ class Part:
     read: Callable[[], Block]
     rows: int | None = None
 
-    @property
+    @cached_property
     def listed(self) -> str:
         """A digest of what was known of its files."""
         return _digest([self.group, *(f"{file.name}\0{file.size}\0{file.time}" for file in self.files)])
@@ -89,9 +90,10 @@ def contents_of(part: Part) -> str:
     return _digest(in_threads(_sha256, [part.folder / file.name for file in part.files]))
 
 
-def listings(sources: Sources, contents: Mapping[str, Sequence[str]]) -> dict[str, Listing]:
-    """The groups as they are listed; `contents` holds what `contents_of` gave for the parts of each, in order."""
-    return {group: Listing(_listed(parts), _digest(contents[group])) for group, parts in _groups(sources).items()}
+def listings(sources: Sources, contents: Mapping[Part, str]) -> dict[str, Listing]:
+    """The groups as they are listed; `contents` holds what `contents_of` gave for each part."""
+    groups = _groups(sources).items()
+    return {group: Listing(_listed(parts), _digest(contents[part] for part in parts)) for group, parts in groups}
 
 
 def times_of(sources: Sources) -> dict[str, str]:
@@ -132,7 +134,8 @@ def _sha256(path: Path) -> str:
 def _groups(sources: Sources) -> dict[str, list[Part]]:
     groups: dict[str, list[Part]] = {}
     for part in (part for parts in sources.splits.values() for part in parts):
-        groups.setdefault(part.group, []).append(part)
+        name = os.fsencode(part.group).decode("utf-8", "backslashreplace")  # a folder's name need not be UTF-8
+        groups.setdefault(name, []).append(part)
     return groups
 
 

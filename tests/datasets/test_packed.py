@@ -376,6 +376,16 @@ def test_a_lost_partial_array_is_packed_again(tmp_path):
     assert second.read == ["train0", "train1", "train2", "test1"]
 
 
+def test_damaged_progress_is_said_and_everything_is_packed_again(tmp_path, capsys):
+    first, second = Source(tmp_path), Source(tmp_path)
+    first.before["test1"] = stop
+    refusal(lambda: first.open(tmp_path))
+    path = tmp_path / "progress.json"
+    path.write_bytes(path.read_bytes().replace(b"splits", b"splitz"))
+    check(second.open(tmp_path))
+    assert second.read == NAMES and f"{path}: its content is not" in capsys.readouterr().err
+
+
 def test_a_killed_pack(tmp_path, monkeypatch):
     """Killed in the middle of writing a part: its images are there, its labels and the count of it are not."""
     write_rows = packing.write_rows
