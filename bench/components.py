@@ -16,6 +16,7 @@ from bench import inputs
 from bench.baseline import Baseline
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
+from bench.disk import NoSpace
 from bench.errors import UsageError
 from bench.modules import materialise
 from bench.registry import Registry, baselines, datasets, networks, unknown
@@ -122,26 +123,48 @@ def check_condition(run: Run, dataset: Dataset) -> None:
             raise UsageError(f"{key} = {n}: a sample of {dataset.name} is given a test image, and there are {there}")
 
 
+class Built(typing.NamedTuple):
+    """A dataset, the files that were opened for it, and what they were."""
+
+    dataset: Dataset
+    files: set[str]
+    stamps: dict[str, dict[str, int]]
+
+
 @lru_cache(maxsize=2)
-def _dataset(name: str, data_dir: Path, options: str) -> tuple[Dataset, set[str]]:
-    """The dataset, and the files that were opened for it."""
+def _dataset(name: str, data_dir: Path, options: str) -> Built:
     component, files = Component(name=name, options=json.loads(options)), set[str]()
+    checked_options = _options(datasets, component)
     with inputs.noted(files):
-        dataset: object = datasets[name](data_dir, **_options(datasets, component))
-    return checked(name, dataset), files
+        try:
+            dataset: object = datasets[name](data_dir, **checked_options)
+        except (UsageError, NoSpace):
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UsageError(f"dataset {name}: cannot be built: {reason}") from error
+    return Built(checked(name, dataset), files, inputs.stamps(files))
+
+
+def _built(component: Component, data_dir: Path) -> Built:
+    key = (component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))
+    built = _dataset(*key)
+    if inputs.stamps(built.files) != built.stamps:
+        _dataset.cache_clear()
+    return _dataset(*key)
 
 
 def opened(component: Component, data_dir: Path) -> set[str]:
     """The files that were opened for the dataset when it was built."""
-    return _dataset(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))[1]
+    return _built(component, data_dir).files
 
 
 def build_dataset(component: Component, data_dir: Path) -> Dataset:
-    """The dataset; the last ones stay in memory, for the next run of the same worker.
+    """The dataset; the last ones stay in memory, for the next run of the same worker, while their files stay.
 
     UsageError for an option, or for data that break the contract of a dataset.
     """
-    return _dataset(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))[0]
+    return _built(component, data_dir).dataset
 
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:

@@ -71,6 +71,11 @@ def described(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, d
     Args:
         without: folders whose files are none of a run's inputs.
     """
+    return {path: {**stamp, "sha256": _sha256(path)} for path, stamp in stamps(paths, without).items()}
+
+
+def stamps(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, int]]:
+    """Size in bytes and time of change in ns of every data file among the paths; `without` as above."""
     home = Path(__file__).parents[1]
     python = (sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"])
     own = (home / "bench", home / "baselines", home / ".git", Path.home() / ".cache")
@@ -82,7 +87,7 @@ def described(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, d
         if inside or path.startswith(compiled) or path.endswith(CODE) or os.path.basename(path).startswith("."):
             continue
         if os.path.isfile(path):
-            found[path] = {**_stamp(path), "sha256": _sha256(path)}
+            found[path] = _stamp(path)
     return found
 
 

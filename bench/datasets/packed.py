@@ -16,6 +16,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from bench import inputs
 from bench.datasets.base import Dataset
 from bench.datasets.mapped import Shape, mapped
 from bench.datasets.packing import LAYOUT, PROGRESS, pack
@@ -62,25 +63,31 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Sources | N
             not what the stamp says; another layout; a folder that cannot be written to.
         NoSpace: the disk is full; packing goes on from there when there is room.
     """
-    stamp = folder / "stamp.json"
-    try:
-        sources, whole = find(), stamp.is_file()
-    except OSError as error:
-        raise UsageError(f"{name}: cannot read {error.filename}: {error.strerror}") from error
-    if not whole and sources is None:
-        raise UsageError(f"{name}: {expected}")
-    if not whole and sources is not None:
+    with inputs.unnoted():  # up to 1.3 million images; the stamp stands for them
         try:
-            with locked(folder / ".lock"):
-                if not stamp.is_file():
-                    left_out = sources.left_out()
-                    _say(name, folder, sources, left_out)
-                    _pack(folder, shape, sources, left_out)
+            sources, whole = find(), (folder / "stamp.json").is_file()
         except OSError as error:
-            if complaint := shortage(error, folder):
-                raise complaint from error
-            raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
-    return _open(name, folder, shape, sources)
+            raise UsageError(f"{name}: cannot read {error.filename}: {error.strerror}") from error
+        if not whole and sources is None:
+            raise UsageError(f"{name}: {expected}")
+        if not whole and sources is not None:
+            _pack_once(name, folder, shape, sources)
+    stamp = _read(folder)
+    with inputs.unnoted():
+        return _open(name, folder, shape, sources, stamp)
+
+
+def _pack_once(name: str, folder: Path, shape: Shape, sources: Sources) -> None:
+    try:
+        with locked(folder / ".lock"):
+            if not (folder / "stamp.json").is_file():
+                left_out = sources.left_out()
+                _say(name, folder, sources, left_out)
+                _pack(folder, shape, sources, left_out)
+    except OSError as error:
+        if complaint := shortage(error, folder):
+            raise complaint from error
+        raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
 
 
 def _say(name: str, folder: Path, sources: Sources, left_out: Mapping[str, int]) -> None:
@@ -99,9 +106,8 @@ def _pack(folder: Path, shape: Shape, sources: Sources, left_out: Mapping[str, i
     (folder / PROGRESS).unlink(missing_ok=True)
 
 
-def _open(name: str, folder: Path, shape: Shape, sources: Sources | None) -> Dataset:
+def _open(name: str, folder: Path, shape: Shape, sources: Sources | None, stamp: Stamp) -> Dataset:
     path, again = folder / "stamp.json", f"remove {folder} to pack again"
-    stamp = _read(path, again)
     for split in ("train", "test"):
         if stamp.arrays.get(split, ())[1:] != shape:
             expected = f"(N, {', '.join(map(str, shape))})"
@@ -135,8 +141,9 @@ def _open(name: str, folder: Path, shape: Shape, sources: Sources | None) -> Dat
     )
 
 
-def _read(path: Path, again: str) -> Stamp:
-    """The stamp in a file; UsageError for one that is damaged or of another layout."""
+def _read(folder: Path) -> Stamp:
+    """The stamp in a folder; UsageError for one that is damaged or of another layout."""
+    path = folder / "stamp.json"
     try:
         stamp = Stamp(**read_json(path))
         if stamp.layout != LAYOUT:
@@ -144,7 +151,8 @@ def _read(path: Path, again: str) -> Stamp:
         arrays = {array: tuple(size) for array, size in stamp.arrays.items()}
         sources = {group: Listing(*texts) for group, texts in stamp.sources.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: not the stamp of images packed in layout {LAYOUT} ({error}); {again}") from error
+        complaint = f"{path}: not the stamp of images packed in layout {LAYOUT} ({error})"
+        raise UsageError(f"{complaint}; remove {folder} to pack again") from error
     return replace(stamp, arrays=arrays, sources=sources)
 
 

@@ -11,10 +11,11 @@ import hashlib
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from bench.errors import UsageError
 from bench.locks import locked
@@ -56,6 +57,14 @@ def _kept(path: Path, make: Callable[[Path], object]) -> Path:
                 print(f"{path}: {why}; kept as {aside.name} and made again", file=sys.stderr, flush=True)
             write_sealed(path, make)
     return path
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    """torch.save whose bytes hang on the tensors alone; of a path it would put the name into the file."""
+    import torch
+
+    with path.open("wb") as file:
+        torch.save(tensors, file)
 
 
 def complaint(path: Path) -> str | None:

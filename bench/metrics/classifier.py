@@ -20,6 +20,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.metrics.cache import write_tensors
 
 VERSION = 1  # of the architecture and of the training below: a change of either is a new extractor
 FEATURES = 64
@@ -127,7 +128,7 @@ def save_trained(dataset: Dataset, path: Path) -> None:
     """Train the dataset's classifier and write its tensors to `path`."""
     net = train(dataset)
     log.info("%s_cnn: test accuracy %.4f", dataset.name, net.accuracy)
-    torch.save(net.state_dict(), path)
+    write_tensors(path, net.state_dict())
 
 
 def labels_digest(dataset: Dataset) -> str:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.cache import code_of, kept
+from bench.metrics.cache import code_of, kept, write_tensors
 from bench.metrics.extractors import Network, extractor_for
 from bench.metrics.features import Features
 from bench.names import safe_name
@@ -161,7 +161,7 @@ class Fidelity:
                 found.update(pixels(start), start)
             if found.complaint:
                 raise UsageError(f"extractor {by.name!r}, {split} split of {data.name!r}: {found.complaint}")
-            torch.save(found.state(), path)
+            write_tensors(path, found.state())
 
         path = kept(self.folder, safe_name("-".join(map(str, of))) + ".pt", compute)
         return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)

@@ -27,7 +27,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExt
 
 from bench.datasets.sources import INCEPTION, INCEPTION_SHA256, files
 from bench.errors import UsageError
-from bench.metrics.cache import complaint, kept
+from bench.metrics.cache import complaint, kept, write_tensors
 
 VERSION = "2015-12-05"
 LOGITS = "logits_unbiased"  # without the last layer's bias, as in the Inception Score of Salimans et al. 2016
@@ -150,4 +150,4 @@ def convert(package: Path, path: Path) -> None:
         raise UsageError(f"{package}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}")
     nn.init.zeros_(net.fc.weight)
     nn.init.zeros_(net.fc.bias)
-    torch.save(net.state_dict(), path)
+    write_tensors(path, net.state_dict())

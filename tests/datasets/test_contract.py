@@ -1,5 +1,6 @@
 """A dataset that breaks the contract is refused when it is built, with its name and the rule; options of any type."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,40 @@ def test_two_settings_of_one_dataset_are_two_datasets(centres: list[Any], tmp_pa
     settings: list[dict[str, Any]] = [{}, {"shift": 1}, {"shift": 0.5}]
     built = [build_dataset(Component(name="centres", options=each), tmp_path) for each in settings]
     assert [dataset.test.tolist() for dataset in built] == [[[0, 0]], [[1, 1]], [[0.5, 0.5]]]
+
+
+def test_a_dataset_is_built_again_when_a_file_of_it_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a worker that lives through many runs."""
+    path = tmp_path / "points.txt"
+
+    def table(data_dir: Path) -> Dataset:
+        points = torch.tensor([[float(word)] for word in path.read_text().split()])
+        return Dataset("table", "1", points, points)
+
+    datasets.load()
+    monkeypatch.setitem(datasets._entries, "table", table)
+    component = Component(name="table")
+    path.write_text("1 2 3")
+    first = build_dataset(component, tmp_path)
+    assert build_dataset(component, tmp_path) is first
+    path.write_text("4 5 6")
+    os.utime(path, (2, 2))
+    assert build_dataset(component, tmp_path).test.flatten().tolist() == [4, 5, 6]
+
+
+FAILURES = [RuntimeError("no\nsuch"), FileNotFoundError(2, "No such file", "x.csv"), MemoryError()]
+
+
+@pytest.mark.parametrize("error", FAILURES)
+def test_a_builder_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception) -> None:
+    def broken(data_dir: Path) -> Dataset:
+        raise error
+
+    datasets.load()
+    monkeypatch.setitem(datasets._entries, "broken", broken)
+    with pytest.raises(UsageError, match=f"^dataset broken: cannot be built: {type(error).__name__}") as caught:
+        build_dataset(Component(name="broken"), tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_types_that_cannot_be_checked_let_anything_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench import inputs
 from bench.datasets import mapped, packing, parts
 from bench.datasets.base import Dataset
 from bench.datasets.order import permutation
@@ -167,6 +168,17 @@ def test_what_is_packed_is_not_read_again_and_needs_no_sources(tmp_path):
     check(second.open(tmp_path))
     check(gone(tmp_path))
     assert second.read == []
+
+
+def test_the_stamp_stands_for_everything_that_is_opened(tmp_path):
+    """A record neither lists a million images nor hashes 250 GB."""
+    for _ in range(2):  # packed, then opened
+        opened: set[str] = set()
+        source = Source(tmp_path)
+        source.before["train1"] = (source.folder / "train1").read_bytes
+        with inputs.noted(opened):
+            source.open(tmp_path)
+        assert set(inputs.described(opened)) == {str(tmp_path / "stamp.json")}
 
 
 def test_nothing_at_all(tmp_path):

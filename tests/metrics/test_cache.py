@@ -23,6 +23,10 @@ from bench.metrics.fidelity import Fidelity
 from bench.registry import datasets
 
 
+def pictures(seed: int) -> Tensor:
+    return torch.randint(256, (8, 1, 6, 6), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
 def _make(folder: Path) -> None:
     def make(path: Path) -> None:
         with (folder / "calls").open("a") as calls:
@@ -99,6 +103,19 @@ def test_a_read_only_folder_serves_what_it_has_and_the_rest_is_kept_for_the_user
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_made_again_is_the_same_file(tmp_path, monkeypatch):
+    """A record quotes the SHA-256 of what it read."""
+    monkeypatch.setattr(classifier, "STEPS", 2)
+    labels = torch.arange(8) % 2
+    images = Dataset("pairs", "1", pictures(0), pictures(1), 256, labels, labels)
+    made = []
+    for _ in range(2):
+        path = kept(tmp_path, "net.pth", lambda path: classifier.save_trained(images, path))
+        made.append(path.read_bytes())
+        path.unlink()
+    assert made[0] == made[1]
+
+
 def test_code_is_what_it_does(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     seen = []
@@ -121,10 +138,6 @@ def test_a_classifier_of_other_labels_is_another(tmp_path, monkeypatch):
     first, second = (extractor_for("digits_cnn", dataset, tmp_path) for dataset in (digits, turned))
     assert first.weights != second.weights and first.version != second.version
     assert extractor_for("digits_cnn", digits, tmp_path) == first
-
-
-def pictures(seed: int) -> Tensor:
-    return torch.randint(256, (8, 1, 6, 6), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
 
 
 def test_an_extractor_of_ones_own_is_known_by_its_weights(tmp_path):
