@@ -29,8 +29,8 @@ QUIET = (
     *(f"bench/{name}.py" for name in (
         "archive", "checkpoint", "claims", "command", "definitions", "disk", "errors", "files", "fresh", "identity",
         "inputs", "invocation", "job", "locks", "lost", "memory", "names", "output", "partial", "parts", "plan",
-        "planned", "preemption", "provenance", "reading", "records", "registry", "retries", "seal", "source",
-        "standing", "suite", "surroundings", "threads", "toml",
+        "planned", "preemption", "provenance", "reading", "records", "registry", "rehearsal", "retries", "seal",
+        "source", "standing", "suite", "surroundings", "threads", "toml",
     )),
     *("bench/launch/", "bench/report/", "bench/metrics/cache.py", "bench/metrics/clock.py"),
     *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
