@@ -5,6 +5,7 @@ import lzma
 import shutil
 import tarfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -33,15 +34,25 @@ def complete(root: Path, run: Run, value: float = 0.2) -> None:
         write_stage(root, run, stage, [Measurement("w2", value, 0.01, 20)], FACTS, arrays if stage == "samples" else {})
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """The records of two methods, two seeds each."""
-    root = tmp_path / "results" / "tiny"
-    planned = runs(tmp_path, seeds=[0, 1])
-    for i, run in enumerate(planned):
-        complete(root, run, 0.1 * (i + 1))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the records of two methods, two seeds each, under results/tiny, and their archive."""
+    folder = tmp_path_factory.mktemp("made")
+    root = folder / "results" / "tiny"
+    planned = runs(folder, seeds=[0, 1])
+    with mock.patch("os.fsync"):
+        for i, run in enumerate(planned):
+            complete(root, run, 0.1 * (i + 1))
     write_plan(root, "about", planned)
-    return root
+    write_archive([root], folder / "a.tar.xz")
+    return folder
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """Those records, to be changed."""
+    shutil.copytree(made / "results", tmp_path / "results")
+    return tmp_path / "results" / "tiny"
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -115,11 +126,10 @@ def damaged(data: bytes, kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["empty", "cut short", "cut in two", "a flipped bit", "text", "no tar"])
 @pytest.mark.parametrize("action", ["--status", "--report", "--dry-run"])
 def test_a_damaged_archive_is_one_line(
-    root: Path, tmp_path: Path, kind: str, action: str, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, kind: str, action: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a.tar.xz"
-    write_archive([root], file)
-    file.write_bytes(damaged(file.read_bytes(), kind))
+    file.write_bytes(damaged((made / "a.tar.xz").read_bytes(), kind))
     code, out, err = call(capsys, "--results", file, action)
     assert (code, out) == (2, "") and err.count("\n") == 1 and f"{file}: no archive of records" in err
     assert not (tmp_path / "a").exists()
@@ -280,10 +290,9 @@ def test_a_folder_of_other_records_is_not_written_into(root: Path, tmp_path: Pat
     ],
 )
 def test_what_an_archive_cannot_give_is_one_line(
-    root: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    made: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_archive([root], tmp_path / "a.tar.xz")
-    code, out, err = call(capsys, *(text.format(file=tmp_path / "a.tar.xz") for text in arguments))
+    code, out, err = call(capsys, *(text.format(file=made / "a.tar.xz") for text in arguments))
     assert (code, out) == (2, "") and err.count("\n") == 1 and message in err
 
 

@@ -40,6 +40,7 @@ def test_shown_files_are_the_committed_ones() -> None:
     assert text == current(text)
 
 
+@pytest.mark.slow
 def test_counts_in_words_are_those_of_the_records(reference: Callable[[str], Path]) -> None:
     text, toys = README.read_text(encoding="utf-8"), reference("toys")
     records = [read_json(path) for path in toys.glob("runs/*-scoreflow-*/likelihood.json")]
