@@ -216,6 +216,8 @@ def write_archive(sources: Sequence[Path], path: Path) -> Records:
         if not records.stages:
             raise UsageError(f"--archive {path}: there are no records in {', '.join(map(str, sources))}")
         pack(records, path)
+        for source, root in zip(sources, roots, strict=True):  # an archive is named, not where it was unpacked
+            records.notes = [note.replace(str(root), str(source)) for note in records.notes]
     return records
 
 

@@ -4,15 +4,17 @@ An archive goes by its own plan, whatever suites and code are here: nothing in i
 """
 
 import argparse
+import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.archive import SUFFIX, beside, opened, unpack, write_archive
 from bench.errors import UsageError
 from bench.reading import read_planned, read_record
-from bench.records import run_folder
+from bench.records import run_folder, staleness
 from bench.suite import load_suite
 
 
@@ -36,6 +38,8 @@ def archive(options: argparse.Namespace) -> int:
     path: Path = options.archive
     if not path.name.endswith(SUFFIX) or path.name == SUFFIX:
         raise UsageError(f"--archive {path}: expected a name that ends in {SUFFIX}")
+    if path.is_dir() or any(above.exists() and not above.is_dir() for above in path.parents):
+        raise UsageError(f"--archive {path}: not the name of a file in a folder")
     first = options.results if options.results.is_file() else options.results / load_suite(options.suite)[0]
     for source in (first, *options.merge):
         if not source.is_file() and not (source / "runs").is_dir():
@@ -62,6 +66,10 @@ def report(path: Path, plugins: Sequence[str], claims: Sequence[Path]) -> int:
         for claim in load_claims(file):
             register_claim(claim)
     root = beside(path)
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"--report: {root}: a file, where {path} is unpacked; move one of them")
+    if not os.access(root if root.exists() else root.parent, os.W_OK):
+        raise UsageError(f"--report: {root} cannot be written; give a copy of {path} as --results")
     unpack(path, root)
     written = build(root)
     print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
@@ -69,23 +77,32 @@ def report(path: Path, plugins: Sequence[str], claims: Sequence[Path]) -> int:
 
 
 def status(path: Path, dry_run: bool) -> int:
-    """Print how every run of an archive stands."""
+    """Print how every run of an archive stands, by the archive's own plan."""
     with opened(path) as root:
         entries, complaint = read_planned(root / "plan.json")
-        planned = {entry["run_id"]: entry["stages"] for entry in entries}
+        folders: dict[Path, Mapping[str, Any]] = {run_folder(root, entry["run_id"]): entry for entry in entries}
+        for folder in sorted((root / "runs").glob("*")):
+            folders.setdefault(folder, {"run_id": folder.name})
         counts: Counter[str] = Counter()
-        folders = {run_folder(root, run_id) for run_id in planned}
-        for folder in sorted({*(root / "runs").glob("*")} - folders):
-            planned[folder.name] = [file.stem for file in sorted(folder.glob("*.json"))]
-        for run_id, stages in planned.items():
-            found = [read_record(run_folder(root, run_id) / f"{stage}.json") for stage in stages]
-            failed = next((record for record in found if record and record["status"] == "failed"), None)
-            state = "failed" if failed else "ok" if all(found) else "missing"
+        for folder, entry in folders.items():
+            state, reason = _state(folder, entry)
             counts[state] += 1
-            print(f"{state:8} {run_id}" + (f"  {failed['error']}" if failed else ""))
+            print(f"{state:8} {entry['run_id']}" + f"  {reason}".rstrip().replace(str(root), str(path)))
         print(", ".join(f"{count} {name}" for name, count in counts.items()))
     if complaint:
-        print(complaint, file=sys.stderr)
+        print(complaint.replace(str(root), str(path)), file=sys.stderr)
     if dry_run:
-        print(f"0 of {len(planned)} runs would start: an archive is only read")
+        print(f"0 of {len(folders)} runs would start: an archive is only read")
     return 1 if counts["failed"] and not dry_run else 0
+
+
+def _state(folder: Path, entry: Mapping[str, Any]) -> tuple[str, str]:
+    """How a run stands, and why it is not whole."""
+    stages = entry.get("stages") or [file.stem for file in sorted(folder.glob("*.json"))]
+    found = {stage: read_record(folder / f"{stage}.json") for stage in stages}
+    for stage, record in found.items():
+        if record and record["status"] == "failed":
+            return "failed", str(record["error"])
+        if record and (reason := staleness(record, entry, stage)):
+            return "stale", f"{stage}: {reason}"
+    return ("ok" if all(found.values()) else "missing"), ""

@@ -239,7 +239,7 @@ def frame(root: Path) -> "pd.DataFrame":
             if standing.is_older_curve(record, entry.get("curve")):
                 record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
                 left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
-            if reason := _stale(record, entry, stage):
+            if reason := staleness(record, entry, stage):
                 record = {"stage": stage, "status": "missing", "error": f"stale: {reason}", "stale": reason}
             # What one stage's record says of the run also describes its stages that failed early or are missing.
             known.update(
@@ -253,7 +253,7 @@ def frame(root: Path) -> "pd.DataFrame":
     return table
 
 
-def _stale(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> str:
+def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> str:
     """Why a good record is not what the plan's entry asks for; "" if it is, or if the plan does not say."""
     asked, stale = (entry.get("asked") or {}).get(stage), (entry.get("outdated") or {}).get(stage)
     if record["status"] != "ok":

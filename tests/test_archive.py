@@ -17,6 +17,7 @@ from bench import archive, records
 from bench.archive import halved, opened, unpack, write_archive
 from bench.errors import UsageError
 from bench.planned import write_plan
+from bench.reading import read_record
 from bench.records import Measurement, frame, write_stage
 from bench.seal import check, read_arrays, read_json, write_json
 from bench.suite import Run
@@ -109,6 +110,26 @@ def test_what_is_not_sound_stays_behind_and_is_named(root: Path, tmp_path: Path)
         assert set(table[table.run_id == first.name].status) == {"missing", "ok"}
         # The arrays are then those of the next seed.
         assert (back / "runs" / second.name.replace("-s0", "-s1") / "samples.npz").exists()
+
+
+def test_what_is_not_sound_in_an_archive_is_named_by_it(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = records.run_folder(root, runs(tmp_path)[0].run_id) / "train.json"
+    monkeypatch.setattr("bench.archive.read_record", lambda at: seal_off(at) if at == path else read_record(at))
+
+    def seal_off(at: Path) -> dict[str, object] | None:
+        record = read_record(at)
+        write_json(at, read_json(at) | {"seed": "0"})
+        return record
+
+    file = tmp_path / "a.tar.xz"
+    write_archive([root], file)
+    monkeypatch.undo()
+    code, out, _ = call(capsys, "--results", file, "--status")
+    assert code == 1 and f"{file}/runs/{path.parent.name}/train.json: not a record (seed = '0'" in out
+    (note,) = write_archive([file], tmp_path / "b.tar.xz").notes
+    assert note.startswith(f"left out: {file}/runs/{path.parent.name}/train.json: not a record")
 
 
 def damaged(data: bytes, kind: str) -> bytes:
@@ -264,8 +285,27 @@ def test_the_state_of_an_archive(root: Path, tmp_path: Path, capsys: pytest.Capt
     code, out, err = call(capsys, "--results", tmp_path / "a.tar.xz", "--status")
     assert (code, err) == (1, "") and out.splitlines()[-1] == "1 missing, 1 failed, 2 ok"
     assert f"missing  {first.run_id}\n" in out and f"failed   {second.run_id}  no space\n" in out
+    path = records.run_folder(root, runs(tmp_path, seeds=[1])[0].run_id) / "train.json"
+    write_json(path, read_json(path) | {"fingerprint": "of before"})
+    write_archive([root], tmp_path / "b.tar.xz")
+    code, out, _ = call(capsys, "--results", tmp_path / "b.tar.xz", "--status")
+    assert f"stale    {path.parent.name}  train: measured under other settings\n" in out
     code, out, _ = call(capsys, "--results", tmp_path / "a.tar.xz", "--dry-run")
     assert code == 0 and out.splitlines()[-1] == "0 of 4 runs would start: an archive is only read"
+
+
+def test_where_an_archive_cannot_be_unpacked_is_one_line(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = shutil.copy(made / "a.tar.xz", tmp_path)
+    (tmp_path / "a").write_text("mine")
+    code, out, err = call(capsys, "--results", file, "--report")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and f"{tmp_path / 'a'}: a file" in err
+    assert (tmp_path / "a").read_text() == "mine"
+    (tmp_path / "a").unlink()
+    monkeypatch.setattr("os.access", lambda *_: False)  # as on a read-only file system
+    code, out, err = call(capsys, "--results", file, "--report")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "cannot be written" in err
 
 
 def test_a_folder_of_other_records_is_not_written_into(root: Path, tmp_path: Path) -> None:
@@ -284,6 +324,7 @@ def test_a_folder_of_other_records_is_not_written_into(root: Path, tmp_path: Pat
         (["--results", "{file}", "--status", "--seeds", "0"], "an archive is read whole; --seeds"),
         (["--results", "{file}", "--report", "--set", "training.steps=3"], "an archive is read whole; --set"),
         (["--results", "{file}", "--archive", "b.tar"], "b.tar: expected a name that ends in .tar.xz"),
+        (["--results", "{file}", "--archive", "{file}/b.tar.xz"], "not the name of a file in a folder"),
         (["--results", "none", "--archive", "b.tar.xz"], "there are no records in none/quick"),
         (["--results", "{file}", "--archive", "b.tar.xz", "--merge", "none"], "there are no records in none"),
         (["--merge", "{file}"], "needs --archive FILE.tar.xz"),
