@@ -2,7 +2,8 @@
 
 1. The first frame counts.
 2. The orientation that EXIF states is applied.
-3. A grey value v of 16 bits becomes round(v / 257). Of colours of 16 bits Pillow keeps the upper byte, v // 256.
+3. A grey value v of 16 bits becomes round(v / 257). Of 16 bits in colours, or beside an opacity, Pillow keeps the upper
+   byte, v // 256.
 4. Bilevel, palette, grey, CMYK and YCbCr images become RGB by Pillow's conversion. Colour profiles are not applied.
 5. What is transparent lies on white: round((a c + (255 - a) 255) / 255) for a colour c of opacity a. A palette entry
    or colour that is declared transparent counts too, except greys of 2 or 4 bits and colours of 16, as Pillow has it.

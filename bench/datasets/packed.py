@@ -23,6 +23,7 @@ from bench.datasets.packing import LAYOUT, PROGRESS, pack
 from bench.datasets.parts import Listing, Sources, compared, times_of
 from bench.disk import shortage
 from bench.errors import UsageError
+from bench.files import sweep
 from bench.locks import locked
 from bench.seal import read_json, write_json
 
@@ -80,6 +81,7 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Sources | N
 def _pack_once(name: str, folder: Path, shape: Shape, sources: Sources) -> None:
     try:
         with locked(folder / ".lock"):
+            sweep(folder)
             if not (folder / "stamp.json").is_file():
                 left_out = sources.left_out()
                 _say(name, folder, sources, left_out)

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
 from bench.disk import NoSpace, shortage
 from bench.errors import UsageError
+from bench.files import sweep
 from bench.invocation import remembered
 from bench.locks import locked
 from bench.registry import datasets
@@ -148,6 +149,7 @@ def _provide(name: str, data_dir: Path) -> tuple[dict[str, Path], str]:
         return found, f"already in {folder}"
     try:
         with locked(folder / ".lock"):
+            sweep(folder)
             if found := _found(name, folder):
                 return found, f"already in {folder}"
             url = _fetch(name, folder)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from bench.files import sweep
 from bench.locks import locked
 from bench.seal import UNSEALED, check, write_sealed
 
@@ -49,6 +50,7 @@ def _kept(path: Path, make: Callable[[Path], object]) -> Path:
     if complaint(path) is None:
         return path
     with locked(path.with_suffix(".lock")):
+        sweep(path.parent)
         if why := complaint(path):
             damaged = path.exists()
             aside = path.with_suffix(".corrupt")

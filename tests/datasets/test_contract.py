@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import runs
 
-from bench.components import build_dataset
+from bench.components import build_dataset, prepare
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError
@@ -147,3 +148,19 @@ def test_a_bad_value_deep_in_a_list_is_one_line(centres: list[Any], tmp_path: Pa
     with pytest.raises(UsageError, match=r"dataset centres: means = .*valid number") as caught:
         build_dataset(Component(name="centres", options={"means": [[0, "x"]]}), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_does_not_fit_its_images_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """8 x 8 digits and five levels: in the words of the network, without building it."""
+    text = """
+        protocol = "smoke"
+        seeds = [0]
+        [[experiments]]
+        dataset = "digits"
+        network = { name = "unet", channels = [8, 8, 8, 8, 8] }
+        baselines = ["fm_ot"]
+        training = { steps = 1, batch = 8, lr = 1e-3 }
+        evaluation.samples = { n = 8, batch = 8 }
+    """
+    with pytest.raises(UsageError, match=r"network unet: shape = \(1, 8, 8\): sides divisible by 16 are needed for 5"):
+        prepare(runs(tmp_path, text), tmp_path)

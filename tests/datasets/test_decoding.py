@@ -1,6 +1,7 @@
 """Each kind of image file by the one rule, with values worked out by hand."""
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets.decoding import decoded
+from bench.datasets.imagefolder import image_parts
 from bench.errors import UsageError
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
@@ -38,6 +40,7 @@ COLOURS = chunk(b"PLTE", bytes([10, 20, 30, 40, 50, 60]))
         "grey of 16 bits": (png(4, 16, GREY, wide(0, 1000, 32768, 65535)), [0, 4, 128, 255]),
         "and its transparent value": (png(2, 16, GREY, wide(1000, 257), chunk(b"tRNS", wide(1000))), [255, 1]),
         "colours of 16 bits": (png(1, 16, RGB, wide(65535, 1000, 300)), [[255, 3, 1]]),
+        "grey with opacity of 16 bits": (png(1, 16, GREY_ALPHA, wide(65535, 65535)), [255]),
         "grey of 2 bits": (png(4, 2, GREY, b"\x1b"), [0, 85, 170, 255]),
         "black and white": (png(8, 1, GREY, b"\xb1"), [255, 0, 255, 255, 0, 0, 0, 255]),
         "transparent black": (png(8, 1, GREY, b"\xb1", chunk(b"tRNS", wide(0))), [255] * 8),
@@ -119,6 +122,15 @@ def test_orientation(tmp_path: Path, name: str, mode: str, orientation: int) -> 
     found = np.asarray(decoded(tmp_path / name))
     assert found.shape == (32, 48, 3)
     assert np.abs(found.astype(int) - upright[..., None]).mean() < 3  # JPEG and WebP blur the edges
+
+
+def test_what_python_does_with_warnings_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow warns of more, and refuses twice as many
+    Image.new("L", (4, 4), 7).save(tmp_path / "a.png")
+    with warnings.catch_warnings(action="error"):
+        (part,) = image_parts(tmp_path, ".", 4, crop=True)
+        images, labels = part.read()
+    assert images.tolist() == np.full((1, 3, 4, 4), 7).tolist() and labels is None
 
 
 @pytest.mark.parametrize("image", [Image.new("F", (2, 2), 0.5), Image.new("I", (2, 2), 70_000)])

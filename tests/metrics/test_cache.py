@@ -73,6 +73,19 @@ def test_any_bit_of_a_kept_file_counts(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"{path}: it")
 
 
+def test_what_a_killed_write_left_is_swept_by_the_next(tmp_path):
+    def killed(path: Path) -> None:
+        path.write_bytes(b"half")
+        os._exit(9)
+
+    process = multiprocessing.get_context("fork").Process(target=kept, args=(tmp_path, "x.pt", killed))
+    process.start()
+    process.join(20)
+    assert process.exitcode == 9 and len(list(tmp_path.glob(".*.part*"))) == 1
+    kept(tmp_path, "x.pt", written(b"content"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.lock", "x.pt"]
+
+
 def test_files_of_older_versions_have_no_seal_and_are_served(tmp_path):
     torch.save({"x": torch.arange(3)}, tmp_path / "old.pt")
     assert kept(tmp_path, "old.pt", never) == tmp_path / "old.pt"
