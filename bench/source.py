@@ -84,11 +84,18 @@ def keep_up() -> None:
 
 
 def module(path: Path) -> Module:
-    """What the file defines; OSError or SyntaxError where it cannot be read."""
+    """What the file defines; nothing where it is not there, and its text as a whole where that is no Python."""
     if path not in _modules:
-        stat = path.stat()
-        text = _frozen[path] if path in _frozen else path.read_bytes()
-        _modules[path] = (stat.st_mtime_ns, stat.st_size), read(path, text)
+        try:
+            stat = path.stat()
+            text = _frozen[path] if path in _frozen else path.read_bytes()
+        except OSError:
+            return Module(path)
+        try:
+            found = read(path, text)
+        except (SyntaxError, ValueError, RecursionError):
+            found = Module(path, {BODY: Definition(hashlib.sha256(text).hexdigest()[:16])})
+        _modules[path] = (stat.st_mtime_ns, stat.st_size), found
     return _modules[path][1]
 
 
@@ -161,10 +168,7 @@ class _Walk:
     def _enter(self, path: Path, name: str) -> None:
         if (path, name) in self.found or ((path, name) not in self.roots and self._is_left_out(path, name)):
             return
-        try:
-            there = module(path)
-        except (OSError, SyntaxError):
-            return
+        there = module(path)
         definition = there.definitions.get(name)
         if definition is None:
             return
