@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.identity import code
 from bench.locks import locked
 from bench.reading import read_planned
 from bench.records import cell, identity_of, stands
@@ -58,7 +59,9 @@ def update_plan(root: Path, runs: Iterable[Run]) -> None:
 
     def updated(entry: dict[str, Any]) -> dict[str, Any]:
         run = known.get(entry["run_id"])
-        return {**entry, "outdated": _outdated(stands(root, run)), "curve": curve(run)} if run else entry
+        if run is None or code(run, "train") is None:  # without its plugin nobody knows
+            return entry
+        return {**entry, "outdated": _outdated(stands(root, run)), "curve": curve(run)}
 
     with suppress(OSError):
         _rewrite(root, lambda before: [updated(entry) for entry in before])

@@ -24,6 +24,8 @@ OWN_BASES = {"ABC", "object", "Protocol", "Generic", "BaseModel"}  # which call 
 Place = tuple[Path, str]
 _modules: dict[Path, tuple[tuple[int, int], Module]] = {}
 _frozen: dict[Path, bytes] = {}
+_seen: set[str] = set()  # modules that were looked at
+_PACKAGED = {"site-packages", "dist-packages"}
 edition = 0  # grows when a file that was read has changed
 
 
@@ -69,9 +71,13 @@ def is_own(path: Path) -> bool:
 
 def freeze() -> None:
     """Keep the text of everything that is imported as it is now: what this process runs, whatever is edited later."""
-    named = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
-    files = {Path(file).resolve() for file in named if file.endswith(".py")}
-    own = {path for package in PACKAGES for path in (PROJECT / package).rglob("*.py")}
+    new = set(sys.modules) - _seen
+    _seen.update(new)
+    named = (getattr(sys.modules.get(name), "__file__", None) or "" for name in new)
+    files = {
+        Path(file).resolve() for file in named if file.endswith(".py") and not _PACKAGED.intersection(Path(file).parts)
+    }
+    own = {path for package in PACKAGES for path in (PROJECT / package).rglob("*.py")} if not _frozen else set()
     for path in own | {path for path in files if not _is_foreign(path)}:
         if path not in _frozen and path.is_file():
             _frozen[path] = path.read_bytes()
@@ -315,7 +321,7 @@ def _is_foreign(path: Path, importer: Path | None = None) -> bool:
     if is_own(path):
         return False
     for folder in path.parents:
-        if folder.name in ("site-packages", "dist-packages"):
+        if folder.name in _PACKAGED:
             inside = path.relative_to(folder).parts[0]
             return importer is None or not importer.is_relative_to(folder / inside)
     return path.is_relative_to(Path(sysconfig.get_paths()["stdlib"]).resolve())
