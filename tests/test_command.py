@@ -229,7 +229,7 @@ def test_two_commands_at_once_leave_whole_records(results: Path) -> None:
         assert set(table[table.run_id == run_id].stage) == {"train", "likelihood", "samples", "sweep"}
     assert table.value.notna().all()
     leftovers = [p.name for p in (results / "smoke").rglob(".*") if p.is_file()]
-    assert set(leftovers) <= {".plan.lock"}, leftovers
+    assert set(leftovers) <= {".plan.lock", ".reported"}, leftovers
     plan = json.loads((results / "smoke" / "plan.json").read_text())
     assert sorted(entry["run_id"] for entry in plan["runs"]) == sorted(set(table.run_id))
 

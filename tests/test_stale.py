@@ -95,6 +95,8 @@ def written(seed: int) -> numpy.ndarray:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for the plugin, which this process imports once and forgets at the end."""
+    for registry in (baselines, datasets):
+        registry.load()
     before = [(registry, dict(registry.there())) for registry in (baselines, datasets)]
     path = list(sys.path)
     yield tmp_path_factory.mktemp("stale")
