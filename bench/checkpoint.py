@@ -78,7 +78,7 @@ def look(trainer: "Trainer") -> None:
         Diverged: the loss since the last look at it, a weight or an averaged weight is not finite.
     """
     loss = float(trainer.recent)
-    weights = _finite((*trainer.parameters, *trainer.average))
+    weights = _finite((*_trained(trainer, trainer.parameters), *_trained(trainer, trainer.average)))
     loss_lost, weights_lost = ranks.agreed(not math.isfinite(loss), not weights)
     if loss_lost or weights_lost:
         what = f"the loss is {loss}" if loss_lost else "the weights are not finite"
@@ -90,6 +90,11 @@ def before(trainer: "Trainer") -> str:
     if trainer.saved is None:
         return "no checkpoint is older"
     return f"--retry goes on from the checkpoint of step {trainer.saved}"
+
+
+def _trained(trainer: "Trainer", tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Of tensors by parameter those that are trained; a frozen one may be a mask of infinities."""
+    return [tensor for tensor, own in zip(tensors, trainer.parameters, strict=False) if own.requires_grad]
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
@@ -154,10 +159,9 @@ def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         if lacking := KEYS - content.keys():
             raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-        weights = [
-            content["module"][name] for name, _ in trainer.module.named_parameters() if name in content["module"]
-        ]
-        if not _finite((content["recent"], *weights, *content["average"])):
+        trained = (name for name, own in trainer.module.named_parameters() if own.requires_grad)
+        weights = [content["module"][name] for name in trained if name in content["module"]]
+        if not _finite((content["recent"], *weights, *_trained(trainer, content["average"]))):
             raise ValueError("its loss or its weights are not finite")
         if content["data"] != trainer.dataset.checksum:
             return {}, f"{OLDER} data"

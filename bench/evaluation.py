@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import ranks
+from bench import pictures, ranks
 from bench.metrics import likelihood as nll
 from bench.metrics.clock import peak_memory, reset_peak_memory
 from bench.metrics.quality import Judge, Quality, quoted
-from bench.metrics.sampling import Source
+from bench.metrics.sampling import Source, nfe_row, seconds_row
 from bench.metrics.solver_error import SolverError
 from bench.metrics.transport import follow, wasserstein2
 from bench.ode import EVALUATIONS_A_STEP, Solver
 from bench.partial import Partial
 from bench.parts import Arrays, Log, Parts, Rows, attempt
-from bench.pictures import FEW_IMAGES, FEW_POINTS, IMAGES, POINTS, Shown, for_plots, path_pictures, sample_pictures
+from bench.pictures import FEW_IMAGES, FEW_POINTS, IMAGES, POINTS, Shown, for_plots
 from bench.records import Measurement
 from bench.settings import Likelihood, Samples, Sweep
 
@@ -80,7 +80,7 @@ class Evaluator:
     def _densities(self, parts: Parts) -> None:
         times = [share * self.baseline.t_end for share in DENSITY_TIMES]
         for i, t in enumerate(times):
-            where, blank = f"at t = {t:.3g}", bound(_lost_picture, "density_picture", {"time": t})
+            where, blank = f"at t = {t:.3g}", bound(pictures.lost, "density_picture", {"time": t})
             parts.measure(f"density {where}", bound(self._density, i, t), blank, where)
         nothing = np.full((DENSITY_SIZE, DENSITY_SIZE), np.nan, np.float16)  # of a time whose solve failed
         grids = [parts.arrays.pop(f"log_density_{i}", nothing) for i in range(len(times))]
@@ -108,15 +108,15 @@ class Evaluator:
         quality = self._quality()
         shown = Shown(0 if not first else IMAGES if self.dataset.is_image else POINTS)
         nfe, seconds = self._drawn(name, draw, s.n, s.batch, quality, partial, shown)
-        rows = [_nfe(nfe, s.n, settings), _seconds(seconds, s.n, settings)]
+        rows = [nfe_row(nfe, s.n, settings), seconds_row(seconds, s.n, settings)]
         if first:
             rows.append(self._peak(settings))
         rows += quoted(quality.measured(), settings)
-        return rows, sample_pictures(self.dataset, shown.gathered()) if first else {}
+        return rows, pictures.of_samples(self.dataset, shown.gathered()) if first else {}
 
     def _no_samples(self, name: str, reason: str) -> Rows:
         n, settings = self.asked.n, self._sampler(name)
-        rows = [_nfe(math.nan, n, settings, reason), _seconds(math.nan, n, settings, reason)]
+        rows = [nfe_row(math.nan, n, settings, reason), seconds_row(math.nan, n, settings, reason)]
         if name == self.solver.method:
             rows.append(Measurement("peak_memory_bytes", math.nan, settings=settings, reason=reason))
         return rows + quoted(self._quality().measured(reason), settings)
@@ -140,10 +140,10 @@ class Evaluator:
                 rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
 
             def picture() -> Rows:
-                arrays.update(path_pictures(self.dataset, self.baseline.path, paths))
+                arrays.update(pictures.of_paths(self.dataset, self.baseline.path, paths))
                 return []
 
-            lost = attempt(picture, bound(_lost_picture, "path_picture", {}))
+            lost = attempt(picture, bound(pictures.lost, "path_picture", {}))
         return quoted(rows, self._sampler(self.solver.method)) + lost, arrays
 
     def _no_paths(self, reason: str) -> Rows:
@@ -182,7 +182,7 @@ class Evaluator:
         name = f"{solver.settings()}"
         nfe, seconds = self._drawn(name, self.source.solved(solver), n, batch, quality, partial, shown)
         settings = self._drawing(solver.method, batch, **solver.settings(), nfe=nfe)
-        rows = [*quoted(quality.measured(), settings), _seconds(seconds, n, settings)]
+        rows = [*quoted(quality.measured(), settings), seconds_row(seconds, n, settings)]
         if error:
             rows += attempt(bound(error.measured, solver, settings), bound(error.blank, settings), alone=False)
         if solver.method == "midpoint" and nfe in GRID:
@@ -194,7 +194,7 @@ class Evaluator:
     ) -> Rows:
         settings = self._drawing(solver.method, batch, **solver.settings(), **({"nfe": float(nfe)} if nfe else {}))
         rows = quoted(self.judge.quality(n, full=False).measured(reason), settings)
-        rows.append(_seconds(math.nan, n, settings, reason))
+        rows.append(seconds_row(math.nan, n, settings, reason))
         return rows + (error.blank(settings, reason) if error else [])
 
     # A point of the curve.
@@ -211,12 +211,12 @@ class Evaluator:
         quality, batch = self.judge.quality(n, full=False), min(n, self.asked.batch)
         nfe, _ = self._drawn("curve", self.source.solved(self.solver), n, batch, quality, partial)
         settings = self._drawing(self.solver.method, batch, **self.solver.settings())
-        return [*quoted(quality.measured(), settings), _nfe(nfe, n, settings)], {}
+        return [*quoted(quality.measured(), settings), nfe_row(nfe, n, settings)], {}
 
     def _no_distance(self, n: int, reason: str) -> Rows:
         settings = self._drawing(self.solver.method, min(n, self.asked.batch), **self.solver.settings())
         rows = self.judge.quality(n, full=False).measured(reason)
-        return [*quoted(rows, settings), _nfe(math.nan, n, settings, reason)]
+        return [*quoted(rows, settings), nfe_row(math.nan, n, settings, reason)]
 
     # What they share.
 
@@ -248,15 +248,3 @@ class Evaluator:
 
     def _peak(self, settings: Settings) -> Measurement:
         return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0], settings=settings)
-
-
-def _nfe(value: float, n: int, settings: Settings, reason: str | None = None) -> Measurement:
-    return Measurement("nfe_sampling", value, n=n, settings=settings, reason=reason)
-
-
-def _seconds(value: float, n: int, settings: Settings, reason: str | None = None) -> Measurement:
-    return Measurement("sampling_seconds", value, n=n, settings=settings, reason=reason)
-
-
-def _lost_picture(metric: str, settings: Settings, reason: str) -> Rows:
-    return [Measurement(metric, math.nan, settings=settings, reason=reason)]

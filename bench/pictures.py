@@ -3,6 +3,7 @@
 Points are kept in half precision, images as uint8 of shape (n, H, W, C).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bench.datasets.base import Dataset
 from bench.metrics.sampling import Batch
 from bench.metrics.transport import Paths
 from bench.paths import Path
+from bench.records import Measurement
 
 Arrays = dict[str, Any]
 POINTS, IMAGES = 2000, 64
@@ -45,7 +47,12 @@ def for_plots(x: Tensor) -> Any:
     return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()
 
 
-def sample_pictures(dataset: Dataset, x: Tensor) -> Arrays:
+def lost(metric: str, settings: dict[str, Any], reason: str) -> list[Measurement]:
+    """What says why there is no picture; a picture that is there is no measurement."""
+    return [Measurement(metric, math.nan, settings=settings, reason=reason)]
+
+
+def of_samples(dataset: Dataset, x: Tensor) -> Arrays:
     """Samples beside held-out ones, and what they were given."""
     data = dataset.test[: len(x)]
     if not dataset.is_image:
@@ -56,7 +63,7 @@ def sample_pictures(dataset: Dataset, x: Tensor) -> Arrays:
     return arrays
 
 
-def path_pictures(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:
+def of_paths(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:
     """The way of samples from noise; for 2-D data a method's path to one point, too."""
     if dataset.is_image:
         moments = [round(i * (len(paths.times) - 1) / (MOMENTS - 1)) for i in range(MOMENTS)]

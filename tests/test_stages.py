@@ -137,9 +137,10 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
     assert said == {f"diverged at 8 evaluations: {solver}": swept for solver in ("euler", "rk4")}
     assert {stage for stage, _ in found} == {"likelihood", "sweep"}  # and no point of the curve
     assert records.finished(job.root, job.run)
-    assert command._todo(job.root, [job.run], retry=False) == ([], {})
-    assert command._todo(job.root, [job.run], retry=True) == ([job.run], {})
-    command._say_lost(job.root, [job.run])
+    stands = {job.run.run_id: records.stands(job.root, job.run)}
+    assert command._todo(job.root, stands, [job.run], retry=False) == ([], {})
+    assert command._todo(job.root, stands, [job.run], retry=True) == ([job.run], {})
+    command._say_lost(job.root, [job.run], stands)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"lost: {job.run.run_id}: ") and lines[-1].endswith("--retry measures them again")
     assert int(lines[-1].split()[0]) == sum(map(len, found.values()))

@@ -452,6 +452,14 @@ def test_a_poisoned_checkpoint_is_never_restored(points: Dataset, tmp_path: Path
     assert "its weights are not finite" in said[0]
 
 
+def test_a_frozen_mask_of_infinities_is_no_divergence(points: Dataset, tmp_path: Path) -> None:
+    module = Noisy()
+    module.mask = nn.Parameter(torch.tensor([0.0, -math.inf]), requires_grad=False)
+    runs = [Trainer("r", Training(steps=3, batch=8, ema=0.9), FlowMatchingOT(), module, points, 0) for _ in "12"]
+    runs[0].fit(tmp_path / "c.pt", nothing, silent)
+    assert runs[1].restore(tmp_path / "c.pt", silent) and runs[1].step == 3
+
+
 def test_a_lost_point_of_the_curve_stands_in_it(points: Dataset, tmp_path: Path) -> None:
     def lost(module: nn.Module) -> list[Measurement]:
         return [Measurement("nll_nats", math.nan, settings={"split": "test"}, reason="diverged")]

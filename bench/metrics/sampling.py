@@ -9,6 +9,7 @@ handed on one by one: however many samples there are, memory holds one batch.
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from bench.memory import Memory
 from bench.metrics.clock import now
 from bench.ode import Solver, VelocityField, solve
 from bench.partial import Partial
+from bench.records import Measurement
 from bench.seeds import generator, normal
 
 
@@ -113,3 +115,13 @@ class Source:
             part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
             x = torch.from_numpy(part["x"])
             yield Batch(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))
+
+
+def nfe_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
+    """NFE of n samples that were drawn with these settings."""
+    return Measurement("nfe_sampling", value, n=n, settings=settings, reason=reason)
+
+
+def seconds_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
+    """Seconds that drawing n samples with these settings took."""
+    return Measurement("sampling_seconds", value, n=n, settings=settings, reason=reason)
