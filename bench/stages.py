@@ -37,8 +37,8 @@ class Stages:
         self.opened: set[str] = set()
         with inputs.noted(self.opened):
             self._build()
-        if not self.trainer.step:
-            rehearse(self.trainer, run, self.judge)
+            if not self.trainer.step:
+                rehearse(self.trainer, run, self.judge)
 
     def _build(self) -> None:
         job, run, log = self.job, self.run, self.log

@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import runs
 from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.job import Job
 from bench.locks import locked
 from bench.metrics import cache, classifier
 from bench.metrics.cache import code_of, complaint, kept
 from bench.metrics.extractors import extractor_for
 from bench.metrics.fidelity import Fidelity
 from bench.registry import datasets
+from bench.seal import read_json
 
 
 def pictures(seed: int) -> Tensor:
@@ -127,6 +130,29 @@ def test_what_is_made_again_is_the_same_file(tmp_path, monkeypatch):
         made.append(path.read_bytes())
         path.unlink()
     assert made[0] == made[1]
+
+
+@pytest.mark.slow
+def test_a_record_names_the_caches_that_it_read(tmp_path, monkeypatch):
+    """Weights and reference features that change are inputs that changed."""
+    monkeypatch.setattr(classifier, "STEPS", 2)
+    text = """
+        protocol = "smoke"
+        seeds = [0]
+        [[experiments]]
+        dataset = "digits"
+        network = { name = "mlp", width = 8, depth = 1 }
+        baselines = ["fm_ot"]
+        training = { steps = 2, batch = 8, lr = 1e-3 }
+        evaluation.samples = { n = 8, batch = 8, path_n = 4, path_times = 3 }
+    """
+    (run,) = runs(tmp_path, text)
+    job = Job(run, tmp_path / "results", tmp_path / "data")
+    assert job() == "ok"
+    caches = {str(path) for path in tmp_path.glob("data/*/*.pt*")}
+    assert len(caches) == 3  # the classifier's weights, the train split, and 8 test images for the floor
+    assert set(read_json(job.folder / "samples.json")["inputs"]) == caches
+    assert len(read_json(job.folder / "train.json")["inputs"]) == 2
 
 
 def test_code_is_what_it_does(tmp_path, monkeypatch):
