@@ -41,9 +41,15 @@ def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
             os.kill(os.getpid(), number)
 
     def boundary() -> None:
-        if any(ranks.agreed(len(pending))):
-            save()
-            deliver()
+        number = int(ranks.agreed(max(pending, default=0))[0])
+        if not number:
+            return
+        save()
+        if ranks.count() > 1 and previous[signal.Signals(number)] is signal.SIG_DFL:
+            # Of a rank that dies of its signal the others would only see a lost connection.
+            pending.clear()
+            raise SystemExit(128 + number)
+        deliver()
 
     # A handler that another language installed, or that ignores the signal, is left alone.
     mine = [n for n, handler in previous.items() if handler not in (None, signal.SIG_IGN)]

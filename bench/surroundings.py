@@ -11,19 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # Of torchrun's, MPI's or Slurm's jobs; Slurm's commands take such variables for options.
-FOREIGN: tuple[str, ...] = (
-    "TORCHELASTIC_",
-    "PET_",
-    "OMPI_",
-    "PMI_",
-    "PMIX_",
-    "SUBMITIT_",
-    "SLURM_",
-    "SBATCH_",
-    "SRUN_",
-    "SALLOC_",
+FOREIGN = (
+    *("TORCHELASTIC_", "PET_", "OMPI_", "PMI_", "PMIX_", "SUBMITIT_"),
+    *("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SACCT_", "SCONTROL_"),
 )
-FOREIGN += ("SQUEUE_", "SACCT_", "SCONTROL_")
 RANK = {"WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "GROUP_WORLD_SIZE"}
 RANK |= {"ROLE_RANK", "ROLE_NAME", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 KEPT = ("SLURM_CONF", "SLURM_TMPDIR")  # where the cluster is described, and a node's own disk

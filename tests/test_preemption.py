@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 import torch
 
+from bench import ranks
 from bench.preemption import at_boundary
 
 REPOSITORY = Path(__file__).parents[1]
@@ -81,6 +82,22 @@ def test_control_c_interrupts_at_the_boundary() -> None:
         assert saved == []
         boundary()
     assert saved == [1]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_signal_to_one_rank_ends_all_in_the_same_way(monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    monkeypatch.setattr(ranks, "agreed", lambda *values: [float(signal.SIGHUP)])
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    saved: list[int] = []
+    try:
+        with pytest.raises(SystemExit) as stop, at_boundary(lambda: saved.append(1)) as boundary:
+            if own:
+                os.kill(os.getpid(), signal.SIGHUP)
+            boundary()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert stop.value.code == 128 + signal.SIGHUP and saved == [1]
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

@@ -268,6 +268,14 @@ print("ok")
 """
 
 
+def test_a_run_of_one_rank_joins_no_group_of_another_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3", "MASTER_ADDR": "192.0.2.1", "MASTER_PORT": "9"}
+    for variable, value in others.items():
+        monkeypatch.setenv(variable, value)
+    with ranks.joined("cpu", 1):
+        assert ranks.is_main() and ranks.count() == 1
+
+
 def test_two_processes_join_and_leave_and_join_again() -> None:
     """As those of a Slurm task do that finds its run held by another."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -25,14 +25,16 @@ from bench.surroundings import environment
 if TYPE_CHECKING:
     from bench.job import Job
 
-FULL = "full: "  # and what is full, where a rank says how it ended
+# How the main rank says that it ended, each with what is to be known of it.
+FULL = "full: "
+STOPPED = "stopped: "
 
 
 def run(job: "Job") -> str:
     """Run the job in `job.ranks` processes: "ok", "failed" (a failed record says why) or "busy".
 
     Raises:
-        SystemExit: a signal to stop came; the ranks have saved a checkpoint.
+        SystemExit: a signal to stop came, to this process or to a rank; the ranks have saved a checkpoint.
         NoSpace: a disk is full.
     """
     stopped: signal.Signals | None = None
@@ -62,6 +64,8 @@ def run(job: "Job") -> str:
         raise SystemExit(128 + stopped)
     if status.startswith(FULL):
         raise NoSpace(status.removeprefix(FULL))
+    if status.startswith(STOPPED):
+        raise SystemExit(int(status.removeprefix(STOPPED)))
     if records.finished(job.root, job.run):
         return "ok"  # however its ranks ended afterwards
     if status == "failed" and records.failed(job.root, job.run) is None:
@@ -80,9 +84,13 @@ def main(folder: str) -> int:
         status = job()
     except NoSpace as error:
         status = f"{FULL}{error}"
+    except SystemExit as stop:
+        if not isinstance(stop.code, int) or stop.code < 128:
+            raise
+        status = f"{STOPPED}{stop.code}"
     if ranks.is_main():
         (Path(folder) / "status").write_text(status, encoding="utf-8")
-    return 1 if status == "failed" or status.startswith(FULL) else 0
+    return 0 if status in ("ok", "busy") else 1
 
 
 def _end_with_the_worker(folder: Path) -> None:

@@ -136,6 +136,11 @@ def test_what_the_main_rank_says_counts(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert ended(monkeypatch, this, 1, failed) == "failed"
     assert records.failed(this.root, this.run) == "its own"
+    # A signal to one of the ranks says nothing of the run.
+    records.forget_failure(this.root, this.run)
+    with pytest.raises(SystemExit) as stop:
+        ended(monkeypatch, this, 1, lambda folder: (folder / "status").write_text("stopped: 143"))
+    assert stop.value.code == 143
     # Nothing that happens after the last record makes a failure of it.
     records.forget_failure(this.root, this.run)
     assert ended(monkeypatch, this, 1, lambda folder: records.write_stage(this.root, this.run, "train", [], {})) == "ok"
