@@ -187,7 +187,7 @@ def test_a_preempted_training_run_ends_bit_for_bit_the_same(tmp_path):
     run = plan(name, suite, baselines=["fm_ot"], datasets=["checkerboard"], settings=settings)[0]
     preempted, whole = (Job(run, tmp_path / root, tmp_path / "data") for root in ("preempted", "whole"))
     [job_id] = submit([preempted], QUICK, preempted.root)
-    submit([whole], QUICK, whole.root)
+    submit([whole], SlurmOptions(hours=0.1), whole.root)  # on a busy machine, too, without a second start
     log = preempted.folder / "log.txt"
     wait_until(lambda: log.exists() and "train 50/" in log.read_text())
     SlurmJob(tmp_path, job_id)._interrupt()
