@@ -83,9 +83,10 @@ def plugins(run: Run) -> dict[str, str]:
     return {str(path): source.sha256(path) for path in sorted(found)}
 
 
-def _state() -> tuple[int, ...]:
+def _state() -> tuple[object, ...]:
     """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
-    return (*(len(registry.there()) for registry in (baselines, networks, datasets)), source.edition)
+    there = (registry.there() for registry in (baselines, networks, datasets))
+    return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in there), source.edition)
 
 
 @lru_cache(maxsize=4096)

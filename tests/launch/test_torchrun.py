@@ -53,8 +53,12 @@ def job(folder: Path, plugin: str, settings: str, ranks: int = 2) -> Job:
 FAILING = """
 import os
 import time
+import traceback
 from dataclasses import dataclass
 from bench.baseline import Baseline, mean_square, noise, register_baseline
+
+def rehearsed():
+    return any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack())
 
 @register_baseline("it", label="Failing")
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Failing(Baseline):
         return mean_square(net(noise(x1, rng)[:, 0], x1))
 
     def velocity(self, net):
+        if rehearsed():
+            return lambda t, x: net(t.expand(len(x)), x)
         if os.environ["RANK"] == "1":
             raise RuntimeError("no such\\n  velocity")
         return lambda t, x: time.sleep(600)
@@ -148,9 +154,13 @@ def test_what_the_main_rank_says_counts(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 AFTER = """
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from bench.baseline import Baseline, register_baseline
+from bench.baseline import Baseline, mean_square, noise, register_baseline
+
+def rehearsed():
+    return any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack())
 
 FIRST = Path(__file__).parent / "first"
 
@@ -158,12 +168,14 @@ FIRST = Path(__file__).parent / "first"
 @dataclass(frozen=True)
 class After(Baseline):
     def loss(self, net, x1, rng):
+        if rehearsed():
+            return mean_square(net(noise(x1, rng)[:, 0], x1))
         if FIRST.exists():
             Path(FIRST.read_text()).write_text("ValueError: odd")
         raise RuntimeError("lost it")
 
     def velocity(self, net):
-        raise NotImplementedError
+        return lambda t, x: net(t.expand(len(x)), x)
 """
 
 

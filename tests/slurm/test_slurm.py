@@ -218,6 +218,7 @@ FOUR = SlurmOptions(hours=0.1, nodes=2, gpus=2)
 PLUGIN = """
 import os
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from bench.baseline import Baseline, mean_square, noise, register_baseline
@@ -236,6 +237,8 @@ class It(Baseline):
 
     def velocity(self, net):
         rank = os.environ.get("RANK")
+        if any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack()):
+            rank = None
         if (HERE / "failing").exists() and rank == "2":
             raise RuntimeError("no such\\n  velocity")
         if (HERE / "failing").exists() and rank == "0":
