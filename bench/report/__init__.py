@@ -10,21 +10,48 @@
 Nothing here imports a trainer, a network or a baseline.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from bench.claims import Claim
     from bench.report.pictures import Picture
+    from bench.report.tables import Grid, Table
+    from bench.report.variants import Config
+    from bench.report.verdicts import Verdict
 
 
 def build(root: Path) -> list[Path]:
     """Write the report on the records under `root` into `root`; returns the files, report.html first.
 
-    Every file is whole or as it was before. What cannot be read or drawn is named on the page.
+    Every file is whole or as it was before. What cannot be read, told or drawn is named on the page.
+    """
+    from bench import claims, records
+
+    declared, complaints = claims.declared(root)
+    return write(root, _about(root), records.frame(root), records.configs(root), declared, complaints)
+
+
+def write(
+    root: Path,
+    about: str,
+    frame: "DataFrame",
+    configs: "Mapping[str, Config]",
+    claims: "Iterable[Claim]",
+    complaints: list[str],
+) -> list[Path]:
+    """Write the report on a frame into `root`.
+
+    Args:
+        about: what the suite says of itself.
+        configs: the configuration of each variant, as a record's "config" has it.
+        complaints: what could not be read.
     """
     import pandas
 
-    from bench import claims, records
     from bench.files import write_bytes
     from bench.report.cells import headline, published_numbers
     from bench.report.claim_tables import claim_tables, tidy
@@ -32,24 +59,41 @@ def build(root: Path) -> list[Path]:
     from bench.report.latex import latex
     from bench.report.markdown import document, markdown
     from bench.report.page import page
-    from bench.report.paper import paper_tables
+    from bench.report.paper import COLUMNS, paper_tables
     from bench.report.recipe import recipes
     from bench.report.related import related
     from bench.report.sections import each, sections, strays
     from bench.report.tables import table
     from bench.report.verdicts import verdicts
 
-    frame, published, configs = records.frame(root), published_numbers(), records.configs(root)
-    every = sections(frame, configs)
-    cells = headline(every, published)
-    tables = [table(part, cells) for part in every]
-    parts = [part for part in every if part.current]
-    declared, complaints = claims.declared(root)
-    judged = verdicts(declared, parts, cells)
-    grids, paper = paper_tables(parts, cells, published)
-    settings, used = recipes(parts, configs)
-    paper = pandas.concat([paper, pandas.DataFrame(used, columns=paper.columns)], ignore_index=True)
-    grids += [*settings, *related(parts, published)]
+    published, complaints = published_numbers(), list(complaints)
+    tables: list[Table] = []
+    frames: list[DataFrame] = [headline([], published)]
+    laid: list[Grid] = []
+    used: list[Grid] = []
+    rows: list[dict[str, Any]] = []
+    for part in sections(frame, configs):
+        try:
+            mine = headline([part], published)
+            made = table(part, mine)
+            papers = paper_tables([part] if part.current else [], mine, published)
+            recipe = recipes([part] if part.current else [], configs)
+        except Exception as error:  # hours of records are worth a report without one section
+            complaints.append(f"tables of {part.name}: {type(error).__name__}: {error}")
+            continue
+        tables.append(made)
+        frames.append(mine)
+        laid, used = laid + papers[0], used + recipe[0]
+        rows += [*papers[1], *recipe[1]]
+    cells = pandas.concat([one for one in frames if len(one)] or frames, ignore_index=True)
+    parts = [made.section for made in tables if made.section.current]
+    judged: list[Verdict] = []
+    for claim in claims:
+        try:
+            judged += verdicts([claim], parts, cells)
+        except Exception as error:
+            complaints.append(f"claim {claim.id}: {type(error).__name__}: {error}")
+    grids = [*laid, *used, *related(parts, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     pictures: list[Picture] = []
     for drawn in figures(root, parts, cells):
@@ -57,20 +101,20 @@ def build(root: Path) -> list[Path]:
         complaints += drawn.complaints
     judgements = claim_tables(judged)
     texts = {
-        "report.html": page(_about(root), frame, tables, judged, grids, pictures, configs, complaints),
+        "report.html": page(about, frame, tables, judged, grids, pictures, configs, complaints),
         "table.md": markdown(tables),
         "table.tex": latex((grid, table.notes) for table in tables for grid in table.grids),
         "table.csv": cells.to_csv(index=False),
         "paper.md": document("The paper's tables from these records", grids),
         "paper.tex": latex((grid, ()) for grid in grids),
-        "paper.csv": paper.to_csv(index=False),
+        "paper.csv": pandas.DataFrame(rows, columns=COLUMNS).to_csv(index=False),
         "claims.md": document("Claims", judgements),
         "claims.tex": latex((grid, ()) for grid in judgements),
         "claims.csv": tidy(judged).to_csv(index=False),
         "records.csv": frame.to_csv(index=False),
     }
     for name, text in texts.items():
-        write_bytes(root / name, text.encode())
+        write_bytes(root / name, text.encode("utf-8", "backslashreplace"))
     plots = [root / "plots" / f"{p.name}.{suffix}" for p in pictures for suffix in ("pdf", "png")]
     return [*(root / name for name in texts), *plots]
 

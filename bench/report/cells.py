@@ -53,7 +53,7 @@ def headline(sections: Iterable[Section], published: "DataFrame | None" = None) 
 
 def of_section(cells: "DataFrame", section: Section) -> "DataFrame":
     """The cells of one section."""
-    return cells[(cells[KEYS] == section.identity).all(axis=1)]
+    return cells[(cells[KEYS] == list(section.identity)).all(axis=1)]
 
 
 def _cells(section: Section, published: "DataFrame") -> "DataFrame":

@@ -120,10 +120,8 @@ class Source:
 
 def paper_tables(
     sections: Iterable[Section], cells: "DataFrame", published: "DataFrame"
-) -> tuple[list[Grid], "DataFrame"]:
-    """The tables of every section, for readers and as a tidy frame with the columns COLUMNS."""
-    import pandas
-
+) -> tuple[list[Grid], list[dict[str, Any]]]:
+    """The tables of every section, for readers and as tidy rows with the columns COLUMNS."""
     grids: list[Grid] = []
     tidy: list[dict[str, Any]] = []
     printed = published[published.source == PAPER]
@@ -133,7 +131,7 @@ def paper_tables(
             lines = source.lines(table, columns, order)
             tidy += [cell for line in lines for cell in line]
             grids.append(_grid(section, table, columns, lines))
-    return grids, pandas.DataFrame(tidy, columns=COLUMNS)
+    return grids, tidy
 
 
 def _layout(section: Section) -> list[tuple[str, list[Column], Sequence[str]]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
 WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
 RUN = ("variant", "dataset", "baseline", "seed", "suite", "protocol", "label")
+LARGEST = 1e15  # of anything that is counted
 EARLIER = " · earlier settings"
 FILL: tuple[tuple[str, str | list[str]], ...] = (
     ("label", "baseline"),
@@ -138,14 +139,19 @@ def _swept(frame: "DataFrame") -> "DataFrame":
     nfe = [settings.get("nfe") for settings in frame.parsed]
     frame = frame.assign(
         solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
-        nfe=[float(n) if isinstance(n, int | float) else math.nan for n in nfe],
+        nfe=[float(n) if _is_number(n) and n > 0 else math.nan for n in nfe],
     )
     return frame[frame.nfe.notna() | frame.value.isna()]
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a setting is a number with a place on an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
 def _on_curve(frame: "DataFrame") -> "DataFrame":
-    placed = {"step", "train_seconds", "nfe_training"}
-    frame = frame.loc[[is_curve(settings) and placed <= settings.keys() for settings in frame.parsed]]
+    placed = ("step", "train_seconds", "nfe_training")
+    frame = frame.loc[[is_curve(s) and all(_is_number(s.get(key)) for key in placed) for s in frame.parsed]]
     frame = frame.assign(
         step=[int(settings["step"]) for settings in frame.parsed],
         seconds=[float(settings["train_seconds"]) for settings in frame.parsed],

@@ -67,6 +67,7 @@ def theme() -> dict[str, Any]:
         **seaborn.plotting_context("paper"),
         "font.family": [font for font in FONTS if font in installed],
         "font.size": 9.5,
+        "text.parse_math": False,  # labels are what users write
         "text.color": INK,
         "axes.labelcolor": INK,
         "axes.labelsize": 9.5,

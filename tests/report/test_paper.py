@@ -6,7 +6,7 @@ import pytest
 import synthetic
 
 from bench.report.cells import headline, published_numbers
-from bench.report.paper import paper_tables
+from bench.report.paper import COLUMNS, paper_tables
 from bench.report.sections import sections
 from bench.report.tables import Grid
 
@@ -26,7 +26,7 @@ def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]
     frame = synthetic.frame(*rows)
     published = published_numbers()
     grids, tidy = paper_tables(sections(frame), headline(sections(frame), published), published)
-    return {grid.title.partition(" on ")[0]: grid for grid in grids}, tidy
+    return {grid.title.partition(" on ")[0]: grid for grid in grids}, pandas.DataFrame(tidy, columns=COLUMNS)
 
 
 def line(grid: Grid, label: str) -> dict[str, str]:

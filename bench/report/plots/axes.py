@@ -84,7 +84,12 @@ def floor_line(axes: "Axes", height: float, text: str, right: bool = False) -> N
 def titled(about: vocabulary.Metric, n: float | None = None) -> str:
     """What an axis says of a metric: "NLL [nats], n = 4,000"."""
     unit = f" [{about.unit}]" if about.unit else ""
-    return f"{about.title}{unit}" + (f", n = {int(n):,}" if n is not None and not math.isnan(n) else "")
+    return f"{about.title}{unit}{sized(n)}"
+
+
+def sized(n: float | None) -> str:
+    """ ", n = 4,000", or nothing where it is not known."""
+    return f", n = {int(n):,}" if n is not None and math.isfinite(n) else ""
 
 
 def limit(axes: "Axes", means: Any, floor: float | None = None) -> str:

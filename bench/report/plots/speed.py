@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
 from bench.report.artefacts import Artefacts
-from bench.report.plots.axes import LEGEND, MARKS, legend, plain_log, titled
+from bench.report.plots.axes import LEGEND, MARKS, legend, plain_log, sized, titled
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
 from bench.report.plots.cost import FRONT, pareto
 from bench.report.plots.evaluations import at_every_accuracy, lost_at_some_accuracy
@@ -50,7 +50,7 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     axes.set_ylim(*((low / 1.1, high * 1.1) if low > 0 else (low - margin, high + margin)))
     axes.set(xscale="log", xlim=(points.seconds.min() / 1.3, points.seconds.max() * 1.3))
     n = points.n.iloc[0]
-    axes.set(xlabel=f"Sampling time [s], n = {int(n):,}", ylabel=titled(about, n))
+    axes.set(xlabel=f"Sampling time [s]{sized(n)}", ylabel=titled(about, n))
     plain_log(axes.xaxis)
     if low > 0:
         plain_log(axes.yaxis)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.crossings import crossing
-from bench.report.plots.axes import LEAST_SEEDS
+from bench.report.plots.axes import LEAST_SEEDS, sized
 from bench.report.plots.canvas import WIDTH, Drawing, fitting, legible, sheet
 from bench.report.plots.training import validated
 from bench.report.scores import distance_metric, likelihood_metric
@@ -59,7 +59,7 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
     figure, axes = sheet(1, len(rows), (width, lines * BAR), (gap, 0), left=left, right=1.4, bottom=0.55)
     for one, metric in zip(axes[0], rows, strict=True):
         _bars(section, one, finished[metric], vocabulary.metric(metric), lines)
-        one.set_title(f"{_goal(metric, goals[metric])}, n = {int(rows[metric].n.iloc[0]):,}", weight="bold", size=9.5)
+        one.set_title(f"{_goal(metric, goals[metric])}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5)
     metric = next(iter(rows))
     statement = _said(section, finished[metric], _goal(metric, goals[metric]))
     reading = (
