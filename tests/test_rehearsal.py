@@ -130,6 +130,10 @@ def test_the_rule_that_a_method_breaks_is_named(points: Dataset, change: dict[st
     refused(Mine(**change), points, rule)
 
 
+def test_a_sample_that_is_not_finite_is_for_the_metrics_to_say(points: Dataset) -> None:
+    rehearsed(Mine(drawing=lambda x, net: torch.where(x < x.flatten().sort().values[1], float("nan"), x)), points)
+
+
 def test_a_sampler_is_a_sampler(points: Dataset) -> None:
     class Bare(Mine):
         def samplers(self, net: Network) -> Any:
