@@ -67,6 +67,7 @@ def uncompiled() -> Iterator[None]:
 # What it is.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "bare", "full"),
     [(CIFAR10, 142.9, 171.3), (IMAGENET32, 196.1, 228.1), (IMAGENET64, 264.9, 295.1), (IMAGENET128, 485.0, 542.8)],
@@ -182,6 +183,7 @@ def test_time_matters_and_its_scale_too() -> None:
 # Derivatives.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", ["attention", "residual"])
 def test_blocks_have_their_second_derivative(block: str) -> None:
     h = torch.randn(1, 4, 4, 4, dtype=torch.float64, requires_grad=True)
@@ -266,6 +268,7 @@ def test_torch_func_finds_the_derivatives_of_autograd() -> None:
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.slow
 def test_forward_over_reverse_is_reverse_over_reverse() -> None:
     net = tiny().double()
     x, z, w = torch.randn(3, 2, 1, 4, 4, dtype=torch.float64)
@@ -315,6 +318,7 @@ def test_a_channels_last_network_stays_so(batch: int, both: bool) -> None:
     assert all(g.is_contiguous(memory_format=last) for g in gradients(net, y.square().sum()).values() if g.dim() == 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_fast_training_step_is_close_to_a_plain_one(checkpointing: bool, uncompiled: None) -> None:
     """bf16, channels_last, traced as a whole (inductor, which takes a minute here, would write code) and fused Adam."""
@@ -338,6 +342,7 @@ def test_a_fast_training_step_is_close_to_a_plain_one(checkpointing: bool, uncom
     assert quick != plain and max(plain[2], quick[2]) < 0.8 * plain[0]
 
 
+@pytest.mark.slow
 def test_a_compiled_network_is_compiled_once(uncompiled: None) -> None:
     net = tiny()
     compiled = torch.compile(net, backend="eager", fullgraph=True)

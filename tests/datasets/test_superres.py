@@ -293,6 +293,7 @@ BAD: dict[str, tuple[str, Callable[[str], str], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 def test_what_cannot_be_is_one_line_before_training(what: str, tmp_path: Path) -> None:
     baseline, change, words = BAD[what]
