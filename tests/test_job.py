@@ -19,6 +19,8 @@ from bench.locks import locked
 from bench.records import frame
 from bench.settings import Component
 
+pytestmark = pytest.mark.slow
+
 CHECKERBOARD = Component(name="checkerboard", options={"n_train": 10, "n_test": 10})
 SWEEP = "evaluation.sweep = { n = 30, nfe = [4, 8], tolerances = [1e-2], error_n = 20 }\n"
 

@@ -133,6 +133,7 @@ def whole(tested: Dataset) -> tuple[Rows, int]:
     return measured(f, tested, Partial()), f.calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
 def test_a_killed_likelihood_repeats_one_batch_at_most(
     tested: Dataset, whole: tuple[Rows, int], tmp_path: Path, share: float
@@ -178,6 +179,7 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
     )
 
 
+@pytest.mark.slow
 def test_parts_move_between_numbers_of_ranks(
     tested: Dataset, whole: tuple[Rows, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +203,7 @@ def job(folder: Path, text: str = SUITE) -> Job:
     return Job(runs(folder, text)[1], folder / "results", folder / "data")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = SUITE.replace("n = 20, batch = 20 }", "n = 20, batch = 5 }").replace("batch = 40,", "batch = 10,")
     text += "evaluation.sweep = { n = 20, batch = 5, nfe = [4], tolerances = [1e-2] }\n"
@@ -240,6 +243,7 @@ def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, m
                 assert (x["metric"], x["value"], x["stderr"]) == (y["metric"], y["value"], y["stderr"])
 
 
+@pytest.mark.slow
 def test_parts_of_other_weights_are_not_used(tmp_path: Path) -> None:
     """A checkpoint that is lost means training anew, and with it every part."""
     this = job(tmp_path)

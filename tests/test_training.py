@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from baselines.ffjord import FFJORD
 from baselines.fm_ot import FlowMatchingOT
-from bench import checkpoint
+from bench import checkpoint, ranks
 from bench.baseline import Baseline, CountedNetwork, Network
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
@@ -91,6 +91,7 @@ def silent(text: str) -> None:
 FULL = {"steps": 70, "ema": 0.9, "warmup": 10, "decay": "cosine", "clip": 1.0, "curve_points": 3, "weight_decay": 0.01}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [FULL, {**FULL, "ema": 0.0, "optimizer": "adamw"}], ids=["averaged", "raw"])
 @pytest.mark.parametrize("moment", [1, 33, 69])
 def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
@@ -212,6 +213,21 @@ def test_a_flipped_bit_is_noticed_and_the_checkpoint_before_goes_on(points: Data
     assert same(second.module.state_dict(), whole.module.state_dict())
 
 
+def test_a_checkpoint_that_another_rank_cannot_read_is_used_by_none(
+    points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t = trainer(points)
+    for _ in "12":
+        t.take_step()
+        t.save(tmp_path / "c.pt")
+    # There; damaged for the other rank. The one before: there, and sound for both.
+    answers = iter([[1.0], [1.0], [1.0], [0.0]])
+    monkeypatch.setattr(ranks, "agreed", lambda *values: next(answers))
+    second, said = trainer(points), list[str]()
+    assert second.restore(tmp_path / "c.pt", said.append) and second.step == 1
+    assert "by another rank" in said[0] and "c.previous.pt" in said[1]
+
+
 def test_where_both_checkpoints_are_damaged_training_begins_again(points: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     for name in ("checkpoint.pt", "checkpoint.previous.pt"):
@@ -241,6 +257,7 @@ def test_without_a_checkpoint_training_begins(points: Dataset, tmp_path: Path) -
 # The clock and the budget.
 
 
+@pytest.mark.slow
 def test_the_clock_counts_steps_alone_and_goes_on_after_a_restart(points: Dataset, tmp_path: Path) -> None:
     def slow(module: nn.Module) -> list[Measurement]:
         time.sleep(0.4)
@@ -263,6 +280,7 @@ def test_the_clock_counts_steps_alone_and_goes_on_after_a_restart(points: Datase
     assert 1000.0 < second.seconds < 1000.0 + time.perf_counter() - begun
 
 
+@pytest.mark.slow
 def test_a_budget_in_seconds_ends_there(points: Dataset, tmp_path: Path) -> None:
     t = trainer(points, seconds=0.4, curve_points=2)
     t.fit(tmp_path / "c.pt", validate, silent)

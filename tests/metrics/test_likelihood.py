@@ -56,6 +56,7 @@ def test_the_papers_constant_for_eight_bits() -> None:
     assert float(bits_per_dim(torch.tensor(-6.0), 3, 256)) == pytest.approx(6 / (3 * math.log(2)) + 7)
 
 
+@pytest.mark.slow
 def test_a_uniform_flow_costs_eight_bits_through_the_whole_measurement(images: Dataset) -> None:
     for draws in (1, 3):
         for row in named(measure(uniform_flow, images, solvers=TIGHT, draws=draws), "nll_bpd"):
@@ -127,6 +128,7 @@ def test_with_few_levels_more_draws_tighten_the_bound() -> None:
 # Points.
 
 
+@pytest.mark.slow
 def test_nll_of_points_under_the_exact_field(points: Dataset) -> None:
     mixture = GaussianMixture.pair()
     rows = measure(field(mixture, OptimalTransport()), points, n=200, batch=70, solvers=TIGHT)
@@ -221,6 +223,7 @@ def variance_of_one_probe(matrix: Tensor) -> float:
     return 2 * float((symmetric - symmetric.diag().diag()).square().sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("levels", "least", "most"), [(256, 0.57, 0.59), (2, 0.8, 0.9)])
 def test_the_probes_error_is_the_spread_over_repetitions(levels: int, least: float, most: float) -> None:
     """One draw has the closed form; three leave 1 / sqrt(3) of it where they weigh the same, and more where not."""
