@@ -239,6 +239,7 @@ def test_no_random_stream_moves(points: Dataset) -> None:
     assert numbers() == expected
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_of_a_large_network_cost_a_few_evaluations(
     points: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
