@@ -5,7 +5,7 @@ only the likelihood needs repeats the likelihood; an edit of a loss repeats the 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,15 @@ NOT_IN = {
 
 @dataclass(frozen=True)
 class Code:
-    """The source behind a stage: its digest, and digests of its parts, by which a change is named."""
+    """The source behind a stage."""
 
     digest: str
-    parts: dict[str, str]
+    reached: tuple[Reached, ...]
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Digests of its parts, by which a change is named."""
+        return {part: digest for reached in self.reached for part, digest in reached.parts().items()}
 
 
 def code(run: Run, stage: str) -> Code | None:
@@ -95,11 +100,11 @@ def _code(baseline: str, network: str, dataset: str, stage: str, state: object) 
     if reached is None:
         return None
     if stage == "train":
-        return Code(reached.digest, reached.parts())
+        return Code(reached.digest, (reached,))
     # Whatever is measured is measured of what was trained.
     training = _code(baseline, network, dataset, "train", state)
     assert training is not None
-    return Code(source.digest([training.digest, reached.digest])[:16], {**training.parts, **reached.parts()})
+    return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
 
 
 @lru_cache(maxsize=4096)
@@ -109,13 +114,14 @@ def _reached(baseline: str, network: str, dataset: str, stage: str, state: objec
         return None
     others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
-    data = _data(of_data)
+    data = _data(of_data, state)
     if not data.says("levels="):
         left_out += IMAGES_ONLY
     return source.reach([*method, *net, *data.definitions, *map(_place, ROOTS[stage])], left_out)
 
 
-def _data(roots: list[Place]) -> Reached:
+@lru_cache(maxsize=1024)
+def _data(roots: tuple[Place, ...], state: object) -> Reached:
     """What builds a dataset, with the other datasets that it names where it looks some up."""
     while True:
         reached = source.reach(roots, QUIET)
@@ -126,7 +132,7 @@ def _data(roots: list[Place]) -> Reached:
             further = sorted(known - set(reached.definitions))
         if not further:
             return reached
-        roots = [*roots, *further]
+        roots = (*roots, *further)
 
 
 def _place(root: str) -> Place:
@@ -134,15 +140,20 @@ def _place(root: str) -> Place:
     return PROJECT / where, name
 
 
-def _builtin(registry: Registry[Any], name: str) -> list[Place]:
-    return source.registered(PROJECT / registry.package.replace(".", "/"), name)
+def _builtin(registry: Registry[Any], name: str) -> tuple[Place, ...]:
+    return _registered(registry.package, name, _state())
 
 
-def _places(registry: Registry[Any], name: str) -> list[Place]:
+@lru_cache(maxsize=1024)
+def _registered(package: str, name: str, state: object) -> tuple[Place, ...]:
+    return tuple(source.registered(PROJECT / package.replace(".", "/"), name))
+
+
+def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:
     """Where a component is defined: in the project, or where a plugin that is loaded has it."""
     if found := _builtin(registry, name):
         return found
     if name not in registry.there() and metadata.entry_points(group=registry.group):
         registry.load()
     entry = registry.there().get(name)
-    return source.defined(entry, name) if entry is not None else []
+    return tuple(source.defined(entry, name)) if entry is not None else ()

@@ -12,6 +12,7 @@ import sysconfig
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -23,6 +24,8 @@ OWN_BASES = {"ABC", "object", "Protocol", "Generic", "BaseModel"}  # which call 
 
 Place = tuple[Path, str]
 _modules: dict[Path, tuple[tuple[int, int], Module]] = {}
+_leads: dict[Place, "_Leads"] = {}
+_whole: dict[Place, bool] = {}
 _frozen: dict[Path, bytes] = {}
 _seen: set[str] = set()  # modules that were looked at
 _PACKAGED = {"site-packages", "dist-packages"}
@@ -59,11 +62,13 @@ def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
+@lru_cache(maxsize=4096)
 def label(path: Path) -> str:
     """How a file is named: from the project's folder on, or by its own name."""
     return path.relative_to(PROJECT).as_posix() if is_own(path) else path.name
 
 
+@lru_cache(maxsize=4096)
 def is_own(path: Path) -> bool:
     """Whether a file belongs to the project's packages."""
     return any(path.is_relative_to(PROJECT / package) for package in PACKAGES)
@@ -131,6 +136,7 @@ def defined(entry: object, name: str) -> list[Place]:
 def refresh() -> None:
     """Look again at the files that were read, unless the process keeps to what it has imported."""
     global edition
+    _in.cache_clear()
     for path, (stamp, _) in [] if _frozen else list(_modules.items()):
         try:
             stat = path.stat()
@@ -139,7 +145,15 @@ def refresh() -> None:
             same = False
         if not same:
             edition += 1
-            del _modules[path]
+            forget(path)
+
+
+def forget(path: Path) -> None:
+    """Read a file again when it is next asked for, and follow all names anew."""
+    _modules.pop(path, None)
+    _leads.clear()
+    _whole.clear()
+    _in.cache_clear()
 
 
 def reach(roots: Iterable[Place], left_out: Collection[str] = (), named: Collection[str] = ()) -> Reached:
@@ -188,13 +202,16 @@ class _Walk:
             self._class(there, name)
         if definition.dynamic:
             self.todo += [(path, f"{owner}.{member}") for member in there.members.get(owner, ())]
-        for attribute in definition.attributes:
+        if (path, name) not in _leads:
+            _leads[path, name] = _Leads.of(there, owner, definition)
+        leads = _leads[path, name]
+        self.todo += leads.places
+        self.foreign |= leads.foreign
+        for attribute in leads.said - self.said:
             self._say(attribute)
-        for chain in definition.chains:
-            self._follow(there, owner, definition, chain)
 
     def _class(self, there: Module, name: str) -> None:
-        whole = any(not self._is_own_base(there, base) for base in there.bases[name])
+        whole = _is_whole(there, name)
         for member, counts in there.members[name].items():
             place = there.path, f"{name}.{member}"
             if whole or counts or member in self.said:
@@ -202,41 +219,61 @@ class _Walk:
             else:
                 self.waiting[member].append(place)
 
-    def _is_own_base(self, there: Module, chain: tuple[str, ...]) -> bool:
-        """Whether a base class is ours, down to its own bases, or known to call nothing by itself."""
-        if chain[-1] in OWN_BASES:
-            return True
-        place, _ = _resolve(there, there.imports, chain)
-        if not isinstance(place, tuple) or place[1] not in module(place[0]).bases:
-            return False
-        base = module(place[0])
-        return all(self._is_own_base(base, further) for further in base.bases[place[1]])
-
     def _say(self, attribute: str) -> None:
-        if attribute not in self.said:
-            self.said.add(attribute)
-            self.todo += self.waiting.pop(attribute, ())
-
-    def _follow(self, there: Module, owner: str, definition: Definition, chain: tuple[str, ...]) -> None:
-        if chain[0] == "self" and len(chain) > 1 and chain[1] in there.members.get(owner, ()):
-            self.todo.append((there.path, f"{owner}.{chain[1]}"))
-        place, rest = _resolve(there, {**there.imports, **definition.imports}, chain)
-        if isinstance(place, str):
-            self.foreign.add(place)
-            return
-        if place:
-            if place[1] == "*":  # a module as a whole
-                self.todo += [(place[0], name) for name in module(place[0]).definitions]
-            else:
-                self.todo.append(place)
-        for attribute in rest:
-            self._say(attribute)
+        self.said.add(attribute)
+        self.todo += self.waiting.pop(attribute, ())
 
     def _is_left_out(self, path: Path, name: str) -> bool:
         if not is_own(path):
             return False
         where = label(path)
         return where in self.left_out or f"{where}: {name}" in self.left_out or where.startswith(self.folders)
+
+
+@dataclass
+class _Leads:
+    """Where a definition leads to: places, members' names that it says, and foreign names."""
+
+    places: list[Place]
+    said: set[str]
+    foreign: set[str]
+
+    @classmethod
+    def of(cls, there: Module, owner: str, definition: Definition) -> "_Leads":
+        leads = cls([], set(definition.attributes), set())
+        imports = {**there.imports, **definition.imports}
+        for chain in definition.chains:
+            if chain[0] == "self" and len(chain) > 1 and chain[1] in there.members.get(owner, ()):
+                leads.places.append((there.path, f"{owner}.{chain[1]}"))
+            place, rest = _resolve(there, imports, chain)
+            if isinstance(place, str):
+                leads.foreign.add(place)
+                continue
+            if place and place[1] == "*":  # a module as a whole
+                leads.places += [(place[0], name) for name in module(place[0]).definitions]
+            elif place:
+                leads.places.append(place)
+            leads.said.update(rest)
+        return leads
+
+
+def _is_whole(there: Module, name: str) -> bool:
+    """Whether a class may have its members called by a base that is not ours."""
+    place = there.path, name
+    if place not in _whole:
+        _whole[place] = not all(_is_own_base(there, base) for base in there.bases[name])
+    return _whole[place]
+
+
+def _is_own_base(there: Module, chain: tuple[str, ...]) -> bool:
+    """Whether a base class is ours, down to its own bases, or known to call nothing by itself."""
+    if chain[-1] in OWN_BASES:
+        return True
+    place, _ = _resolve(there, there.imports, chain)
+    if not isinstance(place, tuple) or place[1] not in module(place[0]).bases:
+        return False
+    base = module(place[0])
+    return all(_is_own_base(base, further) for further in base.bases[place[1]])
 
 
 def _resolve(
@@ -308,6 +345,7 @@ def _file(importer: Path, dotted: str, dots: int) -> Path | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _in(folder: Path, dotted: str) -> Path | None:
     place = folder.joinpath(*dotted.split("."))
     for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):

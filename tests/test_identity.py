@@ -1,5 +1,7 @@
 """Which stage an edit repeats: the code of every stage, before and after it."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -29,7 +31,7 @@ def edit(monkeypatch: pytest.MonkeyPatch) -> Edit:
         text = path.read_text(encoding="utf-8")
         assert old in text
         source._frozen[path] = text.replace(old, new).encode()
-        source._modules.pop(path, None)
+        source.forget(path)
         source.edition = next(EDITIONS)
 
     return as_edited
@@ -173,3 +175,19 @@ def test_a_change_is_named_by_its_place() -> None:
     assert identity.changed(before, {**before, "my.py: Mine.loss": "4"}) == "my.py: Mine.loss"
     assert identity.changed(before, {**before, "bench/ode.py": "5"}) == "bench/ode.py"
     assert identity.changed(before, dict.fromkeys("abcd", "1")).endswith("more")
+
+
+@pytest.mark.slow
+def test_the_source_of_a_large_suite_is_known_soon_and_without_torch() -> None:
+    script = """
+import sys, time
+from bench import identity
+from bench.plan import plan
+from bench.suite import load_suite
+begun = time.process_time()
+runs = plan(*load_suite("toys"))
+assert len(runs) > 300 and all(identity.code(run, stage) for run in runs for stage in run.stages)
+assert time.process_time() - begun < 4  # 0.6 measured
+assert not {"torch", "numpy", "pandas"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=PROJECT)

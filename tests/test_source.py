@@ -9,8 +9,14 @@ from bench.source import Reached, reach
 
 
 @pytest.fixture(autouse=True)
-def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_modules", {})
+def forget_all() -> None:
+    """No test finds what another one has read."""
+    forget()
+
+
+def forget() -> None:
+    for path in list(source._modules):
+        source.forget(path)
 
 
 def reached(folder: Path, root: str, main: str, **files: str) -> Reached:
@@ -110,10 +116,10 @@ def test_definitions_that_lead_to_each_other_end(tmp_path: Path) -> None:
 
 def test_a_move_is_no_change_and_an_edit_is_named(tmp_path: Path) -> None:
     before = reached(tmp_path, "f", main="def f(): return g()\n\ndef g(): return 1\n")
-    source._modules.clear()
+    forget()
     moved = reached(tmp_path, "f", main="from other import g\n\ndef f(): return g()\n", other="def g(): return 1\n")
     assert moved.digest == before.digest
-    source._modules.clear()
+    forget()
     edited = reached(tmp_path, "f", main="from other import g\n\ndef f(): return g()\n", other="def g(): return 2\n")
     assert edited.digest != before.digest
     assert {k for k, v in edited.parts().items() if moved.parts().get(k) != v} == {"other.py: g"}
@@ -121,7 +127,7 @@ def test_a_move_is_no_change_and_an_edit_is_named(tmp_path: Path) -> None:
 
 def test_another_function_of_a_foreign_package_is_a_change(tmp_path: Path) -> None:
     before = reached(tmp_path, "f", main="from torch.special import i0 as g\n\ndef f(x): return g(x)\n")
-    source._modules.clear()
+    forget()
     after = reached(tmp_path, "f", main="from torch.special import i1 as g\n\ndef f(x): return g(x)\n")
     assert before.digest != after.digest
 
@@ -143,5 +149,5 @@ def test_a_file_that_was_edited_is_read_again_and_a_frozen_one_is_not(
     now = reach([(tmp_path / "main.py", "f")])
     assert now.digest != before.digest and source.edition > edition
     monkeypatch.setattr(source, "_frozen", {tmp_path / "main.py": b"def f(): return 1\n"})
-    source._modules.clear()
+    forget()
     assert reach([(tmp_path / "main.py", "f")]).digest == before.digest
