@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import pandas
@@ -20,6 +21,7 @@ def frame(root: Path) -> pandas.DataFrame:
 
 @pytest.fixture(scope="session")
 def built(root: Path) -> Path:
-    """The synthetic suite with its report."""
-    report.build(root)
+    """The synthetic suite with its report, which no warning stands in the way of."""
+    with warnings.catch_warnings(action="error"):
+        report.build(root)
     return root

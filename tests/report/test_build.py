@@ -9,6 +9,8 @@ from PIL import Image
 
 from bench import report
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(report.__file__).parent
 
 

@@ -19,8 +19,8 @@ from bench.report.sections import Section
 
 pytestmark = pytest.mark.slow
 TEXTS = ("\udcff", "", "$x^$ {0} %s <b>&", None)
-NUMBERS = (-1, 0, 1e308, -1e308, math.inf, -math.inf, math.nan, 5e-324, None)
-ODD: tuple[Any, ...] = ("text", 10**400, -1, 0, math.nan, [[1]], None)
+NUMBERS = (-1, 0, 1e308, -math.inf, math.nan, 5e-324, None)
+ODD: tuple[Any, ...] = ("text", 10**400, -1, [[1]])
 COLUMNS = ("label", "dataset_version", "network", "error", "device", "commit", "reason", "metric")
 SETTINGS = ("solver", "rtol", "steps", "nfe", "step", "train_seconds", "nfe_training", "curve", "draws", "batch")
 

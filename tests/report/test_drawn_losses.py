@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def drawn(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dra
     arrays(lossy, "likelihood", lambda kept: kept | {"log_densities": np.full_like(kept["log_densities"], np.nan)})
     parts = [part for part in sections(records.frame(lossy)) if part.dataset == "checkerboard"]
     complaints: list[str] = []
-    with rc_context(style.theme()):
+    with rc_context(style.theme()), warnings.catch_warnings(action="error"):
         made = list(draw(parts[0], headline(parts), Artefacts(lossy), complaints))
     assert complaints == []
     return {drawing.name.removeprefix("checkerboard_"): drawing for drawing in made}

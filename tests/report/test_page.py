@@ -201,6 +201,7 @@ def test_runs_tell_their_state_and_time() -> None:
     assert (found.seconds, found.time) == (15.0, "15 s")
 
 
+@pytest.mark.slow
 def test_every_figure_is_explained_and_loads_late(built: Path) -> None:
     html = (built / "report.html").read_text(encoding="utf-8")
     plots = len(list((built / "plots").glob("*.png")))

@@ -20,6 +20,8 @@ from bench.report.plots.cost import _facet, ceiling
 from bench.report.plots.mosaic import Mosaic
 from bench.report.sections import sections
 
+pytestmark = pytest.mark.slow
+
 POINTS = [
     "cost_quality", "time_to_target", "nll_nats_over_training", "w2_over_training", "nll_nats_over_training_nfe",
     "nfe_sampling_over_training", "w2_over_nfe", "w2_over_seconds", "ode_error_over_nfe", "densities", "density_flow",
