@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.names import safe_name
 from bench.report import numbers, origins, vocabulary
 from bench.report.conclusions import conclusions, tally
 from bench.report.pictures import Picture, embedded, size
@@ -83,7 +84,7 @@ def page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(value=value, facets=_facets, probability=_probability)
+    environment.filters.update(value=value, facets=_facets, probability=_probability, safe_name=safe_name)
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
     of_run = {run.run_id: variant for variant in variants for run in variant.runs}

@@ -1,5 +1,6 @@
 """Figures are drawn by processes that may be killed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,11 @@ if not marker.exists():
 """
 
 
-def four() -> list[Section]:
-    """Four data sets of two methods, with one figure each."""
+def four(names: Sequence[str] = "abcd") -> list[Section]:
+    """Data sets of two methods, with one figure each."""
     rows = [
         {"dataset": data, "baseline": b, "label": synthetic.LABELS[b], "variant": f"{data}-{b}-0a1b2c", **row}
-        for data in ("a", "b", "c", "d")
+        for data in names
         for b in ("fm_ot", "ddpm")
         for row in (
             {"stage": "train", "metric": "train_seconds", "value": 10.0, "settings": {}},
@@ -71,3 +72,14 @@ def test_sections_that_kill_whoever_draws_them_are_named(tmp_path: Path, monkeyp
 def test_an_error_of_a_process_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "CHILD", "raise SystemExit('no more memory')")
     assert drawn(tmp_path)[0][1] == ["figures of a: the process that drew them ended with code 1: no more memory"]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a:b", "a/b"])
+def test_no_name_leads_out_of_the_results(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "a" / "b"
+    parts = four([name])
+    (one,) = figures.figures(root, parts, headline(parts))
+    assert one.complaints == [] and len(one.pictures) == 1
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 2 and {path.parent for path in written} == {root / "plots"}
+    assert not any(set(path.name) & set(":/") for path in written)

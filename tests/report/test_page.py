@@ -16,6 +16,7 @@ import synthetic
 from PIL import Image
 
 from bench.claims import Claim
+from bench.records import run_folder
 from bench.report import pictures as pictures_module
 from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally
@@ -206,6 +207,14 @@ def test_every_figure_is_explained_and_loads_late(built: Path) -> None:
     html = (built / "report.html").read_text(encoding="utf-8")
     plots = len(list((built / "plots").glob("*.png")))
     assert html.count("How to read it.") == html.count('loading="lazy" decoding="async"') == plots > 0
+
+
+def test_a_runs_link_leads_to_its_folder() -> None:
+    frame = synthetic.frame({"variant": "a/b-fm_ot-0a1b2c", "settings": synthetic.ODE})
+    parts = sections(frame)
+    html = page("", frame, [table(part, headline(parts)) for part in parts], [], [], [], {}, [])
+    folder = run_folder(Path(), "a/b-fm_ot-0a1b2c-s0").name
+    assert f'href="runs/{folder}/"' in html
 
 
 def test_what_users_write_is_text() -> None:
