@@ -1,11 +1,14 @@
 """What is asked of sbatch, and when a task that is requeued in vain gives up."""
 
 import math
+import shlex
 from pathlib import Path
 
 import pytest
 from fake_jobs import FakeJob, make_run
+from tiny import write_suite
 
+import run_all
 from bench import records
 from bench.errors import HalfSubmitted, UsageError
 from bench.launch import slurm
@@ -151,3 +154,23 @@ def test_a_task_that_met_a_full_disk_is_submitted_again(tmp_path, sbatch):
     assert collect(root, [job.run])[job.run.run_id].reason.endswith("for /x/checkpoint.pt")
     assert records.failed(root, job.run) is None
     assert submit([job], SlurmOptions(), root) == ["1"]
+
+
+def test_the_command_says_what_was_submitted_before_it_was_refused(tmp_path, sbatch, capsys):
+    program = tmp_path / "bin" / "sbatch"
+    accepts = program.read_text(encoding="utf-8").partition("\n")[2]
+    refuses = f"[ -e {tmp_path}/script0 ] && echo 'sbatch: error: limit' >&2 && exit 1"
+    program.write_text(f"#!/bin/sh\n{refuses}\n{accepts}", encoding="utf-8")
+    folder = tmp_path / "my suites"
+    folder.mkdir()
+    arguments = ["--suite", str(write_suite(folder)), "--seeds", "0,1", "--set", "training.steps=7"]
+    arguments += ["--results", str(tmp_path / "r"), "--data-dir", str(tmp_path / "d")]
+    assert run_all.main([*arguments, "--cluster", "slurm", "--hours", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert "submitted 3 tasks as Slurm job 1\n" in out
+    assert "the next 1 tasks were not submitted: sbatch: error: limit" in err.splitlines()[-1]
+    follow, collected = (next(line for line in out.splitlines() if line.startswith(w)) for w in ("follow:", "collect:"))
+    for line, action in ((follow, "--status"), (collected, "--report")):
+        words = shlex.split(line.partition(":")[2])
+        meant = run_all.parser().parse_args(words[words.index("--suite") :])
+        assert vars(meant) == vars(run_all.parser().parse_args([*arguments, action]))

@@ -226,17 +226,21 @@ def test_of_read_only_results_everything_is_said_that_needs_no_writing(tmp_path:
     [done, *_] = runs(tmp_path)
     records.write_stage(results / "tiny", done, "train", [], {})
     Submission("5", "lost", "log").write(results / "tiny", done)
+    for program, script in (("squeue", "exit 0"), ("sacct", "exit 1")):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / program).chmod(0o755)
+    around = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     bind = ["mount", "--bind", str(results), str(results)]
     if subprocess.run(bind, capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], check=True)
         arguments = ["--suite", suite, "--results", str(results)]
-        ended = command(*arguments, "--status")
-        assert done.run_id in ended.stdout and ended.stderr == ""
-        assert command(*arguments, "--dry-run").returncode == 0
+        ended = command(*arguments, "--status", env=around)
+        assert f"failed   {done.run_id}  [Slurm 5]" in ended.stdout and ended.stderr == ""
+        assert command(*arguments, "--dry-run", env=around).returncode == 0
         for action in (["--report"], []):
-            ended = command(*arguments, *action)
+            ended = command(*arguments, *action, env=around)
             assert ended.returncode in (1, 2) and ended.stderr.count("\n") == 1, ended.stderr
             assert str(results) in ended.stderr and "Traceback" not in ended.stderr
     finally:
