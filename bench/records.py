@@ -75,6 +75,8 @@ def write_stage(
     folder = run_folder(root, run.run_id)
     if arrays:
         write_arrays(folder / f"{stage}.npz", arrays)
+    elif error is None:
+        (folder / f"{stage}.npz").unlink(missing_ok=True)  # of a record before this one
     record = {
         "schema": SCHEMA,
         "stage": stage,

@@ -91,6 +91,25 @@ def test_arrays_stand_beside_the_record_and_are_there_first(
         assert arrays["log_density"].shape == (2, 2) and arrays["extent"] == 4
 
 
+def test_arrays_of_an_earlier_record_do_not_stay_beside_the_next(root: Path, run: Run) -> None:
+    complete(root, run)
+    write_stage(root, run, "likelihood", [], FACTS, error="no room")
+    assert stage_file(root, run, "likelihood").with_suffix(".npz").exists()  # the next try may keep them
+    write_stage(root, run, "likelihood", ROWS, FACTS)
+    assert not stage_file(root, run, "likelihood").with_suffix(".npz").exists()
+
+
+def test_a_failure_is_that_of_the_first_stage_without_a_record(root: Path, run: Run) -> None:
+    """A likelihood that failed before the samples were lost keeps its own reason."""
+    write_stage(root, run, "train", [], FACTS)
+    write_stage(root, run, "likelihood", [], FACTS, error="KeyError: 'velocity'")
+    records.fail(root, run, "killed")
+    found = {stage: (records.read_stage(root, run.run_id, stage) or {})["error"] for stage in run.stages}
+    assert found == {"train": None, "likelihood": "KeyError: 'velocity'", "samples": "killed"}
+    records.fail(root, run, "again")
+    assert records.failed(root, run) == "again"
+
+
 def test_a_run_is_finished_when_every_stage_is(root: Path, run: Run) -> None:
     write_stage(root, run, "train", [], FACTS)
     write_stage(root, run, "likelihood", ROWS, FACTS)
