@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from bench.files import write_atomic
+from bench.surroundings import environment
 
 TIMEOUT = 5  # seconds until a server must have answered; on a node without a network all sources fail soon
 READ_TIMEOUT = 30
@@ -58,7 +59,12 @@ def from_client(url: str, output_file: str, pooch: Any) -> None:
     with tempfile.TemporaryDirectory(dir=Path(output_file).parent) as folder:
         try:
             done = subprocess.run(
-                (*CLIENTS[client], package), cwd=folder, capture_output=True, encoding="utf-8", errors="replace"
+                (*CLIENTS[client], package),
+                cwd=folder,
+                env=environment(),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
             )
         except FileNotFoundError:
             raise OSError(f"{CLIENTS[client][0]} is not installed") from None
