@@ -21,6 +21,17 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=12, help="kills of tests/test_kills.py (default: 12)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The quick half does not import a file whose tests are all slow: torch-fidelity alone takes ten seconds."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 @pytest.fixture
 def own_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers is forgotten after it."""

@@ -171,6 +171,7 @@ def test_score_matching_is_weighted_by_the_variance() -> None:
 # DDPM's own samplers.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "steps", "bias"), [("ancestral", 1000, 0.03), ("ddim", 50, 0.05)])
 def test_native_samplers_draw_the_data_from_the_exact_noise(name: str, steps: int, bias: float) -> None:
     n = 4000
@@ -185,6 +186,7 @@ def test_native_samplers_draw_the_data_from_the_exact_noise(name: str, steps: in
     assert abs(float(torch.corrcoef(x.T)[0, 1])) < 4 / math.sqrt(n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "steps"), [("ancestral", 1000), ("ddim", 50), ("ddim", 4)])
 def test_native_samplers_begin_where_the_noise_is_and_step_evenly(name: str, steps: int) -> None:
     """Step k of a thousand is s = (k + 1) / 1000, hence t = 1 - s runs evenly from 0 and stops one step before 1."""

@@ -95,12 +95,14 @@ def assert_slopes(net: nn.Module, g: Tensor, value: Callable[[], float], toleran
         assert (values[0] - values[1]) / 2e-4 == pytest.approx(float(g @ direction), rel=1e-4, abs=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [False, True])
 def test_gradient_is_that_of_finite_differences(net: nn.Module, x: Tensor, adjoint: bool) -> None:
     g = gradient(net, flow(velocity, net, x, TIGHT, adjoint=adjoint).log_p.mean())
     assert_slopes(net, g, lambda: float(log_density(velocity(net), x, 1.0, TIGHT).log_p.mean()), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [False, True])
 def test_gradient_is_that_of_torchdiffeqs_adjoint(net: nn.Module, x: Tensor, adjoint: bool) -> None:
     """An independent solve, written out for the two dimensions."""
@@ -161,6 +163,7 @@ def test_probed_jacobian_energy_is_unbiased(rng: torch.Generator) -> None:
     assert float(error.std()) > 0.01 and abs(float(error.mean())) < 4 * float(error.std()) / math.sqrt(4000)
 
 
+@pytest.mark.slow
 def test_evaluations_are_counted_forwards_and_for_the_adjoint_backwards(net: nn.Module, x: Tensor) -> None:
     counted = CountedNetwork(net)
     through = flow(velocity, counted, x, Solver("dopri5", 1e-6, 1e-6)).log_p.mean()
@@ -176,6 +179,7 @@ def test_evaluations_are_counted_forwards_and_for_the_adjoint_backwards(net: nn.
     assert counted.rows > 1.5 * forward * len(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [False, True])
 def test_a_field_that_blows_up_is_diverged(adjoint: bool) -> None:
     x = torch.full((3, 2), 4.0)
@@ -200,6 +204,7 @@ def test_equal_steps_cost_four_evaluations_each(kind: type[SimulatedBaseline], n
         assert counted.rows == (8 if adjoint else 4) * steps * len(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact_up_to", [8, 0])
 @pytest.mark.parametrize("adjoint", [False, True])
 @pytest.mark.parametrize("kind", [FFJORD, RNODE])
@@ -216,6 +221,7 @@ def test_gradient_of_equal_steps_is_that_of_finite_differences(
     assert_slopes(net, g, lambda: loss().item(), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [False, True])
 def test_equal_steps_converge_to_the_adaptive_loss_at_fourth_order(
     net: nn.Module, x: Tensor, adjoint: bool, rng: torch.Generator

@@ -143,6 +143,7 @@ def test_the_generator_is_the_only_randomness(baseline: Baseline, shape: tuple[i
     assert not torch.equal(baseline.loss(net, x, seeded(3)), first)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(baseline: Baseline, shape: tuple[int, ...]) -> None:
     net, x, rng = network(shape), data(shape, 32), seeded(0)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)

@@ -103,6 +103,7 @@ class Slow:
         return self.data[index]
 
 
+@pytest.mark.slow
 def test_reading_ahead_hides_its_time(images: Dataset) -> None:
     found = drawn_from(images, streamed=True)
     slow = Slow(images.train, 0.2)

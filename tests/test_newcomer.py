@@ -20,6 +20,8 @@ import torch
 
 from bench.registry import baselines, load_plugin
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 # Every stage in seconds: few steps, few samples, and solvers that stop after four steps.

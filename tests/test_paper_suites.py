@@ -100,6 +100,7 @@ def test_paper_is_table_3(name: str) -> None:
         assert found == {key: expected[key] for key in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE3)
 def test_paper_has_the_parameters_of_the_papers_network(name: str) -> None:
     (network,) = {run.network.model_dump_json(): run.network for run in planned(name, "paper")}.values()
@@ -171,6 +172,7 @@ def test_paper_draws_each_k_of_table_4(name: str) -> None:
 # Every protocol.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "protocol"), CELLS)
 def test_every_run_has_a_network_that_can_be_built(name: str, protocol: str) -> None:
     runs = planned(name, protocol)

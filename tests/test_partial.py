@@ -20,6 +20,8 @@ from bench.partial import Partial
 from bench.records import Measurement
 from bench.settings import Likelihood, Solve, Stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _every_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ import torch
 from bench import ranks
 from bench.preemption import at_boundary
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 
 

@@ -61,6 +61,8 @@ import os
 import sys
 from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 notes = Path(__file__).with_name("written-" + os.environ["RANK"])
 
 def watch(event, arguments):

@@ -41,6 +41,7 @@ def test_density_integrates_to_one(name):
     assert grid_density(name).sum() * CELL**2 == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW_DENSITY)
 def test_samples_follow_the_density(name):
     """Chi-square of a histogram, against the density summed over each of its cells."""

@@ -83,6 +83,7 @@ def test_states_of_the_queue(cluster, job, line, expected):
     assert state_of(job) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accounting", "reason"),
     [
@@ -104,6 +105,7 @@ def test_a_lost_run_gets_a_record_with_its_end_and_last_words(cluster, job, acco
     assert state_of(job) == State("failed", "12_0", reason)
 
 
+@pytest.mark.slow
 def test_accounting_may_lag(cluster, job, monkeypatch):
     monkeypatch.setattr(queue, "LAG", 5.0)
     JOB.write(job.root, job.run)

@@ -91,6 +91,7 @@ def test_the_bound_of_k_draws_is_the_mean_of_their_densities(images: Dataset) ->
     assert float(average) > rows[8].value
 
 
+@pytest.mark.slow
 def test_every_k_is_the_first_k_of_one_pass(images: Dataset) -> None:
     """Three values of K cost what the largest costs: its draws in batches of 5, 5 and 2, of 4 x 4 evaluations each."""
     calls: list[int] = []
@@ -275,6 +276,7 @@ def test_an_exact_divergence_or_one_probe_claims_nothing(points: Dataset, images
 # The density on a grid.
 
 
+@pytest.mark.slow
 def test_grid_is_the_density_by_rows_of_ascending_y() -> None:
     mixture = GaussianMixture.pair()
     grid = log_density_grid(field(mixture, OptimalTransport()), 4.0, 1.0, "cpu", size=40)
@@ -313,6 +315,7 @@ def test_a_draw_that_diverges_takes_the_larger_k_alone(images: Dataset, monkeypa
     assert nfe.value == 4 and seconds.n == 24 and len(calls) == 6
 
 
+@pytest.mark.slow
 def test_a_first_draw_that_diverges_leaves_nothing(points: Dataset) -> None:
     with pytest.raises(Diverged, match="dopri5"):
         measure(lambda t, x: -1e3 * x**3, points, n=10, batch=10)

@@ -70,6 +70,7 @@ def test_how_samples_were_drawn_is_the_row() -> None:
     assert (~cells.native).sum() == 1
 
 
+@pytest.mark.slow
 def test_holes_say_why(frame: pandas.DataFrame) -> None:
     cells = headline(sections(frame))
     holes = cells[(cells.n == 0) & (cells.dataset == "digits")]
@@ -93,6 +94,7 @@ def test_a_failure_explains_the_stages_after_it() -> None:
     assert list(cells.hole[cells.baseline == "ddpm"]) == ["failed in train: out of memory"]
 
 
+@pytest.mark.slow
 def test_floor_is_a_row_under_the_nll_of_its_points(frame: pandas.DataFrame) -> None:
     floors = headline(sections(frame)).query("baseline == 'floor'")
     assert set(floors.metric) == {"nll_nats"}
@@ -100,6 +102,7 @@ def test_floor_is_a_row_under_the_nll_of_its_points(frame: pandas.DataFrame) -> 
     assert floors["mean"].tolist() == pytest.approx([math.log(32)] * 2)
 
 
+@pytest.mark.slow
 def test_curve_points_are_not_results(frame: pandas.DataFrame) -> None:
     cells = headline(sections(frame))
     assert not cells.settings.str.contains("curve").any()

@@ -78,6 +78,7 @@ def links(html: str) -> Links:
     return read(html)
 
 
+@pytest.mark.slow
 def test_page_loads_nothing(html: str, links: Links) -> None:
     assert links.loads and all(load.startswith("data:") for load in links.loads)
     assert not {"iframe", "object", "embed", "base"} & set(links.tags)
@@ -85,6 +86,7 @@ def test_page_loads_nothing(html: str, links: Links) -> None:
     assert not re.search(r"https?://", html)
 
 
+@pytest.mark.slow
 def test_the_policy_admits_the_page_s_own_script_and_style_alone(html: str) -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert policy and "default-src 'none'" in policy[1]

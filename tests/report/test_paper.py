@@ -75,6 +75,7 @@ def test_bits_of_another_k_have_no_difference() -> None:
     assert found["Bits/dim published"] == "2.99" and "Bits/dim difference" not in found
 
 
+@pytest.mark.slow
 def test_an_fid_is_compared_under_the_papers_protocol_alone() -> None:
     assert "FID difference" not in made(ROWS)[0]["Table 1"].headers
     grids, tidy = made([{**row, "protocol": "paper"} for row in ROWS])

@@ -26,11 +26,13 @@ def grids(frame: pandas.DataFrame) -> list[tuple[Grid, tuple[str, ...]]]:
     return [(grid, made.notes) for made in tables(frame) for grid in made.grids]
 
 
+@pytest.mark.slow
 def test_golden_table(frame: pandas.DataFrame) -> None:
     """expected/table.md was read and checked against synthetic.py by hand; write it anew only after doing so again."""
     assert markdown(tables(frame)) == EXPECTED.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_title_states_suite_protocol_and_seeds(frame: pandas.DataFrame) -> None:
     assert tables(frame)[0].grids[0].title == "checkerboard: quality (suite quick, protocol small, 3 seeds)"
 
@@ -54,6 +56,7 @@ def test_a_value_that_most_rows_share_is_not_best() -> None:
     assert not any(e.best for row in tables(synthetic.frame(*rows))[0].grids[1].rows for e in row.entries)
 
 
+@pytest.mark.slow
 def test_failed_and_missing_runs_are_listed(frame: pandas.DataFrame) -> None:
     points, images = tables(frame)
     assert points.notes == (
@@ -104,6 +107,7 @@ def test_latex_compiles(frame: pandas.DataFrame, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+@pytest.mark.slow
 def test_latex_has_as_many_cells_in_every_line(frame: pandas.DataFrame) -> None:
     for block in latex(grids(frame)).split(r"\toprule")[1:]:
         lines = [line for line in block.split(r"\bottomrule")[0].splitlines() if line.endswith(r" \\")]

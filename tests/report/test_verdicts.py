@@ -167,6 +167,7 @@ def test_below_the_papers_protocol_the_word_has_a_caveat() -> None:
     assert "reduced scale" in judge(runs(LEAD, protocol="small"))[0].caveat
 
 
+@pytest.mark.slow
 def test_a_smoke_run_decides_nothing() -> None:
     (verdict,) = judge(runs(LEAD, protocol="smoke"))
     assert verdict.word == "undecided" and "a smoke run decides nothing" in verdict.summary
