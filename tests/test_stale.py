@@ -145,6 +145,8 @@ def test_an_edited_velocity_repeats_the_evaluation(folder: Folder, capsys: pytes
     assert now["train"] == before["train"] and now["likelihood"] != before["likelihood"]
     table = records.frame(folder.root)
     assert set(table.stale) == {""} and not any('"curve": true' in s for s in table.settings)
+    page = (folder.root / "report.html").read_text(encoding="utf-8")
+    assert "its curve was measured under another evaluation" in page
     assert "nothing to do" in folder.call(capsys)
 
 

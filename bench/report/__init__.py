@@ -32,7 +32,9 @@ def build(root: Path) -> list[Path]:
     from bench import claims, records
 
     declared, complaints = claims.declared(root)
-    return write(root, _about(root), records.frame(root), records.configs(root), declared, complaints)
+    frame = records.frame(root)
+    complaints += frame.attrs.get("left_out", [])
+    return write(root, _about(root), frame, records.configs(root), declared, complaints)
 
 
 def write(
