@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import source
+from bench.reach import Reached, reach
 from bench.registry import Registry, baselines, datasets, networks
-from bench.source import PROJECT, Place, Reached
+from bench.source import PROJECT, Place
 from bench.suite import Run
 
 EVALUATED = "bench/stages.py: Stages._evaluated"
@@ -29,8 +30,8 @@ QUIET = (
     *(f"bench/{name}.py" for name in (
         "archive", "checkpoint", "claims", "command", "definitions", "disk", "errors", "files", "fresh", "identity",
         "inputs", "invocation", "job", "locks", "lost", "memory", "names", "output", "partial", "parts", "plan",
-        "planned", "preemption", "provenance", "reading", "records", "registry", "rehearsal", "retries", "seal",
-        "source", "standing", "suite", "surroundings", "threads", "toml",
+        "planned", "preemption", "provenance", "reach", "reading", "records", "registry", "rehearsal", "retries",
+        "seal", "source", "standing", "suite", "surroundings", "threads", "toml",
     )),
     *("bench/launch/", "bench/report/", "bench/metrics/cache.py", "bench/metrics/clock.py"),
     *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
@@ -117,14 +118,14 @@ def _reached(baseline: str, network: str, dataset: str, stage: str, state: objec
     data = _data(of_data, state)
     if not data.says("levels="):
         left_out += IMAGES_ONLY
-    return source.reach([*method, *net, *data.definitions, *map(_place, ROOTS[stage])], left_out)
+    return reach([*method, *net, *data.definitions, *map(_place, ROOTS[stage])], left_out)
 
 
 @lru_cache(maxsize=1024)
 def _data(roots: tuple[Place, ...], state: object) -> Reached:
     """What builds a dataset, with the other datasets that it names where it looks some up."""
     while True:
-        reached = source.reach(roots, QUIET)
+        reached = reach(roots, QUIET)
         further: list[Place] = []
         if any(("datasets",) in found.chains for found in reached.definitions.values()):
             texts = {text for found in reached.definitions.values() for text in found.texts}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench import source
-from bench.source import Reached, reach
+from bench.reach import Reached, reach
 
 
 @pytest.fixture(autouse=True)
