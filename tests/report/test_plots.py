@@ -8,6 +8,7 @@ import pandas
 import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bench import records
 from bench.report import style
@@ -58,6 +59,16 @@ def test_every_figure_states_its_protocol(drawn: dict[str, Drawing]) -> None:
         assert drawing.statement in texts
         assert any("suite quick · protocol small" in text for text in texts)
         assert drawing.reading.endswith(".")
+
+
+def test_no_text_is_taken_for_mathematics(drawn: dict[str, Drawing]) -> None:
+    with rc_context(style.theme()):
+        for drawing in drawn.values():
+            drawing.figure.canvas.draw()
+            assert not [text for text in drawing.figure.findobj(Text) if "$" in text.get_text()]
+        figure = Figure()
+        figure.text(0, 0, "costs $5 or $x^$")
+        figure.canvas.draw()
 
 
 def test_panels_carry_the_baselines_names(drawn: dict[str, Drawing]) -> None:
