@@ -7,6 +7,8 @@ failed record, so that a bad run costs itself alone. Of every run a launcher han
 from dataclasses import dataclass
 from typing import Literal
 
+GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
+
 
 @dataclass(frozen=True)
 class Outcome:

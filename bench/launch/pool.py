@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records
 from bench.disk import NoSpace
-from bench.launch import Outcome
+from bench.launch import GRACE, Outcome
 from bench.launch.headway import Headway, goes_on, headway
 from bench.launch.progress import Progress
-from bench.launch.worker import GRACE
 from bench.surroundings import environment
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from bench import records, source
 from bench.disk import NoSpace
+from bench.launch import GRACE
 from bench.launch.headway import STOPS
-from bench.launch.worker import GRACE
 from bench.locks import locked
 from bench.surroundings import environment
 

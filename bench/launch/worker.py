@@ -23,8 +23,8 @@ from queue import SimpleQueue
 
 from bench import records, source
 from bench.disk import shortage
+from bench.launch import GRACE
 
-GRACE = 60.0  # seconds a stopping run has to finish its step and save a checkpoint
 PULSE = 0.2  # seconds between two progress texts
 
 
