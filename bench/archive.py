@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.claims import REMEMBERED
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.files import write_bytes
 from bench.planned import marked
 from bench.reading import read_planned, read_record
@@ -185,7 +185,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     raise UsageError(f"{path}: no archive of records: it holds {entry.name[:80]!r}")
                 yield entry.name, file.read()
     except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
-        raise UsageError(f"{path}: no archive of records, or damaged ({type(error).__name__}: {error})") from error
+        raise UsageError(f"{path}: no archive of records, or damaged ({one_line(error)})") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from bench.baseline import Baseline
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.disk import NoSpace
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.modules import materialise
 from bench.registry import Registry, baselines, datasets, networks, unknown
 from bench.settings import Component
@@ -73,7 +73,7 @@ def check_baseline(component: Component) -> None:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"baseline {component.name}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"baseline {component.name}: {one_line(error)}") from error
 
 
 def build_network(component: Component, dataset: Dataset) -> nn.Module:
@@ -141,8 +141,7 @@ def _dataset(name: str, data_dir: Path, options: str) -> Built:
         except (UsageError, NoSpace):
             raise
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UsageError(f"dataset {name}: cannot be built: {reason}") from error
+            raise UsageError(f"dataset {name}: cannot be built: {one_line(error)}") from error
     return Built(checked(name, dataset), files, inputs.stamps(files))
 
 

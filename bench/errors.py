@@ -1,6 +1,11 @@
 """What a user is told: complaints of one line without a traceback."""
 
 
+def one_line(error: BaseException) -> str:
+    """ "KeyError: 'velocity'": the kind of an exception and what it says, whatever lines that has."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class UsageError(ValueError):
     """A bad option, key, name, file or value: the message names it, its value and what is allowed."""
 

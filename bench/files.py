@@ -1,7 +1,6 @@
 """Files that are whole or absent: written beside their name, then renamed over it."""
 
 import functools
-import json
 import os
 import re
 import secrets
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from bench.disk import shortage
 from bench.names import safe_name
@@ -48,11 +46,6 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write text atomically."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=True) + "\n")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

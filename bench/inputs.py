@@ -5,7 +5,6 @@ was found is remembered. A file that is not there any more says nothing: data ma
 """
 
 import hashlib
-import json
 import os
 import sys
 import sysconfig
@@ -15,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.files import write_json
+from bench.seal import read_json, write_json
 
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var/lib")
 CODE = (".py", ".pyc", ".so", ".pth.lock", ".lock", ".partial", ".ttf", ".h", ".cpp", ".json.tmp")
@@ -129,13 +128,11 @@ def _looked_up(path: str, stamp: Mapping[str, int], root: Path | None) -> str:
     if root is None:
         return _sha256(path)
     memory: dict[str, Any] = {}
-    try:
-        memory = json.loads((root / REMEMBERED).read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        memory = read_json(root / REMEMBERED)
         known = memory[path]
         if known["size"] == stamp["size"] and known["mtime"] == stamp["mtime"]:
             return str(known["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        memory = memory if isinstance(memory, dict) else {}
     found = _sha256(path)
     with suppress(OSError):  # a folder that may only be read
         write_json(root / REMEMBERED, {**memory, path: {**stamp, "sha256": found}})

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from bench.datasets.base import Dataset
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 
 
 def materialise(module: nn.Module, dataset: Dataset, name: str) -> None:
@@ -27,7 +27,7 @@ def materialise(module: nn.Module, dataset: Dataset, name: str) -> None:
         with torch.no_grad():
             module.eval()(torch.full((len(x),), 0.5), x)
     except Exception as error:
-        raise UsageError(f"network {name}: the pass that completes its lazy layers: {_said(error)}") from error
+        raise UsageError(f"network {name}: the pass that completes its lazy layers: {one_line(error)}") from error
     module.train(training)
     if left := _lazy(module):
         raise UsageError(f"network {name}: the lazy parameter {left[0]} is in no forward pass")
@@ -52,8 +52,4 @@ def copied(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module, dict(computed))
     except Exception as error:
-        raise UsageError(f"a network is copied for evaluation, and this one cannot be: {_said(error)}") from error
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"a network is copied for evaluation, and this one cannot be: {one_line(error)}") from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class Registry(Mapping[str, T], Generic[T]):
             except UsageError:
                 raise
             except Exception as error:
-                raise UsageError(f"{self.kind}s of {name}: {type(error).__name__}: {error}") from error
+                raise UsageError(f"{self.kind}s of {name}: {one_line(error)}") from error
 
     def check(self, name: str, *arguments: Any, **options: Any) -> None:
         """UsageError if the object of that name cannot be called with the arguments, as far as its check tells."""
@@ -140,7 +140,7 @@ def load_plugin(plugin: str) -> ModuleType:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"--plugin {plugin}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--plugin {plugin}: {one_line(error)}") from error
 
 
 datasets: Registry[Any] = Registry("dataset", "bench.datasets")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.baseline import CountedNetwork, Sampler
-from bench.errors import Diverged, UsageError
+from bench.errors import Diverged, UsageError, one_line
 from bench.finite import lost
 from bench.metrics.fidelity import LEAST
 from bench.metrics.likelihood import EXACT_DIMENSIONS
@@ -178,7 +178,7 @@ class _Rehearsal:
         except (UsageError, MemoryError, OSError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            raise UsageError(f"{what}: " + " ".join(f"{type(error).__name__}: {error}".split())[:300]) from error
+            raise UsageError(f"{what}: {one_line(error)[:300]}") from error
 
 
 class _Sparing(nn.Module):

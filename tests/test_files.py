@@ -2,8 +2,6 @@
 
 import errno
 import fcntl
-import json
-import math
 import os
 import shutil
 import stat
@@ -20,7 +18,7 @@ import torch
 
 from bench import disk
 from bench.disk import NoSpace, shortage
-from bench.files import ABANDONED, sweep, write_atomic, write_json, write_text
+from bench.files import ABANDONED, sweep, write_atomic, write_text
 from bench.locks import locked
 
 REPOSITORY = Path(__file__).parents[1]
@@ -71,37 +69,28 @@ def test_a_writer_that_raises_leaves_no_trace_and_the_old_file(tmp_path: Path) -
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_text_and_json_survive(tmp_path: Path) -> None:
+def test_text_survives(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "Wasserstein–2\n")
     assert (tmp_path / "a.txt").read_text() == "Wasserstein–2\n"
-    write_json(tmp_path / "a.json", {"x": [1, 2.5, None], "nan": math.nan})
-    back = json.loads((tmp_path / "a.json").read_text())
-    assert back["x"] == [1, 2.5, None] and math.isnan(back["nan"])
-
-
-def test_what_json_cannot_say_leaves_no_trace(tmp_path: Path) -> None:
-    with pytest.raises(TypeError):
-        write_json(tmp_path / "a.json", {"x": object()})
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_readers_never_see_a_half_written_file(tmp_path: Path) -> None:
     """One process rewrites a file of two lengths for a second; every read in between is one of the two."""
     path = tmp_path / "f.json"
-    write_json(path, ["a"] * 10)
+    write_text(path, "a" * 10)
     script = (
-        "import sys, time; from pathlib import Path; from bench.files import write_json\n"
+        "import sys, time; from pathlib import Path; from bench.files import write_text\n"
         "end = time.monotonic() + 1\n"
         "while time.monotonic() < end:\n"
-        "    write_json(Path(sys.argv[1]), ['b'] * 5000); write_json(Path(sys.argv[1]), ['a'] * 10)\n"
+        "    write_text(Path(sys.argv[1]), 'b' * 5000); write_text(Path(sys.argv[1]), 'a' * 10)\n"
     )
     writer = subprocess.Popen(
         [sys.executable, "-c", script, str(path)], env=os.environ | {"PYTHONPATH": str(REPOSITORY)}
     )
     seen = set()
     while writer.poll() is None:
-        seen.add(len(json.loads(path.read_text())))
+        seen.add(len(path.read_text()))
     assert writer.returncode == 0
     assert seen == {10, 5000}
     assert list(tmp_path.iterdir()) == [path]
@@ -251,12 +240,12 @@ def test_two_users_of_a_group_share_a_folder(tmp_path: Path) -> None:
 
     def work() -> bool:
         with locked(folder / "run" / "lock", wait=False) as mine, (folder / "run" / "log").open("a") as log:
-            write_json(folder / "run" / "record.json", {"by": os.getuid()})
+            write_text(folder / "run" / "record.json", f"{os.getuid()}")
             log.write("x")
             return mine
 
     try:
         assert as_user(54321, work) and as_user(54322, work) and as_user(54321, work)
-        assert json.loads((folder / "run" / "record.json").read_bytes()) == {"by": 54321}
+        assert (folder / "run" / "record.json").read_text() == "54321"
     finally:
         shutil.rmtree(folder.parent)

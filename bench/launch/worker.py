@@ -23,6 +23,7 @@ from queue import SimpleQueue
 
 from bench import records, source
 from bench.disk import shortage
+from bench.errors import one_line
 from bench.launch import GRACE
 
 PULSE = 0.2  # seconds between two progress texts
@@ -77,7 +78,7 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
             return "full", str(full)
         with suppress(OSError):
             traceback.print_exc()
-        return "crashed", f"{type(error).__name__}: {error}"
+        return "crashed", one_line(error)
 
 
 def _send(pipe: Connection, kind: str, content: object) -> None:

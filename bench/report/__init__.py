@@ -54,6 +54,7 @@ def write(
     """
     import pandas
 
+    from bench.errors import one_line
     from bench.files import write_bytes
     from bench.report.cells import headline, published_numbers
     from bench.report.claim_tables import claim_tables, tidy
@@ -81,7 +82,7 @@ def write(
             papers = paper_tables([part] if part.current else [], mine, published)
             recipe = recipes([part] if part.current else [], configs)
         except Exception as error:  # hours of records are worth a report without one section
-            complaints.append(f"tables of {part.name}: {type(error).__name__}: {error}")
+            complaints.append(f"tables of {part.name}: {one_line(error)}")
             continue
         tables.append(made)
         frames.append(mine)
@@ -94,7 +95,7 @@ def write(
         try:
             judged += verdicts([claim], parts, cells)
         except Exception as error:
-            complaints.append(f"claim {claim.id}: {type(error).__name__}: {error}")
+            complaints.append(f"claim {claim.id}: {one_line(error)}")
     grids = [*laid, *used, *related(parts, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     pictures: list[Picture] = []

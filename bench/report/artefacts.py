@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.errors import one_line
 from bench.reading import utf8
 from bench.records import run_folder
 from bench.report.incidents import LOST, kind
@@ -49,7 +50,7 @@ class Artefacts:
             except FileNotFoundError:
                 pass
             except UNREADABLE as error:
-                self.unreadable[utf8(str(path.relative_to(self.root)))] = f"{type(error).__name__}: {error}"
+                self.unreadable[utf8(str(path.relative_to(self.root)))] = one_line(error)
         return self._read[path]
 
     def exhibits(self, section: Section, stage: str, dimensions: dict[str, int]) -> list[Exhibit]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.errors import one_line
 from bench.files import write_bytes
 from bench.report.artefacts import Artefacts
 from bench.report.pictures import Picture, palette
@@ -108,7 +109,7 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
                 write_bytes(root / "plots" / f"{drawn.name}.pdf", _saved(drawn.figure, "pdf", CreationDate=None))
                 write_bytes(root / "plots" / f"{drawn.name}.png", png)
             except Exception as error:  # hours of records are worth a report without one figure
-                complaints.append(f"figure {drawn.name}: {type(error).__name__}: {error}")
+                complaints.append(f"figure {drawn.name}: {one_line(error)}")
                 continue
             pictures.append(Picture(drawn.name, section.stem, drawn.statement, drawn.reading, png))
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]

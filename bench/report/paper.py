@@ -30,7 +30,6 @@ SUPERRES = ("reference", "regression", "sr3", "fm_ot")
 UNPUBLISHED = ("train_seconds", "sampling_seconds", "nfe_training")
 HOUR = 3600.0
 NUMBERS = ["published", "mean", "half_width", "difference"]
-MEASURED = ("mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole")  # of a cell
 COLUMNS = [
     *("table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
     *("published_settings", "mean", "half_width", "n", "lost", "lost_to", "difference", "settings", "run_ids", "hole"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import records
-from bench.files import write_json
+from bench.files import write_text
 from bench.locks import locked
 from bench.preemption import at_boundary
 from bench.records import Measurement
@@ -69,7 +69,7 @@ class FakeJob:
         checkpoint = self.folder / "checkpoint.pt"
         state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "sum": 0}
         resumed, begun = state["step"], time.time()
-        with at_boundary(lambda: write_json(checkpoint, state)) as between_steps:
+        with at_boundary(lambda: write_text(checkpoint, json.dumps(state))) as between_steps:
             while state["step"] < self.steps:
                 time.sleep(self.pause)
                 state = {"step": state["step"] + 1, "sum": state["sum"] + state["step"]}

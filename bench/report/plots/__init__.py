@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.errors import one_line
 from bench.names import safe_name
 from bench.report.artefacts import Artefacts
 from bench.report.plots import conditional, cost, evaluations, few, images, points, speed, targets, training
@@ -46,7 +47,7 @@ def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints:
             drawn = figure(section, cells, artefacts)
         except Exception as error:  # hours of records are worth a report without one figure
             what = f"{figure.__module__.rsplit('.', 1)[-1]}.{figure.__name__}"
-            complaints.append(f"figure {what} of {section.name}: {type(error).__name__}: {error}")
+            complaints.append(f"figure {what} of {section.name}: {one_line(error)}")
             continue
         for drawing in [drawn] if isinstance(drawn, Drawing) else drawn or []:
             statement = f"{SMOKE}{drawing.statement}" if section.protocol == "smoke" else drawing.statement
