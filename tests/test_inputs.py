@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 
 from bench import inputs
 from bench.inputs import changed, described, noted, unnoted
@@ -27,6 +28,16 @@ def test_what_is_opened_for_reading_is_noted(tmp_path: Path, data: Path) -> None
             (tmp_path / "written").read_text()
     (tmp_path / "written").read_text()
     assert {Path(p) for p in opened if p.startswith(str(tmp_path))} == {data}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_weights_that_are_loaded_are_noted(tmp_path: Path, mapped: bool) -> None:
+    path = tmp_path / "teacher.pt"
+    torch.save({"weight": torch.ones(3)}, path)
+    opened: set[str] = set()
+    with noted(opened):
+        torch.load(path, mmap=mapped, weights_only=True)
+    assert str(path) in described(opened)
 
 
 def test_two_who_listen_hear_the_same(data: Path) -> None:
