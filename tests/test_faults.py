@@ -13,6 +13,7 @@ import torch
 from bench import components
 from bench.plan import plan
 from bench.records import frame
+from bench.registry import load_plugin, networks
 from bench.suite import load_suite
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,10 @@ def test_samples_that_are_not_finite_have_no_distance(tmp_path: Path) -> None:
 TRAINED_ALONE = ["--set", "evaluation.likelihood=", "--set", "evaluation.samples=", "--set", "training.steps=60"]
 
 
-def test_a_frozen_parameter_stays_and_two_ranks_equal_one(tmp_path: Path) -> None:
+def test_a_frozen_parameter_stays_and_two_ranks_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks.load()
+    monkeypatch.setattr(networks, "_entries", dict(networks._entries))  # the plugin's are forgotten after the test
+    load_plugin(str(FAULTS / "networks.py"))
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     contents = []
     for folder, ranks in ((alone, []), (shared, ["--gpus", "2", "--device", "cpu"])):
