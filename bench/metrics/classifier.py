@@ -37,7 +37,8 @@ class Classifier(nn.Module):
         self.register_buffer("size", torch.tensor([channels, height, width, classes]))
         self.register_buffer("accuracy", torch.tensor(float("nan")))
         self.accuracy: Tensor
-        self.standardise = nn.BatchNorm1d(FEATURES, affine=False, eps=0)
+        # The least eps there is: it changes no variance but 0, and torch 2.11 refuses 0.
+        self.standardise = nn.BatchNorm1d(FEATURES, affine=False, eps=torch.finfo(torch.float32).tiny)
         self.body = nn.Sequential(
             nn.Conv2d(channels, 16, 3, padding=1),
             nn.SiLU(),
