@@ -97,6 +97,7 @@ def test_the_policy_admits_the_page_s_own_script_and_style_alone(html: str) -> N
     assert not re.search(r"\s(style|on\w+)=", html[: html.index("<script>")])
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_links_arrive(links: Links) -> None:
     assert len(set(links.ids)) == len(links.ids)
     fragments = {unquote(href[1:]) for href in links.hrefs if href.startswith("#")}

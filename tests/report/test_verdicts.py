@@ -162,6 +162,7 @@ def test_sign_flip_decides_from_six_seeds_on() -> None:
     assert verdict.word == "supported" and verdict.effects[0].p == pytest.approx(2 / 64)
 
 
+@pytest.mark.slow
 def test_below_the_papers_protocol_the_word_has_a_caveat() -> None:
     assert judge(runs(LEAD, protocol="paper"))[0].caveat == ""
     assert "reduced scale" in judge(runs(LEAD, protocol="small"))[0].caveat
