@@ -13,8 +13,9 @@ from typing import Any
 
 from bench.archive import SUFFIX, beside, opened, unpack, write_archive
 from bench.errors import UsageError
+from bench.frame import staleness
 from bench.reading import read_planned, read_record
-from bench.records import run_folder, staleness
+from bench.records import run_folder
 from bench.suite import load_suite
 
 

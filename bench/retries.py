@@ -7,7 +7,7 @@ is not measured again, as long as its parts are kept (bench/partial.py).
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.records import read_stage, run_folder, stands
+from bench.records import read_stage, record_path, stands
 from bench.seal import write_json
 from bench.settings import Stage
 from bench.standing import Standing
@@ -35,4 +35,4 @@ def ask_again(root: Path, run: Run) -> None:
     """Have the stages with lost measurements count as not done."""
     for stage in {stage for stage, _ in lost(root, run)}:
         record = read_stage(root, run.run_id, stage)
-        write_json(run_folder(root, run.run_id) / f"{stage}.json", {**(record or {}), "again": True})
+        write_json(record_path(root, run.run_id, stage), {**(record or {}), "again": True})

@@ -16,9 +16,10 @@ import run_all
 from bench import archive, records
 from bench.archive import halved, opened, unpack, write_archive
 from bench.errors import UsageError
+from bench.frame import read_configs, read_frame
 from bench.planned import write_plan
 from bench.reading import read_record
-from bench.records import Measurement, frame, write_stage
+from bench.records import Measurement, write_stage
 from bench.seal import check, read_arrays, read_json, write_json
 from bench.suite import Run
 
@@ -68,8 +69,8 @@ def test_what_comes_out_is_what_went_in(root: Path, tmp_path: Path) -> None:
     file = tmp_path / "a.tar.xz"
     assert write_archive([root], file).notes == []
     with opened(file) as back:
-        assert frame(back).equals(frame(root))
-        assert records.configs(back) == records.configs(root)
+        assert read_frame(back).equals(read_frame(root))
+        assert read_configs(back) == read_configs(root)
         names = {str(path.relative_to(back)) for path in back.rglob("*") if path.is_file()}
         for path in back.rglob("*.json"):
             assert path.name == "plan.json" or path.read_bytes() == (root / path.relative_to(back)).read_bytes()
@@ -106,7 +107,7 @@ def test_what_is_not_sound_stays_behind_and_is_named(root: Path, tmp_path: Path)
     notes = write_archive([root], tmp_path / "a.tar.xz").notes
     assert len(notes) == 2 and str(first / "train.json") in notes[0] and str(second / "samples.npz") in notes[1]
     with opened(tmp_path / "a.tar.xz") as back:
-        table = frame(back)
+        table = read_frame(back)
         assert set(table[table.run_id == first.name].status) == {"missing", "ok"}
         # The arrays are then those of the next seed.
         assert (back / "runs" / second.name.replace("-s0", "-s1") / "samples.npz").exists()
@@ -211,7 +212,7 @@ def test_two_archives_merge(root: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert out.count("twice with other content") == 2
     assert f"{planned[0].run_id} train twice with other content: took that of 2999" in out
     with opened(both) as back:
-        table = frame(back)
+        table = read_frame(back)
     assert set(table.status) == {"ok"} and len(table) == 18
     train = table[table.stage == "train"].set_index("run_id").value
     assert train[planned[0].run_id] == 7.0 and train[planned[1].run_id] != 8.0
@@ -225,7 +226,7 @@ def test_a_finished_record_beats_a_later_failure(root: Path, tmp_path: Path) -> 
     for sources in ([root, other], [other, root]):
         write_archive(sources, tmp_path / "a.tar.xz")
         with opened(tmp_path / "a.tar.xz") as back:
-            assert set(frame(back).status) == {"ok"}
+            assert set(read_frame(back).status) == {"ok"}
 
 
 def test_other_settings_of_the_second_are_not_current(root: Path, tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_other_settings_of_the_second_are_not_current(root: Path, tmp_path: Path
     write_plan(other, "other", changed)
     write_archive([root, other], tmp_path / "a.tar.xz")
     with opened(tmp_path / "a.tar.xz") as back:
-        table = frame(back)
+        table = read_frame(back)
     current = table.groupby("variant").current.all()
     assert current.to_dict() == {run.variant: run not in changed for run in [*runs(tmp_path), *changed]}
 

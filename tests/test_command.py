@@ -14,7 +14,7 @@ from tiny import SUITE, write_suite
 
 import run_all
 from bench.command import planned
-from bench.records import frame
+from bench.frame import read_frame
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -222,7 +222,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_two_commands_at_once_leave_whole_records(results: Path) -> None:
-    table = frame(results / "smoke")
+    table = read_frame(results / "smoke")
     assert set(table.status) == {"ok"} and len(set(table.run_id)) == 2
     assert set(table.baseline) == {"fm_ot", "score_matching"}
     for run_id in set(table.run_id):
@@ -318,7 +318,7 @@ def test_a_failure_costs_itself_alone_and_is_retried_when_asked(
     assert (code, err) == (1, "")
     assert "RuntimeError: not mended yet" in out and "log.txt" in out and "1 failed; --retry runs them again" in out
     root = tmp_path / "results" / "tiny"
-    table = frame(root)
+    table = read_frame(root)
     assert set(table[table.baseline == "fm_ot"].status) == {"ok"}
     assert list(table[table.baseline == "fragile"].status) == ["failed", "missing", "missing"]
     record = next(root.glob("runs/*fragile*/train.json"))
@@ -332,7 +332,7 @@ def test_a_failure_costs_itself_alone_and_is_retried_when_asked(
     (tmp_path / "mended").touch()
     code, out, err = call(capsys, *arguments, "--retry")
     assert (code, err) == (0, "") and "1 runs to do, 1 finished" in out
-    assert set(frame(root).status) == {"ok"}
+    assert set(read_frame(root).status) == {"ok"}
 
 
 # Ranks.

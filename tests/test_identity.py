@@ -83,7 +83,7 @@ EDITS = {
     "a default of the evaluation": (("bench/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
                                      "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
     "words": (("bench/errors.py", "class Diverged", "class Else: ...\n\n\nclass Diverged"), set()),
-    "records": (("bench/records.py", "COLUMNS = [", "COLUMNS = [*[], "), set()),
+    "records": (("bench/frame.py", "COLUMNS = [", "COLUMNS = [*[], "), set()),
 }  # fmt: skip
 
 

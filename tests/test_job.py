@@ -14,9 +14,9 @@ from tiny import SUITE, runs
 from bench import records
 from bench.components import build_dataset
 from bench.errors import Diverged, UsageError
+from bench.frame import read_frame
 from bench.job import Job, explain
 from bench.locks import locked
-from bench.records import frame
 from bench.settings import Component
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_every_stage_leaves_a_record(done: tuple[Path, Path, list[str]]) -> None
 
 
 def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None:
-    table = frame(done[0])
+    table = read_frame(done[0])
     assert set(table.status) == {"ok"}
 
     def metrics(stage: str) -> set[str]:
@@ -67,7 +67,7 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
 
 
 def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
-    table = frame(done[0])
+    table = read_frame(done[0])
     table["settings"] = table.settings.map(json.loads)
 
     def value(metric: str, stage: str) -> float:
@@ -133,7 +133,7 @@ def test_another_evaluation_repeats_its_stage_alone(tmp_path: Path) -> None:
     after = {p.name: p.stat().st_mtime_ns for p in this.folder.glob("*.json")}
     assert {name for name in after if after[name] != before[name]} == {"samples.json"}
     assert [text for text in said if text in this.run.stages] == ["samples"]
-    w2 = frame(this.root)[lambda f: f.metric == "w2"]
+    w2 = read_frame(this.root)[lambda f: f.metric == "w2"]
     assert list(w2.n) == [10]
 
 
@@ -144,7 +144,7 @@ def test_the_same_run_elsewhere_measures_the_same(tmp_path: Path) -> None:
         folder.mkdir()
         this = job(folder)
         assert this() == "ok"
-        table = frame(this.root)
+        table = read_frame(this.root)
         exact = table[~table.metric.str.contains("seconds|memory")]
         values.append(exact[["metric", "value", "settings"]].values.tolist())
     assert values[0] == values[1]
@@ -153,11 +153,11 @@ def test_the_same_run_elsewhere_measures_the_same(tmp_path: Path) -> None:
 def test_records_that_outlive_their_checkpoint_are_completed(tmp_path: Path) -> None:
     this = job(tmp_path)
     this()
-    first = frame(this.root)[lambda f: f.metric == "w2"].value.tolist()
+    first = read_frame(this.root)[lambda f: f.metric == "w2"].value.tolist()
     (this.folder / "checkpoint.pt").unlink()
     (this.folder / "samples.json").unlink()
     assert this() == "ok"
-    assert frame(this.root)[lambda f: f.metric == "w2"].value.tolist() == first
+    assert read_frame(this.root)[lambda f: f.metric == "w2"].value.tolist() == first
 
 
 def test_a_run_that_is_worked_on_is_busy(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_an_evaluation_whose_code_is_wrong_fails_stage_by_stage(tmp_path: Path) 
 def test_a_likelihood_that_diverges_leaves_its_reason_and_the_samples_are_measured(tmp_path: Path) -> None:
     this = failing(tmp_path, "solve")
     assert this() == "ok"
-    found = frame(this.root)
+    found = read_frame(this.root)
     assert set(found.status) == {"ok"}
     lost = found[found.stage == "likelihood"].set_index("metric")
     assert set(lost.index) == {

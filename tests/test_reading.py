@@ -18,9 +18,10 @@ from tiny import SUITE, runs, write_suite
 import run_all
 from bench import records
 from bench.errors import UsageError
+from bench.frame import read_frame
 from bench.planned import read_plan, write_plan
 from bench.reading import read_planned, read_record
-from bench.records import Measurement, frame, write_stage
+from bench.records import Measurement, write_stage
 from bench.report.artefacts import Artefacts
 from bench.seal import read_json, write_arrays, write_json, write_sealed
 from bench.suite import Run
@@ -220,11 +221,11 @@ def test_a_damaged_record_is_a_failed_stage_with_the_reason(tmp_path: Path, root
     done, error = records.outcome(root, run)
     assert not done and error is not None
     assert error.startswith(f"{path}: ") and words in error and "\n" not in error
-    assert [records.stage_done(root, run, stage) for stage in run.stages] == [True, False, True]
+    assert [found.state == "done" for found in records.stands(root, run).values()] == [True, False, True]
 
     write_plan(root, "about", [run])
     for _ in range(2):
-        table = frame(root)
+        table = read_frame(root)
         assert list(table.stage) == ["train", "likelihood", "samples"]
         assert list(table.status) == ["ok", "failed", "ok"] and list(table.metric) == ["steps", "", "steps"]
         assert table.error[1] == error and set(table.run_id) == {run.run_id}
@@ -234,8 +235,8 @@ def test_a_damaged_record_is_a_failed_stage_with_the_reason(tmp_path: Path, root
 def test_numbers_that_are_not_finite_are_measurements(tmp_path: Path, root: Path) -> None:
     run = runs(tmp_path)[0]
     write_stage(root, run, "train", [Measurement("train_loss", math.nan, math.inf)], FACTS)
-    assert records.stage_done(root, run, "train")
-    assert math.isnan(frame(root).value[0]) and frame(root).stderr[0] == math.inf
+    assert records.stands(root, run)["train"].state == "done"
+    assert math.isnan(read_frame(root).value[0]) and read_frame(root).stderr[0] == math.inf
 
 
 @pytest.mark.parametrize("kind", SOUND)
@@ -244,7 +245,7 @@ def test_what_is_odd_and_no_fault_is_read(tmp_path: Path, root: Path, kind: str)
     complete(root, run)
     SOUND[kind](records.run_folder(root, run.run_id) / "likelihood.json")
     assert records.outcome(root, run) == (True, None)
-    table = frame(root)
+    table = read_frame(root)
     assert set(table.status) == {"ok"} and list(table.metric) == ["steps", "nll_nats", "nfe_likelihood", "steps"]
 
 
@@ -317,7 +318,7 @@ def test_retrying_removes_what_is_damaged_and_keeps_the_rest(tmp_path: Path, roo
             path.rmdir() if path.is_dir() else path.unlink()
         records.forget_failure(root, run)
         assert not path.exists(), kind
-        assert [records.stage_done(root, run, stage) for stage in run.stages] == [True, False, True]
+        assert [found.state == "done" for found in records.stands(root, run).values()] == [True, False, True]
 
 
 def test_a_copied_folder_does_not_count_twice(tmp_path: Path, root: Path) -> None:
@@ -325,7 +326,7 @@ def test_a_copied_folder_does_not_count_twice(tmp_path: Path, root: Path) -> Non
     complete(root, run)
     folder = records.run_folder(root, run.run_id)
     shutil.copytree(folder, folder.with_name(f"{run.run_id} (copy)"))
-    table = frame(root)
+    table = read_frame(root)
     good = table[table.status == "ok"]
     assert len(good) == 4 and set(good.run_id) == {run.run_id}
     copies = table[table.run_id == f"{run.run_id} (copy)"]
@@ -345,7 +346,7 @@ def test_names_that_are_not_utf_8_are_named_and_the_rest_is_read(
     (folder / "\udcfe.json").write_text("{")
     (folder / "notes.json").write_text("{")
     write_plan(root, "about", [run])
-    table = frame(root)
+    table = read_frame(root)
     assert len(table[table.status == "ok"]) == 4 and len(table[table.status == "failed"]) == 6
     table.to_csv(tmp_path / "table.csv")
     where = ["--suite", str(tmp_path / "tiny.toml"), "--results", str(tmp_path / "results"), "--baselines", "fm_ot"]
@@ -468,7 +469,7 @@ def test_a_damaged_plan_is_named_and_the_records_are_kept(tmp_path: Path, root: 
     complete(root, run)
     write_plan(root, "about", [run])
     damage(root / "plan.json")
-    table = frame(root)
+    table = read_frame(root)
     (complaint,) = table[table.status == "failed"].error
     assert complaint.startswith(str(root / "plan.json")) and words in complaint and "\n" not in complaint
     assert len(table[table.run_id == run.run_id]) == 4
@@ -482,7 +483,7 @@ def test_the_sound_entries_of_a_damaged_plan_are_kept(tmp_path: Path, root: Path
     plan["runs"][0]["stages"] = ["train", "cooking"]
     write_json(root / "plan.json", plan)
     assert [entry["run_id"] for entry in read_plan(root)] == [second.run_id]
-    assert "stages[1] = 'cooking'" in frame(root).error[0]
+    assert "stages[1] = 'cooking'" in read_frame(root).error[0]
 
 
 # Submissions.

@@ -10,8 +10,9 @@ import pytest
 from tiny import runs
 
 from bench import records, seal
+from bench.frame import COLUMNS, read_frame
 from bench.planned import read_plan, write_plan
-from bench.records import COLUMNS, Measurement, frame, write_stage
+from bench.records import Measurement, write_stage
 from bench.suite import Run
 
 FACTS = {
@@ -122,7 +123,7 @@ def test_another_evaluation_asks_for_its_stage_again_and_for_no_training(tmp_pat
     complete(root, run)
     (changed, _) = runs(tmp_path, settings={"evaluation.samples.n": 77})
     assert not records.finished(root, changed)
-    done = [records.stage_done(root, changed, stage) for stage in changed.stages]
+    done = [found.state == "done" for found in records.stands(root, changed).values()]
     assert done == [True, True, False]
 
 
@@ -179,7 +180,7 @@ def test_a_failure_of_another_evaluation_is_not_this_ones(tmp_path: Path, root: 
 
 def test_the_frame_is_one_row_a_measurement(root: Path, run: Run) -> None:
     complete(root, run)
-    table = frame(root)
+    table = read_frame(root)
     assert list(table.columns) == COLUMNS
     assert sorted(table.metric) == ["nfe_likelihood", "nll_nats", "steps", "w2"]
     row = table[table.metric == "nll_nats"].iloc[0]
@@ -204,7 +205,7 @@ def test_what_is_planned_and_not_there_is_missing(tmp_path: Path, root: Path, ru
     both = runs(tmp_path)
     write_plan(root, "about", both)
     write_stage(root, run, "train", [Measurement("steps", 6)], FACTS)
-    table = frame(root)
+    table = read_frame(root)
     assert list(table[table.run_id == run.run_id].status) == ["ok", "missing", "missing"]
     other = table[table.run_id == both[1].run_id]
     assert list(other.stage) == ["train", "likelihood", "samples"]
@@ -218,19 +219,19 @@ def test_a_failed_stage_is_one_row_with_its_reason(root: Path, run: Run) -> None
     write_plan(root, "about", [run])
     write_stage(root, run, "train", [Measurement("steps", 6)], FACTS)
     records.fail(root, run, "underflow", FACTS)
-    table = frame(root)
+    table = read_frame(root)
     assert list(table.status) == ["ok", "failed", "missing"]
     row = table.iloc[1]
     assert row.error == "underflow" and row.metric == "" and math.isnan(row.value) and row.label == "FM w/ OT"
 
 
 def test_an_empty_folder_is_an_empty_frame(root: Path) -> None:
-    assert list(frame(root).columns) == COLUMNS and len(frame(root)) == 0
+    assert list(read_frame(root).columns) == COLUMNS and len(read_frame(root)) == 0
 
 
 def test_values_that_are_not_numbers_survive(root: Path, run: Run) -> None:
     write_stage(root, run, "train", [Measurement("train_loss", math.nan), Measurement("w2", math.inf)], FACTS)
-    values = frame(root).value.tolist()
+    values = read_frame(root).value.tolist()
     assert math.isnan(values[0]) and values[1] == math.inf
 
 
@@ -251,7 +252,7 @@ def test_plans_add_up(tmp_path: Path, root: Path) -> None:
 
 def test_a_plan_is_current_until_other_settings_replace_it(tmp_path: Path, root: Path) -> None:
     def current() -> dict[tuple[str, str, int], bool]:
-        table = frame(root)
+        table = read_frame(root)
         return dict(zip(zip(table.baseline, table.variant, table.seed, strict=True), table.current, strict=True))
 
     fm, ddpm = runs(tmp_path)
@@ -269,10 +270,10 @@ def test_a_record_under_settings_that_the_plan_does_not_ask_for_has_no_values(tm
     (now,) = runs(tmp_path, baselines=["fm_ot"])
     complete(root, now)
     write_plan(root, "about", [now])
-    assert set(frame(root).stale) == {""}
+    assert set(read_frame(root).stale) == {""}
     (later,) = runs(tmp_path, baselines=["fm_ot"], settings={"evaluation.likelihood.n": 10})
     write_plan(root, "about", [later])
-    table = frame(root).set_index("stage")
+    table = read_frame(root).set_index("stage")
     assert table.stale.to_dict() == {"train": "", "likelihood": "measured under other settings", "samples": ""}
     assert table.status["likelihood"] == "missing" and table.status["train"] == "ok"
 

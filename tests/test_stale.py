@@ -13,7 +13,7 @@ import pytest
 from tiny import write_suite
 
 import run_all
-from bench import records
+from bench.frame import read_frame
 from bench.registry import baselines, datasets
 
 pytestmark = pytest.mark.slow
@@ -136,14 +136,14 @@ def test_an_edited_velocity_repeats_the_evaluation(folder: Folder, capsys: pytes
     folder.edit(folder.plugin, "lambda t, x: net", "lambda t, x: 2 * net")
     for action in ("--status", "--dry-run"):
         assert "likelihood: measured by older code (mine.py: Mine.velocity)" in folder.call(capsys, action)
-    table = records.frame(folder.root)
+    table = read_frame(folder.root)
     assert set(table.stale) == {""}  # the plan has not been asked for since
     out = folder.call(capsys)
     assert "stale: " in out and "mine.py: Mine.velocity" in out and "1 runs to do" in out
     assert "its curve was measured under another evaluation" in out
     now = folder.finished()
     assert now["train"] == before["train"] and now["likelihood"] != before["likelihood"]
-    table = records.frame(folder.root)
+    table = read_frame(folder.root)
     assert set(table.stale) == {""} and not any('"curve": true' in s for s in table.settings)
     page = (folder.root / "report.html").read_text(encoding="utf-8")
     assert "its curve was measured under another evaluation" in page
@@ -165,7 +165,7 @@ def test_a_report_lists_what_is_stale_and_has_none_of_its_values(
 ) -> None:
     folder.edit(folder.helper, "1.0", "2.0")
     folder.call(capsys, "--report")
-    table = records.frame(folder.root)
+    table = read_frame(folder.root)
     assert set(table.status) == {"missing"} and table.value.isna().all()
     assert all("measured by older code (helper_of_mine.py: SCALE)" in reason for reason in table.stale)
 
@@ -206,11 +206,11 @@ def test_settings_of_before_are_current_again_when_they_are_asked_for(
     folder: Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder.call(capsys, "--set", "training.lr=0.01")
-    table = records.frame(folder.root)
+    table = read_frame(folder.root)
     assert table.groupby("variant").current.first().sum() == 1 and table.variant.nunique() == 2
     first = table[table.current].variant.iloc[0]
     assert folder.call(capsys).startswith("report: ")  # all is finished, and the report is of the other plan
-    table = records.frame(folder.root)
+    table = read_frame(folder.root)
     assert table[table.current].variant.nunique() == 1 and table[table.current].variant.iloc[0] != first
 
 

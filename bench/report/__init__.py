@@ -29,12 +29,13 @@ def build(root: Path) -> list[Path]:
 
     Every file is whole or as it was before. What cannot be read, told or drawn is named on the page.
     """
-    from bench import claims, records
+    from bench import claims
+    from bench.frame import read_configs, read_frame
 
     declared, complaints = claims.declared(root)
-    frame = records.frame(root)
-    complaints += frame.attrs.get("left_out", [])
-    return write(root, _about(root), frame, records.configs(root), declared, complaints)
+    table = read_frame(root)
+    complaints += table.attrs.get("left_out", [])
+    return write(root, _about(root), table, read_configs(root), declared, complaints)
 
 
 def write(

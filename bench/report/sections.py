@@ -162,7 +162,7 @@ def _on_curve(frame: "DataFrame") -> "DataFrame":
 
 
 def sections(frame: "DataFrame", configs: Mapping[str, Config] | None = None) -> list[Section]:
-    """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear.
+    """The sections of a frame (see bench.frame), in the order in which their datasets first appear.
 
     Sections of earlier settings come last.
 

@@ -18,10 +18,10 @@ from torch.nn.functional import interpolate
 from bench.components import build_network
 from bench.datasets.base import Dataset
 from bench.datasets.superres import condition, degraded
+from bench.frame import read_frame
 from bench.job import Job
 from bench.metrics import classifier
 from bench.metrics.similarity import psnr, ssim
-from bench.records import frame
 from bench.registry import baselines, datasets, networks
 from bench.settings import Component
 
@@ -195,7 +195,7 @@ def done(request: pytest.FixtureRequest, data_dir: Path, tmp_path_factory: pytes
 
 
 def table(job: Job) -> Any:
-    found = frame(job.root)
+    found = read_frame(job.root)
     assert set(found.status) == {"ok"}
     found["sampler"] = found.settings.map(lambda s: json.loads(s).get("sampler"))
     return found

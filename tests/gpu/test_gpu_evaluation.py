@@ -17,6 +17,7 @@ from baselines.fm_ot import FlowMatchingOT
 from bench import records
 from bench.baseline import Sampler
 from bench.datasets.base import Dataset
+from bench.frame import read_frame
 from bench.job import Job
 from bench.memory import Memory
 from bench.metrics.fidelity import Fidelity
@@ -231,7 +232,7 @@ def test_a_run_trained_on_the_cpu_is_measured_the_same_on_the_device(text: str, 
         shutil.copy(here.folder / "checkpoint.pt", there.folder / "checkpoint.pt")
         shutil.rmtree(data / "fidelity", ignore_errors=True)
         assert there() == "ok"
-        tables = [records.frame(roots[name]) for name in ("cpu", "device")]
+        tables = [read_frame(roots[name]) for name in ("cpu", "device")]
         values = [
             {(r.stage, r.metric, json.dumps(_own(r.settings), sort_keys=True)): r.value for r in table.itertuples()}
             for table in tables
@@ -247,7 +248,7 @@ def test_a_run_trained_on_the_cpu_is_measured_the_same_on_the_device(text: str, 
         assert compared >= 10
         trained = Job(run, roots["trained"], data, device)
         assert trained() == "ok"
-        table = records.frame(roots["trained"])
+        table = read_frame(roots["trained"])
         assert set(table.status) == {"ok"} and set(table.metric) == set(tables[0].metric)
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from compare import Row, compare
 
 from bench import planned, records
+from bench.frame import read_frame
 from bench.plan import plan
 from bench.records import Measurement
 from bench.settings import STAGES
@@ -154,7 +155,7 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
 if __name__ == "__main__":
     ways: dict[str, Callable[[Path], object]] = {
         "parsed": parsed,
-        "frame": records.frame,
+        "frame": read_frame,
         "dictionaries": dictionaries,
     }
     begun = time.perf_counter()

@@ -5,7 +5,8 @@ import pandas
 import pytest
 import synthetic
 
-from bench import records, report
+from bench import report
+from bench.frame import read_frame
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +17,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def frame(root: Path) -> pandas.DataFrame:
-    return records.frame(root)
+    return read_frame(root)
 
 
 @pytest.fixture(scope="session")

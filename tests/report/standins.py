@@ -8,8 +8,8 @@ from typing import Any, Literal
 from PIL import Image
 from synthetic import LABELS
 
-from bench import records
 from bench.claims import Claim
+from bench.frame import read_frame
 from bench.report.cells import headline
 from bench.report.page import page
 from bench.report.pictures import Picture
@@ -78,7 +78,7 @@ def published() -> Grid:
 
 def html(root: Path) -> str:
     """The page on the suite of `synthetic.write_suite`."""
-    frame = records.frame(root)
+    frame = read_frame(root)
     parts, cells = sections(frame), headline(sections(frame))
     variants = {variant: CONFIG for part in parts for variant in part.labels}
     tables = [_sourced(table(part, cells)) for part in parts]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas
 
+from bench.frame import COLUMNS
 from bench.reading import SCHEMA
-from bench.records import COLUMNS
 from bench.seal import write_arrays, write_json
 
 LABELS = {

@@ -11,7 +11,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from bench import records
+from bench.frame import read_frame
 from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.cells import headline
@@ -58,7 +58,7 @@ def drawn(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dra
     arrays(lossy, "samples", lambda kept: None)
     arrays(lossy, "sweep", lambda kept: {name: kept[name] for name in kept if name != "samples_midpoint_4"})
     arrays(lossy, "likelihood", lambda kept: kept | {"log_densities": np.full_like(kept["log_densities"], np.nan)})
-    parts = [part for part in sections(records.frame(lossy)) if part.dataset == "checkerboard"]
+    parts = [part for part in sections(read_frame(lossy)) if part.dataset == "checkerboard"]
     complaints: list[str] = []
     with rc_context(style.theme()), warnings.catch_warnings(action="error"):
         made = list(draw(parts[0], headline(parts), Artefacts(lossy), complaints))

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bench import records
+from bench.frame import read_frame
 from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.cells import headline, t_interval
@@ -216,7 +216,7 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
         path = copy / "runs" / f"checkerboard-fm_ot-3f2a9c-s{seed}" / "likelihood.npz"
         path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     artefacts = Artefacts(copy)
-    frame = records.frame(copy)
+    frame = read_frame(copy)
     section = next(s for s in sections(frame) if s.dataset == "checkerboard")
     figure = next(f for f in FIGURES if f.__name__ == "densities")(section, headline(sections(frame)), artefacts)
     assert isinstance(figure, Drawing)

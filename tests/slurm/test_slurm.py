@@ -293,7 +293,7 @@ def test_a_rank_that_fails_ends_its_run_with_its_reason(tmp_path):
     [outcome] = wait(job.root, [job.run], poll=1)
     assert outcome.status == "failed" and str(outcome.error).startswith("RuntimeError: no such velocity")
     assert records.failed(job.root, job.run) == outcome.error
-    assert records.stage_done(job.root, job.run, "train")
+    assert records.stands(job.root, job.run)["train"].state == "done"
 
 
 def test_the_command_from_end_to_end(tmp_path):
