@@ -6,22 +6,23 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench import fresh, records, retries, source, toml
+from bench import fresh, records, retries, source
+from bench.checks import check
 from bench.claims import load_claims, register_claim, remember
 from bench.errors import HalfSubmitted, UsageError
 from bench.files import sweep
-from bench.invocation import again
-from bench.launch.queue import collect, require, wait
-from bench.plan import UNSET, plan
+from bench.launch.queue import collect, wait
+from bench.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
+from bench.options import ranks_of_a_run, setting, slurm_options
+from bench.plan import plan
 from bench.planned import Stands, update_plan, write_plan
 from bench.registry import baselines, load_plugin
 from bench.suite import Run, Suite, load_suite, suite_names
 
 if TYPE_CHECKING:
     from bench.job import Job
-    from bench.launch.slurm import SlurmOptions
 
 
 def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
@@ -33,30 +34,11 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
             register_claim(claim)
     source.refresh()
     name, suite = load_suite(options.suite)
-    settings = dict(_setting(text) for text in options.set)
+    settings = dict(setting(text) for text in options.set)
     runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
     if not runs:
         raise UsageError("nothing to run: --baselines, --datasets and --seeds leave no run")
     return name, suite, runs
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """The key and value of a `--set`; without a value the setting is taken away."""
-    key, value = _key_value("--set", text)
-    return key, value if text.partition("=")[2].strip() else UNSET
-
-
-def _key_value(option: str, text: str) -> tuple[str, Any]:
-    """ "a.b=1e-3" -> ("a.b", 0.001): values are read as TOML, and as text where they are not TOML."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UsageError(f"{option} {text}: expected KEY=VALUE")
-    try:
-        return key, toml.parse(f"value = {value}")["value"]
-    except toml.NotToml:
-        return key, value
-    except ValueError as error:
-        raise UsageError(f"{option} {key}={value[:20]}...: {error}") from None
 
 
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
@@ -69,15 +51,15 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     stands = _stands(root, runs)
     todo, failures = _todo(root, stands, runs, options.retry)
-    _say_stale(stands)
+    say_stale(stands)
     if not todo:
         write_plan(root, about, runs, stands)
     if not todo and not remember(root) and fresh.is_fresh(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
-        _say_lost(root, runs, stands)
-        return _say_failures(root, failures)
+        say_lost(root, runs, stands)
+        return say_failures(root, failures)
     if todo:
-        _check(options, todo)
+        check(options, todo)
         if options.cluster == "local":
             from bench.components import prepare
 
@@ -99,13 +81,13 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
                 records.forget_failure(root, run_)
             print(
                 f"{root}: {len(todo)} runs to do, {len(runs) - len(todo) - len(failures)} finished, on {jobs[0].device}"
-                + _idle(options, jobs)
+                + idle_cores(options, jobs)
             )
             launch_local(jobs, options.workers, jobs[0].device)
     report(root, runs)
     stands = _stands(root, runs)
-    _say_lost(root, runs, stands)
-    return _say_failures(root, _todo(root, stands, runs, retry=False)[1])
+    say_lost(root, runs, stands)
+    return say_failures(root, _todo(root, stands, runs, retry=False)[1])
 
 
 def _stands(root: Path, runs: Sequence[Run]) -> Stands:
@@ -124,93 +106,6 @@ def _todo(root: Path, stands: Stands, runs: Sequence[Run], retry: bool) -> tuple
     return [run_ for run_ in left if run_.run_id not in failures], failures
 
 
-def _say_stale(stands: Stands) -> None:
-    """Name the records that are not of today's settings, source or inputs."""
-    for run_id, stages in stands.items():
-        reasons: dict[str, list[str]] = {}
-        for stage, found in stages.items():
-            if found.state == "stale":
-                reasons.setdefault(found.reason, []).append(stage)
-        for reason, names in reasons.items():
-            print(f"stale: {run_id} {', '.join(names)}: {reason}")
-        if stages["train"].older_curve and stages["train"].state == "done":
-            print(f"left out: {run_id}: its curve was measured under another evaluation; it is not trained again")
-
-
-def _say_lost(root: Path, runs: Sequence[Run], stands: Stands) -> None:
-    """Name the measurements of finished runs that have a reason in place of a value."""
-    count = 0
-    for run_ in runs:
-        for (stage, reason), metrics in retries.lost(root, run_, stands[run_.run_id]).items():
-            print(f"lost: {run_.run_id}: {stage} {', '.join(dict.fromkeys(metrics))}: {reason}")
-            count += len(metrics)
-    if count:
-        print(f"{count} measurement{'s' * (count > 1)} lost; --retry measures {'them' if count > 1 else 'it'} again")
-
-
-def _say_failures(root: Path, failures: dict[str, str]) -> int:
-    for run_id, error in failures.items():
-        print(f"failed: {run_id}: {error} (log: {records.run_folder(root, run_id) / 'log.txt'})")
-    if failures:
-        print(f"{len(failures)} failed; --retry runs them again")
-    return 1 if failures else 0
-
-
-def _check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
-    """Everything that can be wrong with a run before it starts."""
-    if options.workers is not None and options.workers < 1:
-        raise UsageError(f"--workers {options.workers}: at least 1")
-    if options.cluster == "slurm":
-        _slurm_options(options)
-        require("sbatch")
-    else:
-        _check_gpus(options)
-    for run_ in runs:
-        t = run_.training
-        if t.pieces % _ranks(options):
-            raise UsageError(
-                f"--gpus {options.gpus}: {_ranks(options)} ranks cannot share the {t.pieces} micro-batches of "
-                f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"
-            )
-    plugins = {load_plugin(plugin).__name__ for plugin in options.plugin}
-    from bench.components import validate
-
-    validate(runs)
-    there = {run_.baseline.name for run_ in runs}
-    idle = [name for name, cls in baselines.items() if cls.__module__ in plugins and name not in there]
-    if idle and options.baselines is None:
-        every = ",".join([*sorted(there), *idle])
-        print(f"not among the runs: {', '.join(idle)}, of --plugin; --baselines {every} runs all")
-
-
-def _check_gpus(options: argparse.Namespace) -> None:
-    """A run on this machine has the GPUs that it asks for."""
-    if options.nodes != 1:
-        raise UsageError(f"--nodes {options.nodes}: for --cluster slurm; allowed here: 1")
-    if options.gpus < 0:
-        raise UsageError(f"--gpus {options.gpus}: 0 or more")
-    if options.device == "cuda" or (options.gpus and options.device is None):
-        import torch
-
-        there = torch.cuda.device_count()
-        if there < max(1, options.gpus):
-            asked = f"--gpus {options.gpus}" if options.gpus else "--device cuda"
-            allowed = f"--gpus {there}" if there else "--device cpu"
-            raise UsageError(
-                f"{asked}: torch finds {there or 'no'} GPU{'s' * (there > 1)} here; allowed here: {allowed}"
-            )
-
-
-def _idle(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:
-    """What to do with cores that the runs leave idle."""
-    from bench.launch.local import cores
-
-    used, there = len(jobs) * jobs[0].ranks, cores()
-    if options.workers is not None or jobs[0].device != "cpu" or 2 * used > there:
-        return ""
-    return f"; {used} of {there} cores at work: --workers {len(jobs)} gives each run {there // used} threads"
-
-
 def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
     from bench.job import Job
 
@@ -222,7 +117,7 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
-    ranks = _ranks(options)
+    ranks = ranks_of_a_run(options)
     if options.cluster == "slurm":
         threads = options.cpus
     else:
@@ -235,45 +130,22 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
     ]
 
 
-def _ranks(options: argparse.Namespace) -> int:
-    """Processes that share one run."""
-    return int(options.nodes * max(1, options.gpus))
-
-
-def _slurm_options(options: argparse.Namespace) -> "SlurmOptions":
-    from bench.launch.slurm import SlurmOptions
-
-    extra = {key: str(value) for key, value in (_key_value("--sbatch", text) for text in options.sbatch)}
-    asked = options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, options.nodes
-    return SlurmOptions(*asked, extra)
-
-
 def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:
     """Submit; True once all is done (with --wait), False when the command should return now."""
     from bench.launch.slurm import submit
 
     try:
-        ids = submit(jobs, _slurm_options(options), root.resolve())
+        ids = submit(jobs, slurm_options(options), root.resolve())
     except HalfSubmitted as refused:
-        _say_submitted(refused.ids)
-        _say_how_to_follow(options)
+        say_submitted(refused.ids)
+        say_how_to_follow(options)
         raise
-    _say_submitted(ids)
+    say_submitted(ids)
     if options.wait:
         wait(root.resolve(), runs)
         return True
-    _say_how_to_follow(options)
+    say_how_to_follow(options)
     return False
-
-
-def _say_submitted(ids: Sequence[str]) -> None:
-    arrays = ", ".join(dict.fromkeys(i.split("_")[0] for i in ids))
-    print(f"submitted {len(ids)} tasks" + (f" as Slurm job {arrays}" if ids else ": all are queued or running already"))
-
-
-def _say_how_to_follow(options: argparse.Namespace) -> None:
-    print(f"follow:  {again(options, '--status')}")
-    print(f"collect: {again(options, '--report')}")
 
 
 def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
@@ -282,7 +154,7 @@ def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
         load_plugin(plugin)  # whose source its records are of
     states = collect(root.resolve(), runs)
     stands = _stands(root, runs)
-    _say_stale(stands)
+    say_stale(stands)
     for run_id, state in states.items():
         print(
             f"{state.status:8} {run_id}"
@@ -290,7 +162,7 @@ def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
             + (f"  {state.reason}" if state.reason else "")
         )
     counts = Counter(state.status for state in states.values())
-    _say_lost(root, runs, stands)
+    say_lost(root, runs, stands)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
     return 1 if counts["failed"] else 0
 
@@ -317,10 +189,10 @@ def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
 
 def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     """Check everything and print what would run."""
-    _check(options, runs)
+    check(options, runs)
     stands = _stands(root, runs)
     todo, failures = _todo(root, stands, runs, options.retry)
-    _say_stale(stands)
+    say_stale(stands)
     for run_ in runs:
         budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
         state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"

@@ -28,10 +28,10 @@ ROOTS = {
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (
     *(f"bench/{name}.py" for name in (
-        "archive", "checkpoint", "claims", "command", "definitions", "disk", "errors", "files", "frame", "fresh",
-        "identity", "inputs", "invocation", "job", "locks", "lost", "memory", "names", "output", "partial", "parts",
-        "plan", "planned", "preemption", "provenance", "reach", "reading", "records", "registry", "rehearsal",
-        "retries", "seal", "source", "standing", "suite", "surroundings", "threads", "toml",
+        "archive", "checkpoint", "checks", "claims", "command", "definitions", "disk", "errors", "files", "frame",
+        "fresh", "identity", "inputs", "invocation", "job", "locks", "lost", "memory", "names", "notices", "options",
+        "output", "partial", "parts", "plan", "planned", "preemption", "provenance", "reach", "reading", "records",
+        "registry", "rehearsal", "retries", "seal", "source", "standing", "suite", "surroundings", "threads", "toml",
     )),
     *("bench/launch/", "bench/report/", "bench/metrics/cache.py", "bench/metrics/clock.py"),
     *("bench/datasets/downloads.py", "bench/datasets/sources.py"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiny import runs
 
-from bench import command, records, retries
+from bench import command, notices, records, retries
 from bench.job import Job
 from bench.launch.torchrun import run
 from bench.registry import baselines, load_plugin
@@ -140,7 +140,7 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
     stands = {job.run.run_id: records.stands(job.root, job.run)}
     assert command._todo(job.root, stands, [job.run], retry=False) == ([], {})
     assert command._todo(job.root, stands, [job.run], retry=True) == ([job.run], {})
-    command._say_lost(job.root, [job.run], stands)
+    notices.say_lost(job.root, [job.run], stands)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"lost: {job.run.run_id}: ") and lines[-1].endswith("--retry measures them again")
     assert int(lines[-1].split()[0]) == sum(map(len, found.values()))

@@ -1,0 +1,59 @@
+"""What can be wrong with a call is found before any run starts."""
+
+import argparse
+from collections.abc import Sequence
+
+from bench.errors import UsageError
+from bench.launch.queue import require
+from bench.options import ranks_of_a_run, slurm_options
+from bench.registry import baselines, load_plugin
+from bench.suite import Run
+
+
+def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """Refuse what cannot be run as it is asked for, and name the plugin's methods that no run is of.
+
+    Raises:
+        UsageError: the option or setting, its value and what is allowed.
+    """
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: at least 1")
+    if options.cluster == "slurm":
+        slurm_options(options)
+        require("sbatch")
+    else:
+        _check_gpus(options)
+    for run_ in runs:
+        t = run_.training
+        if t.pieces % ranks_of_a_run(options):
+            raise UsageError(
+                f"--gpus {options.gpus}: {ranks_of_a_run(options)} ranks cannot share the {t.pieces} micro-batches of "
+                f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"
+            )
+    plugins = {load_plugin(plugin).__name__ for plugin in options.plugin}
+    from bench.components import validate
+
+    validate(runs)
+    there = {run_.baseline.name for run_ in runs}
+    idle = [name for name, cls in baselines.items() if cls.__module__ in plugins and name not in there]
+    if idle and options.baselines is None:
+        every = ",".join([*sorted(there), *idle])
+        print(f"not among the runs: {', '.join(idle)}, of --plugin; --baselines {every} runs all")
+
+
+def _check_gpus(options: argparse.Namespace) -> None:
+    """A run on this machine has the GPUs that it asks for."""
+    if options.nodes != 1:
+        raise UsageError(f"--nodes {options.nodes}: for --cluster slurm; allowed here: 1")
+    if options.gpus < 0:
+        raise UsageError(f"--gpus {options.gpus}: 0 or more")
+    if options.device == "cuda" or (options.gpus and options.device is None):
+        import torch
+
+        there = torch.cuda.device_count()
+        if there < max(1, options.gpus):
+            asked = f"--gpus {options.gpus}" if options.gpus else "--device cuda"
+            allowed = f"--gpus {there}" if there else "--device cpu"
+            raise UsageError(
+                f"{asked}: torch finds {there or 'no'} GPU{'s' * (there > 1)} here; allowed here: {allowed}"
+            )
