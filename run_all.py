@@ -207,7 +207,7 @@ def dispatch(options: argparse.Namespace) -> int:
     from bench import command
 
     if options.list:
-        return command.show_registries(options.plugin)
+        return command.show_registries(options)
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
     if options.archive or options.results.is_file():
@@ -220,11 +220,11 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.dry_run:
         return command.dry_run(options, root, runs)
     if options.fetch:
-        return command.fetch(options, runs, data_dir)
+        return command.fetch(runs, data_dir)
     if options.status:
-        return command.status(root, runs, options.plugin)
+        return command.status(root, runs)
     if options.report:
-        return command.report(root, runs, options.plugin)
+        return command.report(root, runs)
     return command.run(options, root, suite.about, runs, data_dir)
 
 

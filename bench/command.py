@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from bench import fresh, records, retries, source
 from bench.checks import check
-from bench.claims import load_claims, register_claim, remember
+from bench.claims import remember
 from bench.errors import HalfSubmitted, UsageError
 from bench.files import sweep
 from bench.launch.queue import collect, wait
 from bench.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
-from bench.options import ranks_of_a_run, setting, slurm_options
+from bench.options import declare, ranks_of_a_run, setting, slurm_options
 from bench.plan import plan
 from bench.planned import Stands, update_plan, write_plan
-from bench.registry import baselines, load_plugin
+from bench.registry import baselines
 from bench.suite import Run, Suite, load_suite, suite_names
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
     """The suite's name, its contents and the runs that the options leave of it."""
     if options.results.exists() and not options.results.is_dir():
         raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
-    for path in options.claims:
-        for claim in load_claims(path):
-            register_claim(claim)
+    declare(options)
     source.refresh()
     name, suite = load_suite(options.suite)
     settings = dict(setting(text) for text in options.set)
@@ -43,8 +41,6 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
 
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
-    for plugin in options.plugin:
-        load_plugin(plugin)
     collect(root.resolve(), runs)
     if options.keep_stale:
         kept = sum(records.vouch(root, run_) for run_ in runs)
@@ -148,10 +144,8 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
     return False
 
 
-def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
+def status(root: Path, runs: Sequence[Run]) -> int:
     """Print how every run stands."""
-    for plugin in plugins:
-        load_plugin(plugin)  # whose source its records are of
     states = collect(root.resolve(), runs)
     stands = _stands(root, runs)
     say_stale(stands)
@@ -167,10 +161,8 @@ def status(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
     return 1 if counts["failed"] else 0
 
 
-def report(root: Path, runs: Sequence[Run], plugins: Sequence[str] = ()) -> int:
+def report(root: Path, runs: Sequence[Run]) -> int:
     """Rebuild tables, plots and the page from the records under root, once lost runs are among them."""
-    for plugin in plugins:
-        load_plugin(plugin)  # it may declare claims
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
     if not os.access(root, os.W_OK):
@@ -202,10 +194,8 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     return 0
 
 
-def fetch(options: argparse.Namespace, runs: Sequence[Run], data_dir: Path) -> int:
+def fetch(runs: Sequence[Run], data_dir: Path) -> int:
     """Fetch the data of the runs ahead."""
-    for plugin in options.plugin:
-        load_plugin(plugin)
     from bench.datasets.sources import fetch as fetch_data
 
     for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):
@@ -213,10 +203,9 @@ def fetch(options: argparse.Namespace, runs: Sequence[Run], data_dir: Path) -> i
     return 0
 
 
-def show_registries(plugins: Sequence[str]) -> int:
-    """Print what is registered."""
-    for plugin in plugins:
-        load_plugin(plugin)
+def show_registries(options: argparse.Namespace) -> int:
+    """Print what is registered, the plugins' among it."""
+    declare(options)
     from bench.registry import datasets, networks
 
     print("suites:    " + ", ".join(suite_names()))

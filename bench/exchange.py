@@ -7,13 +7,14 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.archive import SUFFIX, beside, opened, unpack, write_archive
 from bench.errors import UsageError
 from bench.frame import staleness
+from bench.options import declare
 from bench.reading import read_planned, read_record
 from bench.records import run_folder
 from bench.suite import load_suite
@@ -28,7 +29,8 @@ def act(options: argparse.Namespace) -> int:
         if getattr(options, option):
             raise UsageError(f"--results {path}: an archive is read whole; --{option} is for a folder of results")
     if options.report:
-        return report(path, options.plugin, options.claims)
+        declare(options)
+        return report(path)
     if options.status or options.dry_run:
         return status(path, options.dry_run)
     raise UsageError(f"--results {path}: an archive is for --report, --status, --dry-run and --archive; name a folder")
@@ -55,17 +57,10 @@ def archive(options: argparse.Namespace) -> int:
     return 0
 
 
-def report(path: Path, plugins: Sequence[str], claims: Sequence[Path]) -> int:
+def report(path: Path) -> int:
     """Unpack the archive beside itself and report there."""
-    from bench.claims import load_claims, register_claim
-    from bench.registry import load_plugin
     from bench.report import build
 
-    for plugin in plugins:
-        load_plugin(plugin)
-    for file in claims:
-        for claim in load_claims(file):
-            register_claim(claim)
     root = beside(path)
     if root.exists() and not root.is_dir():
         raise UsageError(f"--report: {root}: a file, where {path} is unpacked; move one of them")

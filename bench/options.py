@@ -1,14 +1,25 @@
-"""What options of the command line come to: settings, ranks of a run, and what is asked of Slurm."""
+"""What options of the command line come to: plugins, claims, settings, ranks of a run, what is asked of Slurm."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
 from bench import toml
+from bench.claims import load_claims, register_claim
 from bench.errors import UsageError
 from bench.plan import UNSET
+from bench.registry import load_plugin
 
 if TYPE_CHECKING:
     from bench.launch.slurm import SlurmOptions
+
+
+def declare(options: argparse.Namespace) -> None:
+    """Have the claims and the plugins that are named take part in what follows."""
+    for path in options.claims:
+        for claim in load_claims(path):
+            register_claim(claim)
+    for plugin in options.plugin:
+        load_plugin(plugin)
 
 
 def setting(text: str) -> tuple[str, Any]:

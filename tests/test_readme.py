@@ -65,6 +65,7 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     quick = ROOT / "bench" / "suites" / "quick.toml"
     Path("my_suite.toml").write_text(quick.read_text())
     Path("my_claims.toml").write_text('[[claims]]\nid = "T"\ntitle = "t"\nsubject = "fm_ot"\nagainst = "ddpm"\n')
+    Path("trig.py").touch()
     monkeypatch.setattr("bench.claims._registered", {})
     options = parser().parse_args(shlex.split(command))
     name, _, runs = planned(options)
