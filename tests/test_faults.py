@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench import components
+from bench.frame import frame
 from bench.plan import plan
-from bench.records import frame
 from bench.registry import load_plugin, networks
 from bench.suite import load_suite
 

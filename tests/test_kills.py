@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from tiny import write_suite
 
+from bench.frame import frame
 from bench.locks import locked
-from bench.records import frame
 
 pytestmark = pytest.mark.slow
 
