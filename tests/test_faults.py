@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench import components
-from bench.frame import frame
+from bench.frame import read_frame
 from bench.plan import plan
 from bench.registry import load_plugin, networks
 from bench.suite import load_suite
@@ -34,7 +34,7 @@ def run(folder: Path, suite: str, *arguments: str, plugin: str | None = None) ->
 
 
 def rows(folder: Path, suite: str) -> pd.DataFrame:
-    table = frame(folder / "results" / suite)
+    table = read_frame(folder / "results" / suite)
     table["settings"] = table.settings.map(json.loads)
     return table
 
@@ -150,7 +150,7 @@ def test_a_network_runs_to_the_end_or_is_refused_before_the_first_step(tmp_path:
     root = tmp_path / "results" / "frozen_parameter"
     assert "Traceback" not in ended.stderr
     if ended.returncode == 0:
-        assert set(frame(root).stage) == {"train", "samples"}
+        assert set(read_frame(root).stage) == {"train", "samples"}
     else:
         assert network in ended.stderr + ended.stdout
         assert not list(root.glob("runs/*/checkpoint.pt"))

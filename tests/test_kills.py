@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tiny import write_suite
 
-from bench.frame import frame
+from bench.frame import read_frame
 from bench.locks import locked
 
 pytestmark = pytest.mark.slow
@@ -92,7 +92,7 @@ def kill(sweep: Sweep, launcher: int, whom: str) -> None:
 
 def content(root: Path) -> tuple[dict[tuple[str, ...], str], dict[str, Any]]:
     """Every value of the records and every array, without clocks and memory."""
-    table = frame(root)
+    table = read_frame(root)
     assert set(table.status) == {"ok"}
     rows = {}
     for row in table.itertuples():
