@@ -29,21 +29,8 @@ Report = Callable[[str], None]
 OLDER = "it is of older"
 KEYS = frozenset(
     (
-        *(
-            "identity",
-            "code",
-            "curve_code",
-            "data",
-            "step",
-            "seconds",
-            "loss",
-            "recent",
-            "recent_steps",
-            "nfe",
-            "peak",
-            "curve",
-        ),
-        *("validated", "module", "average", "optimizer"),
+        *("identity", "code", "curve_code", "data", "step", "seconds", "loss", "recent", "recent_steps", "nfe"),
+        *("peak", "curve", "validated", "module", "average", "optimizer"),
     )
 )
 

@@ -88,7 +88,7 @@ class Evaluator:
 
     def _density(self, i: int, t: float, _: Partial) -> tuple[Rows, Arrays]:
         with ranks.failing_together():
-            grid = nll.log_density_grid(self.source.field(), self.dataset.extent, t, self.device, DENSITY_SIZE)
+            grid = pictures.log_density_grid(self.source.field(), self.dataset.extent, t, self.device, DENSITY_SIZE)
         return [], {f"log_density_{i}": grid.half().numpy()}
 
     # Samples.

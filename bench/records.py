@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from bench import identity, standing
 from bench.errors import UsageError
 from bench.names import safe_name
-from bench.reading import SCHEMA, read_record
+from bench.reading import read_record
+from bench.schema import SCHEMA
 from bench.seal import write_arrays, write_json
 from bench.settings import Stage
 from bench.standing import Standing

@@ -14,7 +14,6 @@ from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.finite import NotFinite, complaint, lost, require
 from bench.metrics.fidelity import Fidelity
-from bench.metrics.likelihood import log_density_grid
 from bench.metrics.quality import Judge, PointQuality
 from bench.metrics.sampling import Source
 from bench.metrics.similarity import psnr, similarity
@@ -22,6 +21,7 @@ from bench.metrics.solver_error import SolverError
 from bench.metrics.transport import follow, wasserstein2
 from bench.ode import Solver
 from bench.partial import Partial
+from bench.pictures import log_density_grid
 from bench.settings import Likelihood, Samples, Solve
 
 NAN, INF = math.nan, math.inf
@@ -240,7 +240,7 @@ def test_a_floor_outside_the_support_has_a_reason(points: Dataset) -> None:
 
 
 def test_a_grid_of_densities_may_hold_zeros_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.metrics import likelihood as module
+    from bench import pictures as module
 
     whole = module.log_density
 

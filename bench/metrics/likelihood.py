@@ -20,13 +20,13 @@ from torch import Tensor
 
 from bench import ranks
 from bench.datasets.base import Dataset
-from bench.finite import complaint, lost, require
+from bench.finite import complaint, lost
 from bench.lost import costs_a_part
 from bench.lost import reason as reason_of
 from bench.memory import Memory
 from bench.metrics.clock import now
 from bench.metrics.sampling import Source
-from bench.ode import Solver, VelocityField, log_density
+from bench.ode import Solver, log_density
 from bench.partial import Partial
 from bench.records import Measurement
 from bench.seeds import per_sample
@@ -236,17 +236,3 @@ def _probes(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, de
         return torch.randint(0, 2, shape, generator=g).float() * 2 - 1
 
     return per_sample(draw, seed, f"probe-{k}", start, stop, device).transpose(0, 1)
-
-
-def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int = 80) -> Tensor:
-    """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate.
-
-    Raises:
-        Diverged: the solve failed, or a density is not a number or infinite; it may be zero.
-    """
-    axis = (torch.arange(size, device=device) + 0.5) / size * 2 * extent - extent
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    points = torch.stack([x.flatten(), y.flatten()], 1)
-    log_p = log_density(f, points, t_end, Solver("dopri5", 1e-4, 1e-4)).log_p
-    require(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the grid")
-    return log_p.reshape(size, size).cpu()

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from bench.claims import Claim
+    from bench.report.grid import Grid
     from bench.report.pictures import Picture
-    from bench.report.tables import Grid, Table
+    from bench.report.tables import Table
     from bench.report.variants import Config
     from bench.report.verdicts import Verdict
 

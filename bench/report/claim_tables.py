@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.tables import ABSENT, Entry, Grid, Row
+from bench.report.grid import ABSENT, Entry, Grid, Row
 from bench.report.verdicts import Verdict
 
 if TYPE_CHECKING:

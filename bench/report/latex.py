@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.report.tables import Entry, Grid
+from bench.report.grid import Entry, Grid
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

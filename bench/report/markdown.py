@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bench.report import vocabulary
-from bench.report.tables import Entry, Grid, Table
+from bench.report.grid import Entry, Grid
+from bench.report.tables import Table
 
 NUMBER = re.compile(r"\**[−+]?\d")
 

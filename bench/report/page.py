@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.names import safe_name
 from bench.report import numbers, origins, vocabulary
 from bench.report.conclusions import conclusions, tally
+from bench.report.grid import Grid
 from bench.report.pictures import Picture, embedded, size
 from bench.report.sections import Section, each, listed
 from bench.report.style import Look, looks, ordered
-from bench.report.tables import Grid, Table
+from bench.report.tables import Table
 from bench.report.verdicts import Verdict
 
 if TYPE_CHECKING:

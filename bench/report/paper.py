@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers, vocabulary
 from bench.report.cells import FLOOR, PAPER, of_draws, of_section
+from bench.report.grid import ABSENT, Entry, Grid, Row
 from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section, each
-from bench.report.tables import ABSENT, CAPTION, Entry, Grid, Row, survivors
+from bench.report.tables import CAPTION, survivors
 
 if TYPE_CHECKING:
     from pandas import DataFrame

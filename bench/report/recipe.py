@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.cells import PUBLISHED
+from bench.report.grid import ABSENT, Entry, Grid, Row
 from bench.report.sections import Section, listed
-from bench.report.tables import ABSENT, Entry, Grid, Row
 
 Config = Mapping[str, Any]
 NETWORK = (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from bench.report import vocabulary
 from bench.report.cells import PAPER, PUBLISHED
+from bench.report.grid import Entry, Grid, Row
 from bench.report.sections import Section, each
-from bench.report.tables import Entry, Grid, Row
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import numbers, vocabulary
 from bench.report.cells import FLOOR, of_section
+from bench.report.grid import ABSENT, Entry, Grid, Row
 from bench.report.sections import Section, each, listed
 from bench.report.vocabulary import Group
 
@@ -20,54 +21,10 @@ if TYPE_CHECKING:
 
 LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
 ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
-ABSENT = "–"
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
 NATIVE = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
 PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason.
-
-    `runs` are the `run_id` of what stands behind the number.
-    """
-
-    text: str = ""
-    best: bool = False
-    notes: tuple[int, ...] = ()
-    title: str = ""
-    runs: tuple[str, ...] = ()
-
-    @property
-    def plain(self) -> str:
-        """The text with the numbers of its notes: "failed [1]"."""
-        return f"{self.text} [{', '.join(map(str, self.notes))}]" if self.notes else self.text
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a grid; the floor's has no baseline."""
-
-    baseline: str
-    label: str
-    sampler: str
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """One table: title, headers (after the `leading` two), lines, the sentences below it, and the data it is about."""
-
-    title: str
-    group: Group
-    headers: tuple[str, ...]
-    rows: tuple[Row, ...]
-    remarks: tuple[str, ...]
-    leading: tuple[str, str] = ("Baseline", "Sampler")
-    data: tuple[str, ...] = ()
-    protocol: str = ""
 
 
 @dataclass(frozen=True)

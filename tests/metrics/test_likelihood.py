@@ -9,10 +9,11 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import Diverged
-from bench.metrics.likelihood import bits_per_dim, blank, by_solver, log_density_grid
+from bench.metrics.likelihood import bits_per_dim, blank, by_solver
 from bench.metrics.sampling import Source
 from bench.ode import Solver, log_density, log_normal
 from bench.paths import OptimalTransport
+from bench.pictures import log_density_grid
 from bench.records import Measurement
 from bench.seeds import generator
 from bench.settings import Likelihood, Solve

@@ -11,10 +11,11 @@ from synthetic import LABELS
 from bench.claims import Claim
 from bench.frame import read_frame
 from bench.report.cells import headline
+from bench.report.grid import Entry, Grid, Row
 from bench.report.page import page
 from bench.report.pictures import Picture
 from bench.report.sections import sections
-from bench.report.tables import Entry, Grid, Row, Table, table
+from bench.report.tables import Table, table
 from bench.report.verdicts import Effect, Verdict, Word
 
 CONFIG = {"seed": 0, "training": {"lr": 0.001, "clip": None, "compile": False}, "sweep": {"nfe": [4, 8]}}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 
 from bench.frame import COLUMNS
-from bench.reading import SCHEMA
+from bench.schema import SCHEMA
 from bench.seal import write_arrays, write_json
 
 LABELS = {

@@ -6,9 +6,9 @@ import pytest
 import synthetic
 
 from bench.report.cells import headline, published_numbers
+from bench.report.grid import Grid
 from bench.report.paper import COLUMNS, paper_tables
 from bench.report.sections import sections
-from bench.report.tables import Grid
 
 BPD = {**synthetic.LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
 FID = {**synthetic.ODE, "extractor": "inception", "split": "train"}

@@ -7,10 +7,11 @@ import pytest
 import synthetic
 
 from bench.report.cells import headline
+from bench.report.grid import Grid
 from bench.report.latex import latex, tex
 from bench.report.markdown import markdown
 from bench.report.sections import sections
-from bench.report.tables import Grid, Table, table
+from bench.report.tables import Table, table
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
 OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
