@@ -61,13 +61,14 @@ def write(
     from bench.report.cells import headline, published_numbers
     from bench.report.claim_tables import claim_tables, tidy
     from bench.report.figures import figures
+    from bench.report.filling import strays
     from bench.report.latex import latex
     from bench.report.markdown import document, markdown
     from bench.report.page import page
     from bench.report.paper import COLUMNS, paper_tables
     from bench.report.recipe import recipes
     from bench.report.related import related
-    from bench.report.sections import each, sections, strays
+    from bench.report.sections import each, sections
     from bench.report.tables import table
     from bench.report.verdicts import verdicts
 

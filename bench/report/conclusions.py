@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
-from bench.report.verdicts import Effect, Verdict, Word
+from bench.report.mean_effect import Effect
+from bench.report.verdicts import Verdict, Word
 
 WORDS: tuple[Word, ...] = get_args(Word)
 WIDTH, HEIGHT, EDGE = 200, 22, 6  # of an interval's drawing, in its own units

@@ -1,9 +1,7 @@
 """The frame cut into sections: one dataset of one version and setting under one protocol of one suite.
 
 Only numbers of one section stand side by side, and runs of the current plan never beside those of earlier settings,
-which have sections of their own. Stale rows (measured by older code) are holes that say so. A planned run without a
-record knows less of itself than a finished one (no dataset version, no network), so what all runs of its dataset share
-is filled in first.
+which have sections of their own.
 """
 
 import json
@@ -14,24 +12,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.names import safe_name
-from bench.report.incidents import STALE, Incident, losses, lost, unfinished
+from bench.report.filling import filled
+from bench.report.incidents import Incident, losses, lost, unfinished
 from bench.report.style import Look, looks, ordered
-from bench.report.variants import Config, named
+from bench.report.variants import Config
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
 WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
-RUN = ("variant", "dataset", "baseline", "seed", "suite", "protocol", "label")
 LARGEST = 1e15  # of anything that is counted
 EARLIER = " · earlier settings"
-FILL: tuple[tuple[str, str | list[str]], ...] = (
-    ("label", "baseline"),
-    ("protocol", "variant"),
-    ("dataset_version", "variant"),
-    ("dataset_version", ["dataset", "setting"]),
-)
 
 
 @dataclass(frozen=True)
@@ -169,8 +161,8 @@ def sections(frame: "DataFrame", configs: Mapping[str, Config] | None = None) ->
     Args:
         configs: the configuration of each variant, as a record's "config" has it: what tells variants apart.
     """
-    filled = _filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
-    groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in filled}
+    grouped = filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
+    groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in grouped}
     keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
 
     def made(key: tuple[Any, ...], name: str) -> Section:
@@ -199,39 +191,6 @@ def _names(keys: list[tuple[Any, ...]]) -> list[str]:
         name += [f"version {version}"] if len(alike) > 1 else []
         names.append(", ".join(filter(None, name)) + (EARLIER if not current else ""))
     return names
-
-
-def _filled(frame: "DataFrame", configs: Mapping[str, Config]) -> "DataFrame":
-    """The frame with what a row lacks taken from rows that share its run, and `settings` parsed.
-
-    Rows whose run no record and no plan tells are left out; `strays` lists them.
-    """
-    import pandas
-
-    frame = frame.copy()
-    for column in RUN:
-        frame[column] = frame[column].fillna(frame.groupby("run_id")[column].transform("first"))
-    frame = frame[frame.variant.notna()].copy()
-    stale = frame.stale != ""
-    frame["status"], frame["error"] = frame.status.mask(stale, STALE), frame.error.mask(stale, frame.stale)
-    frame["seed"] = frame.seed.astype(int)
-    # A run that never wrote a record goes by the registry's name of its baseline.
-    frame["label"] = frame.label.mask(frame.label == frame.baseline)
-    for column, scope in FILL[:2]:
-        frame[column] = frame[column].fillna(frame.groupby(scope)[column].transform("first"))
-    frame["label"] = frame.label.fillna(frame.baseline)
-    frame[KEYS[:3]] = frame[KEYS[:3]].ffill().bfill().fillna("unknown")
-    frame = named(frame, configs)
-    for column, scope in FILL[2:]:
-        frame[column] = frame[column].fillna(frame.groupby(scope)[column].transform("first"))
-    frame["dataset_version"] = frame.dataset_version.ffill().bfill().fillna("unknown")
-    parsed = [json.loads(text) for text in frame.settings]
-    return frame.assign(parsed=pandas.Series(parsed, index=frame.index, dtype=object))
-
-
-def strays(frame: "DataFrame") -> "DataFrame":
-    """Rows that belong to no run: unreadable records in folders of which neither plan nor another record tells."""
-    return frame[frame.groupby("run_id").variant.transform("count") == 0]
 
 
 def each(frame: "DataFrame") -> Iterator[Any]:

@@ -10,22 +10,21 @@ ALPHA:
 A value that could not be had (it diverged) leaves its comparison without an effect, on either side: the claim is
 undecided with that reason, unless another comparison contradicts it.
 
-Over several datasets the effect of a seed is its mean over datasets, where effects have one unit; otherwise the claim
-must hold on each. Intervals are 95% t-intervals of the mean effect; of ratios, of the mean logarithm. Effects that are
-equal for all seeds have none, and count by their signs alone.
+Over several datasets the effect of a seed is its mean over datasets (bench/report/mean_effect.py), if effects have one
+unit; otherwise the claim must hold on each.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.claims import Claim, paper
-from bench.report import numbers, vocabulary
+from bench.report import vocabulary
 from bench.report.cells import measured
-from bench.report.effects import Comparison, Effects, comparisons
+from bench.report.effects import Effects, comparisons
+from bench.report.mean_effect import Effect, mean_effect
 from bench.report.sections import Section, count, listed
-from bench.report.statistics import equal, sign_flip, student, t_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,55 +36,6 @@ CAVEATS = {
     "small": "at a reduced scale: the published experiment may decide otherwise",
     "smoke": "a smoke run decides nothing",
 }
-
-
-class Missing(NamedTuple):
-    """Why there is no effect: "no finished run of" something, "2 of 3 seeds", "planned with several settings"."""
-
-    what: str
-    of: str = ""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One comparison with the mean of its effects, their interval, and one-sided p-values.
-
-    Attributes:
-        subject, rival: in words; the rival's have the condition, "DDPM by euler".
-        mean, low, high: a difference, or a ratio of the subject's value to the rival's.
-        pairs: seeds; `kept` of them have an effect below the claim's bound.
-        below, above: p-values of the effect being below and above the claim's bound.
-    """
-
-    subject: str
-    rival: str
-    scale: Literal["difference", "ratio"]
-    unit: str
-    mean: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    pairs: int = 0
-    kept: int = 0
-    below: float = 1.0
-    above: float = 1.0
-    run_ids: tuple[str, ...] = ()
-    missing: Missing | None = None
-
-    @property
-    def comparison(self) -> str:
-        return f"{self.subject} against {self.rival}"
-
-    @property
-    def p(self) -> float:
-        """Two-sided; NaN without an effect."""
-        return math.nan if self.missing else min(1.0, 2 * min(self.below, self.above))
-
-    @property
-    def text(self) -> str:
-        """ "−0.04 [−0.05, −0.03] nats" or "× 0.62 [0.60, 0.65]"."""
-        if self.missing:
-            return " ".join(self.missing).strip()
-        return numbers.effect(self.mean, self.low, self.high, self.scale, self.unit)
 
 
 @dataclass(frozen=True)
@@ -140,7 +90,7 @@ def _one_unit(each: Sequence[Effects]) -> bool:
 def _verdict(each: Sequence[Effects], alone: Sequence[Verdict] = ()) -> Verdict:
     """The verdict on the mean effect over datasets; `alone` are the verdicts on each of them."""
     claim, section = each[0].claim, each[0].section
-    effects = tuple(_effect(each, comparison) for comparison in comparisons(claim))
+    effects = tuple(mean_effect(each, comparison) for comparison in comparisons(claim))
     word, said = _judged(claim, effects)
     if section.protocol == "smoke":
         word, said = "undecided", "a smoke run decides nothing"
@@ -224,54 +174,3 @@ def _what(each: Sequence[Effects]) -> str:
         "to_error": "evaluations for the same error of the ODE",
         "to_target": f"{over[claim.over]} to the same {title}",
     }[claim.measure]
-
-
-def _effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
-    """One comparison on one dataset, or its mean over several, of all seeds that were planned on both sides.
-
-    A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
-    """
-    import pandas
-
-    claim = each[0].claim
-    subject, rival = (next(filter(None, (e.label(side) for e in each)), side) for side in comparison.sides)
-    of_rival = rival + (f" by {comparison.condition}" if comparison.condition else "")
-    empty = Effect(subject, of_rival, "ratio" if claim.is_ratio else "difference", _unit(each[0]))
-    for side, name in zip(comparison.sides, (subject, rival), strict=True):
-        if found := list(dict.fromkeys(label for e in each for label in e.several(side))):
-            return replace(
-                empty, missing=Missing("planned with several settings, of which a claim means one:", listed(found))
-            )
-        without = [e.section.name for e in each if e.label(side) is None]
-        if without:
-            of = name + (f" on {listed(without)}" if len(without) < len(each) else "")
-            return replace(empty, missing=Missing("no finished run of", of))
-    by_dataset = {effects.section.identity: effects.of(comparison) for effects in each}
-    if any(found.empty for found in by_dataset.values()):
-        return replace(empty, missing=Missing("not measured against", of_rival))
-    pairs = pandas.DataFrame(by_dataset).mean(axis=1, skipna=False)
-    whole = pairs[pairs.abs() < math.inf]
-    if len(whole) < max(len(pairs), claim.seeds):
-        needed = max(len(pairs), claim.seeds)
-        lost = list(dict.fromkeys(said for e in each for said in e.lost(comparison)))
-        counted = f"{len(whole)} of {needed} seeds with a finite effect"
-        return replace(empty, pairs=len(whole), missing=Missing(counted, f"({listed(lost)})" if lost else ""))
-    bound = math.log(claim.limit) if claim.is_ratio else claim.limit
-    mean, half, n = t_interval(whole)
-    half = math.nan if equal(list(whole)) else half
-    ends = (mean, mean - half, mean + half)
-    mean, low, high = map(_exp, ends) if claim.is_ratio else ends
-    below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in whole])
-    runs = tuple(run for effects in each for run in effects.runs(comparison))
-    kept = int((whole < bound).sum())
-    return replace(empty, mean=mean, low=low, high=high, pairs=n, kept=kept, below=below, above=above, run_ids=runs)
-
-
-def _exp(x: float) -> float:
-    return math.inf if x >= 700 else math.exp(x)
-
-
-def _unit(effects: Effects) -> str:
-    if effects.claim.is_ratio:
-        return ""
-    return "bits/dim" if effects.metric == "nll_bpd" else vocabulary.metric(effects.metric or "").unit

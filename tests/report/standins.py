@@ -12,11 +12,12 @@ from bench.claims import Claim
 from bench.frame import read_frame
 from bench.report.cells import headline
 from bench.report.grid import Entry, Grid, Row
+from bench.report.mean_effect import Effect
 from bench.report.page import page
 from bench.report.pictures import Picture
 from bench.report.sections import sections
 from bench.report.tables import Table, table
-from bench.report.verdicts import Effect, Verdict, Word
+from bench.report.verdicts import Verdict, Word
 
 CONFIG = {"seed": 0, "training": {"lr": 0.001, "clip": None, "compile": False}, "sweep": {"nfe": [4, 8]}}
 

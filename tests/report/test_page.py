@@ -20,13 +20,14 @@ from bench.records import run_folder
 from bench.report import pictures as pictures_module
 from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally
+from bench.report.mean_effect import Effect
 from bench.report.origins import variants
 from bench.report.page import page, value
 from bench.report.pictures import Picture, embedded, palette, size
 from bench.report.sections import sections
 from bench.report.style import BASELINES
 from bench.report.tables import table
-from bench.report.verdicts import Effect, Verdict
+from bench.report.verdicts import Verdict
 
 VOID = {"meta", "img", "br", "link", "input", "polygon", "line", "circle", "path", "rect"}
 
