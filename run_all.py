@@ -22,7 +22,7 @@ if (_here := os.path.dirname(os.path.abspath(__file__))) not in sys.path:
 from bench.disk import DENIED, shortage
 from bench.errors import HalfSubmitted, UsageError
 from bench.invocation import again, program, remember
-from bench.output import standing
+from bench.output import lasting
 
 
 class Parser(argparse.ArgumentParser):
@@ -157,7 +157,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, plan, launch what is missing, report; returns the exit code."""
     _no_warning_is_an_error()
-    with standing():
+    with lasting():
         options = parser().parse_args(arguments)
         try:
             if _started_by_torchrun():

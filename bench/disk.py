@@ -6,7 +6,7 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_SPACE = "no space left on"
-DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)  # it may be read, and not written
 
 
 class NoSpace(OSError):

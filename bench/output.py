@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 
-class Standing:
+class Lasting:
     """A text stream of which a write that fails is the last one that is tried."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -42,7 +42,7 @@ class Standing:
 
 
 @contextmanager
-def standing() -> Iterator[None]:
+def lasting() -> Iterator[None]:
     """Within, printing never fails, and no file that is opened gets the number of a standard stream that is closed."""
     for descriptor in range(3):
         try:
@@ -50,7 +50,7 @@ def standing() -> Iterator[None]:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _standing(sys.stdout), _standing(sys.stderr)
+    sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
     try:
         yield
     finally:
@@ -60,10 +60,10 @@ def standing() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _standing(stream: TextIO | None) -> Any:
+def _lasting(stream: TextIO | None) -> Any:
     if stream is None:  # closed from the start
         return open(os.devnull, "w", encoding="utf-8", errors="replace")
     if reconfigure := getattr(stream, "reconfigure", None):
         with suppress(OSError, ValueError):
             reconfigure(errors="replace")
-    return Standing(stream)
+    return Lasting(stream)

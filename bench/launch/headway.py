@@ -4,13 +4,12 @@ import signal
 from typing import TYPE_CHECKING
 
 from bench import records
+from bench.preemption import SIGNALS
 
 if TYPE_CHECKING:
     from bench.job import Job
 
 Headway = dict[str, tuple[int, int]]
-# What asks a process to stop, and says nothing of its run: by hand, by a closed terminal, by a limit of CPU time.
-STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGINT, signal.SIGUSR2)
 FRUITLESS = 3  # stops in a row without headway after which a run is given up
 
 
@@ -37,5 +36,6 @@ def goes_on(code: int, moved: bool, fruitless: int) -> bool:
     """
     if code == -signal.SIGKILL:  # for want of memory, as a rule: again only if there is less left to do
         return moved
-    stopped = code in {*(-number for number in STOPS), *(128 + number for number in STOPS)}
+    # What asks a process to stop says nothing of its run.
+    stopped = code in {*(-number for number in SIGNALS), *(128 + number for number in SIGNALS)}
     return stopped and (moved or fruitless < FRUITLESS)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from bench import records, source
 from bench.disk import NoSpace
 from bench.launch import GRACE
-from bench.launch.headway import STOPS
 from bench.locks import locked
+from bench.preemption import SIGNALS
 from bench.surroundings import environment
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def run(job: "Job") -> str:
             stopped = signal.Signals(number)
             process.terminate()
 
-        before = {number: signal.signal(number, stop) for number in STOPS}
+        before = {number: signal.signal(number, stop) for number in SIGNALS}
         try:
             code = process.wait()
         finally:
-            for number in STOPS:
+            for number in SIGNALS:
                 signal.signal(number, before[number])
         said = Path(folder) / "status"
         status = said.read_text(encoding="utf-8") if said.exists() else "failed"

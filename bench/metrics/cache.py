@@ -6,7 +6,6 @@ read-only serves what it has; what it lacks is kept in the user's own cache fold
 """
 
 import ast
-import errno
 import hashlib
 import os
 import sys
@@ -17,12 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.disk import DENIED
 from bench.errors import UsageError
 from bench.files import sweep
 from bench.locks import locked
 from bench.seal import UNSEALED, check, write_sealed
-
-READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def kept(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
@@ -40,7 +38,7 @@ def kept(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
         try:
             return _kept(home / name, make)
         except OSError as error:
-            if error.errno not in READ_ONLY:
+            if error.errno not in DENIED:
                 raise
             refusals.append(f"{error.filename or home}: {error.strerror}")
     raise UsageError(f"{name} can be kept nowhere: {'; '.join(refusals)}")

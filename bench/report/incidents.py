@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.settings import STAGES
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-STAGES = ("train", "likelihood", "samples", "sweep")
 STALE = "stale"
 LOST = "lost"
 LONGEST = 24  # characters of a kind

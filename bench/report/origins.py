@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.names import safe_name
 from bench.report import numbers
-from bench.report.incidents import STAGES
 from bench.report.sections import Section, count, each, is_curve, listed
 from bench.report.variants import settings
+from bench.settings import STAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

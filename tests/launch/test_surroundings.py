@@ -102,11 +102,11 @@ def test_a_list_whose_reader_has_gone_ends_quietly() -> None:
 
 LAUNCH = """
 import sys, pathlib
-from bench.output import standing
+from bench.output import lasting
 from fake_jobs import *
 from bench.launch.local import launch_local
 from bench.launch.queue import Submission
-with standing():
+with lasting():
     jobs = [FakeJob(make_run(f"b{i}"), pathlib.Path(sys.argv[1])) for i in range(6)]
     print("begins")
     launch_local(jobs, 2, "cpu")
