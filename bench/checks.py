@@ -10,16 +10,34 @@ from bench.registry import baselines, load_plugin
 from bench.suite import Run
 
 
+def check_options(options: argparse.Namespace) -> None:
+    """UsageError for an option that no run could start with, whether or not one is to start."""
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: at least 1")
+    if options.cluster == "slurm":
+        slurm_options(options)
+        return
+    if options.nodes != 1:
+        raise UsageError(f"--nodes {options.nodes}: for --cluster slurm; allowed here: 1")
+    if options.gpus < 0:
+        raise UsageError(f"--gpus {options.gpus}: 0 or more")
+    slurm_only = {
+        "partition": options.partition,
+        "max-parallel": options.max_parallel,
+        "sbatch": " ".join(options.sbatch) or None,
+    }
+    for key, value in slurm_only.items():
+        if value is not None:
+            raise UsageError(f"--{key} {value}: for --cluster slurm; leave it out with --cluster {options.cluster}")
+
+
 def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     """Refuse what cannot be run as it is asked for, and name the plugin's methods that no run is of.
 
     Raises:
         UsageError: the option or setting, its value and what is allowed.
     """
-    if options.workers is not None and options.workers < 1:
-        raise UsageError(f"--workers {options.workers}: at least 1")
     if options.cluster == "slurm":
-        slurm_options(options)
         require("sbatch")
     else:
         _check_gpus(options)
@@ -43,10 +61,6 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
 
 def _check_gpus(options: argparse.Namespace) -> None:
     """A run on this machine has the GPUs that it asks for."""
-    if options.nodes != 1:
-        raise UsageError(f"--nodes {options.nodes}: for --cluster slurm; allowed here: 1")
-    if options.gpus < 0:
-        raise UsageError(f"--gpus {options.gpus}: 0 or more")
     if options.device == "cuda" or (options.gpus and options.device is None):
         import torch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import fresh, records, retries, source
-from bench.checks import check
+from bench.checks import check, check_options
 from bench.claims import remember
 from bench.errors import HalfSubmitted, UsageError
 from bench.files import sweep
@@ -41,12 +41,15 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
 
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
+    check_options(options)
     collect(root.resolve(), runs)
     if options.keep_stale:
         kept = sum(records.vouch(root, run_) for run_ in runs)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     stands = _stands(root, runs)
     todo, failures = _todo(root, stands, runs, options.retry)
+    if todo:
+        check(options, todo)
     say_stale(stands)
     if not todo:
         write_plan(root, about, runs, stands)
@@ -55,7 +58,6 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         say_lost(root, runs, stands)
         return say_failures(root, failures)
     if todo:
-        check(options, todo)
         if options.cluster == "local":
             from bench.components import prepare
 

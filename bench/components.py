@@ -49,7 +49,7 @@ def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
 def _hints(builder: Any) -> dict[str, Any]:
     """The types that a builder declares; none where they are imported for type checkers only."""
     try:
-        return typing.get_type_hints(builder)
+        return typing.get_type_hints(builder, include_extras=True)
     except (NameError, TypeError):
         return {}
 

@@ -12,7 +12,8 @@ Stage = Literal["train", "likelihood", "samples", "sweep"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
 
 
 def listed(value: Any) -> Any:
@@ -53,7 +54,7 @@ class Training(Frozen):
     micro_batch: Positive | None = None
     lr: Rate = 1e-3
     optimizer: Literal["adam", "adamw"] = "adam"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     warmup: Annotated[int, Field(ge=0)] = 0
     decay: Literal["constant", "linear", "cosine"] = "constant"
     clip: Rate | None = None

@@ -28,7 +28,7 @@ from bench import toml
 from bench.errors import UsageError
 from bench.names import safe_name
 from bench.registry import unknown
-from bench.settings import STAGES, Component, Evaluation, Frozen, Stage, Training, listed
+from bench.settings import STAGES, Component, Evaluation, Frozen, Seed, Stage, Training, listed
 
 Protocol = Literal["smoke", "small", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -45,7 +45,7 @@ class Run(Frozen):
     baseline: Component
     training: Training
     evaluation: Evaluation
-    seed: int
+    seed: Seed
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -94,7 +94,7 @@ class Variation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     baselines: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
     overrides: dict[str, dict[str, Any]] = {}
 
     @property
@@ -111,7 +111,7 @@ class Experiment(Frozen):
     baselines: tuple[str, ...]
     training: Training
     evaluation: Evaluation = Evaluation()
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     protocols: dict[str, Variation] = Field(default_factory=dict)
 
@@ -138,7 +138,7 @@ class Suite(Frozen):
 
     about: str = ""
     protocol: Protocol = "small"
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
 
 

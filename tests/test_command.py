@@ -78,6 +78,8 @@ BAD = {
     "dataset": (["--datasets", "checkerbord"], ["--datasets", "'checkerbord'", "did you mean 'checkerboard'"]),
     "dataset of another suite": (["--datasets", "moons"], ["--datasets", "'moons'", "known: checkerboard"]),
     "seeds": (["--seeds", "0,one"], ["--seeds", "'0,one'", "whole numbers"]),
+    "seed below zero": (["--seeds", "-1"], ["--seeds", "'-1'", "from 0"]),
+    "seed beyond a record": (["--seeds", str(2**63)], ["--seeds", str(2**63), "2^63 - 1"]),
     "protocol": (["--protocol", "paper"], ["--protocol paper", "smoke"]),
     "no value": (["--set", "training.steps"], ["--set training.steps", "KEY=VALUE"]),
     "no key": (["--set", "=3"], ["--set =3", "KEY=VALUE"]),
@@ -94,6 +96,8 @@ BAD = {
     "digits of a seed": (["--seeds", "1" * 5000], ["--seeds", "whole numbers"]),
     "fraction": (["--set", "training.steps=2.5"], ["training.steps", "2.5", "valid integer"]),
     "range": (["--set", "training.lr=0"], ["training.lr", "0", "greater than 0"]),
+    "rate without end": (["--set", "training.lr=inf"], ["training.lr", "inf", "finite number"]),
+    "width": (["--set", "network.width=0"], ["network mlp", "width = 0", "greater than 0"]),
     "choice": (["--set", "training.optimizer=sgd"], ["training.optimizer", "'sgd'", "'adam' or 'adamw'"]),
     "stage": (["--set", "evaluation.sample.n=5"], ["'sample'", "did you mean 'samples'"]),
     "value of a stage": (["--set", "evaluation.samples=5"], ["evaluation.samples", "5"]),
@@ -114,6 +118,9 @@ BAD = {
     "option": (["--sweet", "quick"], ["--sweet"]),
     "two actions": (["--status", "--report"], ["--report", "--status"]),
     "report of nothing": (["--report"], ["--report", "no records", "--results"]),
+    "partition of this machine": (["--partition", "gpu"], ["--partition gpu", "--cluster slurm"]),
+    "array of this machine": (["--max-parallel", "2"], ["--max-parallel 2", "--cluster slurm"]),
+    "sbatch option of this machine": (["--sbatch", "account=a"], ["--sbatch account=a", "--cluster slurm"]),
     "hours": (["--cluster", "slurm", "--hours", "0"], ["hours", "0"]),
     "cores of a task": (["--cluster", "slurm", "--cpus", "0"], ["cpus", "0", "1 or more"]),
     "sbatch option": (["--cluster", "slurm", "--sbatch", "account"], ["--sbatch account", "KEY=VALUE"]),
@@ -263,6 +270,23 @@ def test_a_second_call_has_nothing_to_do_and_says_so_at_once(results: Path) -> N
 def test_status_of_what_is_finished(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, *SMOKE, "--results", str(results), "--status")
     assert code == 0 and out.splitlines()[-1] == "2 ok"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("--nodes", "2"),
+        ("--cluster", "slurm", "--hours", "-3"),
+        ("--set", "evaluation.samples.solver.method=rk5"),
+        ("--set", 'evaluation.sweep.solvers=["ruler"]'),
+    ],
+)
+def test_a_bad_call_beside_finished_runs_is_one_line(
+    results: Path, capsys: pytest.CaptureFixture[str], bad: tuple[str, ...]
+) -> None:
+    code, out, err = call(capsys, *SMOKE, "--results", str(results), *bad)
+    assert code == 2 and out == "" and err.count("\n") == 1, err
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ SHOWN = re.compile(r"(<!-- (\S+?)(?:, sections (\d+)-(\d+))? -->\n)(.*?)(<!-- en
 
 def shown(path: str, first: str | None, last: str | None) -> str:
     """A file as README shows it: of a Markdown file the tables and titles of some sections."""
-    text = (ROOT / path).read_text()
+    text = (ROOT / path).read_text(encoding="utf-8")
     if first is None or last is None:
         return text
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[int(first) : int(last) + 1]
@@ -35,7 +35,7 @@ def current(text: str) -> str:
 
 
 def test_shown_files_are_the_committed_ones() -> None:
-    text = README.read_text()
+    text = README.read_text(encoding="utf-8")
     assert len(SHOWN.findall(text)) == 3
     assert text == current(text)
 
@@ -49,7 +49,7 @@ def test_counts_in_words_are_those_of_the_records(reference: Callable[[str], Pat
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     calls = (re.fullmatch(r"(?:\S*python run_all\.py|flow-matching-bench)\b(.*)", line) for line in lines)
     return [call[1] for call in calls if call]
@@ -63,7 +63,7 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.chdir(tmp_path)
     quick = ROOT / "bench" / "suites" / "quick.toml"
-    Path("my_suite.toml").write_text(quick.read_text())
+    Path("my_suite.toml").write_text(quick.read_text(encoding="utf-8"))
     Path("my_claims.toml").write_text('[[claims]]\nid = "T"\ntitle = "t"\nsubject = "fm_ot"\nagainst = "ddpm"\n')
     Path("trig.py").touch()
     monkeypatch.setattr("bench.claims._registered", {})
@@ -74,5 +74,5 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 if __name__ == "__main__":
-    README.write_text(current(README.read_text()))
+    README.write_text(current(README.read_text(encoding="utf-8")))
     sys.exit()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.networks.mlp import ACTIVATIONS, Activation
 from bench.registry import register_network
+from bench.settings import Positive
 
 
 class ConcatSquashLinear(nn.Module):
@@ -43,5 +44,7 @@ class ConcatSquash(nn.Module):
 
 
 @register_network("concatsquash")
-def concatsquash(shape: tuple[int, ...], width: int = 64, depth: int = 3, activation: Activation = "tanh") -> nn.Module:
+def concatsquash(
+    shape: tuple[int, ...], width: Positive = 64, depth: Positive = 3, activation: Activation = "tanh"
+) -> nn.Module:
     return ConcatSquash(shape, width, depth, activation)

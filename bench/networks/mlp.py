@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.registry import register_network
+from bench.settings import Positive
 
 Activation = Literal["silu", "tanh", "softplus", "selu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -37,5 +38,7 @@ class MLP(nn.Module):
 
 
 @register_network("mlp")
-def mlp(shape: tuple[int, ...], width: int = 512, depth: int = 5, activation: Activation = "silu") -> nn.Module:
+def mlp(
+    shape: tuple[int, ...], width: Positive = 512, depth: Positive = 5, activation: Activation = "silu"
+) -> nn.Module:
     return MLP(shape, width, depth, activation)

@@ -1,5 +1,6 @@
 import math
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.cells import headline, t_interval
 from bench.report.plots import FIGURES, conditional, draw, points, speed, targets, training
-from bench.report.plots.axes import means
+from bench.report.plots.axes import limit, means
 from bench.report.plots.canvas import LONGEST, Drawing, entitle, fitting, thinned
 from bench.report.plots.cost import _facet, ceiling
 from bench.report.plots.mosaic import Mosaic
@@ -231,3 +232,16 @@ def test_a_smoke_run_never_reads_like_a_result(root: Path, frame: pandas.DataFra
     made, _ = drawings(root, frame.assign(protocol="smoke"), Artefacts(root))
     assert made and all(drawing.statement.startswith("Smoke run, no result: ") for drawing in made)
     assert all(drawing.statement in {text.get_text() for text in drawing.figure.texts} for drawing in made)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("floor", [None, 14.0])
+def test_equal_values_have_an_axis_of_some_height(scale: str, floor: float | None) -> None:
+    axes = Figure().subplots()
+    axes.set_yscale(scale)
+    axes.plot([1, 2], [14.0, 14.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert limit(axes, pandas.Series([14.0, 14.0]), floor) == ""
+    low, high = axes.get_ylim()
+    assert low < 14 < high

@@ -95,6 +95,8 @@ def sized(n: float | None) -> str:
 def limit(axes: "Axes", means: Any, floor: float | None = None) -> str:
     """Limits by the bulk of the means rather than by bands and outliers; says so where it cuts some off."""
     low, high, most = float(means.min()), float(means.max()), float(means.quantile(0.9))
+    if low == high and floor in (None, low):
+        return ""  # matplotlib's own limits: these would have no height
     if axes.get_yscale() == "log":
         upper = min(high, most * most / low)
         axes.set_ylim(low / 1.12, upper * 1.12)
