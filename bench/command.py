@@ -183,6 +183,7 @@ def report(root: Path, runs: Sequence[Run]) -> int:
 
 def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     """Check everything and print what would run."""
+    check_options(options)
     check(options, runs)
     stands = _stands(root, runs)
     todo, failures = _todo(root, stands, runs, options.retry)
