@@ -42,8 +42,9 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
 def _acquired(path: Path, wait: bool) -> "BaseFileLock":
     from filelock import FileLock, SoftFileLock
 
-    # Who may write in the folder may hold its locks, whatever the umask of the one who came first.
-    mode = path.parent.stat().st_mode & 0o666
+    # Who may write in the folder may hold its locks, whatever the umask of the one who came first. FileLock takes no
+    # mode without the owner's share: in a read-only folder the error is to come of the folder.
+    mode = path.parent.stat().st_mode & 0o666 | 0o600
     timeout = -1 if wait else 0
     try:
         lock: BaseFileLock = FileLock(path, mode=mode)

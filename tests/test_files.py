@@ -249,3 +249,14 @@ def test_two_users_of_a_group_share_a_folder(tmp_path: Path) -> None:
         assert (folder / "run" / "record.json").read_text() == "54321"
     finally:
         shutil.rmtree(folder.parent)
+
+
+def test_a_lock_in_a_read_only_folder_is_an_error_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    folder.chmod(0o555)
+    try:
+        with suppress(PermissionError), locked(folder / "lock") as mine:
+            assert mine and os.geteuid() == 0  # whom no mode keeps out
+    finally:
+        folder.chmod(0o755)
