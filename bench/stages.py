@@ -53,7 +53,7 @@ class Stages:
         self.trainer.curve_code = standing.curve(run) or ""
         self.checkpoint = job.checkpoint
         self.trainer.restore(self.checkpoint, log)
-        self.trained = self.trainer.progress >= 1  # and not diverged in the last step
+        self.trained = self.trainer.finished  # and not diverged in the last step
         self.weights = "ema" if run.training.ema else "raw"
         self.asked = run.evaluation.samples or Samples()
         self.judge = Judge(self.dataset, self.asked, job.data_dir, job.device)

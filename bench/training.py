@@ -96,6 +96,11 @@ class Trainer:
         by_seconds = self.seconds / self.settings.seconds if self.settings.seconds else 0.0
         return min(1.0, max(by_steps, by_seconds))
 
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent and the last point of the curve is measured."""
+        return self.progress >= 1 and (not self.settings.curve_points or self.validated >= 1)
+
     def evaluations(self) -> float:
         """Evaluations of the network that a batch has taken: its rows over the batch; all ranks must ask."""
         done = ranks.total(torch.tensor(float(self.net.rows), dtype=torch.float64))

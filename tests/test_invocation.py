@@ -9,7 +9,7 @@ import run_all
 from bench import invocation
 
 WORDS = [
-    *("--suite", "my suites/it's.toml", "--baselines", "fm_ot,lab/new", "--datasets", "a,b", "--seeds=-1,2"),
+    *("--suite", "my suites/it's.toml", "--baselines", "fm_ot,lab/new", "--datasets", "a,b", "--seeds=1,2"),
     *("--protocol", "small", "--set", "training.steps=", "--set", "network.act=a b;c", "--claims", "c $1.toml"),
     *("--plugin", "p q.py", "--plugin=-odd.py", "--results", "r & r", "--data-dir", "~/d"),
 ]

@@ -283,3 +283,21 @@ def test_an_interruption_is_no_failure(tmp_path: Path) -> None:
         this(interrupt)
     assert records.failed(this.root, this.run) is None and not (this.folder / "train.json").exists()
     assert this() == "ok"
+
+
+def test_an_interruption_in_the_last_validation_costs_no_point_of_the_curve(tmp_path: Path) -> None:
+    this = job(tmp_path, SUITE.replace("batch = 16 }", "batch = 16, curve_points = 2, curve_n = 10 }"))
+    points = 0
+
+    def interrupt(text: str) -> None:
+        nonlocal points
+        points += text == "validation distance"
+        if points == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        this(interrupt)
+    assert this() == "ok"
+    record = json.loads((this.folder / "train.json").read_text(encoding="utf-8"))
+    w2 = [m["settings"]["step"] for m in record["measurements"] if m["metric"] == "w2"]
+    assert w2 == [3, 6]

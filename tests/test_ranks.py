@@ -30,6 +30,8 @@ from bench.settings import Training
 from bench.surroundings import interpreter
 from bench.training import Trainer
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 about = "shared"
 protocol = "smoke"
@@ -60,8 +62,6 @@ WATCH = """
 import os
 import sys
 from pathlib import Path
-
-pytestmark = pytest.mark.slow
 
 notes = Path(__file__).with_name("written-" + os.environ["RANK"])
 
