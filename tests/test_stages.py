@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,28 +19,7 @@ from bench.surroundings import interpreter
 
 pytestmark = pytest.mark.slow
 
-PLUGIN = textwrap.dedent(
-    """
-    '''A method whose field is stiff: coarse fixed steps blow up, dopri5 does not.'''
-    from dataclasses import dataclass
-    import torch
-    from bench.baseline import Baseline, register_baseline, mean_square, noise
-    from bench.paths import OptimalTransport
-
-    @register_baseline("stiff", label="Stiff flow")
-    @dataclass(frozen=True)
-    class Stiff(Baseline):
-        rate: float = 4000.0
-        path = OptimalTransport()
-
-        def loss(self, net, x1, rng):
-            t, x0 = self.path.times(x1, rng), noise(x1, rng)
-            return mean_square(net(t, self.path.sample(t, x0, x1)) - self.path.target(t, x0, x1))
-
-        def velocity(self, net):
-            return lambda t, x: net(t.expand(len(x)), x) - self.rate * t * (x ** 3) / 50
-    """
-)
+PLUGIN = Path(__file__).parent / "faults" / "stiff.py"
 SUITE = """
 protocol = "smoke"
 seeds = [0]
@@ -74,7 +52,7 @@ def _own_baselines() -> Iterator[None]:
 
 
 def stiff(folder: Path) -> Job:
-    (folder / "stiff.py").write_text(PLUGIN, encoding="utf-8")
+    shutil.copy(PLUGIN, folder / "stiff.py")
     plugin = str(folder / "stiff.py")
     load_plugin(plugin)
     return Job(runs(folder, SUITE)[0], folder / "results", folder / "data", plugins=(plugin,))
