@@ -16,6 +16,7 @@ from bench.files import sweep
 from bench.launch.queue import collect, wait
 from bench.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
 from bench.options import declare, ranks_of_a_run, setting, slurm_options
+from bench.partial import clear_finished
 from bench.plan import plan
 from bench.planned import Stands, update_plan, write_plan
 from bench.registry import baselines
@@ -47,6 +48,9 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         kept = sum(records.vouch(root, run_) for run_ in runs)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     stands = _stands(root, runs)
+    for run_id, stages in stands.items():
+        whole = [stage for stage, stand in stages.items() if stand.state == "done" and not stand.lost]
+        clear_finished(records.run_folder(root, run_id), whole)
     todo, failures = _todo(root, stands, runs, options.retry)
     if todo:
         check(options, todo)
@@ -62,7 +66,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             from bench.components import prepare
 
             prepare(todo, data_dir.resolve())
-        for folder in (root, data_dir, *data_dir.glob("*/")):
+        for folder in (data_dir, *data_dir.glob("*/")):
             sweep(folder)  # what killed writes left; a run does so in its own folder
         write_plan(root, about, runs, stands)
         remember(root)
@@ -172,6 +176,8 @@ def report(root: Path, runs: Sequence[Run]) -> int:
     collect(root.resolve(), runs)
     remember(root)
     update_plan(root, runs)
+    for folder in (root, root / "plots"):
+        sweep(folder)
     made_of = fresh.made_of(root)
     from bench.report import build
 

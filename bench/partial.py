@@ -10,14 +10,16 @@ once the stage has a record in which nothing is lost: what is lost can then be m
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from bench.locks import locked
 from bench.names import safe_name
 from bench.seal import read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WORTH = 1.0  # seconds that a batch must have taken
 
@@ -34,6 +36,15 @@ def clear_all(run: Path, stage: str = "*", but: Path | None = None) -> None:
     for folder in run.glob(f"partial-*-{stage}"):
         if folder != but:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_finished(run: Path, stages: Iterable[str]) -> None:
+    """Forget the parts of stages that have their records, which a kill between the two left; not of a run at work."""
+    left = [stage for stage in stages if any(run.glob(f"partial-*-{stage}"))]
+    if left:
+        with locked(run / "lock", wait=False) as mine:
+            for stage in left if mine else ():
+                clear_all(run, stage)
 
 
 class Partial:

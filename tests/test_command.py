@@ -13,7 +13,9 @@ from tiny import SUITE, write_suite
 
 import run_all
 from bench.command import planned
+from bench.files import write_atomic
 from bench.frame import read_frame
+from bench.locks import locked
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -44,13 +46,13 @@ def command(*arguments: str, core: int = 0) -> "subprocess.Popen[str]":
 # Help.
 
 
-@pytest.mark.slow
 def cpu_seconds() -> float:
     """What processes that have ended took, which no other load changes much."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ended.ru_utime + ended.ru_stime
 
 
+@pytest.mark.slow
 def test_help_is_immediate_and_imports_nothing_heavy() -> None:
     before = cpu_seconds()
     out, _ = command("--help").communicate(timeout=30)
@@ -266,6 +268,37 @@ def test_a_second_call_has_nothing_to_do_and_says_so_at_once(results: Path) -> N
     assert cpu_seconds() - begun < 5
     assert process.returncode == 0 and out.startswith("nothing to do: 2 of 2 runs are finished in ")
     assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+@pytest.mark.slow
+def test_parts_left_by_a_kill_after_the_last_record_go_with_the_next_call(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = next((results / "smoke" / "runs").iterdir()) / "partial-0a1b2c-sweep"
+    left.mkdir()
+    with locked(left.parent / "lock") as mine:  # by the run at work
+        assert mine and call(capsys, *SMOKE, "--results", str(results))[0] == 0
+    assert left.exists()
+    code, out, _ = call(capsys, *SMOKE, "--results", str(results))
+    assert code == 0 and out.startswith("nothing to do") and not left.exists()
+
+
+@pytest.mark.slow
+def test_a_report_removes_what_a_killed_one_left(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A temporary file is its process's: the one that has just ended."""
+
+    def killed(temporary: Path) -> None:
+        left.append(temporary.rename(temporary.with_name(temporary.name.replace(f".{os.getpid()}.", f".{ended.pid}."))))
+
+    left: list[Path] = []
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for path in (results / "smoke" / "table.md", results / "smoke" / "plots" / "gone.png"):
+        with pytest.raises(FileNotFoundError):
+            write_atomic(path, killed)
+    assert all(path.exists() for path in left)
+    assert call(capsys, *SMOKE, "--results", str(results), "--report")[0] == 0
+    assert len(left) == 2 and not any(path.exists() for path in left)
 
 
 @pytest.mark.slow
