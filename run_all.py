@@ -19,10 +19,10 @@ from typing import NoReturn
 if (_here := os.path.dirname(os.path.abspath(__file__))) not in sys.path:
     sys.path.insert(0, _here)  # python -P and -I leave it out
 
-from bench.disk import DENIED, shortage
+from bench.command.output import lasting
 from bench.errors import HalfSubmitted, UsageError
-from bench.invocation import again, program, remember
-from bench.output import lasting
+from bench.launch.invocation import again, program, remember
+from bench.records.disk import DENIED, shortage
 
 
 class Parser(argparse.ArgumentParser):
@@ -207,14 +207,14 @@ def _started_by_torchrun() -> bool:
 
 
 def dispatch(options: argparse.Namespace) -> int:
-    from bench import command
+    from bench.command import actions as command
 
     if options.list:
         return command.show_registries(options)
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
     if options.archive or options.results.is_file():
-        from bench import exchange
+        from bench.records import exchange
 
         return exchange.act(options)
     name, suite, runs = command.planned(options)

@@ -2,7 +2,7 @@
 
 L = E |eps_t(x_t) - x0|^2,  x_t = alpha_t x1 + sigma_t x0;  the ODE follows from score = -eps / sigma.
 
-Its native samplers (bench/schedulers.py) are ancestral sampling and DDIM.
+Its native samplers (bench/methods/schedulers.py) are ancestral sampling and DDIM.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import DiffusionBaseline, Network, Sampler, mean_square, noise, register_baseline
-from bench.ode import VelocityField
-from bench.schedulers import scheduled
+from bench.methods.baseline import DiffusionBaseline, Network, Sampler, mean_square, noise, register_baseline
+from bench.methods.ode import VelocityField
+from bench.methods.schedulers import scheduled
 
 
 @register_baseline("ddpm", label="DDPM")

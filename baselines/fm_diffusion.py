@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
-from bench.ode import VelocityField
+from bench.methods.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
+from bench.methods.ode import VelocityField
 
 
 @register_baseline("fm_diffusion", label="FM w/ Diffusion")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import Baseline, Network, mean_square, noise, register_baseline
-from bench.ode import VelocityField
-from bench.paths import OptimalTransport
+from bench.methods.baseline import Baseline, Network, mean_square, noise, register_baseline
+from bench.methods.ode import VelocityField
+from bench.methods.paths import OptimalTransport
 
 
 @register_baseline("ot_cfm", label="OT-CFM")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import Baseline, Network, Sampler, mean_square, register_baseline
-from bench.ode import VelocityField
+from bench.methods.baseline import Baseline, Network, Sampler, mean_square, register_baseline
+from bench.methods.ode import VelocityField
 
 
 @register_baseline("regression", label="Regression", conditional=True)

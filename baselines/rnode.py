@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import Network, register_baseline
-from bench.cnf import SimulatedBaseline
+from bench.methods.baseline import Network, register_baseline
+from bench.methods.cnf import SimulatedBaseline
 
 
 @register_baseline("rnode", label="RNODE")

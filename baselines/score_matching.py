@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
-from bench.ode import VelocityField
-from bench.paths import like
+from bench.methods.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
+from bench.methods.ode import VelocityField
+from bench.methods.paths import like
 
 
 @register_baseline("score_matching", label="Score Matching")

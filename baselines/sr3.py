@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.baseline import DiffusionBaseline, Network, Sampler, noise, register_baseline
-from bench.ode import VelocityField
-from bench.schedulers import scheduled
+from bench.methods.baseline import DiffusionBaseline, Network, Sampler, noise, register_baseline
+from bench.methods.ode import VelocityField
+from bench.methods.schedulers import scheduled
 
 
 @register_baseline("sr3", label="SR3-style DDPM", conditional=True)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from oracles import GaussianMixture
 
-from bench.archive import opened
+from bench.config.registry import baselines
 from bench.datasets.base import Dataset
-from bench.registry import baselines
+from bench.records.archive import opened
 
 torch.set_num_threads(1)
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.baseline import Baseline, Network, Sampler
+from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
-from bench.metrics.likelihood import by_solver, floor
-from bench.metrics.sampling import Source
-from bench.ode import Solver, VelocityField
-from bench.partial import Partial
-from bench.paths import Path
-from bench.records import Measurement
-from bench.settings import Likelihood
+from bench.evaluation.drawing import Source
+from bench.evaluation.likelihood import by_solver, floor
+from bench.evaluation.partial import Partial
+from bench.methods.baseline import Baseline, Network, Sampler
+from bench.methods.ode import Solver, VelocityField
+from bench.methods.paths import Path
+from bench.records.records import Measurement
 
 
 @dataclass(frozen=True)

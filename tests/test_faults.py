@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import components
-from bench.frame import read_frame
-from bench.plan import plan
-from bench.registry import load_plugin, networks
-from bench.suite import load_suite
+from bench.config import components
+from bench.config.plan import plan
+from bench.config.registry import load_plugin, networks
+from bench.config.suite import load_suite
+from bench.records.frame import read_frame
 
 pytestmark = pytest.mark.slow
 

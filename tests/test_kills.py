@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from tiny import write_suite
 
-from bench.frame import read_frame
-from bench.locks import locked
+from bench.records.frame import read_frame
+from bench.records.locks import locked
 
 pytestmark = pytest.mark.slow
 

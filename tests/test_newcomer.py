@@ -18,7 +18,7 @@ from shutil import copy, copytree, ignore_patterns
 import pytest
 import torch
 
-from bench.registry import baselines, load_plugin
+from bench.config.registry import baselines, load_plugin
 
 pytestmark = pytest.mark.slow
 

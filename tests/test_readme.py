@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.seal import read_json
+from bench.records.seal import read_json
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -57,8 +57,8 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.command import planned
-    from bench.suite import suite_names
+    from bench.command.actions import planned
+    from bench.config.suite import suite_names
     from run_all import parser
 
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     Path("my_suite.toml").write_text(quick.read_text(encoding="utf-8"))
     Path("my_claims.toml").write_text('[[claims]]\nid = "T"\ntitle = "t"\nsubject = "fm_ot"\nagainst = "ddpm"\n')
     Path("trig.py").touch()
-    monkeypatch.setattr("bench.claims._registered", {})
+    monkeypatch.setattr("bench.papers.claims._registered", {})
     options = parser().parse_args(shlex.split(command))
     name, _, runs = planned(options)
     assert name in (*suite_names(), "my_suite")

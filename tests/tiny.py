@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bench.plan import plan
-from bench.suite import Run, load_suite
+from bench.config.plan import plan
+from bench.config.suite import Run, load_suite
 
 SUITE = """
 about = "tiny"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UsageError
-from bench.finite import require
+from bench.methods.finite import require
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.registry import register_dataset
 
 N_TRAIN = 1437  # four fifths
 SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"

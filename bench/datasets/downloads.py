@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from bench.files import write_atomic
-from bench.surroundings import environment
+from bench.launch.surroundings import environment
+from bench.records.files import write_atomic
 
 TIMEOUT = 5  # seconds until a server must have answered; on a node without a network all sources fail soon
 READ_TIMEOUT = 30

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.datasets.points import N_TEST, N_TRAIN, at_least, in_chunks, point_dataset
 from bench.errors import UsageError
-from bench.registry import register_dataset
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Part, Sources, file_of
 from bench.errors import UsageError
-from bench.registry import register_dataset
 
 TRAIN_BATCHES = tuple(f"train_data_batch_{number}" for number in range(1, 11))
 TEST_BATCH = "val_data"

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.datasets.order import shuffled
 from bench.datasets.sources import files
 from bench.errors import UsageError
-from bench.registry import register_dataset
 
 VERSION = "2"  # 1 had the published order
 CIFAR10_SHAPE = (3, 32, 32)

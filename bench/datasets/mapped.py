@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.disk import shortage
 from bench.errors import UsageError
+from bench.records.disk import shortage
 
 HEADER = 128  # bytes before the values of a .npy file; the format wants a multiple of 64
 # with numpy's mmap_mode="c" the kernel sets memory aside for the whole file, and refuses one larger than the memory

@@ -16,16 +16,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bench import inputs
 from bench.datasets.base import Dataset
 from bench.datasets.mapped import Shape, mapped
 from bench.datasets.packing import LAYOUT, PROGRESS, pack
 from bench.datasets.parts import Listing, Sources, compared, times_of
-from bench.disk import shortage
 from bench.errors import UsageError
-from bench.files import sweep
-from bench.locks import locked
-from bench.seal import read_json, write_json
+from bench.identity import inputs
+from bench.records.disk import shortage
+from bench.records.files import sweep
+from bench.records.locks import locked
+from bench.records.seal import read_json, write_json
 
 TIMES = ".times.json"
 

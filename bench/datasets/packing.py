@@ -15,7 +15,7 @@ from bench.datasets.mapped import Shape, allocate, is_whole, mapped, write_rows
 from bench.datasets.order import places
 from bench.datasets.parts import Listing, Part, Sources, contents_of, listings
 from bench.errors import UsageError
-from bench.seal import read_json, write_json
+from bench.records.seal import read_json, write_json
 
 LAYOUT = 2  # of the packed arrays: 1 had the order of the sources
 PROGRESS = "progress.json"

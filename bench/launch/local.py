@@ -16,10 +16,10 @@ from bench.errors import UsageError
 from bench.launch import Outcome
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
-from bench.threads import VARIABLES
+from bench.launch.threads import VARIABLES
 
 if TYPE_CHECKING:
-    from bench.job import Job
+    from bench.launch.job import Job
 
 
 def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> list[Outcome]:

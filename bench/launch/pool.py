@@ -18,15 +18,15 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from bench import records
-from bench.disk import NoSpace
 from bench.launch import GRACE, Outcome
 from bench.launch.headway import Headway, goes_on, headway
 from bench.launch.progress import Progress
-from bench.surroundings import environment
+from bench.launch.surroundings import environment
+from bench.records import records
+from bench.records.disk import NoSpace
 
 if TYPE_CHECKING:
-    from bench.job import Job
+    from bench.launch.job import Job
 
 RETRY = 5.0  # seconds between two looks at a run that another process holds
 STARTS = 3  # workers in a row that may die before they are ready

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench import records
-from bench.disk import DENIED, NO_SPACE
+from bench.config.suite import Run
 from bench.errors import UsageError
-from bench.job import RANK_ERROR
 from bench.launch import Outcome
+from bench.launch.job import RANK_ERROR
 from bench.launch.progress import Progress
-from bench.seal import read_json, write_json
-from bench.suite import Run
-from bench.surroundings import environment
+from bench.launch.surroundings import environment
+from bench.records import records
+from bench.records.disk import DENIED, NO_SPACE
+from bench.records.seal import read_json, write_json
 
 POLL = 10.0  # most seconds between two looks at the queue
 LAG = 6.0  # seconds that sacct may be behind

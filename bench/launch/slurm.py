@@ -1,7 +1,7 @@
 """`--cluster slurm`: the runs become one submitit array, a task a run, and the command returns.
 
 A task that reaches its time limit or is preempted goes back into the queue and resumes from its checkpoint:
-Slurm sends SIGUSR2 beforehand, training saves (`bench.preemption`), and submitit requeues what has a method
+Slurm sends SIGUSR2 beforehand, training saves (`bench.training.preemption`), and submitit requeues what has a method
 `checkpoint`. A node needs no network and nothing of the submitting process.
 """
 
@@ -16,20 +16,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import records, source
+from bench.config.names import safe_name
 from bench.errors import HalfSubmitted, UsageError
-from bench.files import write_bytes
+from bench.identity import source
 from bench.launch.headway import headway
 from bench.launch.queue import Submission, collect, require
-from bench.locks import locked
-from bench.names import safe_name
-from bench.surroundings import applied, environment, interpreter
-from bench.threads import VARIABLES
+from bench.launch.surroundings import applied, environment, interpreter
+from bench.launch.threads import VARIABLES
+from bench.records import records
+from bench.records.files import write_bytes
+from bench.records.locks import locked
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
-    from bench.job import Job
+    from bench.launch.job import Job
 
 BUSY = 10.0  # seconds between two looks at a run that another process holds
 FRUITLESS = 2  # time limits in a row without any progress after which a run is given up

@@ -15,15 +15,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from bench import records, source
-from bench.disk import NoSpace
+from bench.identity import source
 from bench.launch import GRACE
-from bench.locks import locked
-from bench.preemption import SIGNALS
-from bench.surroundings import environment
+from bench.launch.surroundings import environment
+from bench.records import records
+from bench.records.disk import NoSpace
+from bench.records.locks import locked
+from bench.training.preemption import SIGNALS
 
 if TYPE_CHECKING:
-    from bench.job import Job
+    from bench.launch.job import Job
 
 # How the main rank says that it ended, each with what is to be known of it.
 FULL = "full: "
@@ -78,7 +79,7 @@ def main(folder: str) -> int:
     threading.Thread(target=_end_with_the_worker, args=(Path(folder),), daemon=True).start()
     source.freeze()
     job = pickle.loads((Path(folder) / "job").read_bytes())
-    from bench import ranks
+    from bench.training import ranks
 
     try:
         status = job()

@@ -21,10 +21,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 
-from bench import records, source
-from bench.disk import shortage
 from bench.errors import one_line
+from bench.identity import source
 from bench.launch import GRACE
+from bench.records import records
+from bench.records.disk import shortage
 
 PULSE = 0.2  # seconds between two progress texts
 

@@ -26,20 +26,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.names import safe_name
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.cache import code_of, kept, write_tensors
-from bench.metrics.extractors import Network, extractor_for
-from bench.metrics.features import Features
-from bench.names import safe_name
-from bench.parts import attempt
-from bench.precision import full_float32
-from bench.records import Measurement
+from bench.evaluation.parts import attempt
+from bench.metrics.extractors.cache import code_of, kept, write_tensors
+from bench.metrics.extractors.catalogue import Network, extractor_for
+from bench.metrics.extractors.features import Features
+from bench.records.records import Measurement
+from bench.training.precision import full_float32
 
 LEAST = 4  # for a covariance, two subsets and three neighbours
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # Binkowski et al.'s and torch-fidelity's
 NEIGHBOURS = 3
-CODE = ("bench.metrics.features", "bench.metrics.extractors")  # what decides the cached files beside their images
+# What decides the cached files beside their images.
+CODE = ("bench.metrics.extractors.features", "bench.metrics.extractors.catalogue")
 
 
 class Fidelity:
@@ -47,7 +48,7 @@ class Fidelity:
 
     Args:
         dataset: images.
-        extractor: see bench.metrics.extractors.
+        extractor: see bench.metrics.extractors.catalogue.
         data_dir: folder of data sets, weights and cached statistics.
         split: "train" or "test", the reference.
         reference_n: how many of its images, None for all.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UsageError
-from bench.records import Measurement
+from bench.records.records import Measurement
 
 PEAK = 255
 SIGMA, WINDOW = 1.5, 11

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
+from bench.config.registry import register_network
 from bench.networks.limits import require, require_halves, require_images
-from bench.registry import register_network
 
 MAX_PERIOD = 10_000
 

@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from bench.config.registry import register_network
+from bench.config.settings import Positive
 from bench.networks.mlp import ACTIVATIONS, Activation
-from bench.registry import register_network
-from bench.settings import Positive
 
 
 class ConcatSquashLinear(nn.Module):

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.registry import register_network
-from bench.settings import Positive
+from bench.config.registry import register_network
+from bench.config.settings import Positive
 
 Activation = Literal["silu", "tanh", "softplus", "selu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {

@@ -9,8 +9,8 @@ middle block always attends.
 
 from torch import Tensor, nn
 
+from bench.config.registry import register_network
 from bench.networks.limits import require, require_halves, require_images
-from bench.registry import register_network
 
 
 class UNet(nn.Module):

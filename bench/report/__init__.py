@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from bench.claims import Claim
+    from bench.papers.claims import Claim
     from bench.report.grid import Grid
     from bench.report.pictures import Picture
     from bench.report.tables import Table
@@ -30,8 +30,8 @@ def build(root: Path) -> list[Path]:
 
     Every file is whole or as it was before. What cannot be read, told or drawn is named on the page.
     """
-    from bench import claims
-    from bench.frame import read_configs, read_frame
+    from bench.papers import claims
+    from bench.records.frame import read_configs, read_frame
 
     declared, complaints = claims.declared(root)
     table = read_frame(root)
@@ -57,7 +57,7 @@ def write(
     import pandas
 
     from bench.errors import one_line
-    from bench.files import write_bytes
+    from bench.records.files import write_bytes
     from bench.report.cells import headline, published_numbers
     from bench.report.claim_tables import claim_tables, tidy
     from bench.report.figures import figures
@@ -127,7 +127,7 @@ def write(
 
 def _about(root: Path) -> str:
     """What the plan says of its suite; what is wrong with it is said by the frame."""
-    from bench.seal import read_json
+    from bench.records.seal import read_json
 
     try:
         return str(read_json(root / "plan.json").get("about", ""))

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import one_line
-from bench.reading import utf8
-from bench.records import run_folder
+from bench.records.reading import utf8
+from bench.records.records import run_folder
+from bench.records.seal import read_arrays
 from bench.report.incidents import LOST, kind
 from bench.report.sections import Section, listed
 from bench.report.style import Look
-from bench.seal import read_arrays
 
 if TYPE_CHECKING:
     import numpy as np

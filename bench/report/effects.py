@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.claims import Claim
+from bench.papers.claims import Claim
 from bench.report import vocabulary
 from bench.report.cells import of_section
 from bench.report.crossings import crossing, nfe_ratio

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.errors import one_line
-from bench.files import write_bytes
+from bench.launch.surroundings import environment
+from bench.records.files import write_bytes
 from bench.report.artefacts import Artefacts
 from bench.report.pictures import Picture, palette
 from bench.report.sections import Section
-from bench.surroundings import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

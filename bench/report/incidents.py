@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.settings import STAGES
+from bench.config.settings import STAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.names import safe_name
+from bench.config.names import safe_name
+from bench.config.settings import STAGES
 from bench.report import numbers
 from bench.report.sections import Section, count, each, is_curve, listed
 from bench.report.variants import settings
-from bench.settings import STAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.names import safe_name
+from bench.config.names import safe_name
 from bench.report import numbers, origins, vocabulary
 from bench.report.conclusions import conclusions, tally
 from bench.report.grid import Grid

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.names import safe_name
+from bench.config.names import safe_name
 from bench.report.filling import filled
 from bench.report.incidents import Incident, losses, lost, unfinished
 from bench.report.style import Look, looks, ordered
@@ -154,7 +154,7 @@ def _on_curve(frame: "DataFrame") -> "DataFrame":
 
 
 def sections(frame: "DataFrame", configs: Mapping[str, Config] | None = None) -> list[Section]:
-    """The sections of a frame (see bench.frame), in the order in which their datasets first appear.
+    """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear.
 
     Sections of earlier settings come last.
 

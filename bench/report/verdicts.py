@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-from bench.claims import Claim, paper
+from bench.papers.claims import Claim, paper
 from bench.report import vocabulary
 from bench.report.cells import measured
 from bench.report.effects import Effects, comparisons

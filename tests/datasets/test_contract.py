@@ -9,12 +9,12 @@ import pytest
 import torch
 from tiny import runs
 
-from bench.components import build_dataset, prepare
+from bench.config.components import build_dataset, prepare
+from bench.config.registry import datasets
+from bench.config.settings import Component
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError
-from bench.registry import datasets
-from bench.settings import Component
 
 POINTS = {"name": "mine", "version": "1", "train": torch.zeros(5, 2), "test": torch.zeros(4, 2)}
 IMAGES = {

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.config.registry import datasets
 from bench.datasets import digits
 from bench.errors import UsageError
-from bench.registry import datasets
 
 
 @pytest.mark.slow

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import distributions as td
 
+from bench.config.registry import datasets
 from bench.datasets import points
 from bench.datasets.base import Dataset
 from bench.datasets.gaussians import Mixture, mixture, seeded_mixture
 from bench.datasets.toys import eight_gaussians
 from bench.errors import UsageError
-from bench.registry import datasets
 
 
 def dataset(name: str, **options) -> Dataset:

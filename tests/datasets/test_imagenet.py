@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.config.registry import datasets
 from bench.datasets import imagefolder
 from bench.datasets.base import Dataset
 from bench.datasets.imagefolder import read_image
 from bench.datasets.imagenet import read_batch
 from bench.datasets.order import permutation
 from bench.errors import UsageError
-from bench.registry import datasets
-from bench.seal import read_json
+from bench.records.seal import read_json
 
 GENERATOR = np.random.default_rng(0)
 BATCHES = [*(f"train_data_batch_{i}" for i in range(1, 11)), "val_data"]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from bench.config.registry import datasets
 from bench.datasets import sources
 from bench.datasets.images import read_cifar10, read_idx
 from bench.datasets.order import permutation
 from bench.datasets.sources import Source
 from bench.errors import UsageError
-from bench.registry import datasets
 
 GENERATOR = np.random.default_rng(0)
 

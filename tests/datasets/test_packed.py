@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import inputs
 from bench.datasets import mapped, packing, parts
 from bench.datasets.base import Dataset
 from bench.datasets.order import permutation
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Part, Sources, file_of
-from bench.disk import NoSpace
 from bench.errors import UsageError
-from bench.seal import read_json, write_json
+from bench.identity import inputs
+from bench.records.disk import NoSpace
+from bench.records.seal import read_json, write_json
 
 SHAPE = (3, 4, 4)
 GENERATOR = np.random.default_rng(0)
@@ -337,7 +337,7 @@ def test_a_folder_that_is_read_only_serves_what_is_packed(tmp_path, monkeypatch)
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr("bench.datasets.packed.locked", refused)
-    monkeypatch.setattr("bench.seal.write_atomic", refused)
+    monkeypatch.setattr("bench.records.seal.write_atomic", refused)
     check(source.open(tmp_path))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.config.registry import datasets
 from bench.datasets import downloads, sources
 from bench.datasets.base import Dataset
 from bench.datasets.sources import Source, fetch, files
-from bench.disk import NoSpace
 from bench.errors import UsageError
-from bench.registry import datasets
+from bench.records.disk import NoSpace
 
 CONTENTS = {"train": b"many bytes" * 1000, "test": b"few bytes"}
 

@@ -15,15 +15,15 @@ from tiny import runs
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from bench.components import build_network
+from bench.config.components import build_network
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Component
 from bench.datasets.base import Dataset
 from bench.datasets.superres import condition, degraded
-from bench.frame import read_frame
-from bench.job import Job
-from bench.metrics import classifier
+from bench.launch.job import Job
+from bench.metrics.extractors import classifier
 from bench.metrics.similarity import psnr, ssim
-from bench.registry import baselines, datasets, networks
-from bench.settings import Component
+from bench.records.frame import read_frame
 
 DRAW = torch.Generator().manual_seed(0)
 NOISE = torch.randint(0, 256, (4, 3, 32, 32), generator=DRAW, dtype=torch.uint8)
@@ -314,7 +314,7 @@ def test_a_curve_that_is_not_drawn_asks_for_nothing(tmp_path: Path, data_dir: Pa
 
 
 def test_the_suites_name_data_that_has_a_condition() -> None:
-    from bench.suite import load_suite
+    from bench.config.suite import load_suite
 
     for name, dataset in (("superres_cifar10", "cifar10_8_to_32"), ("superres_imagenet", "imagenet64_to_256")):
         _, suite = load_suite(name)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.config.registry import datasets
 from bench.datasets.base import Dataset
 from bench.datasets.curves import spiral, two_spirals_log_prob
 from bench.datasets.toys import RINGS
 from bench.errors import UsageError
-from bench.registry import datasets
 
 WITH_DENSITY = ["2spirals", "8gaussians", "checkerboard", "circles", "moons", "rings", "swissroll"]
 TOYS = [*WITH_DENSITY, "pinwheel"]

@@ -3,10 +3,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bench.baseline import Baseline, mean_square, noise, register_baseline
+from bench.config.registry import register_dataset, register_network
 from bench.datasets.base import Dataset
-from bench.paths import OptimalTransport
-from bench.registry import register_dataset, register_network
+from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.paths import OptimalTransport
 
 
 @register_dataset("centres")

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.baseline import Baseline, Sampler, mean_square, noise, register_baseline
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
-from bench.paths import OptimalTransport
-from bench.registry import register_dataset
+from bench.methods.baseline import Baseline, Sampler, mean_square, noise, register_baseline
+from bench.methods.paths import OptimalTransport
 
 
 @register_dataset("measured")

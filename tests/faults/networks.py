@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from bench.registry import register_network
+from bench.config.registry import register_network
 
 
 class Time(nn.Module):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from bench.baseline import Baseline, mean_square, noise, register_baseline
-from bench.paths import OptimalTransport
+from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.paths import OptimalTransport
 
 
 @register_baseline("stiff", label="Stiff flow")

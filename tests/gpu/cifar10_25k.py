@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.registry import register_dataset
 
 TRAIN = 20_000
 

@@ -17,9 +17,9 @@ from compare import Row  # noqa: E402
 from image_training import product_rate, side_by_side  # noqa: E402
 from run import HEADER, cells, facts, line, markdown  # noqa: E402
 
-from bench import provenance  # noqa: E402
-from bench.plan import plan  # noqa: E402
-from bench.suite import load_suite  # noqa: E402
+from bench.config.plan import plan  # noqa: E402
+from bench.config.suite import load_suite  # noqa: E402
+from bench.records import provenance  # noqa: E402
 
 ROUNDS = 5
 AS_IT_IS = {"compile": True, "channels_last": True}

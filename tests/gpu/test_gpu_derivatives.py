@@ -8,12 +8,12 @@ from torch import nn
 
 from baselines.ffjord import FFJORD
 from baselines.rnode import RNODE
-from bench.baseline import CountedNetwork
-from bench.cnf import flow
+from bench.methods.baseline import CountedNetwork
+from bench.methods.cnf import flow
+from bench.methods.ode import Solver, divergence
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
-from bench.ode import Solver, divergence
-from bench.precision import full_float32
+from bench.training.precision import full_float32
 
 
 def networks() -> list[tuple[nn.Module, tuple[int, ...]]]:

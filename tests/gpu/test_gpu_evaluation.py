@@ -14,22 +14,22 @@ from torch import Tensor, nn
 
 from baselines.ddpm import DDPM
 from baselines.fm_ot import FlowMatchingOT
-from bench import records
-from bench.baseline import Sampler
+from bench.config.registry import datasets
+from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
-from bench.frame import read_frame
-from bench.job import Job
-from bench.memory import Memory
+from bench.evaluation.drawing import Source
+from bench.evaluation.likelihood import by_solver
+from bench.launch.job import Job
+from bench.methods.baseline import Sampler
+from bench.methods.memory import Memory
+from bench.methods.ode import Solver, log_density
 from bench.metrics.fidelity import Fidelity
-from bench.metrics.likelihood import by_solver
-from bench.metrics.sampling import Source
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
-from bench.ode import Solver, log_density
-from bench.precision import full_float32
-from bench.registry import datasets
-from bench.seeds import normal
-from bench.settings import Likelihood
+from bench.records import records
+from bench.records.frame import read_frame
+from bench.training.precision import full_float32
+from bench.training.seeds import normal
 
 DATA = Path(os.environ.get("BENCH_DATA", "data"))
 MIDPOINT = {"method": "midpoint", "steps": 8}
@@ -142,7 +142,7 @@ def test_features_and_their_distance_are_the_cpus(digits: Dataset, device: str, 
 
 
 def test_inception_features_are_the_cpus(cuda: str) -> None:
-    from bench.metrics.extractors import Network, extractor_for
+    from bench.metrics.extractors.catalogue import Network, extractor_for
 
     if not any((DATA / folder).exists() for folder in ("inception", "extractors")):
         pytest.skip(f"no Inception weights in {DATA}")

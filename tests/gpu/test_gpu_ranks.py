@@ -14,8 +14,8 @@ import sys
 import torch
 from torch import distributed
 from bench import ranks
-from bench.optimiser import moments, optimiser, restore_moments, share_gradients
-from bench.settings import Training
+from bench.training.optimiser import moments, optimiser, restore_moments, share_gradients
+from bench.config.settings import Training
 
 device = sys.argv[1]
 cuda = device == "cuda"

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from baselines.fm_ot import FlowMatchingOT
-from bench import checkpoint, minibatches
-from bench.baseline import Baseline, mean_square
+from bench.config.settings import Training
 from bench.datasets.base import Dataset
-from bench.metrics.clock import now, peak_memory, reset_peak_memory
-from bench.minibatches import Minibatches
+from bench.evaluation.clock import now, peak_memory, reset_peak_memory
+from bench.methods.baseline import Baseline, mean_square
+from bench.methods.ode import VelocityField
+from bench.methods.paths import OptimalTransport
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
-from bench.ode import VelocityField
-from bench.paths import OptimalTransport
-from bench.precision import full_float32, in_training
-from bench.records import Measurement
-from bench.settings import Training
-from bench.training import Trainer
+from bench.records.records import Measurement
+from bench.training import checkpoint, minibatches
+from bench.training.minibatches import Minibatches
+from bench.training.precision import full_float32, in_training
+from bench.training.trainer import Trainer
 
 SMALL = {"channels": 32, "multiples": [1, 2], "blocks": 1, "attention": [4], "head_channels": 16}
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import records
-from bench.files import write_text
-from bench.locks import locked
-from bench.preemption import at_boundary
-from bench.records import Measurement
-from bench.suite import Run
+from bench.config.suite import Run
+from bench.records import records
+from bench.records.files import write_text
+from bench.records.locks import locked
+from bench.records.records import Measurement
+from bench.training.preemption import at_boundary
 
 
 def make_run(name: str, seed: int = 0) -> Run:

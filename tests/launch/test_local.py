@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from fake_jobs import FakeJob, make_run
 
-from bench import records
 from bench.errors import UsageError
 from bench.launch import local, pool
 from bench.launch.local import launch_local, worker_environments
-from bench.locks import locked
-from bench.surroundings import interpreter
+from bench.launch.surroundings import interpreter
+from bench.records import records
+from bench.records.locks import locked
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_what_a_run_prints_stays_out_of_the_display(tmp_path, capfd):
 def test_a_held_run_is_asked_for_again_until_it_is_done(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pool, "RETRY", 0.2)
     held, other = (FakeJob(make_run(name), tmp_path) for name in ("held", "other"))
-    script = "import sys, time, bench.locks as f, pathlib\n"
+    script = "import sys, time, bench.records.locks as f, pathlib\n"
     script += "with f.locked(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(1.5)"
     command = [sys.executable, "-c", script, str(held.folder / "lock")]
     environment = os.environ | interpreter()

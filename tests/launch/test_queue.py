@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from fake_jobs import FakeJob, make_run
 
-from bench import records
 from bench.errors import UsageError
 from bench.launch import queue
 from bench.launch.queue import State, Submission, collect, status, wait
+from bench.records import records
 
 JOB = Submission("12_0", "suite-a1", "slurm/a1/log.err")
 

@@ -9,11 +9,11 @@ from fake_jobs import FakeJob, make_run
 from tiny import write_suite
 
 import run_all
-from bench import records
 from bench.errors import HalfSubmitted, UsageError
 from bench.launch import slurm
 from bench.launch.queue import Submission, collect
 from bench.launch.slurm import SlurmOptions, Task, submit
+from bench.records import records
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_task_that_met_a_full_disk_is_submitted_again(tmp_path, sbatch):
     job = FakeJob(make_run("b"), root)
     Submission("5", "name", "log").write(root, job.run)
     (root / "log").write_text(
-        "bench.disk.NoSpace: no space left on tmpfs (/x) for /x/checkpoint.pt\n", encoding="utf-8"
+        "bench.records.disk.NoSpace: no space left on tmpfs (/x) for /x/checkpoint.pt\n", encoding="utf-8"
     )
     assert collect(root, [job.run])[job.run.run_id].reason.endswith("for /x/checkpoint.pt")
     assert records.failed(root, job.run) is None

@@ -12,13 +12,13 @@ from fake_jobs import FakeJob, make_run
 from test_local import launch_in_a_process, running, wait_until
 from tiny import runs, write_suite
 
-from bench import records, threads
 from bench.errors import UsageError
-from bench.job import Job
-from bench.launch import pool
+from bench.launch import pool, threads
+from bench.launch.job import Job
 from bench.launch.local import launch_local
 from bench.launch.queue import Submission
-from bench.surroundings import applied, environment
+from bench.launch.surroundings import applied, environment
+from bench.records import records
 
 REPOSITORY = Path(__file__).parents[2]
 FOREIGN = {
@@ -102,7 +102,7 @@ def test_a_list_whose_reader_has_gone_ends_quietly() -> None:
 
 LAUNCH = """
 import sys, pathlib
-from bench.output import lasting
+from bench.command.output import lasting
 from fake_jobs import *
 from bench.launch.local import launch_local
 from bench.launch.queue import Submission

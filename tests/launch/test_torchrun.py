@@ -19,13 +19,13 @@ from fake_jobs import FakeJob, make_run
 from test_local import running, wait_until
 from tiny import runs
 
-from bench import records
-from bench.job import Job
 from bench.launch import torchrun
+from bench.launch.job import Job
 from bench.launch.local import launch_local
-from bench.locks import locked
-from bench.surroundings import interpreter
-from bench.training import Trainer
+from bench.launch.surroundings import interpreter
+from bench.records import records
+from bench.records.locks import locked
+from bench.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_baselines")
 
@@ -55,7 +55,7 @@ import os
 import time
 import traceback
 from dataclasses import dataclass
-from bench.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
 
 def rehearsed():
     return any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack())
@@ -157,7 +157,7 @@ AFTER = """
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from bench.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
 
 def rehearsed():
     return any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack())
@@ -211,7 +211,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from bench.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
 
 HERE = Path(__file__).parent
 

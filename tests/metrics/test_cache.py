@@ -14,16 +14,16 @@ import torch
 from tiny import runs
 from torch import Tensor
 
+from bench.config.registry import datasets
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.job import Job
-from bench.locks import locked
-from bench.metrics import cache, classifier
-from bench.metrics.cache import code_of, complaint, kept
-from bench.metrics.extractors import extractor_for
+from bench.launch.job import Job
+from bench.metrics.extractors import cache, classifier
+from bench.metrics.extractors.cache import code_of, complaint, kept
+from bench.metrics.extractors.catalogue import extractor_for
 from bench.metrics.fidelity import Fidelity
-from bench.registry import datasets
-from bench.seal import read_json
+from bench.records.locks import locked
+from bench.records.seal import read_json
 
 
 def pictures(seed: int) -> Tensor:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.metrics import features
-from bench.metrics.features import KEPT, SUMS, Features, split_of
+from bench.metrics.extractors import features
+from bench.metrics.extractors.features import KEPT, SUMS, Features, split_of
 
 N, DIM, CLASSES = 256, 12, 7
 DRAW = torch.Generator().manual_seed(0)

@@ -19,11 +19,11 @@ from torch.utils.data import Dataset as TorchDataset
 from bench.datasets import sources
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics import features
-from bench.metrics.cache import complaint
-from bench.metrics.extractors import Network
+from bench.metrics.extractors import features
+from bench.metrics.extractors.cache import complaint
+from bench.metrics.extractors.catalogue import Network
 from bench.metrics.fidelity import Fidelity
-from bench.records import Measurement
+from bench.records.records import Measurement
 
 pytestmark = pytest.mark.slow  # a classifier is trained
 
@@ -295,7 +295,7 @@ def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path, first_channe
 
 
 def test_training_is_deterministic_for_any_number_of_threads(digits):
-    from bench.metrics.classifier import train
+    from bench.metrics.extractors.classifier import train
 
     before, rng = torch.get_num_threads(), torch.get_rng_state()
     try:
@@ -314,7 +314,7 @@ def test_training_is_deterministic_for_any_number_of_threads(digits):
 
 
 def test_features_have_full_rank_and_unit_variance(digits, data_dir, tests):
-    from bench.metrics.classifier import ClassifierFeatures
+    from bench.metrics.extractors.classifier import ClassifierFeatures
 
     net = ClassifierFeatures(CNN, ["penultimate"], str(cnn_file(data_dir, digits))).net.eval()
     with torch.no_grad():
@@ -454,7 +454,7 @@ def test_points_and_missing_labels_are_usage_errors(digits, tmp_path):
 def test_resize_is_tensorflows():
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-    from bench.metrics.inception import bilinear
+    from bench.metrics.extractors.inception import bilinear
 
     images = torch.randint(0, 256, (2, 3, 32, 45)).float()
     rows, columns = (bilinear(size, 299, images.device) for size in (32, 45))
@@ -463,7 +463,7 @@ def test_resize_is_tensorflows():
 
 
 def test_a_wheel_that_is_another_is_refused(tmp_path, monkeypatch):
-    from bench.metrics.inception import weights
+    from bench.metrics.extractors.inception import weights
 
     monkeypatch.setattr(sources, "DOWNLOADERS", {})
     (tmp_path / "inception").mkdir()
@@ -474,7 +474,7 @@ def test_a_wheel_that_is_another_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_wheel_with_other_tensors_is_refused(tmp_path):
-    from bench.metrics import inception
+    from bench.metrics.extractors import inception
 
     script = io.BytesIO()
     with zipfile.ZipFile(script, "w") as archive:
@@ -492,7 +492,7 @@ def test_a_wheel_with_other_tensors_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weight file in torch-fidelity's format with random weights, classifier included."""
-    from bench.metrics.inception import Skeleton
+    from bench.metrics.extractors.inception import Skeleton
 
     path = tmp_path_factory.mktemp("inception") / sources.INCEPTION
     with torch.random.fork_rng():
@@ -537,7 +537,7 @@ def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_p
 
 
 def test_weights_that_are_another_are_refused_and_left_alone(random_weights, tmp_path, monkeypatch):
-    from bench.metrics.inception import VERSION, weights
+    from bench.metrics.extractors.inception import VERSION, weights
 
     monkeypatch.setattr(sources, "DOWNLOADERS", {})
     folder, own = tmp_path / "extractors", random_weights.read_bytes()
@@ -556,7 +556,7 @@ def test_weights_that_are_another_are_refused_and_left_alone(random_weights, tmp
 
 def test_the_weights_with_a_classifier_come_first(random_weights, tmp_path, monkeypatch):
     """Before the converted file, which lacks it; a bad one is named although the package lies beside it."""
-    from bench.metrics.inception import weights
+    from bench.metrics.extractors.inception import weights
 
     checksum = hashlib.sha256(random_weights.read_bytes()).hexdigest()
     package = sources.Source({}, {"package": hashlib.sha256(b"whole").hexdigest()})
@@ -574,7 +574,7 @@ def test_the_weights_with_a_classifier_come_first(random_weights, tmp_path, monk
 
 
 def test_inception_equals_torch_fidelity(tmp_path, monkeypatch):
-    from bench.metrics.inception import weights
+    from bench.metrics.extractors.inception import weights
 
     monkeypatch.setattr(sources, "DOWNLOADERS", {})  # the weights that are there, or none
     data_dir = Path(os.environ.get("BENCH_DATA", "data"))

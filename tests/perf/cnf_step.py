@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torchdiffeq import odeint_adjoint
 from training_loop import Ours
 
-from bench.baseline import CountedNetwork
-from bench.ode import log_normal
-from bench.registry import baselines, datasets, networks
-from bench.settings import Training
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Training
+from bench.methods.baseline import CountedNetwork
+from bench.methods.ode import log_normal
 
 BATCH, STEPS, TOLERANCE = 512, 60, 1e-5
 LENGTH = 0.5  # seconds that one side takes in a round

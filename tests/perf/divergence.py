@@ -1,4 +1,4 @@
-"""The exact divergence in reverse passes of ROWS rows (bench/ode.py) against the two extremes.
+"""The exact divergence in reverse passes of ROWS rows (bench/methods/ode.py) against the two extremes.
 
 Of few points one pass a dimension is mostly overhead; of many, all dimensions in one pass fall out of the cache.
 """
@@ -10,8 +10,8 @@ import torch
 from compare import Row, calls, compare
 from torch import Tensor
 
-import bench.ode as ode
-from bench.registry import networks
+import bench.methods.ode as ode
+from bench.config.registry import networks
 
 LENGTH = 0.2  # seconds that one side takes in a round
 

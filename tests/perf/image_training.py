@@ -18,17 +18,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from training_loop import Ours
 
-from bench.baseline import Baseline, CountedNetwork
-from bench.cnf import SimulatedBaseline
-from bench.components import build_baseline, build_network
+from bench.config.components import build_baseline, build_network
+from bench.config.plan import plan
+from bench.config.registry import datasets
+from bench.config.settings import Training
+from bench.config.suite import Run, load_suite
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.clock import now, peak_memory, reset_peak_memory
-from bench.plan import plan
-from bench.precision import in_training
-from bench.registry import datasets
-from bench.settings import Training
-from bench.suite import Run, load_suite
+from bench.evaluation.clock import now, peak_memory, reset_peak_memory
+from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.cnf import SimulatedBaseline
+from bench.training.precision import in_training
 
 LENGTH = 1.5  # seconds that one side takes in a round
 TARGET = "at least 0.97"

@@ -27,7 +27,7 @@ def documented_kid(path: Path) -> str:
     """torchmetrics' example: its generator is seeded before the network is built, which draws from it too."""
     from torch_fidelity.metric_kid import mmd2
 
-    from bench.metrics.inception import Inception
+    from bench.metrics.extractors.inception import Inception
 
     torch.manual_seed(123)
     network = Inception("ours", ["2048"], str(path))
@@ -47,7 +47,7 @@ def documented_kid(path: Path) -> str:
 def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    from bench.metrics.inception import Inception, weights
+    from bench.metrics.extractors.inception import Inception, weights
 
     name = f"Inception features of {IMAGES} images 32x32"
     try:

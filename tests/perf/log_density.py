@@ -13,11 +13,11 @@ from compare import Row, compare
 from torch import Tensor, nn
 from training_loop import Ours
 
-from bench.baseline import CountedNetwork
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Training
 from bench.datasets.base import Dataset
-from bench.ode import Solver, log_density, log_normal
-from bench.registry import baselines, datasets, networks
-from bench.settings import Training
+from bench.methods.baseline import CountedNetwork
+from bench.methods.ode import Solver, log_density, log_normal
 
 STEPS, TOLERANCE = 400, 1e-5
 

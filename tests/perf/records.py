@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compare import Row, compare
 
-from bench import planned, records
-from bench.frame import read_frame
-from bench.plan import plan
-from bench.records import Measurement
-from bench.settings import STAGES
-from bench.suite import Run, load_suite
+from bench.config.plan import plan
+from bench.config.settings import STAGES
+from bench.config.suite import Run, load_suite
+from bench.records import planned, records
+from bench.records.frame import read_frame
+from bench.records.records import Measurement
 
 ROOT = Path(__file__).parents[2]
 SUITE = """

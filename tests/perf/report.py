@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from compare import Row, compare
 
-from bench.archive import unpack
-from bench.seal import read_json, write_json
+from bench.records.archive import unpack
+from bench.records.seal import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference" / "toys.tar.xz"

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 from compare import Row
 
-from bench import provenance
+from bench.records import provenance
 
 NAMES = ("training_loop", "sampling", "log_density", "divergence", "cnf_step", "workers", "records", "inception")
 ASKED = ("image_training", "report")  # take minutes more, so only by name

@@ -10,10 +10,10 @@ import torch
 from compare import Row, compare
 from training_loop import Ours
 
-from bench.metrics.sampling import Source
-from bench.ode import Solver
-from bench.registry import baselines, datasets, networks
-from bench.settings import Training
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Training
+from bench.evaluation.drawing import Source
+from bench.methods.ode import Solver
 
 POINTS, STEPS = 10_000, 150
 

@@ -11,11 +11,11 @@ import torch
 from compare import Row, calls, compare
 from torch import Tensor, nn
 
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Training
 from bench.datasets.base import Dataset
-from bench.registry import baselines, datasets, networks
-from bench.seeds import number
-from bench.settings import Training
-from bench.training import Trainer
+from bench.training.seeds import number
+from bench.training.trainer import Trainer
 
 LENGTH = 0.5  # seconds that one side takes in a round
 MLP, UNET = "at least 0.95", "at least 0.98"

@@ -17,8 +17,8 @@ import torch
 from compare import Row, compare
 from training_loop import Ours
 
-from bench.registry import baselines, datasets, networks
-from bench.settings import Training
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Training
 
 STEPS, RUNS = 800, 4  # of one run, and runs that one side does in a round
 NAME = "4x64 MLP, two workers of one thread over one of two"

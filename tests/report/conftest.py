@@ -6,7 +6,7 @@ import pytest
 import synthetic
 
 from bench import report
-from bench.frame import read_frame
+from bench.records.frame import read_frame
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from PIL import Image
 from synthetic import LABELS
 
-from bench.claims import Claim
-from bench.frame import read_frame
+from bench.papers.claims import Claim
+from bench.records.frame import read_frame
 from bench.report.cells import headline
 from bench.report.grid import Entry, Grid, Row
 from bench.report.mean_effect import Effect

@@ -1,4 +1,4 @@
-"""A suite that was never run: records and arrays with known numbers, as bench.job would leave them.
+"""A suite that was never run: records and arrays with known numbers, as bench.launch.job would leave them.
 
 checkerboard: eight baselines, three seeds; ScoreFlow's seed 1 failed in training, RNODE's seed 2 was not run, FFJORD's
 sweep was not. digits: four baselines, one seed, DDPM with its native samplers, RNODE failed.
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas
 
-from bench.frame import COLUMNS
-from bench.schema import SCHEMA
-from bench.seal import write_arrays, write_json
+from bench.records.frame import COLUMNS
+from bench.records.schema import SCHEMA
+from bench.records.seal import write_arrays, write_json
 
 LABELS = {
     "fm_ot": "FM w/ OT",
@@ -58,7 +58,7 @@ def fixed(name: str, nfe: int, evaluations: int) -> dict[str, Any]:
 
 
 def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
-    """A frame as bench.records makes it, of rows that say only what they are about."""
+    """A frame as bench.records.records makes it, of rows that say only what they are about."""
     common = {
         "variant": "cifar10-fm_ot-0a1b2c", "suite": "mine", "protocol": "small", "dataset": "cifar10", "seed": 0,
         "dataset_version": "1", "network": "unet", "parameters": 100, "baseline": "fm_ot", "label": "FM w/ OT",

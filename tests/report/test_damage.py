@@ -11,7 +11,7 @@ import pytest
 import synthetic
 
 from bench import report
-from bench.claims import paper
+from bench.papers.claims import paper
 from bench.report import figures
 from bench.report.figures import Drawn
 from bench.report.plots import draw

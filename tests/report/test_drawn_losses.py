@@ -11,14 +11,14 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from bench.frame import read_frame
+from bench.records.frame import read_frame
+from bench.records.seal import read_arrays, read_json, write_arrays, write_json
 from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.cells import headline
 from bench.report.plots import draw
 from bench.report.plots.canvas import Drawing
 from bench.report.sections import sections
-from bench.seal import read_arrays, read_json, write_arrays, write_json
 
 pytestmark = pytest.mark.slow
 WHY = "diverged at 4 evaluations: the solution is not finite"

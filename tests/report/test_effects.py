@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from bench.claims import Claim
+from bench.papers.claims import Claim
 from bench.report.cells import headline, measured
 from bench.report.effects import Comparison, Effects, comparisons
 from bench.report.sections import sections

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from bench.claims import Claim
+from bench.papers.claims import Claim
 from bench.report.cells import headline
 from bench.report.incidents import head, kind, kinds
 from bench.report.scores import scores

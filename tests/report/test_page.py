@@ -15,8 +15,8 @@ import standins
 import synthetic
 from PIL import Image
 
-from bench.claims import Claim
-from bench.records import run_folder
+from bench.papers.claims import Claim
+from bench.records.records import run_folder
 from bench.report import pictures as pictures_module
 from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally

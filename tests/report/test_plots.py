@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bench.frame import read_frame
+from bench.records.frame import read_frame
 from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.cells import headline, t_interval

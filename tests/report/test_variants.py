@@ -104,15 +104,15 @@ def test_earlier_settings_stand_in_a_section_of_their_own_and_the_current_name_s
 
 def test_a_stale_record_is_a_hole_that_says_so() -> None:
     rows = [
-        run("aaaaaa", 5.0, stale="measured by older code (bench.cnf)", seed=0),
+        run("aaaaaa", 5.0, stale="measured by older code (bench.methods.cnf)", seed=0),
         run("aaaaaa", 1.0, stale="", seed=1),
     ]
-    rows += [run("aaaaaa", 5.0, stale="measured by older code (bench.cnf)", seed=0, metric="npe")]
+    rows += [run("aaaaaa", 5.0, stale="measured by older code (bench.methods.cnf)", seed=0, metric="npe")]
     (part,) = sections(synthetic.frame(*rows))
     cells = headline([part])
     assert list(cells["mean"]) == [1.0] and list(cells.n) == [1] and list(cells.planned) == [2]
     said = markdown([table(part, cells)])
-    assert "FM w/ OT, seed 0: stale: measured by older code (bench.cnf)" in said
+    assert "FM w/ OT, seed 0: stale: measured by older code (bench.methods.cnf)" in said
 
 
 def test_a_baseline_may_be_called_anything() -> None:

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import synthetic
 
-from bench.claims import Claim
+from bench.papers.claims import Claim
 from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.sections import sections

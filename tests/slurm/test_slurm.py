@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from fake_jobs import FakeJob, make_run
 
-from bench import records
+from bench.config.plan import plan
+from bench.config.suite import load_suite
 from bench.errors import UsageError
-from bench.job import Job
 from bench.launch import slurm
+from bench.launch.job import Job
 from bench.launch.queue import collect, status, wait
 from bench.launch.slurm import SlurmOptions, submit
-from bench.plan import plan
-from bench.suite import load_suite
+from bench.records import records
 
 pytestmark = pytest.mark.slurm
 
@@ -221,7 +221,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from bench.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
 
 HERE = Path(__file__).parent
 

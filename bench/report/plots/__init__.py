@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.config.names import safe_name
 from bench.errors import one_line
-from bench.names import safe_name
 from bench.report.artefacts import Artefacts
 from bench.report.plots import conditional, cost, evaluations, few, images, points, speed, targets, training
 from bench.report.plots.canvas import Drawing, entitle

@@ -1,0 +1,227 @@
+"""What each way of calling the command does: `planned` reads the options, the others act on the planned runs."""
+
+import argparse
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.command.checks import check, check_options
+from bench.command.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
+from bench.command.options import declare, ranks_of_a_run, setting, slurm_options
+from bench.config.plan import plan
+from bench.config.registry import baselines
+from bench.config.suite import Run, Suite, load_suite, suite_names
+from bench.errors import HalfSubmitted, UsageError
+from bench.evaluation.partial import clear_finished
+from bench.identity import source
+from bench.launch.queue import collect, wait
+from bench.papers.claims import remember
+from bench.records import fresh, records, retries
+from bench.records.files import sweep
+from bench.records.planned import Stands, update_plan, write_plan
+
+if TYPE_CHECKING:
+    from bench.launch.job import Job
+
+
+def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
+    """The suite's name, its contents and the runs that the options leave of it."""
+    if options.results.exists() and not options.results.is_dir():
+        raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
+    declare(options)
+    source.refresh()
+    name, suite = load_suite(options.suite)
+    settings = dict(setting(text) for text in options.set)
+    runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
+    if not runs:
+        raise UsageError("nothing to run: --baselines, --datasets and --seeds leave no run")
+    return name, suite, runs
+
+
+def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
+    """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
+    check_options(options)
+    collect(root.resolve(), runs)
+    if options.keep_stale:
+        kept = sum(records.vouch(root, run_) for run_ in runs)
+        print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
+    stands = _stands(root, runs)
+    for run_id, stages in stands.items():
+        whole = [stage for stage, stand in stages.items() if stand.state == "done" and not stand.lost]
+        clear_finished(records.run_folder(root, run_id), whole)
+    todo, failures = _todo(root, stands, runs, options.retry)
+    if todo:
+        check(options, todo)
+    say_stale(stands)
+    if not todo:
+        write_plan(root, about, runs, stands)
+    if not todo and not remember(root) and fresh.is_fresh(root):
+        print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
+        say_lost(root, runs, stands)
+        return say_failures(root, failures)
+    if todo:
+        if options.cluster == "local":
+            from bench.config.components import prepare
+
+            prepare(todo, data_dir.resolve())
+        for folder in (data_dir, *data_dir.glob("*/")):
+            sweep(folder)  # what killed writes left; a run does so in its own folder
+        write_plan(root, about, runs, stands)
+        remember(root)
+        jobs = _jobs(options, root, todo, data_dir)
+        for run_ in todo if options.retry else ():
+            retries.ask_again(root, run_)
+        if options.cluster == "slurm":
+            if not _on_slurm(options, root, todo, jobs):
+                return 0
+        else:
+            from bench.launch.local import launch_local
+
+            for run_ in todo:
+                records.forget_failure(root, run_)
+            print(
+                f"{root}: {len(todo)} runs to do, {len(runs) - len(todo) - len(failures)} finished, on {jobs[0].device}"
+                + idle_cores(options, jobs)
+            )
+            launch_local(jobs, options.workers, jobs[0].device)
+    report(root, runs)
+    stands = _stands(root, runs)
+    say_lost(root, runs, stands)
+    return say_failures(root, _todo(root, stands, runs, retry=False)[1])
+
+
+def _stands(root: Path, runs: Sequence[Run]) -> Stands:
+    return {run_.run_id: records.stands(root, run_) for run_ in runs}
+
+
+def _todo(root: Path, stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
+    """Runs to launch, and the errors of failed ones that are left alone."""
+    errors: dict[str, str] = {}
+    for run_id, stages in stands.items():
+        if failed := [found.reason for found in stages.values() if found.state == "failed"]:
+            errors[run_id] = failed[0]
+    failures = {} if retry else errors
+    lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_, stands[run_.run_id])}
+    left = [r for r in runs if r.run_id in lost or any(s.state != "done" for s in stands[r.run_id].values())]
+    return [run_ for run_ in left if run_.run_id not in failures], failures
+
+
+def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
+    from bench.launch.job import Job
+
+    device = options.device
+    if device is None and options.cluster == "slurm":
+        device = "cuda" if options.gpus else "cpu"
+    elif device is None:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
+    ranks = ranks_of_a_run(options)
+    if options.cluster == "slurm":
+        threads = options.cpus
+    else:
+        from bench.launch.local import threads_of_a_rank
+
+        threads = threads_of_a_rank(options.workers, device, ranks)
+    return [
+        Job(run_, root.resolve(), data_dir.resolve(), device, plugins, ranks, threads, options.keep_stale)
+        for run_ in runs
+    ]
+
+
+def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:
+    """Submit; True once all is done (with --wait), False when the command should return now."""
+    from bench.launch.slurm import submit
+
+    try:
+        ids = submit(jobs, slurm_options(options), root.resolve())
+    except HalfSubmitted as refused:
+        say_submitted(refused.ids)
+        say_how_to_follow(options)
+        raise
+    say_submitted(ids)
+    if options.wait:
+        wait(root.resolve(), runs)
+        return True
+    say_how_to_follow(options)
+    return False
+
+
+def status(root: Path, runs: Sequence[Run]) -> int:
+    """Print how every run stands."""
+    states = collect(root.resolve(), runs)
+    stands = _stands(root, runs)
+    say_stale(stands)
+    for run_id, state in states.items():
+        print(
+            f"{state.status:8} {run_id}"
+            + (f"  [Slurm {state.job}]" if state.job else "")
+            + (f"  {state.reason}" if state.reason else "")
+        )
+    counts = Counter(state.status for state in states.values())
+    say_lost(root, runs, stands)
+    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    return 1 if counts["failed"] else 0
+
+
+def report(root: Path, runs: Sequence[Run]) -> int:
+    """Rebuild tables, plots and the page from the records under root, once lost runs are among them."""
+    if not (root / "runs").is_dir():
+        raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
+    if not os.access(root, os.W_OK):
+        raise UsageError(f"--report: {root} cannot be written; give a copy of it as --results")
+    collect(root.resolve(), runs)
+    remember(root)
+    update_plan(root, runs)
+    for folder in (root, root / "plots"):
+        sweep(folder)
+    made_of = fresh.made_of(root)
+    from bench.report import build
+
+    written = build(root)
+    fresh.mark(root, made_of)
+    print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
+    return 0
+
+
+def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
+    """Check everything and print what would run."""
+    check_options(options)
+    check(options, runs)
+    stands = _stands(root, runs)
+    todo, failures = _todo(root, stands, runs, options.retry)
+    say_stale(stands)
+    for run_ in runs:
+        budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
+        state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"
+        options_text = json.dumps({**run_.network.options, **run_.baseline.options})
+        print(f"{state:9} {run_.run_id}  {run_.network.name} {options_text}  {budget}  {', '.join(run_.stages)}")
+    print(f"{len(todo)} of {len(runs)} runs would start")
+    return 0
+
+
+def fetch(runs: Sequence[Run], data_dir: Path) -> int:
+    """Fetch the data of the runs ahead."""
+    from bench.datasets.sources import fetch as fetch_data
+
+    for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):
+        print(line)
+    return 0
+
+
+def show_registries(options: argparse.Namespace) -> int:
+    """Print what is registered, the plugins' among it."""
+    declare(options)
+    from bench.config.registry import datasets, networks
+
+    print("suites:    " + ", ".join(suite_names()))
+    print("datasets:  " + ", ".join(datasets))
+    print("networks:  " + ", ".join(networks))
+    width = max(map(len, baselines))
+    for i, (name, cls) in enumerate(baselines.items()):
+        print(f"{'baselines:' if i == 0 else '':10} {name:{width}}  {cls.label}")
+    return 0

@@ -1,0 +1,67 @@
+"""What the command says beside its work: stale, lost and failed runs, idle cores, and what was submitted."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.config.suite import Run
+from bench.launch.invocation import again
+from bench.records import records, retries
+from bench.records.planned import Stands
+
+if TYPE_CHECKING:
+    from bench.launch.job import Job
+
+
+def say_stale(stands: Stands) -> None:
+    """Name the records that are not of today's settings, source or inputs."""
+    for run_id, stages in stands.items():
+        reasons: dict[str, list[str]] = {}
+        for stage, found in stages.items():
+            if found.state == "stale":
+                reasons.setdefault(found.reason, []).append(stage)
+        for reason, names in reasons.items():
+            print(f"stale: {run_id} {', '.join(names)}: {reason}")
+        if stages["train"].older_curve and stages["train"].state == "done":
+            print(f"left out: {run_id}: its curve was measured under another evaluation; it is not trained again")
+
+
+def say_lost(root: Path, runs: Sequence[Run], stands: Stands) -> None:
+    """Name the measurements of finished runs that have a reason in place of a value."""
+    count = 0
+    for run_ in runs:
+        for (stage, reason), metrics in retries.lost(root, run_, stands[run_.run_id]).items():
+            print(f"lost: {run_.run_id}: {stage} {', '.join(dict.fromkeys(metrics))}: {reason}")
+            count += len(metrics)
+    if count:
+        print(f"{count} measurement{'s' * (count > 1)} lost; --retry measures {'them' if count > 1 else 'it'} again")
+
+
+def say_failures(root: Path, failures: dict[str, str]) -> int:
+    """Name the failed runs; the exit code."""
+    for run_id, error in failures.items():
+        print(f"failed: {run_id}: {error} (log: {records.run_folder(root, run_id) / 'log.txt'})")
+    if failures:
+        print(f"{len(failures)} failed; --retry runs them again")
+    return 1 if failures else 0
+
+
+def idle_cores(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:
+    """What to do with cores that the runs leave idle."""
+    from bench.launch.local import cores
+
+    used, there = len(jobs) * jobs[0].ranks, cores()
+    if options.workers is not None or jobs[0].device != "cpu" or 2 * used > there:
+        return ""
+    return f"; {used} of {there} cores at work: --workers {len(jobs)} gives each run {there // used} threads"
+
+
+def say_submitted(ids: Sequence[str]) -> None:
+    arrays = ", ".join(dict.fromkeys(i.split("_")[0] for i in ids))
+    print(f"submitted {len(ids)} tasks" + (f" as Slurm job {arrays}" if ids else ": all are queued or running already"))
+
+
+def say_how_to_follow(options: argparse.Namespace) -> None:
+    print(f"follow:  {again(options, '--status')}")
+    print(f"collect: {again(options, '--report')}")

@@ -1,0 +1,214 @@
+"""Building what a run names: dataset, network and baseline, with their options checked by name and by type."""
+
+import dataclasses
+import inspect
+import json
+import typing
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from torch import nn
+
+from bench.config.registry import Registry, baselines, datasets, networks, unknown
+from bench.config.settings import Component
+from bench.config.suite import Run
+from bench.datasets.base import Dataset
+from bench.datasets.contract import checked
+from bench.errors import UsageError, one_line
+from bench.identity import inputs
+from bench.methods.baseline import Baseline
+from bench.records.disk import NoSpace
+from bench.training.modules import materialise
+
+PROVIDED = {"data_dir", "shape", "given", "return"}  # what the harness passes by itself
+
+
+def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
+    """The component's options in the types its builder declares; UsageError for a wrong name or type."""
+    builder = registry[component.name]
+    if dataclasses.is_dataclass(builder):
+        names = [f.name for f in dataclasses.fields(builder)]
+    else:
+        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED]
+    hints = _hints(builder)
+    checked = {}
+    for key, value in component.options.items():
+        if key not in names:
+            raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
+        try:
+            checked[key] = _adapter(hints.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
+    return checked
+
+
+def _hints(builder: Any) -> dict[str, Any]:
+    """The types that a builder declares; none where they are imported for type checkers only."""
+    try:
+        return typing.get_type_hints(builder, include_extras=True)
+    except (NameError, TypeError):
+        return {}
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """What checks values of a type; anything passes for a type that pydantic does not know."""
+    try:
+        return TypeAdapter(hint)
+    except PydanticUserError:
+        return TypeAdapter(Any)
+
+
+def build_baseline(component: Component) -> Baseline:
+    return baselines[component.name](**_options(baselines, component))
+
+
+def check_baseline(component: Component) -> None:
+    """UsageError where the baseline, or the probability path that it names, cannot be built."""
+    try:
+        build_baseline(component).t_end  # noqa: B018 -- asks for the path
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"baseline {component.name}: {one_line(error)}") from error
+
+
+def build_network(component: Component, dataset: Dataset) -> nn.Module:
+    """The network for a dataset's samples, and for what they are conditioned on if they are."""
+    module: nn.Module = networks[component.name](dataset.shape, **_network_options(component, dataset))
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"network {component.name}: its builder gives a {type(module).__name__}, not an nn.Module")
+    materialise(module, dataset, component.name)
+    if not any(p.requires_grad for p in module.parameters()):
+        raise UsageError(f"network {component.name}: it has no parameter that can be trained")
+    return module
+
+
+def check_network(component: Component, dataset: Dataset) -> None:
+    """UsageError if the network cannot be built for the dataset, as far as can be told without building it."""
+    networks.check(component.name, dataset.shape, **_network_options(component, dataset))
+
+
+def _network_options(component: Component, dataset: Dataset) -> dict[str, Any]:
+    options = _options(networks, component)
+    if dataset.condition:
+        if "given" not in inspect.signature(networks[component.name]).parameters:
+            takers = [name for name, other in networks.items() if "given" in inspect.signature(other).parameters]
+            raise UsageError(
+                f"network {component.name}: takes no condition, which {dataset.name} has; allowed: {', '.join(takers)}"
+            )
+        options["given"] = dataset.condition(dataset.test[:1]).shape[1]
+    return options
+
+
+def check_condition(run: Run, dataset: Dataset) -> None:
+    """UsageError where a run needs data with a condition, or cannot have what it asks of such data."""
+    asked, there = run.evaluation, len(dataset.test)
+    if not dataset.condition:
+        if baselines[run.baseline.name].conditional:
+            raise UsageError(f"baseline {run.baseline.name}: needs data with a condition; {dataset.name} has none")
+        return
+    if asked.likelihood:
+        raise UsageError(f"evaluation.likelihood: {dataset.name} has a condition; samples alone are measured")
+    drawn = {"training.curve_n": run.training.curve_n if run.training.curve_points else 0}
+    if asked.samples:
+        drawn |= {"evaluation.samples.n": asked.samples.n, "evaluation.samples.path_n": asked.samples.path_n}
+    if asked.sweep:
+        drawn["evaluation.sweep.n"] = asked.sweep.n
+    for key, n in drawn.items():
+        if n > there:
+            raise UsageError(f"{key} = {n}: a sample of {dataset.name} is given a test image, and there are {there}")
+
+
+class Built(typing.NamedTuple):
+    """A dataset, the files that were opened for it, and what they were."""
+
+    dataset: Dataset
+    files: set[str]
+    stamps: dict[str, dict[str, int]]
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str, data_dir: Path, options: str) -> Built:
+    component, files = Component(name=name, options=json.loads(options)), set[str]()
+    checked_options = _options(datasets, component)
+    with inputs.noted(files):
+        try:
+            dataset: object = datasets[name](data_dir, **checked_options)
+        except (UsageError, NoSpace):
+            raise
+        except Exception as error:
+            raise UsageError(f"dataset {name}: cannot be built: {one_line(error)}") from error
+    return Built(checked(name, dataset), files, inputs.stamps(files))
+
+
+def _built(component: Component, data_dir: Path) -> Built:
+    key = (component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))
+    built = _dataset(*key)
+    if inputs.stamps(built.files) != built.stamps:
+        _dataset.cache_clear()
+    return _dataset(*key)
+
+
+def opened(component: Component, data_dir: Path) -> set[str]:
+    """The files that were opened for the dataset when it was built."""
+    return _built(component, data_dir).files
+
+
+def build_dataset(component: Component, data_dir: Path) -> Dataset:
+    """The dataset; the last ones stay in memory, for the next run of the same worker, while their files stay.
+
+    UsageError for an option, or for data that break the contract of a dataset.
+    """
+    return _built(component, data_dir).dataset
+
+
+def prepare(runs: Iterable[Run], data_dir: Path) -> None:
+    """Have the data of the runs, and Inception's weights, ready and whole before anything starts.
+
+    Raises:
+        UsageError: something cannot be had, or is not what it should be.
+    """
+    extractors = set()
+    for run in runs:
+        dataset = build_dataset(run.dataset, data_dir)
+        check_condition(run, dataset)
+        check_network(run.network, dataset)
+        extractors.add(dataset.extractor)
+    if "inception" in extractors:
+        from bench.metrics.extractors.inception import weights
+
+        weights(data_dir, data_dir / "extractors")
+    _dataset.cache_clear()  # the workers have their own
+
+
+def resolved(baseline: Baseline) -> dict[str, Any]:
+    """All options of a baseline, defaults included, for the record."""
+    return {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
+
+
+def validate(runs: Iterable[Run]) -> None:
+    """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
+    from bench.methods.ode import EVALUATIONS_A_STEP, Solver
+
+    for run in runs:
+        _options(datasets, run.dataset)
+        _options(networks, run.network)
+        check_baseline(run.baseline)
+        stages = run.evaluation
+        solves = [
+            *(stages.likelihood.solvers if stages.likelihood else ()),
+            *([stages.samples.solver] if stages.samples else ()),
+        ]
+        for solve in solves:
+            try:
+                Solver(**solve.model_dump())
+            except ValueError as error:
+                raise UsageError(f"suite {run.suite}: {error}") from error
+        for method in stages.sweep.solvers if stages.sweep else ():
+            if method not in EVALUATIONS_A_STEP:
+                complaint = unknown("fixed-step solver", method, list(EVALUATIONS_A_STEP))
+                raise UsageError(f"suite {run.suite}: evaluation.sweep.solvers: {complaint}")

@@ -1,0 +1,162 @@
+"""From a suite to its runs: every experiment x baseline x seed, with the settings that apply to each.
+
+Precedence, weakest first: the experiment, its protocol, the baseline's override, its override under the protocol,
+`--set`. `--set KEY=` without a value takes what they say of KEY away, which leaves its default.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench.config.registry import unknown
+from bench.config.settings import Component
+from bench.config.suite import Experiment, Run, Suite, Variation, fields_at, validated
+from bench.errors import UsageError
+
+UNSET = object()  # the value of a setting that is taken away
+
+
+def plan(
+    name: str,
+    suite: Suite,
+    protocol: str | None = None,
+    baselines: Iterable[str] | None = None,
+    datasets: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Run]:
+    """The runs of a suite, in the order of its file, narrowed to what was asked for.
+
+    Args:
+        settings: dotted keys (`training.steps`, `network.width`, `evaluation.samples.n`, `fm_ot.sigma_min`) to values,
+            or to UNSET.
+
+    Raises:
+        UsageError: an unknown protocol, or a baseline, dataset or key that nothing in the suite answers to.
+    """
+    protocol = protocol or suite.protocol
+    offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
+    if protocol not in offered:
+        raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
+    named = list(baselines) if baselines is not None else None
+    chosen_datasets = _narrow("--datasets", datasets, [d.name for e in suite.experiments for d in e.dataset], name)
+    layers = [(e, e.protocols.get(protocol, Variation())) for e in suite.experiments]
+    known = list(dict.fromkeys([*(b for e, v in layers for b in v.baselines or e.baselines), *(named or ())]))
+    unset = {key for key, value in (settings or {}).items() if value is UNSET}
+    runs: dict[str, Run] = {}
+    for experiment, variation in layers:
+        for dataset in experiment.dataset:
+            if dataset.name not in chosen_datasets:
+                continue
+            # A baseline that is named on the command line runs even where the suite does not list it.
+            for baseline in named if named is not None else variation.baselines or experiment.baselines:
+                for seed in seeds if seeds is not None else variation.seeds or experiment.seeds or suite.seeds:
+                    where = f"suite {name}, {baseline}"
+                    cell = _cell(experiment, dataset, protocol, baseline, where)
+                    unset -= _set(cell, baseline, settings or {}, known)
+                    options = cell.pop("options")
+                    fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
+                    run: Run = validated(Run, {"suite": name, "protocol": protocol, **fields}, where)
+                    if runs.setdefault(run.run_id, run) != run:
+                        raise UsageError(f"{where}: {run.run_id} is planned twice, with different evaluations")
+    if unset and runs:
+        raise UsageError(f"--set {min(unset)}=: no run here sets it, so there is nothing to take away")
+    return list(runs.values())
+
+
+def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str, where: str) -> dict[str, Any]:
+    """The experiment's settings for one dataset and baseline, under its protocol and the baseline's override."""
+    cell: dict[str, Any] = {
+        "dataset": dataset.model_dump(),
+        "network": experiment.network.model_dump(),
+        "options": {},
+        "training": experiment.training.model_dump(exclude_unset=True),
+        "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
+    }
+    variation = experiment.protocols.get(protocol, Variation())
+    layers = {
+        f"protocols.{protocol}": variation.layer,
+        f"overrides.{baseline}": experiment.overrides.get(baseline, {}),
+        f"protocols.{protocol}.overrides.{baseline}": variation.overrides.get(baseline, {}),
+    }
+    for source, layer in layers.items():
+        known = [*cell, *(Variation.model_fields if source == f"protocols.{protocol}" else ())]
+        for key in layer:
+            if key not in cell:
+                raise UsageError(f"{where}: {source}: " + unknown("key", key, known))
+        _merge(cell, copy.deepcopy(layer), f"{where}: {source}")
+    return cell
+
+
+def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known: list[str]) -> set[str]:
+    """Apply `--set KEY=VALUE` to the cell of one baseline; the keys that were there and were taken away."""
+    gone = set()
+    for key, value in settings.items():
+        head, *rest = key.split(".")
+        if value is UNSET and rest and head in (*known, "dataset", "network", "training", "evaluation"):
+            if _take_away(cell, baseline, key):
+                gone.add(key)
+        elif head in known and len(rest) == 1:
+            if head == baseline:
+                cell["options"][rest[0]] = value
+        elif head in ("dataset", "network") and len(rest) == 1:
+            target = cell[head] if rest[0] == "name" else cell[head]["options"]
+            target[rest[0]] = value
+        elif head in ("training", "evaluation") and rest:
+            nested: Any = value
+            for part in reversed(rest):
+                nested = {part: nested}
+            _merge(cell[head], nested, f"--set {key}")
+        else:
+            raise UsageError(
+                f"--set {key}={'' if value is UNSET else value}: a key is training.KEY, evaluation.STAGE.KEY, "
+                f"network.OPTION, dataset.OPTION or BASELINE.OPTION (baselines here: {', '.join(known)})"
+            )
+    return gone
+
+
+def _take_away(cell: dict[str, Any], baseline: str, key: str) -> bool:
+    """Remove what the cell says of a dotted key; whether it said anything.
+
+    Raises:
+        UsageError: a key that no setting has, or a name, which has no default.
+    """
+    head, *parts, last = key.split(".")
+    if head in ("training", "evaluation"):
+        fields = fields_at(Run, (head, *parts))
+        if last not in fields:
+            raise UsageError(f"--set {key}=: " + unknown("key", last, fields))
+        holder = cell[head]
+        for part in parts:
+            inner = holder.get(part)
+            holder = inner if isinstance(inner, dict) else {}
+    elif parts:
+        raise UsageError(f"--set {key}=: expected {head}.OPTION")
+    elif head in ("dataset", "network"):
+        if last == "name":
+            raise UsageError(f"--set {key}=: it needs a value")
+        holder = cell[head]["options"]
+    else:
+        holder = cell["options"] if head == baseline else {}
+    there = last in holder
+    holder.pop(last, None)
+    return there
+
+
+def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:
+    for key, value in layer.items():
+        if key in ("dataset", "network"):
+            into[key] = validated(Component, value, f"{where}: {key}").model_dump()
+        elif isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value, where)
+        else:
+            into[key] = value
+
+
+def _narrow(option: str, wanted: Iterable[str] | None, there: list[str], suite: str) -> list[str]:
+    if wanted is None:
+        return there
+    for name in wanted:
+        if name not in there:
+            raise UsageError(f"{option} {name}: " + unknown(f"dataset of suite {suite}", name, there))
+    return list(wanted)

@@ -1,0 +1,145 @@
+"""The settings of a run, as a suite's file writes them: frozen, checked, with a default for all that may be left out.
+
+A new setting whose default is the old behaviour changes no run's identity (bench/config/suite.py), and so no finished
+record.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Stage = Literal["train", "likelihood", "samples", "sweep"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
+
+
+def listed(value: Any) -> Any:
+    """One value where several may stand."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Component(Frozen):
+    """A registered name with its options; written as a plain name where there are none."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_toml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "options" not in value and "name" in value:
+            return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+
+class Training(Frozen):
+    """Budget, optimiser and bookkeeping of the one training loop.
+
+    `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
+    has random numbers of its own, so ranks may share the pieces, and the batch is the same on any number of them.
+    """
+
+    steps: Positive | None = None
+    seconds: Rate | None = None
+    batch: Positive = 256
+    micro_batch: Positive | None = None
+    lr: Rate = 1e-3
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    warmup: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    clip: Rate | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    compile: bool = False
+    channels_last: bool = False
+    flip: bool = False  # horizontal, of every second training image
+    shard_optimizer: bool = False  # over the ranks (ZeRO stage 1), for a model whose moments do not fit one GPU
+    curve_points: Annotated[int, Field(ge=0)] = 0
+    curve_n: Positive = 500
+    checkpoint_seconds: Rate = 60.0
+
+    @model_validator(mode="after")
+    def _has_budget(self) -> "Training":
+        if self.steps is None and self.seconds is None:
+            raise ValueError("a budget is needed: steps, seconds or both")
+        if self.batch % (self.micro_batch or self.batch):
+            raise ValueError(f"micro_batch = {self.micro_batch} does not divide batch = {self.batch}")
+        return self
+
+    @property
+    def pieces(self) -> int:
+        """Micro-batches of one batch: the most ranks that can share a run."""
+        return self.batch // (self.micro_batch or self.batch)
+
+
+class Solve(Frozen):
+    """One way to solve the ODE: an adaptive method with tolerances, or a fixed-step one with `steps`."""
+
+    method: str = "dopri5"
+    rtol: Rate = 1e-5
+    atol: Rate = 1e-5
+    steps: Positive | None = None
+
+
+class Likelihood(Frozen):
+    """NLL on the first `n` test samples; `draws` of the dequantisation (each K) and `probes` of Hutchinson's estimate.
+
+    `batch` samples are solved together; how many go through the network at once is left to memory.
+    """
+
+    n: Positive = 10_000
+    batch: Positive = 1000
+    solvers: tuple[Solve, ...] = (Solve(),)
+    divergence: Literal["auto", "exact", "hutchinson"] = "auto"
+    probes: Positive = 1
+    draws: Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(listed)] = (1,)
+
+
+class Samples(Frozen):
+    """Quality, transport and cost of `n` samples; exact optimal transport is on the first `w2_n`.
+
+    Images are compared with the first `reference_n` of the split `reference`, all of them where that is not set.
+    """
+
+    n: Positive = 10_000
+    batch: Positive = 10_000
+    solver: Solve = Solve()
+    reference: Literal["train", "test"] = "train"
+    reference_n: Positive | None = None
+    w2_n: Positive = 2000
+    path_n: Positive = 2000
+    path_times: Annotated[int, Field(ge=2)] = 101
+
+
+class Sweep(Frozen):
+    """Quality at few evaluations: every fixed-step solver at every NFE, and dopri5 at every tolerance.
+
+    `batch` samples are solved together, all of them where that is not set. The error that each solver leaves is
+    measured on `error_n` samples against the midpoint rule at 1000 evaluations.
+    """
+
+    n: Positive = 1000
+    batch: Positive | None = None
+    solvers: tuple[str, ...] = ("euler", "midpoint", "rk4")
+    nfe: tuple[Positive, ...] = (4, 8, 12, 20, 40)
+    tolerances: tuple[Rate, ...] = (1e-1, 1e-2, 1e-3)
+    error_n: Annotated[int, Field(ge=0)] = 0
+
+
+class Evaluation(Frozen):
+    """The stages after training; one that is absent is not run."""
+
+    likelihood: Likelihood | None = None
+    samples: Samples | None = None
+    sweep: Sweep | None = None

@@ -1,0 +1,203 @@
+"""A suite says all of one experiment in a TOML file; a Run is one cell of it, frozen and hashed.
+
+    protocol = "small"
+    seeds = [0, 1, 2]
+    [[experiments]]
+    dataset = "checkerboard"                     # or { name = "...", option = value }, or a list of either
+    network = { name = "mlp", width = 128 }
+    baselines = ["fm_ot", "ffjord"]
+    training = { steps = 2000, batch = 512, lr = 2e-3 }
+    evaluation.likelihood = { n = 2000 }
+    overrides.ffjord = { training.steps = 300, options.rtol = 1e-4 }
+    protocols.smoke = { training.steps = 10, baselines = ["fm_ot"], overrides.fm_ot.options.sigma_min = 0.1 }
+
+bench/config/plan.py turns it into runs. The identity of a run hashes what was asked for, so that finished work is
+recognised without importing a trainer; records say what code answered.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from bench.config import toml
+from bench.config.names import safe_name
+from bench.config.registry import unknown
+from bench.config.settings import STAGES, Component, Evaluation, Frozen, Seed, Stage, Training, listed
+from bench.errors import UsageError
+
+Protocol = Literal["smoke", "small", "paper"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+SUITES = Path(__file__).parents[1] / "suites"
+
+
+class Run(Frozen):
+    """One dataset, network, baseline and seed with all settings."""
+
+    suite: str
+    protocol: str
+    dataset: Component
+    network: Component
+    baseline: Component
+    training: Training
+    evaluation: Evaluation
+    seed: Seed
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """train, then the stages that the evaluation asks for."""
+        return tuple(s for s in STAGES if s == "train" or getattr(self.evaluation, s) is not None)
+
+    @cached_property
+    def variant(self) -> str:
+        """Identity without the seed: runs of one variant are averaged, others never."""
+        left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
+        settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+        return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{_digest(settings)}"
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.variant}-s{self.seed}"
+
+    def fingerprint(self, stage: Stage) -> str:
+        """What a finished record of the stage must quote: another evaluation repeats the stage, not the training."""
+        if stage == "train":
+            return self.run_id
+        return (
+            f"{self.run_id}-{_digest(getattr(self.evaluation, stage).model_dump(mode='json', exclude_defaults=True))}"
+        )
+
+    @property
+    def curve_settings(self) -> str:
+        """Digest of the settings of an evaluation that a training's own curve is measured under."""
+        parts: dict[str, set[str]] = {
+            "likelihood": {"batch", "divergence"},
+            "samples": {"batch", "solver", "reference", "reference_n"},
+        }
+        asked = {stage: getattr(self.evaluation, stage) for stage in parts}
+        return _digest(
+            {
+                stage: given.model_dump(mode="json", include=parts[stage], exclude_defaults=True)
+                for stage, given in asked.items()
+                if given is not None
+            }
+        )
+
+
+class Variation(BaseModel):
+    """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    baselines: tuple[str, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
+    overrides: dict[str, dict[str, Any]] = {}
+
+    @property
+    def layer(self) -> dict[str, Any]:
+        """Settings of every baseline: training, evaluation, network, dataset or options."""
+        return dict(self.model_extra or {})
+
+
+class Experiment(Frozen):
+    """Datasets, one or a list of them, with what is done on each."""
+
+    dataset: Annotated[tuple[Component, ...], BeforeValidator(listed)]
+    network: Component
+    baselines: tuple[str, ...]
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    seeds: tuple[Seed, ...] | None = None
+    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    protocols: dict[str, Variation] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_apply(self) -> "Experiment":
+        every = [*self.baselines, *(name for v in self.protocols.values() for name in v.baselines or ())]
+        _known("protocols", "protocol", self.protocols, PROTOCOLS)
+        for key, overrides in [
+            ("", self.overrides),
+            *((f"protocols.{p}.", v.overrides) for p, v in self.protocols.items()),
+        ]:
+            _known(f"{key}overrides", "baseline of this experiment", overrides, every)
+        return self
+
+
+def _known(key: str, kind: str, given: Iterable[str], names: Iterable[str]) -> None:
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{key}: " + unknown(kind, name, list(names)))
+
+
+class Suite(Frozen):
+    """A file: its default protocol, its seeds and its experiments."""
+
+    about: str = ""
+    protocol: Protocol = "small"
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the project."""
+    return sorted(p.stem for p in SUITES.glob("*.toml"))
+
+
+def suite_path(name: str) -> Path:
+    """File of a suite given by name or by path; UsageError if there is none."""
+    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+    if not path.is_file():
+        raise UsageError(
+            f"--suite {name}: no such file" if name.endswith(".toml") else unknown("suite", name, suite_names())
+        )
+    return path
+
+
+def load_suite(name: str) -> tuple[str, Suite]:
+    """The suite's name (its file's stem, made safe) and its contents.
+
+    Raises:
+        UsageError: the key, its value and what is allowed.
+    """
+    path = suite_path(name)
+    try:
+        raw = toml.read(path)
+    except ValueError as error:
+        raise UsageError(f"suite {path}: {error}") from error
+    return safe_name(path.stem), validated(Suite, raw, f"suite {path.stem}")
+
+
+def validated(model: type[Any], raw: Any, where: str) -> Any:
+    """model(**raw), with one complaint of pydantic's as one line that names key, value and what is allowed."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        # A misspelt key comes before the missing one that it was meant to be.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            fields = fields_at(model, first["loc"][:-1])
+            raise UsageError(f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})") from error
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
+        raise UsageError(f"{where}: {key}{given}: {message}") from error
+
+
+def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the model that a validation error's location leads to."""
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            inner: list[Any] = [model.model_fields[part].annotation]
+            while inner and not (isinstance(inner[0], type) and issubclass(inner[0], BaseModel)):
+                inner = [a for i in inner for a in get_args(i)]
+            if inner:
+                model = inner[0]
+    return list(model.model_fields)

@@ -1,0 +1,127 @@
+"""Drawing samples: x_1 from noise x_0 along the ODE, or by a method's own sampler, with the evaluations it took.
+
+NFE is what the network counts (bench/methods/baseline.py): rows that went through it over rows of the batch. An
+adaptive solver chooses one step for the whole batch, so NFE depends on which samples are solved together; the batch is
+therefore part of every setting, and the NFE of all samples is the mean of their batches'. Batches are dealt out to the
+ranks and handed on one by one: however many samples there are, memory holds one batch.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.datasets.base import Dataset
+from bench.evaluation.clock import now
+from bench.evaluation.partial import Partial
+from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.finite import lost
+from bench.methods.memory import Memory
+from bench.methods.ode import Solver, VelocityField, solve
+from bench.records.records import Measurement
+from bench.training import ranks
+from bench.training.seeds import generator, normal
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their NFE and seconds.
+
+    `lost` of them were not finite; as pixels, which have no NaN, they are grey.
+    """
+
+    start: int
+    x: Tensor
+    nfe: float
+    seconds: float
+    lost: int = 0
+
+
+@dataclass
+class Source:
+    """A trained network of a method, and the noise that samples of a dataset are drawn from.
+
+    Sample i starts from the noise of (seed, i), and where the task has a condition it is that of test image i.
+    """
+
+    baseline: Baseline
+    module: nn.Module
+    dataset: Dataset
+    seed: int
+    device: str
+    memory: Memory = dataclasses.field(default_factory=Memory)
+
+    def network(self, start: int = 0, stop: int = 0) -> CountedNetwork:
+        """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds."""
+        given = None
+        if self.dataset.condition:
+            given = self.dataset.condition(self.dataset.test[start:stop].to(self.device))
+        return CountedNetwork(self.module, condition=given, memory=self.memory)
+
+    def field(self, start: int = 0, stop: int = 0) -> VelocityField:
+        """The velocity field of samples start ... stop - 1."""
+        return self.baseline.velocity(self.network(start, stop))
+
+    def noise(self, start: int, stop: int) -> Tensor:
+        return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
+
+    def solved(self, solver: Solver) -> Callable[[int, int], tuple[Tensor, float]]:
+        """(start, stop) -> samples along the ODE and their NFE."""
+
+        def draw(start: int, stop: int) -> tuple[Tensor, float]:
+            net = self.network(start, stop)
+            solution = solve(self.baseline.velocity(net), self.noise(start, stop), (0.0, self.baseline.t_end), solver)
+            return solution.x[-1], net.rows / (stop - start)
+
+        return draw
+
+    def native(self, name: str) -> Callable[[int, int], tuple[Tensor, float]]:
+        """The same by the method's own sampler of that name, from the same noise."""
+
+        def draw(start: int, stop: int) -> tuple[Tensor, float]:
+            net = self.network(start, stop)
+            x0 = self.noise(start, stop)
+            x = self.baseline.samplers(net)[name].sample(x0, generator(self.seed, name, start, x0.device))
+            return x, net.rows / (stop - start)
+
+        return draw
+
+    def batches(
+        self,
+        name: str,
+        draw: Callable[[int, int], tuple[Tensor, float]],
+        n: int,
+        batch: int,
+        partial: Partial | None = None,
+    ) -> Iterator[Batch]:
+        """This rank's batches of n samples; those that `partial` has kept under `name` are not drawn again."""
+        partial = partial or Partial()
+
+        def make(start: int, stop: int) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+            begun = now(self.device)
+            with torch.no_grad():
+                x, nfe = draw(start, stop)
+            seconds = now(self.device) - begun
+            kept = self.dataset.quantise(torch.nan_to_num(x)) if self.dataset.is_image else x
+            found = {"x": kept.cpu().numpy(), "lost": np.array(lost(x))}
+            return {**found, "nfe": np.array(nfe), "seconds": np.array(seconds)}
+
+        for start in ranks.mine(range(0, n, batch)):
+            stop = min(start + batch, n)
+            part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
+            x = torch.from_numpy(part["x"])
+            yield Batch(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))
+
+
+def nfe_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
+    """NFE of n samples that were drawn with these settings."""
+    return Measurement("nfe_sampling", value, n=n, settings=settings, reason=reason)
+
+
+def seconds_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
+    """Seconds that drawing n samples with these settings took."""
+    return Measurement("sampling_seconds", value, n=n, settings=settings, reason=reason)

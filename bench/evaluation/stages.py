@@ -1,0 +1,142 @@
+"""The stages of a run, the same for every baseline: train -> likelihood -> samples -> sweep.
+
+Each stage returns its measurements and the arrays that plots need. How training goes is
+bench/training/trainer.py's, and what the others measure of the trained network is bench/evaluation/evaluator.py's.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from bench.config import components
+from bench.config.settings import Likelihood, Samples, Stage
+from bench.evaluation.drawing import Source
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.partial import Partial, clear_all
+from bench.evaluation.parts import Arrays, Parts, Rows
+from bench.evaluation.quality import Judge
+from bench.identity import inputs
+from bench.records import provenance, standing
+from bench.records.records import Measurement, trained_by
+from bench.training import ranks
+from bench.training.precision import full_float32
+from bench.training.rehearsal import rehearse
+from bench.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from bench.launch.job import Job
+
+CURVE = ("nll_nats", "nll_bpd", "w2", "fid", "fd_", "nfe_sampling")  # what a validation keeps, by its beginning
+
+
+class Stages:
+    """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one."""
+
+    def __init__(self, job: "Job", log: Callable[[str], None]) -> None:
+        run = job.run
+        self.job, self.run, self.log, self.device = job, run, log, job.device
+        self.opened: set[str] = set()
+        with inputs.noted(self.opened):
+            self._build()
+            if not self.trainer.step:
+                rehearse(self.trainer, run, self.judge)
+
+    def _build(self) -> None:
+        job, run, log = self.job, self.run, self.log
+        self.dataset = components.build_dataset(run.dataset, job.data_dir)
+        self.baseline = components.build_baseline(run.baseline)
+        components.check_condition(run, self.dataset)
+        torch.manual_seed(run.seed)
+        module = components.build_network(run.network, self.dataset).to(job.device)
+        self.parameters = sum(p.numel() for p in module.parameters())
+        self.trainer = Trainer(run.run_id, run.training, self.baseline, module, self.dataset, run.seed)
+        self.trainer.code, self.trainer.accepted = trained_by(job.root, run, job.keep_stale)
+        self.trainer.curve_code = standing.curve(run) or ""
+        self.checkpoint = job.checkpoint
+        self.trainer.restore(self.checkpoint, log)
+        self.trained = self.trainer.finished  # and not diverged in the last step
+        self.weights = "ema" if run.training.ema else "raw"
+        self.asked = run.evaluation.samples or Samples()
+        self.judge = Judge(self.dataset, self.asked, job.data_dir, job.device)
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of the run beside its measurements."""
+        return {
+            "label": self.baseline.label,
+            "dataset_version": f"{self.dataset.version}:{self.dataset.checksum}",
+            "parameters": self.parameters,
+            "steps": self.trainer.step,
+            "options": components.resolved(self.baseline),
+            "device": provenance.device_name(self.device),
+            "device_count": ranks.count(),
+            "inputs": inputs.described(
+                {*self.opened, *components.opened(self.run.dataset, self.job.data_dir)}, [self.job.root]
+            ),
+            "commit": provenance.commit(),
+            "versions": provenance.versions(),
+        }
+
+    def partial(self, stage: Stage) -> Partial:
+        """The finished parts of a stage under way."""
+        return Partial(self.job.folder / standing.parts_folder(self.run, stage), self.log)
+
+    def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
+        """The measurements and arrays of a stage; whatever is measured is measured in full float32.
+
+        What of it cannot be had is a measurement without a value, with its reason.
+        """
+        with inputs.noted(self.opened):
+            return self.train() if stage == "train" else self._evaluated(stage)
+
+    def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
+        self._fit()  # the record of the training may have outlived its checkpoint
+        parts = Parts(self.log, self.partial(stage))
+        evaluator, asked = self._evaluator(self.trainer.evaluation_module()), self.run.evaluation
+        with full_float32(self.device):
+            if stage == "likelihood" and asked.likelihood:
+                evaluator.likelihood(asked.likelihood, parts)
+            elif stage == "samples":
+                evaluator.samples(parts)
+            elif asked.sweep:
+                evaluator.sweep(asked.sweep, parts)
+        parts.check()
+        return parts.rows, parts.arrays
+
+    def train(self) -> tuple[Rows, Arrays]:
+        trainer = self.trainer
+        if self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep:
+            self.judge.prepare()
+        self._fit()
+        rows = [
+            Measurement("steps", trainer.step),
+            Measurement("train_seconds", trainer.seconds),
+            Measurement("nfe_training", trainer.evaluations()),
+            Measurement("train_loss", trainer.loss, settings={"step": trainer.step}),
+            Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0]),
+        ]
+        return rows + trainer.curve, {}
+
+    def _fit(self) -> None:
+        """Train to the end, if that is not reached; parts that are kept are then of other weights."""
+        if not self.trained:
+            if ranks.is_main():
+                clear_all(self.job.folder)
+            ranks.barrier()
+            self.trainer.fit(self.checkpoint, self.validate, self.log)
+            self.trained = True
+
+    def validate(self, module: nn.Module) -> Rows:
+        """One point of the validation curve; an early field may be too rough to be solved, and training goes on."""
+        parts = Parts(self.log)
+        with full_float32(self.device):
+            self._evaluator(module).curve(
+                self.run.training.curve_n, self.run.evaluation.likelihood or Likelihood(), parts
+            )
+        parts.check()
+        return [row for row in parts.rows if row.metric.startswith(CURVE)]
+
+    def _evaluator(self, module: nn.Module) -> Evaluator:
+        source = Source(self.baseline, module, self.dataset, self.run.seed, self.device)
+        return Evaluator(source, self.judge, self.asked, self.weights, self.log)

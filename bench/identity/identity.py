@@ -1,0 +1,163 @@
+"""What makes a record the one that is asked for: the settings of its stage, and the source that its numbers hang on.
+
+The source of a stage is what its root below reaches, with the method, network and dataset of the run. An edit of what
+only the likelihood needs repeats the likelihood; an edit of a loss repeats the training and all that follows from it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench.config.registry import Registry, baselines, datasets, networks
+from bench.config.suite import Run
+from bench.identity import source
+from bench.identity.reach import Reached, reach
+from bench.identity.source import PROJECT, Place
+
+EVALUATED = "bench/evaluation/stages.py: Stages._evaluated"
+# "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes.
+ROOTS = {
+    "train": ("bench/evaluation/stages.py: Stages.train", "bench/config/settings.py: Training"),
+    "curve": ("bench/evaluation/evaluator.py: Evaluator.curve", "bench/evaluation/stages.py: Stages.validate"),
+    "likelihood": (
+        "bench/evaluation/evaluator.py: Evaluator.likelihood",
+        "bench/config/settings.py: Likelihood",
+        EVALUATED,
+    ),
+    "samples": ("bench/evaluation/evaluator.py: Evaluator.samples", "bench/config/settings.py: Samples", EVALUATED),
+    "sweep": ("bench/evaluation/evaluator.py: Evaluator.sweep", "bench/config/settings.py: Sweep", EVALUATED),
+}
+# What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
+QUIET = (
+    *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
+    *("bench/errors.py", "bench/methods/memory.py", "bench/metrics/extractors/cache.py"),
+    *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
+    *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "partial", "parts")),
+    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal")),
+    *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
+    *("bench/config/components.py: check_condition", "bench/config/components.py: _options"),
+    *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
+    "bench/training/trainer.py: Trainer.save",
+)
+IMAGES_ONLY = ("bench/metrics/extractors/", "bench/metrics/fidelity.py", "bench/metrics/similarity.py")
+# What a stage does not use, although code that it does use says names of its members.
+NOT_IN = {
+    "train": (
+        "bench/metrics/",
+        *(f"bench/evaluation/{name}.py" for name in ("drawing", "geometry", "likelihood", "quality", "solver_error")),
+    ),
+    "likelihood": (
+        "bench/evaluation/quality.py",
+        "bench/evaluation/solver_error.py",
+        "bench/evaluation/geometry.py",
+        *IMAGES_ONLY,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """The source behind a stage."""
+
+    digest: str
+    reached: tuple[Reached, ...]
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Digests of its parts, by which a change is named."""
+        return {part: digest for reached in self.reached for part, digest in reached.parts().items()}
+
+
+def code(run: Run, stage: str) -> Code | None:
+    """The source of a stage as it is now, "curve" included; None where a component is not known here."""
+    return _code(run.baseline.name, run.network.name, run.dataset.name, stage, _state())
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> str:
+    """Names of the parts that differ, at most three of them."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    # What was edited comes before what it newly leads to.
+    names.sort(key=lambda name: (name not in before or name not in now, name.startswith("bench/")))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def plugins(run: Run) -> dict[str, str]:
+    """Files outside the project that the run's method, network and dataset are made of, with their SHA-256."""
+    found: set[Path] = set()
+    for stage in ("train", *run.stages):
+        if reached := _reached(run.baseline.name, run.network.name, run.dataset.name, stage, _state()):
+            found |= {path for path, _ in reached.definitions if not source.is_own(path)}
+    return {str(path): source.sha256(path) for path in sorted(found)}
+
+
+def _state() -> tuple[object, ...]:
+    """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
+    there = (registry.there() for registry in (baselines, networks, datasets))
+    return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in there), source.edition)
+
+
+@lru_cache(maxsize=4096)
+def _code(baseline: str, network: str, dataset: str, stage: str, state: object) -> Code | None:
+    reached = _reached(baseline, network, dataset, stage, state)
+    if reached is None:
+        return None
+    if stage == "train":
+        return Code(reached.digest, (reached,))
+    # Whatever is measured is measured of what was trained.
+    training = _code(baseline, network, dataset, "train", state)
+    assert training is not None
+    return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
+
+
+@lru_cache(maxsize=4096)
+def _reached(baseline: str, network: str, dataset: str, stage: str, state: object) -> Reached | None:
+    method, net, of_data = _places(baselines, baseline), _places(networks, network), _places(datasets, dataset)
+    if not (method and net and of_data):
+        return None
+    others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
+    left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
+    data = _data(of_data, state)
+    if not data.says("levels="):
+        left_out += IMAGES_ONLY
+    return reach([*method, *net, *data.definitions, *map(_place, ROOTS[stage])], left_out)
+
+
+@lru_cache(maxsize=1024)
+def _data(roots: tuple[Place, ...], state: object) -> Reached:
+    """What builds a dataset, with the other datasets that it names where it looks some up."""
+    while True:
+        reached = reach(roots, QUIET)
+        further: list[Place] = []
+        if any(("datasets",) in found.chains for found in reached.definitions.values()):
+            texts = {text for found in reached.definitions.values() for text in found.texts}
+            known = {place for text in sorted(texts) for place in _builtin(datasets, text)}
+            further = sorted(known - set(reached.definitions))
+        if not further:
+            return reached
+        roots = (*roots, *further)
+
+
+def _place(root: str) -> Place:
+    where, _, name = root.partition(": ")
+    return PROJECT / where, name
+
+
+def _builtin(registry: Registry[Any], name: str) -> tuple[Place, ...]:
+    return _registered(registry.package, name, _state())
+
+
+@lru_cache(maxsize=1024)
+def _registered(package: str, name: str, state: object) -> tuple[Place, ...]:
+    return tuple(source.registered(PROJECT / package.replace(".", "/"), name))
+
+
+def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:
+    """Where a component is defined: in the project, or where a plugin that is loaded has it."""
+    if found := _builtin(registry, name):
+        return found
+    if name not in registry.there() and metadata.entry_points(group=registry.group):
+        registry.load()
+    entry = registry.there().get(name)
+    return tuple(source.defined(entry, name)) if entry is not None else ()

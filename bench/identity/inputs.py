@@ -1,0 +1,139 @@
+"""What a run reads: the data files, weights and caches that are opened for it, noted with size, time and SHA-256.
+
+A file whose size and time are those of the record counts as unchanged; one that was touched is read once, and what
+was found is remembered. A file that is not there any more says nothing: data may have moved.
+"""
+
+import hashlib
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from bench.records.seal import read_json, write_json
+
+SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var/lib")
+CODE = (".py", ".pyc", ".so", ".pth.lock", ".lock", ".partial", ".ttf", ".h", ".cpp", ".json.tmp")
+REMEMBERED = ".inputs.json"
+
+_listeners: dict[int, set[str]] = {}  # by identity: two may hold the same files
+_hooked = False
+_sums: dict[tuple[str, int, int], str] = {}
+
+
+@contextmanager
+def noted(into: set[str]) -> Iterator[None]:
+    """Note the files that this process opens for reading."""
+    global _hooked
+    if not _hooked:
+        sys.addaudithook(_hear)
+        _hooked = True
+    _listeners[id(into)] = into
+    try:
+        yield
+    finally:
+        _listeners.pop(id(into), None)
+
+
+@contextmanager
+def unnoted() -> Iterator[None]:
+    """Note nothing meanwhile: what is opened is vouched for by another file that is noted."""
+    before = dict(_listeners)
+    _listeners.clear()
+    try:
+        yield
+    finally:
+        _listeners.update(before)
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not _listeners:
+        return
+    path, mode, flags = arguments
+    if not isinstance(path, (str, bytes)) or (
+        isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    ):
+        return
+    if isinstance(mode, str) and set(mode) & set("wax+"):
+        return
+    for listener in list(_listeners.values()):
+        listener.add(os.path.abspath(os.fsdecode(path)))
+
+
+def described(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, Any]]:
+    """Of every data file among the paths, its size in bytes, time of change in ns and SHA-256.
+
+    Args:
+        without: folders whose files are none of a run's inputs.
+    """
+    return {path: {**stamp, "sha256": _sha256(path)} for path, stamp in stamps(paths, without).items()}
+
+
+def stamps(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, int]]:
+    """Size in bytes and time of change in ns of every data file among the paths; `without` as above."""
+    home = Path(__file__).parents[2]
+    python = (sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"])
+    own = (home / "bench", home / "baselines", home / ".git", Path.home() / ".cache")
+    compiled = os.path.join(tempfile.gettempdir(), "torchinductor")
+    left_out = [*SYSTEM, *python, *map(str, own), *map(str, without)]
+    found = {}
+    for path in sorted(set(paths)):
+        inside = any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in left_out)
+        if inside or path.startswith(compiled) or path.endswith(CODE) or os.path.basename(path).startswith("."):
+            continue
+        if os.path.isfile(path):
+            found[path] = _stamp(path)
+    return found
+
+
+def changed(recorded: Mapping[str, Any], root: Path | None = None) -> list[str]:
+    """The files of a record that have another content now.
+
+    Args:
+        root: folder that remembers what touched files were found to be.
+    """
+    found = []
+    for path, was in recorded.items():
+        try:
+            now = _stamp(path)
+            if now == {key: was[key] for key in now}:
+                continue
+            if now["size"] != was["size"] or _looked_up(path, now, root) != was["sha256"]:
+                found.append(path)
+        except (OSError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _stamp(path: str) -> dict[str, int]:
+    stat = os.stat(path)
+    return {"size": stat.st_size, "mtime": stat.st_mtime_ns}
+
+
+def _sha256(path: str) -> str:
+    stamp = _stamp(path)
+    key = path, stamp["size"], stamp["mtime"]
+    if key not in _sums:
+        with open(path, "rb") as file:
+            _sums[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _sums[key]
+
+
+def _looked_up(path: str, stamp: Mapping[str, int], root: Path | None) -> str:
+    """The file's SHA-256, as it is remembered beside the records or found now."""
+    if root is None:
+        return _sha256(path)
+    memory: dict[str, Any] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        memory = read_json(root / REMEMBERED)
+        known = memory[path]
+        if known["size"] == stamp["size"] and known["mtime"] == stamp["mtime"]:
+            return str(known["sha256"])
+    found = _sha256(path)
+    with suppress(OSError):  # a folder that may only be read
+        write_json(root / REMEMBERED, {**memory, path: {**stamp, "sha256": found}})
+    return found

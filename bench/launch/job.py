@@ -1,0 +1,183 @@
+"""One run from start to end: its missing stages in order, each ending in one record.
+
+A stage whose record is there is skipped, so calling a job again goes on where it stopped. Whatever goes wrong inside
+becomes a failed record with its reason: a run never takes another one with it, nor a stage of the evaluation the next.
+Where several ranks share the run the main one decides and writes; another one that fails leaves its reason in
+RANK_ERROR for it, and the run ends there.
+"""
+
+import datetime
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.config.registry import load_plugin
+from bench.config.settings import Stage
+from bench.config.suite import Run
+from bench.errors import UsageError
+from bench.evaluation.lost import cause, costs_a_part
+from bench.identity import source
+from bench.records.disk import shortage
+from bench.records.files import sweep
+from bench.records.locks import locked
+from bench.records.records import fail, run_folder, stands, write_stage
+
+if TYPE_CHECKING:
+    from bench.evaluation.stages import Stages
+
+Report = Callable[[str], None]
+RANK_ERROR = "rank-error.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run with where its records go, where data is, what it runs on, and the plugins it needs.
+
+    Attributes:
+        ranks: processes that share the run, each with a GPU of its own where the device is "cuda".
+        threads: of each rank on the CPU, if the run begins now (bench/launch/threads.py); None leaves them to the
+            process.
+        keep_stale: whether a checkpoint of older source is gone on from.
+    """
+
+    run: Run
+    root: Path
+    data_dir: Path
+    device: str = "cpu"
+    plugins: tuple[str, ...] = ()
+    ranks: int = 1
+    threads: int | None = None
+    keep_stale: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return run_folder(self.root, self.run.run_id)
+
+    def __call__(self, progress: Report | None = None) -> str:
+        """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it).
+
+        Raises:
+            NoSpace: a disk is full.
+        """
+        from bench.launch import threads
+        from bench.training import ranks
+
+        log = _log(self.folder / "log.txt", progress)
+        stages: Stages | None = None
+        try:
+            with ranks.joined(self.device, self.ranks), self._lock(ranks.is_main()) as mine:
+                if any(ranks.agreed(not mine)):
+                    return "busy"
+                for plugin in self.plugins:
+                    load_plugin(plugin)
+                source.keep_up()
+                found = stands(self.root, self.run)
+                done = [bool(d) for d in ranks.agreed(*(found[s].state == "done" for s in self.run.stages))]
+                if all(done):
+                    return "ok"
+                if ranks.is_main():
+                    self.rank_error.unlink(missing_ok=True)
+                    sweep(self.folder)
+                if self.threads:
+                    begun = threads.kept(self.folder, self.threads) if ranks.is_main() else 0
+                    threads.use(int(ranks.agreed(begun)[0]))
+                ranks.barrier()
+                log = log if ranks.is_main() else _silent
+                import bench.evaluation.stages
+                import bench.training.checkpoint
+
+                if found["train"].state == "stale" and ranks.is_main():
+                    log(f"the training is {found['train'].reason}; its checkpoint is set aside")
+                    bench.training.checkpoint.set_aside(self.checkpoint)
+                ranks.barrier()
+                stages = bench.evaluation.stages.Stages(self, log)
+                missing = [s for s, d in zip(self.run.stages, done, strict=True) if not d]
+                ended = "ok" if all([self._measure(stages, stage, log) for stage in missing]) else "failed"
+                log(ended)
+                return ended
+        except Exception as error:
+            log(traceback.format_exc())
+            if full := shortage(error, self.folder):
+                log(str(full))
+                raise full from error  # it says nothing of the run, which goes on when there is room
+            reason = explain(error, self.run)
+            if self.ranks > 1 and int(os.environ.get("RANK", "0")):
+                traceback.print_exc()
+                # The first is the cause: the others fail for losing it.
+                with suppress(FileExistsError), self.rank_error.open("x", encoding="utf-8") as file:
+                    file.write(reason)
+                raise SystemExit(1) from error
+            fail(self.root, self.run, self.reason(reason), stages.facts() if stages and stages.trained else None)
+            log(f"failed: {self.reason(reason)}")
+            return "failed"
+
+    def _measure(self, stages: "Stages", stage: Stage, log: Report) -> bool:
+        """Run a stage to its record; whether it has not failed."""
+        log(stage)
+        try:
+            rows, arrays = stages.run_stage(stage)
+        except Exception as error:
+            # Without weights nothing is measured; and where others share the run, they may wait for this rank.
+            if not stages.trained or self.ranks > 1 or not costs_a_part(error):
+                raise
+            log(traceback.format_exc())
+            log(f"failed: {explain(error, self.run)}")
+            write_stage(self.root, self.run, stage, [], stages.facts(), error=explain(error, self.run)[:500])
+            return False
+        from bench.evaluation.partial import clear_all
+        from bench.training import ranks
+
+        facts = stages.facts()
+        if ranks.is_main():
+            write_stage(self.root, self.run, stage, rows, facts, arrays)
+            # What is lost can be measured again without the rest.
+            clear_all(self.folder, stage, but=stages.partial(stage).folder if any(row.reason for row in rows) else None)
+        return True
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def rank_error(self) -> Path:
+        return self.folder / RANK_ERROR
+
+    def reason(self, seen: str) -> str:
+        """What another rank left as its reason: to the main one a peer's failure looks like a lost connection."""
+        return self.rank_error.read_text(encoding="utf-8") if self.ranks > 1 and self.rank_error.exists() else seen
+
+    def _lock(self, main: bool) -> AbstractContextManager[bool]:
+        return locked(self.folder / "lock", wait=False) if main else nullcontext(True)
+
+
+def explain(error: Exception, run: Run) -> str:
+    """The reason of a failed record, in one line."""
+    kind, said = cause(error)
+    if kind == "out of memory":
+        t = run.training
+        return (
+            f"out of memory: {run.baseline.name} with network {run.network.name} and training.micro_batch = "
+            f"{t.micro_batch or t.batch} of batch {t.batch}; set a smaller training.micro_batch (the effective batch "
+            "stays), network.checkpointing = true where the network has it, or training.shard_optimizer = true"
+        )
+    return said if isinstance(error, UsageError) or not kind else f"{kind}: {said}"
+
+
+def _silent(text: str) -> None:
+    """What ranks other than the main one say."""
+
+
+def _log(path: Path, progress: Report | None) -> Report:
+    """Lines with the time into the run's log file, and the same text to whoever follows."""
+
+    def log(text: str) -> None:
+        with suppress(OSError), path.open("a", encoding="utf-8") as file:  # no run hangs on its log
+            file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+        if progress:
+            progress(text.strip().splitlines()[-1])
+
+    return log

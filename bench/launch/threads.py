@@ -1,0 +1,35 @@
+"""The threads of a run on the CPU: its last digits hang on them, so they are chosen once and kept.
+
+A sum over threads is added up in another order than over one. A run begins with the threads that its launcher gives it
+and goes on with the same, on whatever machine and beside however many others; the record's device tells their number.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from bench.records.files import write_text
+
+FILE = "threads"
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def kept(folder: Path, given: int) -> int:
+    """The threads that the run of this folder was begun with; if it begins now, those that are given, and kept."""
+    path = folder / FILE
+    with suppress(OSError, ValueError):
+        begun = int(path.read_text(encoding="ascii"))
+        if begun > 0:
+            return begun
+    write_text(path, f"{given}\n")
+    return given
+
+
+def use(count: int) -> None:
+    """Compute with so many threads from here on, in libraries that are loaded and in those that will be."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(dict.fromkeys(VARIABLES, str(count)))
+    threadpool_limits(count)
+    torch.set_num_threads(count)

@@ -1,0 +1,219 @@
+"""Maximum likelihood through the solver: log p(x) with a gradient to the network's parameters.
+
+The state (x, log-determinant[, kinetic energy, Jacobian energy]) runs from data at t = 1 back to noise at t = 0 along
+
+    d/dt = ( v, div v, |v|^2, |z^T dv/dx|^2 )                      (Grathwohl et al. 2019; Finlay et al. 2020)
+
+The gradient comes from backpropagation through the accepted steps of the Dormand-Prince 5(4) method below, whose last
+step is clipped to t = 0, or from torchdiffeq's adjoint, which keeps one step in memory and evaluates twice as often.
+Equal steps of RK4, as RNODE's authors train with, go through torchdiffeq either way.
+Where the network is compiled the whole solver step is compiled with it: compiled code has no second derivative of its
+own, so torch.func traces the products. Measured in tests/perf/cnf_step.py.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bench.errors import Diverged
+from bench.methods.baseline import Baseline, CountedNetwork, Network
+from bench.methods.ode import (
+    MAX_STEPS,
+    Solver,
+    VelocityField,
+    jacobian_products,
+    log_normal,
+    rademacher,
+    solve,
+    unit_vectors,
+)
+
+# Dormand & Prince 1980: stages, nodes, and the difference between the fifth- and fourth-order weights.
+STAGES = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+FIRST_STEP = 0.25
+
+Derivative = Callable[..., Tensor]
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Of every sample (B,): log p(x) in nats, int |v|^2 dt and int |dv/dx|_F^2 dt (estimated where there are probes).
+
+    The energies are not a number where they were not asked for.
+    """
+
+    log_p: Tensor
+    kinetic: Tensor
+    jacobian: Tensor
+
+
+def flow(
+    velocity: Callable[[Network], VelocityField],
+    net: Network,
+    x: Tensor,
+    solver: Solver,
+    probes: Tensor | None = None,
+    adjoint: bool = False,
+    energies: bool = True,
+) -> Flow:
+    """Differentiable log-density of x (B, ...) and RNODE's two energies.
+
+    Args:
+        velocity: network -> velocity field on [0, 1].
+        net: a network; if it counts evaluations, the backward ones of the adjoint are counted too.
+        solver: dopri5 with its tolerances, or a fixed-step method.
+        probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
+        adjoint: adjoint gradient instead of backpropagation through the steps.
+        energies: integrate the energies too, which costs a tenth of the time.
+
+    Raises:
+        Diverged: the step underflowed, or MAX_STEPS were not enough.
+    """
+    dim = x[0].numel()
+    state = torch.cat([x.flatten(1), x.new_zeros(len(x), 3 if energies else 1)], 1)
+    if adjoint or solver.steps is not None:
+        derivative = derivative_of(velocity(net), x.shape[1:], functional=False)
+        module = net.module if isinstance(net, CountedNetwork) else net
+        params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
+        rates = lambda t, s: derivative(t, s, probes)  # noqa: E731
+        end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None).x[-1]
+    elif isinstance(net, CountedNetwork) and net.compiled and net.condition is None:
+        derivative, step = _compiled(velocity, net, x.shape[1:])
+        before = net.rows
+        end, nfe = _integrate(derivative, step, state, probes, solver)
+        net.rows += (net.rows - before) * (nfe - 1)  # compiled steps do not count, the one evaluation before them does
+    else:
+        derivative = derivative_of(velocity(net), x.shape[1:], functional=False)
+        end, _ = _integrate(derivative, solver_step(derivative, dim + 1), state, probes, solver)
+    log_p = log_normal(end[:, :dim]) + end[:, dim]
+    if not energies:
+        absent = torch.full_like(log_p, math.nan)
+        return Flow(log_p, absent, absent)
+    # Integrated from 1 down to 0, the two energies come out negative.
+    return Flow(log_p, -end[:, dim + 1], -end[:, dim + 2])
+
+
+def derivative_of(f: VelocityField, shape: torch.Size, functional: bool) -> Derivative:
+    """The right-hand side above as a function of (t, state, probes), by autograd or (`functional`) by torch.func.
+
+    The energies are among it where the state has columns for them. Without `integrands` all but v is left at zero.
+    """
+    dim = shape.numel()
+
+    def derivative(t: Tensor, state: Tensor, probes: Tensor | None, integrands: bool = True) -> Tensor:
+        x = state[:, :dim].reshape(-1, *shape)
+        if not integrands:
+            return torch.cat([f(t, x).flatten(1), torch.zeros_like(state[:, dim:])], 1)
+        if functional:
+            with sdpa_kernel(SDPBackend.MATH):  # as in jacobian_products
+                v, pull = torch.func.vjp(lambda y: f(t, y), x)[:2]
+                vectors = list(probes) if probes is not None else unit_vectors(x)
+                products = [pull(z)[0] for z in vectors]
+        else:
+            v, vectors, products = jacobian_products(f, t, x, probes, create_graph=True)
+        count = 1 if probes is None else len(vectors)
+        v, flat = v.flatten(1), [p.flatten(1) for p in products]
+        if probes is None:
+            trace = sum(p[:, i] for i, p in enumerate(flat))
+        else:
+            trace = sum((z.flatten(1) * p).sum(1) for z, p in zip(vectors, flat, strict=True)) / count
+        rates = [trace]
+        if state.shape[1] > dim + 1:
+            rates += [v.square().sum(1), sum(p.square().sum(1) for p in flat) / count]
+        return torch.cat([v, torch.stack(rates, 1)], 1)
+
+    return derivative
+
+
+def solver_step(derivative: Derivative, controlled: int) -> Step:
+    """One step: (t, h, y, k1, probes, rtol, atol) -> next y, its derivative, and the error over the tolerance.
+
+    The error is that of the first `controlled` columns: the flow and its log-density set the step, and the energies,
+    which are regularisers, do not.
+    """
+
+    def step(
+        t: Tensor, h: Tensor, y: Tensor, k1: Tensor, probes: Tensor | None, rtol: float, atol: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ks, new = [k1], y
+        for node, weights, weight in zip(NODES, STAGES, ERROR[1:], strict=True):
+            new = y + h * sum(w * k for w, k in zip(weights, ks, strict=True) if w)
+            # Nothing depends on the integrals, so an integrand counts only where the solution or its error weighs it.
+            ks.append(derivative(t + node * h, new, probes, integrands=weight != 0))
+        with torch.no_grad():
+            error = h * sum(w * k for w, k in zip(ERROR, ks, strict=True) if w)
+            ratio = error / (atol + rtol * torch.maximum(y.abs(), new.abs()))
+            return new, ks[-1], ratio[:, :controlled].square().mean().sqrt()
+
+    return step
+
+
+def _integrate(
+    derivative: Derivative, step: Step, y: Tensor, probes: Tensor | None, solver: Solver
+) -> tuple[Tensor, int]:
+    """State at t = 0 from the state at t = 1, and the number of evaluations."""
+    t, h, nfe = 1.0, -FIRST_STEP, 1
+    k1 = derivative(y.new_tensor(t), y, probes)
+    for _ in range(MAX_STEPS):
+        # As many equal steps as are needed anyway: fewer are rejected than if the last took what is left.
+        h = -t / math.ceil(-t / h)
+        new, k7, error = step(y.new_tensor(t), y.new_tensor(h), y, k1, probes, solver.rtol, solver.atol)
+        nfe += len(NODES)
+        ratio = float(error)
+        if ratio <= 1:
+            if h == -t:
+                return new, nfe
+            t, y, k1 = t + h, new, k7
+        elif t + 0.01 * h == t or abs(h) < 1e-8:
+            raise Diverged(f"dopri5: underflow of the step at t = {t:.6f}")
+        # A ratio that is not a number fails both comparisons and takes the smallest factor.
+        h *= min(10.0, max(0.2, 0.9 * max(ratio, 1e-10) ** -0.2)) if ratio < float("inf") else 0.2
+    raise Diverged(f"dopri5: {MAX_STEPS} steps were not enough")
+
+
+def _compiled(
+    velocity: Callable[[Network], VelocityField], net: CountedNetwork, shape: torch.Size
+) -> tuple[Derivative, Step]:
+    """The derivative, which counts, and the compiled step of a network, compiled once and kept with it."""
+    if net.flow is None:
+        first, others = (derivative_of(velocity(n), shape, functional=True) for n in (net.plain, net.module))
+        net.flow = first, torch.compile(solver_step(others, shape.numel() + 1))
+    return net.flow
+
+
+@dataclass(frozen=True)
+class SimulatedBaseline(Baseline):
+    """A flow trained by maximum likelihood, with an ODE solve in every loss: the options of that solve.
+
+    `rk4_steps` equal steps of RK4 take the place of dopri5 where they are not 0. Such a solve does not know its error,
+    so the loss is what the solver finds and not the model's likelihood; evaluation is by its own solver all the same.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    exact_up_to: int = 8  # dimensions with the exact divergence, Hutchinson's estimate above
+    adjoint: bool = False
+    rk4_steps: int = 0
+
+    def flow(self, net: Network, x1: Tensor, rng: torch.Generator, energies: bool = False) -> Flow:
+        """Differentiable log-density of x1 (B, ...), with a fresh probe where the divergence is estimated."""
+        probes = None if x1[0].numel() <= self.exact_up_to else rademacher(x1, rng)
+        solver = Solver("rk4", steps=self.rk4_steps) if self.rk4_steps else Solver("dopri5", self.rtol, self.atol)
+        return flow(self.velocity, net, x1, solver, probes, self.adjoint, energies)
+
+    def velocity(self, net: Network) -> VelocityField:
+        return lambda t, x: net(t.expand(len(x)), x)

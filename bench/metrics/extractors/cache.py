@@ -1,0 +1,114 @@
+"""Files that are made once, however many processes want them, and that say whether they are what was written.
+
+The first process makes a file under a lock while the others wait. A file is sealed with the digest of its content; one
+that is damaged (a full disk, a killed copy, a bad sector) is set aside, said, and made again. A folder that is
+read-only serves what it has; what it lacks is kept in the user's own cache folder.
+"""
+
+import ast
+import hashlib
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError
+from bench.records.disk import DENIED
+from bench.records.files import sweep
+from bench.records.locks import locked
+from bench.records.seal import UNSEALED, check, write_sealed
+
+
+def kept(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """The file of that name in `folder`, or in the user's cache folder where it cannot be written; made if need be.
+
+    Args:
+        make: writes it to the path that it is given.
+
+    Raises:
+        UsageError: neither folder can be written to.
+        NoSpace: the disk is full.
+    """
+    refusals = []
+    for home in (folder, _own(folder)):
+        try:
+            return _kept(home / name, make)
+        except OSError as error:
+            if error.errno not in DENIED:
+                raise
+            refusals.append(f"{error.filename or home}: {error.strerror}")
+    raise UsageError(f"{name} can be kept nowhere: {'; '.join(refusals)}")
+
+
+def _kept(path: Path, make: Callable[[Path], object]) -> Path:
+    if complaint(path) is None:
+        return path
+    with locked(path.with_suffix(".lock")):
+        sweep(path.parent)
+        if why := complaint(path):
+            damaged = path.exists()
+            aside = path.with_suffix(".corrupt")
+            if damaged:
+                path.replace(aside)
+                print(f"{path}: {why}; kept as {aside.name} and made again", file=sys.stderr, flush=True)
+            write_sealed(path, make)
+    return path
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    """torch.save whose bytes hang on the tensors alone; of a path it would put the name into the file."""
+    import torch
+
+    with path.open("wb") as file:
+        torch.save(tensors, file)
+
+
+def complaint(path: Path) -> str | None:
+    """What is wrong with a file of torch.save: it is absent or is not what was written; None for a sound one.
+
+    Files of older versions have no seal; their archive's own checksums count.
+    """
+    try:
+        why = check(path)
+    except FileNotFoundError:
+        return "it is not there"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return None if why == UNSEALED and _intact(path) else why
+
+
+def _intact(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
+        return False
+
+
+def _own(folder: Path) -> Path:
+    """The user's folder for what cannot be kept in `folder`."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "flow-matching-bench" / folder.name
+
+
+@cache
+def code_of(*modules: str) -> str:
+    """Eight hexadecimal digits of what modules do: of their syntax without comments, docstrings and layout."""
+    found = hashlib.sha256()
+    for name in modules:
+        origin = getattr(sys.modules.get(name), "__file__", None) or getattr(find_spec(name), "origin", None)
+        tree = ast.parse(Path(origin).read_text(encoding="utf-8") if origin else name)
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+        found.update(ast.dump(tree).encode("utf-8"))
+    return found.hexdigest()[:8]
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,131 @@
+"""Names of feature extractors -> what torch-fidelity needs to run them, and the running network.
+
+inception       the FID Inception-v3; only with it is a Frechet distance called FID, an MMD called KID
+<dataset>_cnn   a small classifier trained on that dataset's own train split (digits_cnn, mnist_cnn, ...)
+any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config.names import safe_name
+from bench.config.registry import unknown
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.metrics.extractors.cache import code_of, kept
+from bench.training.precision import full_float32
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature extractor under the name it is registered with torch-fidelity.
+
+    Attributes:
+        name: as above.
+        version: names the architecture and the weights; part of the name of everything cached.
+        layer: the features that are compared.
+        weights: its weight file, None where torch-fidelity finds its own.
+        channels: 3 where greyscale images must be repeated to RGB, else None.
+        logits: the layer that the Inception Score is taken from, None where the weights have no classifier.
+    """
+
+    name: str
+    version: str
+    layer: str
+    weights: Path | None = None
+    channels: int | None = 3
+    logits: str | None = None
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that are asked for."""
+        return [self.layer, self.logits] if self.logits else [self.layer]
+
+
+class Network:
+    """An extractor that runs on images of one shape, loaded when it is first called.
+
+    A call takes uint8 pixels (B, C, H, W) to features (B, D) and logits (B, K), float32, K = 0 without a classifier.
+    UsageError where they have another type or shape.
+    """
+
+    def __init__(self, extractor: Extractor, shape: tuple[int, ...], device: str) -> None:
+        self.extractor, self.shape, self.device = extractor, shape, device
+
+    @cached_property
+    def net(self) -> Any:
+        """torch-fidelity's module."""
+        from torch_fidelity.utils import create_feature_extractor
+
+        path = self.extractor.weights and str(self.extractor.weights)
+        options = {"cuda": False, "feature_extractor_weights_path": path, "verbose": False}
+        return create_feature_extractor(self.extractor.name, self.extractor.layers, **options).to(self.device)
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        if pixels.dtype != torch.uint8:
+            raise UsageError(f"images are {pixels.dtype}; they must be uint8 pixels (see Dataset.quantise)")
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != self.shape:
+            raise UsageError(f"images have shape {tuple(pixels.shape)}; the extractor needs (N, *{self.shape})")
+        if self.extractor.channels:
+            pixels = pixels.expand(-1, self.extractor.channels, -1, -1)
+        with full_float32(self.device):
+            found = self.net.convert_features_tuple_to_dict(self.net(pixels.to(self.device)))
+        features = found[self.extractor.layer].float()
+        return features, found[self.extractor.logits] if self.extractor.logits else features[:, :0]
+
+
+def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
+    """The extractor of that name, ready to run on a dataset's images.
+
+    Trains a classifier or converts Inception's weights where that was not done before. UsageError where the
+    name is unknown, the classifier belongs to another dataset, labels are missing, or Inception's weights are
+    not there or not what they should be.
+    """
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+    from torch_fidelity.registry import register_feature_extractor
+
+    folder = data_dir / "extractors"
+    if name == "inception":
+        from bench.metrics.extractors import inception
+
+        if name not in known:
+            register_feature_extractor(name, inception.Inception)
+        path = inception.weights(data_dir, folder)
+        logits = inception.LOGITS if inception.has_classifier(path) else None
+        return Extractor(name, inception.VERSION, "2048", path, logits=logits)
+    if name.endswith("_cnn"):
+        from bench.metrics.extractors import classifier
+
+        if name != f"{dataset.name}_cnn":
+            raise UsageError(
+                f"extractor {name!r} knows its own dataset only; "
+                f"{dataset.name} is measured with '{dataset.name}_cnn' or 'inception'"
+            )
+        if name not in known:
+            register_feature_extractor(name, classifier.ClassifierFeatures)
+        labels = classifier.labels_digest(dataset)
+        of = (name, classifier.VERSION, dataset.version, dataset.checksum, labels, code_of(classifier.__name__))
+        path = kept(folder, safe_name("-".join(map(str, of))) + ".pth", partial(classifier.save_trained, dataset))
+        return Extractor(name, f"{classifier.VERSION}-{classifier.digest(path)}", "penultimate", path, None)
+    if name not in known:
+        raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
+    layer = known[name].get_default_feature_layer_for_metric("fid")
+    return Extractor(name, _version(Extractor(name, "", layer), dataset), layer)
+
+
+def _version(extractor: Extractor, dataset: Dataset) -> str:
+    """torch-fidelity's version and a digest of what the extractor is: its weights, and the module that defines it."""
+    import torch_fidelity
+
+    net = Network(extractor, dataset.shape, "cpu").net
+    found = hashlib.sha256(code_of(type(net).__module__).encode())
+    for name, tensor in net.state_dict().items():
+        found.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return f"{torch_fidelity.__version__}-{found.hexdigest()[:8]}"

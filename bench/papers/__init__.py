@@ -1,0 +1,1 @@
+"""Published work to compare with, one folder a paper."""

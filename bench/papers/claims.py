@@ -1,0 +1,159 @@
+"""Claims about methods, as small declarations that records support or contradict.
+
+A claim says that an effect of a subject against a rival stays below a bound, for every subject, rival and condition
+that it names. An effect is one number a seed, signed so that lower is better for the subject:
+
+    value        the metric of the trained model
+    spread       the distance of that metric from its mean over seeds (such distances depend on each other a little:
+                 their p-values are approximate)
+    variation    log(max / min) of the metric along training, from an eighth of the budget on
+    few          the metric with few evaluations, geometric mean over `nfe`, with each of `solvers`
+    to_error     evaluations that the midpoint rule needs for the same error of the ODE
+    to_target    `over` (training steps, seconds or evaluations) until the metric reaches the worse of both final values
+
+on the scale of a difference x_subject - x_rival or of a ratio x_subject / x_rival. bench/report/verdicts.py judges
+them. A user's own claims stand in a TOML file (`--claims`) like bench/claims.toml, or in a plugin that calls
+`register_claim`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from bench.config import toml
+from bench.config.settings import Frozen, Positive, listed
+from bench.config.suite import validated
+from bench.errors import UsageError
+from bench.records.seal import read_json, write_json
+
+PAPER = Path(__file__).parents[1] / "claims.toml"
+REMEMBERED = "claims.json"
+
+Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
+Measure = Literal["value", "spread", "variation", "few", "to_error", "to_target"]
+
+
+class Claim(Frozen):
+    """One claim.
+
+    Attributes:
+        metric: a metric's name, or "nll" (nats or bits/dim) or "quality" (W2, FID or another distance), whichever the
+            data has.
+        bound: what the effect must stay below; by default 0 for a difference and 1 for a ratio. A negative difference
+            or a ratio below 1 asks for a lead, a positive one or a ratio above 1 allows for a lag ("at least as good").
+        scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else.
+        over: what `to_target` counts; evaluations in training are counted by sample.
+        solvers, nfe: what `few` is measured with.
+        test: paired Student's t, or the exact sign-flip test, which assumes symmetry alone and can decide from 6 seeds
+            on (up to 20, from where on Student's t serves as well).
+        seeds: the fewest pairs that the claim is judged by.
+    """
+
+    id: str
+    title: str
+    source: str = ""
+    subject: Names
+    against: Names
+    measure: Measure = "value"
+    metric: str = "nll"
+    over: Literal["step", "train_seconds", "nfe_training"] = "step"
+    solvers: tuple[str, ...] = ("euler", "midpoint", "rk4")
+    nfe: tuple[Positive, ...] = (4, 8, 10, 20)
+    scale: Literal["auto", "difference", "ratio"] = "auto"
+    bound: float | None = None
+    test: Literal["paired_t", "sign_flip"] = "paired_t"
+    seeds: Annotated[int, Field(ge=2)] = 3
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> "Claim":
+        if self.test == "sign_flip" and self.seeds < 6:
+            raise ValueError(f"seeds = {self.seeds}: the sign-flip test can decide from 6 seeds on")
+        if self.measure == "to_error" and self.metric != "ode_error":
+            raise ValueError(f"metric = {self.metric!r}: to_error is about 'ode_error'")
+        if self.measure == "few" and self.metric.startswith("nll"):
+            raise ValueError(f"metric = {self.metric!r}: few is about 'quality' or another metric of samples")
+        if self.measure in ("to_error", "to_target") and not self.is_ratio:
+            raise ValueError(f"scale = 'difference': {self.measure} compares evaluations or times, by their ratio")
+        if self.is_ratio and self.bound is not None and self.bound <= 0:
+            raise ValueError(f"bound = {self.bound}: of a ratio it must be positive")
+        return self
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether effects are ratios, judged by their logarithm."""
+        if self.scale == "auto":
+            return self.measure != "spread" and not (self.measure == "value" and self.metric.startswith("nll"))
+        return self.scale == "ratio"
+
+    @property
+    def limit(self) -> float:
+        """What an effect must stay below, on its own scale."""
+        return self.bound if self.bound is not None else 1.0 if self.is_ratio else 0.0
+
+
+_registered: dict[str, Claim] = {}
+
+
+def register_claim(claim: Claim) -> Claim:
+    """File a claim for the reports of this process; UsageError if another one has its id."""
+    if _registered.get(claim.id, claim) != claim or claim.id in {c.id for c in paper()}:
+        raise UsageError(f"claim {claim.id!r} is declared twice; choose another id")
+    _registered[claim.id] = claim
+    return claim
+
+
+def load_claims(path: Path) -> list[Claim]:
+    """The `[[claims]]` of a TOML file; UsageError names the key, the value and what is allowed."""
+    try:
+        raw = toml.read(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"claims {path}: {getattr(error, 'strerror', None) or error}") from error
+    if set(raw) != {"claims"} or not isinstance(raw["claims"], list):
+        raise UsageError(f"claims {path}: keys {', '.join(raw) or 'none'}; expected one [[claims]] table a claim")
+    return [validated(Claim, entry, f"claims {path.name}[{i}]") for i, entry in enumerate(raw["claims"])]
+
+
+def paper() -> list[Claim]:
+    """What Lipman et al. 2023 claim."""
+    return load_claims(PAPER)
+
+
+def declared(root: Path) -> tuple[list[Claim], list[str]]:
+    """The paper's claims, those remembered beside the records and those of this process; what could not be read."""
+    remembered, complaints = _remembered(root)
+    known = {claim.id: claim for claim in [*paper(), *remembered, *_registered.values()]}
+    return list(known.values()), complaints
+
+
+def remember(root: Path) -> bool:
+    """Keep this process's own claims beside the records, for reports that are built without their file or plugin.
+
+    Returns whether there was anything new to keep.
+    """
+    kept, _ = _remembered(root)
+    own = list({claim.id: claim for claim in [*kept, *_registered.values()]}.values())
+    if own == kept:
+        return False
+    write_json(root / REMEMBERED, {"claims": [claim.model_dump(mode="json") for claim in own]})
+    return True
+
+
+def _remembered(root: Path) -> tuple[list[Claim], list[str]]:
+    path = root / REMEMBERED
+    found: list[Claim] = []
+    complaints: list[str] = []
+    try:
+        entries = read_json(path).get("claims")
+        if not isinstance(entries, list):
+            raise ValueError("not a list of claims")
+        for i, entry in enumerate(entries):
+            try:
+                found.append(validated(Claim, entry, f"{REMEMBERED}[{i}]"))
+            except UsageError as error:
+                complaints.append(str(error))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        complaints.append(f"{REMEMBERED}: {error}")
+    return found, complaints

@@ -1,0 +1,133 @@
+"""The tidy frame of all records of a folder, of which every table, figure and verdict is a function.
+
+It holds what is sound (bench/records/reading.py) and names what is not; how a record stands to the plan is the plan's
+to say.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config.settings import STAGES
+from bench.records import standing
+from bench.records.reading import read_planned, read_record, utf8
+from bench.records.records import cell, run_folder
+from bench.records.standing import OTHER_SETTINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUN_COLUMNS = (
+    *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"),
+    *("baseline", "label", "seed", "stage", "current", "stale"),
+)
+PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
+COLUMNS = [*RUN_COLUMNS, "metric", "value", "stderr", "n", "settings", "seconds", "reason", *PROVENANCE_COLUMNS]
+
+
+def read_frame(root: Path) -> "pd.DataFrame":
+    """All records under `root` as a tidy frame, one row a measurement, with the columns COLUMNS.
+
+    A failed stage is one row with an empty metric and its error, and so is a record that is not sound; a planned stage
+    without a record is one row with status "missing". A damaged plan is a failed row of its own, without a run.
+    `current` says whether the run is of the current plan. A record that was measured under other settings or by older
+    code than the plan asks for is one row with status "missing" and its reason in `stale`, which is "" elsewhere.
+    `attrs["left_out"]` says whose curve is left out, since it was measured under another evaluation.
+    """
+    import pandas as pd
+
+    entries, complaint = read_planned(root / "plan.json")
+    planned = {entry["run_id"]: entry for entry in entries}
+    folders = {run_folder(root, run_id): entry for run_id, entry in planned.items()}
+    for path in sorted((root / "runs").glob("*")):
+        if path.is_dir():
+            folders.setdefault(path, {})
+    replaced = {cell(entry) for entry in entries}
+    columns = _Columns()
+    left_out: list[str] = []
+    if complaint:
+        columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
+    for folder, entry in folders.items():
+        there = {path.stem for path in folder.glob("*.json")}
+        known: dict[str, Any] = {"steps": None, "run_id": utf8(folder.name), **entry}
+        stages = entry.get("stages") or [stage for stage in STAGES if stage in there]
+        found = {stage: read_record(folder / f"{stage}.json") for stage in stages}
+        whole = [record for record in found.values() if record and "variant" in record]
+        # A run that no plan knows is of the current one only where that says nothing of its kind.
+        known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
+        for stage, record in found.items():
+            record = record or {"stage": stage, "status": "missing", "error": "not run"}
+            if standing.is_older_curve(record, entry.get("curve")):
+                record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
+                left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
+            if reason := staleness(record, entry, stage):
+                record = {"stage": stage, "status": "missing", "error": f"stale: {reason}", "stale": reason}
+            # What one stage's record says of the run also describes its stages that failed early or are missing.
+            known.update(
+                {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
+            )
+            columns.add({**known, **record})
+    if not columns.values["run_id"]:
+        return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
+    table = pd.DataFrame(columns.values, columns=COLUMNS)
+    table.attrs["left_out"] = left_out
+    return table
+
+
+def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> str:
+    """Why a good record is not what the plan's entry asks for; "" if it is, or if the plan does not say."""
+    asked, stale = (entry.get("asked") or {}).get(stage), (entry.get("outdated") or {}).get(stage)
+    if record["status"] != "ok":
+        return ""
+    if asked is not None and record["fingerprint"] != asked:
+        return OTHER_SETTINGS
+    return str(stale["reason"]) if stale and stale["finished"] == record.get("finished") else ""
+
+
+def _on_curve(row: Mapping[str, Any]) -> bool:
+    return bool(row["settings"].get("curve"))
+
+
+def read_configs(root: Path) -> dict[str, dict[str, Any]]:
+    """The configuration of every variant: what the plan asks for, or a record says where it does not."""
+    plan = read_planned(root / "plan.json")[0]
+    found = {entry["variant"]: entry["config"] for entry in plan if isinstance(entry.get("config"), dict)}
+    known = {entry["run_id"] for entry in plan if entry["variant"] in found}
+    for folder in sorted((root / "runs").glob("*")):
+        for stage in STAGES if folder.name not in known else ():
+            record = read_record(folder / f"{stage}.json")
+            if record and record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
+                found[record["variant"]] = record["config"]
+                break
+    return found
+
+
+class _Columns:
+    """The frame under way, a list a column: rows of one record share their values, and equal texts are one object."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Any]] = {column: [] for column in COLUMNS}
+        self._text = json.JSONEncoder(sort_keys=True).encode
+        self._texts: dict[str, str] = {}
+
+    def _json(self, value: Any) -> str:
+        text = self._text(value)
+        return self._texts.setdefault(text, text)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """The rows of one record, or the one row that says why there is none."""
+        rows = record["measurements"] if record["status"] == "ok" else [{"metric": "", "value": math.nan}]
+        shared = {
+            **{column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)},
+            "label": record.get("label") or record.get("baseline"),
+            "current": record.get("current") is not False,
+            "stale": record.get("stale", ""),
+            "versions": self._json(record.get("versions") or {}),
+        }
+        for column, value in shared.items():
+            self.values[column] += [value] * len(rows)
+        for column in ("metric", "value", "stderr", "n", "seconds", "reason"):
+            self.values[column] += [row.get(column) for row in rows]
+        self.values["settings"] += [self._json(row.get("settings", {})) for row in rows]

@@ -1,0 +1,107 @@
+"""The plan of a folder of results, plan.json: what was asked for, what of it is current, and which records are stale.
+
+A run is current if its settings are those that the last plan asked for of its protocol, dataset and baseline: a call
+that is narrowed to some of them replaces what it names and leaves the rest.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench.config.registry import baselines
+from bench.config.settings import Stage
+from bench.config.suite import Run
+from bench.identity.identity import code
+from bench.records.locks import locked
+from bench.records.reading import read_planned
+from bench.records.records import cell, identity_of, stands
+from bench.records.seal import read_json, write_json
+from bench.records.standing import OTHER_SETTINGS, Standing, curve
+
+Stands = Mapping[str, Mapping[Stage, Standing]]  # by run_id
+
+
+def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | None = None) -> None:
+    """Add runs to the plan of the folder; the report shows those without a record as missing.
+
+    What was planned before for the same protocol, dataset and baseline with other settings is current no more. The plan
+    names the records that are stale. Nothing is written where it says all that already.
+
+    Args:
+        standing: where the stages of the runs stand, if that is known.
+    """
+    runs = list(runs)
+    known = {run.run_id: (standing or {}).get(run.run_id) or stands(root, run) for run in runs}
+
+    def planned(before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        entries = {entry["run_id"]: entry for entry in before}
+        for run in runs:
+            there = entries.get(run.run_id)
+            facts = {
+                "label": there["label"] if there else baselines[run.baseline.name].label,
+                "stages": list(run.stages),
+                "steps": run.training.steps,
+                "asked": {stage: run.fingerprint(stage) for stage in run.stages},
+                "config": run.model_dump(mode="json"),
+                "curve": curve(run),
+                "outdated": _outdated(known[run.run_id]),
+            }
+            entries[run.run_id] = {**identity_of(run), **facts}
+        return marked(list(entries.values()), {run.variant for run in runs})
+
+    _rewrite(root, planned, about)
+
+
+def update_plan(root: Path, runs: Iterable[Run]) -> None:
+    """Have the plan name the records of its runs that are stale by now, where it can be written."""
+    known = {run.run_id: run for run in runs}
+
+    def updated(entry: dict[str, Any]) -> dict[str, Any]:
+        run = known.get(entry["run_id"])
+        if run is None or code(run, "train") is None:  # without its plugin nobody knows
+            return entry
+        return {**entry, "outdated": _outdated(stands(root, run)), "curve": curve(run)}
+
+    with suppress(OSError):
+        _rewrite(root, lambda before: [updated(entry) for entry in before])
+
+
+def _rewrite(
+    root: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], about: str | None = None
+) -> None:
+    """Change the entries of the plan; without a change nothing is written or locked."""
+    before = read_plan(root)
+    if before and change(before) == before:
+        return
+    with locked(root / ".plan.lock"):
+        entries = change(read_plan(root))
+        if about is None:
+            with suppress(OSError, ValueError):
+                about = read_json(root / "plan.json").get("about")
+        if entries:
+            write_json(root / "plan.json", {"about": about or "", "runs": entries})
+
+
+def _outdated(stages: Mapping[Stage, Standing]) -> dict[str, dict[str, str]]:
+    """What the plan says of stale records: by stage when they were finished, and why they are stale."""
+    return {
+        stage: {"finished": found.finished, "reason": found.reason}
+        for stage, found in stages.items()
+        if found.state == "stale" and found.reason != OTHER_SETTINGS
+    }
+
+
+def marked(entries: Iterable[Mapping[str, Any]], variants: Collection[str]) -> list[dict[str, Any]]:
+    """The entries of a plan, once `variants` are what is asked for of their protocol, dataset and baseline."""
+    asked_for = {cell(entry) for entry in entries if entry["variant"] in variants}
+
+    def current(entry: Mapping[str, Any]) -> bool:
+        return entry["variant"] in variants if cell(entry) in asked_for else entry.get("current") is not False
+
+    return [{**entry, "current": current(entry)} for entry in entries]
+
+
+def read_plan(root: Path) -> list[dict[str, Any]]:
+    """The planned runs, as `write_plan` left them; what is not sound is left out."""
+    return read_planned(root / "plan.json")[0]

@@ -1,0 +1,167 @@
+"""What lies on a disk, checked before anything is made of it: records and plans that may be damaged.
+
+A record can be half-written by a foreign tool, edited by hand, copied from another run or left by another version. One
+that is not sound is no reason to stop: it reads as a failed stage whose error names the file, the field, its value
+and what was expected there. A plan's entry that is not sound is left out, and said. What a sound one holds is said in
+bench/records/schema.py.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.config.names import safe_name
+from bench.records.schema import LARGE, SCHEMA, Entry, Plan, Record, Row
+from bench.records.seal import check_json
+
+RECORD = TypeAdapter(Record)
+PLAN = TypeAdapter(Plan)
+ENTRY = TypeAdapter(Entry)
+EXPECTED = {  # by pydantic's type of error
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a table",
+    "list_type": "a list",
+    "string_pattern_mismatch": "text without control characters",
+}
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record at RUN/STAGE.json; None if there is none; a failed one naming the file if it is not sound."""
+    try:
+        record, complaint = sound_record(_read(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        record, complaint = {}, f"not a record ({type(error).__name__}: {error.strerror or error})"
+    stage = path.stem
+    if not complaint and (safe_name(record["run_id"]), record["stage"]) != (path.parent.name, stage):
+        complaint = f"a copy of {record['run_id']} {record['stage']}, which counts at its own place"
+    if complaint:
+        return {"stage": stage, "status": "failed", "error": " ".join(f"{utf8(str(path))}: {complaint}".split())}
+    return record
+
+
+def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
+    """The record that the bytes of a file are, or nothing and what is wrong with them."""
+    try:
+        record: Any = RECORD.validate_json(data)
+    except ValidationError as error:
+        return {}, _misfit(error, data)
+    for i, row in enumerate(record["measurements"]):
+        odd = math.isinf(row["value"]) or (row["stderr"] or 0) < 0 or (row["seconds"] or 0) < 0
+        if odd and (fault := _odd(row, json.loads(data)["measurements"][i])):
+            return {}, f"not a record (measurements[{i}].{fault})"
+        if huge := _huge(row["settings"].values()):
+            return {}, f"not a record (measurements[{i}].settings: {repr(huge)[:40]}: expected less than 2^63)"
+    unsealed = check_json(data)
+    return ({}, f"not a record ({unsealed})") if unsealed else (record, "")
+
+
+def _odd(row: Row, raw: dict[str, Any]) -> str:
+    """What no type says: no error or time is negative, and no whole number is too large for one with a fraction."""
+    for key, spent in (("stderr", row["stderr"]), ("seconds", row["seconds"])):
+        if spent is not None and spent < 0:
+            return f"{key} = {spent}: expected at least 0"
+    return f"value = {repr(raw['value'])[:40]}: expected a number below 1e308" if type(raw["value"]) is int else ""
+
+
+def _huge(values: Iterable[Any]) -> int | None:
+    """A whole number within that no column can hold. The loop of a whole report: one type a value, mostly."""
+    for value in values:
+        kind = type(value)
+        if kind is int:
+            if not -LARGE < value < LARGE:
+                return int(value)
+        elif (kind is list or kind is dict) and (found := _huge(value.values() if kind is dict else value)):
+            return found
+    return None
+
+
+def _misfit(error: ValidationError, data: bytes) -> str:
+    """The first fault of a record's bytes; another schema comes before what follows from it."""
+    faults: Any = error.errors(include_url=False)
+    first = next((fault for fault in faults if fault["loc"] == ("schema",)), faults[0])
+    schema = first["input"]
+    if first["loc"] == ("schema",) and type(schema) is int:
+        return f"schema {repr(schema)[:40]}, this is {SCHEMA}; --retry measures the stage again"
+    return f"not a record ({_surrogate(data) if first['type'] == 'json_invalid' else ''}{_fault(first)})"
+
+
+def _fault(fault: Any) -> str:
+    """One of pydantic's complaints: the field, its value and what is expected."""
+    kind, place = fault["type"], "its content"
+    if kind == "json_invalid":
+        return str(fault["msg"])
+    for i, part in enumerate(fault["loc"]):
+        place = f"{place}[{part}]" if type(part) is int else f"{place}.{part}" if i else str(part)
+    if kind == "missing":
+        return f"no {place}"
+    expected = EXPECTED.get(kind) or str(fault.get("ctx", {}).get("expected") or fault["msg"].lower())
+    return f"{place} = {repr(fault['input'])[:40]}: expected {expected}"
+
+
+def _surrogate(data: bytes) -> str:
+    """Which text of the JSON is no text: pydantic names its place in the line alone."""
+
+    def faulty(value: Any, place: str) -> Iterator[str]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from faulty(key, f"a key of {place or 'it'}")
+                yield from faulty(inner, f"{place}.{key}" if place else key)
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                yield from faulty(inner, f"{place}[{i}]")
+        elif isinstance(value, str) and utf8(value) != value:
+            yield f"{utf8(place)} = {ascii(value)[:40]}: expected text; "
+
+    try:
+        return next(faulty(json.loads(data), ""), "")
+    except (ValueError, RecursionError):
+        return ""
+
+
+def utf8(text: str) -> str:
+    """Text with "\ufffd" for what UTF-8 cannot hold: bytes of a file's name, lone surrogates."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _read(path: Path) -> bytes:
+    """All bytes of a regular file: a pipe at its place would be waited for."""
+    if not path.is_file() and (path.is_symlink() or path.exists()):
+        raise OSError("expected a file")
+    return path.read_bytes()
+
+
+def read_planned(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The sound entries of a plan, and what is wrong with the rest; nothing and no complaint where there is no file."""
+    try:
+        data = _read(path)
+        runs = PLAN.validate_json(data)["runs"]
+    except FileNotFoundError:
+        return [], ""
+    except OSError as error:
+        return [], f"{utf8(str(path))}: not a plan ({type(error).__name__}: {error.strerror or error})"
+    except ValidationError as error:
+        return [], f"{utf8(str(path))}: not a plan ({_fault(error.errors(include_url=False)[0])})"
+    if complaint := check_json(data):
+        return [], f"{utf8(str(path))}: not a plan ({complaint})"
+    sound: list[Any] = []
+    complaints = []
+    for i, entry in enumerate(runs):
+        try:
+            sound.append(ENTRY.validate_python(entry))
+        except ValidationError as error:
+            fault: Any = error.errors(include_url=False)[0]
+            complaints.append(f"{utf8(str(path))}: " + _fault({**fault, "loc": ("runs", i, *fault["loc"])}))
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return sound, complaints[0] + more if complaints else ""

@@ -1,0 +1,197 @@
+"""Records: one JSON file a stage, whole or absent.
+
+    results/<suite>/plan.json                        what was asked for
+    results/<suite>/runs/<run_id>/<stage>.json       one row a measurement, with every setting behind it
+    results/<suite>/runs/<run_id>/<stage>.npz        arrays for plots
+
+Whether a record is what a run asks for is decided in bench/records/standing.py; it counts at all when it is sound
+(bench/records/reading.py). Reports are made of the tidy frame of all of them (bench/records/frame.py).
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config.names import safe_name
+from bench.config.settings import Stage
+from bench.config.suite import Run
+from bench.errors import UsageError
+from bench.identity import identity
+from bench.records import standing
+from bench.records.reading import read_record
+from bench.records.schema import SCHEMA
+from bench.records.seal import write_arrays, write_json
+from bench.records.standing import Standing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number with what it takes to repeat it.
+
+    Attributes:
+        stderr: standard error of `value` over what `n` counts.
+        n: samples behind the value.
+        settings: solver, tolerances, probes, draws, batch, split, extractor and what else the value depends on.
+        seconds: what measuring took.
+        reason: why there is no value ("diverged at 4 evaluations"), which is then not a number.
+    """
+
+    metric: str
+    value: float
+    stderr: float | None = None
+    n: int | None = None
+    seconds: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def run_folder(root: Path, run_id: str) -> Path:
+    return root / "runs" / safe_name(run_id)
+
+
+def record_path(root: Path, run_id: str, stage: str) -> Path:
+    return run_folder(root, run_id) / f"{stage}.json"
+
+
+def write_stage(
+    root: Path,
+    run: Run,
+    stage: Stage,
+    measurements: Iterable[Measurement],
+    facts: Mapping[str, Any],
+    arrays: Mapping[str, "np.ndarray[Any, Any]"] | None = None,
+    error: str | None = None,
+) -> None:
+    """Write the record of a stage, its arrays first, so that a record that is there is complete."""
+    folder = run_folder(root, run.run_id)
+    if arrays:
+        write_arrays(folder / f"{stage}.npz", arrays)
+    elif error is None:
+        (folder / f"{stage}.npz").unlink(missing_ok=True)  # of a record before this one
+    record = {
+        "schema": SCHEMA,
+        "stage": stage,
+        "status": "ok" if error is None else "failed",
+        "error": error,
+        "fingerprint": run.fingerprint(stage),
+        **identity_of(run),
+        **standing.described(run, stage),
+        **facts,
+        "config": run.model_dump(mode="json"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "measurements": [asdict(m) for m in measurements],
+    }
+    write_json(record_path(root, run.run_id, stage), record)
+
+
+def identity_of(run: Run) -> dict[str, Any]:
+    """What records and plans say a run is."""
+    return {
+        "run_id": run.run_id,
+        "variant": run.variant,
+        "suite": run.suite,
+        "protocol": run.protocol,
+        "dataset": run.dataset.name,
+        "network": run.network.name,
+        "baseline": run.baseline.name,
+        "seed": run.seed,
+        "global_batch": run.training.batch,
+    }
+
+
+def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
+    """The record of a stage; None if there is none; a failed one naming the file if it is not sound."""
+    return read_record(record_path(root, run_id, stage))
+
+
+def stands(root: Path, run: Run) -> dict[Stage, Standing]:
+    """Where every stage of the run stands; one that was measured of a stale training is stale.
+
+    Every record is read whole, so what this says of a file is what a report would.
+    """
+    found: dict[Stage, Standing] = {}
+    for stage in run.stages:
+        found[stage] = standing.judge(read_stage(root, run.run_id, stage), run, stage, root)
+        if found[stage].state == "done" and found["train"].state == "stale":
+            found[stage] = Standing("stale", found["train"].reason, found[stage].finished)
+    return found
+
+
+def outcome(root: Path, run: Run) -> tuple[bool, str | None]:
+    """Whether every stage of the run is done, and the error of its first failed stage."""
+    found = stands(root, run).values()
+    return all(s.state == "done" for s in found), next((s.reason for s in found if s.state == "failed"), None)
+
+
+def finished(root: Path, run: Run) -> bool:
+    """Whether every stage of the run is done."""
+    return outcome(root, run)[0]
+
+
+def failed(root: Path, run: Run) -> str | None:
+    """The error of the run's failed stage, if it has one (of this very evaluation)."""
+    return outcome(root, run)[1]
+
+
+def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Write a failed record for the first stage that is neither done nor failed, else for the first that has failed."""
+    from bench.records import provenance
+
+    states = {stage: found.state for stage, found in stands(root, run).items() if found.state != "done"}
+    stage = next((stage for stage, state in states.items() if state != "failed"), next(iter(states), None))
+    if stage is not None:
+        known = {"commit": provenance.commit(), "versions": provenance.versions()}
+        shown = "".join(c if c.isprintable() else " " for c in error)  # a child's colours are no part of a reason
+        write_stage(root, run, stage, [], facts or known, error=" ".join(shown.split())[:500])
+
+
+def vouch(root: Path, run: Run) -> int:
+    """Have the run's records of older source, and its curve, count as measured by today's; how many there were."""
+    kept = 0
+    for stage in run.stages:
+        record, now = read_stage(root, run.run_id, stage), identity.code(run, stage)
+        if record is None or now is None:
+            continue
+        found = standing.judge(record, run, stage, root)
+        older = [now.digest] * found.of_older_code + [str(standing.curve(run))] * found.older_curve
+        if older:
+            vouched = [*(record.get("vouched") or ()), *older]
+            write_json(record_path(root, run.run_id, stage), {**record, "vouched": vouched})
+            kept += 1
+    return kept
+
+
+def trained_by(root: Path, run: Run, keep_stale: bool) -> tuple[str, set[str] | None]:
+    """Digest of the training's source, and older ones whose checkpoint may be gone on from; None for any."""
+    code = identity.code(run, "train")
+    record = read_stage(root, run.run_id, "train") or {}
+    if code is None or keep_stale:
+        return code.digest if code else "", None
+    return code.digest, {str(record.get("code"))} if code.digest in (record.get("vouched") or ()) else set()
+
+
+def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
+    """Remove the run's failed records, so that it is run again from its last checkpoint; what was removed, by path.
+
+    Raises:
+        UsageError: what stands at the place of a record is no file.
+    """
+    forgotten: dict[Path, bytes] = {}
+    for stage in run.stages:
+        record, path = read_stage(root, run.run_id, stage), record_path(root, run.run_id, stage)
+        if record and record["status"] == "failed":
+            if not path.is_file():
+                raise UsageError(f"{path}: not a file; move away what stands at the place of a record")
+            forgotten[path] = path.read_bytes()
+            path.unlink()
+    return forgotten
+
+
+def cell(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a later plan with other settings replaces."""
+    return entry["protocol"], entry["dataset"], entry["baseline"]

@@ -1,0 +1,38 @@
+"""What good records have lost: measurements with a reason in place of a value, which `--retry` measures again.
+
+A record that is asked for again stays as it is, and is read as before, until the next one takes its place. What it has
+is not measured again, as long as its parts are kept (bench/evaluation/partial.py).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.config.settings import Stage
+from bench.config.suite import Run
+from bench.records.records import read_stage, record_path, stands
+from bench.records.seal import write_json
+from bench.records.standing import Standing
+
+Losses = dict[tuple[Stage, str], list[str]]
+
+
+def lost(root: Path, run: Run, stages: Mapping[Stage, Standing] | None = None) -> Losses:
+    """Metrics without a value by stage and reason, in records that are what the run asks for.
+
+    A point of the curve is none of them: its weights are gone.
+
+    Args:
+        stages: where the stages of the run stand, if that is known.
+    """
+    found: Losses = {}
+    for stage, there in (stages or stands(root, run)).items():
+        for metric, reason in there.lost if stage != "train" and there.state == "done" else ():
+            found.setdefault((stage, reason), []).append(metric)
+    return found
+
+
+def ask_again(root: Path, run: Run) -> None:
+    """Have the stages with lost measurements count as not done."""
+    for stage in {stage for stage, _ in lost(root, run)}:
+        record = read_stage(root, run.run_id, stage)
+        write_json(record_path(root, run.run_id, stage), {**(record or {}), "again": True})

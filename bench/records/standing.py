@@ -1,0 +1,104 @@
+"""Where a stage of a run stands: its record is what is asked for, or why it is not. The one place that decides.
+
+done      measured under today's settings, by today's source, from today's inputs
+stale     measured, under other settings, by older source or from other inputs: it is measured again
+failed    failed, under today's settings and source: it is left alone until `--retry`
+missing   not run
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.config.settings import Stage
+from bench.config.suite import Run
+from bench.identity import identity, inputs
+
+State = Literal["done", "stale", "failed", "missing"]
+OTHER_SETTINGS = "measured under other settings"
+OLDER_CODE = "measured by older code"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state of a stage.
+
+    Attributes:
+        reason: why it is stale, or the error of a failed one.
+        finished: when its record was.
+        older_curve: whether the curve in the record was measured under another evaluation.
+        lost: the measurements without a value of one that is done: metric and reason.
+    """
+
+    state: State
+    reason: str = ""
+    finished: str = ""
+    older_curve: bool = False
+    lost: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def of_older_code(self) -> bool:
+        return self.state == "stale" and self.reason.startswith(OLDER_CODE)
+
+
+def judge(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path | None = None) -> Standing:
+    """Where a stage stands with the record that is there.
+
+    Args:
+        root: folder of the results, which remembers what touched files were found to be.
+    """
+    if record is None:
+        return Standing("missing")
+    finished = str(record.get("finished"))
+    # A record that is not sound cannot say which evaluation it was of.
+    asked, older = run.fingerprint(stage), _older_code(record, run, stage)
+    same = record.get("fingerprint", asked) == asked
+    if record["status"] == "failed":
+        return Standing("failed", str(record["error"])) if same and not older else Standing("missing")
+    if not same:
+        return Standing("stale", OTHER_SETTINGS, finished)
+    older_curve = stage == "train" and is_older_curve(record, curve(run))
+    if older:
+        return Standing("stale", older, finished, older_curve)
+    if other := inputs.changed(record.get("inputs") or {}, root):
+        return Standing("stale", f"measured from another {other[0]}", finished, older_curve)
+    lost = tuple((row["metric"], row["reason"]) for row in record["measurements"] if row.get("reason"))
+    # A record that is asked for again is bench/records/retries.py's.
+    return Standing("missing" if record.get("again") else "done", "", finished, older_curve, lost)
+
+
+def _older_code(record: Mapping[str, Any], run: Run, stage: Stage) -> str:
+    """Why the source of a record is not today's; "" where it is, or where one of the two is not known."""
+    now, was = identity.code(run, stage), record.get("code")
+    if now is None or was is None or now.digest in (was, *(record.get("vouched") or ())):
+        return ""
+    names = identity.changed(record.get("sources") or {}, now.parts)
+    return OLDER_CODE + (f" ({names})" if names else "")
+
+
+def described(run: Run, stage: Stage) -> dict[str, Any]:
+    """What a record says of the source behind it."""
+    code = identity.code(run, stage)
+    if code is None:
+        return {}
+    facts = {"code": code.digest, "sources": code.parts, "plugins": identity.plugins(run)}
+    return {**facts, "curve": curve(run)} if stage == "train" else facts
+
+
+def curve(run: Run) -> str | None:
+    """Identity of what a training measures on its way; None where its source is not known."""
+    code = identity.code(run, "curve")
+    return f"{run.curve_settings}-{code.digest}" if code and run.training.curve_points else None
+
+
+def is_older_curve(record: Mapping[str, Any], now: str | None) -> bool:
+    """Whether the curve in a training's record was measured under another evaluation than today's."""
+    known = (record.get("curve"), *(record.get("vouched") or ()))
+    return record["status"] == "ok" and None not in (now, known[0]) and now not in known
+
+
+def parts_folder(run: Run, stage: Stage) -> str:
+    """Name of the folder of a stage's parts under way: those under other settings or by other source are not used."""
+    code = identity.code(run, stage)
+    return "-".join(["partial", run.fingerprint(stage), *([code.digest[:8]] if code else []), stage])

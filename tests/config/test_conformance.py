@@ -1,0 +1,231 @@
+"""What every registered baseline must do. A new file in baselines/ is tested with no other line."""
+
+import ast
+import dataclasses
+import inspect
+import pickle
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from oracles import drawn, source
+from torch import Tensor, nn
+
+from bench.config.registry import baselines
+from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.ode import Solver
+from bench.networks.mlp import mlp
+
+SHAPES = {"points": (2,), "images": (1, 8, 8)}
+
+
+class Convolution(nn.Module):
+    """A small network on images, smooth enough for second derivatives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.SiLU(), nn.Conv2d(8, 1, 3, padding=1))
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.layers(torch.cat([x, t[:, None, None, None].expand_as(x)], 1))
+
+
+class Given(nn.Module):
+    """A network that is also given something, the same for every sample, as those of conditional baselines are."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        return self.net(t, x + 0.5)
+
+
+def network(shape: Sequence[int]) -> nn.Module:
+    torch.manual_seed(0)
+    return Given(mlp(tuple(shape), width=16, depth=2) if len(shape) == 1 else Convolution())
+
+
+def data(shape: Sequence[int], n: int = 16) -> Tensor:
+    """A batch with structure: two clusters."""
+    draw = torch.Generator().manual_seed(1)
+    centres = torch.randint(0, 2, (n, *[1 for _ in shape]), generator=draw) * 1.2 - 0.6
+    return centres + 0.2 * torch.randn((n, *shape), generator=draw)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(params=list(baselines))
+def cls(request: pytest.FixtureRequest) -> type[Baseline]:
+    return baselines[request.param]
+
+
+@pytest.fixture
+def baseline(cls: type[Baseline]) -> Baseline:
+    return cls()
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request: pytest.FixtureRequest) -> tuple[int, ...]:
+    return SHAPES[request.param]
+
+
+# What it says of itself.
+
+
+def test_it_is_named_and_labelled(cls: type[Baseline]) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)
+    assert baselines[cls.name] is cls
+    assert cls.label
+    assert [other for other in baselines.values() if other.label == cls.label] == [cls]
+
+
+def test_its_options_are_the_fields_of_a_frozen_dataclass(baseline: Baseline) -> None:
+    assert dataclasses.is_dataclass(baseline)
+    for option in dataclasses.fields(baseline):
+        assert option.default is not dataclasses.MISSING, f"{option.name} has no default"
+        assert isinstance(getattr(baseline, option.name), (bool, int, float, str))
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(baseline, option.name, 0)
+    classes = [c for c in type(baseline).__mro__ if issubclass(c, Baseline) and c is not Baseline]
+    declared = {name for c in classes for name in vars(c).get("__annotations__", {})}
+    assert declared == {option.name for option in dataclasses.fields(baseline)}, "a class without @dataclass"
+
+
+def test_it_survives_pickling(baseline: Baseline) -> None:
+    assert pickle.loads(pickle.dumps(baseline)) == baseline
+
+
+def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[Baseline]) -> None:
+    if not cls.__module__.startswith("baselines."):
+        pytest.skip("not in this project")
+    text = Path(inspect.getfile(cls)).read_text()
+    assert 15 <= len(text.splitlines()) <= 70
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+    assert re.search(r"\bL = ", docstring), "no equation of the loss"
+    assert re.search(r"\b(19|20)\d\d\b", docstring), "no year of its paper"
+    assert not re.search(r"^(from|import) baselines", text, re.MULTILINE), "imports another baseline"
+
+
+# Its loss.
+
+
+def test_loss_is_one_finite_number_a_sample(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    loss = baseline.loss(network(shape), data(shape), seeded(0))
+    assert loss.shape == (16,) and loss.dtype == torch.float32
+    assert torch.isfinite(loss).all()
+
+
+def test_loss_reaches_every_parameter(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    net = network(shape)
+    baseline.loss(net, data(shape), seeded(0)).mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_generator_is_the_only_randomness(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    net, x = network(shape), data(shape)
+    torch.manual_seed(1)
+    first = baseline.loss(net, x, seeded(0))
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert torch.equal(baseline.loss(net, x, seeded(0)), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    used = seeded(0)
+    baseline.loss(net, x, used)
+    if torch.equal(used.get_state(), seeded(0).get_state()):
+        return  # its loss is not random at all, like an exact likelihood
+    assert not torch.equal(baseline.loss(net, x, seeded(3)), first)
+
+
+@pytest.mark.slow
+def test_training_lowers_the_loss(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    net, x, rng = network(shape), data(shape, 32), seeded(0)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+
+    def now() -> float:
+        draws = [baseline.loss(net, x, seeded(s)).mean().item() for s in range(4)]
+        return sum(draws) / 4
+
+    before = now()
+    for _ in range(30):
+        optimizer.zero_grad()
+        baseline.loss(net, x, rng).mean().backward()
+        optimizer.step()
+    assert now() < before
+
+
+# Its ODE and its samplers.
+
+
+def test_velocity_is_finite_on_the_whole_interval(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    f, x = baseline.velocity(network(shape)), data(shape)
+    assert 0.99 < baseline.t_end <= 1
+    for t in (0.0, 0.5, baseline.t_end):
+        v = f(torch.tensor(t), x)
+        assert v.shape == x.shape and v.dtype == x.dtype
+        assert torch.isfinite(v).all()
+    together = f(torch.tensor(0.3), x)
+    alone = torch.cat([f(torch.tensor(0.3), one) for one in x.split(1)])
+    torch.testing.assert_close(together, alone)  # a sample does not feel its batch
+
+
+def test_velocity_evaluates_the_network_once(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    net = CountedNetwork(network(shape))
+    baseline.velocity(net)(torch.tensor(0.3), data(shape))
+    assert net.rows == len(data(shape))
+
+
+def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    module = network(shape)
+    calls: list[int] = []
+    module.register_forward_hook(lambda *_: calls.append(1))
+    this = source(baseline, shape, module=module)
+    x, nfe = drawn(this, this.solved(Solver("midpoint", steps=4)), 8, 8)
+    assert x.shape == (8, *shape) and torch.isfinite(x).all()
+    assert nfe == len(calls) == 8
+
+
+def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shape: tuple[int, ...]) -> None:
+    short = {f.name: 6 for f in dataclasses.fields(cls) if f.name.endswith("_steps")}
+    net = CountedNetwork(network(shape))
+    for name, sampler in cls(**short).samplers(net).items():
+        net.rows = 0
+        x0 = torch.randn((8, *shape), generator=seeded(0))
+        with torch.no_grad():
+            x = sampler.sample(x0, seeded(1))
+            steps = name.rpartition("-")[2]
+            assert net.rows == 8 * (int(steps) if steps.isdigit() else 1), name
+            assert x.shape == x0.shape and x.dtype == x0.dtype and torch.isfinite(x).all(), name
+            assert torch.equal(sampler.sample(x0, seeded(1)), x), name
+
+
+# The contract itself.
+
+
+def test_only_a_baseline_can_be_registered_as_one() -> None:
+    from bench.errors import UsageError
+    from bench.methods.baseline import register_baseline
+
+    register: Callable[[type], type] = register_baseline("conformance_probe", label="Probe")
+    with pytest.raises(UsageError, match=r"not a subclass of bench\.Baseline"):
+        register(dict)
+    assert "conformance_probe" not in list(baselines)
+
+
+def test_a_method_that_is_not_there_is_missed_at_once() -> None:
+    from bench.errors import UsageError
+    from bench.methods.baseline import register_baseline
+
+    class Half(Baseline):
+        def loss(self, net: object, x1: Tensor, rng: torch.Generator) -> Tensor:
+            return x1
+
+    with pytest.raises(UsageError, match=r"^baseline 'conformance_half': Half lacks velocity$"):
+        register_baseline("conformance_half", label="Half")(Half)
+    assert "conformance_half" not in list(baselines)

@@ -1,0 +1,433 @@
+"""Suites and runs: precedence of settings, identity, and complaints of one line."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tiny import SUITE, runs
+
+from bench.config.components import build_baseline, build_dataset, build_network, validate
+from bench.config.names import safe_name
+from bench.config.plan import UNSET, plan
+from bench.config.settings import Evaluation, Samples, Training
+from bench.config.suite import Run, load_suite, suite_names
+from bench.errors import UsageError
+
+# What a suite becomes.
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_the_suites_of_the_project_are_valid(name: str) -> None:
+    _, suite = load_suite(name)
+    for protocol in {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}:
+        planned = plan(name, suite, protocol)
+        validate(planned)
+        assert planned and len({run.run_id for run in planned}) == len(planned)
+        assert all(run.protocol == protocol and run.suite == name for run in planned)
+    assert suite.about
+
+
+def test_the_default_suite_compares_every_method() -> None:
+    from bench.config.registry import baselines
+
+    name, suite = load_suite("quick")
+    unconditional = {name for name, baseline in baselines.items() if not baseline.conditional}
+    assert {run.baseline.name for run in plan(name, suite)} == unconditional
+
+
+def test_a_suite_is_every_baseline_with_every_seed(tmp_path: Path) -> None:
+    planned = runs(tmp_path, SUITE.replace("seeds = [0]", "seeds = [0, 7]"))
+    assert [(run.baseline.name, run.seed) for run in planned] == [
+        ("fm_ot", 0),
+        ("fm_ot", 7),
+        ("ddpm", 0),
+        ("ddpm", 7),
+    ]
+    assert planned[0].stages == ("train", "likelihood", "samples")
+    assert planned[0].variant == planned[1].variant != planned[2].variant
+    assert planned[1].run_id == f"{planned[1].variant}-s7"
+    assert planned[0].run_id.startswith("checkerboard-fm_ot-")
+
+
+def test_several_datasets_in_one_experiment(tmp_path: Path) -> None:
+    text = SUITE.replace(
+        '{ name = "checkerboard", n_train = 256, n_test = 40 }', '["moons", { name = "circles", n_test = 9 }]'
+    )
+    planned = runs(tmp_path, text)
+    assert [(run.dataset.name, run.dataset.options) for run in planned[::2]] == [
+        ("moons", {}),
+        ("circles", {"n_test": 9}),
+    ]
+    assert [run.dataset.name for run in runs(tmp_path, text, datasets=["circles"])] == ["circles"] * 2
+
+
+def test_narrowing(tmp_path: Path) -> None:
+    assert [run.baseline.name for run in runs(tmp_path, baselines=["ddpm"])] == ["ddpm"]
+    assert [run.seed for run in runs(tmp_path, seeds=[3, 4], baselines=["ddpm"])] == [3, 4]
+    # A baseline that the suite does not list is run with the experiment's settings.
+    assert runs(tmp_path, baselines=["rnode"])[0].training.steps == 6
+
+
+def test_naming_a_run_twice_runs_it_once(tmp_path: Path) -> None:
+    assert len(runs(tmp_path, baselines=["ddpm", "ddpm"], seeds=[1, 1])) == 1
+
+
+def test_precedence_of_experiment_protocol_override_and_set(tmp_path: Path) -> None:
+    text = SUITE + 'protocols.paper = { training.steps = 100, training.batch = 99, network = "concatsquash" }\n'
+    text += "overrides.fm_ot = { training.steps = 200 }\n"
+    chosen = runs(tmp_path, text, protocol="paper")
+    assert [(run.training.steps, run.training.batch) for run in chosen] == [(200, 99), (100, 99)]
+    assert {run.network.name for run in chosen} == {"concatsquash"} and not chosen[0].network.options
+    forced = runs(tmp_path, text, protocol="paper", settings={"training.steps": 300, "ddpm.ddim_steps": 7})
+    assert [run.training.steps for run in forced] == [300, 300]
+    assert [run.baseline.options for run in forced] == [{}, {"ancestral_steps": 5, "ddim_steps": 7}]
+
+
+VARIED = (
+    SUITE.replace("batch = 16 }", "batch = 16, lr = 0.5 }").replace("[[experiments]]", "[[experiments]]\nseeds = [9]")
+    + """
+overrides.fm_ot = { training.steps = 200, training.batch = 8 }
+[experiments.protocols.paper]
+baselines = ["rnode", "fm_ot"]
+seeds = [4, 5]
+training = { steps = 100, batch = 32 }
+overrides.fm_ot = { training.steps = 400, options.sigma_min = 0.1 }
+overrides.rnode = { training = { lr = 0.25 }, options.kinetic = 0.5, network = "concatsquash" }
+"""
+)
+
+
+def test_a_protocol_has_baselines_seeds_and_overrides_of_its_own(tmp_path: Path) -> None:
+    def cells(planned: list[Run]) -> list[tuple[Any, ...]]:
+        return [(r.baseline.name, r.seed, r.training.steps, r.training.batch, r.training.lr) for r in planned]
+
+    paper = runs(tmp_path, VARIED, protocol="paper")
+    # Weakest first: the experiment, the protocol, the override, the protocol's override.
+    expected = [("rnode", 100, 32, 0.25), ("fm_ot", 400, 8, 0.5)]
+    assert cells(paper) == [(name, seed, *rest) for name, *rest in expected for seed in (4, 5)]
+    assert [run.baseline.options for run in paper[::2]] == [{"kinetic": 0.5}, {"sigma_min": 0.1}]
+    assert [run.network.name for run in paper[::2]] == ["concatsquash", "mlp"]
+    smoke = runs(tmp_path, VARIED)
+    assert cells(smoke) == [("fm_ot", 9, 200, 8, 0.5), ("ddpm", 9, 6, 16, 0.5)]
+    assert smoke[0].baseline.options == {} and smoke[1].baseline.options == {"ancestral_steps": 5, "ddim_steps": 3}
+
+
+def test_the_command_line_is_stronger_than_a_protocol(tmp_path: Path) -> None:
+    settings = {"training.steps": 7, "fm_ot.sigma_min": 0.2, "training.lr": 0.125}
+    forced = runs(tmp_path, VARIED, protocol="paper", baselines=["ddpm", "fm_ot"], seeds=[1], settings=settings)
+    assert [(r.baseline.name, r.seed, r.training.steps, r.training.batch) for r in forced] == [
+        ("ddpm", 1, 7, 32),
+        ("fm_ot", 1, 7, 8),
+    ]
+    assert forced[1].baseline.options == {"sigma_min": 0.2} and {run.training.lr for run in forced} == {0.125}
+
+
+def test_an_experiments_override_may_be_of_a_protocols_baseline(tmp_path: Path) -> None:
+    text = VARIED.replace("overrides.fm_ot = { training.steps = 200, training.batch = 8 }", "overrides.rnode = {}")
+    assert len(runs(tmp_path, text, protocol="paper")) == 4
+    with pytest.raises(UsageError, match="'rnode'"):
+        runs(tmp_path, text.replace('"rnode", "fm_ot"]', '"fm_ot"]'))
+
+
+def test_settings_reach_every_part(tmp_path: Path) -> None:
+    (run, _) = runs(
+        tmp_path,
+        settings={
+            "network.width": 12,
+            "dataset.n_test": 30,
+            "evaluation.samples.n": 50,
+            "evaluation.sweep.nfe": [4],
+            "evaluation.samples.solver.rtol": 1e-3,
+            "fm_ot.sigma_min": 0.2,
+        },
+    )
+    assert run.network.options == {"width": 12, "depth": 1} and run.dataset.options["n_test"] == 30
+    assert run.evaluation.samples and run.evaluation.samples.n == 50 and run.evaluation.samples.batch == 40
+    assert run.evaluation.samples.solver.rtol == 1e-3
+    assert run.stages == ("train", "likelihood", "samples", "sweep")
+    assert run.baseline.options == {"sigma_min": 0.2}
+    assert runs(tmp_path, settings={"network.name": "concatsquash"})[0].network.name == "concatsquash"
+
+
+def test_a_setting_without_a_value_is_taken_away(tmp_path: Path) -> None:
+    gone = ["training.steps", "training.batch", "network.width", "evaluation.likelihood", "evaluation.samples.w2_n"]
+    keys = dict.fromkeys([*gone, "ddpm.ddim_steps"], UNSET)
+    fm_ot, ddpm = runs(tmp_path, settings={**keys, "training.seconds": 60})
+    assert fm_ot.training == Training(seconds=60) and fm_ot.training.steps is None and fm_ot.training.batch == 256
+    assert fm_ot.network.options == {"depth": 1} and ddpm.baseline.options == {"ancestral_steps": 5}
+    assert fm_ot.stages == ("train", "samples")
+    assert fm_ot.evaluation.samples and fm_ot.evaluation.samples.w2_n == 2000 and fm_ot.evaluation.samples.n == 40
+
+
+def test_a_baseline_that_is_only_named_can_be_set(tmp_path: Path) -> None:
+    chosen = runs(tmp_path, baselines=["fm_ot", "rnode"], settings={"rnode.kinetic": 0.5})
+    assert [run.baseline.options for run in chosen] == [{}, {"kinetic": 0.5}]
+
+
+def test_one_identity_with_two_evaluations_is_refused(tmp_path: Path) -> None:
+    experiment = SUITE[SUITE.index("[[") :]
+    again = SUITE + experiment.replace("w2_n = 20", "w2_n = 10")
+    assert len(runs(tmp_path, SUITE + experiment)) == 2
+    with pytest.raises(UsageError, match="is planned twice, with different evaluations"):
+        runs(tmp_path, again)
+
+
+# Identity.
+
+
+def identity(tmp_path: Path, change: Callable[[str], str] = str, **narrow: Any) -> str:
+    return runs(tmp_path, change(SUITE), **narrow)[0].run_id
+
+
+def test_identity_does_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
+    def shuffle(text: str) -> str:
+        text = text.replace("steps = 6, batch = 16", "batch = 16, steps = 6")
+        text = text.replace("n_train = 256, n_test = 40", "n_test = 40, n_train = 256")
+        return text.replace('name = "mlp", width = 8, depth = 1', 'depth = 1, width = 8, name = "mlp"')
+
+    assert identity(tmp_path, shuffle) == identity(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"evaluation.samples.n": 77},
+        {"evaluation.likelihood.draws": 4},
+        {"evaluation.sweep.n": 10},
+        {"training.checkpoint_seconds": 1.0},
+        {"ddpm.ddim_steps": 9},
+    ],
+    ids=str,
+)
+def test_what_leaves_the_weights_alone_leaves_the_identity_alone(tmp_path: Path, setting: dict[str, Any]) -> None:
+    assert identity(tmp_path, settings=setting) == identity(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"training.steps": 7},
+        {"training.lr": 2e-3},
+        {"training.ema": 0.5},
+        {"training.micro_batch": 8},
+        {"network.width": 9},
+        {"network.name": "concatsquash"},
+        {"dataset.n_train": 300},
+        {"fm_ot.sigma_min": 0.1},
+    ],
+    ids=str,
+)
+def test_what_decides_the_weights_changes_the_identity(tmp_path: Path, setting: dict[str, Any]) -> None:
+    assert identity(tmp_path, settings=setting) != identity(tmp_path)
+
+
+def test_a_default_that_is_written_out_is_the_same_run(tmp_path: Path) -> None:
+    def written(text: str) -> str:
+        text = text.replace("batch = 16 }", 'batch = 16, lr = 1e-3, decay = "constant", flip = false }')
+        return text.replace("n = 20, batch = 20 }", "n = 20, batch = 20, probes = 1, draws = 1, solvers = [{}] }")
+
+    plain, same = (runs(tmp_path, text)[0] for text in (SUITE, written(SUITE)))
+    assert written(SUITE) != SUITE and same.run_id == plain.run_id
+    assert all(same.fingerprint(stage) == plain.fingerprint(stage) for stage in plain.stages)
+
+
+def test_a_new_setting_at_its_default_is_the_same_run(tmp_path: Path) -> None:
+    """As if a later version of the project had one more setting for training, and one more for a stage."""
+
+    class LaterTraining(Training):
+        restarts: int = 3
+
+    class LaterSamples(Samples):
+        temperature: float = 1.0
+
+    class LaterEvaluation(Evaluation):
+        samples: LaterSamples | None = None
+
+    class Later(Run):
+        training: LaterTraining
+        evaluation: LaterEvaluation
+
+    now = runs(tmp_path)[0]
+    asked = now.model_dump(exclude_unset=True)
+    later = Later.model_validate(asked)
+    assert later.training.restarts == 3
+    assert [later.fingerprint(s) for s in later.stages] == [now.fingerprint(s) for s in now.stages]
+    asked["training"]["restarts"] = 4
+    assert Later.model_validate(asked).run_id != now.run_id
+    asked = now.model_dump(exclude_unset=True)
+    asked["evaluation"]["samples"]["temperature"] = 0.5
+    hotter = Later.model_validate(asked)
+    assert hotter.run_id == now.run_id and hotter.fingerprint("samples") != now.fingerprint("samples")
+
+
+def test_another_protocol_is_another_variant(tmp_path: Path) -> None:
+    both = [identity(tmp_path, lambda text: text + "protocols.small = {}\n", protocol=p) for p in ("smoke", "small")]
+    assert both[0] != both[1]
+
+
+def test_a_fingerprint_follows_its_own_stage(tmp_path: Path) -> None:
+    plain, changed = (runs(tmp_path, settings=s)[0] for s in ({}, {"evaluation.samples.n": 77}))
+    assert plain.fingerprint("train") == changed.fingerprint("train") == plain.run_id
+    assert plain.fingerprint("likelihood") == changed.fingerprint("likelihood")
+    assert plain.fingerprint("samples") != changed.fingerprint("samples")
+
+
+def test_a_run_is_frozen_and_travels(tmp_path: Path) -> None:
+    (run, other) = runs(tmp_path)
+    assert run.run_id  # the identity may be cached
+    back = pickle.loads(pickle.dumps(run))
+    assert back == run and back.run_id == run.run_id and back != other
+    assert Run.model_validate_json(run.model_dump_json()).run_id == run.run_id
+    with pytest.raises(ValidationError):
+        run.seed = 3  # type: ignore[misc]
+
+
+# Building what a run names.
+
+
+def test_options_arrive_in_the_types_that_are_declared(tmp_path: Path) -> None:
+    run = runs(tmp_path, settings={"fm_ot.sigma_min": 1})[0]
+    baseline = build_baseline(run.baseline)
+    assert type(baseline.sigma_min) is float and baseline.sigma_min == 1.0  # type: ignore[attr-defined]
+    assert (
+        sum(p.numel() for p in build_network(run.network, build_dataset(run.dataset, tmp_path)).parameters())
+        == 3 * 8 + 8 + 8 * 2 + 2
+    )
+
+
+# Complaints: one line that names the key, the value and what is allowed.
+
+
+def swap(old: str, new: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    return change
+
+
+def add(line: str) -> Callable[[str], str]:
+    return lambda text: text + line + "\n"
+
+
+BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
+    "not TOML": (swap("seeds = [0]", "seeds = [0"), ["tiny.toml", "line"]),
+    "key of the file": (swap("seeds = [0]", "sedes = [0]"), ["'sedes'", "known: ", "seeds", "did you mean 'seeds'"]),
+    "key of an experiment": (swap("training =", "trainings ="), ["'trainings'", "did you mean 'training'"]),
+    "key of training": (swap("batch = 16", "bach = 16"), ["'bach'", "did you mean 'batch'"]),
+    "key of a stage": (swap("path_n = 20", "paths_n = 20"), ["'paths_n'", "did you mean 'path_n'"]),
+    "stage": (swap("evaluation.samples", "evaluation.sample"), ["'sample'", "did you mean 'samples'"]),
+    "type": (swap("steps = 6", 'steps = "many"'), ["training.steps", "'many'", "valid integer"]),
+    "range": (swap("batch = 16", "batch = 0"), ["training.batch", "0", "greater than 0"]),
+    "choice": (swap("batch = 16", 'batch = 16, decay = "step"'), ["training.decay", "'step'", "'linear' or 'cosine'"]),
+    "no budget": (swap("steps = 6, ", ""), ["training", "a budget is needed: steps, seconds or both"]),
+    "pieces": (swap("batch = 16", "batch = 16, micro_batch = 5"), ["training", "micro_batch = 5", "divide batch = 16"]),
+    "pieces of an override": (
+        add("overrides.fm_ot = { training = { batch = 10, micro_batch = 4 } }"),
+        ["fm_ot", "training", "micro_batch = 4 does not divide batch = 10"],
+    ),
+    "protocol": (swap('"smoke"', '"tiny"'), ["protocol", "'tiny'", "'smoke', 'small' or 'paper'"]),
+    "name of a protocol": (
+        add("protocols.papr = { training.steps = 9 }"),
+        ["protocols", "'papr'", "did you mean 'paper'"],
+    ),
+    "key of a protocol": (
+        add("protocols.paper = { trainin.steps = 9 }"),
+        ["'trainin'", "'training'", "protocols.paper"],
+    ),
+    "baselines of a protocol": (
+        add('protocols.paper = { baseline = ["fm_ot"] }'),
+        ["'baseline'", "did you mean 'baselines'", "protocols.paper"],
+    ),
+    "overrides of a protocol": (
+        add("protocols.paper = { override.fm_ot = {} }"),
+        ["'override'", "did you mean 'overrides'", "protocols.paper"],
+    ),
+    "baseline of a protocol": (
+        add('protocols.paper = { baselines = ["fm_to"] }'),
+        ["baseline 'fm_to'", "did you mean 'fm_ot'"],
+    ),
+    "type of a protocol's baselines": (
+        add('protocols.paper = { baselines = "fm_ot" }'),
+        ["protocols.paper.baselines", "'fm_ot'", "tuple"],
+    ),
+    "seeds of a protocol": (
+        add('protocols.paper = { seeds = ["one"] }'),
+        ["protocols.paper.seeds", "'one'", "valid integer"],
+    ),
+    "override of nobody in a protocol": (
+        add("protocols.paper = { overrides.fm_to = { training.steps = 9 } }"),
+        ["protocols.paper.overrides", "'fm_to'", "did you mean 'fm_ot'"],
+    ),
+    "key of an override of a protocol": (
+        add("protocols.paper = { overrides.fm_ot = { trainin.steps = 9 } }"),
+        ["protocols.paper.overrides.fm_ot", "'trainin'", "did you mean 'training'"],
+    ),
+    "setting of an override of a protocol": (
+        add("protocols.paper = { overrides.fm_ot = { training.stepss = 9 } }"),
+        ["fm_ot", "'stepss'", "did you mean 'steps'"],
+    ),
+    "override of nobody": (add("overrides.fm_to = { training.steps = 9 }"), ["overrides", "'fm_to'", "fm_ot"]),
+    "key of an override": (
+        add("overrides.fm_ot = { trainin.steps = 9 }"),
+        ["'trainin'", "'training'", "overrides.fm_ot"],
+    ),
+    "key that an override cannot set": (add("overrides.fm_ot = { seed = 9 }"), ["'seed'", "overrides.fm_ot"]),
+    "network of a protocol": (
+        add("protocols.paper = { network = { width = 9 } }"),
+        ["protocols.paper", "network", "name"],
+    ),
+    "network of an override": (add("overrides.fm_ot = { network = 3 }"), ["overrides.fm_ot", "network", "3"]),
+    "no experiment": (lambda text: text.split("[[")[0], ["experiments"]),
+    "no seed": (swap("seeds = [0]", "seeds = []"), ["seeds", "at least 1"]),
+    "dataset": (swap('"checkerboard"', '"checkerbord"'), ["dataset 'checkerbord'", "did you mean 'checkerboard'"]),
+    "network": (swap('"mlp"', '"mpl"'), ["network 'mpl'", "mlp"]),
+    "baseline": (swap('"fm_ot"', '"fm_to"'), ["baseline 'fm_to'", "did you mean 'fm_ot'"]),
+    "option of a network": (swap("width = 8", "widht = 8"), ["network mlp", "'widht'", "did you mean 'width'"]),
+    "option of a dataset": (swap("n_test", "ntest"), ["dataset checkerboard", "'ntest'", "did you mean 'n_test'"]),
+    "option of a baseline": (swap("ddim_steps", "ddim"), ["baseline ddpm", "'ddim'", "known: ", "ddim_steps"]),
+    "type of an option": (swap("width = 8", 'width = "wide"'), ["network mlp", "width = 'wide'", "valid integer"]),
+    "choice of an option": (swap("width = 8", 'activation = "relu"'), ["activation = 'relu'", "'silu'", "'tanh'"]),
+    "solver": (swap("n = 20, batch", 'solvers = [{ method = "rk5" }], batch'), ["'rk5'", "allowed are dopri5"]),
+    "steps of a solver": (swap("n = 20, batch", 'solvers = [{ method = "rk4" }], batch'), ["'rk4'", "steps=None"]),
+    "solver of the samples": (swap("w2_n = 20", 'solver = { method = "rk5" }'), ["'rk5'", "allowed are dopri5"]),
+    "solver of the sweep": (add('evaluation.sweep = { solvers = ["ruler"] }'), ["'ruler'", "did you mean 'euler'"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_SUITES)
+def test_a_bad_suite_is_one_line(tmp_path: Path, what: str) -> None:
+    change, words = BAD_SUITES[what]
+    with pytest.raises(UsageError) as caught:
+        validate(runs(tmp_path, change(SUITE)) + runs(tmp_path, change(SUITE), protocol=_other_protocol(change)))
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 600
+    for word in words:
+        assert word in message, message
+
+
+def _other_protocol(change: Callable[[str], str]) -> str | None:
+    return "paper" if "protocols.paper" in change(SUITE) else None
+
+
+def test_names_of_suites_and_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown suite 'quik'; known: .*did you mean 'quick'"):
+        load_suite("quik")
+    with pytest.raises(UsageError, match="no such file"):
+        load_suite(str(tmp_path / "none.toml"))
+    with pytest.raises(UsageError, match="no such file"):
+        load_suite(str(tmp_path) + ".toml")
+
+
+def test_names_of_a_plugin_and_of_a_file_are_made_safe(tmp_path: Path) -> None:
+    experiment = 'dataset = "lab/run 1"\nnetwork = "mlp"\nbaselines = ["../fm%j"]\ntraining.steps = 1\n'
+    path = tmp_path / "a%j%x.toml"
+    path.write_text("[[experiments]]\n" + experiment, encoding="utf-8")
+    name, suite = load_suite(str(path))
+    (run,) = plan(name, suite)
+    assert name == safe_name("a%j%x") and safe_name(name) == name
+    assert safe_name(run.run_id) == run.run_id and run.run_id.startswith("lab_run_1-.._fm_j-")
+    assert run.dataset.name == "lab/run 1"

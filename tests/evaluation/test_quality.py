@@ -1,0 +1,234 @@
+"""Quality of samples that arrive in pieces, in any order, is that of all of them at once."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from oracles import GaussianMixture
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from bench.config.settings import Samples
+from bench.datasets.base import Dataset
+from bench.evaluation.drawing import Batch
+from bench.evaluation.pictures import Shown
+from bench.evaluation.quality import ImageQuality, Judge, PointQuality, Quality, quoted
+from bench.metrics.fidelity import Fidelity
+from bench.metrics.similarity import psnr, ssim
+from bench.records.records import Measurement
+
+DRAW = torch.Generator().manual_seed(0)
+N = 30
+PIECES = [(7, 14), (0, 7), (28, N), (14, 28)]
+
+
+def noisy(images: Tensor) -> Tensor:
+    return (images + 20 * torch.randn(images.shape, generator=DRAW)).clamp(0, 255).to(torch.uint8)
+
+
+TEST = torch.randint(0, 256, (40, 1, 12, 12), generator=DRAW, dtype=torch.uint8)
+SAMPLES = noisy(TEST[:N])
+
+
+@pytest.fixture(scope="module")
+def pixels() -> str:
+    """An extractor that costs nothing: the means of the columns."""
+    from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+
+    class Columns(FeatureExtractorBase):
+        @staticmethod
+        def get_provided_features_list():
+            return ("columns",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric):
+            return "columns"
+
+        def __init__(self, name, features_list, **_):
+            super().__init__(name, features_list)
+
+        def forward(self, images):
+            return (images[:, 0].float().mean(1),)
+
+    register_feature_extractor("columns", Columns)
+    return "columns"
+
+
+@pytest.fixture(scope="module")
+def images(pixels: str) -> Dataset:
+    """40 test images, each with a condition, and 50 training images."""
+    draw = torch.Generator().manual_seed(1)
+    train = torch.randint(0, 256, (50, 1, 12, 12), generator=draw, dtype=torch.uint8)
+    return Dataset("noise", "1", train, TEST, levels=256, extractor=pixels, condition=lambda k: k.float())
+
+
+@pytest.fixture(scope="module")
+def fidelity(images: Dataset, pixels: str, tmp_path_factory: pytest.TempPathFactory) -> Fidelity:
+    return Fidelity(images, pixels, tmp_path_factory.mktemp("data"))
+
+
+def fed(quality: Quality | Shown, x: Tensor, pieces: Sequence[tuple[int, int]]) -> None:
+    for start, stop in pieces:
+        quality.add(Batch(start, x[start:stop], nfe=1.0, seconds=0.0))
+
+
+def named(rows: list[Measurement]) -> dict[str, Measurement]:
+    found = {row.metric: row for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+# Images.
+
+
+@pytest.mark.parametrize("pieces", [[(0, N)], PIECES, [(i, i + 1) for i in range(N)]], ids=["whole", "pieces", "one"])
+def test_images_in_pieces_measure_what_they_measure_at_once(
+    fidelity: Fidelity, pieces: Sequence[tuple[int, int]]
+) -> None:
+    quality = ImageQuality(fidelity, N, full=True)
+    fed(quality, SAMPLES, pieces)
+    found = named(quality.measured())
+    features = fidelity.collect(N)
+    features.update(SAMPLES, 0)
+    expected = named(fidelity.compare(features))
+    assert set(found) == {*expected, "psnr", "ssim"} and "fd_columns" in expected
+    for metric, row in expected.items():
+        assert found[metric].value == pytest.approx(row.value, rel=1e-9)
+        assert replace(found[metric], value=0.0, stderr=None) == replace(row, value=0.0, stderr=None)
+    for metric, values in (("psnr", psnr(SAMPLES, TEST[:N])), ("ssim", ssim(SAMPLES, TEST[:N]))):
+        assert found[metric].value == pytest.approx(float(values.mean())) and found[metric].n == N
+        assert found[metric].stderr == pytest.approx(float(values.std()) / N**0.5)
+
+
+def test_images_are_like_their_own_targets_alone(fidelity: Fidelity) -> None:
+    """Of samples one place off only the likeness suffers: their features are those of the same set."""
+    moved = SAMPLES.roll(1, 0)
+    rows = []
+    for x in (SAMPLES, moved):
+        quality = ImageQuality(fidelity, N, full=False)
+        fed(quality, x, PIECES)
+        rows.append(named(quality.measured()))
+    assert rows[1]["fd_columns"].value == pytest.approx(rows[0]["fd_columns"].value, rel=1e-9)
+    assert rows[1]["psnr"].value < rows[0]["psnr"].value - 10
+
+
+def test_grey_levels_are_compared_as_pixels(images: Dataset, pixels: str, tmp_path: Path) -> None:
+    """Test images of 17 levels are stretched to 0 ... 255 before anything is compared with them."""
+    coarse = replace(images, test=TEST % 17, train=images.train % 17, levels=17)
+    quality = ImageQuality(Fidelity(coarse, pixels, tmp_path), 5, full=False)
+    fed(quality, coarse.pixels(coarse.test), [(0, 5)])
+    assert named(quality.measured())["ssim"].value == pytest.approx(1.0)
+
+
+def test_without_a_condition_there_is_nothing_to_be_like(images: Dataset, pixels: str, tmp_path: Path) -> None:
+    fidelity = Fidelity(replace(images, condition=None), pixels, tmp_path)
+    quality = ImageQuality(fidelity, N, full=False)
+    fed(quality, SAMPLES, PIECES)
+    assert [row.metric for row in quality.measured()] == ["fd_columns"]
+
+
+def test_images_that_never_came_are_no_value(fidelity: Fidelity) -> None:
+    quality = ImageQuality(fidelity, N, full=False)
+    fed(quality, SAMPLES, PIECES[:-1])
+    with pytest.raises(ValueError, match="16 of 30 samples went in"):
+        quality.measured()
+
+
+# Points.
+
+
+@pytest.mark.parametrize("pieces", [[(0, 50)], [(12, 24), (36, 50), (0, 12), (24, 36)]], ids=["whole", "pieces"])
+def test_points_are_the_first_n_in_their_order(
+    points: Dataset, pieces: Sequence[tuple[int, int]], rng: torch.Generator
+) -> None:
+    x = GaussianMixture.pair().sample(50, rng).float()
+    quality = PointQuality(points, 30)
+    fed(quality, x, pieces)
+    (row,) = quality.measured()
+    squares = torch.cdist(x[:30].double(), points.test[:30].double()).square()
+    best = float(squares[linear_sum_assignment(squares)].mean()) ** 0.5
+    assert row.metric == "w2" and row.value == pytest.approx(best, rel=1e-5)
+    assert row.n == 30 and row.settings == {"split": "test"}
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize("n", [1, 7, 10, N, 99])
+@pytest.mark.parametrize("pieces", [[(0, N)], PIECES, PIECES[::-1]], ids=["whole", "pieces", "reversed"])
+@pytest.mark.parametrize("make", [lambda: SAMPLES, lambda: SAMPLES[:, 0, 0, :2].float()], ids=["images", "points"])
+def test_the_first_n_are_shown_in_their_order(
+    n: int, pieces: Sequence[tuple[int, int]], make: Callable[[], Tensor]
+) -> None:
+    shown = Shown(n)
+    fed(shown, make(), pieces)
+    assert torch.equal(shown.gathered(), make()[:n])
+
+
+def test_nothing_is_kept_where_nothing_is_shown() -> None:
+    shown = Shown(0)
+    fed(shown, SAMPLES, PIECES)
+    assert shown.parts == []
+
+
+# The judge.
+
+
+def test_the_judge_measures_points_and_knows_no_floor_of_theirs(points: Dataset, tmp_path: Path) -> None:
+    judge = Judge(points, Samples(), tmp_path, "cpu")
+    judge.prepare()
+    assert isinstance(judge.quality(5), PointQuality) and judge.floor(5) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_judge_compares_with_the_reference_that_is_asked_for(images: Dataset, tmp_path: Path) -> None:
+    judge = Judge(images, Samples(reference="train", reference_n=20), tmp_path, "cpu")
+    judge.prepare()
+    qualities = [judge.quality(N, full) for full in (True, False)]
+    assert len({id(quality.fidelity) for quality in qualities if isinstance(quality, ImageQuality)}) == 1
+    for quality in qualities:
+        fed(quality, SAMPLES, PIECES)
+    full, short = (named(quality.measured()) for quality in qualities)
+    assert set(full) == {"fd_columns", "kd_columns", "precision", "recall", "psnr", "ssim"}
+    assert set(short) == {"fd_columns", "psnr", "ssim"}
+    assert {"split": "train", "reference_n": 20}.items() <= full["fd_columns"].settings.items()
+    floor = named(judge.floor(N))
+    assert set(floor) == {f"{metric}_floor" for metric in full} - {"psnr_floor", "ssim_floor"}
+    assert all(row.n == N and row.settings["floor_split"] == "test" for row in floor.values())
+
+
+def test_rows_are_quoted_with_more_settings() -> None:
+    row = Measurement("w2", 1.0, n=3, settings={"split": "test", "batch": 1})
+    (found,) = quoted([row], {"batch": 7, "sampler": "rk4"})
+    assert found == replace(row, settings={"split": "test", "batch": 7, "sampler": "rk4"})
+    assert row.settings == {"split": "test", "batch": 1}
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_without_values_the_rows_are_those_that_would_be_measured(images: Dataset, tmp_path: Path, full: bool) -> None:
+    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu")
+    quality = judge.quality(N, full)
+    lost = [*quality.measured("diverged"), *judge.floor(N, "diverged")]
+    fed(quality, SAMPLES, PIECES)
+    had = [*quality.measured(), *judge.floor(N)]
+    assert [(row.metric, row.n, row.settings) for row in lost] == [(row.metric, row.n, row.settings) for row in had]
+    assert all(math.isnan(row.value) and row.stderr is None and row.reason == "diverged" for row in lost)
+    assert all(math.isfinite(row.value) and row.reason is None for row in had)
+
+
+def test_a_distance_that_cannot_be_had_takes_no_other(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def singular(*_: object, **__: object) -> None:
+        raise ValueError("a singular product")
+
+    monkeypatch.setattr("torch_fidelity.metric_fid.fid_statistics_to_metric", singular)
+    quality = Judge(images, Samples(reference="train"), tmp_path, "cpu").quality(N)
+    fed(quality, SAMPLES, PIECES)
+    found = named(quality.measured())
+    assert found["fd_columns"].reason == "ValueError: a singular product" and math.isnan(found["fd_columns"].value)
+    others = {metric for metric, row in found.items() if row.reason is None and math.isfinite(row.value)}
+    assert others == {"kd_columns", "precision", "recall", "psnr", "ssim"}

@@ -1,0 +1,48 @@
+"""The error of a solver on dx/dt = x, where a step of Euler's multiplies by 1 + h and one of midpoint's by 1 + h + h^2
+/ 2."""
+
+from pathlib import Path
+
+import pytest
+from oracles import Given, source
+
+from bench.evaluation.drawing import Source
+from bench.evaluation.partial import Partial
+from bench.evaluation.solver_error import REFERENCE, SolverError
+from bench.methods.ode import Solver
+
+H = 2 / REFERENCE
+EXACT = (1 + H + H**2 / 2) ** (REFERENCE // 2)
+
+
+def growing() -> Source:
+    return source(Given(lambda t, x: x), (2,), 0)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 16])
+@pytest.mark.parametrize("batch", [64, 20])
+def test_eulers_error_is_its_closed_form_whatever_the_batch(steps: int, batch: int) -> None:
+    this = growing()
+    (found,) = SolverError(this, 64, batch, Partial()).measured(Solver("euler", steps=steps), {"sampler": "euler"})
+    squares = this.noise(0, 64).double().square().mean(1) * ((1 + 1 / steps) ** steps - EXACT) ** 2
+    assert found.metric == "ode_error" and found.n == 64
+    assert found.value == pytest.approx(float(squares.mean()), rel=1e-3)
+    assert found.stderr == pytest.approx(float(squares.std()) / 8, rel=1e-3)
+    assert found.settings == {"sampler": "euler", "batch": min(batch, 64), "reference": "midpoint, NFE 1000"}
+
+
+def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.evaluation.partial.WORTH", 0.0)
+    solver = Solver("midpoint", steps=REFERENCE // 2)
+    first = SolverError(growing(), 8, 4, Partial(tmp_path))
+    assert first.measured(solver, {})[0].value == 0.0
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr(Source, "solved", lambda *_: pytest.fail("solved again"))
+    again = SolverError(growing(), 8, 4, Partial(tmp_path))
+    assert {start: x.tolist() for start, x in again.reference().items()} == {
+        start: x.tolist() for start, x in first.reference().items()
+    }
+
+
+def test_one_sample_has_no_standard_error() -> None:
+    assert SolverError(growing(), 1, 64, Partial()).measured(Solver("euler", steps=1), {})[0].stderr is None

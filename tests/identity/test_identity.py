@@ -1,0 +1,197 @@
+"""Which stage an edit repeats: the code of every stage, before and after it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tiny import SUITE, runs
+
+from bench.config.settings import STAGES
+from bench.config.suite import Run
+from bench.identity import identity, source
+from bench.identity.source import PROJECT
+
+EDITIONS = count(1_000_000)
+ALL = {*STAGES, "curve"}
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """Has a file of the project count as edited."""
+    monkeypatch.setattr(source, "_frozen", dict(source._frozen))
+    monkeypatch.setattr(source, "_modules", dict(source._modules))
+    monkeypatch.setattr(source, "edition", next(EDITIONS))
+
+    def as_edited(file: str, old: str, new: str) -> None:
+        path = PROJECT / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        source._frozen[path] = text.replace(old, new).encode()
+        source.forget(path)
+        source.edition = next(EDITIONS)
+
+    return as_edited
+
+
+def codes(run: Run) -> dict[str, str]:
+    found = {stage: identity.code(run, stage) for stage in sorted(ALL)}
+    assert all(found.values())
+    return {stage: code.digest for stage, code in found.items() if code}
+
+
+def changed(run: Run, edit: Edit, *what: str) -> set[str]:
+    before = codes(run)
+    edit(*what)  # type: ignore[call-arg]
+    now = codes(run)
+    return {stage for stage in ALL if before[stage] != now[stage]}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return runs(tmp_path)[0]
+
+
+@pytest.fixture
+def ddpm(tmp_path: Path) -> Run:
+    return runs(tmp_path)[1]
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Run:
+    text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"')
+    return runs(tmp_path, text)[0]
+
+
+EVALUATION = ALL - {"train"}
+EDITS = {
+    "loss": (("baselines/fm_ot.py", "return mean_square(", "return 2 * mean_square("), ALL),
+    "velocity": (("baselines/fm_ot.py", "net(t.expand(len(x)), x)", "2 * net(t.expand(len(x)), x)"), EVALUATION),
+    "path": (("bench/methods/paths.py", "return like(self.alpha(t), x1) * x1", "return like(self.alpha(t), x1)"), ALL),
+    "network": (("bench/networks/mlp.py", "torch.cat([x.flatten(1), t[:, None]], 1)", "x"), ALL),
+    "dataset": (("bench/datasets/toys.py", "x = 4 * uniform(n, rng) - 2", "x = 4 * uniform(n, rng) - 1"), ALL),
+    "another dataset": (("bench/datasets/toys.py", "CIRCLES = ((3.0, 1.5), 0.24)", "CIRCLES = ((3.0, 1.5), 1)"), set()),
+    "another method": (("baselines/ddpm.py", "return mean_square(", "return 2 * mean_square("), set()),
+    "optimiser": (("bench/training/optimiser.py", "LEAST_RATE = ", "LEAST_RATE = 3 * "), ALL),
+    "a metric of samples": (("bench/evaluation/geometry.py", "numItermax=10**7", "numItermax=10**6"),
+                            EVALUATION - {"likelihood"}),
+    "a metric of images": (("bench/metrics/fidelity.py", "self.dataset", "self.data"), set()),
+    "a default of a setting": (("bench/config/settings.py", "lr: Rate = 1e-3", "lr: Rate = 1e-2"), ALL),
+    "a default of the evaluation": (("bench/config/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
+                                     "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
+    "words": (("bench/errors.py", "class Diverged", "class Else: ...\n\n\nclass Diverged"), set()),
+    "records": (("bench/records/frame.py", "COLUMNS = [", "COLUMNS = [*[], "), set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_repeats_what_hangs_on_it(run: Run, edit: Edit, what: str) -> None:
+    arguments, stages = EDITS[what]
+    assert changed(run, edit, *arguments) == stages
+
+
+def test_a_sampler_of_the_method_is_of_the_samples_alone(ddpm: Run, edit: Edit) -> None:
+    assert changed(ddpm, edit, "baselines/ddpm.py", "ancestral_steps: int = ", "ancestral_steps: int = 1 + ") == {
+        "samples"
+    }
+
+
+def test_a_distance_of_images_counts_for_images(digits: Run, edit: Edit) -> None:
+    found = changed(digits, edit, "bench/metrics/fidelity.py", "self.dataset", "self.data")
+    assert found == {"samples", "sweep", "curve"}
+
+
+def test_a_metric_of_one_stage_repeats_that_stage(run: Run, edit: Edit) -> None:
+    file = "bench/evaluation/solver_error.py"
+    text = (PROJECT / file).read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.strip().startswith("return "))
+    assert changed(run, edit, file, line, line.replace("return ", "return 2 * ")) == {"sweep"}
+
+
+def test_a_moved_definition_is_no_change(run: Run, edit: Edit) -> None:
+    before = codes(run)
+    text = (PROJECT / "bench/methods/baseline.py").read_text(encoding="utf-8")
+    start = text.index("def mean_square")
+    moved = text[start:]
+    edit("bench/methods/baseline.py", moved, "")
+    edit("baselines/fm_ot.py", "Network, mean_square, noise", "Network, noise")
+    edit_both = (
+        (PROJECT / "baselines/fm_ot.py")
+        .read_text(encoding="utf-8")
+        .replace("Network, mean_square, noise", "Network, noise")
+    )
+    source._frozen[PROJECT / "baselines/fm_ot.py"] = (
+        edit_both + "\nfrom bench.training.seeds import mean_square\n"
+    ).encode()
+    edit("bench/training/seeds.py", "import ", "import ")
+    source._frozen[PROJECT / "bench/training/seeds.py"] += ("\n\n" + moved).encode()
+    assert codes(run) == before
+
+
+def test_every_root_is_there() -> None:
+    assert set(identity.ROOTS) == ALL
+    for roots in identity.ROOTS.values():
+        for root in roots:
+            file, _, name = root.partition(": ")
+            assert name in source.module(PROJECT / file).definitions, root
+    for text in (*identity.QUIET, *identity.IMAGES_ONLY):
+        file, _, name = text.partition(": ")
+        assert (PROJECT / file).exists(), text
+        assert not name or name in source.module(PROJECT / file).definitions, text
+
+
+@pytest.mark.parametrize(
+    ("stage", "reached", "not_reached"),
+    [
+        ("train",
+         ["baselines/fm_ot.py: FlowMatchingOT.loss", "bench/training/trainer.py", "bench/training/minibatches.py"],
+         ["baselines/fm_ot.py: FlowMatchingOT.velocity", "bench/methods/ode.py", "bench/evaluation/quality.py"]),
+        ("likelihood",
+         ["bench/evaluation/likelihood.py", "bench/methods/ode.py", "baselines/fm_ot.py: FlowMatchingOT.velocity"],
+         ["bench/evaluation/geometry.py", "bench/evaluation/solver_error.py"]),
+        ("samples", ["bench/evaluation/geometry.py", "bench/evaluation/drawing.py"],
+         ["bench/evaluation/likelihood.py", "bench/metrics/fidelity.py"]),
+        ("sweep", ["bench/evaluation/solver_error.py"], ["bench/evaluation/likelihood.py"]),
+    ],
+)  # fmt: skip
+def test_what_a_stage_reaches(run: Run, stage: str, reached: list[str], not_reached: list[str]) -> None:
+    code = identity.code(run, stage)
+    assert code is not None
+    assert set(reached) <= set(code.parts) and not set(not_reached) & set(code.parts)
+
+
+def test_superres_reaches_the_images_that_it_enlarges(tmp_path: Path) -> None:
+    text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"cifar10_8_to_32"')
+    code = identity.code(runs(tmp_path, text)[0], "train")
+    assert code is not None and "bench/datasets/images.py" in code.parts
+
+
+def test_what_nobody_knows_here_has_no_code(run: Run) -> None:
+    foreign = run.model_copy(update={"baseline": run.baseline.model_copy(update={"name": "of_a_plugin"})})
+    assert identity.code(foreign, "train") is None and identity.plugins(foreign) == {}
+
+
+def test_a_change_is_named_by_its_place() -> None:
+    before = {"bench/methods/ode.py": "1", "my.py: Mine.loss": "2", "my.py: Mine": "3"}
+    assert identity.changed(before, {**before, "my.py: Mine.loss": "4"}) == "my.py: Mine.loss"
+    assert identity.changed(before, {**before, "bench/methods/ode.py": "5"}) == "bench/methods/ode.py"
+    assert identity.changed(before, dict.fromkeys("abcd", "1")).endswith("more")
+
+
+@pytest.mark.slow
+def test_the_source_of_a_large_suite_is_known_soon_and_without_torch() -> None:
+    script = """
+import sys, time
+from bench import identity
+from bench.config.plan import plan
+from bench.config.suite import load_suite
+begun = time.process_time()
+runs = plan(*load_suite("toys"))
+assert len(runs) > 300 and all(identity.code(run, stage) for run in runs for stage in run.stages)
+assert time.process_time() - begun < 4  # 0.6 measured
+assert not {"torch", "numpy", "pandas"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=PROJECT)

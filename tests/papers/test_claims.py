@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import UsageError
+from bench.papers import claims
+from bench.papers.claims import Claim, declared, load_claims, paper, register_claim, remember
+from bench.records.seal import write_json
+
+OWN = {"id": "T1", "title": "mine beats FM w/ OT", "subject": "mine", "against": "fm_ot"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_registered", {})
+
+
+def test_the_papers_claims_are_there() -> None:
+    found = {claim.id.rstrip("ab") for claim in paper()}
+    assert found == {f"C{i}" for i in range(1, 11)}
+    assert all(claim.source and claim.title for claim in paper())
+
+
+def test_likelihoods_differ_and_other_metrics_have_ratios() -> None:
+    by_id = {claim.id: claim for claim in paper()}
+    assert not by_id["C1"].is_ratio and by_id["C1"].limit == 0
+    assert by_id["C2"].is_ratio and by_id["C2"].limit == 1
+    assert by_id["C4a"].limit == 0.01 and by_id["C5"].limit == 0.7
+
+
+def test_a_claim_of_a_file_is_remembered_beside_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[claims]]\nid = "T1"\ntitle = "mine beats FM w/ OT"\nsubject = "mine"\nagainst = ["fm_ot"]\n')
+    (claim,) = load_claims(file)
+    assert claim == Claim(**OWN)
+    register_claim(claim)
+    assert remember(tmp_path) and not remember(tmp_path)
+    monkeypatch.setattr(claims, "_registered", {})
+    assert declared(tmp_path) == ([*paper(), claim], [])
+
+
+def test_without_own_claims_nothing_is_remembered(tmp_path: Path) -> None:
+    assert not remember(tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert declared(tmp_path) == (paper(), [])
+
+
+def test_one_id_is_one_claim() -> None:
+    register_claim(Claim(**OWN))
+    register_claim(Claim(**OWN))  # a plugin that is imported twice
+    with pytest.raises(UsageError, match="'T1' is declared twice"):
+        register_claim(Claim(**{**OWN, "title": "another"}))
+    with pytest.raises(UsageError, match="'C1' is declared twice"):
+        register_claim(Claim(**{**OWN, "id": "C1"}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"measure": "best"}, "measure = 'best': Input should be 'value', 'spread'"),
+        ({"metrc": "nll"}, "unknown key 'metrc'"),
+        ({"seeds": 1}, "seeds = 1: Input should be greater than or equal to 2"),
+        ({"test": "sign_flip"}, "seeds = 3: the sign-flip test can decide from 6 seeds on"),
+        ({"measure": "to_error"}, "metric = 'nll': to_error is about 'ode_error'"),
+        ({"measure": "few"}, "metric = 'nll': few is about 'quality'"),
+        (
+            {"measure": "to_error", "metric": "ode_error", "scale": "difference"},
+            "scale = 'difference': to_error compares evaluations",
+        ),
+        ({"metric": "w2", "bound": 0}, "bound = 0.0: of a ratio it must be positive"),
+        ({"against": []}, "against = []"),
+    ],
+)
+def test_a_bad_claim_is_one_line(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
+    entry = {**OWN, **changed}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
+    file = tmp_path / "mine.toml"
+    file.write_text("\n".join(["[[claims]]", *lines]))
+    with pytest.raises(UsageError) as error:
+        load_claims(file)
+    assert said in str(error.value) and "mine.toml[0]" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["claims = 3", "[claim]\nid = 1", "[[claims", ""])
+def test_a_file_without_claims_is_one_line(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"claims .*mine\.toml: "):
+        load_claims(file)
+
+
+@pytest.mark.parametrize("text", ["{", "null", '{"id": "T1"}', "\\udcff"])
+def test_a_damaged_memory_is_named_and_skipped(text: str, tmp_path: Path) -> None:
+    (tmp_path / claims.REMEMBERED).write_text(text)
+    known, (complaint,) = declared(tmp_path)
+    assert known == paper() and complaint.startswith(claims.REMEMBERED)
+
+
+def test_of_a_memory_of_another_version_the_rest_is_kept(tmp_path: Path) -> None:
+    entries = [{**OWN, "measure": "of the future"}, {**OWN, "id": "T2"}]
+    write_json(tmp_path / claims.REMEMBERED, {"claims": entries})
+    known, (complaint,) = declared(tmp_path)
+    assert known == [*paper(), Claim(**{**OWN, "id": "T2"})]
+    assert "claims.json[0]" in complaint and "measure = 'of the future'" in complaint

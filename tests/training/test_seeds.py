@@ -1,0 +1,55 @@
+"""Random numbers that belong to a sample."""
+
+import pytest
+import torch
+
+from bench.training.seeds import generator, normal, per_sample
+
+
+def test_a_draw_depends_on_its_index_alone() -> None:
+    whole = normal((2, 3), 1, "samples", 0, 10)
+    parts = torch.cat([normal((2, 3), 1, "samples", a, b) for a, b in ((0, 4), (4, 5), (5, 10))])
+    assert torch.equal(whole, parts)
+
+
+def test_seed_stream_and_index_all_matter() -> None:
+    draws = [
+        torch.randn(4, generator=generator(seed, stream, index))
+        for seed in (0, 1)
+        for stream in ("samples", "probe-0")
+        for index in (0, 1)
+    ]
+    for i, a in enumerate(draws):
+        for b in draws[:i]:
+            assert not torch.equal(a, b)
+    # The three are kept apart by more than concatenation.
+    assert not torch.equal(
+        torch.rand(4, generator=generator(1, "a", 12)), torch.rand(4, generator=generator(1, "a1", 2))
+    )
+
+
+def test_draws_do_not_touch_the_global_state() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    normal((2,), 0, "samples", 0, 5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_neighbouring_draws_are_independent_normals() -> None:
+    x = normal((2,), 0, "samples", 0, 5000).double()
+    assert (x.mean(0).abs() < 4 / 5000**0.5).all()
+    assert ((x.var(0) - 1).abs() < 4 * (2 / 5000) ** 0.5).all()
+    assert abs(float((x[1:] * x[:-1]).mean())) < 4 / 10_000**0.5
+
+
+def test_the_numbers_are_the_same_on_every_machine() -> None:
+    """A change of these breaks the comparison with every record measured before."""
+    assert generator(0, "samples", 0).initial_seed() == 5432779184042162921
+    assert generator(3, "samples", 17).initial_seed() == 5825243709220201178
+    assert normal((1,), 0, "samples", 0, 1).item() == pytest.approx(0.30242684483528137, rel=1e-6)
+
+
+def test_per_sample_stacks_what_is_drawn() -> None:
+    x = per_sample(lambda g: torch.randint(0, 9, (3,), generator=g), 0, "s", 2, 6)
+    assert x.shape == (4, 3) and x.dtype == torch.int64
