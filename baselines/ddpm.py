@@ -2,7 +2,7 @@
 
 L = E |eps_t(x_t) - x0|^2,  x_t = alpha_t x1 + sigma_t x0;  the ODE follows from score = -eps / sigma.
 
-Its native samplers (bench/methods/schedulers.py) are ancestral sampling and DDIM.
+Its own samplers are ancestral sampling and DDIM.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import DiffusionBaseline, Network, Sampler, mean_square, noise, register_baseline
+from bench import DiffusionBaseline, Network, Sampler, mean_square, noise, register_baseline
 from bench.methods.ode import VelocityField
-from bench.methods.schedulers import scheduled
+from bench.samplers.ancestral import Ancestral
+from bench.samplers.ddim import DDIM
 
 
 @register_baseline("ddpm", label="DDPM")
@@ -25,14 +26,15 @@ class DDPM(DiffusionBaseline):
         t, x0 = self.path.times(x1, rng), noise(x1, rng)
         return mean_square(net(t, self.path.sample(t, x0, x1)) - x0)
 
+    def eps(self, net: Network) -> VelocityField:
+        return lambda t, x: net(t.expand(len(x)), x)
+
     def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: self.path.velocity_from_eps(t, x, net(t.expand(len(x)), x))
+        eps = self.eps(net)
+        return lambda t, x: self.path.velocity_from_eps(t, x, eps(t, x))
 
     def samplers(self, net: Network) -> dict[str, Sampler]:
-        def eps(t: Tensor, x: Tensor) -> Tensor:
-            return net(t.expand(len(x)), x)
-
         return {
-            f"ancestral-{self.ancestral_steps}": scheduled("ancestral", self.ancestral_steps, self.path, eps),
-            f"ddim-{self.ddim_steps}": scheduled("ddim", self.ddim_steps, self.path, eps),
+            f"ancestral-{self.ancestral_steps}": Ancestral(self.ancestral_steps),
+            f"ddim-{self.ddim_steps}": DDIM(self.ddim_steps),
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import Network, register_baseline
+from bench import Network, register_baseline
 from bench.methods.cnf import SimulatedBaseline
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import DiffusionBaseline, Network, mean_square, noise, register_baseline
+from bench import DiffusionBaseline, Network, mean_square, noise, register_baseline
 from bench.methods.ode import VelocityField
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import Baseline, Network, mean_square, noise, register_baseline
+from bench import FlowBaseline, Network, mean_square, noise, register_baseline
 from bench.methods.ode import VelocityField
 from bench.methods.paths import OptimalTransport
 
 
 @register_baseline("fm_ot", label="FM w/ OT")
 @dataclass(frozen=True)
-class FlowMatchingOT(Baseline):
+class FlowMatchingOT(FlowBaseline):
     sigma_min: float = 0.0
 
     @property

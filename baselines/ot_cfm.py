@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import Baseline, Network, mean_square, noise, register_baseline
+from bench import FlowBaseline, Network, mean_square, noise, register_baseline
 from bench.methods.ode import VelocityField
 from bench.methods.paths import OptimalTransport
 
 
 @register_baseline("ot_cfm", label="OT-CFM")
 @dataclass(frozen=True)
-class OTCFM(Baseline):
+class OTCFM(FlowBaseline):
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         import ot
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import Baseline, Network, Sampler, mean_square, register_baseline
+from bench import Draw, FlowBaseline, Network, mean_square, register_baseline
 from bench.methods.ode import VelocityField
 
 
 @register_baseline("regression", label="Regression", conditional=True)
 @dataclass(frozen=True)
-class Regression(Baseline):
+class Regression(FlowBaseline):
     @property
     def t_end(self) -> float:
         return 1 - 1e-5
@@ -26,8 +26,8 @@ class Regression(Baseline):
     def velocity(self, net: Network) -> VelocityField:
         return lambda t, x: (answer(net, x) - x) / (1 - t)
 
-    def samplers(self, net: Network) -> dict[str, Sampler]:
-        return {"direct": Sampler(lambda x0, rng: answer(net, x0))}
+    def samplers(self, net: Network) -> dict[str, Draw]:
+        return {"direct": lambda x0, rng: answer(net, x0)}
 
 
 def answer(net: Network, x: Tensor) -> Tensor:

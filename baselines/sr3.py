@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.methods.baseline import DiffusionBaseline, Network, Sampler, noise, register_baseline
+from bench import DiffusionBaseline, Network, Sampler, noise, register_baseline
 from bench.methods.ode import VelocityField
-from bench.methods.schedulers import scheduled
+from bench.samplers.ancestral import Ancestral
 
 
 @register_baseline("sr3", label="SR3-style DDPM", conditional=True)
@@ -26,12 +26,12 @@ class SR3(DiffusionBaseline):
         error = net(self.path.alpha(t), self.path.sample(t, x0, x1)) - x0
         return error.abs().flatten(1).mean(1)
 
+    def eps(self, net: Network) -> VelocityField:
+        return lambda t, x: net(self.path.alpha(t).expand(len(x)), x)
+
     def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: self.path.velocity_from_eps(t, x, self._eps(net, t, x))
+        eps = self.eps(net)
+        return lambda t, x: self.path.velocity_from_eps(t, x, eps(t, x))
 
     def samplers(self, net: Network) -> dict[str, Sampler]:
-        steps = self.ancestral_steps
-        return {f"ancestral-{steps}": scheduled("ancestral", steps, self.path, lambda t, x: self._eps(net, t, x))}
-
-    def _eps(self, net: Network, t: Tensor, x: Tensor) -> Tensor:
-        return net(self.path.alpha(t).expand(len(x)), x)
+        return {f"ancestral-{self.ancestral_steps}": Ancestral(self.ancestral_steps)}

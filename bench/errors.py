@@ -18,6 +18,10 @@ class HalfSubmitted(RuntimeError):
         self.ids = ids
 
 
+class NotApplicable(Exception):
+    """What a model, or its data, cannot have by its nature; the message is the reason."""
+
+
 class Diverged(ArithmeticError):
     """A loss, weights or an ODE solution that stopped being finite; `kind` is said before the message."""
 

@@ -22,7 +22,9 @@ from bench.datasets.base import Dataset
 from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import by_solver, floor
 from bench.evaluation.partial import Partial
-from bench.methods.baseline import Baseline, Network, Sampler
+from bench.methods.flow import FlowBaseline
+from bench.methods.model import Draw
+from bench.methods.network import Network
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.paths import Path
 from bench.records.records import Measurement
@@ -119,12 +121,12 @@ def _double(values: float | list[float] | list[list[float]]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Given(Baseline):
+class Given(FlowBaseline):
     """A method whose velocity field and samplers are given; the field asks the network once, for the count alone."""
 
     f: VelocityField
     end: float = 1.0
-    own: tuple[tuple[str, Sampler], ...] = ()
+    own: tuple[tuple[str, Draw], ...] = ()
 
     @property
     def t_end(self) -> float:
@@ -140,7 +142,7 @@ class Given(Baseline):
 
         return field
 
-    def samplers(self, net: Network) -> dict[str, Sampler]:
+    def samplers(self, net: Network) -> dict[str, Draw]:
         return dict(self.own)
 
 
@@ -151,7 +153,9 @@ class Idle(nn.Module):
         return x
 
 
-def source(baseline: Baseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None) -> Source:
+def source(
+    baseline: FlowBaseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None
+) -> Source:
     """Samples of a method of that shape; points, whatever their number of axes."""
     nothing = torch.zeros(1, *shape)
     return Source(baseline, module or Idle(), Dataset("none", "1", nothing, nothing), seed, "cpu")

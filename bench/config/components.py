@@ -69,7 +69,7 @@ def build_baseline(component: Component) -> Baseline:
 def check_baseline(component: Component) -> None:
     """UsageError where the baseline, or the probability path that it names, cannot be built."""
     try:
-        build_baseline(component).t_end  # noqa: B018 -- asks for the path
+        getattr(build_baseline(component), "t_end", None)  # asks for the path
     except UsageError:
         raise
     except Exception as error:

@@ -146,5 +146,6 @@ def load_plugin(plugin: str) -> ModuleType:
 datasets: Registry[Any] = Registry("dataset", "bench.datasets")
 networks: Registry[Any] = Registry("network", "bench.networks")
 baselines: Registry[Any] = Registry("baseline", "baselines")
+samplers: Registry[Any] = Registry("sampler", "bench.samplers")
 register_dataset = datasets.register
 register_network = networks.register

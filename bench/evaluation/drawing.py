@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from bench.datasets.base import Dataset
 from bench.evaluation.clock import now
 from bench.evaluation.partial import Partial
-from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.baseline import Baseline
 from bench.methods.finite import lost
 from bench.methods.memory import Memory
+from bench.methods.model import Model
+from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver, VelocityField, solve
+from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.seeds import generator, normal
@@ -60,11 +63,16 @@ class Source:
         given = None
         if self.dataset.condition:
             given = self.dataset.condition(self.dataset.test[start:stop].to(self.device))
-        return CountedNetwork(self.module, condition=given, memory=self.memory)
+        return CountedNetwork(self.module, given=given, memory=self.memory)
+
+    def model(self, start: int = 0, stop: int = 0) -> Model:
+        """What the network can do for samples start ... stop - 1."""
+        return self.baseline.model(self.network(start, stop))
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
         """The velocity field of samples start ... stop - 1."""
-        return self.baseline.velocity(self.network(start, stop))
+        field: VelocityField = self.model(start, stop).having("velocity")
+        return field
 
     def noise(self, start: int, stop: int) -> Tensor:
         return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
@@ -74,7 +82,8 @@ class Source:
 
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
             net = self.network(start, stop)
-            solution = solve(self.baseline.velocity(net), self.noise(start, stop), (0.0, self.baseline.t_end), solver)
+            model = self.baseline.model(net)
+            solution = solve(model.having("velocity"), self.noise(start, stop), (0.0, model.t_end), solver)
             return solution.x[-1], net.rows / (stop - start)
 
         return draw
@@ -85,7 +94,9 @@ class Source:
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
             net = self.network(start, stop)
             x0 = self.noise(start, stop)
-            x = self.baseline.samplers(net)[name].sample(x0, generator(self.seed, name, start, x0.device))
+            model = self.baseline.model(net)
+            sampler, rng = model.samplers[name], generator(self.seed, name, start, x0.device)
+            x = sampler.draw(model, x0, rng) if isinstance(sampler, Sampler) else sampler(x0, rng)
             return x, net.rows / (stop - start)
 
         return draw

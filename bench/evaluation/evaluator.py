@@ -80,7 +80,7 @@ class Evaluator:
         return [*rows, Measurement("peak_memory_bytes", math.nan, reason=reason)]
 
     def _densities(self, parts: Parts) -> None:
-        times = [share * self.baseline.t_end for share in DENSITY_TIMES]
+        times = [share * self.source.model().t_end for share in DENSITY_TIMES]
         for i, t in enumerate(times):
             where, blank = f"at t = {t:.3g}", bound(pictures.lost, "density_picture", {"time": t})
             parts.measure(f"density {where}", bound(self._density, i, t), blank, where)
@@ -97,7 +97,7 @@ class Evaluator:
 
     def samples(self, parts: Parts) -> None:
         ways: dict[str, Draw] = {self.solver.method: self.source.solved(self.solver)}
-        ways |= {name: self.source.native(name) for name in self.baseline.samplers(self.source.network(0, 1))}
+        ways |= {name: self.source.native(name) for name in self.source.model(0, 1).samplers}
         for name, draw in ways.items():
             parts.measure(f"samples {name}", bound(self._samples, name, draw), bound(self._no_samples, name))
         parts.measure("paths", self._paths, self._no_paths)
@@ -132,7 +132,7 @@ class Evaluator:
         with ranks.failing_together():
             noise = self.source.noise(0, s.path_n)
             field = self.source.field(0, s.path_n)
-            paths = follow(field, noise, self.baseline.t_end, s.path_times, self.solver)
+            paths = follow(field, noise, self.source.model().t_end, s.path_times, self.solver)
             rows = [
                 Measurement("path_energy", paths.energy, paths.energy_stderr, s.path_n),
                 Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n),
@@ -142,7 +142,7 @@ class Evaluator:
                 rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
 
             def picture() -> Rows:
-                arrays.update(pictures.of_paths(self.dataset, self.baseline.path, paths))
+                arrays.update(pictures.of_paths(self.dataset, self.source.model().path, paths))
                 return []
 
             lost = attempt(picture, bound(pictures.lost, "path_picture", {}))

@@ -179,7 +179,8 @@ def _densities(
     log_p, variance = torch.zeros(2, draws, n, dtype=torch.float64)
     evaluations, seconds = torch.zeros(2, draws, dtype=torch.float64)
     net = source.network()
-    f, memory = source.baseline.velocity(net), Memory(counter=net)
+    model, memory = source.baseline.model(net), Memory(counter=net)
+    f = model.having("velocity")
 
     def solve(k: int, start: int, stop: int) -> dict[str, Any]:
         begun = now(device)
@@ -188,7 +189,7 @@ def _densities(
             x = dataset.scale(x, _uniform(dataset.shape, seed, k, start, stop, device))
         z = None if probes is None else _probes((probes, *dataset.shape), seed, k, start, stop, device)
         before = net.rows
-        density = log_density(f, x, source.baseline.t_end, solver, z, memory)
+        density = log_density(f, x, model.t_end, solver, z, memory)
         found = {"log_p": density.log_p.double().cpu().numpy(), "variance": density.variance.double().cpu().numpy()}
         nfe = (net.rows - before) / (stop - start)
         return {**found, "nfe": np.array(nfe), "seconds": np.array(now(device) - begun)}

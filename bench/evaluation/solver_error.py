@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
-from bench.methods.baseline import mean_square
 from bench.methods.finite import require
+from bench.methods.flow import mean_square
 from bench.methods.ode import Solver
 from bench.records.records import Measurement
 from bench.training import ranks

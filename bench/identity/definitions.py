@@ -70,6 +70,9 @@ def read(path: Path, text: str | bytes) -> Module:
     module = Module(path)
     pieces: dict[str, list[ast.AST]] = defaultdict(list)
     _statements(ast.parse(text).body, module, pieces)
+    if "__getattr__" in pieces:  # its names are imported when they are asked for, and here for type checkers
+        for node in ast.walk(ast.Module([node for node in ast.parse(text).body if isinstance(node, ast.If)], [])):
+            module.imports |= _imported(node) if isinstance(node, ast.ImportFrom) else {}
     for name, nodes in pieces.items():
         module.definitions[name] = _definition(nodes)
     return module

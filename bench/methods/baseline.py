@@ -1,136 +1,114 @@
-"""The contract of a baseline: a loss and a velocity field. The harness measures everything else.
+"""The contract of a method: how it trains, and what the trained model can do. The harness measures everything else.
 
-    @register_baseline("fm_ot", label="FM w/ OT")
+    @register_baseline("mine", label="My method")
     @dataclass(frozen=True)
-    class FlowMatchingOT(Baseline):
-        sigma_min: float = 0.0
-        def loss(self, net, x1, rng): ...
-        def velocity(self, net): ...
+    class Mine(Baseline):
+        weight: float = 1.0
+        def loss(self, net, batch, ctx): ...
+        def model(self, net): ...
 
-Each field of the dataclass is an option: `--set fm_ot.sigma_min=0.1` sets it and every record quotes it.
+Each field of the dataclass is an option: `--set mine.weight=0.1` sets it and every record quotes it. The usual kind,
+whose network defines a velocity field, derives from FlowBaseline (bench/methods/flow.py) and says `velocity` instead.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from bench.config.registry import baselines
 from bench.errors import UsageError
-from bench.methods.memory import Memory
-from bench.methods.ode import VelocityField
-from bench.methods.paths import Path, VariancePreserving
-
-Network = Callable[[Tensor, Tensor], Tensor]
+from bench.methods.batch import Batch, Context
+from bench.methods.model import Model
 
 
-class CountedNetwork:
-    """net(t, x) of a module that counts the rows of x that went through it: the one place that NFE comes from.
+class Make(Protocol):
+    """Builds what a method is made of; each call builds anew."""
 
-    The NFE of a batch is `rows` over the rows of the batch, whatever a method made of them: a guided field that asks
-    for 2 B rows, or asks twice, costs 2 an evaluation.
+    def network(self, **inputs: Any) -> nn.Module:
+        """The run's network, for the samples of the run's dataset.
+
+        Args:
+            inputs: `classes` (a number; labels beside t and x), `second_time` (True; the keyword r), `given` (the
+                length of a vector), `time` (False; net(x) alone), `shape` (of x, (D,) or (C, H, W)), `out` (outputs
+                in place of the shape of x). What the dataset gives its samples is passed by itself.
+
+        Raises:
+            UsageError: the network takes no such input.
+        """
+
+    def pretrained(self, teacher: str) -> nn.Module:
+        """The frozen network, with its averaged weights, of a run or a file.
+
+        Raises:
+            UsageError: there is none, or it is not sound.
+        """
+
+
+class About(Protocol):
+    """What a method may know of the data before it is trained: no values.
 
     Attributes:
-        module: the network proper.
-        compiled: whether it is compiled.
-        condition: what the images of a batch are conditioned on, (B, C', H, W); it joins x as further channels.
-        memory: cuts a call that wants no gradient to the rows that there is room for.
-        rows: rows that went through, each counted once however often an attempt at it ran out of memory.
+        shape: of one sample in model space, (D,) or (C, H, W).
+        classes: number of classes, None where the data has no labels.
+        given: shape of what one sample is conditioned on, None where nothing is given.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        compiled: bool = False,
-        condition: Tensor | None = None,
-        memory: Memory | None = None,
-    ) -> None:
-        self.module = module
-        self.compiled = compiled
-        self.condition = condition
-        self.memory = memory
-        self.rows = 0
-        self.flow: Any = None  # what bench/methods/cnf.py compiles of it
-        self._call: Network = torch.compile(module) if compiled else module
-
-    def __call__(self, t: Tensor, x: Tensor) -> Tensor:
-        return self._counted(self._call, t, x)
-
-    def plain(self, t: Tensor, x: Tensor) -> Tensor:
-        """The same, not compiled."""
-        return self._counted(self.module, t, x)
-
-    def _counted(self, call: Network, t: Tensor, x: Tensor) -> Tensor:
-        whole = x if self.condition is None else torch.cat([x, self.condition], 1)
-        if self.memory is None or torch.is_grad_enabled():
-            found = call(t, whole)
-        else:
-            found = self.memory.rowwise(lambda rows: call(t[rows], whole[rows]), len(x))
-        self.rows += len(x)
-        return found
+    shape: tuple[int, ...]
+    classes: int | None
+    given: tuple[int, ...] | None
 
 
-@dataclass(frozen=True, init=False)
-class Sampler:
-    """A sampler of a method's own: noise x0 (B, ...) and a generator on its device -> samples of the shape of x0."""
+@dataclass(frozen=True)
+class Phase:
+    """One update of a step.
 
-    sample: Callable[[Tensor, torch.Generator], Tensor]
+    Attributes:
+        loss: name of the method that gives it.
+        part: of a ModuleDict, whose parameters alone are updated; None: all.
+    """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        """Sampler(sample). A number of evaluations before it, which plugins once had to say, is not used."""
-        sample = named.get("sample", arguments[-1] if arguments else None)
-        if not callable(sample):
-            raise UsageError("Sampler(sample): sample is a function of noise x0 (B, ...) and a generator")
-        object.__setattr__(self, "sample", sample)
+    loss: str = "loss"
+    part: str | None = None
 
 
 @dataclass(frozen=True)
 class Baseline(ABC):
-    """A method: what it trains a network `net(t, x)` on, and the ODE the trained network defines.
-
-    t has shape (B,) where a network is called; time runs from noise at 0 to data at `t_end`.
-    """
+    """A method: what its network is, what it is trained on, and what the trained one can do."""
 
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     conditional: ClassVar[bool] = False
+    phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
 
-    @property
-    def path(self) -> Path | None:
-        """The Gaussian probability path p_t(x | x1) that the method is trained along, where it has one."""
-        return None
-
-    @property
-    def t_end(self) -> float:
-        """Where the ODE ends: 1, or just before it where the path is singular there."""
-        return self.path.t_end if self.path else 1.0
+    def build(self, make: Make, data: About) -> nn.Module:
+        """The module in training: the run's network, or a ModuleDict of several."""
+        return make.network()
 
     @abstractmethod
-    def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
-        """Loss of every sample of the batch x1 (B, ...), shape (B,); `rng` is the only source of randomness."""
+    def loss(self, net: Any, batch: Any, ctx: Any) -> Tensor:
+        """Loss of every sample of a Batch in a Context, shape (B,); `ctx.rng` is the only source of randomness.
+
+        `loss(net, x1, rng)` with the samples and the generator alone will do. A method of several phases has a loss
+        for each, of the same kind.
+        """
 
     @abstractmethod
-    def velocity(self, net: Network) -> VelocityField:
-        """f(t, x) -> dx/dt of the shape of x, for a scalar t in [0, t_end] and x (B, ...)."""
-
-    def samplers(self, net: Network) -> dict[str, Sampler]:
-        """Native samplers, measured in rows of their own beside the ODE's."""
-        return {}
+    def model(self, net: Any) -> Model:
+        """What the trained network can do; `net` is bound to the labels and conditions of the samples to come."""
 
 
-@dataclass(frozen=True)
-class DiffusionBaseline(Baseline):
-    """A method on the variance-preserving diffusion path (bench/methods/paths.py)."""
-
-    beta_min: float = 0.1
-    beta_max: float = 20.0
-
-    @property
-    def path(self) -> VariancePreserving:
-        return VariancePreserving(self.beta_min, self.beta_max)
+def losses(baseline: Baseline, phase: Phase, net: Any, batch: Batch, ctx: Context) -> Tensor:
+    """The loss of a phase, (B,), by whichever of the two signatures the method has."""
+    method = getattr(baseline, phase.loss)
+    if list(inspect.signature(method).parameters)[-1] == "rng":
+        found: Tensor = method(net, batch.x, ctx.rng)
+    else:
+        found = method(net, batch, ctx)
+    return found
 
 
 def register_baseline(name: str, label: str, conditional: bool = False) -> Callable[[type[Any]], type[Any]]:
@@ -144,18 +122,9 @@ def register_baseline(name: str, label: str, conditional: bool = False) -> Calla
         if not (isinstance(cls, type) and issubclass(cls, Baseline)):
             raise UsageError(f"baseline {name!r}: {cls!r} is not a subclass of bench.Baseline")
         if lacking := sorted(cls.__abstractmethods__):
-            raise UsageError(f"baseline {name!r}: {cls.__name__} lacks {' and '.join(lacking)}")
+            of = "; derive from bench.FlowBaseline, which makes it of velocity" if hasattr(cls, "velocity") else ""
+            raise UsageError(f"baseline {name!r}: {cls.__name__} lacks {' and '.join(lacking)}" + of)
         cls.name, cls.label, cls.conditional = name, label, conditional
         return baselines.register(name)(cls)
 
     return file
-
-
-def noise(x1: Tensor, rng: torch.Generator) -> Tensor:
-    """x0 ~ N(0, I) of the shape of x1."""
-    return torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype)
-
-
-def mean_square(error: Tensor) -> Tensor:
-    """Mean over the dimensions of each sample, (B, ...) -> (B,)."""
-    return error.square().flatten(1).mean(1)

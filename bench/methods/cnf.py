@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.errors import Diverged
-from bench.methods.baseline import Baseline, CountedNetwork, Network
+from bench.methods.flow import FlowBaseline
+from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import (
     MAX_STEPS,
     Solver,
@@ -91,7 +92,7 @@ def flow(
         params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
         rates = lambda t, s: derivative(t, s, probes)  # noqa: E731
         end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None).x[-1]
-    elif isinstance(net, CountedNetwork) and net.compiled and net.condition is None:
+    elif isinstance(net, CountedNetwork) and net.compiled and net.given is None:
         derivative, step = _compiled(velocity, net, x.shape[1:])
         before = net.rows
         end, nfe = _integrate(derivative, step, state, probes, solver)
@@ -196,7 +197,7 @@ def _compiled(
 
 
 @dataclass(frozen=True)
-class SimulatedBaseline(Baseline):
+class SimulatedBaseline(FlowBaseline):
     """A flow trained by maximum likelihood, with an ODE solve in every loss: the options of that solve.
 
     `rk4_steps` equal steps of RK4 take the place of dopri5 where they are not 0. Such a solve does not know its error,

@@ -62,6 +62,11 @@ class Path(ABC):
         ratio = self.dalpha(t) / self.alpha(t)
         return like(ratio, x) * x + like(self.dsigma(t) - self.sigma(t) * ratio, x) * eps
 
+    def eps_from_velocity(self, t: Tensor, x: Tensor, v: Tensor) -> Tensor:
+        """The predicted noise behind a velocity: eps = (alpha v - alpha' x) / (alpha sigma' - alpha' sigma)."""
+        alpha, sigma, dalpha, dsigma = self.alpha(t), self.sigma(t), self.dalpha(t), self.dsigma(t)
+        return (like(alpha, x) * v - like(dalpha, x) * x) / like(alpha * dsigma - dalpha * sigma, x)
+
     def velocity_from_score(self, t: Tensor, x: Tensor, score: Tensor) -> Tensor:
         """Velocity of the path from grad log p_t(x)."""
         return self.velocity_from_eps(t, x, -like(self.sigma(t), x) * score)

@@ -19,9 +19,13 @@ from bench.errors import Diverged, UsageError, one_line
 from bench.evaluation.drawing import Batch, Source
 from bench.evaluation.likelihood import EXACT_DIMENSIONS
 from bench.evaluation.quality import ImageQuality, Judge
-from bench.methods.baseline import CountedNetwork, Sampler
+from bench.methods.baseline import Phase, losses
+from bench.methods.batch import Batch as Samples
+from bench.methods.batch import Context
 from bench.methods.finite import lost
+from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver, log_density, rademacher
+from bench.methods.sampler import Sampler
 from bench.metrics.fidelity import LEAST
 from bench.training.modules import copied
 from bench.training.seeds import number
@@ -76,7 +80,7 @@ class _Rehearsal:
         )
         x = source.noise(0, self.n)
         with self.rule(f"{self.both}: velocity(net)(t, x)"), torch.no_grad():
-            t_end = float(self.baseline.t_end)
+            t_end = float(self.source(module).model().t_end)
             self.require(0 < t_end < math.inf, f"{self.method}: t_end = {t_end}, not a positive time")
             f = source.field(0, self.n)
             for t in (0.0, t_end / 2, t_end):
@@ -96,10 +100,12 @@ class _Rehearsal:
         module, n = copied(self.trainer.module), self.n
         values = self.dataset.train[:n].to(self.device)
         condition = self.dataset.condition(values) if self.dataset.condition else None
-        net = CountedNetwork(module, condition=condition)
+        net = CountedNetwork(module, given=condition)
         with self.rule(f"{self.both}: loss(net, x1, rng) of {n} samples"):
             with self.trainer.autocast():
-                loss = self.baseline.loss(net, self.dataset.dequantise(values, self.rng), self.rng)
+                loss = losses(
+                    self.baseline, Phase(), net, Samples(self.dataset.dequantise(values, self.rng)), Context(self.rng)
+                )
             fits = isinstance(loss, Tensor) and loss.shape == (n,)
             self.require(fits, f"{self.method}: loss of {n} samples is {_said(loss)}, not one a sample, ({n},)")
             self.require(bool(torch.isfinite(loss).all()), f"{self.both}: loss of {n} samples is not finite")
@@ -117,10 +123,13 @@ class _Rehearsal:
         """
         solver = self.run.evaluation.samples and self.run.evaluation.samples.solver.method
         with self.rule(f"{self.method}: samplers(net)"):
-            own = self.baseline.samplers(self.source(module).network(0, self.n))
+            own = self.source(module).model(0, self.n).samplers
         for name, sampler in own.items():
             what = f"{self.method}: sampler {name!r}"
-            self.require(isinstance(sampler, Sampler), f"{what} is a {type(sampler).__name__}, not a Sampler")
+            self.require(
+                isinstance(sampler, Sampler) or callable(sampler),
+                f"{what} is a {type(sampler).__name__}, not a Sampler",
+            )
             self.require(isinstance(name, str) and name != solver, f"{what} has the name of the ODE's solver")
             sparing = _Sparing(module, self.calls())
             source = self.source(sparing)
@@ -139,7 +148,9 @@ class _Rehearsal:
         exact = self.dataset.dim <= EXACT_DIMENSIONS and (asked is None or asked.divergence != "hutchinson")
         probes = None if exact else rademacher(x, self.rng)
         with self.rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
-            log_density(self.source(module).field(), x, self.baseline.t_end, Solver("euler", steps=1), probes)
+            log_density(
+                self.source(module).field(), x, self.source(module).model().t_end, Solver("euler", steps=1), probes
+            )
 
     def features(self) -> None:
         """The extractor takes the images of this dataset, and statistics can be made of what it gives."""

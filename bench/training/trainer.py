@@ -23,7 +23,9 @@ from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
-from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.baseline import Baseline, Phase, losses
+from bench.methods.batch import Batch, Context
+from bench.methods.network import CountedNetwork
 from bench.records.records import Measurement
 from bench.training import checkpoint, ranks
 from bench.training.buffers import Buffers
@@ -145,9 +147,9 @@ class Trainer:
         self.rng.manual_seed(seed)
         _global_generator(self.device).manual_seed(seed)  # what dropout draws from
         x1 = self.dataset.dequantise(values, self.rng)
-        self.net.condition = self.dataset.condition(values) if self.dataset.condition else None
+        self.net.given = self.dataset.condition(values) if self.dataset.condition else None
         with self.autocast():
-            loss = self.baseline.loss(self.net, x1, self.rng).mean()
+            loss = losses(self.baseline, Phase(), self.net, Batch(x1), Context(self.rng)).mean()
         if self.settings.pieces > 1:
             loss = loss / self.settings.pieces
         loss.backward()

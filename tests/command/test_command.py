@@ -348,11 +348,12 @@ FRAGILE = """
 '''A method that works once a file is there.'''
 from dataclasses import dataclass
 from pathlib import Path
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
+from bench.methods.baseline import register_baseline
 
 @register_baseline("fragile", label="Fragile")
 @dataclass(frozen=True)
-class Fragile(Baseline):
+class Fragile(FlowBaseline):
     def loss(self, net, x1, rng):
         if not (Path(__file__).parent / "mended").exists():
             raise RuntimeError("not mended yet")

@@ -6,6 +6,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from oracles import drawn, source
 from torch import Tensor, nn
 
 from bench.config.registry import baselines
-from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.flow import FlowBaseline
+from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
+from bench.methods.sampler import Sampler
 from bench.networks.mlp import mlp
 
 SHAPES = {"points": (2,), "images": (1, 8, 8)}
@@ -60,12 +63,12 @@ def seeded(seed: int) -> torch.Generator:
 
 
 @pytest.fixture(params=list(baselines))
-def cls(request: pytest.FixtureRequest) -> type[Baseline]:
+def cls(request: pytest.FixtureRequest) -> type[FlowBaseline]:
     return baselines[request.param]
 
 
 @pytest.fixture
-def baseline(cls: type[Baseline]) -> Baseline:
+def baseline(cls: type[FlowBaseline]) -> FlowBaseline:
     return cls()
 
 
@@ -77,30 +80,30 @@ def shape(request: pytest.FixtureRequest) -> tuple[int, ...]:
 # What it says of itself.
 
 
-def test_it_is_named_and_labelled(cls: type[Baseline]) -> None:
+def test_it_is_named_and_labelled(cls: type[FlowBaseline]) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)
     assert baselines[cls.name] is cls
     assert cls.label
     assert [other for other in baselines.values() if other.label == cls.label] == [cls]
 
 
-def test_its_options_are_the_fields_of_a_frozen_dataclass(baseline: Baseline) -> None:
+def test_its_options_are_the_fields_of_a_frozen_dataclass(baseline: FlowBaseline) -> None:
     assert dataclasses.is_dataclass(baseline)
     for option in dataclasses.fields(baseline):
         assert option.default is not dataclasses.MISSING, f"{option.name} has no default"
         assert isinstance(getattr(baseline, option.name), (bool, int, float, str))
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(baseline, option.name, 0)
-    classes = [c for c in type(baseline).__mro__ if issubclass(c, Baseline) and c is not Baseline]
+    classes = [c for c in type(baseline).__mro__ if issubclass(c, FlowBaseline) and c is not FlowBaseline]
     declared = {name for c in classes for name in vars(c).get("__annotations__", {})}
     assert declared == {option.name for option in dataclasses.fields(baseline)}, "a class without @dataclass"
 
 
-def test_it_survives_pickling(baseline: Baseline) -> None:
+def test_it_survives_pickling(baseline: FlowBaseline) -> None:
     assert pickle.loads(pickle.dumps(baseline)) == baseline
 
 
-def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[Baseline]) -> None:
+def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[FlowBaseline]) -> None:
     if not cls.__module__.startswith("baselines."):
         pytest.skip("not in this project")
     text = Path(inspect.getfile(cls)).read_text()
@@ -114,13 +117,13 @@ def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[B
 # Its loss.
 
 
-def test_loss_is_one_finite_number_a_sample(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_loss_is_one_finite_number_a_sample(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     loss = baseline.loss(network(shape), data(shape), seeded(0))
     assert loss.shape == (16,) and loss.dtype == torch.float32
     assert torch.isfinite(loss).all()
 
 
-def test_loss_reaches_every_parameter(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_loss_reaches_every_parameter(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     net = network(shape)
     baseline.loss(net, data(shape), seeded(0)).mean().backward()
     for name, parameter in net.named_parameters():
@@ -128,7 +131,7 @@ def test_loss_reaches_every_parameter(baseline: Baseline, shape: tuple[int, ...]
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_the_generator_is_the_only_randomness(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_the_generator_is_the_only_randomness(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     net, x = network(shape), data(shape)
     torch.manual_seed(1)
     first = baseline.loss(net, x, seeded(0))
@@ -144,7 +147,7 @@ def test_the_generator_is_the_only_randomness(baseline: Baseline, shape: tuple[i
 
 
 @pytest.mark.slow
-def test_training_lowers_the_loss(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_training_lowers_the_loss(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     net, x, rng = network(shape), data(shape, 32), seeded(0)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
 
@@ -163,7 +166,7 @@ def test_training_lowers_the_loss(baseline: Baseline, shape: tuple[int, ...]) ->
 # Its ODE and its samplers.
 
 
-def test_velocity_is_finite_on_the_whole_interval(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_velocity_is_finite_on_the_whole_interval(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     f, x = baseline.velocity(network(shape)), data(shape)
     assert 0.99 < baseline.t_end <= 1
     for t in (0.0, 0.5, baseline.t_end):
@@ -175,13 +178,13 @@ def test_velocity_is_finite_on_the_whole_interval(baseline: Baseline, shape: tup
     torch.testing.assert_close(together, alone)  # a sample does not feel its batch
 
 
-def test_velocity_evaluates_the_network_once(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_velocity_evaluates_the_network_once(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     net = CountedNetwork(network(shape))
     baseline.velocity(net)(torch.tensor(0.3), data(shape))
     assert net.rows == len(data(shape))
 
 
-def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: Baseline, shape: tuple[int, ...]) -> None:
+def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
     module = network(shape)
     calls: list[int] = []
     module.register_forward_hook(lambda *_: calls.append(1))
@@ -191,18 +194,20 @@ def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: Baseli
     assert nfe == len(calls) == 8
 
 
-def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shape: tuple[int, ...]) -> None:
+def test_native_samplers_take_the_steps_of_their_names(cls: type[FlowBaseline], shape: tuple[int, ...]) -> None:
     short = {f.name: 6 for f in dataclasses.fields(cls) if f.name.endswith("_steps")}
     net = CountedNetwork(network(shape))
     for name, sampler in cls(**short).samplers(net).items():
         net.rows = 0
         x0 = torch.randn((8, *shape), generator=seeded(0))
+        model = cls(**short).model(net)
+        draw = partial(sampler.draw, model) if isinstance(sampler, Sampler) else sampler
         with torch.no_grad():
-            x = sampler.sample(x0, seeded(1))
+            x = draw(x0, seeded(1))
             steps = name.rpartition("-")[2]
             assert net.rows == 8 * (int(steps) if steps.isdigit() else 1), name
             assert x.shape == x0.shape and x.dtype == x0.dtype and torch.isfinite(x).all(), name
-            assert torch.equal(sampler.sample(x0, seeded(1)), x), name
+            assert torch.equal(draw(x0, seeded(1)), x), name
 
 
 # The contract itself.
@@ -222,10 +227,10 @@ def test_a_method_that_is_not_there_is_missed_at_once() -> None:
     from bench.errors import UsageError
     from bench.methods.baseline import register_baseline
 
-    class Half(Baseline):
+    class Half(FlowBaseline):
         def loss(self, net: object, x1: Tensor, rng: torch.Generator) -> Tensor:
             return x1
 
-    with pytest.raises(UsageError, match=r"^baseline 'conformance_half': Half lacks velocity$"):
+    with pytest.raises(UsageError, match=r"^baseline 'conformance_half': Half lacks velocity"):
         register_baseline("conformance_half", label="Half")(Half)
     assert "conformance_half" not in list(baselines)

@@ -7,7 +7,7 @@ import torch
 from oracles import GaussianMixture, Given, drawn, field, source
 from torch import Tensor
 
-from bench.methods.baseline import Sampler
+from bench.methods.model import Draw
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.paths import OptimalTransport, VariancePreserving
 from bench.training.seeds import normal
@@ -22,7 +22,7 @@ def draw(
     return drawn(this, this.solved(solver), n, batch)
 
 
-def draw_native(native: Sampler, n: int, batch: int, seed: int) -> Tensor:
+def draw_native(native: Draw, n: int, batch: int, seed: int) -> Tensor:
     this = source(Given(lambda t, x: x, own=(("own", native),)), (2,), seed)
     return drawn(this, this.native("own"), n, batch)[0]
 
@@ -75,7 +75,9 @@ def test_images_keep_their_shape() -> None:
 
 
 def test_native_samplers_begin_with_the_noise_of_the_ode() -> None:
-    native = Sampler(lambda x0, rng: x0 + torch.randn(x0.shape, generator=rng) * 0)
+    def native(x0, rng):
+        return x0 + torch.randn(x0.shape, generator=rng) * 0
+
     x = draw_native(native, 7, 3, 4)
     assert torch.equal(x, normal((2,), 4, "samples", 0, 7))
 
@@ -88,14 +90,16 @@ def test_native_samplers_get_a_generator_on_the_device_of_their_noise(device: st
         seen.append(rng.device)
         return x0 + torch.randn(x0.shape, generator=rng, device=x0.device)
 
-    this = source(Given(lambda t, x: x, own=(("own", Sampler(sample)),)), (2,), 4)
+    this = source(Given(lambda t, x: x, own=(("own", sample),)), (2,), 4)
     this.device = device
     x, _ = drawn(this, this.native("own"), 4, 4)
     assert seen == [x.device] and x.device.type == device
 
 
 def test_native_samplers_draw_their_own_noise_reproducibly() -> None:
-    native = Sampler(lambda x0, rng: torch.randn(x0.shape, generator=rng))
+    def native(x0, rng):
+        return torch.randn(x0.shape, generator=rng)
+
     x = draw_native(native, 6, 3, 4)
     assert torch.equal(x, draw_native(native, 6, 3, 4))
     assert not torch.equal(x, draw_native(native, 6, 3, 5))

@@ -16,7 +16,6 @@ from bench.evaluation import partial
 from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
 from bench.launch.job import Job
-from bench.methods.baseline import Sampler
 from bench.methods.ode import Solver, VelocityField
 from bench.records import records, standing
 from bench.records.records import Measurement
@@ -159,9 +158,9 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
     points = Dataset("none", "1", torch.zeros(1, 2), torch.zeros(1, 2))
 
     def drawn(f: Field, parts: Partial | None) -> tuple[list[tuple[int, float]], Tensor]:
-        noisy = Sampler(
-            lambda x, rng: x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
-        )
+        def noisy(x: Tensor, rng: torch.Generator) -> Tensor:
+            return x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
+
         source = Source(Given(f, own=(("noisy", noisy),)), Idle(), points, 0, "cpu")
         draw = source.solved(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else source.native("noisy")
         batches = list(source.batches(way, draw, 44, 10, parts))

@@ -5,7 +5,8 @@ from torch import nn
 
 from bench.config.registry import register_dataset, register_network
 from bench.datasets.base import Dataset
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.baseline import register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
 from bench.methods.paths import OptimalTransport
 
 
@@ -52,7 +53,7 @@ def bn(shape, width: int = 32):
 
 @register_baseline("fm/ot", label="FM slash")
 @dataclass(frozen=True)
-class S(Baseline):
+class S(FlowBaseline):
     path = OptimalTransport()
 
     def loss(self, net, x1, rng):

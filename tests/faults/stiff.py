@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.baseline import register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
 from bench.methods.paths import OptimalTransport
 
 
 @register_baseline("stiff", label="Stiff flow")
 @dataclass(frozen=True)
-class Stiff(Baseline):
+class Stiff(FlowBaseline):
     rate: float = 4000.0
     path = OptimalTransport()
 

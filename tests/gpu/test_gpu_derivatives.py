@@ -8,8 +8,8 @@ from torch import nn
 
 from baselines.ffjord import FFJORD
 from baselines.rnode import RNODE
-from bench.methods.baseline import CountedNetwork
 from bench.methods.cnf import flow
+from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver, divergence
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp

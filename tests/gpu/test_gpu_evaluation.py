@@ -20,8 +20,8 @@ from bench.datasets.base import Dataset
 from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import by_solver
 from bench.launch.job import Job
-from bench.methods.baseline import Sampler
 from bench.methods.memory import Memory
+from bench.methods.model import Draw
 from bench.methods.ode import Solver, log_density
 from bench.metrics.fidelity import Fidelity
 from bench.networks.adm import adm
@@ -82,12 +82,12 @@ def _drawn(this: Source, draw: Any) -> tuple[Tensor, float]:
 class Asking(FlowMatchingOT):
     """Keeps the device of the generator that its sampler gets."""
 
-    def samplers(self, net: Any) -> dict[str, Sampler]:
+    def samplers(self, net: Any) -> dict[str, Draw]:
         def sample(x: Tensor, rng: torch.Generator) -> Tensor:
             assert rng.device.type == x.device.type, f"a generator of {rng.device} for samples on {x.device}"
             return x + torch.randn(x.shape, generator=rng, device=x.device)
 
-        return {"one": Sampler(sample)}
+        return {"one": sample}
 
 
 def test_samplers_get_a_generator_of_the_device(digits: Dataset, device: str) -> None:

@@ -16,7 +16,7 @@ from baselines.fm_ot import FlowMatchingOT
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
-from bench.methods.baseline import Baseline, mean_square
+from bench.methods.flow import FlowBaseline, mean_square
 from bench.methods.ode import VelocityField
 from bench.methods.paths import OptimalTransport
 from bench.networks.adm import adm
@@ -38,7 +38,7 @@ def pictures() -> Dataset:
     return Dataset("pictures", "1", train, test, levels=256)
 
 
-class Fixed(Baseline):
+class Fixed(FlowBaseline):
     """fm_ot with times and noise that depend on the data alone: the generators of two devices draw other numbers."""
 
     path = OptimalTransport()
@@ -52,7 +52,7 @@ class Fixed(Baseline):
         return lambda t, x: net(t.expand(len(x)), x)
 
 
-def trainer(dataset: Dataset, device: str, baseline: Baseline | None = None, **settings: Any) -> Trainer:
+def trainer(dataset: Dataset, device: str, baseline: FlowBaseline | None = None, **settings: Any) -> Trainer:
     torch.manual_seed(0)
     if dataset.is_image:
         module = adm(dataset.shape, **SMALL)

@@ -25,7 +25,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 import numpy, torch
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
+from bench.methods.baseline import register_baseline
 from bench.datasets.base import Dataset
 from bench.config.registry import register_dataset
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,7 +34,7 @@ from helper_of_mine import SCALE
 
 @register_baseline("mine", label="Mine")
 @dataclass(frozen=True)
-class Mine(Baseline):
+class Mine(FlowBaseline):
     def loss(self, net, x1, rng):
         return SCALE * mean_square(net(noise(x1, rng)[:, 0], x1))
 

@@ -174,11 +174,12 @@ PLUGIN = textwrap.dedent(
     '''A method that fails when told to: in its loss at once, else where more samples come than a rehearsal takes.'''
     from dataclasses import dataclass
     import torch
-    from bench.methods.baseline import Baseline, register_baseline
+    from bench.methods.flow import FlowBaseline
+    from bench.methods.baseline import register_baseline
 
     @register_baseline("failing", label="Failing")
     @dataclass(frozen=True)
-    class Failing(Baseline):
+    class Failing(FlowBaseline):
         how: str = "loss"
 
         def loss(self, net, x1, rng):

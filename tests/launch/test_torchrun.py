@@ -55,14 +55,15 @@ import os
 import time
 import traceback
 from dataclasses import dataclass
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
+from bench.methods.baseline import register_baseline
 
 def rehearsed():
     return any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack())
 
 @register_baseline("it", label="Failing")
 @dataclass(frozen=True)
-class Failing(Baseline):
+class Failing(FlowBaseline):
     def loss(self, net, x1, rng):
         return mean_square(net(noise(x1, rng)[:, 0], x1))
 
@@ -157,7 +158,8 @@ AFTER = """
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
+from bench.methods.baseline import register_baseline
 
 def rehearsed():
     return any(frame.filename.endswith("rehearsal.py") for frame in traceback.extract_stack())
@@ -166,7 +168,7 @@ FIRST = Path(__file__).parent / "first"
 
 @register_baseline("it", label="After another")
 @dataclass(frozen=True)
-class After(Baseline):
+class After(FlowBaseline):
     def loss(self, net, x1, rng):
         if rehearsed():
             return mean_square(net(noise(x1, rng)[:, 0], x1))
@@ -211,13 +213,14 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
+from bench.methods.baseline import register_baseline
 
 HERE = Path(__file__).parent
 
 @register_baseline("it", label="Paced")
 @dataclass(frozen=True)
-class Paced(Baseline):
+class Paced(FlowBaseline):
     def loss(self, net, x1, rng):
         if (HERE / "slow").exists():
             with (HERE / f"calls-{os.environ['RANK']}").open("a") as file:

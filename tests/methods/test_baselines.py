@@ -20,8 +20,9 @@ from baselines.rnode import RNODE
 from baselines.score_matching import ScoreMatching
 from baselines.scoreflow import ScoreFlow
 from baselines.sr3 import SR3
-from bench.methods.baseline import Baseline, Network
+from bench.methods.baseline import Baseline
 from bench.methods.cnf import flow
+from bench.methods.network import Network
 from bench.methods.ode import Solver, solve
 from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
 
@@ -175,11 +176,11 @@ def test_score_matching_is_weighted_by_the_variance() -> None:
 @pytest.mark.parametrize(("name", "steps", "bias"), [("ancestral", 1000, 0.03), ("ddim", 50, 0.05)])
 def test_native_samplers_draw_the_data_from_the_exact_noise(name: str, steps: int, bias: float) -> None:
     n = 4000
-    samplers = DDPM(ancestral_steps=1000, ddim_steps=50).samplers(exact_eps())
-    sampler = samplers[f"{name}-{steps}"]
+    model = DDPM(ancestral_steps=1000, ddim_steps=50).model(exact_eps())
+    sampler = model.samplers[f"{name}-{steps}"]
     x0 = torch.randn(n, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        x = sampler.sample(x0, torch.Generator().manual_seed(1)).double()
+        x = sampler.sample(model, x0, torch.Generator().manual_seed(1)).double()
     deviation = DATA.variances[0].sqrt()
     assert ((x.mean(0) - DATA.means[0]).abs() < (4 / math.sqrt(n) + bias) * deviation).all()
     assert ((x.std(0) / deviation - 1).abs() < 4 / math.sqrt(2 * n) + bias).all()
@@ -196,17 +197,17 @@ def test_native_samplers_begin_where_the_noise_is_and_step_evenly(name: str, ste
         times.append(t[0].item())
         return x
 
-    sampler = DDPM(ancestral_steps=steps, ddim_steps=steps).samplers(net)[f"{name}-{steps}"]
-    sampler.sample(torch.zeros(2, 2), torch.Generator().manual_seed(0))
+    model = DDPM(ancestral_steps=steps, ddim_steps=steps).model(net)
+    model.samplers[f"{name}-{steps}"].sample(model, torch.zeros(2, 2), torch.Generator().manual_seed(0))
     assert times == pytest.approx([i / steps for i in range(steps)], abs=1e-6)
 
 
 def test_ddim_is_deterministic_and_ancestral_sampling_is_not() -> None:
-    samplers = DDPM(ancestral_steps=10, ddim_steps=10).samplers(exact_eps())
+    model = DDPM(ancestral_steps=10, ddim_steps=10).model(exact_eps())
     x0 = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     ends = {
-        name: [sampler.sample(x0, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
-        for name, sampler in samplers.items()
+        name: [sampler.sample(model, x0, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+        for name, sampler in model.samplers.items()
     }
     assert torch.equal(*ends["ddim-10"])
     assert not torch.equal(*ends["ancestral-10"])
@@ -321,7 +322,7 @@ def test_regression_draws_what_it_answers_whatever_the_noise() -> None:
     assert regression.loss(net, x1, generator_of(0)).tolist() == pytest.approx([float(picture.square().mean())] * 4)
     direct = regression.samplers(net)["direct"]
     noise = torch.randn(4, 1, 2, 3, generator=generator_of(1))
-    assert torch.equal(direct.sample(noise, generator_of(0)), picture.expand_as(noise))
+    assert torch.equal(direct(noise, generator_of(0)), picture.expand_as(noise))
     for solver in (Solver(), Solver("midpoint", steps=4)):
         end = solve(regression.velocity(net), noise, (0.0, regression.t_end), solver).x[-1]
         torch.testing.assert_close(end, picture.expand_as(noise), rtol=0, atol=1e-3)

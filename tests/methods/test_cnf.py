@@ -15,8 +15,8 @@ from torchdiffeq import odeint_adjoint
 from baselines.ffjord import FFJORD
 from baselines.rnode import RNODE
 from bench.errors import Diverged
-from bench.methods.baseline import CountedNetwork, Network
 from bench.methods.cnf import ERROR, NODES, STAGES, SimulatedBaseline, flow
+from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import Solver, VelocityField, log_density, log_normal, rademacher
 from bench.networks.concatsquash import concatsquash
 

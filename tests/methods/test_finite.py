@@ -18,8 +18,8 @@ from bench.evaluation.partial import Partial
 from bench.evaluation.pictures import log_density_grid
 from bench.evaluation.quality import Judge, PointQuality
 from bench.evaluation.solver_error import SolverError
-from bench.methods.baseline import Sampler
 from bench.methods.finite import NotFinite, complaint, lost, require
+from bench.methods.model import Draw
 from bench.methods.ode import Solver
 from bench.metrics.fidelity import Fidelity
 from bench.metrics.similarity import psnr, similarity
@@ -53,7 +53,7 @@ def test_w2_of_points_that_are_not_finite_is_refused(bad: float) -> None:
         wasserstein2(y, x)
 
 
-def spoilt(rows: list[int], value: float = NAN) -> Sampler:
+def spoilt(rows: list[int], value: float = NAN) -> Draw:
     """A sampler that gives `value` in one place of some samples of a batch."""
 
     def sample(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -61,7 +61,7 @@ def spoilt(rows: list[int], value: float = NAN) -> Sampler:
         x.flatten(1)[rows, 0] = value
         return x
 
-    return Sampler(sample)
+    return sample
 
 
 @pytest.mark.parametrize("bad", BAD)

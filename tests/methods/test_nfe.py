@@ -13,11 +13,11 @@ from baselines.ddpm import DDPM
 from baselines.regression import Regression
 from bench.config.settings import Likelihood, Solve, Training
 from bench.datasets.base import Dataset
-from bench.errors import UsageError
 from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
-from bench.methods.baseline import Baseline, CountedNetwork, Network, Sampler
+from bench.methods.flow import FlowBaseline
 from bench.methods.memory import Memory
+from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import Solver, VelocityField
 from bench.training.trainer import Trainer
 
@@ -25,7 +25,7 @@ MIDPOINT = Solver("midpoint", steps=3)
 
 
 @dataclass(frozen=True)
-class Guided(Baseline):
+class Guided(FlowBaseline):
     """v = 2 net(t, x) - net(t, x), asked for in one call of 2 B rows or in two of B."""
 
     together: bool = True
@@ -59,7 +59,7 @@ class Scaled(nn.Module):
         return -self.a * x
 
 
-def source(baseline: Baseline, points: Dataset, module: nn.Module | None = None) -> Source:
+def source(baseline: FlowBaseline, points: Dataset, module: nn.Module | None = None) -> Source:
     return Source(baseline, module or Scaled(), points, 0, "cpu")
 
 
@@ -86,17 +86,8 @@ def test_samplers_are_counted_not_asked(points: Dataset) -> None:
     assert sampled(this, this.native("ancestral-10")) == [10] * 3
     this = source(Regression(), points)
     assert sampled(this, this.native("direct")) == [1] * 3
-    idle = source(Given(lambda t, x: x, own=(("idle", Sampler(lambda x, rng: x)),)), points)
+    idle = source(Given(lambda t, x: x, own=(("idle", lambda x, rng: x),)), points)
     assert sampled(idle, idle.native("idle")) == [0] * 3
-
-
-def test_what_a_sampler_says_of_itself_is_not_used(points: Dataset) -> None:
-    def twice(x: Tensor, rng: torch.Generator) -> Tensor:
-        return x
-
-    assert Sampler(8, twice) == Sampler(twice) == Sampler(nfe=1, sample=twice)
-    with pytest.raises(UsageError, match="sample is a function"):
-        Sampler(8)
 
 
 @pytest.mark.parametrize("room", [1, 3, 4])
@@ -127,7 +118,7 @@ def test_an_attempt_that_fails_after_its_forward_pass_is_not_counted() -> None:
 
 
 def test_a_condition_is_no_row_of_its_own(images: Dataset) -> None:
-    net = CountedNetwork(Idle(), condition=torch.zeros(12, 2, 2, 3))
+    net = CountedNetwork(Idle(), given=torch.zeros(12, 2, 2, 3))
     assert net(torch.zeros(12), torch.zeros(12, 1, 2, 3)).shape == (12, 3, 2, 3) and net.rows == 12
 
 

@@ -18,7 +18,7 @@ from training_loop import Ours
 
 from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Training
-from bench.methods.baseline import CountedNetwork
+from bench.methods.network import CountedNetwork
 from bench.methods.ode import log_normal
 
 BATCH, STEPS, TOLERANCE = 512, 60, 1e-5

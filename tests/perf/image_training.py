@@ -26,8 +26,9 @@ from bench.config.suite import Run, load_suite
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
-from bench.methods.baseline import Baseline, CountedNetwork
+from bench.methods.baseline import Baseline
 from bench.methods.cnf import SimulatedBaseline
+from bench.methods.network import CountedNetwork
 from bench.training.precision import in_training
 
 LENGTH = 1.5  # seconds that one side takes in a round

@@ -221,13 +221,14 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from bench.methods.baseline import Baseline, mean_square, noise, register_baseline
+from bench.methods.flow import FlowBaseline, mean_square, noise
+from bench.methods.baseline import register_baseline
 
 HERE = Path(__file__).parent
 
 @register_baseline("it", label="It")
 @dataclass(frozen=True)
-class It(Baseline):
+class It(FlowBaseline):
     def loss(self, net, x1, rng):
         if (HERE / "slow").exists():
             with (HERE / f"calls-{os.environ['RANK']}").open("a") as file:

@@ -24,7 +24,9 @@ from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.quality import Judge
 from bench.launch.job import Job
-from bench.methods.baseline import Baseline, Network, Sampler
+from bench.methods.baseline import Baseline
+from bench.methods.model import Draw
+from bench.methods.network import Network
 from bench.methods.ode import VelocityField
 from bench.networks.mlp import mlp
 from bench.training.rehearsal import CALLS, rehearse
@@ -88,9 +90,9 @@ class Mine(FlowMatchingOT):
     def velocity(self, net: Network) -> VelocityField:
         return lambda t, x: self.moving(net(t.expand(len(x)), x), t)
 
-    def samplers(self, net: Network) -> dict[str, Sampler]:
+    def samplers(self, net: Network) -> dict[str, Draw]:
         draw = self.drawing
-        return {self.called: Sampler(lambda x, rng: draw(x, net))} if draw else {}
+        return {self.called: lambda x, rng: draw(x, net)} if draw else {}
 
 
 @pytest.mark.parametrize("baseline", [FlowMatchingOT(), DDPM(ancestral_steps=4, ddim_steps=3), FFJORD(), Mine()])
@@ -137,9 +139,9 @@ def test_a_sample_that_is_not_finite_is_for_the_metrics_to_say(points: Dataset) 
 def test_a_sampler_is_a_sampler(points: Dataset) -> None:
     class Bare(Mine):
         def samplers(self, net: Network) -> Any:
-            return {"own": lambda x, rng: x}
+            return {"own": 3}
 
-    refused(Bare(), points, "sampler 'own' is a function, not a Sampler")
+    refused(Bare(), points, "sampler 'own' is a int, not a Sampler")
 
 
 def test_a_network_that_cannot_be_copied_is_refused(points: Dataset) -> None:

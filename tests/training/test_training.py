@@ -16,7 +16,8 @@ from baselines.fm_ot import FlowMatchingOT
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
-from bench.methods.baseline import Baseline, CountedNetwork, Network
+from bench.methods.baseline import Baseline
+from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import VelocityField
 from bench.networks.mlp import mlp
 from bench.records.records import Measurement

@@ -1,0 +1,81 @@
+"""Methods whose network defines a velocity field, and with it an ODE from noise at t = 0 to data at t_end.
+
+@register_baseline("fm_ot", label="FM w/ OT")
+@dataclass(frozen=True)
+class FlowMatchingOT(FlowBaseline):
+    sigma_min: float = 0.0
+    def loss(self, net, x1, rng): ...
+    def velocity(self, net): ...
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.methods.baseline import Baseline
+from bench.methods.model import Model
+from bench.methods.network import Network
+from bench.methods.ode import VelocityField
+from bench.methods.paths import Path, VariancePreserving, like
+
+
+@dataclass(frozen=True)
+class FlowBaseline(Baseline):
+    """A method whose network `net(t, x)` defines a velocity field; t has shape (B,) where a network is called."""
+
+    @property
+    def path(self) -> Path | None:
+        """The Gaussian probability path p_t(x | x1) that the method is trained along, where it has one."""
+        return None
+
+    @property
+    def t_end(self) -> float:
+        """Where the ODE ends: 1, or just before it where the path is singular there."""
+        return self.path.t_end if self.path else 1.0
+
+    @abstractmethod
+    def velocity(self, net: Network) -> VelocityField:
+        """f(t, x) -> dx/dt of the shape of x, for a scalar t in [0, t_end] and x (B, ...)."""
+
+    def eps(self, net: Network) -> VelocityField | None:
+        """(t, x) -> the predicted noise, where the network gives that."""
+        return None
+
+    def samplers(self, net: Network) -> Mapping[str, Any]:
+        """Ways of drawing of the method's own, measured in rows of their own beside the ODE's."""
+        return {}
+
+    def model(self, net: Network) -> Model:
+        """The velocity, and what follows from it."""
+        velocity, path = self.velocity(net), self.path
+        found = Model(velocity, self.t_end, path, samplers=self.samplers(net))
+        if path is None:
+            return found
+        eps = self.eps(net) or (lambda t, x: path.eps_from_velocity(t, x, velocity(t, x)))
+        return replace(found, eps=eps, score=lambda t, x: -eps(t, x) / like(path.sigma(t), x))
+
+
+@dataclass(frozen=True)
+class DiffusionBaseline(FlowBaseline):
+    """A method on the variance-preserving diffusion path (bench/methods/paths.py)."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    @property
+    def path(self) -> VariancePreserving:
+        return VariancePreserving(self.beta_min, self.beta_max)
+
+
+def noise(x1: Tensor, rng: torch.Generator) -> Tensor:
+    """x0 ~ N(0, I) of the shape of x1."""
+    return torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype)
+
+
+def mean_square(error: Tensor) -> Tensor:
+    """Mean over the dimensions of each sample, (B, ...) -> (B,)."""
+    return error.square().flatten(1).mean(1)

@@ -1,0 +1,99 @@
+"""A network as a method sees it: a module that counts the rows that go through it, with what a batch is given.
+
+The NFE of a batch is `rows` over the rows of the batch, whatever a method made of them: a guided field that asks for
+2 B rows, or asks twice, costs 2 an evaluation; a generator of one shot costs 1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.methods.memory import Memory
+
+Network = Callable[..., Tensor]
+AS_BOUND: Any = object()  # labels are those of the batch unless a call says otherwise
+
+
+@dataclass
+class Count:
+    """Rows that went through a network and its parts, each counted once however often an attempt ran out of memory."""
+
+    rows: int = 0
+
+
+class CountedNetwork:
+    """net(t, x) of a module, the one place that NFE comes from; `net["part"]` is a module of a ModuleDict.
+
+    The last tensor of a call is x. What the batch is given goes along: images (B, C', H, W) join x as further channels,
+    vectors (B, K) are the keyword `given`, and classes the keyword `labels`; a call may say `labels` itself, and None
+    means no class. Further keywords are the module's own, such as the second time `r` of net(t, x, r=r).
+
+    Attributes:
+        module: the network proper.
+        compiled: whether it is compiled.
+        given, labels: those of the batch, (B, ...) and int64 (B,); None where the network takes none.
+        memory: cuts a call that wants no gradient to the rows that there is room for.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        compiled: bool = False,
+        given: Tensor | None = None,
+        memory: Memory | None = None,
+        labels: Tensor | None = None,
+        count: Count | None = None,
+    ) -> None:
+        self.module, self.compiled, self.memory = module, compiled, memory
+        self.given, self.labels = given, labels
+        self.count = count or Count()
+        self.flow: Any = None  # what bench/methods/cnf.py compiles of it
+        self._call: Network = torch.compile(module) if compiled else module
+
+    @property
+    def rows(self) -> int:
+        return self.count.rows
+
+    @rows.setter
+    def rows(self, rows: int) -> None:
+        self.count.rows = rows
+
+    def __getitem__(self, part: str) -> "CountedNetwork":
+        """A part of a ModuleDict, counted with the whole; UsageError-free only where the module has such a part."""
+        module = self.module[part]  # type: ignore[index]
+        return CountedNetwork(module, self.compiled, self.given, self.memory, self.labels, self.count)
+
+    def __call__(self, *inputs: Tensor, labels: Tensor | None = AS_BOUND, **named: Tensor | None) -> Tensor:
+        return self._counted(self._call, inputs, labels, named)
+
+    def plain(self, *inputs: Tensor, labels: Tensor | None = AS_BOUND, **named: Tensor | None) -> Tensor:
+        """The same, not compiled."""
+        return self._counted(self.module, inputs, labels, named)
+
+    def _counted(
+        self, call: Network, inputs: tuple[Tensor, ...], labels: Tensor | None, named: dict[str, Tensor | None]
+    ) -> Tensor:
+        *before, x = inputs
+        rows = len(x)
+        if labels is not AS_BOUND:
+            named["labels"] = labels
+        elif self.labels is not None:
+            named["labels"] = self.labels
+        if self.given is not None and self.given.dim() == x.dim() and x.dim() > 2:
+            x = torch.cat([x, self.given], 1)
+        elif self.given is not None:
+            named["given"] = self.given
+        if self.memory is None or torch.is_grad_enabled():
+            found = call(*before, x, **named)
+        else:
+
+            def of(part: slice) -> Tensor:
+                cut = {key: value if value is None else value[part] for key, value in named.items()}
+                return call(*(tensor[part] for tensor in before), x[part], **cut)
+
+            found = self.memory.rowwise(of, rows)
+        self.count.rows += rows
+        return found

@@ -1,0 +1,67 @@
+"""The contract of a sampler: a way of drawing from every model that has what it needs.
+
+    @register_sampler("ddim")
+    @dataclass(frozen=True)
+    class DDIM(Sampler):
+        needs = ("score", "path")
+        steps: int = 50
+        def sample(self, model, x0, rng): ...
+
+Each field is an option, quoted in the record of what it draws.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.config.registry import samplers
+from bench.errors import UsageError
+from bench.methods.model import Model
+
+
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """A way of drawing samples; no sampler counts its evaluations, the network does.
+
+    Attributes:
+        needs: capabilities of the model without which the sampler is not applicable.
+    """
+
+    name: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
+        """Samples of the shape of the noise x0 (B, ...); `rng`, on its device, is the only source of randomness.
+
+        Raises:
+            Diverged: a solve failed.
+        """
+
+    def draw(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
+        """The samples, once the model has all that is needed.
+
+        Raises:
+            NotApplicable: it has not.
+        """
+        for capability in self.needs:
+            model.having(capability)
+        return self.sample(model, x0, rng)
+
+
+def register_sampler(name: str) -> Callable[[type[Any]], type[Any]]:
+    """Class decorator: file a Sampler under `name`."""
+
+    def file(cls: type[Any]) -> type[Any]:
+        if not (isinstance(cls, type) and issubclass(cls, Sampler)):
+            raise UsageError(f"sampler {name!r}: {cls!r} is not a subclass of bench.Sampler")
+        if lacking := sorted(cls.__abstractmethods__):
+            raise UsageError(f"sampler {name!r}: {cls.__name__} lacks {' and '.join(lacking)}")
+        cls.name = name
+        return samplers.register(name)(cls)
+
+    return file
