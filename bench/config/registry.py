@@ -1,4 +1,4 @@
-"""Names for datasets, networks and baselines: one class, three instances, filled by decorators.
+"""Names of datasets, networks, baselines, samplers, metrics, figures and papers: one class, seven instances.
 
 A name is registered by importing the module that declares it. `load` imports the built-in package, then the
 entry-point group of the same kind in installed distributions; `load_plugin` imports a file or a module named on
@@ -28,15 +28,15 @@ class Registry(Mapping[str, T], Generic[T]):
     """A mapping from names to the objects registered under them.
 
     Args:
-        kind: what the names stand for, in messages ("dataset").
-        package: the package whose modules hold the built-in entries; also the name of the entry-point group,
-            with the prefix "bench." where it has none.
+        kind: what the names stand for, in messages ("dataset"); "bench.datasets" is then the entry-point group.
+        package: the package whose modules hold the built-in entries. A package that defines `find()` says itself what
+            loads them, label to function; the papers do, as each is a folder of data.
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self.group = package if package.startswith("bench.") else f"bench.{package}"
+        self.group = f"bench.{kind}s"
         self._entries: dict[str, T] = {}
         self._checks: dict[str, Callable[..., None]] = {}
         self._loaded = False
@@ -57,7 +57,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return file
 
-    def there(self) -> Mapping[str, T]:
+    def so_far(self) -> Mapping[str, T]:
         """What is registered so far, without importing anything."""
         return self._entries
 
@@ -67,10 +67,7 @@ class Registry(Mapping[str, T], Generic[T]):
             return
         self._loaded = True
         package = importlib.import_module(self.package)
-        imports: dict[str, Callable[[], object]] = {
-            f"{self.package}.{module.name}": partial(importlib.import_module, f"{self.package}.{module.name}")
-            for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda module: module.name)
-        }
+        imports: dict[str, Callable[[], object]] = dict(getattr(package, "find", partial(_modules, package))())
         imports |= {point.value: point.load for point in importlib.metadata.entry_points(group=self.group)}
         for name, load in imports.items():
             try:
@@ -105,6 +102,12 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         self.load()
         return len(self._entries)
+
+
+def _modules(package: ModuleType) -> dict[str, Callable[[], object]]:
+    """What imports each module of a package."""
+    found = sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
+    return {name: partial(importlib.import_module, name) for name in found}
 
 
 def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], otherwise: str = "") -> str:
@@ -147,5 +150,8 @@ datasets: Registry[Any] = Registry("dataset", "bench.datasets")
 networks: Registry[Any] = Registry("network", "bench.networks")
 baselines: Registry[Any] = Registry("baseline", "baselines")
 samplers: Registry[Any] = Registry("sampler", "bench.samplers")
+metrics: Registry[Any] = Registry("metric", "bench.metrics")
+figures: Registry[Any] = Registry("figure", "bench.report.plots")
+papers: Registry[Any] = Registry("paper", "bench.papers")
 register_dataset = datasets.register
 register_network = networks.register

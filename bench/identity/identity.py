@@ -94,7 +94,7 @@ def plugins(run: Run) -> dict[str, str]:
 
 def _state() -> tuple[object, ...]:
     """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
-    there = (registry.there() for registry in (baselines, networks, datasets))
+    there = (registry.so_far() for registry in (baselines, networks, datasets))
     return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in there), source.edition)
 
 
@@ -157,7 +157,7 @@ def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:
     """Where a component is defined: in the project, or where a plugin that is loaded has it."""
     if found := _builtin(registry, name):
         return found
-    if name not in registry.there() and metadata.entry_points(group=registry.group):
+    if name not in registry.so_far() and metadata.entry_points(group=registry.group):
         registry.load()
-    entry = registry.there().get(name)
+    entry = registry.so_far().get(name)
     return tuple(source.defined(entry, name)) if entry is not None else ()

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.config.registry import Registry, baselines, datasets, load_plugin, networks
+from bench.config.registry import (
+    Registry,
+    baselines,
+    datasets,
+    figures,
+    load_plugin,
+    metrics,
+    networks,
+    papers,
+    samplers,
+)
 from bench.errors import UsageError
 
 
@@ -68,13 +78,24 @@ def test_installed_packages_add_entries_by_entry_point(
     things: "Registry[str]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere.py").write_text("from some_things import things\nthings.register('quince')('a quince')\n")
-    points = {"bench.some_things": [EntryPoint("quince", "elsewhere", "bench.some_things")]}
+    points = {"bench.things": [EntryPoint("quince", "elsewhere", "bench.things")]}
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points.get(group, []))
     assert list(things) == ["apple", "quince", "zebra"]
 
 
-def test_the_groups_of_the_three_registries() -> None:
-    assert [r.group for r in (datasets, networks, baselines)] == ["bench.datasets", "bench.networks", "bench.baselines"]
+def test_a_package_may_find_its_entries_itself(things: "Registry[str]") -> None:
+    import some_things
+
+    some_things.find = lambda: {"a folder": lambda: things.register("folder")("a folder of data")}
+    assert dict(things.items()) == {"folder": "a folder of data"}
+
+
+def test_the_seven_registries() -> None:
+    seven = (datasets, networks, baselines, samplers, metrics, figures, papers)
+    kinds = ["datasets", "networks", "baselines", "samplers", "metrics", "figures", "papers"]
+    assert [r.group for r in seven] == [f"bench.{kind}" for kind in kinds]
+    packages = {r.kind: r.package for r in seven if r.package != r.group}
+    assert packages == {"baseline": "baselines", "figure": "bench.report.plots"}
 
 
 def test_the_methods_of_the_paper_are_there() -> None:

@@ -98,7 +98,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for the plugin, which this process imports once and forgets at the end."""
     for registry in (baselines, datasets):
         registry.load()
-    before = [(registry, dict(registry.there())) for registry in (baselines, datasets)]
+    before = [(registry, dict(registry.so_far())) for registry in (baselines, datasets)]
     path = list(sys.path)
     yield tmp_path_factory.mktemp("stale")
     for registry, entries in before:
