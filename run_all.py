@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE_OR_MODULE",
-        help="import it for the datasets, networks and baselines it registers",
+        help="import it for what it registers",
     )
     where = p.add_argument_group("where to run it")
     where.add_argument(
@@ -138,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument(
         "--fetch", action="store_true", help="fetch the suite's data ahead, for nodes without a network"
     )
-    action.add_argument("--list", action="store_true", help="list suites, datasets, networks and baselines")
+    action.add_argument("--list", action="store_true", help="list the suites and all that is registered")
     action.add_argument(
         "--archive", type=Path, metavar="FILE.tar.xz", help="write the suite's records into one file to pass on"
     )
@@ -207,10 +207,12 @@ def _started_by_torchrun() -> bool:
 
 
 def dispatch(options: argparse.Namespace) -> int:
+    if options.list:
+        from bench.command.listing import show
+
+        return show(options)
     from bench.command import actions as command
 
-    if options.list:
-        return command.show_registries(options)
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
     if options.archive or options.results.is_file():

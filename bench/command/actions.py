@@ -12,8 +12,7 @@ from bench.command.checks import check, check_options
 from bench.command.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
 from bench.command.options import declare, ranks_of_a_run, setting, slurm_options
 from bench.config.plan import plan
-from bench.config.registry import baselines
-from bench.config.suite import Run, Suite, load_suite, suite_names
+from bench.config.suite import Run, Suite, load_suite
 from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.partial import clear_finished
 from bench.identity import source
@@ -210,18 +209,4 @@ def fetch(runs: Sequence[Run], data_dir: Path) -> int:
 
     for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):
         print(line)
-    return 0
-
-
-def show_registries(options: argparse.Namespace) -> int:
-    """Print what is registered, the plugins' among it."""
-    declare(options)
-    from bench.config.registry import datasets, networks
-
-    print("suites:    " + ", ".join(suite_names()))
-    print("datasets:  " + ", ".join(datasets))
-    print("networks:  " + ", ".join(networks))
-    width = max(map(len, baselines))
-    for i, (name, cls) in enumerate(baselines.items()):
-        print(f"{'baselines:' if i == 0 else '':10} {name:{width}}  {cls.label}")
     return 0

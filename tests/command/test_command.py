@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tiny import SUITE, write_suite
 
 import run_all
 from bench.command.actions import planned
+from bench.command.listing import SEVEN
 from bench.records.files import write_atomic
 from bench.records.frame import read_frame
 from bench.records.locks import locked
@@ -196,11 +198,24 @@ def test_a_dry_run_checks_what_a_run_would(tmp_path: Path, capsys: pytest.Captur
     assert code == 2 and out == "" and "did you mean 'width'" in err
 
 
-def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = call(capsys, "--list")
-    assert code == 0
-    for name in ("quick", "smoke", "checkerboard", "mlp", "fm_ot", "FM w/ OT", "rnode"):
-        assert name in out
+@pytest.mark.slow
+def test_list_says_what_every_entry_of_the_seven_registries_is_and_is_quick() -> None:
+    before = cpu_seconds()
+    out, _ = command("--list").communicate(timeout=60)
+    assert cpu_seconds() - before < 3
+    listed = {part.partition(":")[0]: part.splitlines()[1:] for part in re.split(r"\n(?=\w)", out)}
+    kinds = ("datasets", "networks", "baselines", "samplers", "metrics", "figures", "papers")
+    assert list(listed) == ["suites", *kinds]
+    for registry in SEVEN:
+        lines = dict(line.split(maxsplit=1) for line in listed[f"{registry.kind}s"])
+        assert sorted(lines) == list(registry)
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_list_says_what_a_plugin_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    _, out, _ = call(capsys, "--plugin", str(tmp_path / "fragile.py"), "--list")
+    assert "  fragile         Fragile: A method that works once a file is there.\n" in out
 
 
 def test_status_of_what_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
