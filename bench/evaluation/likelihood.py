@@ -11,26 +11,24 @@ with w_k the softmax over k of log p(x + u_k).
 """
 
 import math
-from dataclasses import dataclass
+from functools import partial as bound
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
-from bench.evaluation.clock import now
+from bench.evaluation.clock import reset_peak_memory
+from bench.evaluation.density import measure_density
 from bench.evaluation.drawing import Source
-from bench.evaluation.lost import costs_a_part
-from bench.evaluation.lost import reason as reason_of
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.log_densities import draws_of, log_densities
 from bench.evaluation.partial import Partial
+from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.methods.finite import complaint, lost
-from bench.methods.memory import Memory
-from bench.methods.ode import Solver, log_density
+from bench.methods.ode import Solver
 from bench.records.records import Measurement
-from bench.training import ranks
-from bench.training.seeds import per_sample
 
 EXACT_DIMENSIONS = 64
 
@@ -40,8 +38,37 @@ def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
     return -log_p / (dim * math.log(2)) + math.log2(levels / 2)
 
 
+def measure_likelihood(evaluator: Evaluator, config: Likelihood, parts: Parts) -> None:
+    for settings in config.solvers:
+        solver = Solver(**settings.model_dump())
+        measure_solver(evaluator, config, solver, parts, f"likelihood {solver.settings()}")
+    # One peak, of the solver that takes most.
+    peaks = [row for row in parts.rows if row.metric == "peak_memory_bytes"]
+    parts.rows = [row for row in parts.rows if row.metric != "peak_memory_bytes"]
+    exact = bound(floor, evaluator.dataset, config.n)
+    parts.rows += attempt(exact, exact) + sorted(peaks, key=lambda row: -1 if row.reason else row.value)[-1:]
+    if evaluator.dataset.shape == (2,):
+        measure_density(evaluator, parts)
+
+
+def measure_solver(evaluator: Evaluator, config: Likelihood, solver: Solver, parts: Parts, name: str) -> None:
+    """A part of that name: the likelihood by one solver."""
+    make, blank = bound(_likelihood, evaluator, config, solver), bound(_no_likelihood, evaluator, config, solver)
+    parts.measure(name, make, blank)
+
+
+def _likelihood(evaluator: Evaluator, config: Likelihood, solver: Solver, partial: Partial) -> tuple[Rows, Arrays]:
+    reset_peak_memory(evaluator.device)
+    return [*by_solver(evaluator.source, config, solver, evaluator.weights, partial), evaluator.peak({})], {}
+
+
+def _no_likelihood(evaluator: Evaluator, config: Likelihood, solver: Solver, reason: str) -> Rows:
+    rows = blank(evaluator.source, config, solver, evaluator.weights, reason)
+    return [*rows, Measurement("peak_memory_bytes", math.nan, reason=reason)]
+
+
 def by_solver(
-    source: Source, asked: Likelihood, solver: Solver, weights: str, partial: Partial | None = None
+    source: Source, config: Likelihood, solver: Solver, weights: str, partial: Partial | None = None
 ) -> list[Measurement]:
     """NLL of the first n test samples by one solver, for each K of the draws, its NFE and seconds.
 
@@ -55,12 +82,12 @@ def by_solver(
     Raises:
         Diverged: a solve of the first draw failed (Lost where several ranks share the run).
     """
-    dataset, settings = source.dataset, _settings(source, asked, solver, weights)
-    n = min(asked.n, len(dataset.test))
-    found = _densities(source, n, solver, asked, settings["probes"], partial or Partial())
+    dataset, settings = source.dataset, _settings(source, config, solver, weights)
+    n = min(config.n, len(dataset.test))
+    found = log_densities(source, n, solver, config, settings["probes"], partial or Partial())
     draws = len(found.log_p)
     rows: list[Measurement] = []
-    for k in _draws(dataset, asked):
+    for k in draws_of(dataset, config):
         own = {**settings, "draws": k}
         if k <= draws:
             rows += _bound(found.log_p[:k], found.variance[:k], dataset, own, found.seconds)
@@ -71,10 +98,10 @@ def by_solver(
     return rows
 
 
-def blank(source: Source, asked: Likelihood, solver: Solver, weights: str, reason: str) -> list[Measurement]:
+def blank(source: Source, config: Likelihood, solver: Solver, weights: str, reason: str) -> list[Measurement]:
     """What `by_solver` measures, without values."""
-    dataset, settings = source.dataset, _settings(source, asked, solver, weights)
-    n, draws = min(asked.n, len(dataset.test)), _draws(dataset, asked)
+    dataset, settings = source.dataset, _settings(source, config, solver, weights)
+    n, draws = min(config.n, len(dataset.test)), draws_of(dataset, config)
     rows = [row for k in draws for row in _no_bound(dataset, n, {**settings, "draws": k}, reason)]
     for metric, count in (("nfe_likelihood", n), ("likelihood_seconds", n * draws[-1])):
         rows.append(Measurement(metric, math.nan, None, count, settings=settings, reason=reason))
@@ -93,24 +120,19 @@ def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measureme
     return [_mean("nll_floor", found, settings, None, complaint(lost(found), n, "exact log-densities"))]
 
 
-def _settings(source: Source, asked: Likelihood, solver: Solver, weights: str) -> dict[str, Any]:
+def _settings(source: Source, config: Likelihood, solver: Solver, weights: str) -> dict[str, Any]:
     """What every measurement by a solver depends on."""
     dataset = source.dataset
-    exact = asked.divergence == "exact" or (asked.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
+    exact = config.divergence == "exact" or (config.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
     return {
         **solver.settings(),
         "divergence": "exact" if exact else "hutchinson",
-        "probes": None if exact else asked.probes,
+        "probes": None if exact else config.probes,
         "dequantisation": "uniform" if dataset.is_image else None,
-        "batch": asked.batch,
+        "batch": config.batch,
         "split": "test",
         "weights": weights,
     }
-
-
-def _draws(dataset: Dataset, asked: Likelihood) -> list[int]:
-    """Every K that is measured."""
-    return sorted({1, *asked.draws}) if dataset.is_image else [1]
 
 
 def _no_bound(dataset: Dataset, n: int, settings: dict[str, Any], reason: str | None) -> list[Measurement]:
@@ -149,91 +171,3 @@ def _mean(
         return Measurement(metric, math.nan, None, len(values), seconds, quote, reason)
     stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
     return Measurement(metric, float(values.mean()), stderr, len(values), seconds, quote)
-
-
-@dataclass(frozen=True)
-class _Densities:
-    """log p of every dequantisation and test sample, (K, n), its variance over probes, and what it cost.
-
-    Draws from the first that failed on are left out; the reason says why.
-    """
-
-    log_p: Tensor
-    variance: Tensor
-    nfe: float
-    seconds: float
-    reason: str | None
-
-
-def _densities(
-    source: Source,
-    n: int,
-    solver: Solver,
-    asked: Likelihood,
-    probes: int | None,
-    partial: Partial,
-) -> _Densities:
-    """Solve every batch of every draw, each on one rank; NFE is the mean of the batches', weighed by their samples."""
-    dataset, seed, device = source.dataset, source.seed, source.device
-    draws = _draws(dataset, asked)[-1]
-    log_p, variance = torch.zeros(2, draws, n, dtype=torch.float64)
-    evaluations, seconds = torch.zeros(2, draws, dtype=torch.float64)
-    net = source.network()
-    model, memory = source.baseline.model(net), Memory(counter=net)
-    f = model.having("velocity")
-
-    def solve(k: int, start: int, stop: int) -> dict[str, Any]:
-        begun = now(device)
-        x = dataset.test[start:stop].to(device)
-        if dataset.is_image:
-            x = dataset.scale(x, _uniform(dataset.shape, seed, k, start, stop, device))
-        z = None if probes is None else _probes((probes, *dataset.shape), seed, k, start, stop, device)
-        before = net.rows
-        density = log_density(f, x, model.t_end, solver, z, memory)
-        found = {"log_p": density.log_p.double().cpu().numpy(), "variance": density.variance.double().cpu().numpy()}
-        nfe = (net.rows - before) / (stop - start)
-        return {**found, "nfe": np.array(nfe), "seconds": np.array(now(device) - begun)}
-
-    error, reached = None, draws
-    batches = [(k, start) for k in range(draws) for start in range(0, n, asked.batch)]
-    for k, start in ranks.mine(batches):
-        stop = min(start + asked.batch, n)
-        name = f"{solver.settings()}-{k}-{start}"
-        try:
-            part = partial.once(name, lambda k=k, a=start, b=stop: solve(k, a, b))  # type: ignore[misc]
-        except Exception as caught:
-            if not costs_a_part(caught):
-                raise
-            error, reached = caught, k
-            break
-        log_p[k, start:stop] = torch.from_numpy(part["log_p"])
-        variance[k, start:stop] = torch.from_numpy(part["variance"])
-        evaluations[k] += float(part["nfe"]) * (stop - start)
-        seconds[k] += float(part["seconds"])
-    whole = -int(ranks.agreed(-reached)[0])  # the least over ranks
-    why = None
-    if whole < draws:
-        try:
-            ranks.together(error if reached == whole else None)
-        except Exception as known:
-            if whole == 0:
-                raise
-            why = reason_of(known, f"in draw {whole + 1}")
-    ranks.total(evaluations)
-    (spent,) = ranks.agreed(float(seconds[:whole].sum()))
-    nfe = float(evaluations[:whole].sum()) / (whole * n)
-    return _Densities(ranks.total(log_p)[:whole], ranks.total(variance)[:whole], nfe, spent, why)
-
-
-def _uniform(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, device: str) -> Tensor:
-    """Offsets u_k of samples start ... stop - 1."""
-    return per_sample(lambda g: torch.rand(shape, generator=g), seed, f"dequantise-{k}", start, stop, device)
-
-
-def _probes(shape: tuple[int, ...], seed: int, k: int, start: int, stop: int, device: str) -> Tensor:
-    """Rademacher probes of samples start ... stop - 1 in the k-th draw, shape (probes, stop - start, ...)."""
-
-    def draw(g: torch.Generator) -> Tensor:
-        return torch.randint(0, 2, shape, generator=g).float() * 2 - 1
-
-    return per_sample(draw, seed, f"probe-{k}", start, stop, device).transpose(0, 1)

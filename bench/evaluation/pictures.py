@@ -13,8 +13,6 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.evaluation.drawing import Batch
 from bench.evaluation.geometry import Paths
-from bench.methods.finite import require
-from bench.methods.ode import Solver, VelocityField, log_density
 from bench.methods.paths import Path
 from bench.records.records import Measurement
 from bench.training import ranks
@@ -101,17 +99,3 @@ def conditional(path: Path, x1: Tensor, x0: Tensor, extent: float) -> Arrays:
         "conditional_field_times": shown.numpy(),
         "conditional_fields": torch.stack(fields).reshape(len(shown), GRID, GRID, 2).half().numpy(),
     }
-
-
-def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int) -> Tensor:
-    """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate.
-
-    Raises:
-        Diverged: the solve failed, or a density is not a number or infinite; it may be zero.
-    """
-    axis = (torch.arange(size, device=device) + 0.5) / size * 2 * extent - extent
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    points = torch.stack([x.flatten(), y.flatten()], 1)
-    log_p = log_density(f, points, t_end, Solver("dopri5", 1e-4, 1e-4)).log_p
-    require(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the grid")
-    return log_p.reshape(size, size).cpu()

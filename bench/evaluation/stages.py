@@ -1,7 +1,8 @@
 """The stages of a run, the same for every baseline: train -> likelihood -> samples -> sweep.
 
 Each stage returns its measurements and the arrays that plots need. How training goes is
-bench/training/trainer.py's, and what the others measure of the trained network is bench/evaluation/evaluator.py's.
+bench/training/trainer.py's; what the others measure of the trained network is likelihood.py's, samples.py's and
+sweep.py's.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,15 @@ from torch import nn
 
 from bench.config import components
 from bench.config.settings import Likelihood, Samples, Stage
+from bench.evaluation.curve import measure_curve
 from bench.evaluation.drawing import Source
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.likelihood import measure_likelihood
 from bench.evaluation.partial import Partial, clear_all
 from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.quality import Judge
+from bench.evaluation.samples import measure_samples
+from bench.evaluation.sweep import measure_sweep
 from bench.identity import inputs
 from bench.records import provenance, standing
 from bench.records.records import Measurement, trained_by
@@ -96,11 +101,11 @@ class Stages:
         evaluator, asked = self._evaluator(self.trainer.evaluation_module()), self.run.evaluation
         with full_float32(self.device):
             if stage == "likelihood" and asked.likelihood:
-                evaluator.likelihood(asked.likelihood, parts)
+                measure_likelihood(evaluator, asked.likelihood, parts)
             elif stage == "samples":
-                evaluator.samples(parts)
+                measure_samples(evaluator, parts)
             elif asked.sweep:
-                evaluator.sweep(asked.sweep, parts)
+                measure_sweep(evaluator, asked.sweep, parts)
         parts.check()
         return parts.rows, parts.arrays
 
@@ -131,9 +136,8 @@ class Stages:
         """One point of the validation curve; an early field may be too rough to be solved, and training goes on."""
         parts = Parts(self.log)
         with full_float32(self.device):
-            self._evaluator(module).curve(
-                self.run.training.curve_n, self.run.evaluation.likelihood or Likelihood(), parts
-            )
+            evaluator, few = self._evaluator(module), self.run.evaluation.likelihood or Likelihood()
+            measure_curve(evaluator, self.run.training.curve_n, few, parts)
         parts.check()
         return [row for row in parts.rows if row.metric.startswith(CURVE)]
 

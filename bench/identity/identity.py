@@ -20,14 +20,14 @@ EVALUATED = "bench/evaluation/stages.py: Stages._evaluated"
 # "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes.
 ROOTS = {
     "train": ("bench/evaluation/stages.py: Stages.train", "bench/config/settings.py: Training"),
-    "curve": ("bench/evaluation/evaluator.py: Evaluator.curve", "bench/evaluation/stages.py: Stages.validate"),
+    "curve": ("bench/evaluation/curve.py: measure_curve", "bench/evaluation/stages.py: Stages.validate"),
     "likelihood": (
-        "bench/evaluation/evaluator.py: Evaluator.likelihood",
+        "bench/evaluation/likelihood.py: measure_likelihood",
         "bench/config/settings.py: Likelihood",
         EVALUATED,
     ),
-    "samples": ("bench/evaluation/evaluator.py: Evaluator.samples", "bench/config/settings.py: Samples", EVALUATED),
-    "sweep": ("bench/evaluation/evaluator.py: Evaluator.sweep", "bench/config/settings.py: Sweep", EVALUATED),
+    "samples": ("bench/evaluation/samples.py: measure_samples", "bench/config/settings.py: Samples", EVALUATED),
+    "sweep": ("bench/evaluation/sweep.py: measure_sweep", "bench/config/settings.py: Sweep", EVALUATED),
 }
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (
@@ -46,7 +46,8 @@ IMAGES_ONLY = ("bench/metrics/extractors/", "bench/metrics/fidelity.py", "bench/
 NOT_IN = {
     "train": (
         "bench/metrics/",
-        *(f"bench/evaluation/{name}.py" for name in ("drawing", "geometry", "likelihood", "quality", "solver_error")),
+        *(f"bench/evaluation/{name}.py" for name in ("drawing", "geometry", "likelihood", "log_densities", "quality")),
+        "bench/evaluation/solver_error.py",
     ),
     "likelihood": (
         "bench/evaluation/quality.py",

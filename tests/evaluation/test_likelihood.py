@@ -10,9 +10,9 @@ from torch import Tensor
 from bench.config.settings import Likelihood, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged
+from bench.evaluation.density import log_density_grid
 from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import bits_per_dim, blank, by_solver
-from bench.evaluation.pictures import log_density_grid
 from bench.methods.ode import Solver, log_density, log_normal
 from bench.methods.paths import OptimalTransport
 from bench.records.records import Measurement
@@ -303,7 +303,7 @@ def test_a_draw_that_diverges_takes_the_larger_k_alone(images: Dataset, monkeypa
 
     asked = {"n": 12, "batch": 6, "solvers": (Solve(method="midpoint", steps=2),), "probes": 2}
     whole = measure(rescaled, images, draws=(1, 2), divergence="hutchinson", **asked)
-    monkeypatch.setattr("bench.evaluation.likelihood.log_density", third_fails)
+    monkeypatch.setattr("bench.evaluation.log_densities.log_density", third_fails)
     found = measure(rescaled, images, draws=(1, 2, 4), divergence="hutchinson", **asked)
     bounds = {(row.metric, row.settings["draws"]): row for row in found if "draws" in row.settings}
     for row in whole:

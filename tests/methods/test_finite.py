@@ -12,10 +12,10 @@ from torch import Tensor
 from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
+from bench.evaluation.density import log_density_grid
 from bench.evaluation.drawing import Source
 from bench.evaluation.geometry import follow, wasserstein2
 from bench.evaluation.partial import Partial
-from bench.evaluation.pictures import log_density_grid
 from bench.evaluation.quality import Judge, PointQuality
 from bench.evaluation.solver_error import SolverError
 from bench.methods.finite import NotFinite, complaint, lost, require
@@ -205,7 +205,7 @@ def test_an_infinite_density_is_no_likelihood(
     points: Dataset, images: Dataset, levels: int | None, draws: int, sign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of the log-densities is infinite: of one draw of several, where a bound would not show it."""
-    from bench.evaluation import likelihood as module
+    from bench.evaluation import log_densities as module
 
     calls = []
     whole = module.log_density
@@ -240,7 +240,7 @@ def test_a_floor_outside_the_support_has_a_reason(points: Dataset) -> None:
 
 
 def test_a_grid_of_densities_may_hold_zeros_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.evaluation import pictures as module
+    from bench.evaluation import density as module
 
     whole = module.log_density
 

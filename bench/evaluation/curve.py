@@ -1,0 +1,33 @@
+"""A point of the validation curve: the NLL and the distance of a few samples."""
+
+import math
+from functools import partial as bound
+
+from bench.config.settings import Likelihood
+from bench.evaluation.drawing import nfe_row
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.likelihood import measure_solver
+from bench.evaluation.partial import Partial
+from bench.evaluation.parts import Arrays, Parts, Rows
+from bench.evaluation.quality import quoted
+from bench.methods.ode import Solver
+
+
+def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts) -> None:
+    if not evaluator.dataset.condition:
+        few = Likelihood(n=n, batch=min(n, config.batch), divergence=config.divergence)
+        measure_solver(evaluator, few, Solver(**few.solvers[0].model_dump()), parts, "validation likelihood")
+    parts.measure("validation distance", bound(_distance, evaluator, n), bound(_no_distance, evaluator, n))
+
+
+def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
+    quality, batch = evaluator.judge.quality(n, full=False), min(n, evaluator.config.batch)
+    nfe, _ = evaluator.drawn("curve", evaluator.source.solved(evaluator.solver), n, batch, quality, partial)
+    settings = evaluator.drawing(evaluator.solver.method, batch, **evaluator.solver.settings())
+    return [*quoted(quality.measured(), settings), nfe_row(nfe, n, settings)], {}
+
+
+def _no_distance(evaluator: Evaluator, n: int, reason: str) -> Rows:
+    settings = evaluator.drawing(evaluator.solver.method, min(n, evaluator.config.batch), **evaluator.solver.settings())
+    rows = evaluator.judge.quality(n, full=False).measured(reason)
+    return [*quoted(rows, settings), nfe_row(math.nan, n, settings, reason)]
