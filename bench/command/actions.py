@@ -16,6 +16,7 @@ from bench.config.suite import Run, Suite, load_suite
 from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.partial import clear_finished
 from bench.identity import source
+from bench.launch import needs
 from bench.launch.queue import collect, wait
 from bench.papers.claims import remember
 from bench.records import fresh, records, retries
@@ -54,6 +55,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     todo, failures = _todo(root, stands, runs, options.retry)
     if todo:
         check(options, todo)
+        needs.check(root, todo)
     say_stale(stands)
     if not todo:
         write_plan(root, about, runs, stands)
@@ -105,7 +107,8 @@ def _todo(root: Path, stands: Stands, runs: Sequence[Run], retry: bool) -> tuple
     failures = {} if retry else errors
     lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_, stands[run_.run_id])}
     left = [r for r in runs if r.run_id in lost or any(s.state != "done" for s in stands[r.run_id].values())]
-    return [run_ for run_ in left if run_.run_id not in failures], failures
+    left = needs.with_students([run_ for run_ in left if run_.run_id not in failures], runs)
+    return needs.without_orphans(left, failures)
 
 
 def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:

@@ -2,15 +2,19 @@
 
 Precedence, weakest first: the experiment, its protocol, the baseline's override, its override under the protocol,
 `--set`. `--set KEY=` without a value takes what they say of KEY away, which leaves its default.
+
+A baseline whose option `teacher` names another baseline is taught by that one's run on the same data, network and seed.
 """
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.config.registry import unknown
 from bench.config.settings import Component
-from bench.config.suite import Experiment, Run, Suite, Variation, fields_at, validated
+from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
 from bench.errors import UsageError
 
 UNSET = object()  # the value of a setting that is taken away
@@ -51,17 +55,58 @@ def plan(
             # A baseline that is named on the command line runs even where the suite does not list it.
             for baseline in named if named is not None else variation.baselines or experiment.baselines:
                 for seed in seeds if seeds is not None else variation.seeds or experiment.seeds or suite.seeds:
-                    where = f"suite {name}, {baseline}"
-                    cell = _cell(experiment, dataset, protocol, baseline, where)
-                    unset -= _set(cell, baseline, settings or {}, known)
-                    options = cell.pop("options")
-                    fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": seed}
-                    run: Run = validated(Run, {"suite": name, "protocol": protocol, **fields}, where)
+                    place = _Place(name, protocol, experiment, dataset, seed, settings or {}, known, unset)
+                    run = place.run(baseline)
                     if runs.setdefault(run.run_id, run) != run:
-                        raise UsageError(f"{where}: {run.run_id} is planned twice, with different evaluations")
+                        raise UsageError(
+                            f"suite {name}, {baseline}: {run.run_id} is planned twice, with different evaluations"
+                        )
     if unset and runs:
         raise UsageError(f"--set {min(unset)}=: no run here sets it, so there is nothing to take away")
     return list(runs.values())
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where runs differ in their baseline alone; `unset` loses the keys that one of them had."""
+
+    suite: str
+    protocol: str
+    experiment: Experiment
+    dataset: Component
+    seed: int
+    settings: Mapping[str, Any]
+    known: list[str]
+    unset: set[str]
+
+    def run(self, baseline: str, students: tuple[str, ...] = ()) -> Run:
+        where = f"suite {self.suite}, {baseline}"
+        cell = _cell(self.experiment, self.dataset, self.protocol, baseline, where)
+        self.unset.difference_update(_set(cell, baseline, self.settings, self.known))
+        options = cell.pop("options")
+        if "teacher" in options:
+            options["teacher"] = self._teacher(options["teacher"], (*students, baseline), where)
+        fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": self.seed}
+        run: Run = validated(Run, {"suite": self.suite, "protocol": self.protocol, **fields}, where)
+        return run
+
+    def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> str:
+        """The run of the baseline of that name in this very place; a run's id stays, a file gets its whole path.
+
+        UsageError for anything else, and for a baseline that would be taught by itself.
+        """
+        if isinstance(teacher, str) and RUN_ID.fullmatch(teacher):
+            return teacher
+        if isinstance(teacher, str) and ("/" in teacher or teacher.endswith(".pt")):
+            return str(Path(teacher).resolve())
+        if teacher in students:
+            raise UsageError(f"{where}: teacher = {teacher!r}: it would be its own teacher")
+        if not isinstance(teacher, str) or teacher not in self.known:
+            raise UsageError(
+                f"{where}: teacher = {teacher!r}: expected a baseline of this suite ({', '.join(self.known)}), "
+                "the id of a run, or the path of a file"
+            )
+        return self.run(teacher, students).run_id
 
 
 def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str, where: str) -> dict[str, Any]:

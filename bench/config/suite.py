@@ -17,6 +17,7 @@ recognised without importing a trainer; records say what code answered.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ from bench.errors import UsageError
 
 Protocol = Literal["smoke", "small", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+RUN_ID = re.compile(r"[A-Za-z0-9._+=-]+-[0-9a-f]{6}-s[0-9]+")
 SUITES = Path(__file__).parents[1] / "suites"
 
 
@@ -57,11 +59,20 @@ class Run(Frozen):
         """Identity without the seed: runs of one variant are averaged, others never."""
         left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+        options = settings["baseline"].get("options", {})
+        if self.needs and self.needs[0].endswith(f"-s{self.seed}"):  # seeds of one variant have a teacher each
+            options["teacher"] = self.needs[0].removesuffix(f"-s{self.seed}")
         return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{_digest(settings)}"
 
     @property
     def run_id(self) -> str:
         return f"{self.variant}-s{self.seed}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Runs that must be trained before: the teacher, where that is a run and not a file."""
+        teacher = self.baseline.options.get("teacher")
+        return (teacher,) if isinstance(teacher, str) and RUN_ID.fullmatch(teacher) else ()
 
     def fingerprint(self, stage: Stage) -> str:
         """What a finished record of the stage must quote: another evaluation repeats the stage, not the training."""

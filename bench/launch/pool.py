@@ -2,7 +2,7 @@
 
 A worker that dies costs its own run, which gets a failed record that says why; another takes its place. A worker that
 was told to stop costs nothing: its run is put back and goes on from its checkpoint (`headway`). A run that another
-process holds is put back, and asked for again once nothing else is waiting.
+process holds is put back, and asked for again once nothing else is waiting. A run that needs another one waits for it.
 """
 
 import pickle
@@ -89,7 +89,7 @@ class Pool:
 
     def __init__(self, jobs: Sequence["Job"], environments: list[dict[str, str]], progress: Progress) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self._left = len(jobs)
+        self._unfinished = {job.run.run_id for job in jobs}
         self._pending = deque(jobs)
         self._held: deque[tuple[float, Job]] = deque()  # time of the next look, run of another process
         self._announced: set[str] = set()
@@ -99,7 +99,7 @@ class Pool:
         self._workers = [_Worker(environment) for environment in environments]
 
     def work(self) -> None:
-        while self._left:
+        while self._unfinished:
             for worker in self._workers:
                 if worker.ready and worker.job is None and (job := self._next()):
                     worker.start(job)
@@ -115,8 +115,11 @@ class Pool:
                         self._hear(worker, kind, content)
 
     def _next(self) -> "Job | None":
-        if self._pending:
-            return self._pending.popleft()
+        for job in tuple(self._pending):
+            if any(need in self._unfinished for need in job.run.needs):
+                continue
+            self._pending.remove(job)
+            return job
         if self._held and self._held[0][0] <= time.monotonic():
             return self._held.popleft()[1]
         return None
@@ -176,7 +179,7 @@ class Pool:
         seconds = time.monotonic() - since
         outcome = Outcome(job.run.run_id, "failed" if error else "ok", seconds, error)
         self.outcomes[job.run.run_id] = outcome
-        self._left -= 1
+        self._unfinished.discard(job.run.run_id)
         self._progress.end(outcome)
 
     def stop(self) -> None:

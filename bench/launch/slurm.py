@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config.names import safe_name
+from bench.config.suite import Run
 from bench.errors import HalfSubmitted, UsageError
 from bench.identity import source
 from bench.launch.headway import headway
+from bench.launch.needs import waves
 from bench.launch.queue import Submission, collect, require
 from bench.launch.surroundings import applied, environment, interpreter
 from bench.launch.threads import VARIABLES
@@ -124,7 +126,8 @@ class Task:
 def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str]:
     """Queue the jobs that are neither done nor in the queue; ids of their Slurm jobs ("12_0", "12_1", ...).
 
-    More runs than the cluster takes in one array become several; with `max_parallel` one waits for the other.
+    More runs than the cluster takes in one array become several; with `max_parallel` one waits for the other. Runs that
+    need others come in an array of their own, which waits for the tasks of those.
 
     Raises:
         UsageError: no Slurm here, or what sbatch refused, in its own words; nothing was submitted.
@@ -135,21 +138,33 @@ def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str
         raise UsageError(f"--results: Slurm reads % and \\ in {root} as patterns of its own; give a path without them")
     with locked(root / ".slurm.lock"):
         states = collect(root, [job.run for job in jobs])
-        new = [job for job in jobs if states[job.run.run_id].status in ("missing", "failed")]
-        size = _max_array_size() if new else 1
+        new = {job.run.run_id: job for job in jobs if states[job.run.run_id].status in ("missing", "failed")}
+        arrays = [array for wave in waves([job.run for job in new.values()]) for array in _arrays(wave)]
+        queued = {i: str(state.job) for i, state in states.items() if state.status in ("queued", "running")}
         ids: list[str] = []
-        for start in range(0, len(new), size):
-            after = ids[-1].split("_")[0] if ids and options.max_parallel else None
+        for array in arrays:
+            after = {job for run in array for need in run.needs if (job := queued.get(need))}
+            if ids and options.max_parallel:
+                after.add(ids[-1].split("_")[0])
             try:
-                ids += _submit_array(new[start : start + size], options, root, after)
+                mine = _submit_array([new[run.run_id] for run in array], options, root, sorted(after))
             except (UsageError, OSError) as error:
                 if not ids:
                     raise
-                raise HalfSubmitted(f"the next {len(new) - start} tasks were not submitted: {error}", ids) from error
+                left = len(new) - len(ids)
+                raise HalfSubmitted(f"the next {left} tasks were not submitted: {error}", ids) from error
+            queued |= zip((run.run_id for run in array), mine, strict=True)
+            ids += mine
         return ids
 
 
-def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, after: str | None) -> list[str]:
+def _arrays(wave: list[Run]) -> list[list[Run]]:
+    """A wave in parts that the cluster takes as arrays."""
+    size = _max_array_size()
+    return [wave[start : start + size] for start in range(0, len(wave), size)]
+
+
+def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, after: list[str]) -> list[str]:
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError
 
@@ -172,7 +187,7 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
     return [slurm_job.job_id for slurm_job in submitted]
 
 
-def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, after: str | None) -> dict[str, Any]:
+def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, after: list[str]) -> dict[str, Any]:
     """The options in submitit's names."""
     # What people set once for all their jobs; sbatch would put its variables before the options of the command.
     site = {key: os.environ[f"SBATCH_{key.upper()}"] for key in SITE if f"SBATCH_{key.upper()}" in os.environ}
@@ -189,7 +204,7 @@ def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, afte
         "cpus_per_task": options.cpus,
         "gpus_per_node": options.gpus or None,
         "array_parallelism": options.max_parallel or tasks,
-        "dependency": f"afterany:{after}" if after else None,
+        "dependency": f"afterany:{':'.join(after)}" if after else None,
         "signal_delay_s": min(120, minutes * 60 // 4),
         "wckey": None,
         "setup": [f"export {name}={shlex.quote(value)}" for name, value in environment.items()],

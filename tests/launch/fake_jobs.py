@@ -17,8 +17,9 @@ from bench.records.records import Measurement
 from bench.training.preemption import at_boundary
 
 
-def make_run(name: str, seed: int = 0) -> Run:
-    names = {"suite": "fake", "protocol": "smoke", "dataset": "none", "network": "none", "baseline": name}
+def make_run(name: str, seed: int = 0, teacher: str | None = None) -> Run:
+    baseline = {"name": name, "options": {"teacher": teacher} if teacher else {}}
+    names = {"suite": "fake", "protocol": "smoke", "dataset": "none", "network": "none", "baseline": baseline}
     return Run.model_validate({**names, "training": {"steps": 1}, "evaluation": {}, "seed": seed})
 
 

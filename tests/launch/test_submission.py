@@ -79,6 +79,15 @@ def test_what_sbatch_is_given(tmp_path, sbatch):
     assert "array=0-2%3" in sbatch(3) and "signal=USR2@15" in sbatch(3) and "dependency" not in sbatch(4)
 
 
+def test_a_student_waits_for_the_task_of_its_teacher(tmp_path, sbatch):
+    teachers = [make_run(f"teacher{i}") for i in range(2)]
+    students = [make_run(f"student{i}", teacher=teacher.run_id) for i, teacher in enumerate(teachers)]
+    jobs = [FakeJob(run, tmp_path / "suite") for run in (*students, *teachers, make_run("alone"))]
+    assert submit(jobs, SlurmOptions(), tmp_path / "suite") == ["1_0", "1_1", "1_2", "2_0", "2_1"]
+    assert "dependency" not in sbatch(0)
+    assert "#SBATCH --dependency=afterany:1_0:1_1\n" in sbatch(1)
+
+
 def test_refused_in_the_words_of_sbatch(tmp_path, sbatch):
     job = FakeJob(make_run("b"), tmp_path / "suite")
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: no\nsbatch: error: never' >&2; exit 1")
