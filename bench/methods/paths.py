@@ -149,32 +149,3 @@ class VariancePreserving(Path):
 
     def dsigma(self, t: Tensor) -> Tensor:
         return -torch.exp(-self.integral(t)) * self.beta(t) / (2 * self.sigma(t))
-
-
-@dataclass(frozen=True)
-class VarianceExploding(Path):
-    """The VE diffusion run backwards: alpha = 1, sigma(s) = sigma_min sqrt((sigma_max / sigma_min)^(2 s) - 1).
-
-    p_0 is N(x1, sigma_max^2 I) rather than N(0, I), so it is a path to study and not one that a baseline runs on.
-    """
-
-    sigma_min: float = 0.01
-    sigma_max: float = 50.0
-    t_end: float = 1 - 1e-5
-
-    def _growth(self, t: Tensor) -> tuple[Tensor, float]:
-        rate = 2 * math.log(self.sigma_max / self.sigma_min)
-        return rate * (1 - t), rate
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return self.sigma_min * torch.sqrt(torch.expm1(self._growth(t)[0]))
-
-    def dalpha(self, t: Tensor) -> Tensor:
-        return torch.zeros_like(t)
-
-    def dsigma(self, t: Tensor) -> Tensor:
-        exponent, rate = self._growth(t)
-        return -(self.sigma_min**2) * rate * torch.exp(exponent) / (2 * self.sigma(t))

@@ -151,3 +151,12 @@ def test_a_file_that_was_edited_is_read_again_and_a_frozen_one_is_not(
     monkeypatch.setattr(source, "_frozen", {tmp_path / "main.py": b"def f(): return 1\n"})
     forget()
     assert reach([(tmp_path / "main.py", "f")]).digest == before.digest
+
+
+def test_a_phase_names_the_loss_that_is_reached(tmp_path: Path) -> None:
+    text = (
+        "class M:\n    phases = (Phase('critic', 'critic'), Phase())\n    def critic(self): return 1\n"
+        "    def other(self): return 2\n\ndef f(m): return m.phases\n\ndef both(m): return M, f\n"
+    )
+    found = names(reached(tmp_path, "both", main=text))
+    assert "main.M.critic" in found and "main.M.other" not in found

@@ -6,9 +6,9 @@ import pytest
 import torch
 from oracles import GaussianMixture
 
-from bench.methods.paths import OptimalTransport, Path, VarianceExploding, VariancePreserving, like
+from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
 
-PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving(), VarianceExploding()]
+PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving()]
 TIMES = torch.linspace(0.01, 0.99, 25, dtype=torch.float64)
 
 
@@ -77,15 +77,6 @@ def test_variance_preserving_sigma_is_accurate_at_its_end(dtype: torch.dtype) ->
     assert math.isfinite(float(path.dsigma(t)))
 
 
-def test_variance_exploding_spans_its_two_scales() -> None:
-    path = VarianceExploding(0.01, 50.0)
-    assert float(path.sigma(torch.tensor(0.0, dtype=torch.float64))) == pytest.approx(50.0, rel=1e-7)
-    half = float(path.sigma(torch.tensor(0.5, dtype=torch.float64)))
-    assert half == pytest.approx(math.sqrt(0.01 * 50 - 0.01**2), rel=1e-9)  # sigma_min sqrt(ratio - 1)
-    assert float(path.sigma(torch.tensor(path.t_end, dtype=torch.float64))) < 2e-4
-    assert torch.equal(path.alpha(TIMES), torch.ones_like(TIMES))
-
-
 @pytest.mark.parametrize("path", PATHS, ids=str)
 @pytest.mark.parametrize("mixture", [GaussianMixture.single([0.5, -2.0], [0.3, 4.0]), GaussianMixture.pair()])
 def test_conversions_give_the_marginal_velocity(path: Path, mixture: GaussianMixture, rng: torch.Generator) -> None:
@@ -94,6 +85,7 @@ def test_conversions_give_the_marginal_velocity(path: Path, mixture: GaussianMix
         exact, score = mixture.velocity(path, t, x), mixture.score(path, t, x)
         torch.testing.assert_close(path.velocity_from_score(t, x, score), exact, rtol=1e-8, atol=1e-8)
         torch.testing.assert_close(path.velocity_from_eps(t, x, -path.sigma(t) * score), exact, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(path.eps_from_velocity(t, x, exact), -path.sigma(t) * score, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=str)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from baselines.fm_ot import FlowMatchingOT
-from bench.methods.paths import OptimalTransport, Path, VarianceExploding, VariancePreserving
+from bench.methods.paths import OptimalTransport, Path, VariancePreserving
 
-PATHS: list[Path] = [OptimalTransport(0.1), VariancePreserving(), VarianceExploding(0.1, 5.0)]
+PATHS: list[Path] = [OptimalTransport(0.1), VariancePreserving()]
 
 
 def log_conditional(path: Path, t: Tensor, x: Tensor, data: Tensor) -> Tensor:
