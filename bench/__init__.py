@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from bench.errors import Diverged, NotApplicable, UsageError  # noqa: F401
     from bench.methods.baseline import Baseline, Phase, register_baseline  # noqa: F401
     from bench.methods.batch import Batch, Context  # noqa: F401
+    from bench.methods.density import log_density  # noqa: F401
     from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise  # noqa: F401
     from bench.methods.model import Draw, Model  # noqa: F401
     from bench.methods.network import Network  # noqa: F401
-    from bench.methods.ode import Solver, VelocityField, log_density, solve  # noqa: F401
+    from bench.methods.ode import Solver, VelocityField, solve  # noqa: F401
     from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like  # noqa: F401
     from bench.methods.sampler import Sampler, register_sampler  # noqa: F401
     from bench.papers.claims import Claim, register_claim  # noqa: F401
@@ -32,7 +33,8 @@ _PLACES = {
     "bench.methods.flow": ("DiffusionBaseline", "FlowBaseline", "mean_square", "noise"),
     "bench.methods.model": ("Draw", "Model"),
     "bench.methods.network": ("Network",),
-    "bench.methods.ode": ("Solver", "VelocityField", "log_density", "solve"),
+    "bench.methods.density": ("log_density",),
+    "bench.methods.ode": ("Solver", "VelocityField", "solve"),
     "bench.methods.paths": ("OptimalTransport", "Path", "VariancePreserving", "like"),
     "bench.methods.sampler": ("Sampler", "register_sampler"),
     "bench.papers.claims": ("Claim", "register_claim"),

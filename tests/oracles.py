@@ -22,6 +22,7 @@ from bench.datasets.base import Dataset
 from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import by_solver, floor
 from bench.evaluation.partial import Partial
+from bench.methods.density import traces
 from bench.methods.flow import FlowBaseline
 from bench.methods.model import Draw
 from bench.methods.network import Network
@@ -84,6 +85,26 @@ class GaussianMixture:
 def field(mixture: GaussianMixture, path: Path) -> Callable[[Tensor, Tensor], Tensor]:
     """The exact marginal velocity as f(t, x); the states keep their dtype and shape."""
     return lambda t, x: mixture.velocity(path, t.double(), x.double().flatten(1)).to(x).view_as(x)
+
+
+class Watched:
+    """A field that notes the times it is called at."""
+
+    def __init__(self, f: VelocityField) -> None:
+        self.f = f
+        self.times: list[float] = []
+
+    def __call__(self, t: Tensor, x: Tensor) -> Tensor:
+        self.times.append(t.item())
+        return self.f(t, x)
+
+
+def divergence(
+    f: VelocityField, t: Tensor, x: Tensor, probes: Tensor | None = None, create_graph: bool = False
+) -> tuple[Tensor, Tensor]:
+    """v = f(t, x) and its divergence (B,): exact where `probes` is None, else the mean of z^T (dv/dx) z."""
+    v, found = traces(f, t, x, probes, create_graph)
+    return v, found.mean(0)
 
 
 def whitened(n: int, dim: int) -> Tensor:

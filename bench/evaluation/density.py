@@ -11,8 +11,9 @@ from bench.evaluation import pictures
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows
+from bench.methods.density import log_density
 from bench.methods.finite import require
-from bench.methods.ode import Solver, VelocityField, log_density
+from bench.methods.ode import Solver, VelocityField
 from bench.training import ranks
 
 TIMES = (0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the way to t_end at which a density is kept

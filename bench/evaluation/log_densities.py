@@ -14,8 +14,9 @@ from bench.evaluation.drawing import Source
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.lost import reason as reason_of
 from bench.evaluation.partial import Partial
+from bench.methods.density import log_density
 from bench.methods.memory import Memory
-from bench.methods.ode import Solver, log_density
+from bench.methods.ode import Solver
 from bench.training import ranks
 from bench.training.seeds import per_sample
 

@@ -20,18 +20,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.errors import Diverged
+from bench.methods.density import jacobian_products, log_normal, rademacher, unit_vectors
 from bench.methods.flow import FlowBaseline
 from bench.methods.network import CountedNetwork, Network
-from bench.methods.ode import (
-    MAX_STEPS,
-    Solver,
-    VelocityField,
-    jacobian_products,
-    log_normal,
-    rademacher,
-    solve,
-    unit_vectors,
-)
+from bench.methods.ode import MAX_STEPS, Solver, VelocityField, solve
 
 # Dormand & Prince 1980: stages, nodes, and the difference between the fifth- and fourth-order weights.
 STAGES = (

@@ -22,9 +22,10 @@ from bench.evaluation.quality import ImageQuality, Judge
 from bench.methods.baseline import Phase, losses
 from bench.methods.batch import Batch as Samples
 from bench.methods.batch import Context
+from bench.methods.density import log_density, rademacher
 from bench.methods.finite import lost
 from bench.methods.network import CountedNetwork
-from bench.methods.ode import Solver, log_density, rademacher
+from bench.methods.ode import Solver
 from bench.methods.sampler import Sampler
 from bench.metrics.fidelity import LEAST
 from bench.training.modules import copied

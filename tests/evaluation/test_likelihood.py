@@ -13,7 +13,8 @@ from bench.errors import Diverged
 from bench.evaluation.density import log_density_grid
 from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import bits_per_dim, blank, by_solver
-from bench.methods.ode import Solver, log_density, log_normal
+from bench.methods.density import log_density, log_normal
+from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
 from bench.records.records import Measurement
 from bench.training.seeds import generator

@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
+from oracles import divergence
 from torch import nn
 
 from baselines.ffjord import FFJORD
 from baselines.rnode import RNODE
 from bench.methods.cnf import flow
 from bench.methods.network import CountedNetwork
-from bench.methods.ode import Solver, divergence
+from bench.methods.ode import Solver
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
 from bench.training.precision import full_float32

@@ -20,9 +20,10 @@ from bench.datasets.base import Dataset
 from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import by_solver
 from bench.launch.job import Job
+from bench.methods.density import log_density
 from bench.methods.memory import Memory
 from bench.methods.model import Draw
-from bench.methods.ode import Solver, log_density
+from bench.methods.ode import Solver
 from bench.metrics.fidelity import Fidelity
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp

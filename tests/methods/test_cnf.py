@@ -1,4 +1,4 @@
-"""Maximum-likelihood flows: the same density as `bench.methods.ode`, the right gradient, energies in closed form."""
+"""Maximum-likelihood flows: the density of `bench.methods.density`, the right gradient, energies in closed form."""
 
 import math
 import os
@@ -16,8 +16,9 @@ from baselines.ffjord import FFJORD
 from baselines.rnode import RNODE
 from bench.errors import Diverged
 from bench.methods.cnf import ERROR, NODES, STAGES, SimulatedBaseline, flow
+from bench.methods.density import log_density, log_normal, rademacher
 from bench.methods.network import CountedNetwork, Network
-from bench.methods.ode import Solver, VelocityField, log_density, log_normal, rademacher
+from bench.methods.ode import Solver, VelocityField
 from bench.networks.concatsquash import concatsquash
 
 TIGHT = Solver("dopri5", 1e-9, 1e-9)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from baselines.fm_ot import FlowMatchingOT
 from bench.datasets.base import Dataset
 from bench.evaluation.drawing import Source
+from bench.methods.density import log_density
 from bench.methods.memory import Memory
-from bench.methods.ode import Solver, VelocityField, log_density
+from bench.methods.ode import Solver, VelocityField
 from bench.methods.paths import OptimalTransport
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from oracles import divergence
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.config.registry import networks
 from bench.errors import UsageError
 from bench.methods.cnf import derivative_of
-from bench.methods.ode import divergence, jacobian_products, rademacher
+from bench.methods.density import jacobian_products, rademacher
 from bench.networks.adm import Attention, Residual, adm
 
 # Table 3 of Lipman et al.: shape, channels, multiples, blocks, attention.

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from oracles import divergence
 from torch import nn
 
 from bench.config.registry import networks
 from bench.errors import UsageError
-from bench.methods.ode import divergence
 from bench.networks.concatsquash import ConcatSquashLinear, concatsquash
 from bench.networks.mlp import mlp
 from bench.networks.unet import unet

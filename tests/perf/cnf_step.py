@@ -18,8 +18,8 @@ from training_loop import Ours
 
 from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Training
+from bench.methods.density import log_normal
 from bench.methods.network import CountedNetwork
-from bench.methods.ode import log_normal
 
 BATCH, STEPS, TOLERANCE = 512, 60, 1e-5
 LENGTH = 0.5  # seconds that one side takes in a round

@@ -1,4 +1,4 @@
-"""The exact divergence in reverse passes of ROWS rows (bench/methods/ode.py) against the two extremes.
+"""The exact divergence in reverse passes of ROWS rows (bench/methods/density.py) against the two extremes.
 
 Of few points one pass a dimension is mostly overhead; of many, all dimensions in one pass fall out of the cache.
 """
@@ -10,8 +10,8 @@ import torch
 from compare import Row, calls, compare
 from torch import Tensor
 
-import bench.methods.ode as ode
 from bench.config.registry import networks
+from bench.methods import density
 
 LENGTH = 0.2  # seconds that one side takes in a round
 
@@ -22,18 +22,18 @@ def row(rounds: int, dim: int, points: int, rows_of_reference: int, reference: s
 
     def side(rows: int, repeats: int = 1) -> Callable[[], Tensor]:
         def work() -> Tensor:
-            before, ode.ROWS = ode.ROWS, rows
+            before, density.ROWS = density.ROWS, rows
             try:
                 for _ in range(repeats):
-                    trace = ode.divergence(lambda s, y: module(s.expand(len(y)), y), t, x)[1]
+                    trace = density.traces(lambda s, y: module(s.expand(len(y)), y), t, x)[1]
             finally:
-                ode.ROWS = before
+                density.ROWS = before
             return trace
 
         return work
 
-    repeats = calls(side(ode.ROWS), LENGTH)
-    ours, other = side(ode.ROWS, repeats), side(rows_of_reference, repeats)
+    repeats = calls(side(density.ROWS), LENGTH)
+    ours, other = side(density.ROWS, repeats), side(rows_of_reference, repeats)
     apart = float((ours() - other()).abs().max())
     name = f"divergence, d = {dim}, {points} points, against {reference}"
     return compare(name, ours, other, rounds, "1/s", repeats, "", f"apart by {apart:.0e} at most")

@@ -16,8 +16,9 @@ from training_loop import Ours
 from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
+from bench.methods.density import log_density, log_normal
 from bench.methods.network import CountedNetwork
-from bench.methods.ode import Solver, log_density, log_normal
+from bench.methods.ode import Solver
 
 STEPS, TOLERANCE = 400, 1e-5
 
