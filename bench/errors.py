@@ -1,5 +1,12 @@
 """What a user is told: complaints of one line without a traceback."""
 
+NOT_APPLICABLE = "not applicable"  # how the reason of a value begins that a model cannot have by its nature
+
+
+def is_lost(reason: str | None) -> bool:
+    """Whether a measurement with this reason is without a value that it could have had."""
+    return bool(reason) and not str(reason).startswith(NOT_APPLICABLE)
+
 
 def one_line(error: BaseException) -> str:
     """ "KeyError: 'velocity'": the kind of an exception and what it says, whatever lines that has."""
@@ -20,6 +27,8 @@ class HalfSubmitted(RuntimeError):
 
 class NotApplicable(Exception):
     """What a model, or its data, cannot have by its nature; the message is the reason."""
+
+    kind = NOT_APPLICABLE
 
 
 class Diverged(ArithmeticError):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.evaluation.lost import Lost, costs_a_part, of_the_value, reason
+from bench.errors import NotApplicable, is_lost
+from bench.evaluation.lost import Lost, costs_a_part, of_its_nature, of_the_value, reason
 from bench.evaluation.partial import Partial
 from bench.records.records import Measurement
 from bench.training import ranks
@@ -38,7 +39,7 @@ def attempt(make: Callable[[], Rows], blank: Blank, alone: bool = True) -> Rows:
 
 
 def _taken(error: Exception, alone: bool) -> bool:
-    return costs_a_part(error) and (alone or ranks.count() == 1 or isinstance(error, Lost))
+    return costs_a_part(error) and (alone or ranks.count() == 1 or isinstance(error, Lost | NotApplicable))
 
 
 class Parts:
@@ -82,14 +83,15 @@ class Parts:
         except Exception as error:
             if not _taken(error, alone=False):
                 raise
-            self._errors.append(error)
+            if not of_its_nature(error):
+                self._errors.append(error)
             why = reason(error, where)
             self.log(f"{name}: {why}")
             return blank(why), {}
         self._had = True
-        for why in dict.fromkeys(row.reason for row in rows if row.reason):
-            self.log(f"{name}: {why}")
-        (lost,) = ranks.agreed(any(row.reason for row in rows))
+        for said in dict.fromkeys(row.reason for row in rows if is_lost(row.reason)):
+            self.log(f"{name}: {said}")
+        (lost,) = ranks.agreed(any(is_lost(row.reason) for row in rows))
         if not lost:  # else its batches stay, for another try
             if ranks.is_main():
                 text = json.dumps([asdict(row) for row in rows])

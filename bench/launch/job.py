@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bench.config.registry import load_plugin
 from bench.config.settings import Stage
 from bench.config.suite import Run
-from bench.errors import UsageError
+from bench.errors import UsageError, is_lost
 from bench.evaluation.lost import cause, costs_a_part
 from bench.identity import source
 from bench.records.disk import shortage
@@ -135,7 +135,8 @@ class Job:
         if ranks.is_main():
             write_stage(self.root, self.run, stage, rows, facts, arrays)
             # What is lost can be measured again without the rest.
-            clear_all(self.folder, stage, but=stages.partial(stage).folder if any(row.reason for row in rows) else None)
+            left = any(is_lost(row.reason) for row in rows)
+            clear_all(self.folder, stage, but=stages.partial(stage).folder if left else None)
         return True
 
     @property

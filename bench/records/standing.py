@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from bench.config.settings import Stage
 from bench.config.suite import Run
+from bench.errors import is_lost
 from bench.identity import identity, inputs
 
 State = Literal["done", "stale", "failed", "missing"]
@@ -28,7 +29,7 @@ class Standing:
         reason: why it is stale, or the error of a failed one.
         finished: when its record was.
         older_curve: whether the curve in the record was measured under another evaluation.
-        lost: the measurements without a value of one that is done: metric and reason.
+        lost: the measurements of one that is done without a value that they could have: metric and reason.
     """
 
     state: State
@@ -63,7 +64,7 @@ def judge(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path |
         return Standing("stale", older, finished, older_curve)
     if other := inputs.changed(record.get("inputs") or {}, root):
         return Standing("stale", f"measured from another {other[0]}", finished, older_curve)
-    lost = tuple((row["metric"], row["reason"]) for row in record["measurements"] if row.get("reason"))
+    lost = tuple((row["metric"], row["reason"]) for row in record["measurements"] if is_lost(row.get("reason")))
     # A record that is asked for again is bench/records/retries.py's.
     return Standing("missing" if record.get("again") else "done", "", finished, older_curve, lost)
 

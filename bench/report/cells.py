@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
-from bench.report.incidents import kinds, reasons
+from bench.report.incidents import kinds, not_applicable, reasons
 from bench.report.sections import KEYS, Section, each, is_curve
 from bench.report.statistics import t_interval
 
@@ -136,7 +136,8 @@ def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
         drawn = found[
             (found.variant == variant) & (found.stage == "samples") & ~found.metric.str.endswith(FLOOR_SUFFIX)
         ]
-        samplers = sorted(set(zip(drawn.native, drawn.sampler, strict=True)))
+        # The model's own samplers in the order of its record, whose first is the headline row if there is no ODE.
+        samplers = sorted(dict.fromkeys(zip(drawn.native, drawn.sampler, strict=True)), key=lambda row: row[0])
         about = {
             "baseline": runs.baseline.iloc[0],
             "label": label,
@@ -146,9 +147,8 @@ def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
             "steps": runs.steps.dropna().max(),
         }
         # Training and likelihood belong to the weights, so they stand in the variant's first row alone.
-        if not samplers or samplers[0][0]:
-            rows.append({**about, "sampler": "", "native": False})
-        rows += [{**about, "sampler": name, "native": native or i > 0} for i, (native, name) in enumerate(samplers)]
+        names = [name for _, name in samplers] or [""]
+        rows += [{**about, "sampler": name, "native": i > 0} for i, name in enumerate(names)]
     return rows
 
 
@@ -156,8 +156,8 @@ def _statistics(section: Section, variant: str, stage: str, values: "DataFrame")
     without = values[values.value.isna()]
     by_run = values.drop(without.index).groupby("run_id").value.mean()
     without = without[~without.run_id.isin(by_run.index)]
-    why = list(dict.fromkeys(reasons(without)))
-    found = {"run_ids": " ".join(by_run.index), "lost": without.run_id.nunique(), "lost_to": kinds(why)}
+    lost, why = without[~not_applicable(without)], list(dict.fromkeys(reasons(without)))
+    found = {"run_ids": " ".join(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
     hole = "; ".join(why)
     if len(by_run):
         return {**t_interval(by_run)._asdict(), **found, "hole": hole}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.config.settings import STAGES
+from bench.errors import NOT_APPLICABLE
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -83,8 +84,13 @@ def _incident(labels: Mapping[str, str], variant: str, stage: str, status: str, 
 
 
 def lost(frame: "DataFrame") -> "Series[bool]":
-    """Which rows are values that could not be had."""
-    return (frame.status == "ok") & frame.value.isna()
+    """Which rows are values that could not be had; those that a model cannot have by its nature are none."""
+    return (frame.status == "ok") & frame.value.isna() & ~not_applicable(frame)
+
+
+def not_applicable(rows: "DataFrame") -> "Series[bool]":
+    """Which rows are without a value that the model cannot have by its nature."""
+    return rows.reason.fillna("").astype(str).str.startswith(NOT_APPLICABLE)
 
 
 def reasons(rows: "DataFrame") -> "Series[str]":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import Diverged, UsageError
+from bench.errors import NOT_APPLICABLE, Diverged, NotApplicable, UsageError
 from bench.evaluation import partial
 from bench.evaluation.lost import Lost, reason
 from bench.evaluation.partial import Partial
@@ -140,3 +140,22 @@ def test_a_damaged_part_is_set_aside_said_and_measured_again(tmp_path: Path, dam
 def test_a_reason_is_one_line_of_bounded_length() -> None:
     said = reason(ValueError("a\nb" * 999))
     assert "\n" not in said and len(said) < 250 and json.dumps(said)
+
+
+@pytest.mark.parametrize("error", [NotApplicable("a GAN has no density"), Lost(NOT_APPLICABLE, "a GAN has no density")])
+def test_what_a_model_cannot_have_is_said_is_kept_and_is_no_failure(tmp_path: Path, error: Exception) -> None:
+    parts = Parts(silent)
+    parts.measure("one", fails(error), blank, "at 4 evaluations")
+    parts.check()
+    assert [row.reason for row in parts.rows] == ["not applicable: a GAN has no density"]
+    parts.measure("two", fails(KeyError("velocity")), blank)
+    with pytest.raises(KeyError):
+        parts.check()
+
+    def half(_: Partial) -> tuple[Rows, Arrays]:
+        return [*gives(1.0)(_)[0], *attempt(lambda: fails(error)(_)[0], blank)], {}
+
+    Parts(silent, Partial(tmp_path)).measure("half", half, blank)
+    again = Parts(silent, Partial(tmp_path))
+    again.measure("half", fails(AssertionError("measured again")), blank)
+    assert again.rows[0].value == 1.0 and again.rows[1].reason == parts.rows[0].reason

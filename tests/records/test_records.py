@@ -10,7 +10,7 @@ import pytest
 from tiny import runs
 
 from bench.config.suite import Run
-from bench.records import records, seal
+from bench.records import records, retries, seal
 from bench.records.frame import COLUMNS, read_frame
 from bench.records.planned import read_plan, write_plan
 from bench.records.records import Measurement, write_stage
@@ -284,3 +284,16 @@ def test_a_damaged_plan_is_written_anew(root: Path, run: Run) -> None:
     assert read_plan(root) == []
     write_plan(root, "about", [run])
     assert [entry["run_id"] for entry in read_plan(root)] == [run.run_id]
+
+
+def test_what_a_model_cannot_have_leaves_its_stage_done_and_nothing_to_retry(root: Path, run: Run) -> None:
+    why = "not applicable: a GAN has no density"
+    rows = [Measurement("nll_nats", math.nan, None, 20, reason=why), Measurement("w2", math.nan, reason="diverged")]
+    write_stage(root, run, "train", [], FACTS)
+    write_stage(root, run, "likelihood", rows[:1], FACTS)
+    stand = records.stands(root, run)["likelihood"]
+    assert (stand.state, stand.lost) == ("done", ()) and retries.lost(root, run) == {}
+    retries.ask_again(root, run)
+    assert records.stands(root, run)["likelihood"].state == "done"
+    write_stage(root, run, "likelihood", rows, FACTS)
+    assert retries.lost(root, run) == {("likelihood", "diverged"): ["w2"]}

@@ -132,3 +132,27 @@ def test_a_curve_with_a_hole_has_no_time_to_its_target() -> None:
     assert "seeds with a finite effect" not in judge(rows, **asked).summary
     rows[0] |= LOST
     assert "2 of 3 seeds with a finite effect (FM w/ OT: diverged" in judge(rows, **asked).summary
+
+
+def test_what_a_model_cannot_have_is_a_dash_with_its_reason_and_no_loss() -> None:
+    why = "not applicable: a GAN has no density"
+    rows = [*both(), *[of("fm_ot", s, math.nan, metric="npe", reason=why) for s in range(3)]]
+    rows += [of("ddpm", s, 0.1, metric="npe") for s in range(3)]
+    (section,) = sections(synthetic.frame(*rows))
+    cell = headline([section]).query("baseline == 'fm_ot' and metric == 'npe'").iloc[0]
+    assert (cell.n, cell.lost, cell.lost_to, cell.hole) == (0, 0, "", why)
+    assert section.incidents == []
+    assert (entry(section, synthetic.LABELS["fm_ot"]).text, entry(section, synthetic.LABELS["fm_ot"]).title) == (
+        "–",
+        why,
+    )
+
+
+def test_the_first_sampler_of_a_model_without_an_ode_is_its_row() -> None:
+    drawn = [{"sampler": "two steps", "batch": 500}, {"sampler": "direct", "batch": 500}]
+    rows = [of("fm_ot", 0, 1.0 + i, settings=settings) for i, settings in enumerate(drawn)]
+    rows.append(of("fm_ot", 0, 9.0, metric="train_seconds", stage="train", settings={}))
+    cells = headline(sections(synthetic.frame(*rows)))
+    found = {(cell.metric, cell.sampler): (cell["mean"], cell.native) for _, cell in cells.iterrows()}
+    assert found["w2", "two steps, batch 500"] == (1.0, False) and found["w2", "direct, batch 500"] == (2.0, True)
+    assert found["train_seconds", "two steps, batch 500"] == (9.0, False)
