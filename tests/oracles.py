@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import by_solver, floor
 from bench.evaluation.partial import Partial
+from bench.evaluation.trained import Trained
 from bench.methods.density import traces
 from bench.methods.flow import FlowBaseline
 from bench.methods.model import Draw
@@ -174,24 +174,26 @@ class Idle(nn.Module):
         return x
 
 
-def source(
+def trained(
     baseline: FlowBaseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None
-) -> Source:
+) -> Trained:
     """Samples of a method of that shape; points, whatever their number of axes."""
     nothing = torch.zeros(1, *shape)
-    return Source(baseline, module or Idle(), Dataset("none", "1", nothing, nothing), seed, "cpu")
+    return Trained(baseline, module or Idle(), Dataset("none", "1", nothing, nothing), seed, "cpu")
 
 
-def drawn(source: Source, way: Callable[[int, int], tuple[Tensor, float]], n: int, batch: int) -> tuple[Tensor, float]:
+def drawn(
+    trained: Trained, way: Callable[[int, int], tuple[Tensor, float]], n: int, batch: int
+) -> tuple[Tensor, float]:
     """n samples and their mean NFE."""
-    parts = list(source.batches("test", way, n, batch))
+    parts = list(trained.batches("test", way, n, batch))
     return torch.cat([part.x for part in parts]), sum(part.nfe * len(part.x) for part in parts) / n
 
 
 def likelihood(
-    source: Source, asked: Likelihood, weights: str = "ema", partial: Partial | None = None
+    trained: Trained, asked: Likelihood, weights: str = "ema", partial: Partial | None = None
 ) -> list[Measurement]:
     """What the stage measures by every solver that is asked for, and the floor; an error ends it."""
     solvers = [Solver(**solve.model_dump()) for solve in asked.solvers]
-    rows = [row for solver in solvers for row in by_solver(source, asked, solver, weights, partial)]
-    return rows + floor(source.dataset, asked.n)
+    rows = [row for solver in solvers for row in by_solver(trained, asked, solver, weights, partial)]
+    return rows + floor(trained.dataset, asked.n)

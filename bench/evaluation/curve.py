@@ -4,12 +4,12 @@ import math
 from functools import partial as bound
 
 from bench.config.settings import Likelihood
-from bench.evaluation.drawing import nfe_row
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_solver
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.quality import quoted
+from bench.evaluation.trained import nfe_row
 from bench.methods.ode import Solver
 
 
@@ -22,7 +22,7 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
 
 def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
     quality, batch = evaluator.judge.quality(n, full=False), min(n, evaluator.config.batch)
-    nfe, _ = evaluator.drawn("curve", evaluator.source.solved(evaluator.solver), n, batch, quality, partial)
+    nfe, _ = evaluator.drawn("curve", evaluator.trained.solved(evaluator.solver), n, batch, quality, partial)
     settings = evaluator.drawing(evaluator.solver.method, batch, **evaluator.solver.settings())
     return [*quoted(quality.measured(), settings), nfe_row(nfe, n, settings)], {}
 

@@ -21,7 +21,7 @@ SIZE = 80  # points a side of its grid
 
 
 def measure_density(evaluator: Evaluator, parts: Parts) -> None:
-    times = [share * evaluator.source.model().t_end for share in TIMES]
+    times = [share * evaluator.trained.model().t_end for share in TIMES]
     for i, t in enumerate(times):
         where, blank = f"at t = {t:.3g}", bound(pictures.lost, "density_picture", {"time": t})
         parts.measure(f"density {where}", bound(_density, evaluator, i, t), blank, where)
@@ -32,7 +32,7 @@ def measure_density(evaluator: Evaluator, parts: Parts) -> None:
 
 def _density(evaluator: Evaluator, i: int, t: float, _: Partial) -> tuple[Rows, Arrays]:
     with ranks.failing_together():
-        grid = log_density_grid(evaluator.source.field(), evaluator.dataset.extent, t, evaluator.device, SIZE)
+        grid = log_density_grid(evaluator.trained.field(), evaluator.dataset.extent, t, evaluator.device, SIZE)
     return [], {f"log_density_{i}": grid.half().numpy()}
 
 

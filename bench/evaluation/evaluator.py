@@ -12,11 +12,11 @@ from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.evaluation.clock import peak_memory
-from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Log
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
+from bench.evaluation.trained import Trained
 from bench.methods.ode import Solver
 from bench.records.records import Measurement
 from bench.training import ranks
@@ -33,9 +33,9 @@ class Evaluator:
         weights: "ema" or "raw", quoted in the records.
     """
 
-    def __init__(self, source: Source, judge: Judge, config: Samples, weights: str, log: Log) -> None:
-        self.source, self.judge, self.config, self.weights, self.log = source, judge, config, weights, log
-        self.dataset, self.baseline, self.device = source.dataset, source.baseline, source.device
+    def __init__(self, trained: Trained, judge: Judge, config: Samples, weights: str, log: Log) -> None:
+        self.trained, self.judge, self.config, self.weights, self.log = trained, judge, config, weights, log
+        self.dataset, self.baseline, self.device = trained.dataset, trained.baseline, trained.device
         self.solver = Solver(**config.solver.model_dump())
 
     def drawn(
@@ -44,7 +44,7 @@ class Evaluator:
         """Draw n samples into `quality`; their mean NFE, and the seconds of the rank that took longest."""
         evaluations = seconds = 0.0
         with ranks.failing_together():
-            for part in self.source.batches(name, draw, n, batch, partial):
+            for part in self.trained.batches(name, draw, n, batch, partial):
                 quality.add(part)
                 if shown:
                     shown.add(part)

@@ -21,11 +21,11 @@ from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
 from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.density import measure_density
-from bench.evaluation.drawing import Source
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.log_densities import draws_of, log_densities
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
+from bench.evaluation.trained import Trained
 from bench.methods.finite import complaint, lost
 from bench.methods.ode import Solver
 from bench.records.records import Measurement
@@ -59,16 +59,16 @@ def measure_solver(evaluator: Evaluator, config: Likelihood, solver: Solver, par
 
 def _likelihood(evaluator: Evaluator, config: Likelihood, solver: Solver, partial: Partial) -> tuple[Rows, Arrays]:
     reset_peak_memory(evaluator.device)
-    return [*by_solver(evaluator.source, config, solver, evaluator.weights, partial), evaluator.peak({})], {}
+    return [*by_solver(evaluator.trained, config, solver, evaluator.weights, partial), evaluator.peak({})], {}
 
 
 def _no_likelihood(evaluator: Evaluator, config: Likelihood, solver: Solver, reason: str) -> Rows:
-    rows = blank(evaluator.source, config, solver, evaluator.weights, reason)
+    rows = blank(evaluator.trained, config, solver, evaluator.weights, reason)
     return [*rows, Measurement("peak_memory_bytes", math.nan, reason=reason)]
 
 
 def by_solver(
-    source: Source, config: Likelihood, solver: Solver, weights: str, partial: Partial | None = None
+    trained: Trained, config: Likelihood, solver: Solver, weights: str, partial: Partial | None = None
 ) -> list[Measurement]:
     """NLL of the first n test samples by one solver, for each K of the draws, its NFE and seconds.
 
@@ -82,9 +82,9 @@ def by_solver(
     Raises:
         Diverged: a solve of the first draw failed (Lost where several ranks share the run).
     """
-    dataset, settings = source.dataset, _settings(source, config, solver, weights)
+    dataset, settings = trained.dataset, _settings(trained, config, solver, weights)
     n = min(config.n, len(dataset.test))
-    found = log_densities(source, n, solver, config, settings["probes"], partial or Partial())
+    found = log_densities(trained, n, solver, config, settings["probes"], partial or Partial())
     draws = len(found.log_p)
     rows: list[Measurement] = []
     for k in draws_of(dataset, config):
@@ -98,9 +98,9 @@ def by_solver(
     return rows
 
 
-def blank(source: Source, config: Likelihood, solver: Solver, weights: str, reason: str) -> list[Measurement]:
+def blank(trained: Trained, config: Likelihood, solver: Solver, weights: str, reason: str) -> list[Measurement]:
     """What `by_solver` measures, without values."""
-    dataset, settings = source.dataset, _settings(source, config, solver, weights)
+    dataset, settings = trained.dataset, _settings(trained, config, solver, weights)
     n, draws = min(config.n, len(dataset.test)), draws_of(dataset, config)
     rows = [row for k in draws for row in _no_bound(dataset, n, {**settings, "draws": k}, reason)]
     for metric, count in (("nfe_likelihood", n), ("likelihood_seconds", n * draws[-1])):
@@ -120,9 +120,9 @@ def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measureme
     return [_mean("nll_floor", found, settings, None, complaint(lost(found), n, "exact log-densities"))]
 
 
-def _settings(source: Source, config: Likelihood, solver: Solver, weights: str) -> dict[str, Any]:
+def _settings(trained: Trained, config: Likelihood, solver: Solver, weights: str) -> dict[str, Any]:
     """What every measurement by a solver depends on."""
-    dataset = source.dataset
+    dataset = trained.dataset
     exact = config.divergence == "exact" or (config.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
     return {
         **solver.settings(),

@@ -10,10 +10,10 @@ from torch import Tensor
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
 from bench.evaluation.clock import now
-from bench.evaluation.drawing import Source
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.lost import reason as reason_of
 from bench.evaluation.partial import Partial
+from bench.evaluation.trained import Trained
 from bench.methods.density import log_density
 from bench.methods.memory import Memory
 from bench.methods.ode import Solver
@@ -41,7 +41,7 @@ class LogDensities:
 
 
 def log_densities(
-    source: Source,
+    trained: Trained,
     n: int,
     solver: Solver,
     config: Likelihood,
@@ -49,12 +49,12 @@ def log_densities(
     partial: Partial,
 ) -> LogDensities:
     """Solve every batch of every draw, each on one rank; NFE is the mean of the batches', weighed by their samples."""
-    dataset, seed, device = source.dataset, source.seed, source.device
+    dataset, seed, device = trained.dataset, trained.seed, trained.device
     draws = draws_of(dataset, config)[-1]
     log_p, variance = torch.zeros(2, draws, n, dtype=torch.float64)
     evaluations, seconds = torch.zeros(2, draws, dtype=torch.float64)
-    net = source.network()
-    model, memory = source.baseline.model(net), Memory(counter=net)
+    net = trained.network()
+    model, memory = trained.baseline.model(net), Memory(counter=net)
     f = model.having("velocity")
 
     def solve(k: int, start: int, stop: int) -> dict[str, Any]:

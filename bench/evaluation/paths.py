@@ -21,9 +21,9 @@ def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
     """Energy and straightness of the paths of the first samples, and their picture."""
     s, arrays = evaluator.config, Arrays()
     with ranks.failing_together():
-        noise = evaluator.source.noise(0, s.path_n)
-        field = evaluator.source.field(0, s.path_n)
-        paths = follow(field, noise, evaluator.source.model().t_end, s.path_times, evaluator.solver)
+        noise = evaluator.trained.noise(0, s.path_n)
+        field = evaluator.trained.field(0, s.path_n)
+        paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver)
         rows = [
             Measurement("path_energy", paths.energy, paths.energy_stderr, s.path_n),
             Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n),
@@ -33,7 +33,7 @@ def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
             rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
 
         def picture() -> Rows:
-            arrays.update(pictures.of_paths(evaluator.dataset, evaluator.source.model().path, paths))
+            arrays.update(pictures.of_paths(evaluator.dataset, evaluator.trained.model().path, paths))
             return []
 
         lost = attempt(picture, bound(pictures.lost, "path_picture", {}))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Batch
 from bench.evaluation.geometry import Paths
+from bench.evaluation.trained import Drawn
 from bench.methods.paths import Path
 from bench.records.records import Measurement
 from bench.training import ranks
@@ -32,7 +32,7 @@ class Shown:
         self.n = n
         self.parts: list[tuple[int, Tensor]] = []
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Drawn) -> None:
         if batch.start < self.n:
             self.parts.append((batch.start, batch.x[: self.n - batch.start].cpu()))
 

@@ -17,9 +17,9 @@ import torch
 
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Batch
 from bench.evaluation.geometry import wasserstein2
 from bench.evaluation.parts import attempt
+from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
 from bench.metrics.fidelity import Fidelity
 from bench.records.records import Measurement
@@ -30,7 +30,7 @@ class Quality(ABC):
     """The quality of n samples on their way."""
 
     @abstractmethod
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Drawn) -> None:
         """Take in a batch of this rank."""
 
     @abstractmethod
@@ -48,7 +48,7 @@ class PointQuality(Quality):
         self.test = dataset.test[:n]
         self.x = torch.zeros_like(self.test)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Drawn) -> None:
         there = self.x[batch.start : batch.start + len(batch.x)]
         there.copy_(batch.x[: len(there)])
 
@@ -73,7 +73,7 @@ class ImageQuality(Quality):
         self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.condition else None
         self.lost = torch.zeros((), dtype=torch.float64)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Drawn) -> None:
         self.lost += batch.lost
         self.features.update(batch.x, batch.start)
         if self.pairs is not None:

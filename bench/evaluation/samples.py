@@ -5,19 +5,19 @@ from functools import partial as bound
 
 from bench.evaluation import pictures
 from bench.evaluation.clock import reset_peak_memory
-from bench.evaluation.drawing import nfe_row, seconds_row
 from bench.evaluation.evaluator import Draw, Evaluator
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.pictures import IMAGES, POINTS, Shown
 from bench.evaluation.quality import Quality, quoted
+from bench.evaluation.trained import nfe_row, seconds_row
 from bench.records.records import Measurement
 
 
 def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
-    ways: dict[str, Draw] = {evaluator.solver.method: evaluator.source.solved(evaluator.solver)}
-    ways |= {name: evaluator.source.native(name) for name in evaluator.source.model(0, 1).samplers}
+    ways: dict[str, Draw] = {evaluator.solver.method: evaluator.trained.solved(evaluator.solver)}
+    ways |= {name: evaluator.trained.native(name) for name in evaluator.trained.model(0, 1).samplers}
     for name, draw in ways.items():
         parts.measure(f"samples {name}", bound(_samples, evaluator, name, draw), bound(_no_samples, evaluator, name))
     measure_paths(evaluator, parts)

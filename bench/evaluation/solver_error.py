@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
+from bench.evaluation.trained import Trained
 from bench.methods.finite import require
 from bench.methods.flow import mean_square
 from bench.methods.ode import Solver
@@ -24,10 +24,10 @@ REFERENCE = 1000
 
 
 class SolverError:
-    """Errors of solvers on the first n samples of a source, `batch` of them solved together."""
+    """Errors of solvers on the first n samples, `batch` of them solved together."""
 
-    def __init__(self, source: Source, n: int, batch: int, partial: Partial) -> None:
-        self.source, self.n, self.batch, self.partial = source, n, min(batch, n), partial
+    def __init__(self, trained: Trained, n: int, batch: int, partial: Partial) -> None:
+        self.trained, self.n, self.batch, self.partial = trained, n, min(batch, n), partial
         self._exact: dict[int, Tensor] = {}
         self._failure: Exception | None = None
 
@@ -71,4 +71,4 @@ class SolverError:
 
     def _end(self, solver: Solver, start: int) -> Tensor:
         with torch.no_grad():
-            return self.source.solved(solver)(start, min(start + self.batch, self.n))[0]
+            return self.trained.solved(solver)(start, min(start + self.batch, self.n))[0]

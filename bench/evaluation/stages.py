@@ -14,7 +14,6 @@ from torch import nn
 from bench.config import components
 from bench.config.settings import Likelihood, Samples, Stage
 from bench.evaluation.curve import measure_curve
-from bench.evaluation.drawing import Source
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
 from bench.evaluation.partial import Partial, clear_all
@@ -22,6 +21,7 @@ from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.quality import Judge
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
+from bench.evaluation.trained import Trained
 from bench.identity import inputs
 from bench.records import provenance, standing
 from bench.records.records import Measurement, trained_by
@@ -142,5 +142,5 @@ class Stages:
         return [row for row in parts.rows if row.metric.startswith(CURVE)]
 
     def _evaluator(self, module: nn.Module) -> Evaluator:
-        source = Source(self.baseline, module, self.dataset, self.run.seed, self.device)
-        return Evaluator(source, self.judge, self.asked, self.weights, self.log)
+        trained = Trained(self.baseline, module, self.dataset, self.run.seed, self.device)
+        return Evaluator(trained, self.judge, self.asked, self.weights, self.log)

@@ -4,13 +4,13 @@ import math
 from functools import partial as bound
 
 from bench.config.settings import Sweep
-from bench.evaluation.drawing import seconds_row
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots
 from bench.evaluation.quality import quoted
 from bench.evaluation.solver_error import SolverError
+from bench.evaluation.trained import seconds_row
 from bench.methods.ode import EVALUATIONS_A_STEP, Solver
 
 GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose samples are kept
@@ -21,7 +21,7 @@ def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
     solvers = [Solver(m, steps=nfe // cost) for m, cost in costs.items() for nfe in config.nfe if nfe % cost == 0]
     solvers += [Solver("dopri5", tolerance, tolerance) for tolerance in config.tolerances]
     batch = config.batch or config.n
-    error = SolverError(evaluator.source, config.error_n, batch, parts.partial) if config.error_n else None
+    error = SolverError(evaluator.trained, config.error_n, batch, parts.partial) if config.error_n else None
     for solver in solvers:
         nfe = solver.steps * EVALUATIONS_A_STEP[solver.method] if solver.steps else None
         parts.measure(
@@ -40,7 +40,7 @@ def _swept(
     quality = evaluator.judge.quality(n, full=False)
     shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
     name = f"{solver.settings()}"
-    nfe, seconds = evaluator.drawn(name, evaluator.source.solved(solver), n, batch, quality, partial, shown)
+    nfe, seconds = evaluator.drawn(name, evaluator.trained.solved(solver), n, batch, quality, partial, shown)
     settings = evaluator.drawing(solver.method, batch, **solver.settings(), nfe=nfe)
     rows = [*quoted(quality.measured(), settings), seconds_row(seconds, n, settings)]
     if error:

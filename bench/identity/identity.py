@@ -46,7 +46,7 @@ IMAGES_ONLY = ("bench/metrics/extractors/", "bench/metrics/fidelity.py", "bench/
 NOT_IN = {
     "train": (
         "bench/metrics/",
-        *(f"bench/evaluation/{name}.py" for name in ("drawing", "geometry", "likelihood", "log_densities", "quality")),
+        *(f"bench/evaluation/{name}.py" for name in ("geometry", "likelihood", "log_densities", "quality", "trained")),
         "bench/evaluation/solver_error.py",
     ),
     "likelihood": (

@@ -16,12 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Diverged, UsageError, one_line
-from bench.evaluation.drawing import Batch, Source
 from bench.evaluation.likelihood import EXACT_DIMENSIONS
 from bench.evaluation.quality import ImageQuality, Judge
+from bench.evaluation.trained import Drawn, Trained
 from bench.methods.baseline import Phase, losses
-from bench.methods.batch import Batch as Samples
-from bench.methods.batch import Context
+from bench.methods.batch import Batch, Context
 from bench.methods.density import log_density, rademacher
 from bench.methods.finite import lost
 from bench.methods.network import CountedNetwork
@@ -74,16 +73,16 @@ class _Rehearsal:
 
     def velocity(self, module: nn.Module) -> None:
         """f(t, x) has the shape and type of x and is finite, of some samples at least, at both ends and between."""
-        source = self.source(module)
+        trained = self.trained(module)
         answers: list[tuple[torch.Size, torch.Size]] = []
         hook = module.register_forward_hook(
             lambda _, given, answer: answers.append((given[1].shape, getattr(answer, "shape", torch.Size())))
         )
-        x = source.noise(0, self.n)
+        x = trained.noise(0, self.n)
         with self.rule(f"{self.both}: velocity(net)(t, x)"), torch.no_grad():
-            t_end = float(self.source(module).model().t_end)
+            t_end = float(self.trained(module).model().t_end)
             self.require(0 < t_end < math.inf, f"{self.method}: t_end = {t_end}, not a positive time")
-            f = source.field(0, self.n)
+            f = trained.field(0, self.n)
             for t in (0.0, t_end / 2, t_end):
                 v = f(torch.tensor(t, device=self.device), x)
                 if answers and answers[-1][1] != x.shape and _said(v) != _said(x):
@@ -105,7 +104,7 @@ class _Rehearsal:
         with self.rule(f"{self.both}: loss(net, x1, rng) of {n} samples"):
             with self.trainer.autocast():
                 loss = losses(
-                    self.baseline, Phase(), net, Samples(self.dataset.dequantise(values, self.rng)), Context(self.rng)
+                    self.baseline, Phase(), net, Batch(self.dataset.dequantise(values, self.rng)), Context(self.rng)
                 )
             fits = isinstance(loss, Tensor) and loss.shape == (n,)
             self.require(fits, f"{self.method}: loss of {n} samples is {_said(loss)}, not one a sample, ({n},)")
@@ -124,7 +123,7 @@ class _Rehearsal:
         """
         solver = self.run.evaluation.samples and self.run.evaluation.samples.solver.method
         with self.rule(f"{self.method}: samplers(net)"):
-            own = self.source(module).model(0, self.n).samplers
+            own = self.trained(module).model(0, self.n).samplers
         for name, sampler in own.items():
             what = f"{self.method}: sampler {name!r}"
             self.require(
@@ -133,10 +132,10 @@ class _Rehearsal:
             )
             self.require(isinstance(name, str) and name != solver, f"{what} has the name of the ODE's solver")
             sparing = _Sparing(module, self.calls())
-            source = self.source(sparing)
-            noise = source.noise(0, self.n)
+            trained = self.trained(sparing)
+            noise = trained.noise(0, self.n)
             with self.rule(f"{what} of {self.n} samples"), torch.no_grad():
-                x = source.native(name)(0, self.n)[0]
+                x = trained.native(name)(0, self.n)[0]
                 self.require(_said(x) == _said(noise), f"{what} makes {_said(x)} of noise {_said(noise)}")
                 finite = sparing.spared or lost(x) < len(x)
                 self.require(finite, f"{what} draws samples that are not finite")
@@ -150,7 +149,7 @@ class _Rehearsal:
         probes = None if exact else rademacher(x, self.rng)
         with self.rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
             log_density(
-                self.source(module).field(), x, self.source(module).model().t_end, Solver("euler", steps=1), probes
+                self.trained(module).field(), x, self.trained(module).model().t_end, Solver("euler", steps=1), probes
             )
 
     def features(self) -> None:
@@ -160,14 +159,14 @@ class _Rehearsal:
             quality = self.judge.quality(LEAST, full=False)
             assert isinstance(quality, ImageQuality)
             stored = self.dataset.test[:LEAST]
-            quality.add(Batch(0, self.dataset.pixels(stored).to(self.device), 0.0, 0.0))
+            quality.add(Drawn(0, self.dataset.pixels(stored).to(self.device), 0.0, 0.0))
             said = quality.features.complaint
             self.require(said is None, f"extractor {extractor}: {said}")
 
     # What they share.
 
-    def source(self, module: nn.Module) -> Source:
-        return Source(self.baseline, module, self.dataset, self.trainer.seed, self.device)
+    def trained(self, module: nn.Module) -> Trained:
+        return Trained(self.baseline, module, self.dataset, self.trainer.seed, self.device)
 
     def calls(self) -> int:
         """Evaluations of the network proper that a sampler gets."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles import drawn, source
+from oracles import drawn, trained
 from torch import Tensor, nn
 
 from bench.config.registry import baselines
@@ -188,7 +188,7 @@ def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: FlowBa
     module = network(shape)
     calls: list[int] = []
     module.register_forward_hook(lambda *_: calls.append(1))
-    this = source(baseline, shape, module=module)
+    this = trained(baseline, shape, module=module)
     x, nfe = drawn(this, this.solved(Solver("midpoint", steps=4)), 8, 8)
     assert x.shape == (8, *shape) and torch.isfinite(x).all()
     assert nfe == len(calls) == 8

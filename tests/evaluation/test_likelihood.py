@@ -11,8 +11,8 @@ from bench.config.settings import Likelihood, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged
 from bench.evaluation.density import log_density_grid
-from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import bits_per_dim, blank, by_solver
+from bench.evaluation.trained import Trained
 from bench.methods.density import log_density, log_normal
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
@@ -23,7 +23,7 @@ TIGHT = (Solve(rtol=1e-7, atol=1e-7),)
 
 
 def measure(f: object, dataset: Dataset, seed: int = 5, **settings: object) -> list[Measurement]:
-    this = Source(Given(f), Idle(), dataset, seed, "cpu")  # type: ignore[arg-type]
+    this = Trained(Given(f), Idle(), dataset, seed, "cpu")  # type: ignore[arg-type]
     return likelihood(this, Likelihood(**settings), weights="ema")  # type: ignore[arg-type]
 
 
@@ -327,7 +327,7 @@ def test_a_first_draw_that_diverges_leaves_nothing(points: Dataset) -> None:
 def test_what_is_blank_is_what_would_be_measured(points: Dataset, images: Dataset, levels: int, probes: int) -> None:
     asked = Likelihood(n=12, batch=6, draws=(1, 3), probes=probes, divergence="hutchinson")
     solver = Solver("midpoint", steps=2)
-    this = Source(Given(lambda t, x: -x), Idle(), images if levels else points, 0, "cpu")
+    this = Trained(Given(lambda t, x: -x), Idle(), images if levels else points, 0, "cpu")
     had, lost = by_solver(this, asked, solver, "raw"), blank(this, asked, solver, "raw", "diverged")
     assert [(m.metric, m.n, m.settings) for m in had] == [(m.metric, m.n, m.settings) for m in lost]
     assert all(math.isnan(m.value) and m.reason == "diverged" for m in lost)

@@ -13,8 +13,8 @@ from torch import Tensor
 from bench.config.settings import Likelihood, Solve, Stage
 from bench.datasets.base import Dataset
 from bench.evaluation import partial
-from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
+from bench.evaluation.trained import Trained
 from bench.launch.job import Job
 from bench.methods.ode import Solver, VelocityField
 from bench.records import records, standing
@@ -124,7 +124,7 @@ Rows = list[tuple[str, float, float | None]]
 
 def measured(f: VelocityField, dataset: Dataset, parts: Partial) -> Rows:
     """The NLL of one and of three draws in 12 batches, with the errors of their probes."""
-    rows: list[Measurement] = likelihood(Source(Given(f), Idle(), dataset, 0, "cpu"), ASKED, "ema", parts)
+    rows: list[Measurement] = likelihood(Trained(Given(f), Idle(), dataset, 0, "cpu"), ASKED, "ema", parts)
     assert len(rows) == 6
     return [(row.metric, row.value, row.stderr) for row in rows if row.metric != "likelihood_seconds"]
 
@@ -161,9 +161,9 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
         def noisy(x: Tensor, rng: torch.Generator) -> Tensor:
             return x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
 
-        source = Source(Given(f, own=(("noisy", noisy),)), Idle(), points, 0, "cpu")
-        draw = source.solved(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else source.native("noisy")
-        batches = list(source.batches(way, draw, 44, 10, parts))
+        trained = Trained(Given(f, own=(("noisy", noisy),)), Idle(), points, 0, "cpu")
+        draw = trained.solved(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else trained.native("noisy")
+        batches = list(trained.batches(way, draw, 44, 10, parts))
         return [(b.start, b.nfe) for b in batches], torch.cat([b.x for b in batches])
 
     whole = Field()

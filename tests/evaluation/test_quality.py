@@ -13,9 +13,9 @@ from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Batch
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import ImageQuality, Judge, PointQuality, Quality, quoted
+from bench.evaluation.trained import Drawn
 from bench.metrics.fidelity import Fidelity
 from bench.metrics.similarity import psnr, ssim
 from bench.records.records import Measurement
@@ -72,7 +72,7 @@ def fidelity(images: Dataset, pixels: str, tmp_path_factory: pytest.TempPathFact
 
 def fed(quality: Quality | Shown, x: Tensor, pieces: Sequence[tuple[int, int]]) -> None:
     for start, stop in pieces:
-        quality.add(Batch(start, x[start:stop], nfe=1.0, seconds=0.0))
+        quality.add(Drawn(start, x[start:stop], nfe=1.0, seconds=0.0))
 
 
 def named(rows: list[Measurement]) -> dict[str, Measurement]:

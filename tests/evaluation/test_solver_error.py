@@ -4,19 +4,19 @@
 from pathlib import Path
 
 import pytest
-from oracles import Given, source
+from oracles import Given, trained
 
-from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
 from bench.evaluation.solver_error import REFERENCE, SolverError
+from bench.evaluation.trained import Trained
 from bench.methods.ode import Solver
 
 H = 2 / REFERENCE
 EXACT = (1 + H + H**2 / 2) ** (REFERENCE // 2)
 
 
-def growing() -> Source:
-    return source(Given(lambda t, x: x), (2,), 0)
+def growing() -> Trained:
+    return trained(Given(lambda t, x: x), (2,), 0)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 16])
@@ -37,7 +37,7 @@ def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, mo
     first = SolverError(growing(), 8, 4, Partial(tmp_path))
     assert first.measured(solver, {})[0].value == 0.0
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(Source, "solved", lambda *_: pytest.fail("solved again"))
+    monkeypatch.setattr(Trained, "solved", lambda *_: pytest.fail("solved again"))
     again = SolverError(growing(), 8, 4, Partial(tmp_path))
     assert {start: x.tolist() for start, x in again.reference().items()} == {
         start: x.tolist() for start, x in first.reference().items()

@@ -17,8 +17,8 @@ from baselines.fm_ot import FlowMatchingOT
 from bench.config.registry import datasets
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Source
 from bench.evaluation.likelihood import by_solver
+from bench.evaluation.trained import Trained
 from bench.launch.job import Job
 from bench.methods.density import log_density
 from bench.methods.memory import Memory
@@ -52,28 +52,28 @@ def network(shape: tuple[int, ...]) -> nn.Module:
     return module.eval()
 
 
-def source(dataset: Dataset, device: str, baseline: Any = None) -> Source:
-    return Source(baseline or FlowMatchingOT(), network(dataset.shape).to(device), dataset, 0, device)
+def trained(dataset: Dataset, device: str, baseline: Any = None) -> Trained:
+    return Trained(baseline or FlowMatchingOT(), network(dataset.shape).to(device), dataset, 0, device)
 
 
 def test_noise_belongs_to_the_sample_on_every_device(digits: Dataset, device: str) -> None:
     here = normal((3, 4), 0, "samples", 0, 8)
     assert torch.equal(here, normal((3, 4), 0, "samples", 0, 8, device).cpu())
     assert torch.equal(here[5:], normal((3, 4), 0, "samples", 5, 8, device).cpu())
-    assert torch.equal(source(digits, "cpu").noise(2, 6), source(digits, device).noise(2, 6).cpu())
+    assert torch.equal(trained(digits, "cpu").noise(2, 6), trained(digits, device).noise(2, 6).cpu())
 
 
 def test_samples_are_the_cpus(digits: Dataset, points: Dataset, device: str) -> None:
     for dataset in (digits, points):
         for solver in (Solver("midpoint", steps=8), Solver("dopri5", 1e-4, 1e-4)):
             (x, nfe), (y, count) = (
-                _drawn(source(dataset, d), lambda s, solver=solver: s.solved(solver)(0, 8)) for d in ("cpu", device)
+                _drawn(trained(dataset, d), lambda s, solver=solver: s.solved(solver)(0, 8)) for d in ("cpu", device)
             )
             torch.testing.assert_close(x, y.cpu(), rtol=1e-3, atol=1e-3)
             assert count == pytest.approx(nfe, abs=6)
 
 
-def _drawn(this: Source, draw: Any) -> tuple[Tensor, float]:
+def _drawn(this: Trained, draw: Any) -> tuple[Tensor, float]:
     with torch.no_grad(), full_float32(this.device):
         found: tuple[Tensor, float] = draw(this)
         return found
@@ -92,9 +92,9 @@ class Asking(FlowMatchingOT):
 
 
 def test_samplers_get_a_generator_of_the_device(digits: Dataset, device: str) -> None:
-    x, _ = _drawn(source(digits, device, Asking()), lambda s: s.native("one")(0, 8))
+    x, _ = _drawn(trained(digits, device, Asking()), lambda s: s.native("one")(0, 8))
     assert x.device.type == torch.device(device).type
-    again, _ = _drawn(source(digits, device, Asking()), lambda s: s.native("one")(0, 8))
+    again, _ = _drawn(trained(digits, device, Asking()), lambda s: s.native("one")(0, 8))
     assert torch.equal(x, again)
 
 
@@ -102,11 +102,11 @@ def test_native_samplers_run_on_the_device(digits: Dataset, device: str) -> None
     this = DDPM(ancestral_steps=20, ddim_steps=10)
     names = list(this.samplers(lambda t, x: x))
     for name in names:
-        x, nfe = _drawn(source(digits, device, this), lambda s, name=name: s.native(name)(0, 16))
+        x, nfe = _drawn(trained(digits, device, this), lambda s, name=name: s.native(name)(0, 16))
         assert x.device.type == torch.device(device).type and torch.isfinite(x).all()
         assert nfe == int(name.split("-")[1])
     ddim = next(name for name in names if name.startswith("ddim"))  # it draws nothing, so the devices agree
-    x, y = (_drawn(source(digits, d, this), lambda s: s.native(ddim)(0, 8))[0].cpu() for d in ("cpu", device))
+    x, y = (_drawn(trained(digits, d, this), lambda s: s.native(ddim)(0, 8))[0].cpu() for d in ("cpu", device))
     torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
 
 
@@ -117,7 +117,7 @@ def test_likelihoods_are_the_cpus(digits: Dataset, points: Dataset, device: str,
         found = []
         for d in ("cpu", device):
             with full_float32(d):
-                rows = by_solver(source(dataset, d), settings, Solver("dopri5", 1e-4, 1e-4), "raw")
+                rows = by_solver(trained(dataset, d), settings, Solver("dopri5", 1e-4, 1e-4), "raw")
             found.append({(m.metric, m.settings.get("draws")): m.value for m in rows if "nll" in m.metric})
         assert found[0].keys() == found[1].keys() and len(found[0]) >= 1
         for key, value in found[0].items():
@@ -173,7 +173,7 @@ def test_rows_are_halved_until_they_fit(digits: Dataset, small_gpu: int) -> None
         found = memory.rowwise(lambda rows: module(x[rows, 0, 0, 0], x[rows]), 100)
     assert torch.equal(found, x)
     assert memory.rows is not None and memory.rows * (8 << 20) <= small_gpu
-    crowded = Source(FlowMatchingOT(), module, digits, 0, "cuda")
+    crowded = Trained(FlowMatchingOT(), module, digits, 0, "cuda")
     y, nfe = _drawn(crowded, lambda s: s.solved(Solver("midpoint", steps=4))(0, 100))
     assert torch.isfinite(y).all() and nfe == 8 and crowded.memory.rows is not None
     memory = Memory()

@@ -151,7 +151,7 @@ def test_every_root_is_there() -> None:
         ("likelihood",
          ["bench/evaluation/likelihood.py", "bench/methods/ode.py", "baselines/fm_ot.py: FlowMatchingOT.velocity"],
          ["bench/evaluation/geometry.py", "bench/evaluation/solver_error.py"]),
-        ("samples", ["bench/evaluation/geometry.py", "bench/evaluation/drawing.py"],
+        ("samples", ["bench/evaluation/geometry.py", "bench/evaluation/trained.py"],
          ["bench/evaluation/likelihood.py", "bench/metrics/fidelity.py"]),
         ("sweep", ["bench/evaluation/solver_error.py"], ["bench/evaluation/likelihood.py"]),
     ],

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles import Given, Idle, likelihood, source
+from oracles import Given, Idle, likelihood, trained
 from torch import Tensor
 
 from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.density import log_density_grid
-from bench.evaluation.drawing import Source
 from bench.evaluation.geometry import follow, wasserstein2
 from bench.evaluation.partial import Partial
 from bench.evaluation.quality import Judge, PointQuality
 from bench.evaluation.solver_error import SolverError
+from bench.evaluation.trained import Trained
 from bench.methods.finite import NotFinite, complaint, lost, require
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
@@ -66,7 +66,7 @@ def spoilt(rows: list[int], value: float = NAN) -> Draw:
 
 @pytest.mark.parametrize("bad", BAD)
 def test_the_quality_of_points_says_what_was_lost(points: Dataset, bad: float) -> None:
-    this = Source(Given(lambda t, x: x, own=(("own", spoilt([0, 2], bad)),)), Idle(), points, 0, "cpu")
+    this = Trained(Given(lambda t, x: x, own=(("own", spoilt([0, 2], bad)),)), Idle(), points, 0, "cpu")
     quality = PointQuality(points, 12)
     for part in this.batches("own", this.native("own"), 12, 4):
         assert part.lost == 2 and part.nfe == 0
@@ -77,7 +77,7 @@ def test_the_quality_of_points_says_what_was_lost(points: Dataset, bad: float) -
 
 
 def test_points_that_w2_does_not_see_do_no_harm(points: Dataset) -> None:
-    this = Source(Given(lambda t, x: x, own=(("own", spoilt([3])),)), Idle(), points, 0, "cpu")
+    this = Trained(Given(lambda t, x: x, own=(("own", spoilt([3])),)), Idle(), points, 0, "cpu")
     quality = PointQuality(points, 3)
     for part in this.batches("own", this.native("own"), 4, 4):
         quality.add(part)
@@ -128,7 +128,7 @@ def pictures(extractor: str) -> Dataset:
 def test_no_metric_of_images_takes_pixels_that_were_not_finite(
     pictures: Dataset, tmp_path: Path, bad: float, full: bool
 ) -> None:
-    this = Source(Given(lambda t, x: x, own=(("own", spoilt([1], bad)),)), Idle(), pictures, 0, "cpu")
+    this = Trained(Given(lambda t, x: x, own=(("own", spoilt([1], bad)),)), Idle(), pictures, 0, "cpu")
     quality = Judge(pictures, Samples(), tmp_path, "cpu").quality(20, full)
     for part in this.batches("own", this.native("own"), 20, 10):
         assert part.lost == 1 and part.x.dtype == torch.uint8
@@ -219,7 +219,7 @@ def test_an_infinite_density_is_no_likelihood(
 
     monkeypatch.setattr(module, "log_density", once)
     dataset = images if levels else points
-    this = Source(Given(lambda t, x: -x), Idle(), dataset, 0, "cpu")
+    this = Trained(Given(lambda t, x: -x), Idle(), dataset, 0, "cpu")
     asked = Likelihood(n=12, batch=12, draws=draws, solvers=(Solve(method="midpoint", steps=2),), probes=3)
     rows = {(row.metric, row.settings.get("draws")): row for row in likelihood(this, asked, "raw")}
     metric = "nll_bpd" if levels else "nll_nats"
@@ -232,7 +232,7 @@ def test_an_infinite_density_is_no_likelihood(
 
 def test_a_floor_outside_the_support_has_a_reason(points: Dataset) -> None:
     outside = replace(points, log_prob=lambda x: torch.where(x[:, 0] > 0, 0.0, -INF).double())
-    this = Source(Given(lambda t, x: -x), Idle(), outside, 0, "cpu")
+    this = Trained(Given(lambda t, x: -x), Idle(), outside, 0, "cpu")
     (row,) = (m for m in likelihood(this, Likelihood(n=20, batch=20), "raw") if m.metric == "nll_floor")
     count = int((points.test[:20, 0] <= 0).sum())
     assert 0 < count < 20 and math.isnan(row.value)
@@ -261,7 +261,7 @@ def test_a_grid_of_densities_may_hold_zeros_alone(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_error_of_a_solver_beyond_all_numbers_is_none() -> None:
-    this = source(Given(lambda t, x: x), (2,), 0)
+    this = trained(Given(lambda t, x: x), (2,), 0)
     error = SolverError(this, 4, 4, Partial())
     error.reference()[0][1] = INF
     with pytest.raises(NotFinite, match="1 of 4 errors"):

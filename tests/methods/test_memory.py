@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baselines.fm_ot import FlowMatchingOT
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Source
+from bench.evaluation.trained import Trained
 from bench.methods.density import log_density
 from bench.methods.memory import Memory
 from bench.methods.ode import Solver, VelocityField
@@ -102,7 +102,7 @@ def test_samples_are_drawn_in_the_memory_there_is(images: Dataset, given: bool) 
 
     def drawn(device: Device) -> tuple[Tensor, float]:
         with torch.no_grad():
-            return Source(FlowMatchingOT(), Crowded(device), dataset, 0, "cpu").solved(solver)(2, 12)
+            return Trained(FlowMatchingOT(), Crowded(device), dataset, 0, "cpu").solved(solver)(2, 12)
 
     wide, narrow = Device(10), Device(4)
     (expected, nfe), (x, count) = drawn(wide), drawn(narrow)
@@ -115,7 +115,7 @@ def test_samples_are_drawn_in_the_memory_there_is(images: Dataset, given: bool) 
 def test_training_is_never_cut(images: Dataset) -> None:
     """Where a gradient is wanted the whole graph must be kept: the rows are the caller's to cut."""
     device = Device(4)
-    net = Source(FlowMatchingOT(), Crowded(device), images, 0, "cpu").network(0, 10)
+    net = Trained(FlowMatchingOT(), Crowded(device), images, 0, "cpu").network(0, 10)
     with pytest.raises(torch.OutOfMemoryError):
         net(torch.ones(10), torch.ones(10, 1, 2, 3))
     assert device.sizes == [10]

@@ -13,8 +13,8 @@ from baselines.ddpm import DDPM
 from baselines.regression import Regression
 from bench.config.settings import Likelihood, Solve, Training
 from bench.datasets.base import Dataset
-from bench.evaluation.drawing import Source
 from bench.evaluation.partial import Partial
+from bench.evaluation.trained import Trained
 from bench.methods.flow import FlowBaseline
 from bench.methods.memory import Memory
 from bench.methods.network import CountedNetwork, Network
@@ -59,17 +59,19 @@ class Scaled(nn.Module):
         return -self.a * x
 
 
-def source(baseline: FlowBaseline, points: Dataset, module: nn.Module | None = None) -> Source:
-    return Source(baseline, module or Scaled(), points, 0, "cpu")
+def trained(baseline: FlowBaseline, points: Dataset, module: nn.Module | None = None) -> Trained:
+    return Trained(baseline, module or Scaled(), points, 0, "cpu")
 
 
-def sampled(this: Source, draw: Callable[[int, int], tuple[Tensor, float]], n: int = 10, batch: int = 4) -> list[float]:
+def sampled(
+    this: Trained, draw: Callable[[int, int], tuple[Tensor, float]], n: int = 10, batch: int = 4
+) -> list[float]:
     return [part.nfe for part in this.batches("test", draw, n, batch)]
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_guidance_costs_twice(points: Dataset, together: bool) -> None:
-    this = source(Guided(together), points)
+    this = trained(Guided(together), points)
     assert sampled(this, this.solved(MIDPOINT)) == [12, 12, 12]  # 3 steps of 2 evaluations of 2 passes
     asked = Likelihood(n=10, batch=4, solvers=(Solve(method="midpoint", steps=3),), divergence="hutchinson", probes=3)
     (nfe,) = (m.value for m in likelihood(this, asked, "raw") if m.metric == "nfe_likelihood")
@@ -81,19 +83,19 @@ def test_guidance_costs_twice(points: Dataset, together: bool) -> None:
 
 
 def test_samplers_are_counted_not_asked(points: Dataset) -> None:
-    this = source(DDPM(ancestral_steps=10, ddim_steps=50), points)
+    this = trained(DDPM(ancestral_steps=10, ddim_steps=50), points)
     assert sampled(this, this.native("ddim-50")) == [50] * 3
     assert sampled(this, this.native("ancestral-10")) == [10] * 3
-    this = source(Regression(), points)
+    this = trained(Regression(), points)
     assert sampled(this, this.native("direct")) == [1] * 3
-    idle = source(Given(lambda t, x: x, own=(("idle", lambda x, rng: x),)), points)
+    idle = trained(Given(lambda t, x: x, own=(("idle", lambda x, rng: x),)), points)
     assert sampled(idle, idle.native("idle")) == [0] * 3
 
 
 @pytest.mark.parametrize("room", [1, 3, 4])
 def test_rows_are_counted_once_whatever_room_there_is(points: Dataset, room: int) -> None:
     module = Scaled(room)
-    this = source(Given(lambda t, x: x), points, module)
+    this = trained(Given(lambda t, x: x), points, module)
     assert sampled(this, this.solved(MIDPOINT)) == [6, 6, 6]
     asked = Likelihood(n=10, batch=10, solvers=(Solve(method="midpoint", steps=3),))
     (nfe,) = (m.value for m in likelihood(this, asked, "raw") if m.metric == "nfe_likelihood")
@@ -124,7 +126,7 @@ def test_a_condition_is_no_row_of_its_own(images: Dataset) -> None:
 
 def test_a_restart_keeps_the_count_of_a_part(points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.evaluation.partial.WORTH", 0)
-    this, partial = source(Guided(True), points), Partial(tmp_path)
+    this, partial = trained(Guided(True), points), Partial(tmp_path)
     for _ in range(2):
         parts = list(this.batches("test", this.solved(MIDPOINT), 10, 4, partial))
         assert [part.nfe for part in parts] == [12, 12, 12]

@@ -12,7 +12,7 @@ from training_loop import Ours
 
 from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Training
-from bench.evaluation.drawing import Source
+from bench.evaluation.trained import Trained
 from bench.methods.ode import Solver
 
 POINTS, STEPS = 10_000, 150
@@ -24,10 +24,10 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
         module = networks["mlp"]((2,), width=width, depth=depth)
         Ours("perf", Training(steps=1, lr=2e-3), baseline, module, dataset, seed=0).run(STEPS)
         module.requires_grad_(False)
-        source, t, x = Source(baseline, module, dataset, 0, "cpu"), torch.full((POINTS,), 0.5), torch.randn(POINTS, 2)
+        trained, t, x = Trained(baseline, module, dataset, 0, "cpu"), torch.full((POINTS,), 0.5), torch.randn(POINTS, 2)
 
-        def sample(source=source) -> float:
-            (batch,) = source.batches("perf", source.solved(Solver("dopri5", 1e-5, 1e-5)), POINTS, POINTS)
+        def sample(trained=trained) -> float:
+            (batch,) = trained.batches("perf", trained.solved(Solver("dopri5", 1e-5, 1e-5)), POINTS, POINTS)
             return batch.nfe
 
         nfe = int(sample())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from oracles import GaussianMixture, Given, drawn, field, source
+from oracles import GaussianMixture, Given, drawn, field, trained
 from torch import Tensor
 
 from bench.methods.model import Draw
@@ -18,12 +18,12 @@ CUDA = torch.cuda.is_available()
 def draw(
     f: VelocityField, t_end: float, shape: tuple[int, ...], n: int, batch: int, solver: Solver, seed: int
 ) -> tuple[Tensor, float]:
-    this = source(Given(f, t_end), shape, seed)
+    this = trained(Given(f, t_end), shape, seed)
     return drawn(this, this.solved(solver), n, batch)
 
 
 def draw_native(native: Draw, n: int, batch: int, seed: int) -> Tensor:
-    this = source(Given(lambda t, x: x, own=(("own", native),)), (2,), seed)
+    this = trained(Given(lambda t, x: x, own=(("own", native),)), (2,), seed)
     return drawn(this, this.native("own"), n, batch)[0]
 
 
@@ -90,7 +90,7 @@ def test_native_samplers_get_a_generator_on_the_device_of_their_noise(device: st
         seen.append(rng.device)
         return x0 + torch.randn(x0.shape, generator=rng, device=x0.device)
 
-    this = source(Given(lambda t, x: x, own=(("own", sample),)), (2,), 4)
+    this = trained(Given(lambda t, x: x, own=(("own", sample),)), (2,), 4)
     this.device = device
     x, _ = drawn(this, this.native("own"), 4, 4)
     assert seen == [x.device] and x.device.type == device

@@ -31,7 +31,7 @@ from bench.training.seeds import generator, normal
 
 
 @dataclass(frozen=True)
-class Batch:
+class Drawn:
     """Samples start ... start + len(x) - 1, uint8 pixels or points, with their NFE and seconds.
 
     `lost` of them were not finite; as pixels, which have no NaN, they are grey.
@@ -45,7 +45,7 @@ class Batch:
 
 
 @dataclass
-class Source:
+class Trained:
     """A trained network of a method, and the noise that samples of a dataset are drawn from.
 
     Sample i starts from the noise of (seed, i), and where the task has a condition it is that of test image i.
@@ -108,7 +108,7 @@ class Source:
         n: int,
         batch: int,
         partial: Partial | None = None,
-    ) -> Iterator[Batch]:
+    ) -> Iterator[Drawn]:
         """This rank's batches of n samples; those that `partial` has kept under `name` are not drawn again."""
         partial = partial or Partial()
 
@@ -125,7 +125,7 @@ class Source:
             stop = min(start + batch, n)
             part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
             x = torch.from_numpy(part["x"])
-            yield Batch(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))
+            yield Drawn(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))
 
 
 def nfe_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
