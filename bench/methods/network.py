@@ -5,12 +5,15 @@ The NFE of a batch is `rows` over the rows of the batch, whatever a method made 
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench.errors import UsageError
 from bench.methods.memory import Memory
 
 Network = Callable[..., Tensor]
@@ -34,8 +37,10 @@ class CountedNetwork:
     Attributes:
         module: the network proper.
         compiled: whether it is compiled.
-        given, labels: those of the batch, (B, ...) and int64 (B,); None where the network takes none.
+        given, labels: those of the batch, (B, ...) and int64 (B,); None where the data has none. Labels go to a module
+            with a number of `classes`, as one built with classes has.
         memory: cuts a call that wants no gradient to the rows that there is room for.
+        gradients: whether a call keeps what a gradient needs.
     """
 
     def __init__(
@@ -46,12 +51,17 @@ class CountedNetwork:
         memory: Memory | None = None,
         labels: Tensor | None = None,
         count: Count | None = None,
+        gradients: bool = True,
     ) -> None:
         self.module, self.compiled, self.memory = module, compiled, memory
         self.given, self.labels = given, labels
-        self.count = count or Count()
+        self.count, self.gradients = count or Count(), gradients
         self.flow: Any = None  # what bench/methods/cnf.py compiles of it
-        self._call: Network = torch.compile(module) if compiled else module
+        self._parts: dict[str, CountedNetwork] = {}
+
+    @cached_property
+    def _call(self) -> Network:
+        return torch.compile(self.module) if self.compiled else self.module
 
     @property
     def rows(self) -> int:
@@ -62,9 +72,21 @@ class CountedNetwork:
         self.count.rows = rows
 
     def __getitem__(self, part: str) -> "CountedNetwork":
-        """A part of a ModuleDict, counted with the whole; UsageError-free only where the module has such a part."""
-        module = self.module[part]  # type: ignore[index]
-        return CountedNetwork(module, self.compiled, self.given, self.memory, self.labels, self.count)
+        """A part of a ModuleDict, given what the whole is given and counted with it.
+
+        Raises:
+            UsageError: the module has no such part.
+        """
+        if part not in self._parts:
+            if not isinstance(self.module, nn.ModuleDict) or part not in self.module:
+                parts = ", ".join(self.module) if isinstance(self.module, nn.ModuleDict) else "none"
+                raise UsageError(f"net[{part!r}]: the module has no such part; it has: {parts}")
+            self._parts[part] = CountedNetwork(
+                self.module[part], self.compiled, memory=self.memory, count=self.count, gradients=self.gradients
+            )
+        found = self._parts[part]
+        found.given, found.labels = self.given, self.labels
+        return found
 
     def __call__(self, *inputs: Tensor, labels: Tensor | None = AS_BOUND, **named: Tensor | None) -> Tensor:
         return self._counted(self._call, inputs, labels, named)
@@ -80,20 +102,21 @@ class CountedNetwork:
         rows = len(x)
         if labels is not AS_BOUND:
             named["labels"] = labels
-        elif self.labels is not None:
+        elif self.labels is not None and getattr(self.module, "classes", None):
             named["labels"] = self.labels
         if self.given is not None and self.given.dim() == x.dim() and x.dim() > 2:
             x = torch.cat([x, self.given], 1)
         elif self.given is not None:
             named["given"] = self.given
-        if self.memory is None or torch.is_grad_enabled():
-            found = call(*before, x, **named)
-        else:
+        with nullcontext() if self.gradients else torch.no_grad():
+            if self.memory is None or torch.is_grad_enabled():
+                found = call(*before, x, **named)
+            else:
 
-            def of(part: slice) -> Tensor:
-                cut = {key: value if value is None else value[part] for key, value in named.items()}
-                return call(*(tensor[part] for tensor in before), x[part], **cut)
+                def of(part: slice) -> Tensor:
+                    cut = {key: value if value is None else value[part] for key, value in named.items()}
+                    return call(*(tensor[part] for tensor in before), x[part], **cut)
 
-            found = self.memory.rowwise(of, rows)
+                found = self.memory.rowwise(of, rows)
         self.count.rows += rows
         return found

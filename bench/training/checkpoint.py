@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,7 @@ from bench.records.records import Measurement
 from bench.records.seal import check, write_sealed
 from bench.training import ranks
 from bench.training.optimiser import moments, restore_moments
-
-if TYPE_CHECKING:
-    from bench.training.trainer import Trainer
+from bench.training.state import State
 
 Report = Callable[[str], None]
 OLDER = "it is of older"
@@ -35,53 +33,55 @@ KEYS = frozenset(
 )
 
 
-def state(trainer: "Trainer") -> dict[str, Any]:
+def state(run: State) -> dict[str, Any]:
     """What a checkpoint holds; all ranks must ask."""
+    first, *others = map(moments, run.optimizers)
     return {
-        "identity": trainer.identity,
-        "code": trainer.code,
-        "curve_code": trainer.curve_code,
-        "data": trainer.dataset.checksum,
-        "step": trainer.step,
-        "seconds": trainer.seconds,
-        "loss": trainer.loss,
-        "recent": trainer.recent,
-        "recent_steps": trainer.recent_steps,
-        "nfe": trainer.evaluations(),
-        "peak": trainer.peak,
-        "curve": json.dumps([asdict(m) for m in trainer.curve]),
-        "validated": trainer.validated,
-        "module": trainer.module.state_dict(),
-        "buffers": trainer.buffers.unsaved(),
-        "average": trainer.average,
-        "optimizer": moments(trainer.optimizer),
+        "identity": run.identity,
+        "code": run.code,
+        "curve_code": run.curve_code,
+        "data": run.dataset.checksum,
+        "step": run.step,
+        "seconds": run.seconds,
+        "loss": run.loss,
+        "recent": run.recent,
+        "recent_steps": run.recent_steps,
+        "nfe": run.evaluations(),
+        "peak": run.peak,
+        "curve": json.dumps([asdict(m) for m in run.curve]),
+        "validated": run.validated,
+        "module": run.module.state_dict(),
+        "buffers": run.buffers.unsaved(),
+        "average": run.average.tensors,
+        "optimizer": first,
+        "other_optimizers": others,
     }
 
 
-def look(trainer: "Trainer") -> None:
+def look(run: State) -> None:
     """Refuse what is not worth keeping; all ranks must ask.
 
     Raises:
         Diverged: the loss since the last look at it, a weight or an averaged weight is not finite.
     """
-    loss = float(trainer.recent)
-    weights = _finite((*_trained(trainer, trainer.parameters), *_trained(trainer, trainer.average)))
+    loss = float(run.recent)
+    weights = _finite((*_trained(run, run.parameters), *_trained(run, run.average.tensors)))
     loss_lost, weights_lost = ranks.agreed(not math.isfinite(loss), not weights)
     if loss_lost or weights_lost:
         what = f"the loss is {loss}" if loss_lost else "the weights are not finite"
-        raise Diverged(f"{what} at step {trainer.step}; {before(trainer)}")
+        raise Diverged(f"{what} at step {run.step}; {before(run)}")
 
 
-def before(trainer: "Trainer") -> str:
+def before(run: State) -> str:
     """Where a diverged run would go on, for its error."""
-    if trainer.saved is None:
+    if run.saved is None:
         return "no checkpoint is older"
-    return f"--retry goes on from the checkpoint of step {trainer.saved}"
+    return f"--retry goes on from the checkpoint of step {run.saved}"
 
 
-def _trained(trainer: "Trainer", tensors: Iterable[Tensor]) -> list[Tensor]:
+def _trained(run: State, tensors: Iterable[Tensor]) -> list[Tensor]:
     """Of tensors by parameter those that are trained; a frozen one may be a mask of infinities."""
-    return [tensor for tensor, own in zip(tensors, trainer.parameters, strict=False) if own.requires_grad]
+    return [tensor for tensor, own in zip(tensors, run.parameters, strict=False) if own.requires_grad]
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
@@ -89,16 +89,16 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
     return bool(torch.stack(found).all()) if found else True  # the device is waited for once
 
 
-def save(trainer: "Trainer", path: Path) -> None:
+def save(run: State, path: Path) -> None:
     """Write the checkpoint and keep the one before, of an earlier step; all ranks must take part."""
-    content = state(trainer)
+    content = state(run)
     if ranks.is_main():
         new = path.with_suffix(".new" + path.suffix)
         write_sealed(new, lambda temporary: torch.save(content, temporary))
-        if path.exists() and trainer.saved != trainer.step:
+        if path.exists() and run.saved != run.step:
             path.replace(previous(path))
         new.replace(path)
-    trainer.saved = trainer.step
+    run.saved = run.step
 
 
 def previous(path: Path) -> Path:
@@ -106,7 +106,7 @@ def previous(path: Path) -> Path:
     return path.with_suffix(".previous" + path.suffix)
 
 
-def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
+def restore(run: State, path: Path, report: Report) -> bool:
     """Go on from the checkpoint at `path` or, where that is damaged or missing, from the one before; whether there was.
 
     All ranks go by the same one.
@@ -117,10 +117,10 @@ def restore(trainer: "Trainer", path: Path, report: Report) -> bool:
     for candidate in (path, previous(path)):
         if not any(ranks.agreed(candidate.exists())):
             continue
-        content, reason = _read(candidate, trainer)
+        content, reason = _read(candidate, run)
         if not any(ranks.agreed(bool(reason))):
-            _load(trainer, candidate, content)
-            report(f"resumed at step {trainer.step}" + (f" of {candidate.name}" if candidate != path else ""))
+            _load(run, candidate, content)
+            report(f"resumed at step {run.step}" + (f" of {candidate.name}" if candidate != path else ""))
             return True
         aside = candidate.with_suffix(".older" if reason.startswith(OLDER) else ".corrupt")
         if ranks.is_main():
@@ -136,7 +136,7 @@ def set_aside(path: Path) -> None:
             candidate.replace(candidate.with_suffix(".older"))
 
 
-def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
+def _read(path: Path, run: State) -> tuple[dict[str, Any], str]:
     """The content of a checkpoint, and why it cannot be used."""
     content: dict[str, Any] = {}
     try:
@@ -146,15 +146,17 @@ def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         if lacking := KEYS - content.keys():
             raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-        trained = (name for name, own in trainer.module.named_parameters() if own.requires_grad)
+        trained = (name for name, own in run.module.named_parameters() if own.requires_grad)
         weights = [content["module"][name] for name in trained if name in content["module"]]
-        if not _finite((content["recent"], *weights, *_trained(trainer, content["average"]))):
+        if not _finite((content["recent"], *weights, *_trained(run, content["average"]))):
             raise ValueError("its loss or its weights are not finite")
-        if content["data"] != trainer.dataset.checksum:
+        if content["data"] != run.dataset.checksum:
             return {}, f"{OLDER} data"
-        older = "" not in (content["code"], trainer.code) and content["code"] != trainer.code
-        if older and trainer.accepted is not None and content["code"] not in trainer.accepted:
+        older = "" not in (content["code"], run.code) and content["code"] != run.code
+        if older and run.accepted is not None and content["code"] not in run.accepted:
             return {}, f"{OLDER} code"
+        if len(_moments(content)) != len(run.optimizers):
+            return {}, f"{OLDER} phases"
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever a foreign file makes torch raise
@@ -162,21 +164,27 @@ def _read(path: Path, trainer: "Trainer") -> tuple[dict[str, Any], str]:
     return content, ""
 
 
-def _load(trainer: "Trainer", path: Path, content: dict[str, Any]) -> None:
+def _moments(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of every optimiser; a checkpoint of before there were several has one."""
+    return [content["optimizer"], *content.get("other_optimizers", [])]
+
+
+def _load(run: State, path: Path, content: dict[str, Any]) -> None:
     identity = content["identity"]
-    if identity != trainer.identity:
-        raise UsageError(f"{path}: a checkpoint of {identity}, not of {trainer.identity}; move it away to train anew")
-    trainer.module.load_state_dict(content["module"])
-    trainer.buffers.restore(content.get("buffers", {}))  # which older checkpoints lack
+    if identity != run.identity:
+        raise UsageError(f"{path}: a checkpoint of {identity}, not of {run.identity}; move it away to train anew")
+    run.module.load_state_dict(content["module"])
+    run.buffers.restore(content.get("buffers", {}))  # which older checkpoints lack
     with torch.no_grad():
-        for mine, stored in zip(trainer.average, content["average"], strict=True):
+        for mine, stored in zip(run.average.tensors, content["average"], strict=True):
             mine.copy_(stored)
-    restore_moments(trainer.optimizer, content["optimizer"])
-    trainer.step, trainer.seconds, trainer.loss = content["step"], content["seconds"], content["loss"]
-    trainer.recent.copy_(content["recent"])
-    trainer.recent_steps, trainer.validated = content["recent_steps"], content["validated"]
-    trainer.nfe_before, trainer.peak = content["nfe"], content["peak"]
+    for optimizer, stored in zip(run.optimizers, _moments(content), strict=True):
+        restore_moments(optimizer, stored)
+    run.step, run.seconds, run.loss = content["step"], content["seconds"], content["loss"]
+    run.recent.copy_(content["recent"])
+    run.recent_steps, run.validated = content["recent_steps"], content["validated"]
+    run.nfe_before, run.peak = content["nfe"], content["peak"]
     # Points under another evaluation do not stand on one curve with those to come.
-    points = json.loads(content["curve"]) if content["curve_code"] == trainer.curve_code else []
-    trainer.curve = [Measurement(**m) for m in points]
-    trainer.saved = trainer.step
+    points = json.loads(content["curve"]) if content["curve_code"] == run.curve_code else []
+    run.curve = [Measurement(**m) for m in points]
+    run.saved = run.step

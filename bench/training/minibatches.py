@@ -1,8 +1,9 @@
-"""The training data as it reaches a step: piece c of minibatch i, drawn uniformly with replacement.
+"""The training data as it reaches a step: piece c of minibatch i of a phase, drawn uniformly with replacement.
 
-Which images, and which of them are mirrored, depends on (seed, i, c) alone: the same on any device, for any number of
-ranks, and after a restart. A set that fits into a quarter of the free memory of a GPU lives there; a larger one is read
-ahead from its memory map by a few threads and copied through pinned memory while the GPU works on the step before.
+Which images, and which of them are mirrored, depends on (seed, phase, i, c) alone: the same on any device, for any
+number of ranks, and after a restart. A set that fits into a quarter of the free memory of a GPU lives there; a larger
+one is read ahead from its memory map by a few threads and copied through pinned memory while the GPU works on the step
+before.
 """
 
 import itertools
@@ -10,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,19 +25,28 @@ from bench.training.seeds import number
 SHARE = 0.25  # of the free memory that a resident set may take
 AHEAD, READERS = 6, 4
 
-Piece = tuple[int, int]  # step, number of the micro-batch
+Piece = tuple[int, int, int]  # step, phase, number of the micro-batch
+
+
+class Samples(NamedTuple):
+    """Stored values (micro-batch, ...), the rows of the training split and, if the data has them, their labels."""
+
+    values: Tensor
+    rows: Tensor
+    labels: Tensor | None
 
 
 class Minibatches:
-    """Pieces of minibatches on a device.
+    """Pieces of minibatches on a device, of every phase its own.
 
     Attributes:
         waited: seconds that `take` has waited for data to be read.
     """
 
-    def __init__(self, dataset: Dataset, settings: Training, seed: int, device: str) -> None:
+    def __init__(self, dataset: Dataset, settings: Training, seed: int, device: str, phases: int = 1) -> None:
         self.data, self.seed, self.device = dataset.train, seed, torch.device(device)
-        self.size, self.pieces = settings.batch // settings.pieces, settings.pieces
+        self.labels = dataset.train_labels if dataset.train_labels is None else dataset.train_labels.to(self.device)
+        self.size, self.pieces, self.phases = settings.batch // settings.pieces, settings.pieces, phases
         self.flip = settings.flip
         if self.flip and not dataset.is_image:
             raise UsageError(f"training.flip = true: {dataset.name} holds points; only images are mirrored")
@@ -44,34 +55,41 @@ class Minibatches:
         if self.resident:
             self.data = self.data.to(self.device)
         self._rng = torch.Generator()
-        self._ahead: deque[tuple[Piece, Future[Tensor]]] = deque()
+        self._ahead: deque[tuple[Piece, Future[tuple[Tensor, Tensor]]]] = deque()
         self._order: Iterator[Piece] = iter(())
         self._readers = None if self.resident else ThreadPoolExecutor(READERS, "minibatches")
 
-    def index(self, step: int, piece: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def index(self, piece: Piece, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Which training samples the piece holds, and which of them are mirrored (None without `flip`)."""
-        rng.manual_seed(number(self.seed, "minibatch", step * self.pieces + piece))
+        step, phase, part = piece
+        stream = f"minibatch-{phase}" if phase else "minibatch"
+        rng.manual_seed(number(self.seed, stream, step * self.pieces + part))
         index = torch.randint(len(self.data), (self.size,), generator=rng)
         return index, torch.rand(self.size, generator=rng) < 0.5 if self.flip else None
 
-    def take(self, step: int, piece: int) -> Tensor:
-        """The piece's stored values (micro-batch, ...) on the device."""
+    def take(self, step: int, part: int, phase: int = 0) -> Samples:
+        """The piece on the device."""
+        piece = step, phase, part
         if self.resident:
-            index, mirrored = self.index(step, piece, self._rng)
-            return _mirror(self.data[index.to(self.device)], mirrored)
-        if not self._ahead or self._ahead[0][0] != (step, piece):
-            self._begin_at(step, piece)
+            index, mirrored = self.index(piece, self._rng)
+            index = index.to(self.device)
+            return self._rows(_mirror(self.data[index], mirrored), index)
+        if not self._ahead or self._ahead[0][0] != piece:
+            self._begin_at(piece)
         begun = time.perf_counter()
-        values = self._ahead.popleft()[1].result()
+        values, index = self._ahead.popleft()[1].result()
         self.waited += time.perf_counter() - begun
         self._read_ahead()
-        return values.to(self.device, non_blocking=True)
+        return self._rows(values.to(self.device, non_blocking=True), index.to(self.device, non_blocking=True))
 
-    def _begin_at(self, step: int, piece: int) -> None:
+    def _rows(self, values: Tensor, index: Tensor) -> Samples:
+        return Samples(values, index, None if self.labels is None else self.labels[index])
+
+    def _begin_at(self, piece: Piece) -> None:
         """Read on from a piece that nobody has read ahead: the first one, or the first after a restart."""
         mine = ranks.mine(range(self.pieces))
-        order = ((i, c) for i in itertools.count(step) for c in mine)
-        self._order = itertools.dropwhile(lambda key: key != (step, piece), order)
+        order = ((i, p, c) for i in itertools.count(piece[0]) for p in range(self.phases) for c in mine)
+        self._order = itertools.dropwhile(lambda key: key != piece, order)
         self._ahead.clear()
         for _ in range(AHEAD):
             self._read_ahead()
@@ -79,12 +97,12 @@ class Minibatches:
     def _read_ahead(self) -> None:
         assert self._readers
         key = next(self._order)
-        self._ahead.append((key, self._readers.submit(self._read, *key)))
+        self._ahead.append((key, self._readers.submit(self._read, key)))
 
-    def _read(self, step: int, piece: int) -> Tensor:
-        index, mirrored = self.index(step, piece, torch.Generator())
+    def _read(self, piece: Piece) -> tuple[Tensor, Tensor]:
+        index, mirrored = self.index(piece, torch.Generator())
         values = _mirror(self.data[index], mirrored)
-        return values.pin_memory() if self.device.type == "cuda" else values
+        return (values.pin_memory(), index.pin_memory()) if self.device.type == "cuda" else (values, index)
 
 
 def fits(data: Tensor, device: torch.device) -> bool:

@@ -81,7 +81,7 @@ def test_a_small_set_lives_on_the_gpu_and_gives_the_cpus_minibatches(pictures: D
     assert there.resident and there.data.is_cuda
     for step in range(3):
         for piece in range(4):
-            assert torch.equal(here.take(step, piece), there.take(step, piece).cpu())
+            assert torch.equal(here.take(step, piece).values, there.take(step, piece).values.cpu())
 
 
 def test_a_large_set_is_streamed_and_gives_the_cpus_minibatches(
@@ -97,9 +97,9 @@ def test_a_large_set_is_streamed_and_gives_the_cpus_minibatches(
     for step in range(40):
         for piece in range(2):
             busy = busy @ busy / 2048  # the copies queue behind it, and must not be overwritten meanwhile
-            taken.append(there.take(step, piece))
+            taken.append(there.take(step, piece).values)
     for i, values in enumerate(taken):
-        assert torch.equal(here.take(i // 2, i % 2), values.cpu())
+        assert torch.equal(here.take(i // 2, i % 2).values, values.cpu())
 
 
 # Arithmetic.
@@ -115,7 +115,7 @@ def test_steps_are_the_cpus(pictures: Dataset, points: Dataset, device: str) -> 
                     side.dataset = _without_noise(dataset)
                 a, b = here.take_step(), there.take_step()
                 assert float(a) == pytest.approx(float(b), rel=1e-4)
-        for p, q in zip(here.average, there.average, strict=True):
+        for p, q in zip(here.average.tensors, there.average.tensors, strict=True):
             torch.testing.assert_close(p, q.cpu(), rtol=1e-3, atol=1e-4)
 
 
@@ -135,7 +135,7 @@ def test_bf16_is_autocast_and_keeps_float32_weights(pictures: Dataset, device: s
         convolution.register_forward_hook(lambda _m, _i, y: seen.add(y.dtype))
         with in_training(precision, device):
             losses.append([float(this.take_step()) for _ in range(3)])
-        assert {p.dtype for p in (*this.parameters, *this.average)} == {torch.float32}
+        assert {p.dtype for p in (*this.parameters, *this.average.tensors)} == {torch.float32}
         assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in this.parameters)
     assert seen == {torch.float32, torch.bfloat16}
     assert losses[0] == pytest.approx(losses[1], rel=0.05) and losses[0] != losses[1]
@@ -241,18 +241,20 @@ def test_a_checkpoint_of_the_gpu_goes_on_on_the_cpu_and_back(points: Dataset, de
     first.save(path)
     here = trainer(points, "cpu", steps=30, ema=0.9)
     assert here.restore(path, silent) and here.step == 10
-    for p, q in zip((*here.parameters, *here.average), (*first.parameters, *first.average), strict=True):
+    for p, q in zip(
+        (*here.parameters, *here.average.tensors), (*first.parameters, *first.average.tensors), strict=True
+    ):
         assert p.device.type == "cpu" and torch.equal(p, q.cpu())
     for _ in range(10):
         here.take_step()
     here.save(path)
     back = trainer(points, device, steps=30, ema=0.9)
     assert back.restore(path, silent) and back.step == 20
-    assert {p.device.type for p in (*back.parameters, *back.average)} == {torch.device(device).type}
-    for entry in back.optimizer.state.values():
+    assert {p.device.type for p in (*back.parameters, *back.average.tensors)} == {torch.device(device).type}
+    for entry in back.optimizers[0].state.values():
         assert entry["exp_avg"].device.type == torch.device(device).type
     back.fit(path, nothing, silent)
-    for p, q in zip(whole.average, back.average, strict=True):
+    for p, q in zip(whole.average.tensors, back.average.tensors, strict=True):
         torch.testing.assert_close(p, q.cpu(), rtol=1e-3, atol=1e-4)
     assert checkpoint.state(back)["step"] == 30
 

@@ -26,10 +26,12 @@ from bench.training.trainer import Trainer
 MODES = pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
 
 
-def drawn_from(dataset: Dataset, streamed: bool = False, seed: int = 0, **settings: Any) -> Minibatches:
+def drawn_from(
+    dataset: Dataset, streamed: bool = False, seed: int = 0, phases: int = 1, **settings: Any
+) -> Minibatches:
     """Batches of 12 in 4 pieces on the CPU; `streamed` as where the set does not fit."""
     asked = {"steps": 9, "batch": 12, "micro_batch": 3} | settings
-    found = Minibatches(dataset, Training(**asked), seed, "cpu")
+    found = Minibatches(dataset, Training(**asked), seed, "cpu", phases)
     assert found.resident
     if streamed:
         found.resident, found._readers = False, ThreadPoolExecutor(READERS)
@@ -38,7 +40,7 @@ def drawn_from(dataset: Dataset, streamed: bool = False, seed: int = 0, **settin
 
 def pieces(found: Minibatches, steps: Sequence[int]) -> dict[tuple[int, int], Tensor]:
     """What this rank takes in those steps."""
-    return {(i, c): found.take(i, c) for i in steps for c in ranks.mine(range(found.pieces))}
+    return {(i, c): found.take(i, c).values for i in steps for c in ranks.mine(range(found.pieces))}
 
 
 def equal(a: dict[tuple[int, int], Tensor], b: dict[tuple[int, int], Tensor]) -> bool:
@@ -50,7 +52,7 @@ def test_a_piece_belongs_to_seed_step_and_number_alone(images: Dataset, streamed
     found = drawn_from(images, streamed, seed=5)
     for step, piece in ((7, 2), (0, 0), (7, 2), (1, 3)):
         index = torch.randint(64, (3,), generator=generator(5, "minibatch", 4 * step + piece))
-        assert torch.equal(found.take(step, piece), images.train[index])
+        assert torch.equal(found.take(step, piece).values, images.train[index])
 
 
 def test_no_two_pieces_are_alike(points: Dataset) -> None:
@@ -85,6 +87,23 @@ def test_streamed_pieces_are_the_resident_ones_also_after_a_restart(images: Data
     again = drawn_from(images, streamed=True, flip=flip)
     later = range(17, 40)
     assert equal(pieces(again, later), {key: x for key, x in whole.items() if key[0] in later})
+
+
+def test_every_phase_has_pieces_and_labels_of_its_own(images: Dataset) -> None:
+    """The first those of a training of one phase; streamed as resident, in the order of the steps."""
+    labels = torch.arange(64) % 5
+    dataset = dataclasses.replace(images, train_labels=labels)
+    order = [(step, c, phase) for step in range(3) for phase in range(2) for c in range(4)]
+    taken = []
+    for streamed in (False, True):
+        found = drawn_from(dataset, streamed, phases=2)
+        taken.append([found.take(*piece) for piece in order])
+    alone = drawn_from(images)
+    for piece, a, b in zip(order, *taken, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+        assert torch.equal(a.values, images.train[a.rows]) and torch.equal(a.labels, labels[a.rows])
+        one_phase = alone.take(*piece[:2])
+        assert torch.equal(one_phase.rows, a.rows) == (piece[2] == 0) and one_phase.labels is None
 
 
 class Slow:

@@ -56,7 +56,7 @@ def test_a_normalised_network_is_trained_and_copied(points: Dataset, tmp_path: P
     t.fit(tmp_path / "c.pt", lambda module: [], lambda text: None)
     module = t.evaluation_module()
     x, time = points.test[:7], torch.full((7,), 0.3)
-    for parameter, average in zip(t.module.parameters(), t.average, strict=True):
+    for parameter, average in zip(t.module.parameters(), t.average.tensors, strict=True):
         parameter.data.copy_(average)  # what the copy should answer with
     expected = t.module.eval()(time, x)
     assert torch.equal(module(time, x), expected) and not module(time, x).requires_grad

@@ -74,13 +74,14 @@ def killed_at(trainer: Trainer, step: int) -> None:
 
 def watch(trainer: Trainer, look: Callable[[], None]) -> None:
     """Call `look` just before every update."""
-    update = trainer.optimizer.step
+    (optimizer,) = trainer.optimizers
+    update = optimizer.step
 
     def step(*args: Any, **keywords: Any) -> Any:
         look()
         return update(*args, **keywords)
 
-    trainer.optimizer.step = step  # type: ignore[method-assign]
+    optimizer.step = step  # type: ignore[method-assign]
 
 
 def silent(text: str) -> None:
@@ -312,8 +313,8 @@ def test_average_follows_its_formula(points: Dataset) -> None:
         t.take_step()
         decay = min(0.7, (1 + step) / (10 + step))
         mine = [decay * a + (1 - decay) * p.detach() for a, p in zip(mine, t.parameters, strict=True)]
-    assert any(not torch.equal(a, p) for a, p in zip(t.average, t.parameters, strict=True))
-    for a, b in zip(t.average, mine, strict=True):
+    assert any(not torch.equal(a, p) for a, p in zip(t.average.tensors, t.parameters, strict=True))
+    for a, b in zip(t.average.tensors, mine, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
@@ -324,7 +325,7 @@ def test_evaluation_has_the_averaged_weights_frozen_and_its_own(points: Dataset,
         t.take_step()
     module = t.evaluation_module()
     assert not module.training and not any(p.requires_grad for p in module.parameters())
-    for p, a in zip(module.parameters(), t.average, strict=True):
+    for p, a in zip(module.parameters(), t.average.tensors, strict=True):
         assert torch.equal(p, a) and p.data_ptr() != a.data_ptr()
     assert t.module.training and all(p.requires_grad for p in t.module.parameters())
 
@@ -346,7 +347,7 @@ def test_learning_rate_follows_its_schedule(
 ) -> None:
     t = trainer(points, steps=20, lr=0.01, **settings)
     rates: list[float] = []
-    watch(t, lambda: rates.append(t.optimizer.param_groups[0]["lr"]))
+    watch(t, lambda: rates.append(t.optimizers[0].param_groups[0]["lr"]))
     for _ in range(20):
         t.take_step()
     assert rates == pytest.approx([0.01 * share(k) for k in range(20)])
@@ -447,6 +448,10 @@ def test_a_loss_that_breaks_between_two_looks_is_never_saved(points: Dataset, tm
     assert steps == [12, 11]
 
 
+def tensors(t: Trainer, what: str) -> list[Tensor]:
+    return t.parameters if what == "parameters" else t.average.tensors
+
+
 @pytest.mark.parametrize("what", ["parameters", "average"])
 def test_weights_that_are_not_finite_are_never_saved(points: Dataset, tmp_path: Path, what: str) -> None:
     t = trainer(points, ema=0.9)
@@ -454,7 +459,7 @@ def test_weights_that_are_not_finite_are_never_saved(points: Dataset, tmp_path: 
     whole = (tmp_path / "c.pt").read_bytes()
     t.take_step()
     with torch.no_grad():
-        getattr(t, what)[-1][0] = math.inf
+        tensors(t, what)[-1][0] = math.inf
     with pytest.raises(Diverged, match="the weights are not finite at step 1"):
         t.save(tmp_path / "c.pt")
     assert (tmp_path / "c.pt").read_bytes() == whole
@@ -464,7 +469,7 @@ def test_weights_that_are_not_finite_are_never_saved(points: Dataset, tmp_path: 
 def test_a_poisoned_checkpoint_is_never_restored(points: Dataset, tmp_path: Path, what: str) -> None:
     t = trainer(points, ema=0.9)
     with torch.no_grad():
-        getattr(t, what)[0][0] = math.nan
+        tensors(t, what)[0][0] = math.nan
     checkpoint.save(t, tmp_path / "c.pt")  # past the look
     said: list[str] = []
     assert not trainer(points, ema=0.9).restore(tmp_path / "c.pt", said.append)

@@ -1,0 +1,62 @@
+"""The averaged weights of a module in training, which every metric is measured on.
+
+    theta_ema <- theta_ema + (1 - d) (theta - theta_ema),    d = min(ema, (1 + step) / (10 + step))
+
+Only what is trained is averaged. Buffers and parameters that take no gradient are those of the last step, and so are
+all parameters if `ema` is 0.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bench.methods.network import CountedNetwork
+from bench.training.modules import copied
+
+
+class Average:
+    """The averages of a module's parameters, `tensors` in their order."""
+
+    def __init__(self, module: nn.Module, ema: float) -> None:
+        self.module, self.ema = module, ema
+        self.parameters: list[Tensor] = list(module.parameters())
+        self.tensors = [p.detach().clone() for p in self.parameters] if ema else self.parameters
+        self._net: CountedNetwork | None = None
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Take in the weights after an update, the `step`-th from 0."""
+        if not self.ema:
+            return
+        decay = min(self.ema, (1 + step) / (10 + step))
+        pairs = zip(self.tensors, self.parameters, strict=True)
+        averages, trained = zip(*((a, p) for a, p in pairs if p.requires_grad), strict=True)
+        torch._foreach_lerp_(averages, trained, 1 - decay)
+
+    @torch.no_grad()
+    def frozen(self) -> nn.Module:
+        """A copy with the averaged weights, in evaluation mode and without gradients.
+
+        Raises:
+            UsageError: something in the module cannot be copied.
+        """
+        module = copied(self.module).eval().requires_grad_(False)
+        for copy, mine, average in zip(module.parameters(), self.parameters, self.tensors, strict=True):
+            if mine.requires_grad:
+                copy.copy_(average)
+        return module
+
+    @torch.no_grad()
+    def network(self, net: CountedNetwork) -> CountedNetwork:
+        """The network of those weights beside `net`, given what `net` is given and counted with it; no gradients.
+
+        It shares the averaged tensors, so it is built once and follows the training at the cost of its buffers.
+        """
+        if self._net is None:
+            module = copied(self.module).eval().requires_grad_(False)
+            for copy, mine, average in zip(module.parameters(), self.parameters, self.tensors, strict=True):
+                copy.data = (average if mine.requires_grad else mine).data
+            self._net = CountedNetwork(module, net.compiled, count=net.count, gradients=False)
+        for buffer, now in zip(self._net.module.buffers(), self.module.buffers(), strict=True):
+            buffer.copy_(now)
+        self._net.given, self._net.labels = net.given, net.labels
+        return self._net

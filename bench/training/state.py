@@ -1,0 +1,99 @@
+"""A run in training: everything that a checkpoint must hold, and what is measured of it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from bench.config.settings import Training
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.methods.baseline import Baseline
+from bench.methods.network import CountedNetwork
+from bench.records.records import Measurement
+from bench.training import ranks
+from bench.training.average import Average
+from bench.training.buffers import Buffers
+from bench.training.update import updates
+
+
+class State:
+    """A module with its optimisers, its averaged weights and its progress.
+
+    Attributes:
+        code, curve_code: the source of the training, and of its curve.
+        accepted: older sources whose checkpoint is gone on from; None: any.
+        saved: the step of the last checkpoint.
+        seconds: of steps alone, no validation and no checkpoint.
+        loss: the mean over the last steps; of several phases the sum.
+        recent, recent_steps: sum of the losses since the last look at them, and how many they are.
+        nfe_before: evaluations before the restart.
+        peak: bytes, of steps alone.
+        validated: progress at the last point of the curve.
+
+    Raises:
+        UsageError: the ranks cannot share the pieces of a batch evenly, or a phase has no part to train.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        settings: Training,
+        baseline: Baseline,
+        module: nn.Module,
+        dataset: Dataset,
+        seed: int,
+    ) -> None:
+        if settings.pieces % ranks.count():
+            raise UsageError(
+                f"training.micro_batch = {settings.micro_batch}: {ranks.count()} ranks cannot share the "
+                f"{settings.pieces} micro-batches of batch {settings.batch} evenly"
+            )
+        if settings.channels_last:
+            module = module.to(memory_format=torch.channels_last)
+        self.identity = identity
+        self.code = self.curve_code = ""
+        self.accepted: set[str] | None = set()
+        self.settings = settings
+        self.baseline = baseline
+        self.module = module
+        self.device = str(next(module.parameters()).device)
+        self.dataset = dataset
+        self.seed = seed
+        self.net = CountedNetwork(module, settings.compile)
+        self.buffers = Buffers(module, settings.pieces)
+        self.parameters: list[Tensor] = list(module.parameters())
+        self.average = Average(module, settings.ema)
+        self.updates = updates(baseline, module, settings)
+        self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))
+        self.step = 0
+        self.saved: int | None = None
+        self.seconds = 0.0
+        self.loss = math.nan
+        self.recent = torch.zeros((), device=self.device)
+        self.recent_steps = 0
+        self.nfe_before = 0.0
+        self.peak = 0
+        self.validated = 0.0
+        self.curve: list[Measurement] = []
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent: of the steps or of the seconds, whichever is further."""
+        by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
+        by_seconds = self.seconds / self.settings.seconds if self.settings.seconds else 0.0
+        return min(1.0, max(by_steps, by_seconds))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent and the last point of the curve is measured."""
+        return self.progress >= 1 and (not self.settings.curve_points or self.validated >= 1)
+
+    def evaluations(self) -> float:
+        """Evaluations of the network that a batch has taken: its rows over the batch; all ranks must ask."""
+        done = ranks.total(torch.tensor(float(self.net.rows), dtype=torch.float64))
+        return self.nfe_before + float(done) / self.settings.batch
+
+    def evaluation_module(self) -> nn.Module:
+        """A copy with the averaged weights, frozen: what every metric is measured on."""
+        return self.average.frozen()
