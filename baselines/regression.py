@@ -13,7 +13,7 @@ from bench import Draw, FlowBaseline, Network, mean_square, register_baseline
 from bench.methods.ode import VelocityField
 
 
-@register_baseline("regression", label="Regression", conditional=True)
+@register_baseline("regression", label="Regression", needs_given=True)
 @dataclass(frozen=True)
 class Regression(FlowBaseline):
     @property

@@ -16,7 +16,7 @@ from bench.methods.ode import VelocityField
 from bench.samplers.ancestral import Ancestral
 
 
-@register_baseline("sr3", label="SR3-style DDPM", conditional=True)
+@register_baseline("sr3", label="SR3-style DDPM", needs_given=True)
 @dataclass(frozen=True)
 class SR3(DiffusionBaseline):
     ancestral_steps: int = 1000

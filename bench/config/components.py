@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from bench.config.registry import Registry, baselines, datasets, networks, unknown
 from bench.config.settings import Component
@@ -19,11 +20,13 @@ from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError, one_line
 from bench.identity import inputs
-from bench.methods.baseline import Baseline
+from bench.methods.baseline import About, Baseline
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
-PROVIDED = {"data_dir", "shape", "given", "return"}  # what the harness passes by itself
+# What a network takes only if the method or the data asks for it (bench/networks/inputs.py), and what asks for nothing.
+INPUTS: dict[str, Any] = {"second_time": False, "classes": None, "given": (), "time": True, "out": None}
+PROVIDED = {"dataset": {"data_dir"}, "network": {"shape", *INPUTS}}  # what the harness passes by itself
 
 
 def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
     if dataclasses.is_dataclass(builder):
         names = [f.name for f in dataclasses.fields(builder)]
     else:
-        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED]
+        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
     hints = _hints(builder)
     checked = {}
     for key, value in component.options.items():
@@ -76,43 +79,84 @@ def check_baseline(component: Component) -> None:
         raise UsageError(f"baseline {component.name}: {one_line(error)}") from error
 
 
-def build_network(component: Component, dataset: Dataset) -> nn.Module:
-    """The network for a dataset's samples, and for what they are conditioned on if they are."""
-    module: nn.Module = networks[component.name](dataset.shape, **_network_options(component, dataset))
+def about(dataset: Dataset) -> About:
+    """What a method may know of a dataset before it is trained."""
+    given = tuple(dataset.given(dataset.test[:1]).shape[1:]) if dataset.given else None
+    return About(dataset.shape, dataset.classes, given)
+
+
+def build_network(component: Component, dataset: Dataset, **inputs: Any) -> nn.Module:
+    """The network for a dataset's samples, and for what they are given if they are.
+
+    Args:
+        inputs: see `Make.network` (bench/methods/baseline.py).
+
+    Raises:
+        UsageError: an option that the network has not, or cannot have; an input that it does not take.
+    """
+    shape, options = _network_call(component, dataset, inputs)
+    module: nn.Module = networks[component.name](shape, **options)
     if not isinstance(module, nn.Module):
         raise UsageError(f"network {component.name}: its builder gives a {type(module).__name__}, not an nn.Module")
-    materialise(module, dataset, component.name)
+    materialise(module, component.name, lambda: _example(shape, options))
     if not any(p.requires_grad for p in module.parameters()):
         raise UsageError(f"network {component.name}: it has no parameter that can be trained")
     return module
 
 
-def check_network(component: Component, dataset: Dataset) -> None:
+def check_network(component: Component, dataset: Dataset, **inputs: Any) -> None:
     """UsageError if the network cannot be built for the dataset, as far as can be told without building it."""
-    networks.check(component.name, dataset.shape, **_network_options(component, dataset))
+    shape, options = _network_call(component, dataset, inputs)
+    networks.check(component.name, shape, **options)
 
 
-def _network_options(component: Component, dataset: Dataset) -> dict[str, Any]:
-    options = _options(networks, component)
-    if dataset.condition:
-        if "given" not in inspect.signature(networks[component.name]).parameters:
-            takers = [name for name, other in networks.items() if "given" in inspect.signature(other).parameters]
-            raise UsageError(
-                f"network {component.name}: takes no condition, which {dataset.name} has; allowed: {', '.join(takers)}"
-            )
-        options["given"] = dataset.condition(dataset.test[:1]).shape[1]
-    return options
+def _network_call(
+    component: Component, dataset: Dataset, inputs: dict[str, Any]
+) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """The shape and the options that the builder of a network is called with."""
+    given = about(dataset).given
+    wanted = {"given": given or (), **inputs}
+    shape = tuple(wanted.pop("shape", dataset.shape))
+    if unheard := sorted(wanted.keys() - INPUTS):
+        raise UsageError(f"network {component.name}: " + unknown("input", unheard[0], ["shape", *INPUTS]))
+    takes = inspect.signature(networks[component.name]).parameters
+    wanted = {key: value for key, value in wanted.items() if value is not None and value != INPUTS[key]}
+    for key, value in wanted.items():
+        if key not in takes:
+            takers = [name for name, other in networks.items() if key in inspect.signature(other).parameters]
+            source = f", which {dataset.name} has" if key == "given" and value == given else ""
+            allowed = f"; allowed: {', '.join(takers)}"
+            raise UsageError(f"network {component.name}: takes no {key} = {value!r}{source}{allowed}")
+    if isinstance(wanted.get("given"), int):
+        wanted["given"] = (wanted["given"],)
+    return shape, _options(networks, component) | wanted
 
 
-def check_condition(run: Run, dataset: Dataset) -> None:
-    """UsageError where a run needs data with a condition, or cannot have what it asks of such data."""
+def _example(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Two samples of normal numbers at t = 1/2, with all that a network of these options is called with."""
+    rng, given = torch.Generator().manual_seed(0), options.get("given", ())
+    half, x = torch.full((2,), 0.5), torch.randn(2, *shape, generator=rng)
+    named = {"r": half} if options.get("second_time") else {}
+    if given:
+        drawn = torch.randn(2, *given, generator=rng)
+        if len(given) == 3 == len(shape):
+            x = torch.cat([x, drawn], 1)
+        else:
+            named["given"] = drawn
+    return [*([half] if options.get("time", True) else []), x], named
+
+
+def check_given(run: Run, dataset: Dataset) -> None:
+    """UsageError where a run needs samples that are given something, or cannot have what it asks of such data."""
     asked, there = run.evaluation, len(dataset.test)
-    if not dataset.condition:
-        if baselines[run.baseline.name].conditional:
-            raise UsageError(f"baseline {run.baseline.name}: needs data with a condition; {dataset.name} has none")
+    if not dataset.given:
+        if baselines[run.baseline.name].needs_given:
+            raise UsageError(
+                f"baseline {run.baseline.name}: needs samples that are given something; those of {dataset.name} are not"
+            )
         return
     if asked.likelihood:
-        raise UsageError(f"evaluation.likelihood: {dataset.name} has a condition; samples alone are measured")
+        raise UsageError(f"evaluation.likelihood: {dataset.name} gives its samples something; they alone are measured")
     drawn = {"training.curve_n": run.training.curve_n if run.training.curve_points else 0}
     if asked.samples:
         drawn |= {"evaluation.samples.n": asked.samples.n, "evaluation.samples.path_n": asked.samples.path_n}
@@ -175,7 +219,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     extractors = set()
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
-        check_condition(run, dataset)
+        check_given(run, dataset)
         check_network(run.network, dataset)
         extractors.add(dataset.extractor)
     if "inception" in extractors:

@@ -32,8 +32,8 @@ class Dataset:
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
         stamp: `checksum`, where it was computed when the data was packed and is too large to read again.
-        condition: stored images (B, C, H, W) -> what a model is given of them in model space, (B, C', H, W); set where
-            the task is to draw an image that fits it.
+        given: stored samples (B, ...) -> what a model is given of them, images (B, C', H, W) in model space or vectors
+            (B, K); set where the task is to draw a sample that fits it.
 
     Raises:
         UsageError: a value of a split is not finite.
@@ -51,7 +51,7 @@ class Dataset:
     extractor: str | None = None
     extent: float = 4.0
     stamp: str | None = None
-    condition: Callable[[Tensor], Tensor] | None = None
+    given: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that are not finite, of which a metric would make nonsense; `contract` has the other rules."""
@@ -79,6 +79,12 @@ class Dataset:
     @property
     def is_image(self) -> bool:
         return self.levels is not None
+
+    @cached_property
+    def classes(self) -> int | None:
+        """Number of classes K, which are 0 to K - 1; None without labels."""
+        labels = [each for each in (self.train_labels, self.test_labels) if each is not None]
+        return max(int(each.max()) for each in labels) + 1 if labels else None
 
     @cached_property
     def checksum(self) -> str:

@@ -37,15 +37,13 @@ def checked(name: str, dataset: Any) -> Dataset:
     if dataset.log_prob:
         found = dataset.log_prob(few)
         require(_has_shape(found, (len(few),)), f"log_prob of {len(few)} samples is {_said(found)}, not ({len(few)},)")
-    if dataset.condition:
-        found = dataset.condition(few)
-        fits = (
-            isinstance(found, Tensor)
-            and found.ndim == 4
-            and found.shape[2:] == few.shape[2:]
-            and len(found) == len(few)
+    if dataset.given:
+        found = dataset.given(few)
+        images = few.ndim == 4 and _has_shape(
+            found, (len(few), *getattr(found, "shape", few.shape)[1:2], *few.shape[2:])
         )
-        require(fits, f"condition of {_said(few)} is {_said(found)}, not (B, C', H, W)")
+        vectors = isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(few)
+        require(images or vectors, f"given of {_said(few)} is {_said(found)}, not (B, C', H, W) of its size or (B, K)")
     return dataset
 
 

@@ -1,10 +1,10 @@
 """One fixed random order for every split, so that its first n samples are a fair sample of all.
 
-Published sets are sorted by class, by writer or by batch; likelihoods, conditions and curves take the first n samples
-of a split. Sample i of a split of N is number permutation(N)[i] in the published order, by NumPy's RandomState, whose
-stream never changes. Labels have the length of their images, hence the same order. Packed images are put in it when
-they are packed, MNIST, Fashion-MNIST and CIFAR-10 when they are opened; points are independent draws and need none. A
-dataset of a plugin calls `shuffled` if it is sorted.
+Published sets are sorted by class, by writer or by batch; likelihoods, curves and what samples are given take the
+first n samples of a split. Sample i of a split of N is number permutation(N)[i] in the published order, by NumPy's
+RandomState, whose stream never changes. Labels have the length of their images, hence the same order. Packed images are
+put in it when they are packed, MNIST, Fashion-MNIST and CIFAR-10 when they are opened; points are independent draws and
+need none. A dataset of a plugin calls `shuffled` if it is sorted.
 """
 
 import numpy as np

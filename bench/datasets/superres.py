@@ -22,14 +22,14 @@ def degraded(images: Tensor, side: int) -> Tensor:
     return interpolate(small, images.shape[-2:], mode="bicubic").clamp(0, 255)
 
 
-def condition(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
+def enlarged(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
     """Stored images -> the enlarged small ones in model space, each grey level at the centre of its bin."""
     return lambda images: dataset.scale(degraded(images, side), 0.5)
 
 
 def _enlarging(name: str, large: str, side: int, data_dir: Path) -> Dataset:
     dataset = datasets[large](data_dir)
-    return replace(dataset, name=name, condition=condition(dataset, side))
+    return replace(dataset, name=name, given=enlarged(dataset, side))
 
 
 @register_dataset("cifar10_8_to_32")

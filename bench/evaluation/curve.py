@@ -14,7 +14,7 @@ from bench.methods.ode import Solver
 
 
 def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts) -> None:
-    if not evaluator.dataset.condition:
+    if not evaluator.dataset.given:
         few = Likelihood(n=n, batch=min(n, config.batch), divergence=config.divergence)
         measure_solver(evaluator, few, Solver(**few.solvers[0].model_dump()), parts, "validation likelihood")
     parts.measure("validation distance", bound(_distance, evaluator, n), bound(_no_distance, evaluator, n))

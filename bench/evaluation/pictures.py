@@ -58,8 +58,8 @@ def of_samples(dataset: Dataset, x: Tensor) -> Arrays:
     if not dataset.is_image:
         return {"samples": for_plots(x), "data": for_plots(data)}
     arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
-    if dataset.condition:
-        arrays["given"] = for_plots(dataset.quantise(dataset.condition(data)))
+    if dataset.given:
+        arrays["given"] = for_plots(dataset.quantise(dataset.given(data)))
     return arrays
 
 

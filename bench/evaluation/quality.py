@@ -1,9 +1,9 @@
 """How good samples are, whatever drew them: batches go in as they come, measurements come out at the end.
 
 Points are compared with held-out points by W2. Images are compared with a reference split by the distances of
-bench/metrics/fidelity.py; where the task gives each image a condition, also with the very image it should be, by PSNR
-and SSIM. Samples that are not finite leave measurements without a value, each with the reason. All ranks must ask for
-the measurements.
+bench/metrics/fidelity.py; where an image is drawn to fit what it is given, also with the very image it should be, by
+PSNR and SSIM. Samples that are not finite leave measurements without a value, each with the reason. All ranks must ask
+for the measurements.
 """
 
 import math
@@ -65,12 +65,12 @@ class PointQuality(Quality):
 
 
 class ImageQuality(Quality):
-    """Distances of n images to the reference and, with a condition, to the images that they should be."""
+    """Distances of n images to the reference and, where they are given something, to the images that they should be."""
 
     def __init__(self, fidelity: Fidelity, n: int, full: bool) -> None:
         self.fidelity, self.dataset, self.full = fidelity, fidelity.dataset, full
         self.features = fidelity.collect(n)
-        self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.condition else None
+        self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.given else None
         self.lost = torch.zeros((), dtype=torch.float64)
 
     def add(self, batch: Drawn) -> None:

@@ -52,7 +52,7 @@ class Stages:
         job, run, log = self.job, self.run, self.log
         self.dataset = components.build_dataset(run.dataset, job.data_dir)
         self.baseline = components.build_baseline(run.baseline)
-        components.check_condition(run, self.dataset)
+        components.check_given(run, self.dataset)
         torch.manual_seed(run.seed)
         module = components.build_network(run.network, self.dataset).to(job.device)
         self.parameters = sum(p.numel() for p in module.parameters())

@@ -48,7 +48,7 @@ class Drawn:
 class Trained:
     """A trained network of a method, and the noise that samples of a dataset are drawn from.
 
-    Sample i starts from the noise of (seed, i), and where the task has a condition it is that of test image i.
+    Sample i starts from the noise of (seed, i), and is given what test sample i is given, where samples are.
     """
 
     baseline: Baseline
@@ -61,8 +61,8 @@ class Trained:
     def network(self, start: int = 0, stop: int = 0) -> CountedNetwork:
         """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds."""
         given = None
-        if self.dataset.condition:
-            given = self.dataset.condition(self.dataset.test[start:stop].to(self.device))
+        if self.dataset.given:
+            given = self.dataset.given(self.dataset.test[start:stop].to(self.device))
         return CountedNetwork(self.module, given=given, memory=self.memory)
 
     def model(self, start: int = 0, stop: int = 0) -> Model:

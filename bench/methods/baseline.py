@@ -32,12 +32,13 @@ class Make(Protocol):
         """The run's network, for the samples of the run's dataset.
 
         Args:
-            inputs: `classes` (a number; labels beside t and x), `second_time` (True; the keyword r), `given` (the
-                length of a vector), `time` (False; net(x) alone), `shape` (of x, (D,) or (C, H, W)), `out` (outputs
-                in place of the shape of x). What the dataset gives its samples is passed by itself.
+            inputs: `classes` (a number; the keyword `labels` beside t and x, None for no class), `second_time` (True;
+                the keyword `r`), `given` (the length of a vector; the keyword `given`), `time` (False; net(x) alone),
+                `shape` (of x, (D,) or (C, H, W)), `out` (a number; a vector of so many outputs in place of the shape
+                of x). What the dataset gives its samples is passed by itself; bench/networks/inputs.py has more.
 
         Raises:
-            UsageError: the network takes no such input.
+            UsageError: the network takes no such input; the message says which networks do.
         """
 
     def pretrained(self, teacher: str) -> nn.Module:
@@ -48,18 +49,19 @@ class Make(Protocol):
         """
 
 
-class About(Protocol):
+@dataclass(frozen=True)
+class About:
     """What a method may know of the data before it is trained: no values.
 
     Attributes:
         shape: of one sample in model space, (D,) or (C, H, W).
         classes: number of classes, None where the data has no labels.
-        given: shape of what one sample is conditioned on, None where nothing is given.
+        given: shape of what one sample is given, (C', H, W) or (K,), None where nothing is given.
     """
 
     shape: tuple[int, ...]
-    classes: int | None
-    given: tuple[int, ...] | None
+    classes: int | None = None
+    given: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Baseline(ABC):
 
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
-    conditional: ClassVar[bool] = False
+    needs_given: ClassVar[bool] = False
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
 
     def build(self, make: Make, data: About) -> nn.Module:
@@ -98,7 +100,7 @@ class Baseline(ABC):
 
     @abstractmethod
     def model(self, net: Any) -> Model:
-        """What the trained network can do; `net` is bound to the labels and conditions of the samples to come."""
+        """What the trained network can do; `net` is bound to what the samples to come are given, and their labels."""
 
 
 def losses(baseline: Baseline, phase: Phase, net: Any, batch: Batch, ctx: Context) -> Tensor:
@@ -111,11 +113,12 @@ def losses(baseline: Baseline, phase: Phase, net: Any, batch: Batch, ctx: Contex
     return found
 
 
-def register_baseline(name: str, label: str, conditional: bool = False) -> Callable[[type[Any]], type[Any]]:
+def register_baseline(name: str, label: str, needs_given: bool = False) -> Callable[[type[Any]], type[Any]]:
     """Class decorator: file a Baseline under `name`; tables show `label`.
 
     Args:
-        conditional: whether the method makes no sense without a condition, as bench/datasets/superres.py has one.
+        needs_given: whether the method makes sense only where samples are given something, as those of
+            bench/datasets/superres.py are.
     """
 
     def file(cls: type[Any]) -> type[Any]:
@@ -124,7 +127,7 @@ def register_baseline(name: str, label: str, conditional: bool = False) -> Calla
         if lacking := sorted(cls.__abstractmethods__):
             of = "; derive from bench.FlowBaseline, which makes it of velocity" if hasattr(cls, "velocity") else ""
             raise UsageError(f"baseline {name!r}: {cls.__name__} lacks {' and '.join(lacking)}" + of)
-        cls.name, cls.label, cls.conditional = name, label, conditional
+        cls.name, cls.label, cls.needs_given = name, label, needs_given
         return baselines.register(name)(cls)
 
     return file

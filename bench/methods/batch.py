@@ -16,7 +16,7 @@ class Batch:
     Attributes:
         x: (B, ...) in model space.
         labels: classes, int64 (B,), where the data has them.
-        given: what the samples are conditioned on, images (B, C', H, W) or vectors (B, K), where the task has that.
+        given: what the samples are given, images (B, C', H, W) or vectors (B, K), where the task has that.
         index: rows of the training split, int64 (B,).
     """
 

@@ -1,9 +1,10 @@
-"""ADM, the U-Net of Dhariwal & Nichol ("Diffusion models beat GANs on image synthesis", NeurIPS 2021), without classes.
+"""ADM, the U-Net of Dhariwal & Nichol ("Diffusion models beat GANs on image synthesis", NeurIPS 2021).
 
-    e = silu(MLP(cos(s t w), sin(s t w))),  w_k = 10000^(-2k / channels) for k < channels / 2,  s = time_scale
+    e = silu(MLP(cos(s t w), sin(s t w)) + ...),  w_k = 10000^(-2k / channels) for k < channels / 2,  s = time_scale
     residual block   h <- skip(r(h)) + conv(silu(norm_e(conv(r(silu(norm(h)))))))
     attention block  h <- h + W softmax(q^T k / sqrt d) v over the pixels, (q, k, v) = U norm(h), in heads of d channels
 
+The dots are the embeddings of what the network takes beside t and x (bench/networks/inputs.py), ADM's classes for one.
 r halves or doubles the resolution at the end of a level (`resample_blocks`) and is the identity elsewhere; norm_e(y) is
 norm(y) (1 + a) + b with (a, b) linear in e (`scale_shift`), else norm(y + b). Level i has multiples[i] * channels
 channels and 1 / 2^i of the side; each output of the way down is concatenated to an input of the way up. The last
@@ -18,84 +19,18 @@ time_scale = 1000 is DDPM's. After a short training its fast oscillations in t m
 solver: a smaller scale needs several times fewer evaluations at the same quality.
 """
 
-import math
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.checkpoint import checkpoint
 
 from bench.config.registry import register_network
+from bench.networks.blocks import Attention, Residual, checkpointed, group_norm, zero
+from bench.networks.inputs import Inputs, Shape, Told
 from bench.networks.limits import require, require_halves, require_images
 
 MAX_PERIOD = 10_000
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
-
-
-def zero(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution with nothing but zeros in it."""
-    for parameter in convolution.parameters():
-        nn.init.zeros_(parameter)
-    return convolution
-
-
-class Residual(nn.Module):
-    """The residual block of h (B, fan_in, H, W) and e (B, embedding), with `resample` for r."""
-
-    def __init__(
-        self, fan_in: int, fan_out: int, embedding: int, scale_shift: bool, dropout: float, resample: nn.Module
-    ) -> None:
-        super().__init__()
-        self.norm_in, self.conv_in = group_norm(fan_in), nn.Conv2d(fan_in, fan_out, 3, padding=1)
-        self.time = nn.Linear(embedding, 2 * fan_out if scale_shift else fan_out)
-        self.norm_out, self.conv_out = group_norm(fan_out), zero(nn.Conv2d(fan_out, fan_out, 3, padding=1))
-        self.skip = nn.Identity() if fan_in == fan_out else nn.Conv2d(fan_in, fan_out, 1)
-        self.resample, self.dropout, self.scale_shift = resample, nn.Dropout(dropout), scale_shift
-
-    def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        y = self.conv_in(self.resample(F.silu(self.norm_in(h))))
-        e = self.time(e)[:, :, None, None]
-        if self.scale_shift:
-            scale, shift = e.chunk(2, 1)
-            y = self.norm_out(y) * (1 + scale) + shift
-        else:
-            y = self.norm_out(y + e)
-        return self.skip(self.resample(h)) + self.conv_out(self.dropout(F.silu(y)))
-
-
-class Attention(nn.Module):
-    """The attention block of h (B, channels, H, W)."""
-
-    def __init__(self, channels: int, head_channels: int) -> None:
-        super().__init__()
-        self.heads = max(1, channels // head_channels)
-        self.norm, self.qkv = group_norm(channels), nn.Conv2d(channels, 3 * channels, 1)
-        self.out = zero(nn.Conv2d(channels, channels, 1))
-
-    def forward(self, h: Tensor) -> Tensor:
-        # The fused kernels need the channels last in memory; in a channels_last network that copies nothing.
-        parts = self.qkv(self.norm(h)).flatten(2).mT.contiguous().chunk(3, 2)
-        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, heads, H W, d) each
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        return h + self.out(y.mT.unflatten(2, h.shape[2:]))
-
-
-def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:
-    """block(*inputs), of which the backward pass finds only the inputs kept and computes the rest again."""
-    plain = not torch.compiler.is_compiling() and not torch.backends.cuda.flash_sdp_enabled()
-
-    def compute(*inputs: Tensor) -> Tensor:
-        # A second derivative computes the block outside the caller's `sdpa_kernel`, yet must not take a fused one.
-        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-            return block(*inputs)
-
-    return checkpoint(compute, *inputs, use_reentrant=False)
 
 
 class ADM(nn.Module):
@@ -113,18 +48,20 @@ class ADM(nn.Module):
         middle: list[nn.Module],
         up: list[list[nn.Module]],
         end: nn.Module,
+        told: Told,
     ) -> None:
         super().__init__()
         half, wide = channels // 2, 4 * channels
         self.register_buffer("frequencies", time_scale * MAX_PERIOD ** -(torch.arange(half) / half))
-        self.embed = nn.Sequential(nn.Linear(channels, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU())
+        self.embed = nn.Sequential(nn.Linear(channels, wide), nn.SiLU(), nn.Linear(wide, wide))
         self.start, self.middle, self.end = start, nn.ModuleList(middle), end
         self.down, self.up = (nn.ModuleList(nn.ModuleList(blocks) for blocks in way) for way in (down, up))
         self.checkpointing = checkpointing
+        self.told, self.classes = told, told.inputs.classes
 
-    def forward(self, t: Tensor, x: Tensor) -> Tensor:
-        angles = t[:, None] * self.frequencies
-        e = self.embed(torch.cat([angles.cos(), angles.sin()], 1))
+    def forward(self, t: Tensor, x: Tensor, **more: Tensor | None) -> Tensor:
+        e, told = self.embed(self.waves(t)), self.told.added(x, self.waves, **more)
+        e = F.silu(e if told is None else e + told)
         passed = [self.start(x)]
         for blocks in self.down:
             passed.append(self.through(blocks, passed[-1], e))
@@ -132,6 +69,11 @@ class ADM(nn.Module):
         for blocks in self.up:
             h = self.through(blocks, torch.cat([h, passed.pop()], 1), e)
         return self.end(h)
+
+    def waves(self, t: Tensor) -> Tensor:
+        """cos(s t w) and sin(s t w), (B, channels)."""
+        angles = t[:, None] * self.frequencies
+        return torch.cat([angles.cos(), angles.sin()], 1)
 
     def through(self, blocks: Any, h: Tensor, e: Tensor) -> Tensor:
         """h after the blocks, of which the residual ones read e."""
@@ -142,14 +84,16 @@ class ADM(nn.Module):
 
 
 def check(
-    shape: tuple[int, ...],
+    shape: Shape,
     channels: int,
     multiples: list[int],
     blocks: int,
     attention: list[int],
     head_channels: int,
     dropout: float,
-    given: int,
+    second_time: bool,
+    classes: int | None,
+    given: Shape | int,
     **_: object,
 ) -> None:
     """UsageError for an option of `adm` out of range, or that does not fit the shape."""
@@ -163,7 +107,7 @@ def check(
     ask(blocks > 0, "blocks", blocks, "a number above 0 is needed")
     ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
     ask(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
-    ask(given >= 0, "given", given, "a number of channels is needed")
+    Inputs("adm", shape, second_time, classes, given)
     require_halves("adm", shape, len(multiples))
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
@@ -173,14 +117,14 @@ def check(
     ask(divides, "head_channels", head_channels, f"the levels that attend have {attending} channels")
 
 
-def _levels(shape: tuple[int, ...], channels: int, multiples: list[int]) -> list[tuple[int, int]]:
+def _levels(shape: Shape, channels: int, multiples: list[int]) -> list[tuple[int, int]]:
     """Channels and height of each level."""
     return [(channels * multiple, shape[1] >> i) for i, multiple in enumerate(multiples)]
 
 
 @register_network("adm", check=check)
 def adm(
-    shape: tuple[int, ...],
+    shape: Shape,
     channels: int = 128,
     multiples: list[int] = [1, 2, 2, 2],  # noqa: B006 - read only, and shown as the default
     blocks: int = 2,
@@ -191,16 +135,19 @@ def adm(
     dropout: float = 0.0,
     time_scale: float = 1000.0,
     checkpointing: bool = False,
-    given: int = 0,
+    second_time: bool = False,
+    classes: int | None = None,
+    given: Shape | int = (),
 ) -> nn.Module:
-    """The network from (C + given, H, W) to `shape` = (C, H, W), where the caller concatenates the `given` channels.
+    """The network from (C, H, W), or (C + C', H, W) where images (C', H, W) are given, to `shape` = (C, H, W).
 
     There are `blocks` residual blocks a level on the way down, and one more on the way up. Attention follows them at
     the heights in pixels that `attention` names, and always stands in the middle; a level narrower than `head_channels`
     has one head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice;
     torch.func cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
     """
-    check(shape, channels, multiples, blocks, attention, head_channels, dropout, given)
+    check(shape, channels, multiples, blocks, attention, head_channels, dropout, second_time, classes, given)
+    inputs = Inputs("adm", shape, second_time, classes, given)
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
 
@@ -220,7 +167,7 @@ def adm(
         return nn.Sequential(twice, nn.Conv2d(width, width, 3, padding=1))
 
     h = levels[0][0]
-    start, passed = nn.Conv2d(shape[0] + given, h, 3, padding=1), [h]
+    start, passed = nn.Conv2d(shape[0] + inputs.channels, h, 3, padding=1), [h]
     down: list[list[nn.Module]] = []
     for width, height in levels:
         for _ in range(blocks):
@@ -238,4 +185,5 @@ def adm(
         if height < heights[0]:
             up[-1].append(double(h))
     end = nn.Sequential(group_norm(h), nn.SiLU(), zero(nn.Conv2d(h, shape[0], 3, padding=1)))
-    return ADM(channels, time_scale, checkpointing, start, down, middle, up, end)
+    told = Told(inputs, channels, 4 * channels)
+    return ADM(channels, time_scale, checkpointing, start, down, middle, up, end, told)

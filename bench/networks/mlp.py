@@ -4,6 +4,7 @@ The paper's 2-D network is "an MLP with 5 layers of 512": width 512, depth 5.
 """
 
 from itertools import pairwise
+from math import prod
 from typing import Literal
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from bench.config.registry import register_network
 from bench.config.settings import Positive
+from bench.networks.inputs import Inputs, Shape
+from bench.networks.limits import require
 
 Activation = Literal["silu", "tanh", "softplus", "selu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -22,23 +25,42 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """net(t, x): t (B,) and x (B, ...) -> (B, ...), through `depth` hidden layers of `width`."""
+    """net(t, x), or net(x) without a time: x (B, ...) -> (B, ...) or (B, out), through `depth` hidden layers."""
 
-    def __init__(self, shape: tuple[int, ...], width: int, depth: int, activation: str) -> None:
+    def __init__(self, inputs: Inputs, width: int, depth: int, activation: str, out: int | None) -> None:
         super().__init__()
-        dim = int(torch.Size(shape).numel())
-        sizes = [dim + 1] + [width] * depth
+        self.inputs, self.classes, self.out = inputs, inputs.classes, out
+        dim = prod(inputs.shape)
+        joining = inputs.channels * prod(inputs.shape[1:])
+        sizes = [dim + joining + inputs.numbers] + [width] * depth
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers, nn.Linear(width, dim))
+        self.layers = nn.Sequential(*layers, nn.Linear(width, out or dim))
 
-    def forward(self, t: Tensor, x: Tensor) -> Tensor:
-        return self.layers(torch.cat([x.flatten(1), t[:, None]], 1)).view_as(x)
+    def forward(self, *inputs: Tensor, **more: Tensor | None) -> Tensor:
+        *t, x = inputs
+        y: Tensor = self.layers(torch.cat([x.flatten(1), *self.inputs.joined(tuple(t), x, **more)], 1))
+        return y if self.out else y.unflatten(1, self.inputs.shape)
 
 
-@register_network("mlp")
+def check(out: int | None, **_: object) -> None:
+    """UsageError for a number of outputs below 1."""
+    require(out is None or out > 0, "mlp", "out", out, "a number above 0 is needed")
+
+
+@register_network("mlp", check=check)
 def mlp(
-    shape: tuple[int, ...], width: Positive = 512, depth: Positive = 5, activation: Activation = "silu"
+    shape: Shape,
+    width: Positive = 512,
+    depth: Positive = 5,
+    activation: Activation = "silu",
+    second_time: bool = False,
+    classes: int | None = None,
+    given: Shape | int = (),
+    time: bool = True,
+    out: int | None = None,
 ) -> nn.Module:
-    return MLP(shape, width, depth, activation)
+    """The perceptron on samples of a shape; further inputs (bench/networks/inputs.py) are further coordinates."""
+    check(out)
+    return MLP(Inputs("mlp", shape, second_time, classes, given, time), width, depth, activation, out)

@@ -7,22 +7,32 @@ Attention stands where `attention` names a resolution's level (0 is the full res
 middle block always attends.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from bench.config.registry import register_network
+from bench.networks.inputs import Inputs, Shape, Told
 from bench.networks.limits import require, require_halves, require_images
 
 
 class UNet(nn.Module):
     """net(t, x): t (B,) in [0, 1] and x (B, C, H, W) -> (B, C, H, W)."""
 
-    def __init__(self, model: nn.Module, time_scale: float) -> None:
+    def __init__(self, model: Any, time_scale: float, told: Told) -> None:
         super().__init__()
-        self.model = model
-        self.time_scale = time_scale
+        self.model, self.time_scale = model, time_scale
+        self.told, self.classes = told, told.inputs.classes
 
-    def forward(self, t: Tensor, x: Tensor) -> Tensor:
-        return self.model(x, self.time_scale * t, return_dict=False)[0]
+    def forward(self, t: Tensor, x: Tensor, **more: Tensor | None) -> Tensor:
+        told = self.told.added(x, self.waves, **more)  # diffusers adds it to the embedding of t, as that of a class
+        answer: Tensor = self.model(x, self.time_scale * t, told, return_dict=False)[0]
+        return answer
+
+    def waves(self, t: Tensor) -> Tensor:
+        """The sinusoids of time_scale * t, (B, channels)."""
+        waves: Tensor = self.model.time_proj(self.time_scale * t)
+        return waves.to(t.dtype)
 
 
 def check(
@@ -32,6 +42,9 @@ def check(
     attention: list[int],
     head_channels: int,
     groups: int,
+    second_time: bool,
+    classes: int | None,
+    given: Shape | int,
     **_: object,
 ) -> None:
     """UsageError for an option of `unet` out of range, or that does not fit the shape."""
@@ -40,6 +53,7 @@ def check(
         require(holds, "unet", key, value, allowed)
 
     require_images("unet", shape)
+    Inputs("unet", shape, second_time, classes, given)
     ask(min(channels, default=0) > 0, "channels", channels, "a number above 0 is needed for each level")
     ask(layers > 0, "layers", layers, "a number above 0 is needed")
     ask(groups > 0, "groups", groups, "a number above 0 is needed")
@@ -66,19 +80,24 @@ def unet(
     head_channels: int = 16,
     groups: int = 8,
     time_scale: float = 1000.0,
+    second_time: bool = False,
+    classes: int | None = None,
+    given: Shape | int = (),
 ) -> nn.Module:
     """channels at each level (resolution halves in between), `layers` residual blocks a level.
 
-    UsageError for an option out of range, or that does not fit the shape.
+    What it takes beside t and x is in bench/networks/inputs.py. UsageError for an option out of range, or that does not
+    fit the shape.
     """
-    check(shape, channels, layers, attention, head_channels, groups)
+    check(shape, channels, layers, attention, head_channels, groups, second_time, classes, given)
+    inputs = Inputs("unet", shape, second_time, classes, given)
     from diffusers import UNet2DModel
 
     down = tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in range(len(channels)))
     up = tuple("AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(range(len(channels))))
     model = UNet2DModel(
         sample_size=shape[1:],
-        in_channels=shape[0],
+        in_channels=shape[0] + inputs.channels,
         out_channels=shape[0],
         block_out_channels=tuple(channels),
         layers_per_block=layers,
@@ -86,7 +105,8 @@ def unet(
         up_block_types=up,
         attention_head_dim=head_channels,
         norm_num_groups=groups,
+        class_embed_type="identity" if inputs.embedded else None,
     )
     nn.init.zeros_(model.conv_out.weight)
     nn.init.zeros_(model.conv_out.bias)
-    return UNet(model, time_scale)
+    return UNet(model, time_scale, Told(inputs, channels[0], 4 * channels[0]))

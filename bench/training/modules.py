@@ -1,31 +1,32 @@
 """What the harness does with any network: complete it before its optimiser is made, and copy it for evaluation."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from bench.datasets.base import Dataset
 from bench.errors import UsageError, one_line
 
 
-def materialise(module: nn.Module, dataset: Dataset, name: str) -> None:
+def materialise(module: nn.Module, name: str, example: Callable[[], tuple[list[Tensor], dict[str, Tensor]]]) -> None:
     """Give lazy layers (nn.LazyLinear) their shapes by one forward pass; a network without any is left alone.
+
+    Args:
+        name: of the network, for messages.
+        example: makes inputs of a call.
 
     Raises:
         UsageError: the pass fails, or leaves a layer without a shape.
     """
     if not _lazy(module):
         return
-    values = dataset.train[:2]
-    x = dataset.dequantise(values, torch.Generator().manual_seed(0))
-    if dataset.condition:
-        x = torch.cat([x, dataset.condition(values)], 1)
+    inputs, named = example()
     training = module.training
     try:
         with torch.no_grad():
-            module.eval()(torch.full((len(x),), 0.5), x)
+            module.eval()(*inputs, **named)
     except Exception as error:
         raise UsageError(f"network {name}: the pass that completes its lazy layers: {one_line(error)}") from error
     module.train(training)

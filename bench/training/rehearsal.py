@@ -66,7 +66,7 @@ class _Rehearsal:
             self.loss()
             if asked.samples:
                 self.samplers(module)
-            if (asked.likelihood or training.curve_points) and not self.dataset.condition:
+            if (asked.likelihood or training.curve_points) and not self.dataset.given:
                 self.likelihood(module)
             if self.dataset.is_image and (asked.samples or asked.sweep or training.curve_points):
                 self.features()
@@ -99,8 +99,8 @@ class _Rehearsal:
         """One finite loss a sample, with a gradient to the network."""
         module, n = copied(self.trainer.module), self.n
         values = self.dataset.train[:n].to(self.device)
-        condition = self.dataset.condition(values) if self.dataset.condition else None
-        net = CountedNetwork(module, given=condition)
+        given = self.dataset.given(values) if self.dataset.given else None
+        net = CountedNetwork(module, given=given)
         with self.rule(f"{self.both}: loss(net, x1, rng) of {n} samples"):
             with self.trainer.autocast():
                 loss = losses(

@@ -96,7 +96,7 @@ class Trainer(State):
         self.rng.manual_seed(seed)
         _global_generator(self.device).manual_seed(seed)  # what dropout draws from
         x = self.dataset.dequantise(samples.values, self.rng)
-        given = self.dataset.condition(samples.values) if self.dataset.condition else None
+        given = self.dataset.given(samples.values) if self.dataset.given else None
         batch = Batch(x, samples.labels, given, samples.rows)
         self.net.given, self.net.labels = given, samples.labels
         context = Context(self.rng, self.step, self.progress, lambda: self.average.network(self.net))

@@ -36,7 +36,7 @@ class Convolution(nn.Module):
 
 
 class Given(nn.Module):
-    """A network that is also given something, the same for every sample, as those of conditional baselines are."""
+    """A network that is also given something, the same for every sample, as those of baselines that need it are."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def test_the_default_suite_compares_every_method() -> None:
     from bench.config.registry import baselines
 
     name, suite = load_suite("quick")
-    unconditional = {name for name, baseline in baselines.items() if not baseline.conditional}
+    unconditional = {name for name, baseline in baselines.items() if not baseline.needs_given}
     assert {run.baseline.name for run in plan(name, suite)} == unconditional
 
 

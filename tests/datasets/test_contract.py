@@ -48,7 +48,7 @@ def test_what_keeps_the_contract_passes(facts: dict[str, Any]) -> None:
         (IMAGES | {"train_labels": torch.arange(4)}, r"train_labels is int64 \(4,\), not int64 \(5,\)"),
         (IMAGES | {"test_labels": torch.arange(4.0)}, r"test_labels is float32 \(4,\), not int64 \(4,\)"),
         (IMAGES | {"test_labels": torch.arange(4) - 1}, r"test_labels is int64 \(4,\), not int64 \(4,\) from 0 up"),
-        (IMAGES | {"condition": lambda k: k[:, 0]}, r"condition of uint8 \(4, 1, 4, 4\) is uint8 \(4, 4, 4\)"),
+        (IMAGES | {"given": lambda k: k[:, 0]}, r"given of uint8 \(4, 1, 4, 4\) is uint8 \(4, 4, 4\)"),
     ],
 )
 def test_what_breaks_it_is_named(facts: dict[str, Any], rule: str) -> None:

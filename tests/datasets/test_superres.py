@@ -1,4 +1,4 @@
-"""Super-resolution: the condition by hand and by PIL, the data it comes from, and whole runs on small pictures."""
+"""Super-resolution: what is given by hand and by PIL, the data it comes from, and whole runs on small pictures."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from bench.config.components import build_network
 from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Component
 from bench.datasets.base import Dataset
-from bench.datasets.superres import condition, degraded
+from bench.datasets.superres import degraded, enlarged
 from bench.launch.job import Job
 from bench.metrics.extractors import classifier
 from bench.metrics.similarity import psnr, ssim
@@ -43,12 +43,13 @@ def registered() -> Iterator[None]:
         patch.setattr(classifier, "STEPS", 30)
         datasets.register("pictures")(lambda data_dir: PICTURES)
         datasets.register("whole")(lambda data_dir: WHOLE)
-        datasets.register("plain")(lambda data_dir: replace(PICTURES, name="plain", condition=None))
+        datasets.register("plain")(lambda data_dir: replace(PICTURES, name="plain", given=None))
         networks.register("echo")(Echo)
+        networks.register("deaf")(lambda shape: Echo(shape, (1, *shape[1:])))
         yield
 
 
-# The condition.
+# What is given.
 
 
 def bicubic(small: Tensor, side: int) -> Tensor:
@@ -95,9 +96,9 @@ def test_an_image_is_degraded_the_same_in_any_batch_and_again() -> None:
     assert found.min() >= 0 and found.max() <= 255 and found.std() > 10
 
 
-def test_the_condition_is_at_the_centres_of_the_bins() -> None:
+def test_what_is_given_is_at_the_centres_of_the_bins() -> None:
     dataset = Dataset("any", "1", NOISE, NOISE, levels=256)
-    given = condition(dataset, 8)(BLOCKS)
+    given = enlarged(dataset, 8)(BLOCKS)
     torch.testing.assert_close(given, (degraded(BLOCKS, 8) + 0.5) / 128 - 1)
     assert given.min() == 1 / 256 - 1 and given.max() == 1 - 1 / 256
     assert torch.equal(dataset.quantise(given), (degraded(BLOCKS, 8) + 0.5).floor().to(torch.uint8))
@@ -111,7 +112,7 @@ def test_the_condition_is_at_the_centres_of_the_bins() -> None:
     [("cifar10_8_to_32", "cifar10", 8, 32), ("imagenet64_to_256", "imagenet256", 64, 256)],
 )
 @pytest.mark.parametrize("stamp", [None, "of the packed files"])
-def test_it_is_the_large_data_with_a_condition(
+def test_it_is_the_large_data_made_from_the_small(
     name: str, large: str, side: int, size: int, stamp: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8)
@@ -125,8 +126,8 @@ def test_it_is_the_large_data_with_a_condition(
     assert asked == [tmp_path] and found.name == name and found.checksum == origin.checksum
     same = ("version", "levels", "train_labels", "test_labels", "extractor", "shape", "train", "test")
     assert all(getattr(found, fact) is getattr(origin, fact) or fact == "shape" for fact in same)
-    assert found.condition and origin.condition is None
-    given = found.condition(found.test)
+    assert found.given and origin.given is None
+    given = found.given(found.test)
     assert given.shape == found.test.shape
     torch.testing.assert_close(given, origin.scale(degraded(images[2:], side), 0.5))
 
@@ -143,16 +144,16 @@ def pictures(n: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
 
 TRAIN, TEST = pictures(64, DRAW), pictures(24, DRAW)
 PLAIN = Dataset("pictures", "1", TRAIN[0], TEST[0], 256, TRAIN[1], TEST[1], extractor=CNN)
-PICTURES = replace(PLAIN, condition=condition(PLAIN, 4))
-WHOLE = replace(PLAIN, name="whole", extractor="whole_cnn", condition=lambda images: PLAIN.scale(images, 0.5))
+PICTURES = replace(PLAIN, given=enlarged(PLAIN, 4))
+WHOLE = replace(PLAIN, name="whole", extractor="whole_cnn", given=lambda images: PLAIN.scale(images, 0.5))
 
 
 class Echo(nn.Module):
     """A network that answers what it is given."""
 
-    def __init__(self, shape: tuple[int, ...], given: int = 0) -> None:
+    def __init__(self, shape: tuple[int, ...], given: tuple[int, ...]) -> None:
         super().__init__()
-        self.given = given
+        self.given = given[0]
         self.one = nn.Parameter(torch.ones(()))
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
@@ -225,9 +226,9 @@ def test_likeness_is_that_of_sample_i_and_test_image_i(done: Job) -> None:
     arrays, rows = np.load(done.folder / "samples.npz"), table(done)[lambda f: f.stage == "samples"]
     samples, data = (torch.from_numpy(arrays[name]).permute(0, 3, 1, 2) for name in ("samples", "data"))
     assert samples.shape == (24, 3, 16, 16) and torch.equal(data, TEST[0])
-    assert PICTURES.condition
+    assert PICTURES.given
     given = torch.from_numpy(arrays["given"]).permute(0, 3, 1, 2)
-    assert torch.equal(given, PICTURES.quantise(PICTURES.condition(TEST[0])))
+    assert torch.equal(given, PICTURES.quantise(PICTURES.given(TEST[0])))
     for metric, values in (("psnr", psnr(samples, data)), ("ssim", ssim(samples, data))):
         (row,) = rows[(rows.metric == metric) & (rows.sampler == "midpoint")].itertuples()
         assert row.value == pytest.approx(float(values.mean()), rel=1e-6)
@@ -235,8 +236,8 @@ def test_likeness_is_that_of_sample_i_and_test_image_i(done: Job) -> None:
 
 
 @pytest.mark.slow
-def test_the_network_is_given_the_channels_of_the_condition(done: Job) -> None:
-    grey = replace(PICTURES, condition=lambda images: condition(PLAIN, 4)(images).mean(1, keepdim=True))
+def test_the_network_is_given_the_channels_that_are_given(done: Job) -> None:
+    grey = replace(PICTURES, given=lambda images: enlarged(PLAIN, 4)(images).mean(1, keepdim=True))
     for dataset, more in ((PICTURES, 3), (grey, 1)):
         net = build_network(done.run.network, dataset)
         assert net(torch.rand(2), torch.randn(2, 3 + more, 16, 16)).shape == (2, 3, 16, 16)
@@ -267,7 +268,7 @@ BAD: dict[str, tuple[str, Callable[[str], str], str]] = {
     "likelihood": (
         "fm_ot",
         lambda text: text + "evaluation.likelihood = { n = 4 }\n",
-        "evaluation.likelihood: pictures has a condition; samples alone are measured",
+        "evaluation.likelihood: pictures gives its samples something; they alone are measured",
     ),
     "more samples than test images": (
         "fm_ot",
@@ -277,16 +278,16 @@ BAD: dict[str, tuple[str, Callable[[str], str], str]] = {
     "more paths": ("fm_ot", lambda text: text.replace("path_n = 5", "path_n = 25"), "evaluation.samples.path_n = 25: "),
     "more in the sweep": ("fm_ot", lambda text: text.replace("n = 12", "n = 99"), "evaluation.sweep.n = 99: "),
     "more in the curve": ("fm_ot", lambda text: text.replace("curve_n = 8", "curve_n = 30"), "training.curve_n = 30: "),
-    "a network without a condition": (
+    "a network that takes no images": (
         "fm_ot",
-        lambda text: text.replace(NETWORK, 'network = "unet"\n'),
-        "network unet: takes no condition, which pictures has; allowed: adm",
+        lambda text: text.replace(NETWORK, 'network = "deaf"\n'),
+        "network deaf: takes no given = (3, 16, 16), which pictures has; allowed: adm, concatsquash, ",
     ),
     **{
-        f"{name} without a condition": (
+        f"{name} without anything given": (
             name,
             lambda text: text.replace('"pictures"', '"plain"'),
-            f"baseline {name}: needs data with a condition; plain has none",
+            f"baseline {name}: needs samples that are given something; those of plain are not",
         )
         for name in ("regression", "sr3")
     },
@@ -313,7 +314,7 @@ def test_a_curve_that_is_not_drawn_asks_for_nothing(tmp_path: Path, data_dir: Pa
     assert job(tmp_path, data_dir, text)() == "ok"
 
 
-def test_the_suites_name_data_that_has_a_condition() -> None:
+def test_the_suites_name_data_that_give_images() -> None:
     from bench.config.suite import load_suite
 
     for name, dataset in (("superres_cifar10", "cifar10_8_to_32"), ("superres_imagenet", "imagenet64_to_256")):

@@ -59,10 +59,10 @@ def pixels() -> str:
 
 @pytest.fixture(scope="module")
 def images(pixels: str) -> Dataset:
-    """40 test images, each with a condition, and 50 training images."""
+    """40 test images, each given itself, and 50 training images."""
     draw = torch.Generator().manual_seed(1)
     train = torch.randint(0, 256, (50, 1, 12, 12), generator=draw, dtype=torch.uint8)
-    return Dataset("noise", "1", train, TEST, levels=256, extractor=pixels, condition=lambda k: k.float())
+    return Dataset("noise", "1", train, TEST, levels=256, extractor=pixels, given=lambda k: k.float())
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +123,8 @@ def test_grey_levels_are_compared_as_pixels(images: Dataset, pixels: str, tmp_pa
     assert named(quality.measured())["ssim"].value == pytest.approx(1.0)
 
 
-def test_without_a_condition_there_is_nothing_to_be_like(images: Dataset, pixels: str, tmp_path: Path) -> None:
-    fidelity = Fidelity(replace(images, condition=None), pixels, tmp_path)
+def test_where_nothing_is_given_there_is_nothing_to_be_like(images: Dataset, pixels: str, tmp_path: Path) -> None:
+    fidelity = Fidelity(replace(images, given=None), pixels, tmp_path)
     quality = ImageQuality(fidelity, N, full=False)
     fed(quality, SAMPLES, PIECES)
     assert [row.metric for row in quality.measured()] == ["fd_columns"]

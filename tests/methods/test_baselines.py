@@ -307,7 +307,7 @@ def test_rnodes_weights_of_zero_are_ffjord(rng: torch.Generator) -> None:
     assert flow(FFJORD().velocity, net, x1, Solver()).kinetic.min() > 0
 
 
-# Super-resolution: what a network makes of its condition alone.
+# Super-resolution: what a network makes of what it is given alone.
 
 
 def test_regression_draws_what_it_answers_whatever_the_noise() -> None:

@@ -120,7 +120,7 @@ def pictures(extractor: str) -> Dataset:
     """60 + 40 images of 12 x 12 pixels, none of which begins with a 7, each to be drawn anew."""
     draw = torch.Generator().manual_seed(1)
     train, test = (torch.randint(8, 256, (n, 1, 12, 12), generator=draw, dtype=torch.uint8) for n in (60, 40))
-    return Dataset("noise", "1", train, test, levels=256, extractor=extractor, condition=lambda k: k.float() / 256)
+    return Dataset("noise", "1", train, test, levels=256, extractor=extractor, given=lambda k: k.float() / 256)
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -97,7 +97,7 @@ class Crowded(nn.Module):
 
 @pytest.mark.parametrize("given", [False, True])
 def test_samples_are_drawn_in_the_memory_there_is(images: Dataset, given: bool) -> None:
-    dataset = dataclasses.replace(images, condition=(lambda k: k.float() / 256) if given else None)
+    dataset = dataclasses.replace(images, given=(lambda k: k.float() / 256) if given else None)
     solver = Solver("dopri5", 1e-4, 1e-4)
 
     def drawn(device: Device) -> tuple[Tensor, float]:

@@ -17,7 +17,8 @@ from bench.config.registry import networks
 from bench.errors import UsageError
 from bench.methods.cnf import derivative_of
 from bench.methods.density import jacobian_products, rademacher
-from bench.networks.adm import Attention, Residual, adm
+from bench.networks.adm import adm
+from bench.networks.blocks import Attention, Residual
 
 # Table 3 of Lipman et al.: shape, channels, multiples, blocks, attention.
 CIFAR10 = ((3, 32, 32), 256, [1, 2, 2, 2], 2, [16])
@@ -91,7 +92,7 @@ def test_it_is_registered_with_defaults_for_images_of_32_pixels() -> None:
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize(("given", "shape"), [(0, (1, 4, 8)), (3, (3, 8, 4))])
 def test_shapes_and_zero_at_the_start(both: bool, given: int, shape: tuple[int, ...]) -> None:
-    net = adm(shape, 4, [1, 2], 1, [], 4, both, both, given=given)
+    net = adm(shape, 4, [1, 2], 1, [], 4, both, both, given=(given, *shape[1:]) if given else ())
     t, x = torch.rand(5), torch.randn(5, shape[0] + given, *shape[1:])
     y = net(t, x)
     assert y.shape == (5, *shape) and not y.any()
@@ -395,7 +396,13 @@ def test_it_is_filled_from_the_meta_device_and_moves_as_a_whole() -> None:
         ((3, 32, 32), {"head_channels": 0}, "head_channels = 0: a number above 0"),
         ((3, 32, 32), {"channels": 48}, r"head_channels = 64: the levels that attend have \[96, 96\] channels"),
         ((3, 32, 32), {"dropout": 1.0}, r"dropout = 1.0: a number in \[0, 1\)"),
-        ((3, 32, 32), {"given": -1}, "given = -1: "),
+        ((3, 32, 32), {"given": -1}, "given = -1: numbers above 0"),
+        (
+            (3, 32, 32),
+            {"given": (3, 16, 16)},
+            r"given = \(3, 16, 16\): channels beside x have the size of x, \(32, 32\)",
+        ),
+        ((3, 32, 32), {"classes": 0}, "classes = 0: 1 or more are needed"),
     ],
 )
 def test_bad_options_are_named(shape: tuple[int, ...], options: dict[str, Any], message: str) -> None:

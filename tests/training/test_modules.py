@@ -34,6 +34,10 @@ class Wrapped(nn.Module):
         return found
 
 
+def example() -> tuple[list[Tensor], dict[str, Tensor]]:
+    return [torch.rand(2), torch.randn(2, 2)], {}
+
+
 WRAPS: dict[str, Wrap] = {
     "weight norm, old": nn.utils.weight_norm,
     "spectral norm, old": nn.utils.spectral_norm,
@@ -68,7 +72,7 @@ def test_a_normalised_network_is_trained_and_copied(points: Dataset, tmp_path: P
 
 def test_a_lazy_network_is_completed_before_its_optimiser(points: Dataset, tmp_path: Path) -> None:
     module = Wrapped(lambda m: m, lazy=True)
-    materialise(module, points, "lazy")
+    materialise(module, "lazy", example)
     assert module.training and sum(p.numel() for p in module.parameters()) == 3 * 16 + 16 + 16 * 2 + 2
     t = trainer(module, points)
     before = [p.detach().clone() for p in t.parameters]
@@ -84,11 +88,11 @@ def test_a_registered_lazy_network_is_built_complete(points: Dataset, monkeypatc
     assert sum(p.numel() for p in module.parameters()) == 98
 
 
-def test_a_lazy_layer_that_no_pass_reaches_is_refused(points: Dataset) -> None:
+def test_a_lazy_layer_that_no_pass_reaches_is_refused() -> None:
     module = Wrapped(lambda m: m)
     module.idle = nn.LazyLinear(3)
     with pytest.raises(UsageError, match=r"network odd: the lazy parameter idle\.weight is in no forward pass"):
-        materialise(module, points, "odd")
+        materialise(module, "odd", example)
 
 
 def test_a_network_that_cannot_be_copied_is_refused_before_the_first_step(points: Dataset, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_images_go_through_their_features(tmp_path: Path) -> None:
         "dots", "1", small, small, levels=256, train_labels=labels, test_labels=labels, extractor="dots_cnn"
     )
     rehearsed(FlowMatchingOT(), images, Convolution(), tmp_path)
-    given = replace(images, condition=lambda k: k.float() / 256)
+    given = replace(images, given=lambda k: k.float() / 256)
     with pytest.raises(UsageError, match="SSIM's window is 11"):
         rehearsed(FlowMatchingOT(), given, Convolution(1), tmp_path)
     with pytest.raises(UsageError, match="extractor 'nobody'"):

@@ -1,0 +1,142 @@
+"""What a network takes beside t and x, in the same words for every network that takes more.
+
+    second_time    r, a second time (B,), the keyword `r` (MeanFlow's net(t, x, r=r))
+    classes = K    classes 0 to K - 1, int64 (B,), the keyword `labels`; -1 is no class, and so is None for all samples;
+                   no class has weights of its own, which guidance needs
+    given          the shape of what a sample is given: images (C', H, W) beside images join x as further channels, in
+                   what the caller passes as x; anything else is the keyword `given`, a vector (B, K)
+
+A network that is built without one of them has no weight for it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.errors import UsageError
+from bench.networks.limits import require
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a network on samples of a shape.
+
+    Raises:
+        UsageError: a number is below 1, or channels that join x have another size; each call with other inputs than
+            these.
+    """
+
+    network: str
+    shape: Shape
+    second_time: bool = False
+    classes: int | None = None
+    given: Shape | int = ()
+    time: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.classes is None or self.classes > 0, self.network, "classes", self.classes, "1 or more are needed")
+        require(min(self._given, default=1) > 0, self.network, "given", self.given, "numbers above 0 are needed")
+        fits = not self.channels or self._given[1:] == self.shape[1:]
+        require(fits, self.network, "given", self.given, f"channels beside x have the size of x, {self.shape[1:]}")
+
+    @property
+    def _given(self) -> Shape:
+        return (self.given,) if isinstance(self.given, int) else tuple(self.given)
+
+    @property
+    def channels(self) -> int:
+        """Channels C' that join x."""
+        return self._given[0] if len(self._given) == 3 == len(self.shape) else 0
+
+    @property
+    def vector(self) -> int:
+        """Length K of the vector."""
+        return 0 if self.channels or not self._given else prod(self._given)
+
+    @property
+    def numbers(self) -> int:
+        """Length of `joined`."""
+        return self.time + self.second_time + (self.classes + 1 if self.classes else 0) + self.vector
+
+    @property
+    def embedded(self) -> bool:
+        """Whether there is anything beside t and x."""
+        return bool(self.second_time or self.classes or self.vector)
+
+    def joined(
+        self,
+        t: tuple[Tensor, ...],
+        x: Tensor,
+        r: Tensor | None = None,
+        labels: Tensor | None = None,
+        given: Tensor | None = None,
+    ) -> list[Tensor]:
+        """t, r, the classes as one-hot vectors and the vector, each (B, ...), whose lengths add up to `numbers`."""
+        self.check(r, labels, given)
+        if len(t) != self.time:
+            raise UsageError(f"network {self.network}: built with time = {self.time}, called with {len(t)} times")
+        parts = [each[:, None] for each in (*t, r) if each is not None]
+        if self.classes:
+            parts.append(F.one_hot(self.rows(labels, x), self.classes + 1).to(x.dtype))
+        return [*parts, *([] if given is None else [given.flatten(1)])]
+
+    def rows(self, labels: Tensor | None, x: Tensor) -> Tensor:
+        """Row of each sample's weights among K + 1, (B,): the last is that of no class."""
+        assert self.classes
+        if labels is None:
+            return torch.full((len(x),), self.classes, device=x.device)
+        return torch.where(labels < 0, self.classes, labels)
+
+    def check(self, r: Tensor | None, labels: Tensor | None, given: Tensor | None) -> None:
+        """UsageError unless a call has the inputs that the network was built with; labels may be left out."""
+        found = {"second_time": r is not None, "classes": labels is not None, "given": given is not None}
+        built = {"second_time": self.second_time, "classes": bool(self.classes), "given": self.vector > 0}
+        for option, key in {"second_time": "r", "classes": "labels", "given": "given"}.items():
+            if found[option] > built[option]:
+                raise UsageError(f"network {self.network}: built without {option}, called with {key}")
+            if found[option] < built[option] and option != "classes":
+                raise UsageError(f"network {self.network}: built with {option}, called without {key}")
+
+
+class Told(nn.Module):
+    """Embeddings of r, the classes and the vector, (B, width) each, which are added to that of t.
+
+    Args:
+        features: numbers that a second time is embedded by.
+    """
+
+    def __init__(self, inputs: Inputs, features: int, width: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.classes = nn.Embedding(inputs.classes + 1, width) if inputs.classes else None
+        self.second_time = _perceptron(features, width) if inputs.second_time else None
+        self.vector = _perceptron(inputs.vector, width) if inputs.vector else None
+
+    def added(
+        self,
+        x: Tensor,
+        waves: Callable[[Tensor], Tensor],
+        r: Tensor | None = None,
+        labels: Tensor | None = None,
+        given: Tensor | None = None,
+    ) -> Tensor | None:
+        """Their sum, None where there is nothing to add; `waves` gives the features (B, features) of a time."""
+        self.inputs.check(r, labels, given)
+        parts: list[Tensor] = []
+        if self.second_time is not None and r is not None:
+            parts.append(self.second_time(waves(r)))
+        if self.classes is not None:
+            parts.append(self.classes(self.inputs.rows(labels, x)))
+        if self.vector is not None and given is not None:
+            parts.append(self.vector(given.flatten(1)))
+        return torch.stack(parts).sum(0) if parts else None
+
+
+def _perceptron(fan_in: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(fan_in, width), nn.SiLU(), nn.Linear(width, width))
