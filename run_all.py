@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         type=Path,
         metavar="FILE",
-        help="judge the claims of this TOML file too (see bench/claims.toml)",
+        help="judge the claims of this TOML file too (see bench/papers/lipman2023/claims.toml)",
     )
     what.add_argument(
         "--plugin",

@@ -148,11 +148,12 @@ def test_the_wheel_holds_every_file_of_the_package(newcomer: Newcomer) -> None:
         return {str(p.relative_to(root)) for p in every if p.is_file() and p.suffix != ".pyc"}
 
     assert files(packages) == files(ROOT)
-    assert "bench/published/lipman2023.csv" in files(packages) and (packages / "run_all.py").is_file()
+    assert {"bench/published/lipman2023.csv", "bench/papers/lipman2023/claims.toml"} <= files(packages)
+    assert (packages / "run_all.py").is_file()
 
 
 def test_published_numbers_are_found(newcomer: Newcomer) -> None:
-    count = newcomer.asked("len(__import__('bench.report.cells', fromlist=['_']).published_numbers())")
+    count = newcomer.asked("len(__import__('bench.papers.paper', fromlist=['_']).published_numbers())")
     lines = sum(len(list(csv.DictReader(p.open()))) for p in (ROOT / "results" / "published").glob("*.csv"))
     assert count == lines > 100
 

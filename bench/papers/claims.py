@@ -12,8 +12,8 @@ that it names. An effect is one number a seed, signed so that lower is better fo
     to_target    `over` (training steps, seconds or evaluations) until the metric reaches the worse of both final values
 
 on the scale of a difference x_subject - x_rival or of a ratio x_subject / x_rival. bench/report/verdicts.py judges
-them. A user's own claims stand in a TOML file (`--claims`) like bench/claims.toml, or in a plugin that calls
-`register_claim`.
+them. Claims stand in the claims.toml of a paper (bench/papers/paper.py), in a TOML file of a user (`--claims`), or in a
+plugin that calls `register_claim`.
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bench.config import toml
+from bench.config.registry import papers
 from bench.config.settings import Frozen, Positive, listed
 from bench.config.suite import validated
 from bench.errors import UsageError
 from bench.records.seal import read_json, write_json
 
-PAPER = Path(__file__).parents[1] / "claims.toml"
 REMEMBERED = "claims.json"
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
@@ -48,6 +48,7 @@ class Claim(Frozen):
         test: paired Student's t, or the exact sign-flip test, which assumes symmetry alone and can decide from 6 seeds
             on (up to 20, from where on Student's t serves as well).
         seeds: the fewest pairs that the claim is judged by.
+        paper: the folder of the paper that makes it, "" for a claim of a user's own.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Claim(Frozen):
     bound: float | None = None
     test: Literal["paired_t", "sign_flip"] = "paired_t"
     seeds: Annotated[int, Field(ge=2)] = 3
+    paper: str = ""
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> "Claim":
@@ -97,32 +99,37 @@ _registered: dict[str, Claim] = {}
 
 def register_claim(claim: Claim) -> Claim:
     """File a claim for the reports of this process; UsageError if another one has its id."""
-    if _registered.get(claim.id, claim) != claim or claim.id in {c.id for c in paper()}:
+    if _registered.get(claim.id, claim) != claim or claim.id in {c.id for c in of_papers()}:
         raise UsageError(f"claim {claim.id!r} is declared twice; choose another id")
     _registered[claim.id] = claim
     return claim
 
 
-def load_claims(path: Path) -> list[Claim]:
-    """The `[[claims]]` of a TOML file; UsageError names the key, the value and what is allowed."""
+def load_claims(path: Path, paper: str = "") -> list[Claim]:
+    """The `[[claims]]` of a TOML file; UsageError names the key, the value and what is allowed.
+
+    Args:
+        paper: whose file it is, "" for a user's own.
+    """
     try:
         raw = toml.read(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"claims {path}: {getattr(error, 'strerror', None) or error}") from error
     if set(raw) != {"claims"} or not isinstance(raw["claims"], list):
         raise UsageError(f"claims {path}: keys {', '.join(raw) or 'none'}; expected one [[claims]] table a claim")
-    return [validated(Claim, entry, f"claims {path.name}[{i}]") for i, entry in enumerate(raw["claims"])]
+    found = [validated(Claim, entry, f"claims {path.name}[{i}]") for i, entry in enumerate(raw["claims"])]
+    return [claim.model_copy(update={"paper": paper}) for claim in found]
 
 
-def paper() -> list[Claim]:
-    """What Lipman et al. 2023 claim."""
-    return load_claims(PAPER)
+def of_papers() -> list[Claim]:
+    """What the papers claim."""
+    return [claim for paper in papers.values() for claim in paper.claims]
 
 
 def declared(root: Path) -> tuple[list[Claim], list[str]]:
-    """The paper's claims, those remembered beside the records and those of this process; what could not be read."""
+    """The papers' claims, those remembered beside the records and those of this process; what could not be read."""
     remembered, complaints = _remembered(root)
-    known = {claim.id: claim for claim in [*paper(), *remembered, *_registered.values()]}
+    known = {claim.id: claim for claim in [*of_papers(), *remembered, *_registered.values()]}
     return list(known.values()), complaints
 
 

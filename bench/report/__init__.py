@@ -2,7 +2,7 @@
 
     records.csv            the frame, one row a measurement
     table.{md,tex,csv}     the headline table
-    paper.{md,tex,csv}     the paper's tables 1 to 4, published beside measured, and related published numbers
+    paper.{md,tex,csv}     the tables of papers, published beside measured, and related published numbers
     claims.{md,tex,csv}    the verdict on every claim
     plots/*.{png,pdf}      the figures
     report.html            all of it on one self-contained page
@@ -57,17 +57,17 @@ def write(
     import pandas
 
     from bench.errors import one_line
+    from bench.papers.paper import published_numbers
     from bench.records.files import write_bytes
-    from bench.report.cells import headline, published_numbers
+    from bench.report.cells import headline
     from bench.report.claim_tables import claim_tables, tidy
     from bench.report.figures import figures
     from bench.report.filling import strays
     from bench.report.latex import latex
     from bench.report.markdown import document, markdown
     from bench.report.page import page
-    from bench.report.paper import COLUMNS, paper_tables
+    from bench.report.published import COLUMNS, published_tables, related
     from bench.report.recipe import recipes
-    from bench.report.related import related
     from bench.report.sections import each, sections
     from bench.report.tables import table
     from bench.report.verdicts import verdicts
@@ -82,7 +82,7 @@ def write(
         try:
             mine = headline([part], published)
             made = table(part, mine)
-            papers = paper_tables([part] if part.current else [], mine, published)
+            papers = published_tables(part, mine, published) if part.current else ([], [])
             recipe = recipes([part] if part.current else [], configs)
         except Exception as error:  # hours of records are worth a report without one section
             complaints.append(f"tables of {part.name}: {one_line(error)}")

@@ -8,9 +8,9 @@ Whatever key a measurement quotes splits its column, so numbers of different set
 import json
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import vocabulary
 from bench.report.incidents import kinds, not_applicable, reasons
 from bench.report.sections import KEYS, Section, each, is_curve
@@ -19,8 +19,6 @@ from bench.report.statistics import t_interval
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-PAPER = "lipman2023"  # whose numbers stand beside ours; those of others are on other data or by another protocol
-PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 FLOOR = "floor"
 FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
@@ -33,7 +31,7 @@ def headline(sections: Iterable[Section], published: "DataFrame | None" = None) 
     """One row a cell of the headline table of every section.
 
     Args:
-        published: rows of `published_numbers`, by default those that come with the project.
+        published: rows of `bench.papers.paper.published_numbers`, by default all.
 
     Returns:
         suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, native (whether
@@ -179,7 +177,7 @@ def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> lis
             place = {"stage": stage, "metric": metric, "settings": settings}
             by_run = same.groupby("run_id").value.mean()
             values = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
-            printed = _published_for(published, section.dataset, "reference", metric, settings)
+            printed = _published_for(published, section.dataset, REFERENCE, metric, settings)
             rows.append(
                 {
                     **row,
@@ -201,30 +199,11 @@ def _within(floor: Any, column: dict[str, Any]) -> bool:
     return all(column.get(key) == value for key, value in settings.items())
 
 
-def published_numbers(folder: Path = PUBLISHED) -> "DataFrame":
-    """All rows of the CSV files of published numbers: source, table, dataset, method, metric, value, settings, note."""
-    import pandas
-
-    columns = ["source", "table", "dataset", "method", "metric", "value", "settings", "note"]
-    read = [pandas.read_csv(path, keep_default_na=False) for path in sorted(folder.glob("*.csv"))]
-    numbers = pandas.concat([pandas.DataFrame(columns=columns), *read], ignore_index=True)
-    return numbers.assign(
-        value=numbers.value.astype(float),
-        metric=numbers.metric.replace("nfe", "nfe_sampling"),
-    )
-
-
-def of_draws(said: str, draws: int | None) -> bool:
-    """Whether the settings of published bits/dim are those of K draws; K = 1 where they name none."""
-    return f"K={draws}" in said.split("; ") or (draws == 1 and "K=" not in said)
-
-
 def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
     """The published value and where it comes from; of bits/dim that of the same K."""
-    rows = numbers[(numbers.source == PAPER) & (numbers.dataset == dataset)]
+    rows = numbers[numbers.beside & (numbers.dataset == dataset)]
     rows = rows[(rows.method == baseline) & (rows.metric == metric)]
-    if metric == "nll_bpd":
-        rows = rows.loc[[of_draws(said, json.loads(settings).get("draws")) for said in rows.settings]]
+    rows = rows[rows.draws.isna() | (rows.draws == json.loads(settings).get("draws"))]
     if rows.empty:
         return {"published": math.nan, "published_source": ""}
     row: Series[Any] = rows.iloc[0]

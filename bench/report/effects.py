@@ -95,7 +95,7 @@ class Effects:
         return subject & rival
 
     def lost(self, comparison: Comparison) -> list[str]:
-        """What of either side could not be had, and why: "DDPM: diverged at 4 evaluations"."""
+        """What of either side could not be had, and why: "A: diverged at 4 evaluations"."""
         said = []
         for side in comparison.sides:
             rows = self._of(self._lost_of[self.claim.measure](comparison), side)

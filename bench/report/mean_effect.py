@@ -27,7 +27,7 @@ class Effect:
     """One comparison with the mean of its effects, their interval, and one-sided p-values.
 
     Attributes:
-        subject, rival: in words; the rival's have the condition, "DDPM by euler".
+        subject, rival: in words; the rival's have the condition, "A by euler".
         mean, low, high: a difference, or a ratio of the subject's value to the rival's.
         pairs: seeds; `kept` of them have an effect below the claim's bound.
         below, above: p-values of the effect being below and above the claim's bound.

@@ -2,11 +2,13 @@
 
 The colours were chosen so that any two stay apart (OKLab distance of at least 0.12) for readers with normal vision,
 protanopia, deuteranopia and tritanopia (Machado et al. 2009), and darker than white paper by enough to draw thin
-lines. Flow matching is blue and gold, diffusion teal, red and violet, maximum likelihood dark plum and sage.
+lines. They go to methods in the order of the papers (bench/papers/paper.py).
 """
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from bench.papers.paper import order
 
 
 class Look(NamedTuple):
@@ -16,16 +18,16 @@ class Look(NamedTuple):
     marker: str
 
 
-BASELINES = {
-    "fm_ot": Look("#333d8f", "o"),
-    "ot_cfm": Look("#4cc6f6", "s"),
-    "fm_diffusion": Look("#ecb100", "^"),
-    "score_matching": Look("#027880", "D"),
-    "scoreflow": Look("#c63000", "v"),
-    "ddpm": Look("#c857d6", "P"),
-    "ffjord": Look("#33122a", "X"),
-    "rnode": Look("#889c7a", "h"),
-}
+FIRST = (
+    Look("#333d8f", "o"),
+    Look("#4cc6f6", "s"),
+    Look("#ecb100", "^"),
+    Look("#027880", "D"),
+    Look("#c63000", "v"),
+    Look("#c857d6", "P"),
+    Look("#33122a", "X"),
+    Look("#889c7a", "h"),
+)
 SPARE = (
     Look("#7a4f24", "<"),
     Look("#5c6fe0", ">"),
@@ -43,17 +45,17 @@ DPI = 150
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Baselines in the order of every table and plot: the known ones as listed above, then others by name."""
-    known = list(BASELINES)
-    return sorted(set(names), key=lambda name: (known.index(name) if name in BASELINES else len(known), name))
+    """Baselines in the order of every table and plot: those of the papers in their order, then others by name."""
+    place = {name: i for i, name in enumerate(order())}
+    return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """The look of each baseline; those of a plugin share out the spare ones in the order of their names."""
-    names = ordered(names)
-    others = [name for name in names if name not in BASELINES]
+    """The look of each baseline: the papers' first ones have always the same, others share out the spare ones."""
+    names, first = ordered(names), dict(zip(order(), FIRST, strict=False))
+    others = [name for name in names if name not in first]
     spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(others)}
-    return {name: BASELINES.get(name) or spare[name] for name in names}
+    return {name: first.get(name) or spare[name] for name in names}
 
 
 def theme() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-from bench.papers.claims import Claim, paper
+from bench.papers.claims import Claim
 from bench.report import vocabulary
 from bench.report.cells import measured
 from bench.report.effects import Effects, comparisons
@@ -59,16 +59,15 @@ class Verdict:
 def verdicts(claims: Iterable[Claim], sections: Sequence[Section], cells: "DataFrame") -> list[Verdict]:
     """For every claim about a baseline of a suite: the verdict over its datasets, then that on each of several.
 
-    What the paper claims is left out where its subject was not run, and of super-resolution, which it says nothing of.
+    What a paper claims is left out where its subject was not run, and of super-resolution: no paper's claims are of it.
     """
     found: list[Verdict] = []
     values = {s.identity: measured(s) for s in sections}
-    papers = {claim.id for claim in paper()}
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
             about = [s for s in mine if set(s.frame.baseline) & set(claim.subject)]
-            if claim.id in papers:
+            if claim.paper:
                 about = [s for s in about if not s.is_super_resolution]
             elif not about:
                 missing = f"no run of {listed(claim.subject)}"

@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.papers.claims import load_claims
 
 REPOSITORY = Path(__file__).parents[2]
+CLAIMS = REPOSITORY / "bench" / "papers" / "lipman2023" / "claims.toml"
 SOURCES = [*REPOSITORY.glob("bench/**/*.py"), *REPOSITORY.glob("baselines/*.py"), REPOSITORY / "run_all.py"]
 
 
@@ -59,8 +60,8 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
     suite, claims = tmp_path / "mine.toml", tmp_path / "claims.toml"
     suite.write_bytes(b"\xef\xbb\xbf" + (SUITES / "smoke.toml").read_bytes())
     assert load_suite(str(suite))[1] == load_suite("smoke")[1]
-    claims.write_bytes(b"\xef\xbb\xbf" + (REPOSITORY / "bench" / "claims.toml").read_bytes())
-    assert load_claims(claims) == load_claims(REPOSITORY / "bench" / "claims.toml")
+    claims.write_bytes(b"\xef\xbb\xbf" + CLAIMS.read_bytes())
+    assert load_claims(claims) == load_claims(CLAIMS)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,8 @@ from pathlib import Path
 from bench.records.files import write_text
 root = Path(sys.argv[1])
 write_text(root / "a.txt", "gr\u00f6\u00dfer")
-from bench import claims
-print(len(claims.paper()))
+from bench.papers.claims import of_papers
+print(len(of_papers()))
 """
 
 

@@ -28,7 +28,7 @@ BARE = {"cifar10": 142.9, "imagenet32": 196.1, "imagenet64": 264.9, "imagenet128
 FULL = {"cifar10": 171.3, "imagenet32": 228.1, "imagenet64": 295.1, "imagenet128": 542.8}
 TABLE3: dict[str, dict[str, Any]] = {
     name: {"warmup": 0, **column, "bare": BARE[name], "full": FULL[name]}
-    for name, column in tomllib.loads((ROOT / "results/published/table3.toml").read_text()).items()
+    for name, column in tomllib.loads((ROOT / "bench/papers/lipman2023/table3.toml").read_text()).items()
 }
 SIDES = {"cifar10": 32, "imagenet32": 32, "imagenet64": 64, "imagenet128": 128}
 SIDES |= {"cifar10_8_to_32": 32, "imagenet64_to_256": 256}

@@ -6,7 +6,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.papers import claims
-from bench.papers.claims import Claim, declared, load_claims, paper, register_claim, remember
+from bench.papers.claims import Claim, declared, load_claims, of_papers, register_claim, remember
 from bench.records.seal import write_json
 
 OWN = {"id": "T1", "title": "mine beats FM w/ OT", "subject": "mine", "against": "fm_ot"}
@@ -18,13 +18,13 @@ def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_papers_claims_are_there() -> None:
-    found = {claim.id.rstrip("ab") for claim in paper()}
+    found = {claim.id.rstrip("ab") for claim in of_papers()}
     assert found == {f"C{i}" for i in range(1, 11)}
-    assert all(claim.source and claim.title for claim in paper())
+    assert all(claim.source and claim.title for claim in of_papers())
 
 
 def test_likelihoods_differ_and_other_metrics_have_ratios() -> None:
-    by_id = {claim.id: claim for claim in paper()}
+    by_id = {claim.id: claim for claim in of_papers()}
     assert not by_id["C1"].is_ratio and by_id["C1"].limit == 0
     assert by_id["C2"].is_ratio and by_id["C2"].limit == 1
     assert by_id["C4a"].limit == 0.01 and by_id["C5"].limit == 0.7
@@ -38,13 +38,13 @@ def test_a_claim_of_a_file_is_remembered_beside_the_records(tmp_path: Path, monk
     register_claim(claim)
     assert remember(tmp_path) and not remember(tmp_path)
     monkeypatch.setattr(claims, "_registered", {})
-    assert declared(tmp_path) == ([*paper(), claim], [])
+    assert declared(tmp_path) == ([*of_papers(), claim], [])
 
 
 def test_without_own_claims_nothing_is_remembered(tmp_path: Path) -> None:
     assert not remember(tmp_path)
     assert not list(tmp_path.iterdir())
-    assert declared(tmp_path) == (paper(), [])
+    assert declared(tmp_path) == (of_papers(), [])
 
 
 def test_one_id_is_one_claim() -> None:
@@ -96,12 +96,12 @@ def test_a_file_without_claims_is_one_line(text: str, tmp_path: Path) -> None:
 def test_a_damaged_memory_is_named_and_skipped(text: str, tmp_path: Path) -> None:
     (tmp_path / claims.REMEMBERED).write_text(text)
     known, (complaint,) = declared(tmp_path)
-    assert known == paper() and complaint.startswith(claims.REMEMBERED)
+    assert known == of_papers() and complaint.startswith(claims.REMEMBERED)
 
 
 def test_of_a_memory_of_another_version_the_rest_is_kept(tmp_path: Path) -> None:
     entries = [{**OWN, "measure": "of the future"}, {**OWN, "id": "T2"}]
     write_json(tmp_path / claims.REMEMBERED, {"claims": entries})
     known, (complaint,) = declared(tmp_path)
-    assert known == [*paper(), Claim(**{**OWN, "id": "T2"})]
+    assert known == [*of_papers(), Claim(**{**OWN, "id": "T2"})]
     assert "claims.json[0]" in complaint and "measure = 'of the future'" in complaint

@@ -4,7 +4,8 @@ import pandas
 import pytest
 import synthetic
 
-from bench.report.cells import headline, published_numbers
+from bench.papers.paper import published_numbers
+from bench.report.cells import headline
 from bench.report.sections import sections
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}

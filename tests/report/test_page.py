@@ -25,7 +25,7 @@ from bench.report.origins import variants
 from bench.report.page import page, value
 from bench.report.pictures import Picture, embedded, palette, size
 from bench.report.sections import sections
-from bench.report.style import BASELINES
+from bench.report.style import FIRST
 from bench.report.tables import table
 from bench.report.verdicts import Verdict
 
@@ -247,7 +247,7 @@ def test_page_without_records() -> None:
 
 def test_figures_of_256_colours_keep_those_of_the_baselines() -> None:
     image = Image.new("RGB", (1500, 750), "white")
-    colours = [tuple(int(look.colour[i : i + 2], 16) for i in (1, 3, 5)) for look in BASELINES.values()]
+    colours = [tuple(int(look.colour[i : i + 2], 16) for i in (1, 3, 5)) for look in FIRST]
     for place, colour in enumerate(colours):
         image.paste(colour, (100 * place, 100, 100 * place + 80, 200))
     buffer = io.BytesIO()

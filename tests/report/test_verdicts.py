@@ -132,7 +132,7 @@ def test_a_claim_on_a_baseline_with_two_planned_settings_is_undecided_and_says_s
 def test_an_own_claim_about_a_method_that_is_not_there_is_named_and_the_papers_are_left_out() -> None:
     (verdict,) = judge(runs(LEAD), subject="ot_cmf")
     assert (verdict.word, verdict.summary) == ("undecided", "no run of ot_cmf")
-    assert judge(runs(LEAD), id="C3", subject="ot_cfm") == []
+    assert judge(runs(LEAD), paper="lipman2023", subject="ot_cfm") == []
 
 
 @pytest.mark.parametrize("lost", [{"value": math.inf}, {"status": "failed", "metric": "", "value": math.nan}])
@@ -152,7 +152,7 @@ def test_an_effect_beyond_numbers_is_infinite() -> None:
 
 def test_super_resolution_is_not_what_the_paper_claims_something_of() -> None:
     rows = [*runs(LEAD), *({**row, "metric": "psnr"} for row in runs(LEAD))]
-    assert judge(rows, id="C3") == []
+    assert judge(rows, paper="lipman2023") == []
     assert [verdict.word for verdict in judge(rows)] == ["supported"]
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from bench.papers.paper import known
 from bench.report import numbers, vocabulary
 from bench.report.artefacts import Artefacts
 from bench.report.crossings import nfe_ratio
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
-REFERENCE = "fm_ot"  # whose evaluations the paper counts the others' in
 WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
 
 
@@ -121,7 +121,8 @@ def _ratios(section: Section, points: "DataFrame") -> dict[str, dict[str, float]
     """Of every variant, the reference first: its NFE over the reference's by solver; nothing without a reference."""
     baseline = section.frame.drop_duplicates("variant").set_index("variant").baseline
     variants = [variant for variant in section.labels if (points.variant == variant).any()]
-    reference = next((variant for variant in variants if baseline[variant] == REFERENCE), None)
+    references = {paper.reference for paper in known()}
+    reference = next((variant for variant in variants if baseline[variant] in references), None)
     if reference is None or len(variants) == 1:
         return {}
     lines = {

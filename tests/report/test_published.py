@@ -5,9 +5,10 @@ import pandas
 import pytest
 import synthetic
 
-from bench.report.cells import headline, published_numbers
+from bench.papers.paper import published_numbers
+from bench.report.cells import headline
 from bench.report.grid import Grid
-from bench.report.paper import COLUMNS, paper_tables
+from bench.report.published import COLUMNS, published_tables
 from bench.report.sections import sections
 
 BPD = {**synthetic.LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
@@ -25,7 +26,8 @@ def of(baseline: str, metric: str, value: float, seed: int = 0, **more: Any) -> 
 def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]:
     frame = synthetic.frame(*rows)
     published = published_numbers()
-    grids, tidy = paper_tables(sections(frame), headline(sections(frame), published), published)
+    (section,) = sections(frame)
+    grids, tidy = published_tables(section, headline([section], published), published)
     return {grid.title.partition(" on ")[0]: grid for grid in grids}, pandas.DataFrame(tidy, columns=COLUMNS)
 
 
@@ -63,7 +65,7 @@ def test_published_measured_and_difference_stand_side_by_side() -> None:
 
 def test_what_was_not_run_is_a_hole_beside_its_published_number() -> None:
     grid = made(ROWS)[0]["Table 1"]
-    found = line(grid, "ddpm")
+    found = line(grid, "DDPM")
     assert (found["FID published"], found["FID"]) == ("7.48", "–")
     row = next(row for row in grid.rows if row.baseline == "ddpm")
     assert "not run" in {entry.title for entry in row.entries}
@@ -128,3 +130,46 @@ def test_data_without_published_numbers_has_measured_ones_alone() -> None:
     grid = made(rows)[0]["Table 1"]
     assert not any("published" in header or "difference" in header for header in grid.headers)
     assert all(math.isnan(v) for v in made(rows)[1].published)
+
+
+EULER = {"sampler": "euler", "solver": "euler", "steps": 100, "batch": 2000, "weights": "ema", "split": "test"}
+
+
+def of_sf2m(baseline: str, metric: str, value: float, seed: int, **more: Any) -> dict[str, Any]:
+    place = {"dataset": "sf2m_moons", "variant": f"sf2m_moons-{baseline}-0a1b2c", "n": 10_000, "settings": EULER}
+    return {**of(baseline, metric, value, seed), **place, **more}
+
+
+SF2M = [of_sf2m("ot_cfm", m, v + 0.01 * s, s) for m, v in (("w2", 0.14), ("npe", 0.09)) for s in (0, 1, 2)]
+SF2M += [of_sf2m("ddpm", "w2", 0.5, s) for s in (0, 1, 2)]
+
+
+def test_a_second_paper_has_its_table_with_the_deviation_over_its_seeds() -> None:
+    grids, tidy = made(SF2M)
+    grid = grids["Table 2 of Tong et al. 2024"]
+    assert [row.baseline for row in grid.rows][:3] == ["sf2m_exact", "sf2m_i", "dsbm_ipf"]
+    assert [row.baseline for row in grid.rows][-1] == "ddpm"
+    found = line(grid, "OT-CFM")
+    # Tong et al. 2024b, table 2: moons by OT-CFM, W2 .130 +- .016 and NPE .083 +- .009.
+    assert (found["W₂ published"], found["W₂"], found["W₂ difference"]) == (
+        "0.130 (std 0.016)",
+        "0.15 ± 0.02",
+        "+0.020",
+    )
+    assert (found["NPE published"], found["NPE difference"]) == ("0.083 (std 0.009)", "+0.017")
+    assert line(grid, "SF2M-Exact")["W₂"] == "–"
+    cell = tidy[(tidy.paper == "tong2024_sf2m") & (tidy.method == "ot_cfm") & (tidy.metric == "w2")].iloc[0]
+    assert (cell.published, cell.published_std, cell.n) == (0.13, 0.016, 3)
+    assert cell["mean"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("other", [{"n": 2000}, {"settings": {**EULER, "steps": 50}}, {"settings": synthetic.ODE}])
+def test_samples_of_other_settings_have_no_place_in_it(other: dict[str, Any]) -> None:
+    assert "Table 2 of Tong et al. 2024" not in made([{**row, **other} for row in SF2M])[0]
+    rows = [*SF2M, *({**row, **other, "value": 99.0} for row in SF2M[:3])]
+    assert line(made(rows)[0]["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂"] == "0.15 ± 0.02"
+
+
+def test_it_is_silent_of_data_of_the_same_name_that_is_scaled_otherwise() -> None:
+    here = [{**row, "dataset": "moons", "variant": f"moons-{row['baseline']}-0a1b2c"} for row in SF2M]
+    assert list(made(here)[0]) == ["Table 1"]

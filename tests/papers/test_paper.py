@@ -1,0 +1,111 @@
+"""A paper is a folder of data: the built-in ones, one of a plugin, and what is said of a bad one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.config import registry
+from bench.config.registry import load_plugin, papers
+from bench.errors import UsageError
+from bench.papers.claims import of_papers
+from bench.papers.paper import known, order, published_numbers, register_paper
+
+ROOT = Path(__file__).parents[2]
+SHARED = ["source", "table", "dataset", "method", "metric", "value"]
+OURS = """
+title = "Ours"
+citation = "N., 2030"
+numbers = ["ours.csv"]
+headline = true
+[methods]
+ours = "Ours"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plugin's paper, not filed yet; what is filed is forgotten again."""
+    papers.load()
+    monkeypatch.setattr(papers, "_entries", dict(papers.so_far()))
+    found = tmp_path / "aaa2030"
+    found.mkdir()
+    (found / "paper.toml").write_text(OURS)
+    (found / "ours.csv").write_text(",".join(SHARED) + ",settings,note\naaa2030,table1,cifar10,ours,nfe,7,K=5,\n")
+    (found / "claims.toml").write_text('[[claims]]\nid = "A1"\ntitle = "t"\nsubject = "ours"\nagainst = "fm_ot"\n')
+    return found
+
+
+def test_every_number_is_that_of_its_file() -> None:
+    numbers = published_numbers()
+    fid = numbers.query("source == 'lipman2023' and dataset == 'imagenet64' and metric == 'fid'")
+    assert fid.set_index("method").value["fm_ot"] == 14.45
+    assert "nfe" not in set(numbers.metric)  # the files' name for nfe_sampling
+    assert not numbers.duplicated(["source", "table", "dataset", "method", "metric", "settings"]).any()
+    w2 = numbers.query("paper == 'tong2024_sf2m' and method == 'ot_cfm' and dataset == '8gaussians' and metric == 'w2'")
+    assert w2[["value", "std", "n_seeds"]].to_numpy().tolist() == [[0.303, 0.043, 5]]
+
+
+def test_the_draws_of_bits_per_dim_are_a_number() -> None:
+    bits = published_numbers().query("source == 'lipman2023' and dataset == 'cifar10' and method == 'fm_ot'")
+    assert bits.draws.dropna().tolist() == [50, 1, 20, 50]
+    assert bits.draws[bits.metric == "fid"].isna().all()
+
+
+def test_numbers_of_data_that_is_scaled_otherwise_are_not_beside_ours() -> None:
+    numbers = published_numbers()
+    assert set(numbers.source[numbers.beside]) == {"lipman2023"}
+
+
+def test_the_order_is_the_first_papers_and_then_that_of_others() -> None:
+    names = order()
+    assert names[:3] == ["fm_ot", "ot_cfm", "fm_diffusion"] and names.index("sf2m_exact") > names.index("rnode")
+    assert len(set(names)) == len(names)
+
+
+def test_a_plugin_files_a_folder_and_stands_behind_the_papers_that_come_with_the_project(folder: Path) -> None:
+    plugin = folder.parent / "ours.py"
+    plugin.write_text(f"from bench.papers.paper import register_paper\nregister_paper({str(folder)!r})\n")
+    load_plugin(str(plugin))
+    assert [paper.folder.name for paper in known()] == ["lipman2023", "tong2024_sf2m", "aaa2030"]
+    assert registry.papers["aaa2030"].about == "N., 2030: Ours"
+    numbers = published_numbers().query("paper == 'aaa2030'")
+    assert numbers[["metric", "value", "beside"]].to_numpy().tolist() == [["nfe_sampling", 7.0, True]]
+    assert [claim.id for claim in of_papers() if claim.paper == "aaa2030"] == ["A1"]
+    assert order()[-1] == "ours"
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "said"),
+    [
+        ("title =", "titel =", "unknown key 'titel'; known: "),
+        ("ours.csv", "missing.csv", "no file 'missing.csv', neither beside paper.toml nor in "),
+        ("[methods]", "[[tables]]\nname = 't'\n[methods]", "tables.0.title: Field required"),
+        ("headline = true", "headline = 'often'", "headline = 'often': Input should be a valid boolean"),
+        ("[methods]", "[methods", "paper.toml: "),
+    ],
+)
+def test_a_bad_paper_is_one_line(line: str, changed: str, said: str, folder: Path) -> None:
+    (folder / "paper.toml").write_text(OURS.replace(line, changed))
+    with pytest.raises(UsageError) as error:
+        register_paper(folder)
+    assert said in str(error.value) and "paper aaa2030" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_paper_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"paper\.toml: No such file or directory"):
+        register_paper(tmp_path)
+
+
+def test_two_papers_have_two_names(folder: Path) -> None:
+    register_paper(folder)
+    with pytest.raises(UsageError, match="paper 'aaa2030' is registered twice"):
+        register_paper(folder)
+
+
+def test_reports_know_no_paper_and_no_baseline_by_name() -> None:
+    baselines = [path.stem for path in (ROOT / "baselines").glob("[a-z]*.py")]
+    assert "fm_ot" in baselines
+    named = re.compile(rf"\b({'|'.join([*baselines, 'lipman', 'tong'])})", re.IGNORECASE)
+    read = [path for path in (ROOT / "bench" / "report").rglob("*") if path.suffix in (".py", ".j2", ".js", ".css")]
+    assert {str(path) for path in read if named.search(path.read_text(encoding="utf-8"))} == set()
