@@ -6,9 +6,8 @@ sweep.py's.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import nn
 
 from bench.config import components
@@ -23,15 +22,14 @@ from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.identity import inputs
+from bench.launch.task import Task
 from bench.records import provenance, standing
 from bench.records.records import Measurement, trained_by
 from bench.training import ranks
+from bench.training.build import build
 from bench.training.precision import full_float32
 from bench.training.rehearsal import rehearse
 from bench.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from bench.launch.job import Job
 
 CURVE = ("nll_nats", "nll_bpd", "w2", "fid", "fd_", "nfe_sampling")  # what a validation keeps, by its beginning
 
@@ -39,9 +37,9 @@ CURVE = ("nll_nats", "nll_bpd", "w2", "fid", "fd_", "nfe_sampling")  # what a va
 class Stages:
     """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one."""
 
-    def __init__(self, job: "Job", log: Callable[[str], None]) -> None:
-        run = job.run
-        self.job, self.run, self.log, self.device = job, run, log, job.device
+    def __init__(self, task: Task, log: Callable[[str], None]) -> None:
+        run = task.run
+        self.task, self.run, self.log, self.device = task, run, log, task.device
         self.opened: set[str] = set()
         with inputs.noted(self.opened):
             self._build()
@@ -49,22 +47,22 @@ class Stages:
                 rehearse(self.trainer, run, self.judge)
 
     def _build(self) -> None:
-        job, run, log = self.job, self.run, self.log
-        self.dataset = components.build_dataset(run.dataset, job.data_dir)
+        task, run, log = self.task, self.run, self.log
+        self.dataset = components.build_dataset(run.dataset, task.data_dir)
         self.baseline = components.build_baseline(run.baseline)
         components.check_given(run, self.dataset)
-        torch.manual_seed(run.seed)
-        module = components.build_network(run.network, self.dataset).to(job.device)
-        self.parameters = sum(p.numel() for p in module.parameters())
+        module, self.teachers = build(run, self.dataset, task.root, task.data_dir)
+        module = module.to(task.device)
+        self.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
         self.trainer = Trainer(run.run_id, run.training, self.baseline, module, self.dataset, run.seed)
-        self.trainer.code, self.trainer.accepted = trained_by(job.root, run, job.keep_stale)
+        self.trainer.code, self.trainer.accepted = trained_by(task.root, run, task.keep_stale)
         self.trainer.curve_code = standing.curve(run) or ""
-        self.checkpoint = job.checkpoint
+        self.checkpoint = task.checkpoint
         self.trainer.restore(self.checkpoint, log)
         self.trained = self.trainer.finished  # and not diverged in the last step
         self.weights = "ema" if run.training.ema else "raw"
         self.asked = run.evaluation.samples or Samples()
-        self.judge = Judge(self.dataset, self.asked, job.data_dir, job.device)
+        self.judge = Judge(self.dataset, self.asked, task.data_dir, task.device)
 
     def facts(self) -> dict[str, Any]:
         """What a record says of the run beside its measurements."""
@@ -77,15 +75,16 @@ class Stages:
             "device": provenance.device_name(self.device),
             "device_count": ranks.count(),
             "inputs": inputs.described(
-                {*self.opened, *components.opened(self.run.dataset, self.job.data_dir)}, [self.job.root]
-            ),
+                {*self.opened, *components.opened(self.run.dataset, self.task.data_dir)}, [self.task.root]
+            )
+            | inputs.described(self.teachers),
             "commit": provenance.commit(),
             "versions": provenance.versions(),
         }
 
     def partial(self, stage: Stage) -> Partial:
         """The finished parts of a stage under way."""
-        return Partial(self.job.folder / standing.parts_folder(self.run, stage), self.log)
+        return Partial(self.task.folder / standing.parts_folder(self.run, stage), self.log)
 
     def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
         """The measurements and arrays of a stage; whatever is measured is measured in full float32.
@@ -127,7 +126,7 @@ class Stages:
         """Train to the end, if that is not reached; parts that are kept are then of other weights."""
         if not self.trained:
             if ranks.is_main():
-                clear_all(self.job.folder)
+                clear_all(self.task.folder)
             ranks.barrier()
             self.trainer.fit(self.checkpoint, self.validate, self.log)
             self.trained = True

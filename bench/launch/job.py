@@ -11,7 +11,6 @@ import os
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,41 +20,20 @@ from bench.config.suite import Run
 from bench.errors import UsageError, is_lost
 from bench.evaluation.lost import cause, costs_a_part
 from bench.identity import source
+from bench.launch.task import Task
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
-from bench.records.records import fail, run_folder, stands, write_stage
+from bench.records.records import fail, stands, write_stage
 
 if TYPE_CHECKING:
     from bench.evaluation.stages import Stages
 
 Report = Callable[[str], None]
-RANK_ERROR = "rank-error.txt"
 
 
-@dataclass(frozen=True)
-class Job:
-    """A run with where its records go, where data is, what it runs on, and the plugins it needs.
-
-    Attributes:
-        ranks: processes that share the run, each with a GPU of its own where the device is "cuda".
-        threads: of each rank on the CPU, if the run begins now (bench/launch/threads.py); None leaves them to the
-            process.
-        keep_stale: whether a checkpoint of older source is gone on from.
-    """
-
-    run: Run
-    root: Path
-    data_dir: Path
-    device: str = "cpu"
-    plugins: tuple[str, ...] = ()
-    ranks: int = 1
-    threads: int | None = None
-    keep_stale: bool = False
-
-    @property
-    def folder(self) -> Path:
-        return run_folder(self.root, self.run.run_id)
+class Job(Task):
+    """A task, and how it is done."""
 
     def __call__(self, progress: Report | None = None) -> str:
         """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it).
@@ -138,18 +116,6 @@ class Job:
             left = any(is_lost(row.reason) for row in rows)
             clear_all(self.folder, stage, but=stages.partial(stage).folder if left else None)
         return True
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def rank_error(self) -> Path:
-        return self.folder / RANK_ERROR
-
-    def reason(self, seen: str) -> str:
-        """What another rank left as its reason: to the main one a peer's failure looks like a lost connection."""
-        return self.rank_error.read_text(encoding="utf-8") if self.ranks > 1 and self.rank_error.exists() else seen
 
     def _lock(self, main: bool) -> AbstractContextManager[bool]:
         return locked(self.folder / "lock", wait=False) if main else nullcontext(True)

@@ -17,9 +17,9 @@ from typing import Literal
 from bench.config.suite import Run
 from bench.errors import UsageError
 from bench.launch import Outcome
-from bench.launch.job import RANK_ERROR
 from bench.launch.progress import Progress
 from bench.launch.surroundings import environment
+from bench.launch.task import RANK_ERROR
 from bench.records import records
 from bench.records.disk import DENIED, NO_SPACE
 from bench.records.seal import read_json, write_json

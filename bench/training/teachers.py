@@ -1,0 +1,84 @@
+"""Weights that were trained before: of a run, from its checkpoint and the configuration in its record, or of a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from bench.config.suite import RUN_ID, Run
+from bench.errors import UsageError, one_line
+from bench.records.records import read_stage, run_folder
+from bench.records.seal import CHANGED, check
+
+
+def trained_run(root: Path, teacher: str) -> Run | None:
+    """The run of that id; None for what is no run's id.
+
+    Raises:
+        UsageError: its training has no sound record.
+    """
+    if not RUN_ID.fullmatch(teacher):
+        return None
+    record = read_stage(root, teacher, "train")
+    if record is None or record["status"] != "ok":
+        state = "has not ended" if record is None else "has failed"
+        raise UsageError(f"teacher = {teacher}: its training {state} in {root}; run its baseline first")
+    try:
+        return Run.model_validate(record["config"])
+    except ValidationError as error:
+        raise UsageError(f"teacher = {teacher}: its record is of an older edition: {one_line(error)[:200]}") from error
+
+
+def load_run(module: nn.Module, root: Path, run: Run) -> Path:
+    """Give a run's module its averaged weights; the file that has them."""
+    path = run_folder(root, run.run_id) / "checkpoint.pt"
+    if not path.is_file():
+        raise UsageError(f"teacher = {run.run_id}: there is no {path}")
+    _load(module, path)
+    return path
+
+
+def load_file(module: nn.Module, teacher: str) -> Path:
+    """Give a module the weights of a file, averaged ones if it is a checkpoint of a run."""
+    path = Path(teacher).expanduser()
+    if not path.is_file():
+        raise UsageError(f"teacher = {teacher}: expected the id of a run or a file; there is no such file")
+    _load(module, path)
+    return path
+
+
+def _load(module: nn.Module, path: Path) -> None:
+    """Load a checkpoint (bench/training/checkpoint.py) or a state_dict.
+
+    Raises:
+        UsageError: it is neither, its tensors are not those of the module, or they are not finite.
+    """
+    if check(path) == CHANGED:
+        raise UsageError(f"{path}: {CHANGED}")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file makes torch raise
+        raise UsageError(f"{path}: it holds no tensors: {one_line(error)[:200]}") from error
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path}: a {type(content).__name__}; expected a checkpoint or a state_dict")
+    is_checkpoint = {"module", "average"} <= content.keys()
+    weights = content["module"] if is_checkpoint else content
+    try:
+        module.load_state_dict(weights)
+        if is_checkpoint:
+            _average(module, content["average"])
+    except Exception as error:
+        raise UsageError(f"{path}: not the weights of this network: {one_line(error)[:300]}") from error
+    if not all(bool(torch.isfinite(p).all()) for p in module.parameters() if p.requires_grad):
+        raise UsageError(f"{path}: its weights are not finite")
+
+
+@torch.no_grad()
+def _average(module: nn.Module, averages: list[Tensor]) -> None:
+    """Only what is trained is averaged (bench/training/average.py)."""
+    for parameter, average in zip(module.parameters(), averages, strict=True):
+        if parameter.requires_grad:
+            parameter.copy_(average)
