@@ -30,7 +30,7 @@ class Build:
     def network(self, **inputs: Any) -> nn.Module:
         """The run's network; with `classes` it takes the labels of the batch (bench/methods/network.py)."""
         module = components.build_network(self.component, self.dataset, **inputs)
-        if inputs.get("classes"):
+        if inputs.get("classes") and not getattr(module, "classes", None):
             module.classes = inputs["classes"]
         return module
 
