@@ -1,7 +1,6 @@
 """Regression: the mean image under what it is given, the baseline of super-resolution (Saharia et al. 2021).
 
-L = E |net(0, 0) - x1|^2: without noise the network answers E[x1 | c], and one evaluation is a sample. Its flow carries
-noise to that answer in straight lines, v = (net(0, 0) - x) / (1 - t), which no solver needs many evaluations for.
+L = E |net(0, 0) - x1|^2: without noise the network answers E[x1 | c], and one evaluation is a sample.
 """
 
 from dataclasses import dataclass
@@ -9,25 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import Draw, FlowBaseline, Network, mean_square, register_baseline
-from bench.methods.ode import VelocityField
+from bench import Baseline, Model, Network, mean_square, register_baseline
 
 
 @register_baseline("regression", label="Regression", needs_given=True)
 @dataclass(frozen=True)
-class Regression(FlowBaseline):
-    @property
-    def t_end(self) -> float:
-        return 1 - 1e-5
-
+class Regression(Baseline):
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         return mean_square(answer(net, x1) - x1)
 
-    def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: (answer(net, x) - x) / (1 - t)
-
-    def samplers(self, net: Network) -> dict[str, Draw]:
-        return {"direct": lambda x0, rng: answer(net, x0)}
+    def model(self, net: Network) -> Model:
+        why = "regression answers one image, without a distribution"
+        samplers = {"direct": lambda x0, rng: answer(net, x0)}
+        return Model(samplers=samplers, absent={"velocity": why, "log_prob": why})
 
 
 def answer(net: Network, x: Tensor) -> Tensor:

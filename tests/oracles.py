@@ -22,6 +22,7 @@ from bench.datasets.base import Dataset
 from bench.evaluation.likelihood import by_solver, floor
 from bench.evaluation.partial import Partial
 from bench.evaluation.trained import Trained
+from bench.methods.baseline import Baseline
 from bench.methods.density import traces
 from bench.methods.flow import FlowBaseline
 from bench.methods.model import Draw
@@ -175,7 +176,7 @@ class Idle(nn.Module):
 
 
 def trained(
-    baseline: FlowBaseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None
+    baseline: Baseline, shape: tuple[int, ...] = (2,), seed: int = 0, module: nn.Module | None = None
 ) -> Trained:
     """Samples of a method of that shape; points, whatever their number of axes."""
     nothing = torch.zeros(1, *shape)

@@ -22,12 +22,13 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
 
 def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
     quality, batch = evaluator.judge.quality(n, full=False), min(n, evaluator.config.batch)
-    nfe, _ = evaluator.drawn("curve", evaluator.trained.solved(evaluator.solver), n, batch, quality, partial)
-    settings = evaluator.drawing(evaluator.solver.method, batch, **evaluator.solver.settings())
+    name = evaluator.headline
+    nfe, _ = evaluator.drawn("curve", evaluator.ways[name], n, batch, quality, partial)
+    settings = evaluator.sampler(name, batch)
     return [*quoted(quality.measured(), settings), nfe_row(nfe, n, settings)], {}
 
 
 def _no_distance(evaluator: Evaluator, n: int, reason: str) -> Rows:
-    settings = evaluator.drawing(evaluator.solver.method, min(n, evaluator.config.batch), **evaluator.solver.settings())
+    settings = evaluator.sampler(evaluator.headline, min(n, evaluator.config.batch))
     rows = evaluator.judge.quality(n, full=False).measured(reason)
     return [*quoted(rows, settings), nfe_row(math.nan, n, settings, reason)]

@@ -4,11 +4,10 @@ Of each part of a stage there is a function that measures it and one that gives 
 bench/evaluation/parts.py takes what cannot be had.
 """
 
-from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.evaluation.clock import peak_memory
@@ -16,12 +15,11 @@ from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Log
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
-from bench.evaluation.trained import Trained
+from bench.evaluation.trained import Draw, Trained
 from bench.methods.ode import Solver
 from bench.records.records import Measurement
 from bench.training import ranks
 
-Draw = Callable[[int, int], tuple[Tensor, float]]
 Settings = dict[str, Any]
 
 
@@ -37,6 +35,16 @@ class Evaluator:
         self.trained, self.judge, self.config, self.weights, self.log = trained, judge, config, weights, log
         self.dataset, self.baseline, self.device = trained.dataset, trained.baseline, trained.device
         self.solver = Solver(**config.solver.model_dump())
+
+    @cached_property
+    def ways(self) -> dict[str, Draw]:
+        """Ways of drawing by name; see `Trained.ways`."""
+        return self.trained.ways(self.solver)
+
+    @property
+    def headline(self) -> str:
+        """The way of the headline row, whose samples are shown and whose memory is measured."""
+        return next(iter(self.ways))
 
     def drawn(
         self, name: str, draw: Draw, n: int, batch: int, quality: Quality, partial: Partial, shown: Shown | None = None
@@ -59,10 +67,10 @@ class Evaluator:
         """What every measurement of drawn samples says of how they were drawn."""
         return {"sampler": sampler, **own, "batch": batch, "weights": self.weights}
 
-    def sampler(self, name: str) -> Settings:
-        """The same of a sampler of the stage of samples."""
+    def sampler(self, name: str, batch: int | None = None) -> Settings:
+        """The same of one of the ways."""
         own = self.solver.settings() if name == self.solver.method else {}
-        return self.drawing(name, self.config.batch, **own)
+        return self.drawing(name, batch or self.config.batch, **own)
 
     def peak(self, settings: Settings) -> Measurement:
         return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0], settings=settings)

@@ -37,14 +37,14 @@ def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
             return []
 
         lost = attempt(picture, bound(pictures.lost, "path_picture", {}))
-    return quoted(rows, evaluator.sampler(evaluator.solver.method)) + lost, arrays
+    return quoted(rows, evaluator.sampler(evaluator.headline)) + lost, arrays
 
 
 def _no_paths(evaluator: Evaluator, reason: str) -> Rows:
     n = evaluator.config.path_n
     counts = {"path_energy": n, "straightness": n, "npe": _coupled(evaluator)}
     rows = [Measurement(metric, math.nan, n=n, reason=reason) for metric, n in counts.items() if n]
-    return quoted(rows, evaluator.sampler(evaluator.solver.method))
+    return quoted(rows, evaluator.sampler(evaluator.headline))
 
 
 def _coupled(evaluator: Evaluator) -> int:

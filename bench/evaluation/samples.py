@@ -5,20 +5,18 @@ from functools import partial as bound
 
 from bench.evaluation import pictures
 from bench.evaluation.clock import reset_peak_memory
-from bench.evaluation.evaluator import Draw, Evaluator
+from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.pictures import IMAGES, POINTS, Shown
 from bench.evaluation.quality import Quality, quoted
-from bench.evaluation.trained import nfe_row, seconds_row
+from bench.evaluation.trained import Draw, nfe_row, seconds_row
 from bench.records.records import Measurement
 
 
 def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
-    ways: dict[str, Draw] = {evaluator.solver.method: evaluator.trained.solved(evaluator.solver)}
-    ways |= {name: evaluator.trained.native(name) for name in evaluator.trained.model(0, 1).samplers}
-    for name, draw in ways.items():
+    for name, draw in evaluator.ways.items():
         parts.measure(f"samples {name}", bound(_samples, evaluator, name, draw), bound(_no_samples, evaluator, name))
     measure_paths(evaluator, parts)
     floor = bound(evaluator.judge.floor, evaluator.config.n)
@@ -26,7 +24,7 @@ def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
 
 
 def _samples(evaluator: Evaluator, name: str, draw: Draw, partial: Partial) -> tuple[Rows, Arrays]:
-    s, settings, first = evaluator.config, evaluator.sampler(name), name == evaluator.solver.method
+    s, settings, first = evaluator.config, evaluator.sampler(name), name == evaluator.headline
     reset_peak_memory(evaluator.device)
     quality = _quality(evaluator)
     shown = Shown(0 if not first else IMAGES if evaluator.dataset.is_image else POINTS)
@@ -41,7 +39,7 @@ def _samples(evaluator: Evaluator, name: str, draw: Draw, partial: Partial) -> t
 def _no_samples(evaluator: Evaluator, name: str, reason: str) -> Rows:
     n, settings = evaluator.config.n, evaluator.sampler(name)
     rows = [nfe_row(math.nan, n, settings, reason), seconds_row(math.nan, n, settings, reason)]
-    if name == evaluator.solver.method:
+    if name == evaluator.headline:
         rows.append(Measurement("peak_memory_bytes", math.nan, settings=settings, reason=reason))
     return rows + quoted(_quality(evaluator).measured(reason), settings)
 

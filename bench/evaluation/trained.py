@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets.base import Dataset
+from bench.errors import UsageError
 from bench.evaluation.clock import now
 from bench.evaluation.partial import Partial
 from bench.methods.baseline import Baseline
@@ -28,6 +29,8 @@ from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.seeds import generator, normal
+
+Draw = Callable[[int, int], tuple[Tensor, float]]  # (start, stop) -> samples and their NFE
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Trained:
     def noise(self, start: int, stop: int) -> Tensor:
         return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
 
-    def solved(self, solver: Solver) -> Callable[[int, int], tuple[Tensor, float]]:
+    def solved(self, solver: Solver) -> Draw:
         """(start, stop) -> samples along the ODE and their NFE."""
 
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
@@ -88,7 +91,7 @@ class Trained:
 
         return draw
 
-    def native(self, name: str) -> Callable[[int, int], tuple[Tensor, float]]:
+    def native(self, name: str) -> Draw:
         """The same by the method's own sampler of that name, from the same noise."""
 
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
@@ -101,10 +104,23 @@ class Trained:
 
         return draw
 
+    def ways(self, solver: Solver) -> dict[str, Draw]:
+        """Ways of drawing by name, the ODE's first if there is a velocity; the first is the headline row.
+
+        Raises:
+            UsageError: there is none.
+        """
+        model = self.model(0, 1)
+        found = {solver.method: self.solved(solver)} if model.velocity else {}
+        found |= {name: self.native(name) for name in model.samplers}
+        if not found:
+            raise UsageError(f"baseline {self.baseline.name}: its model has neither a velocity nor a sampler")
+        return found
+
     def batches(
         self,
         name: str,
-        draw: Callable[[int, int], tuple[Tensor, float]],
+        draw: Draw,
         n: int,
         batch: int,
         partial: Partial | None = None,

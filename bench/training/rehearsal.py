@@ -62,11 +62,15 @@ class _Rehearsal:
         asked, training = self.run.evaluation, self.run.training
         with _streams_kept(self.device):
             module = self.trainer.evaluation_module()
-            self.velocity(module)
+            with self.rule(f"{self.method}: model(net)"):
+                model = self.trained(module).model(0, self.n)
+            if model.velocity:
+                self.velocity(module)
             self.loss()
             if asked.samples:
                 self.samplers(module)
-            if (asked.likelihood or training.curve_points) and not self.dataset.given:
+            by_ode = model.velocity and not model.log_prob
+            if by_ode and (asked.likelihood or training.curve_points) and not self.dataset.given:
                 self.likelihood(module)
             if self.dataset.is_image and (asked.samples or asked.sweep or training.curve_points):
                 self.features()
@@ -124,6 +128,7 @@ class _Rehearsal:
         solver = self.run.evaluation.samples and self.run.evaluation.samples.solver.method
         with self.rule(f"{self.method}: samplers(net)"):
             own = self.trained(module).model(0, self.n).samplers
+            self.trained(module).ways(Solver())
         for name, sampler in own.items():
             what = f"{self.method}: sampler {name!r}"
             self.require(

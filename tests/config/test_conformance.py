@@ -15,6 +15,7 @@ from oracles import drawn, trained
 from torch import Tensor, nn
 
 from bench.config.registry import baselines
+from bench.methods.baseline import Baseline
 from bench.methods.flow import FlowBaseline
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
@@ -63,13 +64,18 @@ def seeded(seed: int) -> torch.Generator:
 
 
 @pytest.fixture(params=list(baselines))
-def cls(request: pytest.FixtureRequest) -> type[FlowBaseline]:
+def cls(request: pytest.FixtureRequest) -> type[Baseline]:
     return baselines[request.param]
 
 
 @pytest.fixture
-def baseline(cls: type[FlowBaseline]) -> FlowBaseline:
+def baseline(cls: type[Baseline]) -> Baseline:
     return cls()
+
+
+@pytest.fixture(params=[name for name, entry in baselines.items() if issubclass(entry, FlowBaseline)])
+def flow(request: pytest.FixtureRequest) -> FlowBaseline:
+    return baselines[request.param]()
 
 
 @pytest.fixture(params=SHAPES)
@@ -80,30 +86,30 @@ def shape(request: pytest.FixtureRequest) -> tuple[int, ...]:
 # What it says of itself.
 
 
-def test_it_is_named_and_labelled(cls: type[FlowBaseline]) -> None:
+def test_it_is_named_and_labelled(cls: type[Baseline]) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", cls.name)
     assert baselines[cls.name] is cls
     assert cls.label
     assert [other for other in baselines.values() if other.label == cls.label] == [cls]
 
 
-def test_its_options_are_the_fields_of_a_frozen_dataclass(baseline: FlowBaseline) -> None:
+def test_its_options_are_the_fields_of_a_frozen_dataclass(baseline: Baseline) -> None:
     assert dataclasses.is_dataclass(baseline)
     for option in dataclasses.fields(baseline):
         assert option.default is not dataclasses.MISSING, f"{option.name} has no default"
         assert isinstance(getattr(baseline, option.name), (bool, int, float, str))
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(baseline, option.name, 0)
-    classes = [c for c in type(baseline).__mro__ if issubclass(c, FlowBaseline) and c is not FlowBaseline]
+    classes = [c for c in type(baseline).__mro__ if issubclass(c, Baseline) and c not in (Baseline, FlowBaseline)]
     declared = {name for c in classes for name in vars(c).get("__annotations__", {})}
     assert declared == {option.name for option in dataclasses.fields(baseline)}, "a class without @dataclass"
 
 
-def test_it_survives_pickling(baseline: FlowBaseline) -> None:
+def test_it_survives_pickling(baseline: Baseline) -> None:
     assert pickle.loads(pickle.dumps(baseline)) == baseline
 
 
-def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[FlowBaseline]) -> None:
+def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[Baseline]) -> None:
     if not cls.__module__.startswith("baselines."):
         pytest.skip("not in this project")
     text = Path(inspect.getfile(cls)).read_text()
@@ -117,13 +123,13 @@ def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[F
 # Its loss.
 
 
-def test_loss_is_one_finite_number_a_sample(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
+def test_loss_is_one_finite_number_a_sample(baseline: Baseline, shape: tuple[int, ...]) -> None:
     loss = baseline.loss(network(shape), data(shape), seeded(0))
     assert loss.shape == (16,) and loss.dtype == torch.float32
     assert torch.isfinite(loss).all()
 
 
-def test_loss_reaches_every_parameter(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
+def test_loss_reaches_every_parameter(baseline: Baseline, shape: tuple[int, ...]) -> None:
     net = network(shape)
     baseline.loss(net, data(shape), seeded(0)).mean().backward()
     for name, parameter in net.named_parameters():
@@ -131,7 +137,7 @@ def test_loss_reaches_every_parameter(baseline: FlowBaseline, shape: tuple[int, 
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_the_generator_is_the_only_randomness(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
+def test_the_generator_is_the_only_randomness(baseline: Baseline, shape: tuple[int, ...]) -> None:
     net, x = network(shape), data(shape)
     torch.manual_seed(1)
     first = baseline.loss(net, x, seeded(0))
@@ -147,7 +153,7 @@ def test_the_generator_is_the_only_randomness(baseline: FlowBaseline, shape: tup
 
 
 @pytest.mark.slow
-def test_training_lowers_the_loss(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
+def test_training_lowers_the_loss(baseline: Baseline, shape: tuple[int, ...]) -> None:
     net, x, rng = network(shape), data(shape, 32), seeded(0)
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
 
@@ -166,10 +172,10 @@ def test_training_lowers_the_loss(baseline: FlowBaseline, shape: tuple[int, ...]
 # Its ODE and its samplers.
 
 
-def test_velocity_is_finite_on_the_whole_interval(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
-    f, x = baseline.velocity(network(shape)), data(shape)
-    assert 0.99 < baseline.t_end <= 1
-    for t in (0.0, 0.5, baseline.t_end):
+def test_velocity_is_finite_on_the_whole_interval(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
+    f, x = flow.velocity(network(shape)), data(shape)
+    assert 0.99 < flow.t_end <= 1
+    for t in (0.0, 0.5, flow.t_end):
         v = f(torch.tensor(t), x)
         assert v.shape == x.shape and v.dtype == x.dtype
         assert torch.isfinite(v).all()
@@ -178,29 +184,29 @@ def test_velocity_is_finite_on_the_whole_interval(baseline: FlowBaseline, shape:
     torch.testing.assert_close(together, alone)  # a sample does not feel its batch
 
 
-def test_velocity_evaluates_the_network_once(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
+def test_velocity_evaluates_the_network_once(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
     net = CountedNetwork(network(shape))
-    baseline.velocity(net)(torch.tensor(0.3), data(shape))
+    flow.velocity(net)(torch.tensor(0.3), data(shape))
     assert net.rows == len(data(shape))
 
 
-def test_samples_of_an_untrained_network_are_finite_and_counted(baseline: FlowBaseline, shape: tuple[int, ...]) -> None:
+def test_samples_of_an_untrained_network_are_finite_and_counted(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
     module = network(shape)
     calls: list[int] = []
     module.register_forward_hook(lambda *_: calls.append(1))
-    this = trained(baseline, shape, module=module)
+    this = trained(flow, shape, module=module)
     x, nfe = drawn(this, this.solved(Solver("midpoint", steps=4)), 8, 8)
     assert x.shape == (8, *shape) and torch.isfinite(x).all()
     assert nfe == len(calls) == 8
 
 
-def test_native_samplers_take_the_steps_of_their_names(cls: type[FlowBaseline], shape: tuple[int, ...]) -> None:
+def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shape: tuple[int, ...]) -> None:
     short = {f.name: 6 for f in dataclasses.fields(cls) if f.name.endswith("_steps")}
     net = CountedNetwork(network(shape))
-    for name, sampler in cls(**short).samplers(net).items():
+    model = cls(**short).model(net)
+    for name, sampler in model.samplers.items():
         net.rows = 0
         x0 = torch.randn((8, *shape), generator=seeded(0))
-        model = cls(**short).model(net)
         draw = partial(sampler.draw, model) if isinstance(sampler, Sampler) else sampler
         with torch.no_grad():
             x = draw(x0, seeded(1))

@@ -174,7 +174,7 @@ overrides.sr3.options = { ancestral_steps = 5 }
 """
 ALONE = SUITE.replace("overrides.sr3", "# ")
 NETWORK = SUITE[SUITE.index("network") : SUITE.index("baselines")]
-SAMPLERS = {"fm_ot": {"midpoint"}, "regression": {"midpoint", "direct"}, "sr3": {"midpoint", "ancestral-5"}}
+SAMPLERS = {"fm_ot": {"midpoint"}, "regression": {"direct"}, "sr3": {"midpoint", "ancestral-5"}}
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +212,16 @@ def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
     for metric in ("psnr", "ssim"):
         measured = rows[rows.metric == metric]
         assert set(measured.sampler) == samplers and set(measured.n) == {24}
+    inapplicable = found[found.value.isna()]
+    assert (
+        inapplicable.empty
+        if done.run.baseline.name != "regression"
+        else (
+            set(inapplicable.metric[inapplicable.stage == "samples"]) == {"path_energy", "straightness"}
+            and set(inapplicable.stage) == {"samples", "sweep"}
+            and set(inapplicable.reason) == {"not applicable: regression answers one image, without a distribution"}
+        )
+    )
     sweep = found[found.stage == "sweep"]
     assert set(sweep.metric) == {f"fd_{CNN}", "psnr", "ssim", "sampling_seconds"} and set(sweep.sampler) == {
         "midpoint",
@@ -230,7 +240,7 @@ def test_likeness_is_that_of_sample_i_and_test_image_i(done: Job) -> None:
     given = torch.from_numpy(arrays["given"]).permute(0, 3, 1, 2)
     assert torch.equal(given, PICTURES.quantise(PICTURES.given(TEST[0])))
     for metric, values in (("psnr", psnr(samples, data)), ("ssim", ssim(samples, data))):
-        (row,) = rows[(rows.metric == metric) & (rows.sampler == "midpoint")].itertuples()
+        (row,) = rows[(rows.metric == metric) & rows.sampler.isin(["midpoint", "direct"])].itertuples()
         assert row.value == pytest.approx(float(values.mean()), rel=1e-6)
         assert row.stderr == pytest.approx(float(values.std()) / math.sqrt(24), rel=1e-6)
 
@@ -259,7 +269,7 @@ def test_the_best_that_can_be_answered_is_the_truth(tmp_path: Path, data_dir: Pa
     assert loss == pytest.approx(4 / 12 / 256**2, rel=0.1)
     for metric, best in (("psnr", 10 * math.log10(255**2 * 3 * 16 * 16)), ("ssim", 1.0)):
         values = found[found.metric == metric].value
-        assert len(values) == 4 and values.tolist() == pytest.approx([best] * 4, rel=1e-9)
+        assert values.dropna().tolist() == pytest.approx([best], rel=1e-9)
 
 
 # What cannot be is one line, said before anything is trained.

@@ -15,6 +15,7 @@ from bench.config.settings import Likelihood, Solve, Training
 from bench.datasets.base import Dataset
 from bench.evaluation.partial import Partial
 from bench.evaluation.trained import Trained
+from bench.methods.baseline import Baseline
 from bench.methods.flow import FlowBaseline
 from bench.methods.memory import Memory
 from bench.methods.network import CountedNetwork, Network
@@ -59,7 +60,7 @@ class Scaled(nn.Module):
         return -self.a * x
 
 
-def trained(baseline: FlowBaseline, points: Dataset, module: nn.Module | None = None) -> Trained:
+def trained(baseline: Baseline, points: Dataset, module: nn.Module | None = None) -> Trained:
     return Trained(baseline, module or Scaled(), points, 0, "cpu")
 
 
