@@ -13,14 +13,15 @@ import torch
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from bench.config.registry import Registry, baselines, datasets, networks, unknown
-from bench.config.settings import Component
+from bench.config.registry import Registry, baselines, datasets, networks, samplers, unknown
+from bench.config.settings import Component, Sweep
 from bench.config.suite import Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError, one_line
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
+from bench.methods.sampler import Sampler
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -229,6 +230,35 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     _dataset.cache_clear()  # the workers have their own
 
 
+def build_sampler(component: Component, **more: Any) -> Sampler:
+    """The sampler with its options, and `more` of them."""
+    sampler: Sampler = samplers[component.name](**_options(samplers, component), **more)
+    return sampler
+
+
+def swept(sweep: Sweep) -> list[Sampler]:
+    """The samplers of a sweep, one per row.
+
+    Raises:
+        UsageError: a name, an option or its type is not known, or a sampler has no row, or one twice.
+    """
+    found: list[Sampler] = []
+    usual = [Component(name=name) for name in (*sweep.solvers, "dopri5")]
+    for component in usual if sweep.samplers is None else sweep.samplers:
+        cls = samplers[component.name]
+        free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
+        if "steps" in free:
+            rows = [build_sampler(component, steps=nfe // cost) for nfe in sweep.nfe if nfe % cost == 0]
+            if not rows and sweep.samplers is not None:
+                raise UsageError(f"sampler {component.name}: no nfe of {list(sweep.nfe)} is a multiple of {cost}")
+        elif {"rtol", "atol"} <= free:
+            rows = [build_sampler(component, rtol=tolerance, atol=tolerance) for tolerance in sweep.tolerances]
+        else:
+            rows = [build_sampler(component)]
+        found += rows
+    return found
+
+
 def resolved(baseline: Baseline) -> dict[str, Any]:
     """All options of a baseline, defaults included, for the record."""
     return {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
@@ -236,7 +266,7 @@ def resolved(baseline: Baseline) -> dict[str, Any]:
 
 def validate(runs: Iterable[Run]) -> None:
     """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
-    from bench.methods.ode import EVALUATIONS_A_STEP, Solver
+    from bench.methods.ode import Solver
 
     for run in runs:
         _options(datasets, run.dataset)
@@ -252,7 +282,8 @@ def validate(runs: Iterable[Run]) -> None:
                 Solver(**solve.model_dump())
             except ValueError as error:
                 raise UsageError(f"suite {run.suite}: {error}") from error
-        for method in stages.sweep.solvers if stages.sweep else ():
-            if method not in EVALUATIONS_A_STEP:
-                complaint = unknown("fixed-step solver", method, list(EVALUATIONS_A_STEP))
-                raise UsageError(f"suite {run.suite}: evaluation.sweep.solvers: {complaint}")
+        if stages.sweep:
+            try:
+                swept(stages.sweep)
+            except UsageError as error:
+                raise UsageError(f"suite {run.suite}: evaluation.sweep: {error}") from error

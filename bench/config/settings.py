@@ -123,15 +123,17 @@ class Samples(Frozen):
 
 
 class Sweep(Frozen):
-    """Quality at few evaluations: every fixed-step solver at every NFE, and dopri5 at every tolerance.
+    """Quality at few evaluations: each sampler at each NFE if it has steps, or else at each tolerance.
 
-    `batch` samples are solved together, all of them where that is not set. The error that each solver leaves is
-    measured on `error_n` samples against the midpoint rule at 1000 evaluations.
+    `samplers` are registered ones, by default `solvers` and dopri5; one whose options say its steps or tolerances has
+    no other row. `batch` samples are solved together, all of them where that is not set. The error that a solver
+    leaves is measured on `error_n` samples against the midpoint rule at 1000 evaluations.
     """
 
     n: Positive = 1000
     batch: Positive | None = None
     solvers: tuple[str, ...] = ("euler", "midpoint", "rk4")
+    samplers: tuple[Component, ...] | None = None
     nfe: tuple[Positive, ...] = (4, 8, 12, 20, 40)
     tolerances: tuple[Rate, ...] = (1e-1, 1e-2, 1e-3)
     error_n: Annotated[int, Field(ge=0)] = 0

@@ -16,8 +16,9 @@ from bench.evaluation.partial import Partial
 from bench.evaluation.trained import Trained
 from bench.methods.finite import require
 from bench.methods.flow import mean_square
-from bench.methods.ode import Solver
+from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
+from bench.samplers.ode import Midpoint
 from bench.training import ranks
 
 REFERENCE = 1000
@@ -31,16 +32,16 @@ class SolverError:
         self._exact: dict[int, Tensor] = {}
         self._failure: Exception | None = None
 
-    def measured(self, solver: Solver, settings: dict[str, Any]) -> list[Measurement]:
-        """ode_error of the solver with its standard error; all ranks must ask.
+    def measured(self, sampler: Sampler, settings: dict[str, Any]) -> list[Measurement]:
+        """ode_error of a sampler of the ODE with its standard error; all ranks must ask.
 
         Raises:
-            Diverged: a solve failed, the reference's or the solver's (Lost where several ranks share the run).
+            Diverged: a solve failed, the reference's or the sampler's (Lost where several ranks share the run).
         """
         errors = torch.zeros(self.n, dtype=torch.float64)
         with ranks.failing_together():
             for start, exact in self.reference().items():
-                error = mean_square(self._end(solver, start).cpu().double() - exact.double())
+                error = mean_square(self._end(sampler, start).cpu().double() - exact.double())
                 errors[start : start + len(error)] = require(error, "errors")
         ranks.total(errors)
         stderr = float(errors.std()) / np.sqrt(self.n) if self.n > 1 else None
@@ -58,17 +59,17 @@ class SolverError:
         """The reference of this rank's batches, by their starts; it is tried once."""
         if self._failure:
             raise self._failure
-        solver = Solver("midpoint", steps=REFERENCE // 2)
+        midpoint = Midpoint(steps=REFERENCE // 2)
         try:
             for start in ranks.mine(range(0, self.n, self.batch)):
                 if start not in self._exact:
-                    make = lambda start=start: {"x": self._end(solver, start).cpu().numpy()}  # noqa: E731
+                    make = lambda start=start: {"x": self._end(midpoint, start).cpu().numpy()}  # noqa: E731
                     self._exact[start] = torch.from_numpy(self.partial.once(f"ode-reference-{start}", make)["x"])
         except Exception as error:
             self._failure = error
             raise
         return self._exact
 
-    def _end(self, solver: Solver, start: int) -> Tensor:
+    def _end(self, sampler: Sampler, start: int) -> Tensor:
         with torch.no_grad():
-            return self.trained.solved(solver)(start, min(start + self.batch, self.n))[0]
+            return self.trained.by(sampler)(start, min(start + self.batch, self.n))[0]

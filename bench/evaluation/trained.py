@@ -24,9 +24,10 @@ from bench.methods.finite import lost
 from bench.methods.memory import Memory
 from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
-from bench.methods.ode import Solver, VelocityField, solve
+from bench.methods.ode import Solver, VelocityField
 from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
+from bench.samplers.ode import sampler_of
 from bench.training import ranks
 from bench.training.seeds import generator, normal
 
@@ -82,23 +83,22 @@ class Trained:
 
     def solved(self, solver: Solver) -> Draw:
         """(start, stop) -> samples along the ODE and their NFE."""
+        return self.by(sampler_of(solver))
 
-        def draw(start: int, stop: int) -> tuple[Tensor, float]:
-            net = self.network(start, stop)
-            model = self.baseline.model(net)
-            solution = solve(model.having("velocity"), self.noise(start, stop), (0.0, model.t_end), solver)
-            return solution.x[-1], net.rows / (stop - start)
-
-        return draw
+    def by(self, sampler: Sampler) -> Draw:
+        """The same by any sampler."""
+        return self._drawing(lambda model: sampler, sampler.label)
 
     def native(self, name: str) -> Draw:
         """The same by the method's own sampler of that name, from the same noise."""
+        return self._drawing(lambda model: model.samplers[name], name)
 
+    def _drawing(self, choose: Callable[[Model], Any], stream: str) -> Draw:
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
             net = self.network(start, stop)
             x0 = self.noise(start, stop)
             model = self.baseline.model(net)
-            sampler, rng = model.samplers[name], generator(self.seed, name, start, x0.device)
+            sampler, rng = choose(model), generator(self.seed, stream, start, x0.device)
             x = sampler.draw(model, x0, rng) if isinstance(sampler, Sampler) else sampler(x0, rng)
             return x, net.rows / (stop - start)
 

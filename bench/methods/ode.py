@@ -84,6 +84,7 @@ def solve(
     x: Tensor,
     times: tuple[float, ...],
     solver: Solver,
+    ends: Tensor | None = None,
     adjoint_params: tuple[Tensor, ...] | None = None,
 ) -> Solution:
     """Integrate dx/dt = f(t, x) from times[0] through the other times (ascending or descending).
@@ -93,6 +94,7 @@ def solve(
         x: state at times[0].
         times: at least two; a fixed-step solver divides [times[0], times[-1]] evenly and interpolates between.
         solver: method and tolerances or steps.
+        ends: where the steps of a fixed-step solver begin and end instead, float64 (steps + 1,).
         adjoint_params: backpropagate by the adjoint method to these parameters instead of through the steps.
 
     Raises:
@@ -106,7 +108,8 @@ def solve(
         options = {"step_t": grid[[0, -1]], "max_num_steps": MAX_STEPS}
     else:
         shares = torch.linspace(0, 1, solver.steps + 1, dtype=torch.float64, device=x.device)
-        options = {"grid_constructor": lambda _f, _x, t: torch.lerp(t[0], t[-1], shares)}  # an adjoint's t is reversed
+        # An adjoint's t is reversed.
+        options = {"grid_constructor": lambda _f, _x, t: torch.lerp(t[0], t[-1], shares) if ends is None else ends}
     keywords: dict[str, Any] = {
         "rtol": solver.rtol,
         "atol": solver.atol,

@@ -12,7 +12,7 @@ Each field is an option, quoted in the record of what it draws.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +22,8 @@ from bench.config.registry import samplers
 from bench.errors import UsageError
 from bench.methods.model import Model
 
+ACCURACY = ("steps", "rtol", "atol")  # the options that a sweep goes through
+
 
 @dataclass(frozen=True)
 class Sampler(ABC):
@@ -29,10 +31,30 @@ class Sampler(ABC):
 
     Attributes:
         needs: capabilities of the model without which the sampler is not applicable.
+        evaluations_a_step: what a step costs, if there is an option `steps`, which the sweep then sets.
     """
 
     name: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    evaluations_a_step: ClassVar[int] = 1
+
+    @property
+    def label(self) -> str:
+        """The name, with the options that are not the default's but for those of accuracy: "euler-karras"."""
+        own = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ACCURACY]
+        defaults = {f.name: f.default for f in fields(self)}
+        told = [value if isinstance(value, str) else f"{key}{value}" for key, value in own if value != defaults[key]]
+        return "-".join([self.name, *told])
+
+    def __str__(self) -> str:
+        accuracy = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name in ACCURACY]
+        return " ".join([self.label, *accuracy])
+
+    def settings(self, model: Model) -> dict[str, Any]:
+        """What a record quotes beside the label of how it draws from that model: steps, and other options."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        steps = {"steps": found.pop("steps")} if "steps" in found else {}
+        return {**steps, "options": found} if found else steps
 
     @abstractmethod
     def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from bench.methods.model import Model
 from bench.methods.sampler import Sampler, register_sampler
-from bench.samplers.scheduled import betas, run
+from bench.samplers.scheduled import Steps, betas, run
 
 
 @register_sampler("ancestral")
 @dataclass(frozen=True)
 class Ancestral(Sampler):
-    steps: int = 1000
+    needs = ("path",)
+    steps: Steps = 1000
 
     def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
         from diffusers import DDPMScheduler

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from bench.methods.model import Model
 from bench.methods.sampler import Sampler, register_sampler
-from bench.samplers.scheduled import betas, run
+from bench.samplers.scheduled import Steps, betas, run
 
 
 @register_sampler("ddim")
 @dataclass(frozen=True)
 class DDIM(Sampler):
-    steps: int = 50
+    needs = ("path",)
+    steps: Steps = 50
 
     def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
         from diffusers import DDIMScheduler

@@ -3,9 +3,10 @@
 Step k is the time s = (k + 1) / 1000 of the diffusion, t = 1 - s.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench.errors import NotApplicable
@@ -13,6 +14,7 @@ from bench.methods.model import Model
 from bench.methods.paths import VariancePreserving
 
 STEPS = 1000
+Steps = Annotated[int, Field(gt=0, le=STEPS)]
 
 
 def betas(model: Model) -> dict[str, Any]:

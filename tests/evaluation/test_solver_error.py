@@ -9,7 +9,7 @@ from oracles import Given, trained
 from bench.evaluation.partial import Partial
 from bench.evaluation.solver_error import REFERENCE, SolverError
 from bench.evaluation.trained import Trained
-from bench.methods.ode import Solver
+from bench.samplers.ode import Euler, Midpoint
 
 H = 2 / REFERENCE
 EXACT = (1 + H + H**2 / 2) ** (REFERENCE // 2)
@@ -23,7 +23,7 @@ def growing() -> Trained:
 @pytest.mark.parametrize("batch", [64, 20])
 def test_eulers_error_is_its_closed_form_whatever_the_batch(steps: int, batch: int) -> None:
     this = growing()
-    (found,) = SolverError(this, 64, batch, Partial()).measured(Solver("euler", steps=steps), {"sampler": "euler"})
+    (found,) = SolverError(this, 64, batch, Partial()).measured(Euler(steps=steps), {"sampler": "euler"})
     squares = this.noise(0, 64).double().square().mean(1) * ((1 + 1 / steps) ** steps - EXACT) ** 2
     assert found.metric == "ode_error" and found.n == 64
     assert found.value == pytest.approx(float(squares.mean()), rel=1e-3)
@@ -33,11 +33,11 @@ def test_eulers_error_is_its_closed_form_whatever_the_batch(steps: int, batch: i
 
 def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.evaluation.partial.WORTH", 0.0)
-    solver = Solver("midpoint", steps=REFERENCE // 2)
+    midpoint = Midpoint(steps=REFERENCE // 2)
     first = SolverError(growing(), 8, 4, Partial(tmp_path))
-    assert first.measured(solver, {})[0].value == 0.0
+    assert first.measured(midpoint, {})[0].value == 0.0
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(Trained, "solved", lambda *_: pytest.fail("solved again"))
+    monkeypatch.setattr(Trained, "by", lambda *_: pytest.fail("solved again"))
     again = SolverError(growing(), 8, 4, Partial(tmp_path))
     assert {start: x.tolist() for start, x in again.reference().items()} == {
         start: x.tolist() for start, x in first.reference().items()
@@ -45,4 +45,4 @@ def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, mo
 
 
 def test_one_sample_has_no_standard_error() -> None:
-    assert SolverError(growing(), 1, 64, Partial()).measured(Solver("euler", steps=1), {})[0].stderr is None
+    assert SolverError(growing(), 1, 64, Partial()).measured(Euler(steps=1), {})[0].stderr is None
