@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,7 +53,7 @@ class Artefacts:
                 self.unreadable[utf8(str(path.relative_to(self.root)))] = one_line(error)
         return self._read[path]
 
-    def exhibits(self, section: Section, stage: str, dimensions: dict[str, int]) -> list[Exhibit]:
+    def exhibits(self, section: Section, stage: str, dimensions: Mapping[str, int]) -> list[Exhibit]:
         """One exhibit a variant whose record of the stage is good and whose file holds the named arrays.
 
         Args:

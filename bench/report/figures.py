@@ -97,7 +97,7 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
     from matplotlib import rc_context
 
     from bench.report import style
-    from bench.report.plots import draw
+    from bench.report.figure import draw
 
     artefacts = Artefacts(root)
     pictures: list[Picture] = []
@@ -111,7 +111,7 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
             except Exception as error:  # hours of records are worth a report without one figure
                 complaints.append(f"figure {drawn.name}: {one_line(error)}")
                 continue
-            pictures.append(Picture(drawn.name, section.stem, drawn.statement, drawn.reading, png))
+            pictures.append(Picture(drawn.name, section.stem, drawn.title, drawn.reading, png))
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
     return Drawn(pictures, complaints)
 

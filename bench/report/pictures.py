@@ -16,11 +16,11 @@ SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, a
 
 
 class Picture(NamedTuple):
-    """A saved drawing: its file's name, its dataset, what it states, how to read it, and its PNG file's bytes."""
+    """A saved drawing: its file's name, its dataset, what it shows, how to read it, and its PNG file's bytes."""
 
     name: str
     dataset: str
-    statement: str
+    title: str
     reading: str
     png: bytes
 

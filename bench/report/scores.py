@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,28 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means of one metric by variant under one set of settings, in the unit of the metric's header.
-
-    Attributes:
-        partial: variants of which some seed has no value.
-    """
+    """Means of one metric by variant under one set of settings, in the unit of the metric's header."""
 
     metric: str
     settings: str
     section: Section
     values: dict[str, Interval]
     floor: float | None
-    partial: frozenset[str] = frozenset()
 
     @property
     def about(self) -> vocabulary.Metric:
         return vocabulary.metric(self.metric)
-
-    def number(self, variant: str) -> str:
-        """The mean with its unit: "3.70 nats"."""
-        mean, half_width, _ = self.values[variant]
-        unit = f" {self.about.unit}" if self.about.unit else ""
-        return f"{numbers.mean(mean, half_width)}{unit}"
 
     def text(self, variant: str) -> str:
         """ "NLL 3.70 ± 0.02", or nothing where the variant has no value."""
@@ -52,22 +40,6 @@ class Scores:
         if self.metric == "nll_nats":
             return f"exact density {self.floor:.3f}"
         return f"held-out images {self.floor:.4g}"
-
-    @property
-    def leader(self) -> str | None:
-        """The variant with the best mean of all its seeds, if there are at least two to choose from."""
-        whole = self.values.keys() - self.partial
-        if len(self.values) < 2 or not whole or not self.about.better:
-            return None
-        sign = 1 if self.about.better == "lower" else -1
-        return min((v for v in self.values if v in whole), key=lambda variant: sign * self.values[variant].mean)
-
-
-def led(found: Scores | None, otherwise: str, says: Callable[[str, str], str]) -> str:
-    """What a figure states: says(name, number) of the leader, or something else where nobody leads."""
-    if not found or not found.leader:
-        return otherwise
-    return says(found.section.labels[found.leader], found.number(found.leader))
 
 
 def settled(cells: "DataFrame", metric: str, draws: int | None = None) -> str | None:
@@ -101,8 +73,7 @@ def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
         if math.isfinite(mean)
     }
-    partial = frozenset(chosen.variant[chosen.lost > 0])
-    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None, partial)
+    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None)
 
 
 def likelihood_metric(section: Section) -> str:

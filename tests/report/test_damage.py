@@ -13,8 +13,8 @@ import synthetic
 from bench import report
 from bench.papers.claims import paper
 from bench.report import figures
+from bench.report.figure import draw
 from bench.report.figures import Drawn
-from bench.report.plots import draw
 from bench.report.sections import Section
 
 pytestmark = pytest.mark.slow

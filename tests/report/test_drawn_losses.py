@@ -16,8 +16,7 @@ from bench.records.seal import read_arrays, read_json, write_arrays, write_json
 from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.cells import headline
-from bench.report.plots import draw
-from bench.report.plots.canvas import Drawing
+from bench.report.figure import Drawing, draw
 from bench.report.sections import sections
 
 pytestmark = pytest.mark.slow

@@ -232,7 +232,7 @@ def test_what_users_write_is_text() -> None:
     claim = Claim(id=evil, title=evil, source=evil, subject=evil, against=evil)
     verdict = Verdict(claim, "quick", evil, evil, "supported", evil, (effect,))
     config = {"cifar10-fm_ot-0a1b2c": {evil: evil}}
-    picture = standins.pictures()[0]._replace(statement=evil, reading=evil, dataset=evil)
+    picture = standins.pictures()[0]._replace(title=evil, reading=evil, dataset=evil)
     html = page(evil, frame, tables, [verdict], [standins.published()], [picture], config, [evil])
     assert html.count("<script") == 1 and "onload='" not in html
     assert html.count("&lt;script&gt;") >= 12

@@ -7,19 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import synthetic
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bench.errors import UsageError
 from bench.records.frame import read_frame
 from bench.report import style
 from bench.report.artefacts import Artefacts
+from bench.report.axes import limit, means
+from bench.report.canvas import entitle, thinned
 from bench.report.cells import headline, t_interval
-from bench.report.plots import FIGURES, conditional, draw, points, speed, targets, training
-from bench.report.plots.axes import limit, means
-from bench.report.plots.canvas import LONGEST, Drawing, entitle, fitting, thinned
-from bench.report.plots.cost import _facet, ceiling
-from bench.report.plots.mosaic import Mosaic
+from bench.report.course import course
+from bench.report.figure import Drawing, FigureData, draw, register_figure
+from bench.report.mosaic import Mosaic
+from bench.report.plots import over_seconds, time_to_target
+from bench.report.plots.cost_quality import _facet, ceiling
 from bench.report.sections import sections
 
 pytestmark = pytest.mark.slow
@@ -57,7 +61,7 @@ def test_every_figure_draws_where_its_data_exists(drawn: dict[str, Drawing]) -> 
 def test_every_figure_states_its_protocol(drawn: dict[str, Drawing]) -> None:
     for drawing in drawn.values():
         texts = [text.get_text() for text in drawing.figure.texts]
-        assert drawing.statement in texts
+        assert drawing.title in texts
         assert any("suite quick · protocol small" in text for text in texts)
         assert drawing.reading.endswith(".")
 
@@ -77,25 +81,20 @@ def test_panels_carry_the_baselines_names(drawn: dict[str, Drawing]) -> None:
     assert titles[:3] == ["Held-out data", "FM w/ OT", "OT-CFM"]
 
 
-def test_statements_come_from_the_numbers(drawn: dict[str, Drawing]) -> None:
-    said = {name: drawing.statement for name, drawing in drawn.items()}
-    assert said["checkerboard_trajectories"] == "FM w/ OT carries noise to data with the least path energy, 9.10"
-    assert said["checkerboard_densities"].endswith("NLL 3.70 nats, 0.23 above the floor")
-    assert said["checkerboard_cost_quality"] == "No baseline beats FM w/ OT in training time or in NLL"
-    assert said["checkerboard_w2_over_training"] == (
-        "FM w/ OT ends at the lowest W₂, 0.350, after 3,000 steps and 15 s of training"
-    )
-    assert said["checkerboard_nll_nats_over_training_nfe"] == (
-        "FM w/ OT ends at the lowest NLL, 3.70 nats, after 3,000 network evaluations"
-    )
-    assert said["checkerboard_nfe_sampling_over_training"].endswith(
-        "RNODE (74 to 74.8), most for FM w/ OT (32 to 32.8)"
-    )
-    # The synthetic error of method k is that of the first with 1 + k / 10 times the evaluations.
-    assert said["checkerboard_ode_error_over_nfe"] == (
-        "For one midpoint error the others take 1.1 (OT-CFM) to 1.7 (RNODE) times FM w/ OT's NFE"
-    )
-    assert said["checkerboard_conditional"].startswith("To one data point FM w/ OT takes 1.00 times the straight way")
+def test_titles_say_what_is_drawn_and_crown_nobody(drawn: dict[str, Drawing]) -> None:
+    said = {name: drawing.title for name, drawing in drawn.items()}
+    assert said["checkerboard_trajectories"] == "The way of samples from noise to data"
+    assert said["checkerboard_cost_quality"] == "NLL against training time; W₂ against sampling time"
+    assert said["checkerboard_w2_over_training"] == "W₂ in the course of training"
+    assert not [title for title in said.values() for label in synthetic.LABELS.values() if label in title]
+
+
+def test_evaluations_for_one_error_are_counted_in_those_of_the_first(drawn: dict[str, Drawing]) -> None:
+    """The synthetic error of method k is that of the first with 1 + k / 10 times the evaluations."""
+    legend = drawn["checkerboard_ode_error_over_nfe"].figure.axes[-1].get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names[0] == "FM w/ OT  1.00 · 1.00 · 1.00" and names[1].startswith("OT-CFM  1.10")
 
 
 def test_methods_of_one_conditional_path_share_a_row(drawn: dict[str, Drawing]) -> None:
@@ -124,10 +123,10 @@ def test_intervals_of_curves_are_those_of_the_table() -> None:
 def test_seeds_are_joined_at_their_step(frame: pandas.DataFrame) -> None:
     """A seed whose first validation diverged shifts no other point."""
     section = next(s for s in sections(frame) if s.dataset == "checkerboard")
-    full = training.course(section, "w2")
+    full = course(section, "w2")
     first = section.frame.parsed.map(lambda settings: settings.get("curve") and settings["step"] == 46)
     kept = section.frame[~(first.astype(bool) & (section.frame.seed == 0))]
-    short = training.course(replace(section, frame=kept), "w2")
+    short = course(replace(section, frame=kept), "w2")
     assert list(short.step) == list(full.step)
     assert list(short.seeds[short.step == 46]) == [n - 1 for n in full.seeds[full.step == 46]]
 
@@ -137,7 +136,7 @@ def test_the_target_is_what_three_quarters_reach() -> None:
     rows = pandas.DataFrame(
         [{"variant": v, "run_id": f"{v}{k}", "value": x - k / 10} for v, x in best.items() for k in (0, 1)]
     )
-    assert targets.target(rows) == 3.01
+    assert time_to_target.target(rows) == 3.01
 
 
 def test_simulation_based_methods_stand_apart(drawn: dict[str, Drawing]) -> None:
@@ -150,7 +149,7 @@ def test_simulation_based_methods_stand_apart(drawn: dict[str, Drawing]) -> None
 
 def test_front_of_quality_and_seconds() -> None:
     rows = pandas.DataFrame({"seconds": [3.0, 1.0, 2.0, 2.0, 4.0], "value": [1.0, 5.0, 3.0, 4.0, 2.0]})
-    assert [*speed.front(rows).itertuples(index=False, name=None)] == [(1.0, 5.0), (2.0, 3.0), (3.0, 1.0)]
+    assert [*over_seconds.front(rows).itertuples(index=False, name=None)] == [(1.0, 5.0), (2.0, 3.0), (3.0, 1.0)]
 
 
 def test_one_outlier_does_not_press_the_others_flat() -> None:
@@ -166,19 +165,6 @@ def test_thinned_paths_keep_their_ends(times: int) -> None:
     assert len(kept) == min(times, 26) and kept[0, 0, 0] == 0 and kept[-1, 0, 0] == times - 1
 
 
-def test_detours() -> None:
-    angle = np.linspace(0, np.pi / 2, 400)
-    quarter = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
-    assert conditional.detour(quarter) == pytest.approx(np.pi / 2 / np.sqrt(2), rel=1e-4)
-    assert conditional.detour(np.linspace([[0.0, 0.0]], [[3.0, 4.0]], 7)) == pytest.approx(1.0)
-
-
-def test_total_variation_to_the_last_density() -> None:
-    a, b = np.zeros((2, 4, 4))
-    a[0, 0], b[3, 3] = 5.0, 2.0
-    assert points._to_go(np.stack([[a, (a / 5 + b / 2), b]])) == pytest.approx(np.array([[1.0, 0.5, 0.0]]))
-
-
 def test_mosaic_puts_points_into_their_panel() -> None:
     mosaic = Mosaic([("a", None), ("b", None), ("c", None)], ["first", "second"], gap=0.0)
     assert mosaic.across  # three names run across, two moments down
@@ -187,9 +173,7 @@ def test_mosaic_puts_points_into_their_panel() -> None:
     assert inside[:2].tolist() == [[2.5, -1.5], [3.0, -2.0]] and np.isnan(inside[2]).all()
 
 
-def test_statements_fit_the_page() -> None:
-    assert fitting("x" * (LONGEST + 1), "short", "shorter") == "short"
-    assert fitting("x" * (LONGEST + 1), "y" * (LONGEST + 2)) == "y" * (LONGEST + 2)
+def test_a_long_title_is_written_smaller() -> None:
     figure = Figure(figsize=(10.0, 3.0), dpi=100)
     entitle(figure, "Smoke run, no result: " + "m" * 90, "caption")
     assert figure.texts[0].get_fontsize() < 12.5
@@ -197,7 +181,8 @@ def test_statements_fit_the_page() -> None:
 
 def test_pareto_front(frame: pandas.DataFrame) -> None:
     section = sections(frame)[1]
-    facet = _facet(section, headline(sections(frame)), "sampling_seconds", "fd_digits")
+    data = FigureData(section, headline(sections(frame)), Artefacts(Path("nowhere")))
+    facet = _facet(data, "sampling_seconds", "fd_digits")
     assert facet is not None
     assert [point.label for point in facet.front] == ["FM w/ OT"]
     assert {point.label for point in facet.points if point.native} == {"DDPM ancestral-1000", "DDPM ddim-50"}
@@ -218,10 +203,8 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
         path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     artefacts = Artefacts(copy)
     frame = read_frame(copy)
-    section = next(s for s in sections(frame) if s.dataset == "checkerboard")
-    figure = next(f for f in FIGURES if f.__name__ == "densities")(section, headline(sections(frame)), artefacts)
-    assert isinstance(figure, Drawing)
-    titles = [axes.get_title("left") for axes in figure.figure.axes]
+    made = {drawing.name: drawing for drawing in drawings(copy, frame, artefacts)[0]}
+    titles = [axes.get_title("left") for axes in made["checkerboard_densities"].figure.axes]
     assert "FM w/ OT" not in titles and "OT-CFM" in titles
     assert sorted(artefacts.unreadable) == [
         f"runs/checkerboard-fm_ot-3f2a9c-s{seed}/likelihood.npz" for seed in range(3)
@@ -230,8 +213,8 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
 
 def test_a_smoke_run_never_reads_like_a_result(root: Path, frame: pandas.DataFrame) -> None:
     made, _ = drawings(root, frame.assign(protocol="smoke"), Artefacts(root))
-    assert made and all(drawing.statement.startswith("Smoke run, no result: ") for drawing in made)
-    assert all(drawing.statement in {text.get_text() for text in drawing.figure.texts} for drawing in made)
+    assert made and all(drawing.title.startswith("Smoke run, no result: ") for drawing in made)
+    assert all(drawing.title in {text.get_text() for text in drawing.figure.texts} for drawing in made)
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])
@@ -245,3 +228,36 @@ def test_equal_values_have_an_axis_of_some_height(scale: str, floor: float | Non
         assert limit(axes, pandas.Series([14.0, 14.0]), floor) == ""
     low, high = axes.get_ylim()
     assert low < 14 < high
+
+
+def test_a_plugin_s_figure_stands_last_and_a_broken_one_costs_itself_alone(
+    root: Path, frame: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.config.registry import figures
+
+    figures.load()
+    monkeypatch.setattr(figures, "_entries", {"cost_quality": figures["cost_quality"]})
+
+    @register_figure("ends", "Where samples end", arrays={"trajectories": 3})
+    def ends(data: FigureData) -> Figure:
+        assert [exhibit.label for exhibit in data.exhibits][:2] == ["FM w/ OT", "OT-CFM"]
+        return Figure(figsize=(10, 3))
+
+    @register_figure("broken", "Nothing", metrics=("nll_nats",))
+    def broken(data: FigureData) -> Figure:
+        raise ZeroDivisionError("of nothing")
+
+    @register_figure("absent", "What nobody keeps", metrics=("a_metric_of_nobody",))
+    def absent(data: FigureData) -> Figure:
+        raise AssertionError
+
+    made, complaints = drawings(root, frame, Artefacts(root))
+    assert [d.name for d in made] == ["checkerboard_cost_quality", "checkerboard_ends", "digits_cost_quality"]
+    assert (made[1].title, made[1].reading) == ("Where samples end", "Where samples end.")
+    assert complaints == ["figure broken of checkerboard: ZeroDivisionError: of nothing"]
+
+
+def test_an_array_that_no_stage_keeps_is_named(root: Path, frame: pandas.DataFrame) -> None:
+    data = FigureData(sections(frame)[0], headline(sections(frame)), Artefacts(root))
+    with pytest.raises(UsageError, match="no stage keeps an array 'smaples'; known: samples, data"):
+        data.kept({"smaples": 2})

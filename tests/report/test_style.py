@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from bench.papers.paper import order
-from bench.report.plots.canvas import legible
+from bench.report.canvas import legible
 from bench.report.style import FIRST, SPARE, looks, ordered
 
 VISION = {

@@ -5,15 +5,16 @@ Methods that learn one path share a row, whatever their losses are.
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report.artefacts import Artefacts, Exhibit
-from bench.report.plots.canvas import Drawing, fitting, thinned
-from bench.report.plots.mosaic import Mosaic
-from bench.report.sections import Section, listed
+from bench.report.artefacts import Exhibit
+from bench.report.canvas import thinned
+from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.mosaic import Mosaic
+from bench.report.planes import colour_bar
+from bench.report.sections import listed
 from bench.report.style import INK, NOISE
 
 if TYPE_CHECKING:
     import numpy as np
-    from pandas import DataFrame
 
     Array = np.ndarray[Any, Any]
 
@@ -23,15 +24,16 @@ BAR = 0.72  # inches at the right
 CROSS = "#ff8c69"
 
 
-def conditional(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
+@register_figure(
+    "conditional", "The conditional paths to one data point: speed, direction, trajectories", ARRAYS, place=110
+)
+def conditional(data: FigureData) -> Drawing:
     """A row for every distinct path: speed and direction of its field at several t, then its trajectories."""
     import numpy as np
     import seaborn
     from matplotlib.colors import ListedColormap, LogNorm
 
-    groups = distinct(artefacts.exhibits(section, "samples", ARRAYS))
-    if not groups:
-        return None
+    groups = distinct(data.exhibits)
     first = groups[0][0].arrays
     times = first["conditional_field_times"].astype(float)
     moments = [*(f"t = {t:.2g}" for t in times.round(2)), "trajectories to x₁"]
@@ -51,21 +53,14 @@ def conditional(section: Section, cells: "DataFrame", artefacts: Artefacts) -> D
             _arrows(mosaic, i, j, fields[i][j] / np.maximum(speeds[i, j], 1e-9)[..., None])
             _target(mosaic, i, j, group[0])
         _trajectories(mosaic, i, len(times), group)
-    box = mosaic.axes.get_position()
-    width = mosaic.figure.get_figwidth()
-    place = box.x1 + 0.1 / width, box.y0, 0.1 / width, box.height
-    bar = mosaic.figure.colorbar(image, cax=mosaic.figure.add_axes(place), format=lambda value, _: f"{value:g}")
-    bar.set_label("speed |u|", size=8)
-    bar.ax.tick_params(labelsize=7.5, length=2)
-    bar.outline.set_visible(False)
+    beside = mosaic.axes.get_position()
+    colour_bar(mosaic.figure, image, beside, 0.1, "speed |u|", format=lambda value, _: f"{value:g}")
     reading = (
         "Colour: speed, on one logarithmic scale; arrows: direction; the cross: the data point x₁. At the right "
         "the trajectories of 64 noise samples (grey) to x₁, with dots at equal times. A field that keeps its direction "
         "leads along straight lines. Methods of one path share a row."
     )
-    return Drawing(
-        f"{section.stem}_conditional", mosaic.figure, _said(groups), reading, "the paths, not what was learnt"
-    )
+    return Drawing(mosaic.figure, reading=reading, note="the paths, not what was learnt")
 
 
 def distinct(exhibits: list[Exhibit]) -> list[list[Exhibit]]:
@@ -83,15 +78,6 @@ def distinct(exhibits: list[Exhibit]) -> list[list[Exhibit]]:
         else:
             groups.append([exhibit])
     return groups
-
-
-def detour(paths: "Array") -> float:
-    """Mean length of paths (T, n, 2) over the mean distance between their ends: 1 for straight lines."""
-    import numpy as np
-
-    paths = paths.astype(float)
-    length = np.linalg.norm(np.diff(paths, axis=0), axis=-1).sum(0)
-    return float(length.mean() / np.linalg.norm(paths[-1] - paths[0], axis=-1).mean())
 
 
 def _centred(fields: "Array") -> "Array":
@@ -129,15 +115,3 @@ def _trajectories(mosaic: Mosaic, i: int, j: int, group: list[Exhibit]) -> None:
     mosaic.axes.scatter(x, y, s=2.2, color=colour, linewidths=0, alpha=0.7, rasterized=True)
     mosaic.axes.scatter(paths[0, :, 0], paths[0, :, 1], s=5, color=NOISE, linewidths=0, zorder=3, rasterized=True)
     _target(mosaic, i, j, exhibit)
-
-
-def _said(groups: list[list[Exhibit]]) -> str:
-    detours = [detour(group[0].arrays[PATHS]) for group in groups]
-    if len(groups) == 1:
-        return f"All paths to one data point are one, {detours[0]:.2f} times as long as a straight line"
-    short, long = detours.index(min(detours)), detours.index(max(detours))
-    near, far = groups[short][0].label, groups[long][0].label
-    return fitting(
-        f"To one data point {near} takes {detours[short]:.2f} times the straight way, {far} {detours[long]:.2f} times",
-        f"The shortest path to one data point is {detours[short]:.2f}, the longest {detours[long]:.2f} straight lines",
-    )

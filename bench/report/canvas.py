@@ -1,7 +1,6 @@
-"""Figures of one make: a statement on top, below it what was measured, then panels laid out in inches."""
+"""Figures of one make: a title on top, below it what was measured, then panels laid out in inches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.report.style import FAINT, INK, MUTED, Look
@@ -13,21 +12,8 @@ if TYPE_CHECKING:
 
 WIDTH = 10.0  # inches; all figures share it, so that text has one size on the page
 TOP = 0.72
-LONGEST = 92  # characters of a statement in full size
-
-
+LONGEST = 92  # characters of a title in full size
 ONE_DRAWN = "one seed drawn, means over seeds quoted"
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with its file's name, what it states, how to read it, and what it holds for beside its section."""
-
-    name: str
-    figure: "Figure"
-    statement: str
-    reading: str
-    note: str = ""
 
 
 def sheet(
@@ -64,18 +50,13 @@ def sheet(
     return figure, axes
 
 
-def entitle(figure: "Figure", statement: str, caption: str) -> None:
-    """Write the statement and, below it in grey, the protocol and what else the figure holds for."""
+def entitle(figure: "Figure", title: str, caption: str) -> None:
+    """Write the title and, below it in grey, the protocol and what else the figure holds for."""
     height = figure.get_figheight()
     x = 0.1 / WIDTH
-    size = 12.5 * min(1.0, LONGEST / len(statement))
-    figure.text(x, 1 - 0.14 / height, statement, va="top", size=size, weight="bold", color=INK)
+    size = 12.5 * min(1.0, LONGEST / len(title))
+    figure.text(x, 1 - 0.14 / height, title, va="top", size=size, weight="bold", color=INK)
     figure.text(x, 1 - 0.42 / height, caption, va="top", size=9, color=MUTED)
-
-
-def fitting(*statements: str) -> str:
-    """The first that fits on the line, the most telling one given first; else the last."""
-    return next((said for said in statements if len(said) <= LONGEST), statements[-1])
 
 
 def arrange(panels: int, most: int = 5) -> tuple[int, int]:

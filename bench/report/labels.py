@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report.plots.canvas import legible
+from bench.report.canvas import legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ more rows than moments the two change places, so that the longer one runs across
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.plots.canvas import WIDTH, legible, sheet
+from bench.report.canvas import WIDTH, legible, sheet
 from bench.report.style import FAINT, MUTED, Look
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
+from bench.report.canvas import legible
 from bench.report.incidents import kind, reasons
-from bench.report.plots.canvas import legible
 from bench.report.sections import Section, listed
 from bench.report.statistics import half_width
 from bench.report.style import INK, MUTED
@@ -22,6 +22,7 @@ LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide 
 DASHES = (0, (5, 3))
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "clip_on": False, "zorder": 6}
 STEP = 0.05  # of an axis' height, between the crosses of two variants
+FRONT = "#b4bac4"
 MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
@@ -149,3 +150,12 @@ def legend(section: Section, axes: "Axes", values: dict[Any, str], heading: str)
     for text, variant in zip(legend.get_texts(), values, strict=True):
         text.set_color(legible(section.looks[variant].colour))
         text.set_fontweight("bold")
+
+
+def pareto(costs: Sequence[float], values: Sequence[float]) -> list[int]:
+    """Places of the points that no other is at least as good as in both and better in one, cheapest first."""
+    front: list[int] = []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], values[i])):
+        if not front or values[i] < values[front[-1]]:
+            front.append(i)
+    return front

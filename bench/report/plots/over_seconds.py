@@ -3,14 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
-from bench.report.artefacts import Artefacts
-from bench.report.plots.axes import LEGEND, MARKS, legend, plain_log, sized, titled
-from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
-from bench.report.plots.cost import FRONT, pareto
-from bench.report.plots.evaluations import at_every_accuracy, lost_at_some_accuracy
-from bench.report.plots.labels import Label, place_labels
+from bench.report.axes import FRONT, LEGEND, MARKS, legend, pareto, plain_log, sized, titled
+from bench.report.canvas import WIDTH, sheet
+from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.labels import Label, place_labels
 from bench.report.scores import distance_metric
-from bench.report.sections import Section, each, listed
+from bench.report.sections import each, listed
+from bench.report.sweeps import at_every_accuracy, lost_at_some_accuracy
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 NEAR = 1.1  # as good as the best but for a tenth
 
 
-def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
+@register_figure("over_seconds", "Quality against sampling time, over every setting of the sweep", place=70)
+def over_seconds(data: FigureData) -> Drawing | None:
     """One curve a baseline, through the settings of its own Pareto front; the front over all of them in grey."""
     import pandas
 
-    metric, measured = distance_metric(section), set(section.sweep.metric)
-    if not {metric, "sampling_seconds"} <= measured:
+    section, metric = data.section, distance_metric(data.section)
+    if metric is None or not {metric, "sampling_seconds"} <= set(section.sweep.metric):
         return None
-    assert metric is not None
     about, key = vocabulary.metric(metric), ["variant", "solver", "accuracy"]
     seconds = at_every_accuracy(section, "sampling_seconds").set_index(key).value.rename("seconds")
     points = at_every_accuracy(section, metric).join(seconds, on=key, how="inner")
@@ -54,29 +53,27 @@ def over_seconds(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     plain_log(axes.xaxis)
     if low > 0:
         plain_log(axes.yaxis)
-    best, quick = points.loc[[points.value.idxmin()]], points.loc[[_quick(points)]]
-    told = pandas.concat([best, quick]).drop_duplicates()
-    labels = [
-        Label(_setting(row), row.seconds, row.value, section.looks[row.variant].colour, False, True)
-        for row in each(told)
-    ]
-    place_labels(axes, labels)
+    quick = points.seconds[points.value <= NEAR * points.value.min()].idxmin()
+    told = pandas.concat([points.loc[[points.value.idxmin()]], points.loc[[quick]]]).drop_duplicates()
+    looks = section.looks
+    place_labels(
+        axes, [Label(_setting(r), r.seconds, r.value, looks[r.variant].colour, False, True) for r in each(told)]
+    )
     ends = {variant: float(part.value.min()) for variant, part in fronts.items()}
-    ranked = sorted(ends, key=ends.__getitem__)
-    legend(section, axes, {variant: f"{ends[variant]:#.3g}" for variant in ranked}, "best of all settings, mean")
+    ranked = {variant: f"{ends[variant]:#.3g}" for variant in sorted(ends, key=ends.__getitem__)}
+    legend(section, axes, ranked, "best of all settings, mean")
     reading = (
         "Every point is a solver at one number of steps or tolerance, as the mean over seeds; down and left is better, "
         "the axes are logarithmic. A line joins the settings of one method that none of its others beats in both, the "
-        "grey one those that no setting of any method beats. Faint points are beaten; the worst are cut off."
+        "grey one those that no setting of any method beats. Named are the lowest mean and the fastest setting within "
+        "a tenth of it. Faint points are beaten; the worst are cut off."
     )
-    if (
-        lost := lost_at_some_accuracy(section, metric)
-        .drop_duplicates(["variant", "solver", "accuracy"])
-        .variant.tolist()
-    ):
+    lost = lost_at_some_accuracy(section, metric).drop_duplicates(key).variant.tolist()
+    if lost:
         named = [f"{section.labels[v]} ({lost.count(v)})" for v in section.labels if v in lost]
         reading += f" Settings that could not be solved have no seconds and no place: {listed(named)}."
-    return Drawing(f"{section.stem}_{metric}_over_seconds", figure, _said(section, points, about), reading)
+    title = f"{about.title} against sampling time, over every setting of the sweep"
+    return Drawing(figure, title, reading, f"{metric}_over_seconds")
 
 
 def front(points: "DataFrame") -> "DataFrame":
@@ -84,21 +81,6 @@ def front(points: "DataFrame") -> "DataFrame":
     return points.iloc[pareto(list(points.seconds), list(points.value))]
 
 
-def _quick(points: "DataFrame") -> Any:
-    """The index of the fastest setting that is NEAR the best."""
-    return points.seconds[points.value <= NEAR * points.value.min()].idxmin()
-
-
 def _setting(row: Any) -> str:
-    return (
-        f"{row.solver}, NFE {row.nfe:.0f}" if row.fixed else f"{row.solver} {vocabulary.tolerance(float(row.accuracy))}"
-    )
-
-
-def _said(section: Section, points: "DataFrame", about: vocabulary.Metric) -> str:
-    (quick,) = each(points.loc[[_quick(points)]])
-    name, how = section.labels[quick.variant], f"{_setting(quick)}, {quick.seconds:#.2g} s"
-    return fitting(
-        f"Within a tenth of the best {about.title}, {points.value.min():#.3g}, the fastest is {name}: {how}",
-        f"{name} is the fastest within a tenth of the best {about.title}: {how}",
-    )
+    how = f", NFE {row.nfe:.0f}" if row.fixed else f" {vocabulary.tolerance(float(row.accuracy))}"
+    return row.solver + how

@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers
-from bench.report.artefacts import Artefacts
+from bench.report.axes import FRONT, LEAST_SEEDS, crosses, floor_line, lacking, pareto, plain_log, titled
+from bench.report.canvas import WIDTH, sheet
 from bench.report.cells import FLOOR, of_section
-from bench.report.plots.axes import LEAST_SEEDS, crosses, floor_line, lacking, plain_log, titled
-from bench.report.plots.canvas import WIDTH, Drawing, fitting, sheet
-from bench.report.plots.labels import Label, place_labels
-from bench.report.scores import Scores, distance_metric, likelihood_metric, scores
-from bench.report.sections import Section, listed
+from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.labels import Label, place_labels
+from bench.report.scores import Scores, distance_metric, likelihood_metric
 from bench.report.statistics import Interval
 from bench.report.style import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
-
-
-FRONT = "#b4bac4"
 
 
 class Point(NamedTuple):
@@ -49,21 +45,16 @@ class Facet(NamedTuple):
         return [self.points[i] for i in places]
 
 
-def pareto(costs: Sequence[float], values: Sequence[float]) -> list[int]:
-    """Places of the points that no other is at least as good as in both and better in one, cheapest first."""
-    front: list[int] = []
-    for i in sorted(range(len(costs)), key=lambda i: (costs[i], values[i])):
-        if not front or values[i] < values[front[-1]]:
-            front.append(i)
-    return front
-
-
-def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
+@register_figure(
+    "cost_quality", "Training time against likelihood, sampling time against quality; the Pareto front", place=10
+)
+def cost_quality(data: FigureData) -> Drawing | None:
     """Training seconds against likelihood, sampling seconds against the distance to the data."""
     import pandas
 
+    section = data.section
     pairs = [("train_seconds", likelihood_metric(section)), ("sampling_seconds", distance_metric(section))]
-    facets = [facet for cost, quality in pairs if quality and (facet := _facet(section, cells, cost, quality))]
+    facets = [facet for cost, quality in pairs if quality and (facet := _facet(data, cost, quality))]
     if not facets:
         return None
     gap = 0.95
@@ -72,31 +63,22 @@ def cost_quality(section: Section, cells: "DataFrame", artefacts: Artefacts) -> 
     for one, facet in zip(axes[0], facets, strict=True):
         _draw(one, facet)
         crosses(section, one, facet.lost, "cost")
-    front = facets[0].front
-    names = listed(point.label for point in front)
-    cost, quality = facets[0].cost.about.title.lower(), facets[0].quality.about.title
-    what = f"{cost} and {quality}"
-    alone = f"No baseline beats {names} in {cost} or in {quality}"
-    statement = alone if len(front) == 1 else f"{names} are on the Pareto front of {what}"
-    statement = fitting(
-        statement, f"{len(front)} of {len(facets[0].points)} baselines are on the Pareto front of {what}"
-    )
+    title = "; ".join(f"{facet.quality.about.title} against {facet.cost.about.title.lower()}" for facet in facets)
     reading = (
         "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey "
         "steps join the points that no other beats in both; hollow markers are native samplers of the same weights. "
         "A value far above all others is drawn at the upper edge, with an arrow and its number."
     )
-    reading += lacking(section, pandas.concat([facet.lost for facet in facets]))
-    return Drawing(f"{section.stem}_cost_quality", figure, statement, reading)
+    return Drawing(figure, title, reading + lacking(section, pandas.concat([facet.lost for facet in facets])))
 
 
-def _facet(section: Section, cells: "DataFrame", cost: str, quality: str) -> Facet | None:
+def _facet(data: FigureData, cost: str, quality: str) -> Facet | None:
     """The rows of the table that have both numbers; native samplers too where sampling is what costs."""
-    costs, qualities = scores(section, cells, cost), scores(section, cells, quality)
+    section, costs, qualities = data.section, data.scores(cost), data.scores(quality)
     if not costs or not qualities:
         return None
-    measured = of_section(cells, section)
-    measured = measured[(measured["mean"].abs() < math.inf) & (measured.baseline != FLOOR)]
+    mine = of_section(data.cells, section)
+    measured = mine[(mine["mean"].abs() < math.inf) & (mine.baseline != FLOOR)]
     row = ["variant", "sampler"]
     x = measured[(measured.metric == cost) & (measured.settings == costs.settings)].set_index(row)
     y = measured[(measured.metric == quality) & (measured.settings == qualities.settings)].set_index(row)
@@ -106,8 +88,7 @@ def _facet(section: Section, cells: "DataFrame", cost: str, quality: str) -> Fac
         native = bool(x.native[key])
         label = f"{section.labels[variant]} {sampler.split(', ')[0]}" if native else section.labels[variant]
         points.append(Point(label, section.looks[variant], _interval(x, key), _interval(y, key), native))
-    lost = of_section(cells, section)
-    lost = lost[(lost.metric == quality) & (lost.settings == qualities.settings) & (lost.lost > 0) & (lost.n == 0)]
+    lost = mine[(mine.metric == quality) & (mine.settings == qualities.settings) & (mine.lost > 0) & (mine.n == 0)]
     place = [x["mean"].get(key, math.nan) for key in zip(lost.variant, lost.sampler, strict=True)]
     return Facet(costs, qualities, points, lost.assign(cost=place, reason=lost.hole)) if len(points) > 1 else None
 

@@ -4,14 +4,14 @@ The target is the value that about three quarters of the methods reach with ever
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.report import numbers, vocabulary
-from bench.report.artefacts import Artefacts
+from bench.report.axes import LEAST_SEEDS, sized
+from bench.report.canvas import WIDTH, legible, sheet
+from bench.report.course import validated
 from bench.report.crossings import crossing
-from bench.report.plots.axes import LEAST_SEEDS, sized
-from bench.report.plots.canvas import WIDTH, Drawing, fitting, legible, sheet
-from bench.report.plots.training import validated
+from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.scores import distance_metric, likelihood_metric
 from bench.report.sections import Section, listed, of_one_kind
 from bench.report.statistics import Interval, t_interval
@@ -43,8 +43,10 @@ class Finish(NamedTuple):
         return self.evaluations > SOLVES
 
 
-def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -> Drawing | None:
+@register_figure("time_to_target", "Seconds of training until validation reaches a target", place=20)
+def time_to_target(data: FigureData) -> Drawing | None:
     """Horizontal bars, one panel for the likelihood and one for the distance to the data."""
+    section = data.section
     wanted = [likelihood_metric(section), distance_metric(section)]
     metrics = [metric for metric in wanted if metric in validated(section)]
     rows = {metric: of_one_kind(section.curve[section.curve.metric == metric]) for metric in metrics}
@@ -60,8 +62,6 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
     for one, metric in zip(axes[0], rows, strict=True):
         _bars(section, one, finished[metric], vocabulary.metric(metric), lines)
         one.set_title(f"{_goal(metric, goals[metric])}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5)
-    metric = next(iter(rows))
-    statement = _said(section, finished[metric], _goal(metric, goals[metric]))
     reading = (
         "Seconds of training steps alone until the validation curve falls to the target, interpolated between "
         "validations; the target is what about three quarters of the methods reach. Mean over the seeds, whiskers: 95% "
@@ -71,7 +71,8 @@ def time_to_target(section: Section, cells: "DataFrame", artefacts: Artefacts) -
     lost = section.lost_curve[section.lost_curve.metric.isin(list(rows))]
     if without := [label for variant, label in section.labels.items() if (lost.variant == variant).any()]:
         reading += f" Validations that could not be had are left out: some of {listed(without)}."
-    return Drawing(f"{section.stem}_time_to_target", figure, statement, reading)
+    title = f"Seconds of training to {listed(_goal(metric, goal) for metric, goal in goals.items())}"
+    return Drawing(figure, title, reading)
 
 
 def target(rows: "DataFrame") -> float:
@@ -121,30 +122,13 @@ def _bars(section: Section, axes: "Axes", found: list[Finish], about: vocabulary
         if f.simulates is not group:
             group = f.simulates
             name = "an ODE solve in every training step" if group else "simulation-free"
-            axes.text(
-                -0.012,
-                y,
-                name,
-                transform=place,
-                ha="right" if len(name) < 18 else "left",
-                va="center",
-                size=8.5,
-                color=MUTED,
-            )
+            side = "right" if len(name) < 18 else "left"
+            axes.text(-0.012, y, name, transform=place, ha=side, va="center", size=8.5, color=MUTED)
             y += 1
         look = section.looks[f.variant]
         ink = legible(look.colour)
-        axes.text(
-            -0.012,
-            y,
-            section.labels[f.variant],
-            transform=place,
-            ha="right",
-            va="center",
-            size=9,
-            weight="bold",
-            color=ink,
-        )
+        style: dict[str, Any] = {"ha": "right", "va": "center", "size": 9, "weight": "bold", "color": ink}
+        axes.text(-0.012, y, section.labels[f.variant], transform=place, **style)
         if f.time:
             axes.barh(y, f.time.mean, 0.68, color=look.colour, alpha=1 if f.reached == f.seeds else 0.45)
             if f.time.n >= LEAST_SEEDS:
@@ -156,24 +140,3 @@ def _bars(section: Section, axes: "Axes", found: list[Finish], about: vocabulary
             text = f"not reached: {numbers.plain(f.best, 3)}"
         axes.text(1.02, y, text, transform=place, va="center", size=8.5)
         y += 1
-
-
-def _said(section: Section, found: list[Finish], goal: str) -> str:
-    """Who is first, and when the first simulation-based method follows."""
-    there = [f for f in found if f.time and f.reached == f.seeds]
-    free = [f for f in there if not f.simulates]
-    solving = [f for f in there if f.simulates]
-    if not there:
-        return f"Seconds of training to {goal}"
-    first = min(there, key=lambda f: f.time.mean if f.time else math.inf)
-    assert first.time
-    said = (
-        f"{section.labels[first.variant]} reaches {goal} first, after {numbers.plain(first.time.mean, 3)} s of training"
-    )
-    if first.simulates or not any(f.simulates for f in found):
-        return said
-    if not solving:
-        return fitting(f"{said}; no simulation-based method does", said)
-    then = solving[0]
-    assert then.time and free
-    return fitting(f"{said}; {section.labels[then.variant]} takes {numbers.plain(then.time.mean, 3)} s", said)

@@ -1,0 +1,140 @@
+"""The contract of a figure: a name, a line of what it shows, the arrays and metrics that it needs, and a function.
+
+    @register_figure("ends", "Where samples end", arrays={"trajectories": 3})
+    def ends(data: FigureData) -> matplotlib.figure.Figure: ...
+
+A figure is drawn per section of a report: one dataset under one protocol. It is left out, without a word, if no variant
+keeps its arrays or a metric that it names was not measured. If it fails, the page names it and shows the others.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bench.config.names import safe_name
+from bench.config.registry import figures
+from bench.errors import one_line
+from bench.records.arrays import stage_of
+from bench.report.artefacts import Artefacts, Exhibit
+from bench.report.scores import Scores, scores
+from bench.report.sections import Section
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+SMOKE = "Smoke run, no result: "
+LAST = 100
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its words.
+
+    Attributes:
+        title: what is drawn; the figure's registered line if "".
+        reading: how to read it.
+        name: of the file, after that of its section; the registered name if "".
+        note: what it holds for beside its section, in grey ("one seed drawn").
+    """
+
+    figure: "Figure"
+    title: str = ""
+    reading: str = ""
+    name: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class FigureData:
+    """What a figure is drawn from.
+
+    Attributes:
+        section: its `frame` has a row a measurement; `labels` and `looks` (colour, marker) are by variant.
+        cells: of the headline table: means over seeds with their intervals (bench/report/cells.py).
+        exhibits: a variant's arrays each, those of the lowest seed that keeps all that the figure needs.
+    """
+
+    section: Section
+    cells: "DataFrame"
+    artefacts: Artefacts
+    exhibits: list[Exhibit] = field(default_factory=list)
+
+    @property
+    def frame(self) -> "DataFrame":
+        """The measurements of the section, tidy."""
+        return self.section.frame
+
+    def kept(self, arrays: Mapping[str, int]) -> list[Exhibit]:
+        """One exhibit per variant that keeps the arrays, by name with their number of axes."""
+        (stage,) = {stage_of(name) for name in arrays}
+        return self.artefacts.exhibits(self.section, stage, arrays)
+
+    def scores(self, metric: str | None) -> Scores | None:
+        """The means of a metric by variant, under the settings that figures and verdicts compare under."""
+        return scores(self.section, self.cells, metric) if metric else None
+
+    def ends(self, metric: str | None) -> dict[str, str]:
+        """A metric's mean in words by variant, "NLL 3.70 ± 0.02", "" for none."""
+        found = self.scores(metric)
+        return {variant: found.text(variant) if found else "" for variant in self.section.labels}
+
+
+Draw = Callable[[FigureData], "Figure | Drawing | Iterable[Drawing] | None"]
+
+
+@dataclass(frozen=True)
+class RegisteredFigure:
+    """What `register_figure` files: the line that `--list` shows, and when and where the figure stands."""
+
+    name: str
+    about: str
+    draw: Draw
+    arrays: Mapping[str, int]
+    metrics: Sequence[str]
+    place: int
+
+
+def register_figure(
+    name: str, about: str, arrays: Mapping[str, int] | None = None, metrics: Sequence[str] = (), place: int = LAST
+) -> Callable[[Draw], Draw]:
+    """Decorator that files a function (FigureData) -> Figure, Drawing, several of them, or None.
+
+    Args:
+        about: one line of what is drawn.
+        arrays: names of bench/records/arrays.py, all of one stage, with their number of axes.
+        metrics: that the section must have.
+        place: figures stand on the page by it, then by name.
+    """
+
+    def file(draw: Draw) -> Draw:
+        figures.register(name)(RegisteredFigure(name, about, draw, arrays or {}, metrics, place))
+        return draw
+
+    return file
+
+
+def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str]) -> Iterator[Drawing]:
+    """The figures of a section, in the order of the page; one that fails is named in `complaints`."""
+    from bench.report.canvas import entitle
+
+    measured = set(section.frame.metric[section.frame.status == "ok"])
+    for registered in sorted(figures.values(), key=lambda one: (one.place, one.name)):
+        try:
+            data = FigureData(section, cells, artefacts)
+            data = replace(data, exhibits=data.kept(registered.arrays) if registered.arrays else [])
+            if not set(registered.metrics) <= measured or (registered.arrays and not data.exhibits):
+                continue
+            drawn = registered.draw(data)
+            made = list(drawn) if isinstance(drawn, Iterable) else [drawn]
+        except Exception as error:  # hours of records are worth a report without one figure
+            complaints.append(f"figure {registered.name} of {section.name}: {one_line(error)}")
+            continue
+        for one in made:
+            if one is None:
+                continue
+            drawing = one if isinstance(one, Drawing) else Drawing(one)
+            title = f"{SMOKE if section.protocol == 'smoke' else ''}{drawing.title or registered.about}"
+            entitle(drawing.figure, title, f"{section.caption} · {drawing.note}" if drawing.note else section.caption)
+            name = safe_name(f"{section.stem}_{drawing.name or registered.name}")
+            yield replace(drawing, name=name, title=title, reading=drawing.reading or f"{registered.about}.")
