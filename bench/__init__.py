@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like  # noqa: F401
     from bench.methods.sampler import Sampler, register_sampler  # noqa: F401
     from bench.papers.claims import Claim, register_claim  # noqa: F401
+    from bench.report.figure import Drawing, FigureData, register_figure  # noqa: F401
 
 _PLACES = {
     "bench.config.registry": ("register_dataset", "register_network"),
@@ -38,6 +39,7 @@ _PLACES = {
     "bench.methods.paths": ("OptimalTransport", "Path", "VariancePreserving", "like"),
     "bench.methods.sampler": ("Sampler", "register_sampler"),
     "bench.papers.claims": ("Claim", "register_claim"),
+    "bench.report.figure": ("Drawing", "FigureData", "register_figure"),
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = [*_HOME]

@@ -1,6 +1,6 @@
-"""The contract of a figure: a name, a line of what it shows, the arrays and metrics that it needs, and a function.
+"""The contract of a figure: a name, a title that says what is drawn, the arrays and metrics it needs, and a function.
 
-    @register_figure("ends", "Where samples end", arrays={"trajectories": 3})
+    @register_figure("ends", title="Where samples end", arrays={"trajectories": 3})
     def ends(data: FigureData) -> matplotlib.figure.Figure: ...
 
 A figure is drawn per section of a report: one dataset under one protocol. It is left out, without a word, if no variant
@@ -32,7 +32,7 @@ class Drawing:
     """A figure with its words.
 
     Attributes:
-        title: what is drawn; the figure's registered line if "".
+        title: what is drawn; the registered one if "".
         reading: how to read it.
         name: of the file, after that of its section; the registered name if "".
         note: what it holds for beside its section, in grey ("one seed drawn").
@@ -85,10 +85,10 @@ Draw = Callable[[FigureData], "Figure | Drawing | Iterable[Drawing] | None"]
 
 @dataclass(frozen=True)
 class RegisteredFigure:
-    """What `register_figure` files: the line that `--list` shows, and when and where the figure stands."""
+    """What `register_figure` files: its title, which `--list` shows, and when and where the figure stands."""
 
     name: str
-    about: str
+    title: str
     draw: Draw
     arrays: Mapping[str, int]
     metrics: Sequence[str]
@@ -96,19 +96,19 @@ class RegisteredFigure:
 
 
 def register_figure(
-    name: str, about: str, arrays: Mapping[str, int] | None = None, metrics: Sequence[str] = (), place: int = LAST
+    name: str, title: str, arrays: Mapping[str, int] | None = None, metrics: Sequence[str] = (), place: int = LAST
 ) -> Callable[[Draw], Draw]:
     """Decorator that files a function (FigureData) -> Figure, Drawing, several of them, or None.
 
     Args:
-        about: one line of what is drawn.
+        title: one line of what is drawn.
         arrays: names of bench/records/arrays.py, all of one stage, with their number of axes.
         metrics: that the section must have.
         place: figures stand on the page by it, then by name.
     """
 
     def file(draw: Draw) -> Draw:
-        figures.register(name)(RegisteredFigure(name, about, draw, arrays or {}, metrics, place))
+        figures.register(name)(RegisteredFigure(name, title, draw, arrays or {}, metrics, place))
         return draw
 
     return file
@@ -134,7 +134,7 @@ def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints:
             if one is None:
                 continue
             drawing = one if isinstance(one, Drawing) else Drawing(one)
-            title = f"{SMOKE if section.protocol == 'smoke' else ''}{drawing.title or registered.about}"
+            title = f"{SMOKE if section.protocol == 'smoke' else ''}{drawing.title or registered.title}"
             entitle(drawing.figure, title, f"{section.caption} · {drawing.note}" if drawing.note else section.caption)
             name = safe_name(f"{section.stem}_{drawing.name or registered.name}")
-            yield replace(drawing, name=name, title=title, reading=drawing.reading or f"{registered.about}.")
+            yield replace(drawing, name=name, title=title, reading=drawing.reading or f"{registered.title}.")

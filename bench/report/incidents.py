@@ -90,7 +90,7 @@ def lost(frame: "DataFrame") -> "Series[bool]":
 
 def not_applicable(rows: "DataFrame") -> "Series[bool]":
     """Which rows are without a value that the model cannot have by its nature."""
-    return rows.reason.fillna("").astype(str).str.startswith(NOT_APPLICABLE)
+    return rows.reason.astype("string").str.startswith(NOT_APPLICABLE, na=False).astype(bool)
 
 
 def reasons(rows: "DataFrame") -> "Series[str]":

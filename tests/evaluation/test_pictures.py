@@ -6,6 +6,7 @@ import torch
 
 from bench.evaluation.pictures import FIELD_TIMES, GRID, conditional
 from bench.methods.paths import OptimalTransport, VariancePreserving
+from bench.records.arrays import stage_of
 
 X1 = torch.tensor([1.0, -0.5])
 X0 = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))
@@ -36,3 +37,7 @@ def test_the_paths_follow_the_field(path: OptimalTransport | VariancePreserving)
     moved = (path.sample(t + h, x0, x1) - path.sample(t - h, x0, x1)) / (2 * h)
     torch.testing.assert_close(path.conditional_velocity(t, path.sample(t, x0, x1), x1), moved, rtol=1e-6, atol=1e-6)
     assert kept["conditional_paths"][-1] == pytest.approx(X1.expand_as(X0).numpy(), abs=0.4)
+
+
+def test_every_array_that_is_kept_has_a_meaning() -> None:
+    assert {stage_of(name) for name in conditional(OptimalTransport(), X1, X0, 3.0)} == {"samples"}

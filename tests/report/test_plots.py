@@ -238,16 +238,16 @@ def test_a_plugin_s_figure_stands_last_and_a_broken_one_costs_itself_alone(
     figures.load()
     monkeypatch.setattr(figures, "_entries", {"cost_quality": figures["cost_quality"]})
 
-    @register_figure("ends", "Where samples end", arrays={"trajectories": 3})
+    @register_figure("ends", title="Where samples end", arrays={"trajectories": 3})
     def ends(data: FigureData) -> Figure:
         assert [exhibit.label for exhibit in data.exhibits][:2] == ["FM w/ OT", "OT-CFM"]
         return Figure(figsize=(10, 3))
 
-    @register_figure("broken", "Nothing", metrics=("nll_nats",))
+    @register_figure("broken", title="Nothing", metrics=("nll_nats",))
     def broken(data: FigureData) -> Figure:
         raise ZeroDivisionError("of nothing")
 
-    @register_figure("absent", "What nobody keeps", metrics=("a_metric_of_nobody",))
+    @register_figure("absent", title="What nobody keeps", metrics=("a_metric_of_nobody",))
     def absent(data: FigureData) -> Figure:
         raise AssertionError
 

@@ -25,7 +25,10 @@ CROSS = "#ff8c69"
 
 
 @register_figure(
-    "conditional", "The conditional paths to one data point: speed, direction, trajectories", ARRAYS, place=110
+    "conditional",
+    title="The conditional paths to one data point: speed, direction, trajectories",
+    arrays=ARRAYS,
+    place=110,
 )
 def conditional(data: FigureData) -> Drawing:
     """A row for every distinct path: speed and direction of its field at several t, then its trajectories."""

@@ -46,7 +46,7 @@ class Facet(NamedTuple):
 
 
 @register_figure(
-    "cost_quality", "Training time against likelihood, sampling time against quality; the Pareto front", place=10
+    "cost_quality", title="Training time against likelihood, sampling time against quality; the Pareto front", place=10
 )
 def cost_quality(data: FigureData) -> Drawing | None:
     """Training seconds against likelihood, sampling seconds against the distance to the data."""

@@ -8,7 +8,7 @@ from bench.report.planes import densities as kept
 from bench.report.style import MUTED
 
 
-@register_figure("densities", "The density that each model has learnt", arrays={"log_densities": 3}, place=90)
+@register_figure("densities", title="The density that each model has learnt", arrays={"log_densities": 3}, place=90)
 def densities(data: FigureData) -> Drawing | None:
     """One heat map of the model's density a baseline, on one scale, beside held-out data."""
     import numpy as np

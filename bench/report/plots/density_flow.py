@@ -8,7 +8,7 @@ from bench.report.planes import STRUCK, densities, is_lost
 
 @register_figure(
     "density_flow",
-    "The density that each model makes of the noise, along t",
+    title="The density that each model makes of the noise, along t",
     arrays={"log_densities": 3, "density_times": 1},
     place=100,
 )

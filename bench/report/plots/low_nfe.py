@@ -18,7 +18,9 @@ KEPT = "samples_midpoint_"
 FEW = 20  # evaluations; a cloud of points looks the same at more
 
 
-@register_figure("low_nfe", "Samples of the midpoint rule at few evaluations, and of the adaptive solver", place=130)
+@register_figure(
+    "low_nfe", title="Samples of the midpoint rule at few evaluations, and of the adaptive solver", place=130
+)
 def low_nfe(data: FigureData) -> Drawing | None:
     """Rows of baselines, columns of NFE; points at the smallest alone."""
     points = {nfe: name for nfe, name in _budgets(data, 2).items() if nfe <= FEW}

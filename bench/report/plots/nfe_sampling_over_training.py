@@ -6,7 +6,7 @@ from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import of_one_kind
 
 
-@register_figure("nfe_sampling_over_training", "Sampling NFE in the course of training", place=50)
+@register_figure("nfe_sampling_over_training", title="Sampling NFE in the course of training", place=50)
 def nfe_sampling_over_training(data: FigureData) -> Drawing | None:
     curve = data.section.curve
     if "nfe_sampling" not in validated(data.section):

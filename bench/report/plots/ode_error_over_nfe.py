@@ -17,7 +17,10 @@ WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
 
 
 @register_figure(
-    "ode_error_over_nfe", "Error of the ODE's solution against evaluations, by solver", metrics=("ode_error",), place=80
+    "ode_error_over_nfe",
+    title="Error of the ODE's solution against evaluations, by solver",
+    metrics=("ode_error",),
+    place=80,
 )
 def ode_error_over_nfe(data: FigureData) -> Drawing | None:
     from matplotlib.ticker import NullFormatter

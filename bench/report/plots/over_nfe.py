@@ -8,7 +8,7 @@ from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sweeps import at_every_accuracy, facets, lost_at_some_accuracy
 
 
-@register_figure("over_nfe", "Quality against evaluations of the velocity field, by solver", place=60)
+@register_figure("over_nfe", title="Quality against evaluations of the velocity field, by solver", place=60)
 def over_nfe(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality of the sweep; its legend ranks the variants at the smallest NFE that all have."""
     section = data.section

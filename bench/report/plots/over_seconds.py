@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEAR = 1.1  # as good as the best but for a tenth
 
 
-@register_figure("over_seconds", "Quality against sampling time, over every setting of the sweep", place=70)
+@register_figure("over_seconds", title="Quality against sampling time, over every setting of the sweep", place=70)
 def over_seconds(data: FigureData) -> Drawing | None:
     """One curve a baseline, through the settings of its own Pareto front; the front over all of them in grey."""
     import pandas

@@ -7,7 +7,7 @@ from bench.report.course import LINES, panels, validated
 from bench.report.figure import Drawing, FigureData, register_figure
 
 
-@register_figure("over_training", "Quality on held-out data in the course of training", place=30)
+@register_figure("over_training", title="Quality on held-out data in the course of training", place=30)
 def over_training(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality that was validated."""
     for metric in validated(data.section):

@@ -6,7 +6,7 @@ from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.scores import likelihood_metric
 
 
-@register_figure("over_training_nfe", "Likelihood against evaluations of the network in training", place=40)
+@register_figure("over_training_nfe", title="Likelihood against evaluations of the network in training", place=40)
 def over_training_nfe(data: FigureData) -> Drawing | None:
     metric = likelihood_metric(data.section)
     if metric not in validated(data.section):

@@ -12,7 +12,7 @@ from bench.report.style import Look
 BESIDE = {"Held-out data": "data", "What is given": "given"}
 
 
-@register_figure("samples", "Samples of each method from the same noise", arrays={"samples": 4}, place=124)
+@register_figure("samples", title="Samples of each method from the same noise", arrays={"samples": 4}, place=124)
 def samples(data: FigureData) -> Drawing:
     """64 samples a baseline."""
     ends = data.ends(distance_metric(data.section))

@@ -8,7 +8,7 @@ from bench.report.style import MUTED
 
 
 @register_figure(
-    "snapshots", "The way of samples from noise to image", arrays={"snapshots": 5, "snapshot_times": 1}, place=127
+    "snapshots", title="The way of samples from noise to image", arrays={"snapshots": 5, "snapshot_times": 1}, place=127
 )
 def snapshots(data: FigureData) -> Drawing:
     """One panel a baseline: a line of states from noise to image for each of a few samples."""

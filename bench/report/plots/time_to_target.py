@@ -43,7 +43,7 @@ class Finish(NamedTuple):
         return self.evaluations > SOLVES
 
 
-@register_figure("time_to_target", "Seconds of training until validation reaches a target", place=20)
+@register_figure("time_to_target", title="Seconds of training until validation reaches a target", place=20)
 def time_to_target(data: FigureData) -> Drawing | None:
     """Horizontal bars, one panel for the likelihood and one for the distance to the data."""
     section = data.section

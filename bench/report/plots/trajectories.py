@@ -7,7 +7,7 @@ from bench.report.planes import panels
 from bench.report.style import NOISE
 
 
-@register_figure("trajectories", "The way of samples from noise to data", arrays={"trajectories": 3}, place=120)
+@register_figure("trajectories", title="The way of samples from noise to data", arrays={"trajectories": 3}, place=120)
 def trajectories(data: FigureData) -> Drawing:
     """One panel a baseline."""
     from matplotlib.collections import LineCollection
