@@ -35,7 +35,7 @@ QUIET = (
     *("bench/errors.py", "bench/methods/memory.py", "bench/metrics/extractors/cache.py"),
     *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
     *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "partial", "parts")),
-    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal")),
+    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "rules", "sparing", "trial")),
     *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
     *("bench/config/components.py: check_given", "bench/config/components.py: _options"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),

@@ -24,8 +24,9 @@ from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.quality import Judge
 from bench.launch.job import Job
-from bench.methods.baseline import Baseline
-from bench.methods.model import Draw
+from bench.methods.baseline import Baseline, Phase
+from bench.methods.batch import Batch, Context
+from bench.methods.model import Draw, Model
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
 from bench.networks.mlp import mlp
@@ -114,7 +115,7 @@ def test_a_network_that_answers_a_vector_is_refused_where_its_loss_would_be_broa
         ({"losing": lambda loss: 1.0}, "loss of 3 samples is float, not"),
         ({"losing": lambda loss: loss / 0}, "loss of 3 samples is not finite"),
         ({"losing": lambda loss: loss.detach()}, "loss has no gradient to the network"),
-        ({"losing": lambda loss: (loss * 0).sqrt()}, "the gradient of the loss is not finite"),
+        ({"losing": lambda loss: (loss * 0).sqrt()}, "the gradient of loss is not finite"),
         ({"losing": lambda loss: loss.nothing}, r"loss\(net, x1, rng\) of 3 samples: AttributeError"),
         ({"moving": lambda v, t: v[:, :1]}, r"velocity at x of float32 \(3, 2\) is float32 \(3, 1\)"),
         ({"moving": lambda v, t: v.double()}, r"velocity at x of float32 \(3, 2\) is float64"),
@@ -124,7 +125,8 @@ def test_a_network_that_answers_a_vector_is_refused_where_its_loss_would_be_broa
         ({"moving": lambda v, t: v.detach()}, "divergence of velocity.*a likelihood needs: RuntimeError"),
         ({"drawing": lambda x, net: x[:1]}, r"sampler 'own' makes float32 \(1, 2\) of noise float32 \(3, 2\)"),
         ({"drawing": lambda x, net: x / (x * 0)}, "sampler 'own' draws samples that are not finite"),
-        ({"drawing": lambda x, net: net(x)}, "sampler 'own' of 3 samples: TypeError"),
+        ({"drawing": lambda x, net: net(x)}, "network mlp: built with time = True, called with 0 times"),
+        ({"drawing": lambda x, net: x.nothing}, "sampler 'own' of 3 samples: AttributeError"),
         ({"drawing": lambda x, net: x, "called": "dopri5"}, "'dopri5' has the name of the ODE's solver"),
     ],
 )  # fmt: skip
@@ -142,6 +144,58 @@ def test_a_sampler_is_a_sampler(points: Dataset) -> None:
             return {"own": 3}
 
     refused(Bare(), points, "sampler 'own' is a int, not a Sampler")
+
+
+@dataclass(frozen=True)
+class Pair(Baseline):
+    """A GAN of two linear maps with a density of its own, a part of which is broken."""
+
+    phases: Any = (Phase("critic", "critic"), Phase("generator", "generator"))
+    changed: Any = None
+    detached: bool = False
+
+    def critic(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        drawn = net["generator"](torch.randn(batch.x.shape, generator=ctx.rng)).detach()
+        return (net["critic"](drawn) - net["critic"](batch.x))[:, 0]
+
+    def generator(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        drawn = net["generator"](torch.randn(batch.x.shape, generator=ctx.rng))
+        return -net["critic"](drawn.detach() if self.detached else drawn)[:, 0]
+
+    def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        return self.critic(net, batch, ctx)
+
+    def model(self, net: Any) -> Any:
+        found = {"samplers": {"one-shot": lambda x0, rng: net["generator"](x0)}}
+        return 1 if self.changed == 1 else Model(**(found | (self.changed or {})))
+
+
+def parts() -> nn.ModuleDict:
+    return nn.ModuleDict({"generator": nn.Linear(2, 2), "critic": nn.Linear(2, 1)})
+
+
+def test_several_modules_without_a_velocity_are_tried_by_what_they_can(points: Dataset) -> None:
+    rehearsed(Pair(), points, parts())
+    rehearsed(Pair(changed={"log_prob": lambda x: x.sum(1)}), points, parts())
+    rehearsed(Pair(changed={"bound": lambda x, rng: x.sum(1)}), points, parts())
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"detached": True}, r"^baseline mine: generator has no gradient to part 'generator'$"),
+        ({"changed": 1}, r"^baseline mine: model\(net\) is a int, not a bench\.Model$"),
+        ({"changed": {"samplers": {}}}, "its model has neither a velocity nor a sampler$"),
+        ({"changed": {"samplers": 1}}, r"model\(net\): TypeError"),
+        ({"changed": {"log_prob": lambda x: x}}, r"log_prob\(x\) of 3 samples is float32 \(3, 2\), not one per sample"),
+        ({"changed": {"log_prob": lambda x: x.sum(1) / 0}}, r"log_prob\(x\) of 3 samples is not finite$"),
+        ({"changed": {"bound": lambda x: x.sum(1)}}, r"bound\(x, rng\) of 3 samples: TypeError"),
+        ({"changed": {"score": lambda t, x: x[:, :1]}}, r"score\(t, x\) at x of float32 \(3, 2\) is float32 \(3, 1\)"),
+        ({"phases": (Phase("critic", "critic"),)}, "no phase trains part 'generator'; give it a bench.Phase"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_several_modules_break_is_named(points: Dataset, change: dict[str, Any], rule: str) -> None:
+    refused(Pair(**change), points, rule, parts())
 
 
 def test_a_network_that_cannot_be_copied_is_refused(points: Dataset) -> None:

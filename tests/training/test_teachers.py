@@ -1,5 +1,6 @@
 """A teacher: the frozen averaged weights of a run or of a file, known by their hash to the record of the student."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from bench.config import components
 from bench.config.registry import baselines
 from bench.config.suite import Run
 from bench.errors import UsageError
+from bench.launch.job import Job
 from bench.methods.baseline import About, Make, register_baseline
 from bench.methods.batch import Batch, Context
 from bench.methods.flow import FlowBaseline
 from bench.methods.ode import VelocityField
-from bench.records.records import write_stage
+from bench.records.records import stands, write_stage
 from bench.training.build import Build, build
 from bench.training.trainer import Trainer
 
@@ -62,6 +64,10 @@ def trained(root: Path, run: Run, data_dir: Path, status: str | None = "ok") -> 
     if status:
         write_stage(root, run, "train", [], {}, error=None if status == "ok" else "it diverged")
     return trainer
+
+
+def taught_by(run: Run) -> Run:
+    return Run.model_validate(run.model_dump() | {"baseline": {"name": "student", "teacher": run.run_id}})
 
 
 def make_of(run: Run, root: Path, data_dir: Path) -> Build:
@@ -133,9 +139,7 @@ def test_what_is_no_teacher_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_a_student_learns_from_it_and_leaves_it_as_it_is(tmp_path: Path) -> None:
     run = runs(tmp_path, PLAIN)[0]
     teacher = trained(tmp_path, run, tmp_path).evaluation_module()
-    student = run.model_copy(
-        update={"baseline": run.baseline.model_copy(update={"name": "student", "options": {"teacher": run.run_id}})}
-    )
+    student = taught_by(run)
     module, files = build(student, components.build_dataset(run.dataset, tmp_path), tmp_path, tmp_path)
     assert len(files) == 1 and isinstance(module, nn.ModuleDict)
     assert equal(module["student"], build(run, components.build_dataset(run.dataset, tmp_path), tmp_path, tmp_path)[0])
@@ -146,6 +150,20 @@ def test_a_student_learns_from_it_and_leaves_it_as_it_is(tmp_path: Path) -> None
         last = float(trainer.take_step())
     assert last < first and equal(module["teacher"], teacher)
     assert trainer.evaluations() == 2 * 21
+
+
+@pytest.mark.slow
+def test_a_student_whose_teacher_was_trained_anew_is_stale(tmp_path: Path) -> None:
+    run = runs(tmp_path, PLAIN.replace("evaluation.likelihood = { n = 20, batch = 20 }\n", ""))[0]
+    student = taught_by(run)
+    teaching, taught = Job(run, tmp_path / "results", tmp_path), Job(student, tmp_path / "results", tmp_path)
+    assert (teaching(), taught()) == ("ok", "ok")
+    record = json.loads((taught.folder / "train.json").read_text())
+    assert list(record["inputs"]) == [str(teaching.checkpoint)]
+    assert {found.state for found in stands(taught.root, student).values()} == {"done"}
+    trainer = torch.load(teaching.checkpoint, weights_only=True)
+    torch.save({**trainer, "step": 0}, teaching.checkpoint)
+    assert stands(taught.root, student)["train"].state == "stale"
 
 
 # What a baseline builds.

@@ -1,0 +1,34 @@
+"""How a rule of the contract that does not hold is said: in one line, by a UsageError."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from bench.errors import Diverged, UsageError, one_line
+
+
+def require(holds: bool, broken: str) -> None:
+    if not holds:
+        raise UsageError(broken)
+
+
+@contextmanager
+def rule(what: str) -> Iterator[None]:
+    """Whatever else goes wrong within is said in one line, after `what` was tried; what diverges breaks no rule."""
+    try:
+        yield
+    except Diverged:
+        return
+    except (UsageError, MemoryError, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise UsageError(f"{what}: {one_line(error)[:300]}") from error
+
+
+def said(values: object) -> str:
+    """ "float32 (3, 2)": what a tensor is, or the type of anything else."""
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
