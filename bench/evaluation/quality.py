@@ -1,9 +1,9 @@
 """How good samples are, whatever drew them: batches go in as they come, measurements come out at the end.
 
 Points are compared with held-out points by W2. Images are compared with a reference split by the distances of
-bench/metrics/fidelity.py; where an image is drawn to fit what it is given, also with the very image it should be, by
-PSNR and SSIM. Samples that are not finite leave measurements without a value, each with the reason. All ranks must ask
-for the measurements.
+bench/metrics/extractors/fidelity.py; where an image is drawn to fit what it is given, also with the very image it
+should be, by PSNR and SSIM. Samples that are not finite leave measurements without a value, each with the reason. All
+ranks must ask for the measurements.
 """
 
 import math
@@ -21,7 +21,7 @@ from bench.evaluation.geometry import wasserstein2
 from bench.evaluation.parts import attempt
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
-from bench.metrics.fidelity import Fidelity
+from bench.metrics.extractors.fidelity import Fidelity
 from bench.records.records import Measurement
 from bench.training import ranks
 
@@ -77,7 +77,7 @@ class ImageQuality(Quality):
         self.lost += batch.lost
         self.features.update(batch.x, batch.start)
         if self.pairs is not None:
-            from bench.metrics.similarity import psnr, ssim
+            from bench.metrics.extractors.similarity import psnr, ssim
 
             stop = batch.start + len(batch.x)
             targets = self.dataset.pixels(self.dataset.test[batch.start : stop])
@@ -93,7 +93,7 @@ class ImageQuality(Quality):
             return []
         rows = self.fidelity.compare(self.features, self.full, reason)
         if pairs is not None:
-            from bench.metrics.similarity import similarity
+            from bench.metrics.extractors.similarity import similarity
 
             rows += similarity(pairs[0], pairs[1], reason)
         return rows

@@ -117,7 +117,7 @@ class Stages:
             Measurement("steps", trainer.step),
             Measurement("train_seconds", trainer.seconds),
             Measurement("nfe_training", trainer.evaluations()),
-            Measurement("train_loss", trainer.loss, settings={"step": trainer.step}),
+            Measurement("train_loss", trainer.loss),
             Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0]),
         ]
         return rows + trainer.curve, {}

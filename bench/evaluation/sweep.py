@@ -1,6 +1,7 @@
 """The sweep: quality, seconds and the ODE's own error at few evaluations, for every sampler."""
 
 import math
+from dataclasses import replace
 from functools import partial as bound
 from typing import Any
 
@@ -27,7 +28,7 @@ def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
         parts.measure(
             f"sweep {sampler}",
             bound(_swept, evaluator, config.n, batch, sampler, settings, of_ode),
-            bound(_not_swept, evaluator, config.n, settings | _cost(sampler), of_ode),
+            bound(_not_swept, evaluator, config.n, settings, _cost(sampler), of_ode),
             _accuracy(sampler),
         )
     if parts.arrays:
@@ -58,16 +59,24 @@ def _swept(
     quality = evaluator.judge.quality(n, full=False)
     shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
     nfe, seconds = evaluator.drawn(f"{sampler}", evaluator.trained.by(sampler), n, batch, quality, partial, shown)
-    settings = {**settings, "nfe": nfe}
     rows = [*quoted(quality.measured(), settings), seconds_row(seconds, n, settings)]
     if error:
         rows += attempt(bound(error.measured, sampler, settings), bound(error.blank, settings), alone=False)
+    rows = [replace(row, place={"nfe": nfe}) for row in rows]
     if sampler.label == "midpoint" and nfe in GRID:
         return rows, {f"samples_midpoint_{nfe:g}": for_plots(shown.gathered())}
     return rows, {}
 
 
-def _not_swept(evaluator: Evaluator, n: int, settings: dict[str, Any], error: SolverError | None, reason: str) -> Rows:
+def _not_swept(
+    evaluator: Evaluator,
+    n: int,
+    settings: dict[str, Any],
+    place: dict[str, float],
+    error: SolverError | None,
+    reason: str,
+) -> Rows:
     rows = quoted(evaluator.judge.quality(n, full=False).measured(reason), settings)
     rows.append(seconds_row(math.nan, n, settings, reason))
-    return rows + (error.blank(settings, reason) if error else [])
+    rows += error.blank(settings, reason) if error else []
+    return [replace(row, place=place) for row in rows]

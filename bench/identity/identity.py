@@ -41,7 +41,7 @@ QUIET = (
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
     "bench/training/trainer.py: Trainer.save",
 )
-IMAGES_ONLY = ("bench/metrics/extractors/", "bench/metrics/fidelity.py", "bench/metrics/similarity.py")
+IMAGES_ONLY = ("bench/metrics/extractors/",)
 # What a stage does not use, although code that it does use says names of its members.
 NOT_IN = {
     "train": (

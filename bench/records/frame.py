@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.config.settings import STAGES
 from bench.records import standing
+from bench.records.measurement import PLACE
 from bench.records.reading import read_planned, read_record, utf8
 from bench.records.records import cell, run_folder
 from bench.records.standing import OTHER_SETTINGS
@@ -24,7 +25,12 @@ RUN_COLUMNS = (
     *("baseline", "label", "seed", "stage", "current", "stale"),
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
-COLUMNS = [*RUN_COLUMNS, "metric", "value", "stderr", "n", "settings", "seconds", "reason", *PROVENANCE_COLUMNS]
+FACTS = ("title", "unit", "direction", "group")  # of the metric, as the record has them
+PLACES = (*PLACE, "nfe")  # on a curve, NaN where a measurement is not on one
+COLUMNS = [
+    *(*RUN_COLUMNS, "metric", *FACTS, "value", "stderr", "n", "settings", *PLACES, "seconds", "reason"),
+    *PROVENANCE_COLUMNS,
+]
 
 
 def read_frame(root: Path) -> "pd.DataFrame":
@@ -87,7 +93,12 @@ def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -
 
 
 def _on_curve(row: Mapping[str, Any]) -> bool:
-    return bool(row["settings"].get("curve"))
+    return "step" in row["place"]
+
+
+def _number(value: Any) -> float:
+    """A place on an axis; NaN for what is none."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def read_configs(root: Path) -> dict[str, dict[str, Any]]:
@@ -118,7 +129,8 @@ class _Columns:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """The rows of one record, or the one row that says why there is none."""
-        rows = record["measurements"] if record["status"] == "ok" else [{"metric": "", "value": math.nan}]
+        lost: list[dict[str, Any]] = [{"metric": "", "value": math.nan}]
+        rows = record["measurements"] if record["status"] == "ok" else lost
         shared = {
             **{column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)},
             "label": record.get("label") or record.get("baseline"),
@@ -130,4 +142,9 @@ class _Columns:
             self.values[column] += [value] * len(rows)
         for column in ("metric", "value", "stderr", "n", "seconds", "reason"):
             self.values[column] += [row.get(column) for row in rows]
+        for column in FACTS:
+            self.values[column] += [row.get(column, "") for row in rows]
+        places: list[dict[str, Any]] = [row.get("place", {}) for row in rows]
+        for column in PLACES:
+            self.values[column] += [_number(place.get(column)) for place in places]
         self.values["settings"] += [self._json(row.get("settings", {})) for row in rows]

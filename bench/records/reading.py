@@ -15,6 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bench.config.names import safe_name
+from bench.metrics.metric import Facts
+from bench.records.measurement import modern
 from bench.records.schema import LARGE, SCHEMA, Entry, Plan, Record, Row
 from bench.records.seal import check_json
 
@@ -48,7 +50,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
-    """The record that the bytes of a file are, or nothing and what is wrong with them."""
+    """The record that the bytes of a file are, as today's schema has it, or nothing and what is wrong with them."""
     try:
         record: Any = RECORD.validate_json(data)
     except ValidationError as error:
@@ -59,8 +61,11 @@ def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
             return {}, f"not a record (measurements[{i}].{fault})"
         if huge := _huge(row["settings"].values()):
             return {}, f"not a record (measurements[{i}].settings: {repr(huge)[:40]}: expected less than 2^63)"
-    unsealed = check_json(data)
-    return ({}, f"not a record ({unsealed})") if unsealed else (record, "")
+    if unsealed := check_json(data):
+        return {}, f"not a record ({unsealed})"
+    facts: dict[str, Facts] = {}
+    rows = [modern(row, record["stage"], facts) for row in record["measurements"]]
+    return {**record, "schema": SCHEMA, "measurements": rows}, ""
 
 
 def _odd(row: Row, raw: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ Whether a record is what a run asks for is decided in bench/records/standing.py;
 
 import datetime
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from bench.config.suite import Run
 from bench.errors import UsageError
 from bench.identity import identity
 from bench.records import standing
+from bench.records.measurement import Measurement
 from bench.records.reading import read_record
 from bench.records.schema import SCHEMA
 from bench.records.seal import write_arrays, write_json
@@ -27,27 +27,6 @@ from bench.records.standing import Standing
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One number with what it takes to repeat it.
-
-    Attributes:
-        stderr: standard error of `value` over what `n` counts.
-        n: samples behind the value.
-        settings: solver, tolerances, probes, draws, batch, split, extractor and what else the value depends on.
-        seconds: what measuring took.
-        reason: why there is no value ("diverged at 4 evaluations"), which is then not a number.
-    """
-
-    metric: str
-    value: float
-    stderr: float | None = None
-    n: int | None = None
-    seconds: float | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    reason: str | None = None
 
 
 def run_folder(root: Path, run_id: str) -> Path:
@@ -84,7 +63,7 @@ def write_stage(
         **facts,
         "config": run.model_dump(mode="json"),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        "measurements": [asdict(m) for m in measurements],
+        "measurements": [m.row() for m in measurements],
     }
     write_json(record_path(root, run.run_id, stage), record)
 

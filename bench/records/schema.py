@@ -11,8 +11,8 @@ from typing_extensions import TypedDict
 
 from bench.config.settings import Stage
 
-# No migration leads from an older schema to this one; the first that is written is called where reading refuses.
-SCHEMA = 2
+# Records of the schema before are read as today's (`modern` in bench/records/measurement.py).
+SCHEMA = 3
 
 LARGE = 2**63
 STRICT = ConfigDict(strict=True, extra="allow")
@@ -32,6 +32,11 @@ class Row(TypedDict):
     seconds: float | None
     settings: dict[str, Any]
     reason: NotRequired[str | None]
+    place: NotRequired[dict[str, float]]
+    title: NotRequired[Name]
+    unit: NotRequired[str]
+    direction: NotRequired[Literal["lower", "higher", ""]]
+    group: NotRequired[str]
 
 
 class Identity(TypedDict):
@@ -66,7 +71,7 @@ class Record(Identity):
     """One stage of one run."""
 
     digest: NotRequired[str]
-    schema: Literal[2]
+    schema: Literal[2, 3]
     stage: Name
     status: Literal["ok", "failed"]
     fingerprint: Name

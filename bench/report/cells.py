@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import vocabulary
 from bench.report.incidents import kinds, not_applicable, reasons
-from bench.report.sections import KEYS, Section, each, is_curve
+from bench.report.sections import KEYS, Section, each
 from bench.report.statistics import t_interval
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def measured(section: Section) -> "DataFrame":
     """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
     frame = section.frame
     shown = (frame.status == "ok") & frame.metric.map(lambda name: vocabulary.is_headline(name) or _is_floor(name))
-    shown &= frame.stage.isin(["train", "likelihood", "samples"]) & ~frame.parsed.map(is_curve)
+    shown &= frame.stage.isin(["train", "likelihood", "samples"]) & frame.step.isna()
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     found = frame[shown]
     return found.assign(

@@ -226,9 +226,8 @@ class Effects:
     def _curve(self, baseline: str) -> "DataFrame":
         """The metric in the course of training, with its `step` and x, the claim's `over`; evaluations by sample."""
         rows = self._of(self._course, baseline)
-        x = [float(settings[self.claim.over]) for settings in rows.parsed]
         batch = rows.global_batch if self.claim.over == "nfe_training" else 1
-        return rows.assign(x=x * batch).sort_values("step").drop_duplicates(["seed", "step"])
+        return rows.assign(x=rows[self.claim.over] * batch).sort_values("step").drop_duplicates(["seed", "step"])
 
     def _sweep(self, solver: str) -> "DataFrame":
         """The metric with a few steps of one solver."""

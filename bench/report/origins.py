@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.config.names import safe_name
 from bench.config.settings import STAGES
 from bench.report import numbers
-from bench.report.sections import Section, count, each, is_curve, listed
+from bench.report.sections import Section, count, each, listed
 from bench.report.variants import settings
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def provenance(frame: "DataFrame") -> list[tuple[str, str]]:
 def _clocks(frame: "DataFrame") -> dict[str, float]:
     """Seconds by metric: what the finished measurements of CLOCKS sum to."""
     chosen = frame[(frame.status == "ok") & frame.metric.isin(CLOCKS)]
-    scalar = chosen.loc[[not is_curve(json.loads(text)) for text in chosen.settings]]
+    scalar = chosen[chosen.step.isna()]
     seconds = scalar.groupby("metric").value.sum()
     return {metric: float(seconds[metric]) for metric in CLOCKS if metric in seconds}
 

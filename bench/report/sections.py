@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bench.config.names import safe_name
+from bench.records.measurement import PLACE
 from bench.report.filling import filled
 from bench.report.incidents import Incident, losses, lost, unfinished
 from bench.report.style import Look, looks, ordered
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
-WHERE = {"curve", "step", "train_seconds", "nfe_training", "nfe", "sampler", "solver", "steps", "rtol", "atol"}
+WAYS = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
 LARGEST = 1e15  # of anything that is counted
 EARLIER = " · earlier settings"
 
@@ -128,27 +129,16 @@ class Section:
 
 def _swept(frame: "DataFrame") -> "DataFrame":
     frame = frame[frame.stage == "sweep"]
-    nfe = [settings.get("nfe") for settings in frame.parsed]
     frame = frame.assign(
         solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
-        nfe=[float(n) if _is_number(n) and n > 0 else math.nan for n in nfe],
+        nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
     )
     return frame[frame.nfe.notna() | frame.value.isna()]
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a setting is a number with a place on an axis."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
-
-
 def _on_curve(frame: "DataFrame") -> "DataFrame":
-    placed = ("step", "train_seconds", "nfe_training")
-    frame = frame.loc[[is_curve(s) and all(_is_number(s.get(key)) for key in placed) for s in frame.parsed]]
-    frame = frame.assign(
-        step=[int(settings["step"]) for settings in frame.parsed],
-        seconds=[float(settings["train_seconds"]) for settings in frame.parsed],
-        evaluations=[float(settings["nfe_training"]) for settings in frame.parsed],
-    )
+    frame = frame[(frame[list(PLACE)].abs() < LARGEST).all(axis=1)]
+    frame = frame.assign(step=frame.step.astype(int), seconds=frame.train_seconds, evaluations=frame.nfe_training)
     frame = frame.sort_values("seconds", kind="stable")
     return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
@@ -206,16 +196,11 @@ def count(number: int, noun: str) -> str:
 def of_one_kind(rows: "DataFrame") -> "DataFrame":
     """The rows of the settings that most rows share: a line or a claim never joins numbers of others."""
     kind = [
-        json.dumps([{k: v for k, v in s.items() if k not in WHERE}, None if math.isnan(n or 0) else n], sort_keys=True)
+        json.dumps([{k: v for k, v in s.items() if k not in WAYS}, None if math.isnan(n or 0) else n], sort_keys=True)
         for s, n in zip(rows.parsed, rows.n, strict=True)
     ]
     rows = rows.assign(kind=kind)
     return rows[rows.kind == rows.kind.mode().iloc[0]] if len(rows) else rows
-
-
-def is_curve(settings: dict[str, Any]) -> bool:
-    """Whether a measurement was taken during training, for the curve, rather than of the finished model."""
-    return bool(settings.get("curve"))
 
 
 def listed(names: Iterable[str]) -> str:

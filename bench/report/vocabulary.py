@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from bench.metrics.metric import FLOOR, facts_of
+
 Group = Literal["quality", "cost"]
 
 
@@ -29,84 +31,13 @@ class Metric(NamedTuple):
         return "highest" if self.better == "higher" else "lowest"
 
 
-METRICS = {
-    "nll_nats": Metric(
-        "NLL", "nats", "lower", "quality",
-        "Mean negative log-likelihood of held-out data under the flow's exact density. The floor is the same mean "
-        "under the density that made the data: no model can be below it but by chance.",
-    ),
-    "nll_bpd": Metric(
-        "Bits/dim", "", "lower", "quality",
-        "Negative log-likelihood of held-out pixels in bits per dimension, dequantised; K draws of the noise tighten "
-        "the bound, so only equal K compare.",
-    ),
-    "w2": Metric(
-        "W₂", "", "lower", "quality",
-        "2-Wasserstein distance between samples and held-out data, in the data's own units. Finite samples leave a "
-        "positive rest even for a perfect model.",
-    ),
-    "fid": Metric(
-        "FID", "", "lower", "quality",
-        "Fréchet distance between Gaussians fitted to Inception features of samples and data. It is biased in the "
-        "number of samples, so only equal n, extractor and split compare.",
-    ),
-    "kid": Metric(
-        "KID", "", "lower", "quality",
-        "Squared maximum mean discrepancy of Inception features, unbiased in the number of samples.",
-    ),
-    "precision": Metric(
-        "Precision", "", "higher", "quality", "Share of samples that lie within the data's neighbourhood in features."
-    ),
-    "recall": Metric(
-        "Recall", "", "higher", "quality", "Share of data that lies within the samples' neighbourhood in features."
-    ),
-    "inception_score": Metric(
-        "Inception score", "", "higher", "quality", "Confidence and variety of a classifier's labels on samples."
-    ),
-    "psnr": Metric("PSNR", "dB", "higher", "quality", "Peak signal-to-noise ratio to the reference image."),
-    "ssim": Metric("SSIM", "", "higher", "quality", "Structural similarity to the reference image."),
-    "path_energy": Metric(
-        "Path energy", "", "lower", "quality",
-        "Mean of the squared speed of samples integrated along their way from noise to data; at least W₂² between "
-        "noise and data, with equality for optimal transport.",
-    ),
-    "npe": Metric(
-        "NPE", "", "lower", "quality",
-        "Normalised path energy, |path energy - W₂²| / W₂² with W₂ between noise and data: 0 for optimal transport.",
-    ),
-    "straightness": Metric(
-        "Straightness", "", "lower", "quality",
-        "Mean squared difference between the velocity along a path and the path's mean velocity: 0 for straight "
-        "lines at constant speed.",
-    ),
-    "ode_error": Metric(
-        "ODE error", "", "lower", "quality",
-        "Mean squared difference a dimension between a solver's samples and the solution of the same ODE from the same "
-        "noise by 1,000 midpoint evaluations: how well the ODE is solved, not how good the model is.",
-    ),
-    "nfe_sampling": Metric(
-        "Sampling NFE", "", "lower", "cost",
-        "Evaluations of the velocity field for one batch of samples: evaluations, not solver steps.",
-    ),
-    "nfe_likelihood": Metric(
-        "Likelihood NFE", "", "lower", "cost", "Evaluations of the field and its divergence for one batch of densities."
-    ),
-    "nfe_training": Metric(
-        "Training NFE", "", "lower", "cost",
-        "Network evaluations in the whole training, forward and adjoint: one a step for simulation-free methods.",
-    ),
-    "train_seconds": Metric(
-        "Training time", "s", "lower", "cost", "Seconds in training steps alone: no evaluation, checkpoint or queue."
-    ),
-    "sampling_seconds": Metric("Sampling time", "s", "lower", "cost", "Seconds to draw all n samples."),
-    "likelihood_seconds": Metric("Likelihood time", "s", "lower", "cost", "Seconds for the densities of all n points."),
-    "peak_memory_bytes": Metric(
-        "Peak memory", "MiB", "lower", "cost", "Largest memory held while training, in the process or on the device.",
-        2.0**20,
-    ),
-}  # fmt: skip
-
-FEATURES = {"fd_": "Fréchet distance", "kd_": "Kernel distance"}
+ORDER = (
+    *("nll_nats", "nll_bpd", "bound_nats", "bound_bpd", "w2", "fid", "kid", "precision", "recall", "inception_score"),
+    *("psnr", "ssim", "path_energy", "npe", "straightness", "ode_error"),
+    *("nfe_sampling", "nfe_likelihood", "nfe_training"),
+    *("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes"),
+)
+SCALES = {"bytes": ("MiB", 2.0**20)}  # unit of a record: the one that is shown, and what a value is divided by then
 PROTOCOLS = {
     "smoke": "Minutes on a CPU: shows that every part works. Not comparable with any published number.",
     "small": "A reduced experiment: rows compare with each other at the budgets stated, not with a paper.",
@@ -137,29 +68,21 @@ PHRASES: dict[str, Callable[[Any], str]] = {
 
 
 def metric(name: str) -> Metric:
-    """The entry of a metric; `fd_<extractor>` and `kd_<extractor>` are made up on the spot, others shown by name."""
-    if name in METRICS:
-        return METRICS[name]
-    for prefix, words in FEATURES.items():
-        if name.startswith(prefix):
-            extractor = name.removeprefix(prefix)
-            meaning = (
-                f"{words} between samples and data in the features of {extractor!r}, a small network of this project: "
-                "not an FID, and comparable only within this dataset, n and split."
-            )
-            return Metric(f"{prefix[:2].upper()} {extractor.replace('_', '-')}", "", "lower", "quality", meaning)
-    return Metric(name, "", "", "quality", "A metric of a plugin.")
+    """How a metric is shown, whatever plugin it is of."""
+    facts = facts_of(name)
+    unit, divide = SCALES.get(facts.unit, (facts.unit, 1.0))
+    group: Group = "cost" if facts.group == "cost" else "quality"
+    return Metric(facts.title, unit, facts.direction, group, facts.meaning or "A metric of a plugin.", divide)
 
 
 def is_headline(name: str) -> bool:
     """Whether a metric has a column in the headline table."""
-    return name in METRICS or (name.startswith(tuple(FEATURES)) and not name.endswith("_floor"))
+    return bool(facts_of(name).group) and not name.endswith(FLOOR)
 
 
 def order(name: str) -> tuple[int, str]:
     """Sort key of the columns: as listed above, feature distances where FID stands."""
-    known = list(METRICS)
-    return (known.index(name) if name in METRICS else known.index("fid"), name)
+    return (ORDER.index(name) if name in ORDER else ORDER.index("fid"), name)
 
 
 def tolerance(value: float) -> str:

@@ -20,7 +20,7 @@ from bench.methods.finite import lost
 from bench.methods.model import Model
 from bench.methods.ode import Solver
 from bench.methods.sampler import Sampler
-from bench.metrics.fidelity import LEAST
+from bench.metrics.extractors.fidelity import LEAST
 from bench.training.rules import require, rule, said
 from bench.training.sparing import spared, sparing, streams_kept
 from bench.training.trainer import Trainer

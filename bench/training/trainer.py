@@ -175,15 +175,9 @@ class Trainer(State):
         report(f"train {where} loss {self.loss:.4g}, {self.seconds:.1f} s{waited}")
 
     def _validate(self, validate: Callable[[nn.Module], list[Measurement]]) -> None:
-        where = {
-            "curve": True,
-            "step": self.step,
-            "train_seconds": self.seconds,
-            "nfe_training": self.evaluations(),
-        }
+        place = {"step": self.step, "train_seconds": self.seconds, "nfe_training": self.evaluations()}
         self.peak = max(self.peak, peak_memory(self.device))
-        for m in validate(self.evaluation_module()):
-            self.curve.append(replace(m, settings={**m.settings, **where}))
+        self.curve += [replace(m, place=place) for m in validate(self.evaluation_module())]
         self.validated = self.progress
         reset_peak_memory(self.device)
 

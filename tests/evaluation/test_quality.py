@@ -16,8 +16,8 @@ from bench.datasets.base import Dataset
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import ImageQuality, Judge, PointQuality, Quality, quoted
 from bench.evaluation.trained import Drawn
-from bench.metrics.fidelity import Fidelity
-from bench.metrics.similarity import psnr, ssim
+from bench.metrics.extractors.fidelity import Fidelity
+from bench.metrics.extractors.similarity import psnr, ssim
 from bench.records.records import Measurement
 
 DRAW = torch.Generator().manual_seed(0)

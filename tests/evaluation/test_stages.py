@@ -78,7 +78,7 @@ def test_settings_that_blow_up_have_their_reason_and_the_others_their_values(don
     assert len(found) == 15  # three measurements of five settings
     for row in found:
         settings = row["settings"]
-        if (settings["sampler"], settings.get("nfe")) in LOST:
+        if (settings["sampler"], row["place"]["nfe"]) in LOST:
             assert math.isnan(row["value"])
             assert row["reason"].startswith(f"diverged at 8 evaluations: {settings['sampler']}: ")
         else:
@@ -90,11 +90,11 @@ def test_a_lost_cell_is_the_cell_that_it_would_have_been(done: Job) -> None:
 
     def cells(steps: int) -> set[str]:
         own = [r for r in rows(done, "sweep") if r["settings"]["sampler"] == "rk4" and r["settings"]["steps"] == steps]
-        other = {"steps": None, "nfe": None}
+        other = {"steps": None}
         return {json.dumps([r["metric"], r["n"], r["settings"] | other], sort_keys=True) for r in own}
 
     assert cells(2) == cells(50) and len(cells(2)) == 3
-    nfe = [r["settings"]["nfe"] for r in rows(done, "sweep") if r["settings"].get("steps") in (2, 50)]
+    nfe = [r["place"]["nfe"] for r in rows(done, "sweep") if r["settings"].get("steps") in (2, 50)]
     assert nfe == [8.0] * 3 + [200.0] * 3
 
 
@@ -102,7 +102,7 @@ def test_everything_else_of_the_run_is_measured(done: Job) -> None:
     assert all(r["reason"] is None and math.isfinite(r["value"]) for r in rows(done, "samples"))
     lost = {r["metric"] for r in rows(done, "likelihood") if r["reason"]}
     assert lost >= {"nll_nats", "nfe_likelihood", "likelihood_seconds"}  # backwards from data the field explodes
-    curve = [r for r in rows(done, "train") if r["settings"].get("curve")]
+    curve = [r for r in rows(done, "train") if r["place"]]
     assert {r["metric"]: r["reason"] is None for r in curve} == {"nll_nats": False, "w2": True, "nfe_sampling": True}
 
 

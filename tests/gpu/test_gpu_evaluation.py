@@ -24,7 +24,7 @@ from bench.methods.density import log_density
 from bench.methods.memory import Memory
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
-from bench.metrics.fidelity import Fidelity
+from bench.metrics.extractors.fidelity import Fidelity
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
 from bench.records import records

@@ -78,7 +78,7 @@ EDITS = {
     "optimiser": (("bench/training/optimiser.py", "LEAST_RATE = ", "LEAST_RATE = 3 * "), ALL),
     "a metric of samples": (("bench/evaluation/geometry.py", "numItermax=10**7", "numItermax=10**6"),
                             EVALUATION - {"likelihood"}),
-    "a metric of images": (("bench/metrics/fidelity.py", "self.dataset", "self.data"), set()),
+    "a metric of images": (("bench/metrics/extractors/fidelity.py", "self.dataset", "self.data"), set()),
     "a default of a setting": (("bench/config/settings.py", "lr: Rate = 1e-3", "lr: Rate = 1e-2"), ALL),
     "a default of the evaluation": (("bench/config/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
                                      "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
@@ -99,7 +99,7 @@ def test_a_sampler_of_the_method_is_evaluation_alone(ddpm: Run, edit: Edit) -> N
 
 
 def test_a_distance_of_images_counts_for_images(digits: Run, edit: Edit) -> None:
-    found = changed(digits, edit, "bench/metrics/fidelity.py", "self.dataset", "self.data")
+    found = changed(digits, edit, "bench/metrics/extractors/fidelity.py", "self.dataset", "self.data")
     assert found == {"samples", "sweep", "curve"}
 
 
@@ -152,7 +152,7 @@ def test_every_root_is_there() -> None:
          ["bench/evaluation/likelihood.py", "bench/methods/ode.py", "baselines/fm_ot.py: FlowMatchingOT.velocity"],
          ["bench/evaluation/geometry.py", "bench/evaluation/solver_error.py"]),
         ("samples", ["bench/evaluation/geometry.py", "bench/evaluation/trained.py"],
-         ["bench/evaluation/likelihood.py", "bench/metrics/fidelity.py"]),
+         ["bench/evaluation/likelihood.py", "bench/metrics/extractors/fidelity.py"]),
         ("sweep", ["bench/evaluation/solver_error.py"], ["bench/evaluation/likelihood.py"]),
     ],
 )  # fmt: skip

@@ -76,16 +76,17 @@ def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
     assert value("steps", "train") == value("nfe_training", "train") == 6
     assert set(table.steps) == {6} and set(table.parameters) == {3 * 8 + 8 + 8 * 2 + 2}
     assert value("nll_floor", "likelihood") == pytest.approx(math.log(32))
-    curve = table[table.settings.map(lambda s: s.get("curve", False))]
-    assert [s["step"] for s in curve.settings] == [3, 3, 3, 6, 6, 6] and set(curve.n) == {10}
+    curve = table[table.step.notna()]
+    assert list(curve.step) == [3, 3, 3, 6, 6, 6] and set(curve.n) == {10}
     assert list(curve.metric) == ["nll_nats", "w2", "nfe_sampling"] * 2
-    assert all(s["nfe_training"] == s["step"] for s in curve.settings)
+    assert (curve.nfe_training == curve.step).all()
     cost = table[(table.metric == "nfe_sampling") & (table.stage == "samples")]
     evaluations = {s["sampler"]: nfe for s, nfe in zip(cost.settings, cost.value, strict=True)}
     assert evaluations.pop("dopri5") % 6 == 2
     assert evaluations == {"ancestral-5": 5, "ddim-3": 3}
-    swept = table[table.stage == "sweep"].settings
-    fixed = {(s["sampler"], s["steps"], s["nfe"]) for s in swept if "steps" in s}
+    sweep = table[table.stage == "sweep"]
+    swept = sweep.settings
+    fixed = {(s["sampler"], s["steps"], nfe) for s, nfe in zip(swept, sweep.nfe, strict=True) if "steps" in s}
     assert fixed == {(m, nfe // c, nfe) for m, c in (("euler", 1), ("midpoint", 2), ("rk4", 4)) for nfe in (4, 8)}
     assert {s["rtol"] for s in swept if s["sampler"] == "dopri5"} == {1e-2}
     assert {s["weights"] for s in table.settings if "weights" in s} == {"ema"}
@@ -300,5 +301,5 @@ def test_an_interruption_in_the_last_validation_costs_no_point_of_the_curve(tmp_
         this(interrupt)
     assert this() == "ok"
     record = json.loads((this.folder / "train.json").read_text(encoding="utf-8"))
-    w2 = [m["settings"]["step"] for m in record["measurements"] if m["metric"] == "w2"]
+    w2 = [m["place"]["step"] for m in record["measurements"] if m["metric"] == "w2"]
     assert w2 == [3, 6]

@@ -249,9 +249,9 @@ def same_end(one: Job, other: Job) -> None:
         torch.testing.assert_close(b[key], a[key], rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
     # An adaptive solver's evaluations may jump with the last digit of the weights.
     curves = [[row for row in json.loads(end["curve"]) if row["metric"] == "nll_nats"] for end in (a, b)]
-    assert [row["settings"]["step"] for row in curves[0]] == [150, 300]
+    assert [row["place"]["step"] for row in curves[0]] == [150, 300]
     for x, y in zip(*curves, strict=True):
-        assert x["settings"]["step"] == y["settings"]["step"] and y["value"] == pytest.approx(x["value"], rel=1e-3)
+        assert x["place"]["step"] == y["place"]["step"] and y["value"] == pytest.approx(x["value"], rel=1e-3)
 
 
 class Killed(BaseException):

@@ -21,8 +21,8 @@ from bench.evaluation.trained import Trained
 from bench.methods.finite import NotFinite, complaint, lost, require
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
-from bench.metrics.fidelity import Fidelity
-from bench.metrics.similarity import psnr, similarity
+from bench.metrics.extractors.fidelity import Fidelity
+from bench.metrics.extractors.similarity import psnr, similarity
 
 NAN, INF = math.nan, math.inf
 BAD = [NAN, INF, -INF]

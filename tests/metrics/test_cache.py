@@ -21,7 +21,7 @@ from bench.launch.job import Job
 from bench.metrics.extractors import cache, classifier
 from bench.metrics.extractors.cache import code_of, complaint, kept
 from bench.metrics.extractors.catalogue import extractor_for
-from bench.metrics.fidelity import Fidelity
+from bench.metrics.extractors.fidelity import Fidelity
 from bench.records.locks import locked
 from bench.records.seal import read_json
 

@@ -22,7 +22,7 @@ from bench.errors import UsageError
 from bench.metrics.extractors import features
 from bench.metrics.extractors.cache import complaint
 from bench.metrics.extractors.catalogue import Network
-from bench.metrics.fidelity import Fidelity
+from bench.metrics.extractors.fidelity import Fidelity
 from bench.records.records import Measurement
 
 pytestmark = pytest.mark.slow  # a classifier is trained

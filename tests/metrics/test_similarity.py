@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from bench.errors import UsageError
-from bench.metrics.similarity import psnr, similarity, ssim
+from bench.metrics.extractors.similarity import psnr, similarity, ssim
 
 DRAW = torch.Generator().manual_seed(0)
 TARGETS = torch.randint(0, 256, (5, 3, 16, 20), generator=DRAW, dtype=torch.uint8)

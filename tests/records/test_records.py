@@ -57,7 +57,7 @@ def complete(root: Path, run: Run) -> None:
 def test_a_record_says_everything_of_its_run(root: Path, run: Run) -> None:
     write_stage(root, run, "likelihood", ROWS, FACTS)
     record = json.loads(stage_file(root, run, "likelihood").read_text())
-    assert record["schema"] == 2 and record["stage"] == "likelihood" and record["status"] == "ok"
+    assert record["schema"] == 3 and record["stage"] == "likelihood" and record["status"] == "ok"
     assert record["error"] is None and record["fingerprint"] == run.fingerprint("likelihood")
     identity = {"run_id": run.run_id, "variant": run.variant, "suite": "tiny", "protocol": "smoke", "seed": 0}
     identity |= {"dataset": "checkerboard", "network": "mlp", "baseline": "fm_ot", "global_batch": 16}
@@ -71,6 +71,11 @@ def test_a_record_says_everything_of_its_run(root: Path, run: Run) -> None:
         "seconds": 1.5,
         "settings": {"solver": "dopri5", "draws": 1},
         "reason": None,
+        "place": {},
+        "title": "NLL",
+        "unit": "nats",
+        "direction": "lower",
+        "group": "likelihood",
     }
     assert [p.name for p in stage_file(root, run, "x").parent.iterdir()] == ["likelihood.json"]
 
@@ -196,7 +201,8 @@ def test_the_frame_is_one_row_a_measurement(root: Path, run: Run) -> None:
 def test_columns_are_those_that_reports_are_written_for() -> None:
     run_columns = ["run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"]
     run_columns += ["baseline", "label", "seed", "stage", "current", "stale"]
-    value_columns = ["metric", "value", "stderr", "n", "settings", "seconds", "reason"]
+    value_columns = ["metric", "title", "unit", "direction", "group", "value", "stderr", "n", "settings"]
+    value_columns += ["step", "train_seconds", "nfe_training", "nfe", "seconds", "reason"]
     provenance = ["steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error"]
     assert run_columns + value_columns + provenance == COLUMNS
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas
 
-from bench.records.frame import COLUMNS
+from bench.records.frame import COLUMNS, PLACES
+from bench.records.measurement import modern
 from bench.records.schema import SCHEMA
 from bench.records.seal import write_arrays, write_json
 
@@ -67,9 +68,10 @@ def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
         "steps": 10, "device": DEVICE, "device_count": 1, "global_batch": 8, "versions": "{}", "commit": "c",
         "status": "ok", "error": None,
     }  # fmt: skip
-    full = [{**common, **given} for given in rows]
+    full = [modern(common | given, str(given.get("stage")), {}) for given in rows]
     for given in full:
         given["settings"] = json.dumps(given["settings"], sort_keys=True)
+        given |= dict.fromkeys(PLACES, math.nan) | given.pop("place")
         given.setdefault("run_id", f"{given['variant']}-s{given['seed']}")
     more = sorted({key for given in full for key in given} - set(COLUMNS))
     return pandas.DataFrame(full, columns=[*COLUMNS, *more])

@@ -197,7 +197,7 @@ def test_provenance_says_what_failed_on_what_it_ran_and_how(html: str) -> None:
 def test_runs_tell_their_state_and_time() -> None:
     frame = synthetic.frame(
         {"stage": "train", "metric": "train_seconds", "value": 15.0},
-        {"stage": "train", "metric": "train_seconds", "value": 90.0, "settings": {"curve": True}},
+        {"stage": "train", "metric": "train_seconds", "value": 90.0, "settings": {"curve": True, "step": 3}},
         {"stage": "samples", "status": "failed", "error": "underflow", "metric": "", "value": math.nan},
         {"stage": "sweep", "status": "missing", "error": "not run", "metric": "", "value": math.nan},
     )

@@ -124,7 +124,7 @@ def test_seeds_are_joined_at_their_step(frame: pandas.DataFrame) -> None:
     """A seed whose first validation diverged shifts no other point."""
     section = next(s for s in sections(frame) if s.dataset == "checkerboard")
     full = course(section, "w2")
-    first = section.frame.parsed.map(lambda settings: settings.get("curve") and settings["step"] == 46)
+    first = section.frame.step == 46
     kept = section.frame[~(first.astype(bool) & (section.frame.seed == 0))]
     short = course(replace(section, frame=kept), "w2")
     assert list(short.step) == list(full.step)
@@ -190,7 +190,7 @@ def test_pareto_front(frame: pandas.DataFrame) -> None:
 
 def test_without_data_there_is_no_figure(tmp_path: Path, frame: pandas.DataFrame) -> None:
     """No arrays and no more than the training's scalars: nothing is drawn, nothing is complained of."""
-    train = frame[(frame.stage == "train") & ~frame.settings.str.contains("curve")]
+    train = frame[(frame.stage == "train") & frame.step.isna()]
     assert drawings(tmp_path, train, Artefacts(tmp_path)) == ([], [])
 
 

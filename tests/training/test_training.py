@@ -125,7 +125,7 @@ def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
         assert same(a[key], b[key]), key
 
     def curve(t: Trainer) -> list[tuple[int, int, float]]:
-        return [(m.settings["step"], m.settings["nfe_training"], m.value) for m in t.curve]
+        return [(m.place["step"], m.place["nfe_training"], m.value) for m in t.curve]
 
     assert curve(whole) == curve(second)
     assert [step for step, _, _ in curve(whole)] == [18, 35, 70]  # at 1/4, 1/2 and all of 70
@@ -270,7 +270,7 @@ def test_the_clock_counts_steps_alone_and_goes_on_after_a_restart(points: Datase
     first.fit(tmp_path / "c.pt", slow, silent)
     wall = time.perf_counter() - begun
     assert wall > 1.2 and 0 < first.seconds < wall - 1.2
-    at = [m.settings["train_seconds"] for m in first.curve]
+    at = [m.place["train_seconds"] for m in first.curve]
     assert at == sorted(at) and at[0] > 0 and at[-1] <= first.seconds
 
     first.seconds, first.step = 1000.0, 10
@@ -287,7 +287,7 @@ def test_a_budget_in_seconds_ends_there(points: Dataset, tmp_path: Path) -> None
     t = trainer(points, seconds=0.4, curve_points=2)
     t.fit(tmp_path / "c.pt", validate, silent)
     assert 0.4 <= t.seconds < 0.8 and t.step > 5 and t.progress == 1.0
-    assert [m.settings["train_seconds"] >= share for m, share in zip(t.curve, (0.2, 0.4), strict=True)] == [True, True]
+    assert [m.place["train_seconds"] >= share for m, share in zip(t.curve, (0.2, 0.4), strict=True)] == [True, True]
 
 
 def test_of_two_budgets_the_first_to_run_out_counts(points: Dataset, tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_a_lost_point_of_the_curve_stands_in_it(points: Dataset, tmp_path: Path)
 
     t = trainer(points, curve_points=2)
     t.fit(tmp_path / "c.pt", lost, silent)
-    assert [(m.settings["step"], m.settings["split"], m.reason) for m in t.curve] == [
+    assert [(m.place["step"], m.settings["split"], m.reason) for m in t.curve] == [
         (15, "test", "diverged"),
         (30, "test", "diverged"),
     ]

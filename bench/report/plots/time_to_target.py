@@ -99,7 +99,7 @@ def finishes(section: Section, rows: "DataFrame", goal: float) -> list[Finish]:
                 len(runs),
                 sum(run.value.min() for run in runs) / len(runs),
                 sum(one.seconds for one in last) / len(last),
-                sum(one.parsed["nfe_training"] / one.parsed["step"] for one in last) / len(last),
+                sum(one.nfe_training / one.step for one in last) / len(last),
             )
         )
     return sorted(found, key=lambda f: (f.simulates, f.time is None, f.time.mean if f.time else f.best))

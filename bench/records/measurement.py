@@ -1,0 +1,50 @@
+"""One number with what it takes to repeat it, as it is measured and as a record has it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.metrics.metric import Facts, facts_of
+
+PLACE = ("step", "train_seconds", "nfe_training")  # of a point of the validation curve
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number.
+
+    Attributes:
+        stderr: standard error of `value` over what `n` counts.
+        n: samples behind the value.
+        settings: solver, tolerances, probes, draws, batch, split, extractor and what else the value depends on.
+        seconds: what measuring took.
+        reason: why there is no value ("diverged at 4 evaluations"), which is then not a number.
+        place: where the value stands on its curve: PLACE in the course of training, `nfe` in a sweep.
+    """
+
+    metric: str
+    value: float
+    stderr: float | None = None
+    n: int | None = None
+    seconds: float | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    place: dict[str, float] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """The measurement in a record, with the facts of its metric."""
+        return {**asdict(self), **facts_of(self.metric).row()}
+
+
+def modern(row: Mapping[str, Any], stage: str, facts: dict[str, Facts]) -> dict[str, Any]:
+    """A measurement of an older record as today's has it: its place apart from its settings, and its facts.
+
+    Args:
+        facts: those that were looked up before, by metric.
+    """
+    settings = dict(row["settings"])
+    keys = PLACE if settings.pop("curve", None) else ("nfe",) if stage == "sweep" else ()
+    place = {key: settings.pop(key) for key in keys if key in settings}
+    name = row["metric"]
+    known = facts.setdefault(name, facts.get(name) or facts_of(name))
+    return {**known.row(), **row, "settings": settings, "place": {**row.get("place", {}), **place}}
