@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
-from bench.evaluation.likelihood import by_solver, floor
+from bench.evaluation.likelihood import by_route, floor
 from bench.evaluation.partial import Partial
+from bench.evaluation.routes import ByODE
 from bench.evaluation.trained import Trained
 from bench.methods.baseline import Baseline
 from bench.methods.density import traces
@@ -196,5 +197,6 @@ def likelihood(
 ) -> list[Measurement]:
     """What the stage measures by every solver that is asked for, and the floor; an error ends it."""
     solvers = [Solver(**solve.model_dump()) for solve in asked.solvers]
-    rows = [row for solver in solvers for row in by_solver(trained, asked, solver, weights, partial)]
+    routes = [ByODE(trained, asked, "test", solver) for solver in solvers]
+    rows = [row for route in routes for row in by_route(route, weights, partial)]
     return rows + floor(trained.dataset, asked.n)

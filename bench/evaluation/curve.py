@@ -5,18 +5,21 @@ from functools import partial as bound
 
 from bench.config.settings import Likelihood
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.likelihood import measure_solver
+from bench.evaluation.likelihood import measure_route
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.quality import quoted
+from bench.evaluation.routes import routes
 from bench.evaluation.trained import nfe_row
-from bench.methods.ode import Solver
 
 
 def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts) -> None:
     if not evaluator.dataset.given:
         few = Likelihood(n=n, batch=min(n, config.batch), divergence=config.divergence)
-        measure_solver(evaluator, few, Solver(**few.solvers[0].model_dump()), parts, "validation likelihood")
+        model = evaluator.trained.model()
+        for route in routes(evaluator.trained, few):
+            if route.metric == "bound" or model.velocity or model.log_prob:
+                measure_route(evaluator, route, parts, f"validation {route.metric}")
     parts.measure("validation distance", bound(_distance, evaluator, n), bound(_no_distance, evaluator, n))
 
 

@@ -1,6 +1,7 @@
-"""Pictures of a density in two dimensions: its logarithm on a grid, on the way from the noise to the data."""
+"""Pictures of a density in two dimensions: its logarithm on a grid, on the way from x0 to the data."""
 
 import math
+from collections.abc import Callable
 from functools import partial as bound
 
 import numpy as np
@@ -11,7 +12,8 @@ from bench.evaluation import pictures
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows
-from bench.methods.density import log_density
+from bench.evaluation.routes import prior
+from bench.methods.density import log_density, log_normal
 from bench.methods.finite import require
 from bench.methods.ode import Solver, VelocityField
 from bench.training import ranks
@@ -19,9 +21,15 @@ from bench.training import ranks
 TIMES = (0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the way to t_end at which a density is kept
 SIZE = 80  # points a side of its grid
 
+LogProb = Callable[[Tensor], Tensor]
+
 
 def measure_density(evaluator: Evaluator, parts: Parts) -> None:
-    times = [share * evaluator.trained.model().t_end for share in TIMES]
+    """A picture at each time by the ODE; of a model with a density of its own that density, at the end alone."""
+    model, trained = evaluator.trained.model(), evaluator.trained
+    times = [model.t_end] if model.log_prob else [share * model.t_end for share in TIMES]
+    if trained.is_conditional or not (trained.keeps_density and (model.log_prob or model.velocity)):
+        return  # what else stands in the record says why
     for i, t in enumerate(times):
         where, blank = f"at t = {t:.3g}", bound(pictures.lost, "density_picture", {"time": t})
         parts.measure(f"density {where}", bound(_density, evaluator, i, t), blank, where)
@@ -32,11 +40,18 @@ def measure_density(evaluator: Evaluator, parts: Parts) -> None:
 
 def _density(evaluator: Evaluator, i: int, t: float, _: Partial) -> tuple[Rows, Arrays]:
     with ranks.failing_together():
-        grid = log_density_grid(evaluator.trained.field(), evaluator.dataset.extent, t, evaluator.device, SIZE)
+        trained = evaluator.trained
+        own = trained.model().log_prob or by_ode(trained.field(), t, prior(trained))
+        grid = log_density_grid(own, evaluator.dataset.extent, evaluator.device, SIZE)
     return [], {f"log_density_{i}": grid.half().numpy()}
 
 
-def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str, size: int) -> Tensor:
+def by_ode(f: VelocityField, t_end: float, prior: LogProb = log_normal) -> LogProb:
+    """The log-density at t_end of the flow of f."""
+    return lambda x: log_density(f, x, t_end, Solver("dopri5", 1e-4, 1e-4), prior=prior).log_p
+
+
+def log_density_grid(log_prob: LogProb, extent: float, device: str, size: int) -> Tensor:
     """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate.
 
     Raises:
@@ -44,7 +59,7 @@ def log_density_grid(f: VelocityField, extent: float, t_end: float, device: str,
     """
     axis = (torch.arange(size, device=device) + 0.5) / size * 2 * extent - extent
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    points = torch.stack([x.flatten(), y.flatten()], 1)
-    log_p = log_density(f, points, t_end, Solver("dopri5", 1e-4, 1e-4)).log_p
+    with torch.no_grad():
+        log_p = log_prob(torch.stack([x.flatten(), y.flatten()], 1))
     require(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the grid")
     return log_p.reshape(size, size).cpu()

@@ -4,10 +4,10 @@
 
 An image is dequantised K times with u_k ~ U[0, 1): log (1/K) sum_k p(x + u_k) bounds the log-probability of the
 integers from below and tightens with K (Lipman et al. 2023, appendix; Burda et al. 2016). One pass measures K = 1 and
-each K of `draws` from the first K of the same draws. The divergence is exact up to EXACT_DIMENSIONS unless said
-otherwise, Hutchinson's above; its noise, exponentiated, makes bounds of K > 1 a little too good. With several probes
-their spread gives the error that they leave in the NLL, by the delta method: a bound's variance is sum_k w_k^2 var_k,
-with w_k the softmax over k of log p(x + u_k).
+each K of `draws` from the first K of the same draws. The noise of Hutchinson's divergence, exponentiated, makes bounds
+of K > 1 a little too good. With several probes their spread gives the error that they leave in the NLL, by the delta
+method: a bound's variance is sum_k w_k^2 var_k, with w_k the softmax over k of log p(x + u_k). A model's own lower
+bound of log p takes the place of log p in metrics of their own, bound_nats and bound_bpd.
 """
 
 import math
@@ -22,15 +22,12 @@ from bench.datasets.base import Dataset
 from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.density import measure_density
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.log_densities import draws_of, log_densities
+from bench.evaluation.log_densities import log_densities
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
-from bench.evaluation.trained import Trained
+from bench.evaluation.routes import Route, routes
 from bench.methods.finite import complaint, lost
-from bench.methods.ode import Solver
 from bench.records.records import Measurement
-
-EXACT_DIMENSIONS = 64
 
 
 def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
@@ -39,10 +36,9 @@ def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
 
 
 def measure_likelihood(evaluator: Evaluator, config: Likelihood, parts: Parts) -> None:
-    for settings in config.solvers:
-        solver = Solver(**settings.model_dump())
-        measure_solver(evaluator, config, solver, parts, f"likelihood {solver.settings()}")
-    # One peak, of the solver that takes most.
+    for route in routes(evaluator.trained, config):
+        measure_route(evaluator, route, parts, f"likelihood {route.name}")
+    # One peak, of the route that takes most.
     peaks = [row for row in parts.rows if row.metric == "peak_memory_bytes"]
     parts.rows = [row for row in parts.rows if row.metric != "peak_memory_bytes"]
     exact = bound(floor, evaluator.dataset, config.n)
@@ -51,26 +47,21 @@ def measure_likelihood(evaluator: Evaluator, config: Likelihood, parts: Parts) -
         measure_density(evaluator, parts)
 
 
-def measure_solver(evaluator: Evaluator, config: Likelihood, solver: Solver, parts: Parts, name: str) -> None:
-    """A part of that name: the likelihood by one solver."""
-    make, blank = bound(_likelihood, evaluator, config, solver), bound(_no_likelihood, evaluator, config, solver)
-    parts.measure(name, make, blank)
+def measure_route(evaluator: Evaluator, route: Route, parts: Parts, name: str) -> None:
+    """A part of that name: the likelihood by one route."""
+
+    def make(partial: Partial) -> tuple[Rows, Arrays]:
+        reset_peak_memory(evaluator.device)
+        return [*by_route(route, evaluator.weights, partial), evaluator.peak({})], {}
+
+    def without(reason: str) -> Rows:
+        return [*blank(route, evaluator.weights, reason), Measurement("peak_memory_bytes", math.nan, reason=reason)]
+
+    parts.measure(name, make, without)
 
 
-def _likelihood(evaluator: Evaluator, config: Likelihood, solver: Solver, partial: Partial) -> tuple[Rows, Arrays]:
-    reset_peak_memory(evaluator.device)
-    return [*by_solver(evaluator.trained, config, solver, evaluator.weights, partial), evaluator.peak({})], {}
-
-
-def _no_likelihood(evaluator: Evaluator, config: Likelihood, solver: Solver, reason: str) -> Rows:
-    rows = blank(evaluator.trained, config, solver, evaluator.weights, reason)
-    return [*rows, Measurement("peak_memory_bytes", math.nan, reason=reason)]
-
-
-def by_solver(
-    trained: Trained, config: Likelihood, solver: Solver, weights: str, partial: Partial | None = None
-) -> list[Measurement]:
-    """NLL of the first n test samples by one solver, for each K of the draws, its NFE and seconds.
+def by_route(route: Route, weights: str, partial: Partial | None = None) -> list[Measurement]:
+    """NLL of the first n held-out samples, for each K of the draws, its NFE and seconds.
 
     Standard errors are over images; with several probes `nll_probe_stderr` is what they leave in the NLL, in its unit.
     Where a draw fails, each K below it is measured.
@@ -80,29 +71,28 @@ def by_solver(
         partial: where finished batches wait for a restart.
 
     Raises:
+        NotApplicable: the model, or the data, has no such density.
         Diverged: a solve of the first draw failed (Lost where several ranks share the run).
     """
-    dataset, settings = trained.dataset, _settings(trained, config, solver, weights)
-    n = min(config.n, len(dataset.test))
-    found = log_densities(trained, n, solver, config, settings["probes"], partial or Partial())
-    draws = len(found.log_p)
+    settings, n, draws = {**route.settings(), "weights": weights}, _count(route), _draws(route)
+    found = log_densities(route, n, draws[-1], partial or Partial())
+    whole = len(found.log_p)
     rows: list[Measurement] = []
-    for k in draws_of(dataset, config):
+    for k in draws:
         own = {**settings, "draws": k}
-        if k <= draws:
-            rows += _bound(found.log_p[:k], found.variance[:k], dataset, own, found.seconds)
+        if k <= whole:
+            rows += _nll(route, found.log_p[:k], found.variance[:k], own, found.seconds)
         else:
-            rows += _no_bound(dataset, n, own, found.reason)
+            rows += _no_nll(route, n, own, found.reason)
     rows.append(Measurement("nfe_likelihood", found.nfe, None, n, found.seconds, settings))
-    rows.append(Measurement("likelihood_seconds", found.seconds, None, n * draws, found.seconds, settings))
+    rows.append(Measurement("likelihood_seconds", found.seconds, None, n * whole, found.seconds, settings))
     return rows
 
 
-def blank(trained: Trained, config: Likelihood, solver: Solver, weights: str, reason: str) -> list[Measurement]:
-    """What `by_solver` measures, without values."""
-    dataset, settings = trained.dataset, _settings(trained, config, solver, weights)
-    n, draws = min(config.n, len(dataset.test)), draws_of(dataset, config)
-    rows = [row for k in draws for row in _no_bound(dataset, n, {**settings, "draws": k}, reason)]
+def blank(route: Route, weights: str, reason: str) -> list[Measurement]:
+    """What `by_route` measures, without values."""
+    settings, n, draws = {**route.settings(), "weights": weights}, _count(route), _draws(route)
+    rows = [row for k in draws for row in _no_nll(route, n, {**settings, "draws": k}, reason)]
     for metric, count in (("nfe_likelihood", n), ("likelihood_seconds", n * draws[-1])):
         rows.append(Measurement(metric, math.nan, None, count, settings=settings, reason=reason))
     return rows
@@ -120,47 +110,44 @@ def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measureme
     return [_mean("nll_floor", found, settings, None, complaint(lost(found), n, "exact log-densities"))]
 
 
-def _settings(trained: Trained, config: Likelihood, solver: Solver, weights: str) -> dict[str, Any]:
-    """What every measurement by a solver depends on."""
-    dataset = trained.dataset
-    exact = config.divergence == "exact" or (config.divergence == "auto" and dataset.dim <= EXACT_DIMENSIONS)
-    return {
-        **solver.settings(),
-        "divergence": "exact" if exact else "hutchinson",
-        "probes": None if exact else config.probes,
-        "dequantisation": "uniform" if dataset.is_image else None,
-        "batch": config.batch,
-        "split": "test",
-        "weights": weights,
-    }
+def _count(route: Route) -> int:
+    return min(route.config.n, len(route.values))
 
 
-def _no_bound(dataset: Dataset, n: int, settings: dict[str, Any], reason: str | None) -> list[Measurement]:
-    """What `_bound` measures, without values."""
-    metrics = ["nll_bpd" if dataset.levels else "nll_nats"]
-    if (settings["probes"] or 1) > 1:
+def _draws(route: Route) -> list[int]:
+    """Every K that is measured."""
+    return sorted({1, *route.config.draws}) if route.trained.dataset.is_image else [1]
+
+
+def _metric(route: Route) -> str:
+    return f"{route.metric}_{'bpd' if route.trained.dataset.levels else 'nats'}"
+
+
+def _no_nll(route: Route, n: int, settings: dict[str, Any], reason: str | None) -> list[Measurement]:
+    """What `_nll` measures, without values."""
+    metrics = [_metric(route)]
+    if (settings.get("probes") or 1) > 1:
         metrics.append("nll_probe_stderr")
     return [Measurement(metric, math.nan, None, n, settings=settings, reason=reason) for metric in metrics]
 
 
-def _bound(
-    log_p: Tensor, variance: Tensor, dataset: Dataset, quote: dict[str, object], seconds: float
-) -> list[Measurement]:
+def _nll(route: Route, log_p: Tensor, variance: Tensor, settings: dict[str, Any], seconds: float) -> list[Measurement]:
     """The NLL of K draws, (K, n) log-densities, and the standard error that several probes leave in it.
 
     An infinite log-density among the draws would vanish in the bound or make it perfect: then there is no value.
     """
-    reason = complaint(lost(log_p.T), log_p.shape[1], "log-densities")
-    bound = torch.logsumexp(log_p, 0) - math.log(len(log_p))
-    noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / log_p.shape[1]
+    dataset, n = route.trained.dataset, log_p.shape[1]
+    reason = complaint(lost(log_p.T), n, "log-densities")
+    log_mean = torch.logsumexp(log_p, 0) - math.log(len(log_p))
+    noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / n
+    values = -log_mean
     if dataset.levels:
-        rows = [_mean("nll_bpd", bits_per_dim(bound, dataset.dim, dataset.levels), quote, seconds, reason)]
+        values = bits_per_dim(log_mean, dataset.dim, dataset.levels)
         noise /= dataset.dim * math.log(2)
-    else:
-        rows = [_mean("nll_nats", -bound, quote, seconds, reason)]
-    if isinstance(quote["probes"], int) and quote["probes"] > 1:
+    rows = [_mean(_metric(route), values, settings, seconds, reason)]
+    if (settings.get("probes") or 1) > 1:
         value = math.nan if reason else float(noise)
-        rows.append(Measurement("nll_probe_stderr", value, None, log_p.shape[1], seconds, quote, reason))
+        rows.append(Measurement("nll_probe_stderr", value, None, n, seconds, settings, reason))
     return rows
 
 

@@ -29,7 +29,7 @@ from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
 from bench.samplers.ode import sampler_of
 from bench.training import ranks
-from bench.training.seeds import generator, normal
+from bench.training.seeds import generator, normal, per_sample
 
 Draw = Callable[[int, int], tuple[Tensor, float]]  # (start, stop) -> samples and their NFE
 
@@ -52,7 +52,8 @@ class Drawn:
 class Trained:
     """A trained network of a method, and the noise that samples of a dataset are drawn from.
 
-    Sample i starts from the noise of (seed, i), and is given what test sample i is given, where samples are.
+    Sample i starts from the noise of (seed, i). Where samples are given something, it is given what test sample i is,
+    with the label of that; else its label, if the data has classes, is that of a random training sample.
     """
 
     baseline: Baseline
@@ -62,12 +63,46 @@ class Trained:
     device: str
     memory: Memory = dataclasses.field(default_factory=Memory)
 
-    def network(self, start: int = 0, stop: int = 0) -> CountedNetwork:
-        """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds."""
-        given = None
-        if self.dataset.given:
-            given = self.dataset.given(self.dataset.test[start:stop].to(self.device))
-        return CountedNetwork(self.module, given=given, memory=self.memory)
+    def network(self, start: int = 0, stop: int = 0, split: str | None = None) -> CountedNetwork:
+        """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds.
+
+        Args:
+            split: whose samples they are; None for those that are drawn.
+        """
+        stored, labels = self.stored(split or "test")
+        given = self.dataset.given(stored[start:stop].to(self.device)) if self.dataset.given else None
+        if split or self.dataset.given:
+            labels = None if labels is None else labels[start:stop].to(self.device)
+        else:
+            labels = self._labels(start, stop)
+        return CountedNetwork(self.module, given=given, memory=self.memory, labels=labels)
+
+    def stored(self, split: str) -> tuple[Tensor, Tensor | None]:
+        """The samples of a split as they are stored, and their labels."""
+        return getattr(self.dataset, split), getattr(self.dataset, f"{split}_labels")
+
+    def _labels(self, start: int, stop: int) -> Tensor | None:
+        known = self.dataset.train_labels
+        if known is None:
+            return None
+        rows = [torch.randint(len(known), (), generator=generator(self.seed, "labels", i)) for i in range(start, stop)]
+        return known[torch.tensor(rows, dtype=torch.long)].to(self.device)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the network is given something, or told a class."""
+        parts = self.module.values() if isinstance(self.module, nn.ModuleDict) else [self.module]
+        return self.dataset.given is not None or any(getattr(part, "classes", None) for part in parts)
+
+    @property
+    def source(self) -> Any:
+        """The distribution of x0; None for N(0, I)."""
+        return getattr(self.dataset, "source", None)
+
+    @property
+    def keeps_density(self) -> bool:
+        """Whether a density of the data is one in model space."""
+        return bool(getattr(self.dataset, "keeps_density", True))
 
     def model(self, start: int = 0, stop: int = 0) -> Model:
         """What the network can do for samples start ... stop - 1."""
@@ -79,7 +114,9 @@ class Trained:
         return field
 
     def noise(self, start: int, stop: int) -> Tensor:
-        return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
+        if self.source is None:
+            return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
+        return per_sample(self.source.draw, self.seed, "samples", start, stop, self.device)
 
     def solved(self, solver: Solver) -> Draw:
         """(start, stop) -> samples along the ODE and their NFE."""

@@ -46,7 +46,8 @@ IMAGES_ONLY = ("bench/metrics/extractors/",)
 NOT_IN = {
     "train": (
         "bench/metrics/",
-        *(f"bench/evaluation/{name}.py" for name in ("geometry", "likelihood", "log_densities", "quality", "trained")),
+        *(f"bench/evaluation/{name}.py" for name in ("geometry", "likelihood", "log_densities", "quality", "routes")),
+        "bench/evaluation/trained.py",
         "bench/evaluation/solver_error.py",
     ),
     "likelihood": (

@@ -1,14 +1,16 @@
 """The log-density that an ODE dx/dt = v(t, x) transports, and the divergence that it takes.
 
-Along a solution d log p_t(x_t) / dt = -div v(t, x_t), so with p_0 = N(0, I) and x_1 = x
+Along a solution d log p_t(x_t) / dt = -div v(t, x_t), so with x_1 = x
 
-    log p_1(x) = log N(x_0; 0, I) - int_0^1 div v(t, x_t) dt,
+    log p_1(x) = log p_0(x_0) - int_0^1 div v(t, x_t) dt,
 
-where x_0 solves the ODE backwards from x (Chen et al. 2018). The divergence is exact (one reverse pass per dimension)
-or Hutchinson's estimate z^T (dv/dx) z with E z z^T = I, z drawn once per solve (Grathwohl et al. 2019).
+where x_0 solves the ODE backwards from x (Chen et al. 2018) and p_0 is N(0, I), or what a caller gives. The divergence
+is exact (one reverse pass per dimension) or Hutchinson's estimate z^T (dv/dx) z with E z z^T = I, z drawn once per
+solve (Grathwohl et al. 2019).
 """
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -104,14 +106,16 @@ def log_density(
     solver: Solver,
     probes: Tensor | None = None,
     memory: Memory | None = None,
+    prior: Callable[[Tensor], Tensor] = log_normal,
 ) -> Density:
-    """log p(x) under the flow of f from p_0 = N(0, I), for data at t_end; no gradient to the parameters.
+    """log p(x) under the flow of f from p_0, for data at t_end; no gradient to the parameters.
 
     Args:
         f: velocity field, f(t, x) -> (B, ...).
         x: (B, ...), the whole batch is solved with common steps, of which memory holds as many rows at once as it can.
         probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
         memory: what other batches have found to have room.
+        prior: x0 -> log p_0(x0) in nats, (B,).
 
     Raises:
         Diverged: see `solve`.
@@ -137,4 +141,4 @@ def log_density(
         variance = torch.zeros_like(one)
     else:
         variance = integrals.var(1) / len(probes) if len(probes) > 1 else torch.full_like(one, math.nan)
-    return Density(log_normal(x0) + integrals.mean(1), variance, x0, solution.nfe)
+    return Density(prior(x0) + integrals.mean(1), variance, x0, solution.nfe)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from bench.config.suite import Run
 from bench.errors import UsageError
-from bench.evaluation.likelihood import EXACT_DIMENSIONS
 from bench.evaluation.quality import ImageQuality, Judge
+from bench.evaluation.routes import EXACT_DIMENSIONS
 from bench.evaluation.trained import Drawn, Trained
 from bench.methods.density import log_density, rademacher
 from bench.methods.finite import lost

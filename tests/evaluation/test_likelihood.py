@@ -10,8 +10,9 @@ from torch import Tensor
 from bench.config.settings import Likelihood, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged
-from bench.evaluation.density import log_density_grid
-from bench.evaluation.likelihood import bits_per_dim, blank, by_solver
+from bench.evaluation.density import by_ode, log_density_grid
+from bench.evaluation.likelihood import bits_per_dim, blank, by_route
+from bench.evaluation.routes import ByODE
 from bench.evaluation.trained import Trained
 from bench.methods.density import log_density, log_normal
 from bench.methods.ode import Solver
@@ -281,7 +282,7 @@ def test_an_exact_divergence_or_one_probe_claims_nothing(points: Dataset, images
 @pytest.mark.slow
 def test_grid_is_the_density_by_rows_of_ascending_y() -> None:
     mixture = GaussianMixture.pair()
-    grid = log_density_grid(field(mixture, OptimalTransport()), 4.0, 1.0, "cpu", size=40)
+    grid = log_density_grid(by_ode(field(mixture, OptimalTransport()), 1.0), 4.0, "cpu", size=40)
     centres = (torch.arange(40, dtype=torch.float64) + 0.5) / 5 - 4
     # Around the two modes (1.5, -0.5) and (-1, 0.5): columns are x, rows are y.
     for x, y in ((1.5, -0.5), (-1.0, 0.5), (1.1, 0.0)):
@@ -304,7 +305,7 @@ def test_a_draw_that_diverges_takes_the_larger_k_alone(images: Dataset, monkeypa
 
     asked = {"n": 12, "batch": 6, "solvers": (Solve(method="midpoint", steps=2),), "probes": 2}
     whole = measure(rescaled, images, draws=(1, 2), divergence="hutchinson", **asked)
-    monkeypatch.setattr("bench.evaluation.log_densities.log_density", third_fails)
+    monkeypatch.setattr("bench.evaluation.routes.log_density", third_fails)
     found = measure(rescaled, images, draws=(1, 2, 4), divergence="hutchinson", **asked)
     bounds = {(row.metric, row.settings["draws"]): row for row in found if "draws" in row.settings}
     for row in whole:
@@ -328,6 +329,7 @@ def test_what_is_blank_is_what_would_be_measured(points: Dataset, images: Datase
     asked = Likelihood(n=12, batch=6, draws=(1, 3), probes=probes, divergence="hutchinson")
     solver = Solver("midpoint", steps=2)
     this = Trained(Given(lambda t, x: -x), Idle(), images if levels else points, 0, "cpu")
-    had, lost = by_solver(this, asked, solver, "raw"), blank(this, asked, solver, "raw", "diverged")
+    route = ByODE(this, asked, "test", solver)
+    had, lost = by_route(route, "raw"), blank(route, "raw", "diverged")
     assert [(m.metric, m.n, m.settings) for m in had] == [(m.metric, m.n, m.settings) for m in lost]
     assert all(math.isnan(m.value) and m.reason == "diverged" for m in lost)

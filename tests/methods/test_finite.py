@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
-from bench.evaluation.density import log_density_grid
+from bench.evaluation.density import by_ode, log_density_grid
 from bench.evaluation.geometry import follow, wasserstein2
 from bench.evaluation.partial import Partial
 from bench.evaluation.quality import Judge, PointQuality
@@ -205,7 +205,7 @@ def test_an_infinite_density_is_no_likelihood(
     points: Dataset, images: Dataset, levels: int | None, draws: int, sign: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of the log-densities is infinite: of one draw of several, where a bound would not show it."""
-    from bench.evaluation import log_densities as module
+    from bench.evaluation import routes as module
 
     calls = []
     whole = module.log_density
@@ -245,19 +245,19 @@ def test_a_grid_of_densities_may_hold_zeros_alone(monkeypatch: pytest.MonkeyPatc
     whole = module.log_density
 
     def spoil(value: float) -> None:
-        def found(*args):
-            density = whole(*args)
+        def found(*args, **named):
+            density = whole(*args, **named)
             density.log_p[3] = value
             return density
 
         monkeypatch.setattr(module, "log_density", found)
 
     spoil(-INF)
-    assert log_density_grid(lambda t, x: -x, 4.0, 1.0, "cpu", size=4)[0, 3] == -INF
+    assert log_density_grid(by_ode(lambda t, x: -x, 1.0), 4.0, "cpu", size=4)[0, 3] == -INF
     for bad in (NAN, INF):
         spoil(bad)
         with pytest.raises(NotFinite, match="1 of 16 log-densities of the grid"):
-            log_density_grid(lambda t, x: -x, 4.0, 1.0, "cpu", size=4)
+            log_density_grid(by_ode(lambda t, x: -x, 1.0), 4.0, "cpu", size=4)
 
 
 def test_an_error_of_a_solver_beyond_all_numbers_is_none() -> None:

@@ -1,0 +1,165 @@
+"""Routes to the log-density of a sample: the ODE of a velocity, a density of the model's own, a lower bound of it.
+
+By the ODE the divergence is exact up to EXACT_DIMENSIONS unless said otherwise, Hutchinson's above. What starts the ODE
+is N(0, I), or the source of the data with its own log-density.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.config.settings import Likelihood
+from bench.errors import NotApplicable
+from bench.evaluation.trained import Trained
+from bench.methods.density import log_density, log_normal
+from bench.methods.memory import Memory
+from bench.methods.network import CountedNetwork
+from bench.methods.ode import Solver
+from bench.training.seeds import generator, per_sample
+
+EXACT_DIMENSIONS = 64
+
+
+@dataclass(frozen=True)
+class Route(ABC):
+    """A route of a trained network; what it measures is called `metric`_nats or `metric`_bpd."""
+
+    trained: Trained
+    config: Likelihood
+    split: str = "test"
+    metric: ClassVar[str] = "nll"
+
+    @property
+    def values(self) -> Tensor:
+        """The held-out samples as they are stored."""
+        return self.trained.stored(self.split)[0]
+
+    @property
+    def name(self) -> str:
+        return f"{self.own()}"
+
+    @abstractmethod
+    def own(self) -> dict[str, Any]:
+        """What a measurement quotes of the route alone."""
+
+    def settings(self) -> dict[str, Any]:
+        """What a measurement quotes beside K and the weights."""
+        dequantisation = "uniform" if self.trained.dataset.is_image else None
+        return {**self.own(), "dequantisation": dequantisation, "batch": self.config.batch, "split": self.split}
+
+    @abstractmethod
+    def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
+        """log p(x), (B,), of held-out samples from `start` on, in the k-th draw, and its variance over probes.
+
+        Raises:
+            NotApplicable: the model, or the data, has no such density.
+            Diverged: a solve failed.
+        """
+
+
+@dataclass(frozen=True)
+class Exact(Route):
+    """The model's own density."""
+
+    def own(self) -> dict[str, Any]:
+        return {"density": "own"}
+
+    def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            found: Tensor = self.trained.baseline.model(net).having("log_prob")(x)
+        return found, torch.zeros_like(found)
+
+
+@dataclass(frozen=True)
+class Bound(Route):
+    """A lower bound of the model's own; its random numbers are those of the first sample of a batch."""
+
+    metric: ClassVar[str] = "bound"
+
+    def own(self) -> dict[str, Any]:
+        return {"density": "bound"}
+
+    def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
+        rng = generator(self.trained.seed, f"bound-{k}", start, x.device)
+        with torch.no_grad():
+            found: Tensor = self.trained.baseline.model(net).having("bound")(x, rng)
+        return found, torch.zeros_like(found)
+
+
+@dataclass(frozen=True)
+class ByODE(Route):
+    """The change of variables along the ODE, by a solver."""
+
+    solver: Solver = dataclasses.field(default_factory=Solver)
+    memory: "Rows" = dataclasses.field(default_factory=lambda: Rows(), compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.solver.settings()}"
+
+    def own(self) -> dict[str, Any]:
+        exact = self.config.divergence == "exact"
+        exact |= self.config.divergence == "auto" and self.trained.dataset.dim <= EXACT_DIMENSIONS
+        divergence = {"divergence": "exact" if exact else "hutchinson", "probes": None if exact else self.config.probes}
+        return {**self.solver.settings(), **divergence}
+
+    def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
+        model, probes = self.trained.baseline.model(net), self.own()["probes"]
+        f = model.having("velocity" if model.velocity or "log_prob" not in model.absent else "log_prob")
+        z = None if probes is None else self._probes(probes, k, start, start + len(x))
+        found = log_density(f, x, model.t_end, self.solver, z, self.memory.of(net), prior(self.trained))
+        return found.log_p, found.variance
+
+    def _probes(self, probes: int, k: int, start: int, stop: int) -> Tensor:
+        """Rademacher probes of samples start ... stop - 1 in the k-th draw, shape (probes, stop - start, ...)."""
+        shape, trained = (probes, *self.trained.dataset.shape), self.trained
+
+        def draw(g: torch.Generator) -> Tensor:
+            return torch.randint(0, 2, shape, generator=g).float() * 2 - 1
+
+        return per_sample(draw, trained.seed, f"probe-{k}", start, stop, trained.device).transpose(0, 1)
+
+
+class Rows(Memory):
+    """Remembers what has room from batch to batch; a network whose rows are cut is given what those rows are given."""
+
+    def of(self, net: CountedNetwork) -> "Rows":
+        """For evaluations of a batch's network."""
+        self.counter, self.net, self.given, self.labels = net, net, net.given, net.labels
+        return self
+
+    def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
+        def cut(rows: slice) -> Tensor:
+            self.net.given = None if self.given is None else self.given[rows]
+            self.net.labels = None if self.labels is None else self.labels[rows]
+            return evaluate(rows)
+
+        return super().rowwise(cut, n)
+
+
+def prior(trained: Trained) -> Callable[[Tensor], Tensor]:
+    """The log-density that the ODE starts from.
+
+    Raises:
+        NotApplicable: the data has a source without one.
+    """
+    if trained.source is None:
+        return log_normal
+    if getattr(trained.source, "log_prob", None) is None:
+        raise NotApplicable(f"the source of {trained.dataset.name} has no log-density")
+    found: Callable[[Tensor], Tensor] = trained.source.log_prob
+    return found
+
+
+def routes(trained: Trained, config: Likelihood, split: str = "test") -> list[Route]:
+    """The density of the model's own, else that of the ODE by every solver; and a bound if it has one."""
+    model = trained.model()
+    solvers = [Solver(**solver.model_dump()) for solver in config.solvers]
+    by_ode: list[Route] = [ByODE(trained, config, split, solver) for solver in solvers]
+    exact: list[Route] = [Exact(trained, config, split)] if model.log_prob else by_ode
+    return [*exact, *([Bound(trained, config, split)] if model.bound else [])]

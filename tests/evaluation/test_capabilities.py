@@ -1,0 +1,294 @@
+"""Models that can do some things and not others: the stages measure what there is, exactly, and say what is not."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from oracles import Idle
+from torch import Tensor, nn
+
+from bench.config.settings import Likelihood, Samples, Solve, Sweep
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.evaluation.curve import measure_curve
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.likelihood import measure_likelihood
+from bench.evaluation.parts import Parts
+from bench.evaluation.quality import Judge
+from bench.evaluation.samples import measure_samples
+from bench.evaluation.sweep import measure_sweep
+from bench.evaluation.trained import Trained
+from bench.methods.baseline import Baseline
+from bench.methods.model import Model
+from bench.records.records import Measurement
+from bench.training.seeds import generator
+
+SAMPLES = Samples(n=20, batch=8, w2_n=10, path_n=6, path_times=3, solver=Solve(method="midpoint", steps=2))
+LIKELIHOOD = Likelihood(n=12, batch=5, solvers=(Solve(rtol=1e-7, atol=1e-7),))
+Stage = Callable[[Evaluator, Parts], None]
+STAGES: dict[str, Stage] = {
+    "likelihood": lambda evaluator, parts: measure_likelihood(evaluator, LIKELIHOOD, parts),
+    "samples": measure_samples,
+    "sweep": lambda evaluator, parts: measure_sweep(evaluator, Sweep(n=10, nfe=(4,), error_n=4), parts),
+    "curve": lambda evaluator, parts: measure_curve(evaluator, 10, LIKELIHOOD, parts),
+}
+
+
+@dataclass(frozen=True)
+class Can(Baseline):
+    """A method whose model is what is given."""
+
+    of: Callable[[Any], Model] = field(default=lambda net: Model())
+
+    def loss(self, net: Any, batch: Any, ctx: Any) -> Tensor:
+        raise NotImplementedError
+
+    def model(self, net: Any) -> Model:
+        return self.of(net)
+
+
+def measured(
+    stage: str, of: Callable[[Any], Model], dataset: Dataset, module: nn.Module | None = None, seed: int = 3
+) -> tuple[list[Measurement], dict[str, Any]]:
+    trained = Trained(Can(of), module or Idle(), dataset, seed, "cpu")
+    parts = Parts(lambda text: None)
+    STAGES[stage](Evaluator(trained, Judge(dataset, SAMPLES, Path("none"), "cpu"), SAMPLES, "raw", print), parts)
+    parts.check()
+    return [row for row in parts.rows if row.metric != "nll_floor"], parts.arrays
+
+
+def one(rows: list[Measurement], metric: str, **settings: Any) -> Measurement:
+    (found,) = (r for r in rows if r.metric == metric and all(r.settings.get(k) == v for k, v in settings.items()))
+    return found
+
+
+# A generator of one shot, as a GAN's.
+
+
+def generator_of_one_shot(net: Any) -> Model:
+    why = {"log_prob": "a GAN has no density"}
+    draw = {"direct": lambda x0, rng: net(x0[:, 0], 3 * x0), "twice": lambda x0, rng: net(x0[:, 0], net(x0[:, 0], x0))}
+    return Model(samplers=draw, absent=why)
+
+
+def test_a_generator_is_sampled_by_its_first_sampler_and_has_no_paths(points: Dataset) -> None:
+    rows, arrays = measured("samples", generator_of_one_shot, points)
+    quote = {"sampler": "direct", "batch": 8, "weights": "raw"}
+    assert (
+        one(rows, "nfe_sampling", sampler="direct").value == 1 and one(rows, "nfe_sampling", sampler="twice").value == 2
+    )
+    assert one(rows, "w2", sampler="direct").settings == {**quote, "split": "test"}
+    assert one(rows, "peak_memory_bytes").settings == quote and one(rows, "peak_memory_bytes").value > 0
+    x0 = torch.stack([torch.randn(2, generator=generator(3, "samples", i)) for i in range(20)])
+    np.testing.assert_array_equal(arrays["samples"], (3 * x0).half().numpy())
+    for metric in ("path_energy", "straightness", "npe"):
+        row = one(rows, metric)
+        assert (row.reason, row.settings) == ("not applicable: the model has no velocity", quote)
+        assert math.isnan(row.value)
+
+
+def test_a_generator_has_no_likelihood_and_its_reason_is_its_own(points: Dataset) -> None:
+    rows, arrays = measured("likelihood", generator_of_one_shot, points)
+    assert {row.reason for row in rows} == {"not applicable: a GAN has no density"} and not arrays
+    assert one(rows, "nll_nats").settings["solver"] == "dopri5"  # in the column of those who have one
+    (sweep, _), (curve, _) = (measured(stage, generator_of_one_shot, points) for stage in ("sweep", "curve"))
+    assert {row.reason for row in sweep} == {"not applicable: the model has no velocity"}
+    assert {row.metric for row in curve} == {"w2", "nfe_sampling"} and all(row.reason is None for row in curve)
+    assert one(curve, "w2").settings == {"sampler": "direct", "batch": 8, "weights": "raw", "split": "test"}
+
+
+def test_a_model_that_draws_nothing_is_refused(points: Dataset) -> None:
+    with pytest.raises(UsageError, match="neither a velocity nor a sampler"):
+        measured("samples", lambda net: Model(), points)
+
+
+# An exact density of the model's own: N(0, s^2), and a bound below it.
+
+S = 2.0
+
+
+def log_prob(x: Tensor) -> Tensor:
+    d = x[0].numel()
+    return -0.5 * (x / S).flatten(1).square().sum(1) - d * math.log(S * math.sqrt(2 * math.pi))
+
+
+def gaussian(net: Any) -> Model:
+    def own(x: Tensor) -> Tensor:
+        net(x[:, 0], x)
+        return log_prob(x)
+
+    return Model(log_prob=own, samplers={"direct": lambda x0, rng: S * x0})
+
+
+def test_a_density_of_the_models_own_is_its_likelihood(points: Dataset) -> None:
+    rows, arrays = measured("likelihood", gaussian, points)
+    exact = -log_prob(points.test[:12]).double()
+    row = one(rows, "nll_nats")
+    assert row.value == pytest.approx(float(exact.mean()), rel=1e-6)
+    assert row.stderr == pytest.approx(float(exact.std()) / math.sqrt(12), rel=1e-5)
+    own = {"density": "own", "dequantisation": None, "batch": 5, "split": "test", "weights": "raw"}
+    assert row.settings == {**own, "draws": 1} and one(rows, "nfe_likelihood").value == 1
+    assert one(rows, "nfe_likelihood").settings == own
+    # The picture is that density at the end alone.
+    assert arrays["density_times"] == [1.0] and arrays["log_densities"].shape == (1, 80, 80)
+    corner = torch.full((1, 2), -points.extent * (1 - 1 / 80))
+    assert float(arrays["log_densities"][0, 0, 0]) == pytest.approx(float(log_prob(corner)), rel=1e-3)
+
+
+def test_it_is_that_of_the_same_dequantised_values_in_bits(images: Dataset) -> None:
+    trained = Trained(Can(gaussian), Idle(), images, 3, "cpu")
+    parts = Parts(lambda text: None)
+    evaluator = Evaluator(trained, Judge(images, SAMPLES, Path("none"), "cpu"), SAMPLES, "raw", print)
+    measure_likelihood(evaluator, Likelihood(n=12, batch=5, draws=(1, 2)), parts)
+    log_p = []
+    for k in range(2):
+        u = torch.stack([torch.rand(images.shape, generator=generator(3, f"dequantise-{k}", i)) for i in range(12)])
+        log_p.append(log_prob((images.test[:12] + u) * (2 / 256) - 1).double())
+    for k, found in ((1, log_p[0]), (2, torch.stack(log_p).logsumexp(0) - math.log(2))):
+        bits = -found / (images.dim * math.log(2)) + 7
+        assert one(parts.rows, "nll_bpd", draws=k).value == pytest.approx(float(bits.mean()), rel=1e-6)
+
+
+def test_a_bound_is_a_metric_of_its_own_beside_the_exact_value(points: Dataset) -> None:
+    def of(net: Any) -> Model:
+        def bound(x: Tensor, rng: torch.Generator) -> Tensor:
+            return log_prob(x) - torch.rand(len(x), generator=rng)
+
+        return replace(gaussian(net), bound=bound)
+
+    rows, _ = measured("likelihood", of, points)
+    gap = torch.cat(
+        [torch.rand(len(part), generator=generator(3, "bound-0", int(part[0]))) for part in torch.arange(12).split(5)]
+    )
+    expected = -log_prob(points.test[:12]).double() + gap
+    row = one(rows, "bound_nats")
+    assert row.value == pytest.approx(float(expected.mean()), rel=1e-6) and row.value > one(rows, "nll_nats").value
+    assert row.stderr == pytest.approx(float(expected.std()) / math.sqrt(12), rel=1e-5)
+    assert row.settings["density"] == "bound"
+    curve, _ = measured("curve", lambda net: replace(of(net), log_prob=None), points)
+    assert one(curve, "bound_nats").reason is None and not any(row.metric == "nll_nats" for row in curve)
+
+
+# A source that is not N(0, I).
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """Independent Laplace variables of scale 1."""
+
+    dim: int
+
+    def draw(self, rng: torch.Generator) -> Tensor:
+        u = torch.rand(self.dim, generator=rng) - 0.5
+        return -u.sign() * torch.log1p(-2 * u.abs())
+
+    def log_prob(self, x0: Tensor) -> Tensor:
+        return -x0.abs().flatten(1).sum(1) - x0[0].numel() * math.log(2)
+
+
+def affine(net: Any) -> Model:
+    """dx/dt = x ln 2: x1 = 2 x0, so log p(x) = log p_0(x / 2) - d ln 2."""
+    return Model(velocity=lambda t, x: math.log(2) * x)
+
+
+def of_source(dataset: Dataset, source: object) -> Dataset:
+    found = replace(dataset)
+    object.__setattr__(found, "source", source)
+    return found
+
+
+def test_the_likelihood_by_the_ode_starts_from_the_source(points: Dataset) -> None:
+    source = Laplace(2)
+    rows, arrays = measured("likelihood", affine, of_source(points, source))
+    exact = -(source.log_prob(points.test[:12] / 2) - 2 * math.log(2))
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), abs=1e-5)
+    corner = torch.full((1, 2), -points.extent * (1 - 1 / 80))
+    density = float(source.log_prob(corner / 2)) - 2 * math.log(2)
+    assert float(arrays["log_densities"][-1, 0, 0]) == pytest.approx(density, rel=2e-3)
+    _, arrays = measured("samples", affine, of_source(points, source))
+    x0 = torch.stack([source.draw(generator(3, "samples", i)) for i in range(20)])
+    factor = (1 + math.log(2) / 2 + math.log(2) ** 2 / 8) ** 2  # of two midpoint steps
+    np.testing.assert_allclose(arrays["samples"], (factor * x0).numpy(), rtol=2e-3)
+
+
+def test_a_source_without_a_density_leaves_no_likelihood(points: Dataset) -> None:
+    class Drawn:
+        draw = Laplace(2).draw
+
+    rows, _ = measured("likelihood", affine, of_source(points, Drawn()))
+    assert {row.reason for row in rows} == {f"not applicable: the source of {points.name} has no log-density"}
+
+
+def test_latents_have_no_likelihood(points: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dataset, "keeps_density", False, raising=False)
+    rows, arrays = measured("likelihood", affine, points)
+    assert {r.reason for r in rows} == {
+        f"not applicable: the map of {points.name} from data to model space keeps no density"
+    }
+    assert not arrays
+
+
+# Classes and what samples are given.
+
+
+class Shifted(nn.Module):
+    """net(t, x, labels) = x + 10 labels."""
+
+    classes = 3
+
+    def forward(self, t: Tensor, x: Tensor, labels: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        assert labels is not None and len(labels) == len(x)
+        return x + 10 * labels[:, None] + (0 if given is None else given)
+
+
+def classed(net: Any) -> Model:
+    """Samples of class k about 10 k; and log N(x; 10 k, I) up to a constant."""
+
+    def own(x: Tensor) -> Tensor:
+        return -0.5 * (2 * x - net(x[:, 0], x)).square().sum(1)
+
+    return Model(samplers={"direct": lambda x0, rng: net(x0[:, 0], x0)}, log_prob=own)
+
+
+def test_samples_have_labels_of_the_training_split_and_likelihoods_those_of_the_test_split(points: Dataset) -> None:
+    train, test = torch.arange(len(points.train)) % 3, torch.arange(len(points.test)) % 2
+    data = replace(points, train_labels=train, test_labels=test)
+    (_, arrays), (rows, pictures) = (measured(stage, classed, data, Shifted()) for stage in ("samples", "likelihood"))
+    drawn = [int(torch.randint(len(train), (), generator=generator(3, "labels", i))) for i in range(20)]
+    x0 = torch.stack([torch.randn(2, generator=generator(3, "samples", i)) for i in range(20)])
+    expected = x0 + 10 * train[drawn, None]
+    np.testing.assert_allclose(arrays["samples"], expected.numpy(), rtol=1e-3)
+    assert set(train[drawn].tolist()) == {0, 1, 2}
+    exact = 0.5 * (points.test[:12] - 10 * test[:12, None]).square().sum(1)
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-6)
+    assert not pictures  # of which class would it be
+
+
+def test_a_vector_that_is_given_is_that_of_the_test_sample(points: Dataset) -> None:
+    labels = torch.arange(len(points.test)) % 2
+    data = replace(points, given=lambda x: 100 + x, train_labels=None, test_labels=labels)
+    _, arrays = measured("samples", classed, data, Shifted())
+    x0 = torch.stack([torch.randn(2, generator=generator(3, "samples", i)) for i in range(20)])
+    expected = x0 + 100 + points.test[:20] + 10 * labels[:20, None]
+    np.testing.assert_allclose(arrays["samples"], expected.numpy(), rtol=1e-3)
+
+
+def test_rows_that_are_cut_for_memory_keep_their_labels(points: Dataset) -> None:
+    def flow(net: Any) -> Model:
+        def velocity(t: Tensor, x: Tensor) -> Tensor:
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("no room")
+            return net(t.expand(len(x)), x) - x  # 10 labels, whatever x
+
+        return Model(velocity=velocity)
+
+    test = torch.arange(len(points.test)) % 3
+    rows, _ = measured("likelihood", flow, replace(points, train_labels=test, test_labels=test), Shifted())
+    x0 = points.test[:12] - 10 * test[:12, None]
+    exact = 0.5 * x0.square().sum(1) + math.log(2 * math.pi)
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-5)
