@@ -10,64 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from bench.config.registry import Registry, baselines, datasets, networks, samplers, unknown
-from bench.config.settings import Component, Sweep
+from bench.config.options import INPUTS, checked_options
+from bench.config.registry import baselines, datasets, networks, unknown
+from bench.config.sampling import further, swept
+from bench.config.settings import Component
 from bench.config.suite import Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError, one_line
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
-from bench.methods.sampler import Sampler
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
-# What a network takes only if the method or the data asks for it (bench/networks/inputs.py), and what asks for nothing.
-INPUTS: dict[str, Any] = {"second_time": False, "classes": None, "given": (), "time": True, "out": None}
-PROVIDED = {"dataset": {"data_dir"}, "network": {"shape", *INPUTS}}  # what the harness passes by itself
-
-
-def _options(registry: Registry[Any], component: Component) -> dict[str, Any]:
-    """The component's options in the types its builder declares; UsageError for a wrong name or type."""
-    builder = registry[component.name]
-    if dataclasses.is_dataclass(builder):
-        names = [f.name for f in dataclasses.fields(builder)]
-    else:
-        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
-    hints = _hints(builder)
-    checked = {}
-    for key, value in component.options.items():
-        if key not in names:
-            raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
-        try:
-            checked[key] = _adapter(hints.get(key, Any)).validate_python(value)
-        except ValidationError as error:
-            message = error.errors()[0]["msg"]
-            raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
-    return checked
-
-
-def _hints(builder: Any) -> dict[str, Any]:
-    """The types that a builder declares; none where they are imported for type checkers only."""
-    try:
-        return typing.get_type_hints(builder, include_extras=True)
-    except (NameError, TypeError):
-        return {}
-
-
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    """What checks values of a type; anything passes for a type that pydantic does not know."""
-    try:
-        return TypeAdapter(hint)
-    except PydanticUserError:
-        return TypeAdapter(Any)
-
 
 def build_baseline(component: Component) -> Baseline:
-    return baselines[component.name](**_options(baselines, component))
+    return baselines[component.name](**checked_options(baselines, component))
 
 
 def check_baseline(component: Component) -> None:
@@ -130,7 +90,7 @@ def _network_call(
             raise UsageError(f"network {component.name}: takes no {key} = {value!r}{source}{allowed}")
     if isinstance(wanted.get("given"), int):
         wanted["given"] = (wanted["given"],)
-    return shape, _options(networks, component) | wanted
+    return shape, checked_options(networks, component) | wanted
 
 
 def _example(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -179,10 +139,10 @@ class Built(typing.NamedTuple):
 @lru_cache(maxsize=2)
 def _dataset(name: str, data_dir: Path, options: str) -> Built:
     component, files = Component(name=name, options=json.loads(options)), set[str]()
-    checked_options = _options(datasets, component)
+    options_of = checked_options(datasets, component)
     with inputs.noted(files):
         try:
-            dataset: object = datasets[name](data_dir, **checked_options)
+            dataset: object = datasets[name](data_dir, **options_of)
         except (UsageError, NoSpace):
             raise
         except Exception as error:
@@ -230,35 +190,6 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     _dataset.cache_clear()  # the workers have their own
 
 
-def build_sampler(component: Component, **more: Any) -> Sampler:
-    """The sampler with its options, and `more` of them."""
-    sampler: Sampler = samplers[component.name](**_options(samplers, component), **more)
-    return sampler
-
-
-def swept(sweep: Sweep) -> list[Sampler]:
-    """The samplers of a sweep, one per row.
-
-    Raises:
-        UsageError: a name, an option or its type is not known, or a sampler has no row, or one twice.
-    """
-    found: list[Sampler] = []
-    usual = [Component(name=name) for name in (*sweep.solvers, "dopri5")]
-    for component in usual if sweep.samplers is None else sweep.samplers:
-        cls = samplers[component.name]
-        free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
-        if "steps" in free:
-            rows = [build_sampler(component, steps=nfe // cost) for nfe in sweep.nfe if nfe % cost == 0]
-            if not rows and sweep.samplers is not None:
-                raise UsageError(f"sampler {component.name}: no nfe of {list(sweep.nfe)} is a multiple of {cost}")
-        elif {"rtol", "atol"} <= free:
-            rows = [build_sampler(component, rtol=tolerance, atol=tolerance) for tolerance in sweep.tolerances]
-        else:
-            rows = [build_sampler(component)]
-        found += rows
-    return found
-
-
 def resolved(baseline: Baseline) -> dict[str, Any]:
     """All options of a baseline, defaults included, for the record."""
     return {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
@@ -269,8 +200,8 @@ def validate(runs: Iterable[Run]) -> None:
     from bench.methods.ode import Solver
 
     for run in runs:
-        _options(datasets, run.dataset)
-        _options(networks, run.network)
+        checked_options(datasets, run.dataset)
+        checked_options(networks, run.network)
         check_baseline(run.baseline)
         stages = run.evaluation
         solves = [
@@ -282,8 +213,7 @@ def validate(runs: Iterable[Run]) -> None:
                 Solver(**solve.model_dump())
             except ValueError as error:
                 raise UsageError(f"suite {run.suite}: {error}") from error
+        if stages.samples:
+            further(stages.samples)
         if stages.sweep:
-            try:
-                swept(stages.sweep)
-            except UsageError as error:
-                raise UsageError(f"suite {run.suite}: evaluation.sweep: {error}") from error
+            swept(stages.sweep)

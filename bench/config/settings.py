@@ -109,12 +109,14 @@ class Likelihood(Frozen):
 class Samples(Frozen):
     """Quality, transport and cost of `n` samples; exact optimal transport is on the first `w2_n`.
 
+    `samplers` are registered ones that have a row of their own beside the headline's and the method's own samplers.
     Images are compared with the first `reference_n` of the split `reference`, all of them where that is not set.
     """
 
     n: Positive = 10_000
     batch: Positive = 10_000
     solver: Solve = Solve()
+    samplers: tuple[Component, ...] = ()
     reference: Literal["train", "test"] = "train"
     reference_n: Positive | None = None
     w2_n: Positive = 2000

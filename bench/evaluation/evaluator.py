@@ -4,11 +4,13 @@ Of each part of a stage there is a function that measures it and one that gives 
 bench/evaluation/parts.py takes what cannot be had.
 """
 
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from bench.config.sampling import further
 from bench.config.settings import Samples
 from bench.evaluation.clock import peak_memory
 from bench.evaluation.partial import Partial
@@ -18,6 +20,7 @@ from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.trained import Draw, Trained
 from bench.methods.ode import Solver
 from bench.records.records import Measurement
+from bench.samplers.ode import sampler_of
 from bench.training import ranks
 
 Settings = dict[str, Any]
@@ -35,11 +38,13 @@ class Evaluator:
         self.trained, self.judge, self.config, self.weights, self.log = trained, judge, config, weights, log
         self.dataset, self.baseline, self.device = trained.dataset, trained.baseline, trained.device
         self.solver = Solver(**config.solver.model_dump())
+        self.further = further(config)
 
     @cached_property
     def ways(self) -> dict[str, Draw]:
-        """Ways of drawing by name; see `Trained.ways`."""
-        return self.trained.ways(self.solver)
+        """Ways of drawing by name: those of `Trained.ways`, and the samplers that the suite names."""
+        own = self.trained.ways(self.solver)
+        return own | {name: self.trained.by(sampler) for name, sampler in self.further.items() if name not in own}
 
     @property
     def headline(self) -> str:
@@ -69,7 +74,11 @@ class Evaluator:
 
     def sampler(self, name: str, batch: int | None = None) -> Settings:
         """The same of one of the ways."""
-        own = self.solver.settings() if name == self.solver.method else {}
+        own: Settings = {}
+        if name == self.solver.method:
+            own = sampler_of(self.solver).settings(self.trained.model())
+        elif name in self.further and name not in self.trained.model().samplers:
+            own = {"options": asdict(self.further[name])}
         return self.drawing(name, batch or self.config.batch, **own)
 
     def peak(self, settings: Settings) -> Measurement:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial as bound
 from typing import Any
 
-from bench.config import components
+from bench.config.sampling import swept
 from bench.config.settings import Sweep
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.partial import Partial
@@ -22,7 +22,7 @@ GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose sam
 def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
     model, batch = evaluator.trained.model(), config.batch or config.n
     error = SolverError(evaluator.trained, config.error_n, batch, parts.partial) if config.error_n else None
-    for sampler in components.swept(config):
+    for sampler in swept(config):
         settings = evaluator.drawing(sampler.label, batch, **sampler.settings(model))
         of_ode = error if "velocity" in sampler.needs else None
         parts.measure(

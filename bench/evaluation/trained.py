@@ -124,7 +124,7 @@ class Trained:
 
     def by(self, sampler: Sampler) -> Draw:
         """The same by any sampler."""
-        return self._drawing(lambda model: sampler, sampler.label)
+        return self._drawing(lambda model: sampler, f"{sampler}")
 
     def native(self, name: str) -> Draw:
         """The same by the method's own sampler of that name, from the same noise."""

@@ -47,8 +47,9 @@ class Sampler(ABC):
         return "-".join([self.name, *told])
 
     def __str__(self) -> str:
-        accuracy = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name in ACCURACY]
-        return " ".join([self.label, *accuracy])
+        """The label with its accuracy: "ddim-50"."""
+        accuracy = dict.fromkeys(f"{getattr(self, f.name):g}" for f in fields(self) if f.name in ACCURACY)
+        return "-".join([self.label, *accuracy])
 
     def settings(self, model: Model) -> dict[str, Any]:
         """What a record quotes beside the label of how it draws from that model: steps, and other options."""

@@ -135,7 +135,7 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
         text for text in lines if text.startswith(("sweep ", "likelihood {", "samples ")) and "diverged" not in text
     ]
     assert {text for text in made if text.startswith("sweep")} == {
-        f"sweep {solver} steps={steps}" for solver, steps in (("euler", 8), ("rk4", 2))
+        f"sweep {solver}-{steps}" for solver, steps in (("euler", 8), ("rk4", 2))
     }
     assert not [text for text in made if text.startswith("samples")]
     assert records.finished(job.root, job.run)

@@ -1,0 +1,52 @@
+"""The options of a component, checked by name and by type against what its builder declares."""
+
+import dataclasses
+import inspect
+import typing
+from typing import Any
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+from bench.config.registry import Registry, unknown
+from bench.config.settings import Component
+from bench.errors import UsageError
+
+# What a network takes only if the method or the data asks for it (bench/networks/inputs.py), and what asks for nothing.
+INPUTS: dict[str, Any] = {"second_time": False, "classes": None, "given": (), "time": True, "out": None}
+PROVIDED = {"dataset": {"data_dir"}, "network": {"shape", *INPUTS}}  # what the harness passes by itself
+
+
+def checked_options(registry: Registry[Any], component: Component) -> dict[str, Any]:
+    """The component's options in the types its builder declares; UsageError for a wrong name or type."""
+    builder = registry[component.name]
+    if dataclasses.is_dataclass(builder):
+        names = [f.name for f in dataclasses.fields(builder)]
+    else:
+        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
+    hints = _hints(builder)
+    checked = {}
+    for key, value in component.options.items():
+        if key not in names:
+            raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
+        try:
+            checked[key] = _adapter(hints.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
+    return checked
+
+
+def _hints(builder: Any) -> dict[str, Any]:
+    """The types that a builder declares; none where they are imported for type checkers only."""
+    try:
+        return typing.get_type_hints(builder, include_extras=True)
+    except (NameError, TypeError):
+        return {}
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """What checks values of a type; anything passes for a type that pydantic does not know."""
+    try:
+        return TypeAdapter(hint)
+    except PydanticUserError:
+        return TypeAdapter(Any)

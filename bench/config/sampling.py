@@ -1,0 +1,58 @@
+"""The samplers that an evaluation names, with their options."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from bench.config.options import checked_options
+from bench.config.registry import samplers
+from bench.config.settings import Component, Samples, Sweep
+from bench.errors import UsageError
+from bench.methods.sampler import Sampler
+
+
+def build_sampler(component: Component, **more: Any) -> Sampler:
+    """The sampler with its options, and `more` of them."""
+    sampler: Sampler = samplers[component.name](**checked_options(samplers, component), **more)
+    return sampler
+
+
+def further(samples: Samples) -> dict[str, Sampler]:
+    """The samplers that have a row of their own in the stage of samples, by name.
+
+    Raises:
+        UsageError: see `swept`.
+    """
+    return _named(map(build_sampler, samples.samplers))
+
+
+def swept(sweep: Sweep) -> list[Sampler]:
+    """The samplers of a sweep, one per row.
+
+    Raises:
+        UsageError: a name, an option or its type is not known, or a sampler has no row, or one twice.
+    """
+    found: list[Sampler] = []
+    usual = [Component(name=name) for name in (*sweep.solvers, "dopri5")]
+    for component in usual if sweep.samplers is None else sweep.samplers:
+        cls = samplers[component.name]
+        free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
+        if "steps" in free:
+            rows = [build_sampler(component, steps=nfe // cost) for nfe in sweep.nfe if nfe % cost == 0]
+            if not rows and sweep.samplers is not None:
+                raise UsageError(f"sampler {component.name}: no nfe of {list(sweep.nfe)} is a multiple of {cost}")
+        elif {"rtol", "atol"} <= free:
+            rows = [build_sampler(component, rtol=tolerance, atol=tolerance) for tolerance in sweep.tolerances]
+        else:
+            rows = [build_sampler(component)]
+        found += rows
+    return list(_named(found).values())
+
+
+def _named(found: Iterable[Sampler]) -> dict[str, Sampler]:
+    names: dict[str, Sampler] = {}
+    for sampler in found:
+        if f"{sampler}" in names:
+            raise UsageError(f"sampler {sampler}: named twice")
+        names[f"{sampler}"] = sampler
+    return names
