@@ -13,7 +13,7 @@ SCRIPT = """
 import sys
 import torch
 from torch import distributed
-from bench import ranks
+from bench.training import ranks
 from bench.training.optimiser import moments, optimiser, restore_moments, share_gradients
 from bench.config.settings import Training
 

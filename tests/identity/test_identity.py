@@ -184,7 +184,7 @@ def test_a_change_is_named_by_its_place() -> None:
 def test_the_source_of_a_large_suite_is_known_soon_and_without_torch() -> None:
     script = """
 import sys, time
-from bench import identity
+from bench.identity import identity
 from bench.config.plan import plan
 from bench.config.suite import load_suite
 begun = time.process_time()

@@ -270,7 +270,7 @@ def test_a_job_goes_on_with_the_threads_that_it_was_begun_with(tmp_path: Path, m
 
 THREADS = """
 import sys, torch
-from bench import threads
+from bench.launch import threads
 if sys.argv[1:]:
     torch.randn(100, 100) @ torch.randn(100, 100)
     threads.use(int(sys.argv[1]))

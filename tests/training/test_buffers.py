@@ -152,7 +152,7 @@ torch.set_num_threads(1)
 from oracles import GaussianMixture
 from test_buffers import trained
 
-from bench import ranks
+from bench.training import ranks
 from bench.datasets.base import Dataset
 
 mixture = GaussianMixture.pair()

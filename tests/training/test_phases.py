@@ -141,7 +141,7 @@ def two() -> nn.ModuleDict:
     torch.manual_seed(1)
     return nn.ModuleDict(
         {
-            "generator": nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.SiLU(), nn.Linear(8, 2)),
+            "generator": nn.Sequential(nn.Linear(2, 8, bias=False), nn.BatchNorm1d(8), nn.SiLU(), nn.Linear(8, 2)),
             "critic": nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.Dropout(0.2), nn.Linear(8, 1)),
         }
     )

@@ -254,7 +254,7 @@ def test_a_gradient_that_a_rank_lacks_counts_as_zero_and_one_that_all_lack_is_no
 
 SCRIPT = """
 import torch
-from bench import ranks
+from bench.training import ranks
 
 for attempt in range(2):
     with ranks.joined("cpu", 2):
@@ -280,12 +280,17 @@ def test_a_run_of_one_rank_joins_no_group_of_another_job(monkeypatch: pytest.Mon
 
 def test_two_processes_join_and_leave_and_join_again() -> None:
     """As those of a Slurm task do that finds its run held by another."""
+    both(SCRIPT)
+
+
+def both(script: str, *arguments: str) -> None:
+    """Run a script as two ranks; each says "ok"."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT],
+            [sys.executable, "-c", script, *arguments],
             env=os.environ | interpreter() | group | {"RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -296,6 +301,65 @@ def test_two_processes_join_and_leave_and_join_again() -> None:
     for process in started:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and out == "ok\n", err
+
+
+PHASES = """
+import os
+import sys
+from pathlib import Path
+import torch
+from test_phases import Pair, pair
+from bench.datasets.base import Dataset
+from bench.training import checkpoint, ranks
+
+folder = Path(sys.argv[1])
+data = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+dataset = Dataset("d", "1", data, data)
+
+def trainer(kind="whole"):
+    return pair(dataset, micro_batch=4, ema=0.9, clip=0.5, lr=1e-2, shard_optimizer=kind == "sharded")
+
+def trained(one, steps):
+    while one.step < steps:
+        one.take_step()
+    return one
+
+def close(a, b, **tolerance):
+    for key in ("module", "average", "optimizer", "other_optimizers"):
+        torch.testing.assert_close(a[key], b[key], **tolerance)
+
+alone = trained(trainer(), 2)
+if os.environ["RANK"] == "0":
+    alone.save(folder / "alone.pt")
+alone = checkpoint.state(trained(alone, 4))
+with ranks.joined("cpu", 2):
+    for kind in ("whole", "sharded"):
+        first = trained(trainer(kind), 2)
+        first.save(folder / f"{kind}.pt")
+        ends = {}
+        for name in (kind, "alone"):
+            ranks.barrier()
+            again = trainer(kind)
+            assert again.restore(folder / f"{name}.pt", lambda text: None)
+            ends[name] = checkpoint.state(trained(again, 4))
+        end = checkpoint.state(trained(first, 4))
+        assert end["nfe"] == ends[kind]["nfe"] == 4 * 5
+        if ranks.is_main():
+            close(end, ends[kind], rtol=0, atol=0)
+            close(end, ends["alone"])
+            close(end, alone)
+if ranks.is_main():
+    for kind in ("whole", "sharded"):
+        back = trainer()
+        assert back.restore(folder / f"{kind}.pt", lambda text: None)
+        close(checkpoint.state(trained(back, 4)), alone)
+print("ok")
+"""
+
+
+def test_two_phases_go_on_bit_for_bit_with_two_ranks_and_from_one_to_two_and_back(tmp_path: Path) -> None:
+    """With each rank's moments whole, and with those of its share alone."""
+    both(PHASES, str(tmp_path))
 
 
 def test_a_rank_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
