@@ -197,6 +197,6 @@ def likelihood(
 ) -> list[Measurement]:
     """What the stage measures by every solver that is asked for, and the floor; an error ends it."""
     solvers = [Solver(**solve.model_dump()) for solve in asked.solvers]
-    routes = [ByODE(trained, asked, "test", solver) for solver in solvers]
+    routes = [ByODE(trained, asked, solver) for solver in solvers]
     rows = [row for route in routes for row in by_route(route, weights, partial)]
     return rows + floor(trained.dataset, asked.n)

@@ -111,7 +111,7 @@ def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measureme
 
 
 def _count(route: Route) -> int:
-    return min(route.config.n, len(route.values))
+    return min(route.config.n, len(route.trained.dataset.test))
 
 
 def _draws(route: Route) -> list[int]:

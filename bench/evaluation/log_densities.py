@@ -42,13 +42,13 @@ def log_densities(route: Route, n: int, draws: int, partial: Partial) -> LogDens
         begun = now(device)
         if not trained.keeps_density:
             raise NotApplicable(f"the map of {dataset.name} from data to model space keeps no density")
-        x = route.values[start:stop].to(device)
+        x = dataset.test[start:stop].to(device)
         if dataset.is_image:
             u = per_sample(
                 lambda g: torch.rand(dataset.shape, generator=g), trained.seed, f"dequantise-{k}", start, stop, device
             )
             x = dataset.scale(x, u)
-        net = trained.network(start, stop, route.split)
+        net = trained.network(start, stop, held_out=True)
         found = [value.double().cpu().numpy() for value in route.log_p(net, x, k, start)]
         cost = {"nfe": np.array(net.rows / (stop - start)), "seconds": np.array(now(device) - begun)}
         return {"log_p": found[0], "variance": found[1], **cost}

@@ -31,13 +31,7 @@ class Route(ABC):
 
     trained: Trained
     config: Likelihood
-    split: str = "test"
     metric: ClassVar[str] = "nll"
-
-    @property
-    def values(self) -> Tensor:
-        """The held-out samples as they are stored."""
-        return self.trained.stored(self.split)[0]
 
     @property
     def name(self) -> str:
@@ -49,8 +43,14 @@ class Route(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What a measurement quotes beside K and the weights."""
-        dequantisation = "uniform" if self.trained.dataset.is_image else None
-        return {**self.own(), "dequantisation": dequantisation, "batch": self.config.batch, "split": self.split}
+        dataset = self.trained.dataset
+        dequantisation = "uniform" if dataset.is_image else None
+        return {
+            **self.own(),
+            "dequantisation": dequantisation,
+            "batch": self.config.batch,
+            "split": getattr(dataset, "held_out", "test"),
+        }
 
     @abstractmethod
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
@@ -156,10 +156,10 @@ def prior(trained: Trained) -> Callable[[Tensor], Tensor]:
     return found
 
 
-def routes(trained: Trained, config: Likelihood, split: str = "test") -> list[Route]:
+def routes(trained: Trained, config: Likelihood) -> list[Route]:
     """The density of the model's own, else that of the ODE by every solver; and a bound if it has one."""
     model = trained.model()
     solvers = [Solver(**solver.model_dump()) for solver in config.solvers]
-    by_ode: list[Route] = [ByODE(trained, config, split, solver) for solver in solvers]
-    exact: list[Route] = [Exact(trained, config, split)] if model.log_prob else by_ode
-    return [*exact, *([Bound(trained, config, split)] if model.bound else [])]
+    by_ode: list[Route] = [ByODE(trained, config, solver) for solver in solvers]
+    exact: list[Route] = [Exact(trained, config)] if model.log_prob else by_ode
+    return [*exact, *([Bound(trained, config)] if model.bound else [])]

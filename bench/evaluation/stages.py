@@ -31,15 +31,8 @@ from bench.training.precision import full_float32
 from bench.training.rehearsal import rehearse
 from bench.training.trainer import Trainer
 
-CURVE = (
-    "nll_nats",
-    "nll_bpd",
-    "bound_",
-    "w2",
-    "fid",
-    "fd_",
-    "nfe_sampling",
-)  # what a validation keeps, by its beginning
+# What a validation keeps, by its beginning.
+CURVE = ("nll_nats", "nll_bpd", "bound_", "w2", "fid", "fd_", "nfe_sampling")
 
 
 class Stages:

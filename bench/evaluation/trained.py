@@ -63,23 +63,19 @@ class Trained:
     device: str
     memory: Memory = dataclasses.field(default_factory=Memory)
 
-    def network(self, start: int = 0, stop: int = 0, split: str | None = None) -> CountedNetwork:
+    def network(self, start: int = 0, stop: int = 0, held_out: bool = False) -> CountedNetwork:
         """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds.
 
         Args:
-            split: whose samples they are; None for those that are drawn.
+            held_out: whether they are those of the data, and not drawn.
         """
-        stored, labels = self.stored(split or "test")
-        given = self.dataset.given(stored[start:stop].to(self.device)) if self.dataset.given else None
-        if split or self.dataset.given:
-            labels = None if labels is None else labels[start:stop].to(self.device)
+        data, rows = self.dataset, slice(start, stop)
+        given = data.given(data.test[rows].to(self.device)) if data.given else None
+        if held_out or data.given:
+            labels = None if data.test_labels is None else data.test_labels[rows].to(self.device)
         else:
             labels = self._labels(start, stop)
         return CountedNetwork(self.module, given=given, memory=self.memory, labels=labels)
-
-    def stored(self, split: str) -> tuple[Tensor, Tensor | None]:
-        """The samples of a split as they are stored, and their labels."""
-        return getattr(self.dataset, split), getattr(self.dataset, f"{split}_labels")
 
     def _labels(self, start: int, stop: int) -> Tensor | None:
         known = self.dataset.train_labels

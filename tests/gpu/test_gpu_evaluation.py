@@ -118,7 +118,7 @@ def test_likelihoods_are_the_cpus(digits: Dataset, points: Dataset, device: str,
         found = []
         for d in ("cpu", device):
             with full_float32(d):
-                rows = by_route(ByODE(trained(dataset, d), settings, "test", Solver("dopri5", 1e-4, 1e-4)), "raw")
+                rows = by_route(ByODE(trained(dataset, d), settings, Solver("dopri5", 1e-4, 1e-4)), "raw")
             found.append({(m.metric, m.settings.get("draws")): m.value for m in rows if "nll" in m.metric})
         assert found[0].keys() == found[1].keys() and len(found[0]) >= 1
         for key, value in found[0].items():
