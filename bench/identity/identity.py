@@ -7,10 +7,11 @@ only the likelihood needs repeats the likelihood; an edit of a loss repeats the 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bench.config.registry import Registry, baselines, datasets, networks
+from bench.config.registry import Registry, baselines, datasets, networks, samplers
 from bench.config.suite import Run
 from bench.identity import source
 from bench.identity.reach import Reached, reach
@@ -74,7 +75,7 @@ class Code:
 
 def code(run: Run, stage: str) -> Code | None:
     """The source of a stage as it is now, "curve" included; None where a component is not known here."""
-    return _code(run.baseline.name, run.network.name, run.dataset.name, stage, _state())
+    return _code(*_names(run), stage, _further(run, stage), _state())
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> str:
@@ -89,41 +90,56 @@ def plugins(run: Run) -> dict[str, str]:
     """Files outside the project that the run's method, network and dataset are made of, with their SHA-256."""
     found: set[Path] = set()
     for stage in ("train", *run.stages):
-        if reached := _reached(run.baseline.name, run.network.name, run.dataset.name, stage, _state()):
+        if reached := _reached(*_names(run), stage, _further(run, stage), _state()):
             found |= {path for path, _ in reached.definitions if not source.is_own(path)}
     return {str(path): source.sha256(path) for path in sorted(found)}
 
 
+def _names(run: Run) -> tuple[str, str, str]:
+    return run.baseline.name, run.network.name, run.dataset.name
+
+
+def _further(run: Run, stage: str) -> tuple[str, ...]:
+    """The samplers that the settings of a stage name."""
+    named = getattr(getattr(run.evaluation, stage, None), "samplers", None) or ()
+    return tuple(sorted({component.name for component in named}))
+
+
 def _state() -> tuple[object, ...]:
     """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
-    there = (registry.so_far() for registry in (baselines, networks, datasets))
+    there = (registry.so_far() for registry in (baselines, networks, datasets, samplers))
     return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in there), source.edition)
 
 
 @lru_cache(maxsize=4096)
-def _code(baseline: str, network: str, dataset: str, stage: str, state: object) -> Code | None:
-    reached = _reached(baseline, network, dataset, stage, state)
+def _code(
+    baseline: str, network: str, dataset: str, stage: str, further: tuple[str, ...], state: object
+) -> Code | None:
+    reached = _reached(baseline, network, dataset, stage, further, state)
     if reached is None:
         return None
     if stage == "train":
         return Code(reached.digest, (reached,))
     # Whatever is measured is measured of what was trained.
-    training = _code(baseline, network, dataset, "train", state)
+    training = _code(baseline, network, dataset, "train", (), state)
     assert training is not None
     return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
 
 
 @lru_cache(maxsize=4096)
-def _reached(baseline: str, network: str, dataset: str, stage: str, state: object) -> Reached | None:
+def _reached(
+    baseline: str, network: str, dataset: str, stage: str, further: tuple[str, ...], state: object
+) -> Reached | None:
     method, net, of_data = _places(baselines, baseline), _places(networks, network), _places(datasets, dataset)
-    if not (method and net and of_data):
+    drawn_by = [_places(samplers, name) for name in further]
+    if not (method and net and of_data and all(drawn_by)):
         return None
     others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
     data = _data(of_data, state)
     if not data.says("levels="):
         left_out += IMAGES_ONLY
-    return reach([*method, *net, *data.definitions, *map(_place, ROOTS[stage])], left_out)
+    return reach([*method, *net, *data.definitions, *chain(*drawn_by), *map(_place, ROOTS[stage])], left_out)
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import vocabulary
 from bench.report.incidents import kinds, not_applicable, reasons
-from bench.report.sections import KEYS, Section, each
+from bench.report.sections import KEYS, WAYS, Section, each
 from bench.report.statistics import t_interval
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def drawn_by(settings: dict[str, Any]) -> str:
 
 def comparable(row: Any) -> str:
     """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
-    drawn = {"sampler", "solver", "rtol", "atol", "steps", "batch"} if row.stage == "samples" else set()
+    drawn = {*WAYS, "batch"} if row.stage == "samples" else set()
     settings = {key: value for key, value in row.parsed.items() if key not in drawn}
     if row.n is not None and not math.isnan(row.n):
         settings["n"] = int(row.n)

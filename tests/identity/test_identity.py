@@ -98,6 +98,14 @@ def test_a_sampler_of_the_method_is_evaluation_alone(ddpm: Run, edit: Edit) -> N
     assert "samples" in found and "train" not in found
 
 
+def test_a_sampler_that_a_stage_names_repeats_that_stage(tmp_path: Path, edit: Edit) -> None:
+    swept = runs(tmp_path, SUITE + 'evaluation.sweep = { n = 20, nfe = [4], samplers = ["ddim"] }\n')[0]
+    what = ("bench/samplers/ddim.py", "return run(", "return 2 * run(")
+    assert changed(swept, edit, *what) == {"sweep"}
+    unknown = runs(tmp_path, SUITE + 'evaluation.sweep = { samplers = ["of_a_plugin"] }\n')[0]
+    assert identity.code(unknown, "sweep") is None and identity.code(unknown, "samples") is not None
+
+
 def test_a_distance_of_images_counts_for_images(digits: Run, edit: Edit) -> None:
     found = changed(digits, edit, "bench/metrics/extractors/fidelity.py", "self.dataset", "self.data")
     assert found == {"samples", "sweep", "curve"}
