@@ -164,7 +164,7 @@ def published_numbers() -> "DataFrame":
     found = pandas.concat([rows for rows in read if len(rows)] or read, ignore_index=True).reindex(
         columns=read[0].columns
     )
-    draws = found.settings.str.extract(r"\bK=(\d+)", expand=False).fillna(1).astype(float)
+    draws = found.settings.str.extract(r"\bK=(\d+)", expand=False).astype(float).fillna(1)
     return found.assign(
         value=found.value.astype(float),
         metric=found.metric.replace("nfe", "nfe_sampling"),

@@ -110,14 +110,14 @@ def write(
         "report.html": page(about, frame, tables, judged, grids, pictures, configs, complaints),
         "table.md": markdown(tables),
         "table.tex": latex((grid, table.notes) for table in tables for grid in table.grids),
-        "table.csv": cells.to_csv(index=False),
+        "table.csv": _csv(cells),
         "paper.md": document("The paper's tables from these records", grids),
         "paper.tex": latex((grid, ()) for grid in grids),
-        "paper.csv": pandas.DataFrame(rows, columns=COLUMNS).to_csv(index=False),
+        "paper.csv": _csv(pandas.DataFrame(rows, columns=COLUMNS)),
         "claims.md": document("Claims", judgements),
         "claims.tex": latex((grid, ()) for grid in judgements),
-        "claims.csv": tidy(judged).to_csv(index=False),
-        "records.csv": frame.to_csv(index=False),
+        "claims.csv": _csv(tidy(judged)),
+        "records.csv": _csv(frame),
     }
     for name, text in texts.items():
         write_bytes(root / name, text.encode("utf-8", "backslashreplace"))
@@ -133,3 +133,10 @@ def _about(root: Path) -> str:
         return str(read_json(root / "plan.json").get("about", ""))
     except (OSError, ValueError):
         return ""
+
+
+def _csv(frame: "DataFrame") -> str:
+    """A frame as CSV, with spaces between the `run_ids` of a row."""
+    if "run_ids" in frame:
+        frame = frame.assign(run_ids=frame.run_ids.map(" ".join))
+    return frame.to_csv(index=False)

@@ -155,7 +155,7 @@ def _statistics(section: Section, variant: str, stage: str, values: "DataFrame")
     by_run = values.drop(without.index).groupby("run_id").value.mean()
     without = without[~without.run_id.isin(by_run.index)]
     lost, why = without[~not_applicable(without)], list(dict.fromkeys(reasons(without)))
-    found = {"run_ids": " ".join(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
+    found = {"run_ids": tuple(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
     hole = "; ".join(why)
     if len(by_run):
         return {**t_interval(by_run)._asdict(), **found, "hole": hole}
@@ -176,20 +176,10 @@ def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> lis
             row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": label, "native": False}
             place = {"stage": stage, "metric": metric, "settings": settings}
             by_run = same.groupby("run_id").value.mean()
-            values = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
+            values: dict[str, Any] = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
             printed = _published_for(published, section.dataset, REFERENCE, metric, settings)
-            rows.append(
-                {
-                    **row,
-                    **place,
-                    **values,
-                    "run_ids": " ".join(by_run.index),
-                    "lost": 0,
-                    "lost_to": "",
-                    "hole": "",
-                    **printed,
-                }
-            )
+            values |= {"run_ids": tuple(by_run.index), "lost": 0, "lost_to": "", "hole": ""}
+            rows.append({**row, **place, **values, **printed})
     return rows
 
 

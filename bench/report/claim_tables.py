@@ -50,7 +50,7 @@ def tidy(verdicts: Sequence[Verdict]) -> "DataFrame":
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
         rows += [
             (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p,
-             e.text if e.missing else "", " ".join(e.run_ids))
+             e.text if e.missing else "", e.run_ids)
             for e in v.effects
         ] or [(*claim, *[""] * (len(COLUMNS) - len(claim)))]  # fmt: skip
     return pandas.DataFrame(rows, columns=COLUMNS)

@@ -1,24 +1,81 @@
-"""A table as data, before it is HTML, Markdown or LaTeX: a grid of entries with headers, notes and remarks."""
+"""A table as data, before it is HTML, Markdown or LaTeX: a grid of entries that stay numbers, headers and remarks."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
+from bench.report import numbers
 from bench.report.vocabulary import Group
 
 ABSENT = "–"
+ARROWS = {"lower": "↓", "higher": "↑", "": ""}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands above a column.
+
+    Attributes:
+        title: with its unit.
+        better: which direction is.
+        detail: the settings that tell the column from others of its metric.
+        published: whether its numbers are a paper's.
+    """
+
+    title: str
+    better: Literal["lower", "higher", ""] = ""
+    detail: tuple[str, ...] = ()
+    published: bool = False
+
+    @property
+    def text(self) -> str:
+        """ "NLL [nats] ↓ (K = 1)" or "NLL published"."""
+        words = (self.title, ARROWS[self.better], "published" if self.published else "")
+        return " ".join(filter(None, (*words, f"({', '.join(self.detail)})" if self.detail else "")))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place of a grid shows; `notes` number the table's notes from 1, `title` says a hole's reason.
+    """What one place of a grid shows: words, or a number and what is known of it.
 
-    `runs` are the `run_id` of what stands behind the number.
+    Attributes:
+        words: instead of the number.
+        value: by which the column is sorted; NaN for a hole.
+        half_width, n: of its 95% interval over so many seeds.
+        form: a format of the value ("+.2f"); without one its digits follow from the interval.
+        tail: what stands behind the number: "(2 of 3 seeds; 1 diverged)".
+        notes: numbers of the table's notes, from 1.
+        title: a hole's reason.
+        runs: the `run_id` of what stands behind the number.
     """
 
-    text: str = ""
+    words: str = ""
+    value: float = math.nan
+    half_width: float = math.nan
+    n: int | None = None
+    form: str = ""
+    tail: str = ""
     best: bool = False
     notes: tuple[int, ...] = ()
     title: str = ""
     runs: tuple[str, ...] = ()
+
+    @property
+    def is_number(self) -> bool:
+        return not math.isnan(self.value)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The number as it is written, and what follows it: ("3.824", "± 0.013")."""
+        if self.words or not self.is_number:
+            return (self.words,)
+        if self.form:
+            return tuple(filter(None, (f"{self.value:{self.form}}".replace("-", "−"), self.tail)))
+        return tuple(filter(None, (*numbers.parts(self.value, self.half_width, self.n), self.tail)))
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.parts)
 
     @property
     def plain(self) -> str:
@@ -42,9 +99,14 @@ class Grid:
 
     title: str
     group: Group
-    headers: tuple[str, ...]
+    headers: tuple[Header | str, ...]
     rows: tuple[Row, ...]
     remarks: tuple[str, ...]
     leading: tuple[str, str] = ("Baseline", "Sampler")
     data: tuple[str, ...] = ()
     protocol: str = ""
+
+    @property
+    def columns(self) -> tuple[Header, ...]:
+        """The headers after the leading two."""
+        return tuple(Header(header) if isinstance(header, str) else header for header in self.headers)

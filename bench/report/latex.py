@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from bench.report.grid import Entry, Grid
+from bench.report.grid import Entry, Grid, Header
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -37,17 +38,17 @@ def latex(grids: Iterable[tuple[Grid, Sequence[str]]]) -> str:
 
 
 def _environment(grid: Grid, notes: Sequence[str]) -> str:
-    headers = [*grid.leading, *grid.headers]
+    headers = [*map(Header, grid.leading), *grid.columns]
     plain = [[row.label, row.sampler, *(entry.plain for entry in row.entries)] for row in grid.rows]
     lines = [[tex(row.label), tex(row.sampler), *map(_entry, row.entries)] for row in grid.rows]
     same = {}
     for i, header in enumerate(headers):
         values = {line[i] for line, row in zip(plain, grid.rows, strict=True) if row.baseline}
-        if header in MAY_BE_SAID_BELOW and len(values) == 1:
+        if header.title in MAY_BE_SAID_BELOW and len(values) == 1:
             same[i] = values.pop()
     kept = [i for i in range(len(headers)) if i not in same]
     used = {number for row in grid.rows for entry in row.entries for number in entry.notes}
-    below = [f"{headers[i]}: {value}." for i, value in same.items() if value]
+    below = [f"{headers[i].title}: {value}." for i, value in same.items() if value]
     below += grid.remarks[1:]
     below += [f"[{i}] {note}." for i, note in enumerate(notes, 1) if i in used]
     return ENVIRONMENT % {
@@ -63,12 +64,13 @@ def _line(cells: Iterable[str]) -> str:
     return f"    {' & '.join(cells)} " + r"\\"
 
 
-def _header(header: str) -> str:
+def _header(header: Header) -> str:
     """A header with a line for each word of its title, its arrow beside the last, and one for its detail."""
-    title, _, detail = header.partition(" (")
-    lines = re.split(r" (?=[^↓↑\[])", title) + ([detail.removesuffix(")")] if detail else [])
+    lines = re.split(r" (?=[^↓↑\[])", replace(header, detail=()).text) + [", ".join(header.detail)] * bool(
+        header.detail
+    )
     if len(lines) == 1:
-        return tex(header)
+        return tex(header.text)
     return r"\begin{tabular}[b]{@{}r@{}}" + r" \\ ".join(map(tex, lines)) + r"\end{tabular}"
 
 

@@ -7,8 +7,6 @@ from bench.report import vocabulary
 from bench.report.grid import Entry, Grid
 from bench.report.tables import Table
 
-NUMBER = re.compile(r"\**[−+]?\d")
-
 
 def markdown(tables: Iterable[Table]) -> str:
     """All tables as one document."""
@@ -29,10 +27,11 @@ def document(title: str, grids: Iterable[Grid]) -> str:
 
 
 def _grid(grid: Grid) -> str:
-    lines = [[*grid.leading, *map(_plain, grid.headers)]]
+    lines = [[*grid.leading, *(_plain(column.text) for column in grid.columns)]]
     lines += [[_plain(row.label), _plain(row.sampler), *map(_bold, row.entries)] for row in grid.rows]
     remarks = "\n".join(f"- {_plain(remark)}" for remark in grid.remarks)
-    return f"## {_plain(grid.title)}\n\n{_aligned(lines)}\n\n{remarks}"
+    right = [False, False, *(any(row.entries[i].is_number for row in grid.rows) for i in range(len(grid.headers)))]
+    return f"## {_plain(grid.title)}\n\n{_aligned(lines, right)}\n\n{remarks}"
 
 
 def _protocols(tables: Iterable[Table]) -> list[str]:
@@ -48,11 +47,9 @@ def _plain(text: str) -> str:
     return re.sub(r"([|<>`*_\\])", r"\\\1", text)
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def _aligned(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """Columns of numbers to the right, of words to the left."""
-    columns = list(zip(*lines, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [i > 1 and any(NUMBER.match(text) for text in column[1:]) for i, column in enumerate(columns)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 
     def line(texts: Sequence[str]) -> str:
         padded = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True)]

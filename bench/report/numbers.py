@@ -12,20 +12,25 @@ def decimals(half_width: float) -> int:
     return -exponent + (1 if leading < 1.95 else 0)
 
 
-def measured(mean: float, half_width: float, n: int | None = None) -> str:
-    """ "3.824 ± 0.013", "44,500 ± 300", "38" for an interval of no width; one seed (`n=1`) says so."""
+def parts(mean: float, half_width: float, n: int | None = None) -> tuple[str, str]:
+    """("3.824", "± 0.013"), ("44,500", "± 300"), ("38", "± 0"), ("38", "(n=1)") of one seed, ("38", "")."""
     if n == 1:
-        return f"{plain(mean)} (n=1)"
+        return plain(mean), "(n=1)"
     if not math.isfinite(half_width):
-        return plain(mean)
+        return plain(mean), ""
     if half_width <= 1e-9 * abs(mean):
-        return f"{plain(mean)} ± 0"
+        return plain(mean), "± 0"
     if max(abs(mean), half_width) >= HUGE:
-        return f"{_rough(mean)} ± {_rough(half_width)}"
+        return _rough(mean), f"± {_rough(half_width)}"
     digits = decimals(half_width)
     if mean and abs(mean) < half_width:  # keep a first digit of the mean, as long as it is near
         digits = min(max(digits, -math.floor(math.log10(abs(mean)))), digits + 1)
-    return f"{fixed(mean, digits)} ± {fixed(half_width, digits)}"
+    return fixed(mean, digits), f"± {fixed(half_width, digits)}"
+
+
+def measured(mean: float, half_width: float, n: int | None = None) -> str:
+    """ "3.824 ± 0.013", "38 (n=1)"."""
+    return " ".join(filter(None, parts(mean, half_width, n)))
 
 
 def _rough(value: float) -> str:
@@ -34,7 +39,7 @@ def _rough(value: float) -> str:
 
 def mean(value: float, half_width: float) -> str:
     """The mean alone, with the digits that its interval supports."""
-    return measured(value, half_width).split(" ± ")[0] if math.isfinite(half_width) else plain(value, 3)
+    return parts(value, half_width)[0] if math.isfinite(half_width) else plain(value, 3)
 
 
 def plain(value: float, digits: int = 4) -> str:

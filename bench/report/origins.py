@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.config.names import safe_name
 from bench.config.settings import STAGES
-from bench.report import numbers
+from bench.report.grid import ABSENT, Entry
 from bench.report.sections import Section, count, each, listed
 from bench.report.variants import settings
 
@@ -34,9 +34,9 @@ class Variant(NamedTuple):
     baseline: str
     label: str
     network: str
-    parameters: str
-    steps: str
-    batch: str
+    parameters: Entry
+    steps: Entry
+    batch: Entry
     seeds: str
     seconds: float
     time: str
@@ -78,7 +78,7 @@ def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list
                 section.protocol,
                 rows.baseline.iloc[0],
                 label,
-                _said(rows.network),
+                _said(rows.network).text,
                 _said(rows.parameters),
                 _said(rows.steps),
                 _said(rows.global_batch),
@@ -129,9 +129,11 @@ def _run(run_id: str, rows: "DataFrame") -> Run:
     return Run(run_id, "; ".join(state) or "complete", ", ".join(spent))
 
 
-def _said(values: "Series") -> str:
-    unique = dict.fromkeys(values.dropna())
-    return ", ".join(v if isinstance(v, str) else numbers.plain(float(v)) for v in unique) or "–"
+def _said(values: "Series") -> Entry:
+    unique = [v if isinstance(v, str) else Entry(value=float(v)) for v in dict.fromkeys(values.dropna())]
+    if len(unique) == 1 and isinstance(unique[0], Entry):
+        return unique[0]
+    return Entry(", ".join(v if isinstance(v, str) else v.text for v in unique) or ABSENT)
 
 
 def _duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.config.names import safe_name
 from bench.report import numbers, origins, vocabulary
 from bench.report.conclusions import conclusions, tally
-from bench.report.grid import Grid
+from bench.report.grid import ARROWS, Grid
 from bench.report.pictures import Picture, embedded, size
 from bench.report.sections import Section, each, listed
 from bench.report.style import Look, looks, ordered
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLACE = "<!-- {} -->"  # of what is put in last; text of records cannot look like it, being escaped
-NUMBER = re.compile(r"-?(?:[\d,]*\.?\d+(?:e-?\d+)?|∞)")
 
 
 class Gallery(NamedTuple):
@@ -85,7 +84,7 @@ def page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(value=value, facets=_facets, probability=_probability, safe_name=safe_name)
+    environment.filters.update(digits="{:.6g}".format, facets=_facets, probability=_probability, safe_name=safe_name)
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
     of_run = {run.run_id: variant for variant in variants for run in variant.runs}
@@ -107,6 +106,7 @@ def page(
         conclusions=lines,
         tally=tally(lines),
         drawn=Markup,
+        arrows=ARROWS,
         tables=list(zip(tables, map(_swatches, sections), strict=True)),
         paper=paper,
         published={option.label: option.swatch for option in options["baseline"]},
@@ -123,12 +123,6 @@ def page(
     images = embedded(pictures, len(text.encode("utf-8", "replace")) + len(css) + len(script))
     filled = {str(i): images[picture.name] for i, picture in enumerate(pictures)} | {"css": css, "script": script}
     return re.sub(PLACE.format("(\\w+)"), lambda place: filled[place[1]], text)
-
-
-def value(text: str) -> float | None:
-    """The number that a cell is sorted by: 3.824 for "3.824 ± 0.013", -inf for "−∞", nothing for a hole."""
-    found = NUMBER.match(text.replace("−", "-"))
-    return float(found[0].replace(",", "").replace("∞", "inf")) if found else None
 
 
 def _facets(kind: str, **values: str | Sequence[str]) -> "Markup":

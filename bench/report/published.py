@@ -14,12 +14,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.papers.paper import REFERENCE, Paper, Table, known
-from bench.report import numbers, vocabulary
+from bench.report import vocabulary
 from bench.report.cells import FLOOR, headline, of_section
-from bench.report.grid import ABSENT, Entry, Grid, Row
+from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.scores import distance_metric, likelihood_metric, settled
 from bench.report.sections import Section, each
-from bench.report.tables import CAPTION, survivors
+from bench.report.tables import CAPTION, number
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -124,18 +124,19 @@ class Filled:
 
     def grid(self) -> Grid:
         """The table for readers; columns of what is published and what differs stand if there is any."""
-        headers: list[str] = []
+        headers: list[Header] = []
         shown: list[list[Entry]] = [[] for _ in self.lines]
         for column, cells in zip(self.columns, zip(*self.lines, strict=True), strict=True):
             digits = max(_decimals(cell[key]) for cell in cells for key in ("published", "published_std"))
             made = {
-                " published": [_published(cell, digits) for cell in cells],
+                "published": [_published(cell, digits) for cell in cells],
                 "": [_entry(cell, column.divide) for cell in cells],
-                " difference": [Entry(_plain(cell["difference"], f"+.{digits}f")) for cell in cells],
+                "difference": [Entry(value=cell["difference"], form=f"+.{digits}f") for cell in cells],
             }
             for kind, entries in made.items():
-                if not kind or any(entry.text for entry in entries):
-                    headers.append(f"{column.title}{kind}")
+                if not kind or any(entry.is_number for entry in entries):
+                    title = f"{column.title} {kind}" if kind == "difference" else column.title
+                    headers.append(Header(title, published=kind == "published"))
                     for row, entry in zip(shown, entries, strict=True):
                         row.append(entry)
         rows = []
@@ -217,7 +218,7 @@ def _related(title: str, differs: str, rows: "DataFrame", names: tuple[str, ...]
     lines = []
     for (method, settings), mine in rows.groupby(["method", "settings"], sort=False):
         values = dict(zip(mine.metric, mine.value, strict=True))
-        entries = tuple(Entry(f"{values[name]:g}" if name in values else "") for name in metrics)
+        entries = tuple(Entry(value=values.get(name, math.nan), form="g") for name in metrics)
         lines.append(Row(str(method), str(method), str(settings), entries))
     notes = (f"Note: {note}." for note in dict.fromkeys(rows.note) if note)
     headers = tuple(vocabulary.metric(name).title for name in metrics)
@@ -227,20 +228,14 @@ def _related(title: str, differs: str, rows: "DataFrame", names: tuple[str, ...]
 def _entry(cell: dict[str, Any], divide: float) -> Entry:
     if not cell["n"]:
         return Entry(cell["lost_to"] if cell["lost"] else ABSENT, title=cell["hole"])
-    runs = tuple(cell["run_ids"].split())
-    if cell["lost"]:
-        return Entry(survivors(SimpleNamespace(**cell), divide), title=cell["hole"], runs=runs)
-    return Entry(numbers.measured(cell["mean"] / divide, cell["half_width"] / divide, cell["n"]), runs=runs)
+    return number(SimpleNamespace(**cell), divide)
 
 
 def _published(cell: dict[str, Any], digits: int) -> Entry:
-    value, deviation = (_plain(cell[key], f".{digits}f") for key in ("published", "published_std"))
-    return Entry(f"{value} (std {deviation})" if deviation else value)
+    deviation = cell["published_std"]
+    tail = f"(std {deviation:.{digits}f})" if math.isfinite(deviation) else ""
+    return Entry(value=cell["published"], form=f".{digits}f", tail=tail)
 
 
 def _decimals(value: float) -> int:
     return len(f"{value:g}".partition(".")[2])
-
-
-def _plain(value: float, digits: str) -> str:
-    return f"{value:{digits}}".replace("-", "−") if math.isfinite(value) else ""

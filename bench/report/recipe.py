@@ -77,7 +77,7 @@ def _tidy(section: Section, variant: str, printed: Any, used: Any) -> dict[str, 
         "suite": section.suite, "protocol": section.protocol, "dataset": section.dataset,
         "method": rows.baseline.iloc[0], "label": section.labels[variant], "variant": variant,
         "published_settings": "" if printed is None else _said(printed), "settings": _said(used),
-        "run_ids": " ".join(dict.fromkeys(rows.run_id)),
+        "run_ids": tuple(dict.fromkeys(rows.run_id)),
     }  # fmt: skip
     numbers = {"published": printed, "mean": used}
     row |= {key: value for key, value in numbers.items() if isinstance(value, int | float)}

@@ -7,12 +7,12 @@ of the same metric. Bold marks the best mean of a column and no more: intervals 
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.report import numbers, vocabulary
+from bench.report import vocabulary
 from bench.report.cells import FLOOR, of_section
-from bench.report.grid import ABSENT, Entry, Grid, Row
+from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.sections import Section, each, listed
 from bench.report.vocabulary import Group
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
-ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
 NATIVE = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
@@ -50,10 +49,11 @@ class _Column:
         self.published = False
 
     @property
-    def header(self) -> str:
+    def headers(self) -> list[Header]:
+        """Its own, and that of the published values beside it."""
         unit = f" [{self.about.unit}]" if self.about.unit else ""
-        detail = f" ({', '.join(self.detail)})" if self.detail else ""
-        return f"{self.about.title}{unit}{ARROWS[self.about.better]}{detail}"
+        own = Header(self.about.title + unit, self.about.better, self.detail)
+        return [own, Header(self.about.title, published=True)] if self.published else [own]
 
     def differ_from(self, siblings: Sequence["_Column"]) -> None:
         """Keep in `detail` the words that not all siblings share, or raw settings that no words tell apart."""
@@ -87,13 +87,10 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
             cell = at.get((line.variant, line.sampler, *column.key))
             entries.append(_entry(section, column, cell, line.seeds, best[column.key]))
             if column.published:
-                value = math.nan if cell is None else cell.published
-                entries.append(Entry(f"{value:g}") if math.isfinite(value) else Entry())
+                entries.append(Entry(value=math.nan if cell is None else cell.published, form="g"))
         sampler = line.sampler.removesuffix(_batch(line.sampler)) if len(batches) == 1 else line.sampler
         rows.append(Row(line.baseline.replace(FLOOR, ""), line.label, sampler, tuple(entries)))
-    headers = list(LEADING[group])
-    for column in columns:
-        headers += [column.header, f"{column.about.title} published"] if column.published else [column.header]
+    headers = [*map(Header, LEADING[group]), *(header for column in columns for header in column.headers)]
     title = f"{section.name}: {group} {section.where}"
     remarks = _remarks(section, rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
@@ -131,15 +128,13 @@ def _leading(section: Section, group: Group, line: Any) -> list[Entry]:
     if line.baseline == FLOOR:
         return [Entry()] * len(LEADING[group])
     if line.seeds == line.planned:
-        seeds = Entry(str(line.seeds))
+        seeds = Entry(value=line.seeds)
     else:
-        seeds = Entry(f"{line.seeds} of {line.planned:.0f}", notes=_notes(section, line.variant, "samples"))
+        said = f"{line.seeds} of {line.planned:.0f}"
+        seeds = Entry(said, line.seeds, notes=_notes(section, line.variant, "samples"))
     if group == "quality":
         return [seeds]
-    return [
-        seeds,
-        *(Entry(numbers.plain(v) if math.isfinite(v) else ABSENT) for v in (line.parameters, line.steps)),
-    ]
+    return [seeds, *(Entry(value=v) if math.isfinite(v) else Entry(ABSENT) for v in (line.parameters, line.steps))]
 
 
 def _notes(section: Section, variant: str, stage: str) -> tuple[int, ...]:
@@ -155,22 +150,24 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float
         words = {"failed": "failed", "missing:": "not run", "stale:": "stale"}
         text = cell.lost_to if cell.lost else words.get(cell.hole.split(" ")[0], ABSENT)
         return Entry(text, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
-    divide = column.about.divide
-    runs = tuple(cell.run_ids.split())
+    few = cell.n < seeds or cell.lost
+    notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline != FLOOR else ()
+    shown = number(cell, column.about.divide)
     if cell.baseline == FLOOR:
-        return Entry(numbers.plain(cell.mean / divide), runs=runs)
-    notes = _notes(section, cell.variant, cell.stage) if cell.n < seeds or cell.lost else ()
-    if cell.lost:
-        return Entry(survivors(cell, divide), notes=notes, title=cell.hole, runs=runs)
-    text = numbers.measured(cell.mean / divide, cell.half_width / divide, cell.n)
-    text += f" (n={cell.n})" if 1 < cell.n < seeds else ""
-    return Entry(text, best is not None and cell.mean == best, notes, runs=runs)
+        return replace(shown, n=None)
+    if 1 < cell.n < seeds and not cell.lost:
+        shown = replace(shown, tail=f"(n={cell.n})")
+    return replace(shown, best=not cell.lost and best is not None and cell.mean == best, notes=notes)
 
 
-def survivors(cell: Any, divide: float) -> str:
-    """The mean of the seeds that have a value: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
-    mean = numbers.measured(cell.mean / divide, cell.half_width / divide)
-    return f"{mean} ({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})"
+def number(cell: Any, divide: float) -> Entry:
+    """The mean of a cell; of the seeds that have a value, it says so: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
+    entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
+    if not cell.lost:
+        return entry
+    return replace(
+        entry, n=None, tail=f"({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})", title=cell.hole
+    )
 
 
 def _best(cells: "DataFrame", column: _Column) -> float | None:
@@ -194,7 +191,7 @@ def _remarks(
     remarks = [CAPTION]
     if any(entry.best for entry in entries):
         remarks.append(BOLD)
-    if any(entry.text == ABSENT for entry in entries):
+    if any(entry.words == ABSENT for entry in entries):
         remarks.append(f"{ABSENT}: not measured under the settings of the column.")
     if cells.native.any():
         remarks.append(NATIVE)

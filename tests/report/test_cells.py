@@ -16,7 +16,7 @@ def test_seeds_are_averaged_and_repeats_within_a_run_are_not_seeds() -> None:
     rows = [{"seed": s, "value": v, "settings": ODE} for s, v in ((0, 1.0), (0, 3.0), (1, 4.0))]
     cell = headline(sections(synthetic.frame(*rows))).iloc[0]
     assert (cell["mean"], cell.n) == (3.0, 2)
-    assert cell.run_ids == "cifar10-fm_ot-0a1b2c-s0 cifar10-fm_ot-0a1b2c-s1"
+    assert cell.run_ids == ("cifar10-fm_ot-0a1b2c-s0", "cifar10-fm_ot-0a1b2c-s1")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from bench.records.records import run_folder
 from bench.report import pictures as pictures_module
 from bench.report.cells import headline
 from bench.report.conclusions import conclusions, drawing, tally
+from bench.report.grid import Entry
 from bench.report.mean_effect import Effect
 from bench.report.origins import variants
-from bench.report.page import page, value
+from bench.report.page import page
 from bench.report.pictures import Picture, embedded, palette, size
 from bench.report.sections import sections
 from bench.report.style import FIRST
@@ -175,12 +176,28 @@ def test_numbers_lead_to_their_runs(html: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
-    [("3.824 ± 0.013", 3.824), ("44,500 ± 300", 44500), ("−0.04", -0.04), ("1.2e−5", 1.2e-5), ("−∞", -math.inf),
-     ("2 of 3", 2), ("38 (n=1)", 38), ("failed", None), ("–", None), ("", None)],
-)  # fmt: skip
-def test_cells_are_sorted_by_their_number(text: str, number: float | None) -> None:
-    assert value(text) == number
+    ("entry", "parts"),
+    [
+        (Entry(value=3.82412, half_width=0.0133, n=3), ("3.824", "± 0.013")),
+        (Entry(value=38.0, n=1), ("38", "(n=1)")),
+        (Entry(value=-math.inf, n=3), ("−∞",)),
+        (Entry("2 of 3", 2.0), ("2 of 3",)),
+        (Entry(value=-0.04, form="+.2f"), ("−0.04",)),
+        (
+            Entry(value=3.2, half_width=0.13, tail="(2 of 3 seeds; 1 diverged)"),
+            ("3.20", "± 0.13", "(2 of 3 seeds; 1 diverged)"),
+        ),
+        (Entry("failed"), ("failed",)),
+        (Entry(), ("",)),
+    ],
+)
+def test_an_entry_is_written_in_parts(entry: Entry, parts: tuple[str, ...]) -> None:
+    assert entry.parts == parts and entry.text == " ".join(parts)
+
+
+def test_cells_are_sorted_by_their_number(html: str) -> None:
+    assert re.search(r'<td class="[^"]*" data-value="3.7">', html) and 'data-value=""' not in html
+    assert not re.search(r'data-value="[^"]*"[^>]*>(failed|–|not run)', html)
 
 
 def test_provenance_says_what_failed_on_what_it_ran_and_how(html: str) -> None:

@@ -35,7 +35,7 @@ def test_table_3_stands_beside_what_was_used() -> None:
     assert found["gpus"] == ["2", "–", ""]
     (steps,) = (row for row in tidy if row["metric"] == "steps" and row["method"] == "ddpm")
     assert (steps["published"], steps["mean"], steps["difference"]) == (391_000, 2000, 2000 - 391_000)
-    assert steps["run_ids"] == "cifar10-ddpm-0a1b2c-s0"
+    assert steps["run_ids"] == ("cifar10-ddpm-0a1b2c-s0",)
     (sizes,) = (row for row in tidy if row["metric"] == "multiples" and row["method"] == "ddpm")
     assert sizes["published_settings"] == sizes["settings"] == "1, 2, 2, 2" and "published" not in sizes
 
