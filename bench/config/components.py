@@ -109,23 +109,28 @@ def _example(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[list[Tens
 
 def check_given(run: Run, dataset: Dataset) -> None:
     """UsageError where a run needs samples that are given something, or cannot have what it asks of such data."""
-    asked, there = run.evaluation, len(dataset.test)
+    config, training = run.evaluation, run.training
     if not dataset.given:
         if baselines[run.baseline.name].needs_given:
             raise UsageError(
                 f"baseline {run.baseline.name}: needs samples that are given something; those of {dataset.name} are not"
             )
         return
-    if asked.likelihood:
+    if config.likelihood:
         raise UsageError(f"evaluation.likelihood: {dataset.name} gives its samples something; they alone are measured")
-    drawn = {"training.curve_n": run.training.curve_n if run.training.curve_points else 0}
-    if asked.samples:
-        drawn |= {"evaluation.samples.n": asked.samples.n, "evaluation.samples.path_n": asked.samples.path_n}
-    if asked.sweep:
-        drawn["evaluation.sweep.n"] = asked.sweep.n
-    for key, n in drawn.items():
-        if n > there:
-            raise UsageError(f"{key} = {n}: a sample of {dataset.name} is given a test image, and there are {there}")
+    of_test: dict[str, int] = {}
+    if config.samples:
+        of_test |= {"evaluation.samples.n": config.samples.n, "evaluation.samples.path_n": config.samples.path_n}
+    if config.sweep:
+        of_test["evaluation.sweep.n"] = config.sweep.n
+    of_curve = {"training.curve_n": training.curve_n} if training.curve_points else {}
+    for data, drawn in ((dataset.for_tuning, of_curve), (dataset, of_test)):
+        for key, n in drawn.items():
+            if n > (held := len(data.test)):
+                kind = "image" if data.is_image else "sample"
+                raise UsageError(
+                    f"{key} = {n}: a sample of {data.name} is given a {data.held_out} {kind}, and there are {held}"
+                )
 
 
 class Built(typing.NamedTuple):

@@ -7,33 +7,44 @@ a density on [-1, 1]^d. Hence bits/dim = -log p(x) / (d ln 2) + log2(L / 2): 7 a
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import torch
 from torch import Tensor
 
+from bench.datasets.source import Source
+from bench.datasets.space import Space
 from bench.errors import UsageError
 from bench.methods.finite import require
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train and test tensors with the facts that a measurement must quote.
+    """The splits of a data set, with the facts that a measurement must quote.
+
+    Final numbers are measured on `test`; what is looked at in training, or chosen by, on `validation` where there is
+    one (`for_tuning`).
 
     Attributes:
         name: the registered name.
         version: which edition of the data this is; measurements on different versions are never compared.
-        train, test: (N, D) float32 points, or (N, C, H, W) uint8 images with values below `levels`.
+        train, validation, test: (N, D) float32 points, or (N, C, H, W) uint8 images with values below `levels`;
+            validation may be None.
         levels: number of grey levels of an image, None for points.
         log_prob: x of shape (B, D) -> exact log-density in nats, shape (B,), where a closed form exists.
-        entropy: exact differential entropy in nats (the floor of the NLL), where a closed form exists.
-        train_labels, test_labels: int64 classes, where the data has them; what the small extractors are trained on.
+        train_labels, validation_labels, test_labels: int64 classes, where the data has them.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
         stamp: `checksum`, where it was computed when the data was packed and is too large to read again.
         given: stored samples (B, ...) -> what a model is given of them, images (B, C', H, W) in model space or vectors
             (B, K); set where the task is to draw a sample that fits it.
+        source: law of x0 in model space (bench/datasets/source.py), None for N(0, I).
+        space: map to model space (bench/datasets/space.py), None for that of this module.
+        held_out: what records call the split in `test`.
 
     Raises:
         UsageError: a value of a split is not finite.
@@ -47,15 +58,19 @@ class Dataset:
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
-    entropy: float | None = None
     extractor: str | None = None
     extent: float = 4.0
     stamp: str | None = None
     given: Callable[[Tensor], Tensor] | None = None
+    validation: Tensor | None = None
+    validation_labels: Tensor | None = None
+    source: Source | None = None
+    space: Space | None = None
+    held_out: str = "test"
 
     def __post_init__(self) -> None:
         """Refuse values that are not finite, of which a metric would make nonsense; `contract` has the other rules."""
-        for split in ("train", "test"):
+        for split in SPLITS:
             values: object = getattr(self, split)
             if not isinstance(values, Tensor) or not values.is_floating_point() or torch.isfinite(values).all():
                 continue
@@ -66,24 +81,47 @@ class Dataset:
                 f"{float(values[row, *place])}, as {lost} of {values.numel()} values are not finite; leave them out"
             )
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (D,) or (C, H, W)."""
+        """Shape of one sample in model space: (D,) or (C, H, W)."""
+        return self.stored_shape if self.space is None else tuple(self.encode(self.test[:1]).shape[1:])
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of one stored sample: (D,) or (C, H, W)."""
         return tuple(self.train.shape[1:])
 
     @property
     def dim(self) -> int:
-        """Number of dimensions d of one sample."""
-        return self.train[0].numel()
+        """Number of dimensions d of one sample in model space."""
+        return prod(self.shape)
 
     @property
     def is_image(self) -> bool:
         return self.levels is not None
 
+    @property
+    def is_plane(self) -> bool:
+        """Whether samples are points of the plane, which pictures are drawn of."""
+        return self.stored_shape == (2,) and self.space is None
+
+    @property
+    def keeps_density(self) -> bool:
+        """Whether a log-density in model space is one of the data (dequantised, of images)."""
+        return self.space is None or self.space.keeps_density
+
+    @cached_property
+    def for_tuning(self) -> "Dataset":
+        """What curves are measured on: the same data with validation in the place of test, itself without one."""
+        if self.validation is None:
+            return self
+        taken = replace(self, test=self.validation, test_labels=self.validation_labels, held_out="validation")
+        return replace(taken, validation=None, validation_labels=None)
+
     @cached_property
     def classes(self) -> int | None:
         """Number of classes K, which are 0 to K - 1; None without labels."""
-        labels = [each for each in (self.train_labels, self.test_labels) if each is not None]
+        labels: list[Tensor] = [each for split in SPLITS if (each := getattr(self, f"{split}_labels")) is not None]
         return max(int(each.max()) for each in labels) + 1 if labels else None
 
     @cached_property
@@ -96,28 +134,33 @@ class Dataset:
             digest.update(split.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def dequantise(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Stored values -> what a model sees: x itself for points, 2 (k + u) / L - 1 for images.
+    def encode(self, stored: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Stored values -> what a model sees: x itself of points, 2 (k + u) / L - 1 of images.
 
         Without `rng`, u = 1/2 (the centre of the bin).
         """
+        if self.space is not None:
+            return self.space.encode(stored, rng)
         if self.levels is None:
-            return x
-        u = torch.rand(x.shape, generator=rng, device=x.device) if rng is not None else 0.5
-        return self.scale(x, u)
+            return stored
+        u = torch.rand(stored.shape, generator=rng, device=stored.device) if rng is not None else 0.5
+        return self.scale(stored, u)
 
     def scale(self, k: Tensor, u: Tensor | float) -> Tensor:
         """2 (k + u) / L - 1, the density's argument for integers k and offsets u in [0, 1) (images only)."""
         assert self.levels is not None
         return (k + u) * (2 / self.levels) - 1
 
-    def quantise(self, x: Tensor) -> Tensor:
-        """Model space -> uint8 pixels in {0, ..., 255}, the inverse of `dequantise` up to u (images only).
+    def decode(self, x: Tensor) -> Tensor:
+        """Model space -> what is measured: points themselves, uint8 pixels in {0, ..., 255} of images.
 
         Raises:
             NotFinite: an image holds NaN or inf, which would become pixels like others.
         """
-        assert self.levels is not None
+        if self.space is not None:
+            return self.space.decode(x)
+        if self.levels is None:
+            return x
         require(x, "images")
         levels = ((x + 1) * (self.levels / 2)).floor().clamp(0, self.levels - 1)
         return (levels * (255 / (self.levels - 1))).round().to(torch.uint8)

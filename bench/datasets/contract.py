@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.datasets.base import Dataset
-from bench.errors import UsageError
+from bench.datasets.base import SPLITS, Dataset
+from bench.datasets.source import check_source
+from bench.datasets.space import Space
+from bench.errors import UsageError, one_line
 
 LEVELS = 256  # an image is stored as uint8
 PROBED = 8  # samples that functions are tried on
@@ -24,15 +26,16 @@ def checked(name: str, dataset: Any) -> Dataset:
     levels = dataset.levels
     whole = levels is None or (isinstance(levels, int) and 2 <= levels <= LEVELS)
     require(whole, f"levels = {levels!r}: 2 to {LEVELS} grey levels, or None for points")
-    for split in ("train", "test"):
-        require(*_stored(split, getattr(dataset, split), levels))
-    train, test = tuple(dataset.train.shape[1:]), tuple(dataset.test.shape[1:])
-    require(train == test, f"a sample of train has shape {train}, one of test {test}")
-    for split in ("train", "test"):
-        labels, n = getattr(dataset, f"{split}_labels"), len(getattr(dataset, split))
-        require(
-            labels is None or _is_labels(labels, n), f"{split}_labels is {_said(labels)}, not int64 ({n},) from 0 up"
-        )
+    for split in SPLITS:
+        values, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
+        if split == "validation" and values is None:
+            require(labels is None, "validation_labels without a validation split")
+            continue
+        require(*_stored(split, values, levels))
+        train, shape, n = dataset.stored_shape, tuple(values.shape[1:]), len(values)
+        require(train == shape, f"a sample of train has shape {train}, one of {split} {shape}")
+        fits = labels is None or _is_labels(labels, n)
+        require(fits, f"{split}_labels is {_said(labels)}, not int64 ({n},) from 0 up")
     few = dataset.test[:PROBED]
     if dataset.log_prob:
         found = dataset.log_prob(few)
@@ -44,6 +47,14 @@ def checked(name: str, dataset: Any) -> Dataset:
         )
         vectors = isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(few)
         require(images or vectors, f"given of {_said(few)} is {_said(found)}, not (B, C', H, W) of its size or (B, K)")
+    if dataset.space is not None:
+        require(*_space(dataset, few))
+    if dataset.source is not None:
+        try:
+            broken = check_source(dataset.source, dataset.shape)
+        except Exception as error:
+            broken = f"source: {one_line(error)}"
+        require(not broken, broken)
     return dataset
 
 
@@ -61,6 +72,21 @@ def _stored(split: str, values: Any, levels: int | None) -> tuple[bool, str]:
     if levels is not None and levels < LEVELS and (highest := int(values.max())) >= levels:
         return False, f"{split} has the value {highest}; with levels = {levels} the highest is {levels - 1}"
     return True, ""
+
+
+def _space(dataset: Dataset, few: Tensor) -> tuple[bool, str]:
+    """Whether encode and decode are maps of few samples to model space and back, and the rule."""
+    if not isinstance(dataset.space, Space):
+        return False, f"space is a {type(dataset.space).__name__} without encode, decode and keeps_density"
+    try:
+        x = dataset.encode(few, torch.Generator().manual_seed(0))
+        if not isinstance(x, Tensor) or x.dtype != torch.float32 or x.ndim < 2 or len(x) != len(few):
+            return False, f"encode of {_said(few)} is {_said(x)}, not float32 ({len(few)}, ...)"
+        back = dataset.decode(x)
+    except Exception as error:
+        return False, f"encode and decode: {one_line(error)}"
+    fits = _has_shape(back, tuple(few.shape)) and back.dtype == few.dtype
+    return fits, f"decode of {_said(x)} is {_said(back)}, not {_said(few)}"
 
 
 def _is_labels(labels: Any, n: int) -> bool:

@@ -79,9 +79,10 @@ def gaussian(
     std: float | list[float] = 1.0,
     n_train: int = N_TRAIN,
     n_test: int = N_TEST,
+    n_validation: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """N(mean, diag(std^2)) in `dim` dimensions; its entropy is sum_i ln(std_i) + (d / 2) ln(2 pi e) nats.
+    """N(mean, diag(std^2)) in `dim` dimensions.
 
     Args:
         mean, std: one number, or one for each dimension.
@@ -95,9 +96,9 @@ def gaussian(
         edition=f"1-{dim}d-{law.digest}",
         n_train=n_train,
         n_test=n_test,
+        n_validation=n_validation,
         seed=seed,
         log_prob=law.log_prob,
-        entropy=float(law.stds.log().sum()) + dim / 2 * math.log(2 * math.pi * math.e),
         extent=law.extent,
     )
 
@@ -110,6 +111,7 @@ def gaussian_mixture(
     std: float = 0.5,
     n_train: int = N_TRAIN,
     n_test: int = N_TEST,
+    n_validation: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """A mixture of `components` isotropic Gaussians whose means and weights `seed` decides."""
@@ -123,6 +125,7 @@ def gaussian_mixture(
         edition=f"1-{dim}d-{law.digest}",
         n_train=n_train,
         n_test=n_test,
+        n_validation=n_validation,
         seed=seed,
         log_prob=law.log_prob,
         extent=law.extent,

@@ -28,6 +28,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Part, Sources, file_of
+from bench.datasets.splits import with_validation
 from bench.errors import UsageError
 
 TRAIN_BATCHES = tuple(f"train_data_batch_{number}" for number in range(1, 11))
@@ -37,27 +38,27 @@ HOME = "ImageNet may not be passed on: get it from image-net.org with an account
 
 
 @register_dataset("imagenet32")
-def imagenet32(data_dir: Path) -> Dataset:
+def imagenet32(data_dir: Path, validation: int = 0) -> Dataset:
     """ImageNet-32 of either version from DATA_DIR/imagenet32; images of shape (3, 32, 32)."""
-    return _downsampled(32, data_dir)
+    return with_validation(_downsampled(32, data_dir), validation)
 
 
 @register_dataset("imagenet64")
-def imagenet64(data_dir: Path) -> Dataset:
+def imagenet64(data_dir: Path, validation: int = 0) -> Dataset:
     """ImageNet-64 of either version from DATA_DIR/imagenet64; images of shape (3, 64, 64)."""
-    return _downsampled(64, data_dir)
+    return with_validation(_downsampled(64, data_dir), validation)
 
 
 @register_dataset("imagenet128")
-def imagenet128(data_dir: Path) -> Dataset:
+def imagenet128(data_dir: Path, validation: int = 0) -> Dataset:
     """Centre squares of DATA_DIR/imagenet/{train,val}/CLASS/*.JPEG as images of shape (3, 128, 128)."""
-    return _photographs(128, data_dir)
+    return with_validation(_photographs(128, data_dir), validation)
 
 
 @register_dataset("imagenet256")
-def imagenet256(data_dir: Path) -> Dataset:
+def imagenet256(data_dir: Path, validation: int = 0) -> Dataset:
     """Centre squares of DATA_DIR/imagenet/{train,val}/CLASS/*.JPEG as images of shape (3, 256, 256)."""
-    return _photographs(256, data_dir)
+    return with_validation(_photographs(256, data_dir), validation)
 
 
 def _downsampled(size: int, data_dir: Path) -> Dataset:

@@ -1,6 +1,6 @@
-"""From a sampler to a dataset of points: sizes and seeds checked, one random stream for train and one for test.
+"""From a sampler to a dataset of points: sizes and seeds checked, a random stream for each split.
 
-The streams are apart, so the test points of a seed are the same whatever the size of the training set. Here are also
+The streams are apart, so the test points of a seed are the same whatever the sizes of the other splits. Here are also
 the draws that samplers are made of; all are float64 and become float32 at the end.
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.training.seeds import generator
 
 F64 = torch.float64
 N_TRAIN = 262_144
@@ -38,49 +39,55 @@ def point_dataset(
     edition: str = "1",
     n_train: int,
     n_test: int,
+    n_validation: int | None,
     seed: int,
     log_prob: Density | None = None,
-    entropy: float | None = None,
     extent: float = 4.0,
 ) -> Dataset:
-    """Draw train and test points, float32 (n, D), from `sample(n, rng)`.
+    """Draw train, validation and test points, float32 (n, D), from `sample(n, rng)`.
 
     `edition` names the definition; sizes or a seed other than the defaults are added to it, since they are other
-    data. UsageError for sizes below 1 or a seed below 0.
+    data. There are as many validation points as test points unless `n_validation` says otherwise. UsageError for sizes
+    below 1 or a seed below 0.
     """
-    at_least(1, name, n_train=n_train, n_test=n_test)
-    at_least(0, name, seed=seed)
     usual = (n_train, n_test, seed) == (N_TRAIN, N_TEST, 0)
-    train, test = (
-        sample(n, torch.Generator().manual_seed(2 * seed + split)).float() for split, n in enumerate((n_train, n_test))
-    )
+    version = edition if usual else f"{edition}-{n_train}-{n_test}-{seed}"
+    if n_validation is not None:
+        version += f"-validation{n_validation}"
+    n_validation = n_test if n_validation is None else n_validation
+    at_least(1, name, n_train=n_train, n_test=n_test, n_validation=n_validation)
+    at_least(0, name, seed=seed)
     return Dataset(
         name=name,
-        version=edition if usual else f"{edition}-{n_train}-{n_test}-{seed}",
-        train=train,
-        test=test,
+        version=version,
+        train=sample(n_train, torch.Generator().manual_seed(2 * seed)).float(),
+        test=sample(n_test, torch.Generator().manual_seed(2 * seed + 1)).float(),
+        validation=sample(n_validation, generator(seed, "validation split")).float(),
         log_prob=log_prob,
-        entropy=entropy,
         extent=extent,
     )
 
 
-def toy(
-    name: str, log_prob: Density | None = None, entropy: float | None = None, extent: float = 4.0
-) -> Callable[[Sampler], Sampler]:
-    """Decorator that registers `sample(n, rng) -> (n, 2)` as a dataset with options n_train, n_test and seed."""
+def toy(name: str, log_prob: Density | None = None, extent: float = 4.0) -> Callable[[Sampler], Sampler]:
+    """Decorator that registers `sample(n, rng) -> (n, 2)` as a dataset with options for the sizes and the seed."""
 
     def file(sample: Sampler) -> Sampler:
         @register_dataset(name)
-        def build(data_dir: Path, n_train: int = N_TRAIN, n_test: int = N_TEST, seed: int = 0) -> Dataset:
+        def build(
+            data_dir: Path,
+            n_train: int = N_TRAIN,
+            n_test: int = N_TEST,
+            n_validation: int | None = None,
+            seed: int = 0,
+        ) -> Dataset:
             return point_dataset(
                 name,
                 sample,
                 n_train=n_train,
                 n_test=n_test,
+                n_validation=n_validation,
                 seed=seed,
                 log_prob=log_prob,
-                entropy=entropy,
                 extent=extent,
             )
 

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 from bench.config.registry import datasets, register_dataset
 from bench.datasets.base import Dataset
+from bench.datasets.splits import with_validation
 
 
 def degraded(images: Tensor, side: int) -> Tensor:
@@ -24,21 +25,21 @@ def degraded(images: Tensor, side: int) -> Tensor:
 
 def enlarged(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
     """Stored images -> the enlarged small ones in model space, each grey level at the centre of its bin."""
-    return lambda images: dataset.scale(degraded(images, side), 0.5)
+    return lambda images: dataset.encode(degraded(images, side))
 
 
-def _enlarging(name: str, large: str, side: int, data_dir: Path) -> Dataset:
-    dataset = datasets[large](data_dir)
+def _enlarging(name: str, large: str, side: int, data_dir: Path, validation: int) -> Dataset:
+    dataset = with_validation(datasets[large](data_dir), validation)
     return replace(dataset, name=name, given=enlarged(dataset, side))
 
 
 @register_dataset("cifar10_8_to_32")
-def cifar10_8_to_32(data_dir: Path) -> Dataset:
+def cifar10_8_to_32(data_dir: Path, validation: int = 0) -> Dataset:
     """CIFAR-10, from 8 x 8 to 32 x 32 pixels."""
-    return _enlarging("cifar10_8_to_32", "cifar10", 8, data_dir)
+    return _enlarging("cifar10_8_to_32", "cifar10", 8, data_dir, validation)
 
 
 @register_dataset("imagenet64_to_256")
-def imagenet64_to_256(data_dir: Path) -> Dataset:
+def imagenet64_to_256(data_dir: Path, validation: int = 0) -> Dataset:
     """ImageNet, from 64 x 64 to 256 x 256 pixels: the task of the paper's table 2."""
-    return _enlarging("imagenet64_to_256", "imagenet256", 64, data_dir)
+    return _enlarging("imagenet64_to_256", "imagenet256", 64, data_dir, validation)

@@ -25,7 +25,7 @@ def checkerboard_log_prob(x: Tensor) -> Tensor:
     return torch.where(inside, x.new_tensor(-math.log(32)), -math.inf)
 
 
-@toy("checkerboard", checkerboard_log_prob, entropy=math.log(32), extent=4.5)
+@toy("checkerboard", checkerboard_log_prob, extent=4.5)
 def checkerboard(n: int, rng: torch.Generator) -> Tensor:
     """Uniform on eight squares of [-4, 4]^2: density 1/32, entropy ln 32 = 3.4657 nats."""
     x = 4 * uniform(n, rng) - 2

@@ -43,7 +43,7 @@ def measure_likelihood(evaluator: Evaluator, config: Likelihood, parts: Parts) -
     parts.rows = [row for row in parts.rows if row.metric != "peak_memory_bytes"]
     exact = bound(floor, evaluator.dataset, config.n)
     parts.rows += attempt(exact, exact) + sorted(peaks, key=lambda row: -1 if row.reason else row.value)[-1:]
-    if evaluator.dataset.shape == (2,):
+    if evaluator.dataset.is_plane:
         measure_density(evaluator, parts)
 
 
@@ -102,7 +102,7 @@ def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measureme
     """The exact NLL of the first n test samples, where the data has a density."""
     if dataset.log_prob is None:
         return []
-    settings: dict[str, object] = {"split": "test", "density": "exact"}
+    settings: dict[str, object] = {"split": dataset.held_out, "density": "exact"}
     n = min(n, len(dataset.test))
     if reason:
         return [Measurement("nll_floor", math.nan, None, n, settings=settings, reason=reason)]

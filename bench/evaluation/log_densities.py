@@ -14,7 +14,7 @@ from bench.evaluation.lost import reason as reason_of
 from bench.evaluation.partial import Partial
 from bench.evaluation.routes import Route
 from bench.training import ranks
-from bench.training.seeds import per_sample
+from bench.training.seeds import generator, per_sample
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def log_densities(route: Route, n: int, draws: int, partial: Partial) -> LogDens
         if not trained.keeps_density:
             raise NotApplicable(f"the map of {dataset.name} from data to model space keeps no density")
         x = dataset.test[start:stop].to(device)
-        if dataset.is_image:
+        if dataset.space is not None:
+            x = dataset.encode(x, generator(trained.seed, f"encode-{k}", start, x.device))
+        elif dataset.is_image:
             u = per_sample(
                 lambda g: torch.rand(dataset.shape, generator=g), trained.seed, f"dequantise-{k}", start, stop, device
             )

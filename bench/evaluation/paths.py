@@ -29,7 +29,7 @@ def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
             Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n),
         ]
         if n := _coupled(evaluator):
-            optimal = wasserstein2(noise[:n], evaluator.dataset.test[:n]) ** 2
+            optimal = wasserstein2(noise[:n], evaluator.dataset.encode(evaluator.dataset.test[:n])) ** 2
             rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
 
         def picture() -> Rows:

@@ -58,8 +58,8 @@ def of_samples(dataset: Dataset, x: Tensor) -> Arrays:
     if not dataset.is_image:
         return {"samples": for_plots(x), "data": for_plots(data)}
     arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
-    if dataset.given:
-        arrays["given"] = for_plots(dataset.quantise(dataset.given(data)))
+    if dataset.given and dataset.space is None and (given := dataset.given(data)).ndim == data.ndim:
+        arrays["given"] = for_plots(dataset.decode(given))
     return arrays
 
 
@@ -68,12 +68,12 @@ def of_paths(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:
     if dataset.is_image:
         moments = [round(i * (len(paths.times) - 1) / (MOMENTS - 1)) for i in range(MOMENTS)]
         states = paths.x[moments, : FEW_IMAGES // 2]
-        frames = dataset.quantise(states.flatten(0, 1)).unflatten(0, states.shape[:2])
+        frames = dataset.decode(states.flatten(0, 1)).unflatten(0, states.shape[:2])
         return {
             "snapshot_times": paths.times[moments].float().numpy(),
             "snapshots": np.stack([for_plots(frame) for frame in frames]),
         }
-    if dataset.shape != (2,):
+    if not dataset.is_plane:
         return {}
     arrays: Arrays = {
         "times": paths.times.float().numpy(),

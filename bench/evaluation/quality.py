@@ -45,7 +45,7 @@ class PointQuality(Quality):
     """W2 of the first n samples to as many held-out points."""
 
     def __init__(self, dataset: Dataset, n: int) -> None:
-        self.test = dataset.test[:n]
+        self.test, self.split = dataset.test[:n], {"split": dataset.held_out}
         self.x = torch.zeros_like(self.test)
 
     def add(self, batch: Drawn) -> None:
@@ -58,17 +58,17 @@ class PointQuality(Quality):
         return attempt(self._distance, self._lost) if not reason else self._lost(reason)
 
     def _distance(self) -> list[Measurement]:
-        return [Measurement("w2", wasserstein2(self.x, self.test), n=len(self.x), settings={"split": "test"})]
+        return [Measurement("w2", wasserstein2(self.x, self.test), n=len(self.x), settings=self.split)]
 
     def _lost(self, reason: str) -> list[Measurement]:
-        return [Measurement("w2", math.nan, n=len(self.x), settings={"split": "test"}, reason=reason)]
+        return [Measurement("w2", math.nan, n=len(self.x), settings=self.split, reason=reason)]
 
 
 class ImageQuality(Quality):
     """Distances of n images to the reference and, where they are given something, to the images that they should be."""
 
-    def __init__(self, fidelity: Fidelity, n: int, full: bool) -> None:
-        self.fidelity, self.dataset, self.full = fidelity, fidelity.dataset, full
+    def __init__(self, fidelity: Fidelity, n: int, full: bool, dataset: Dataset | None = None) -> None:
+        self.fidelity, self.dataset, self.full = fidelity, dataset or fidelity.dataset, full
         self.features = fidelity.collect(n)
         self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.given else None
         self.lost = torch.zeros((), dtype=torch.float64)
@@ -114,13 +114,24 @@ class Judge:
         """Of n samples; without `full` only what a validation curve needs. UsageError where it cannot be measured."""
         if not self.dataset.is_image:
             return PointQuality(self.dataset, n)
-        return ImageQuality(self.fidelity, n, full)
+        return ImageQuality(self.fidelity, n, full, self.dataset)
 
     @cached_property
     def fidelity(self) -> Fidelity:
         assert self.dataset.extractor is not None
         split, n = self.settings.reference, self.settings.reference_n
         return Fidelity(self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, reference_n=n)
+
+    @cached_property
+    def for_tuning(self) -> "Judge":
+        """The judge of curves, whose held-out samples are those of validation where there are any.
+
+        The reference of images is the same.
+        """
+        judge = Judge(self.dataset.for_tuning, self.settings, self.data_dir, self.device)
+        if self.dataset.is_image:
+            judge.fidelity = self.fidelity
+        return judge
 
     def floor(self, n: int, reason: str | None = None) -> list[Measurement]:
         """What held-out images score in the place of samples (images alone); without values for a `reason`."""

@@ -44,12 +44,12 @@ class Route(ABC):
     def settings(self) -> dict[str, Any]:
         """What a measurement quotes beside K and the weights."""
         dataset = self.trained.dataset
-        dequantisation = "uniform" if dataset.is_image else None
+        dequantisation = "uniform" if dataset.is_image and dataset.space is None else None
         return {
             **self.own(),
             "dequantisation": dequantisation,
             "batch": self.config.batch,
-            "split": getattr(dataset, "held_out", "test"),
+            "split": dataset.held_out,
         }
 
     @abstractmethod

@@ -98,7 +98,7 @@ class Stages:
     def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
         self._fit()  # the record of the training may have outlived its checkpoint
         parts = Parts(self.log, self.partial(stage))
-        evaluator, asked = self._evaluator(self.trainer.evaluation_module()), self.run.evaluation
+        evaluator, asked = self._evaluator(self.trainer.evaluation_module(), self.judge), self.run.evaluation
         with full_float32(self.device):
             if stage == "likelihood" and asked.likelihood:
                 measure_likelihood(evaluator, asked.likelihood, parts)
@@ -136,11 +136,14 @@ class Stages:
         """One point of the validation curve; an early field may be too rough to be solved, and training goes on."""
         parts = Parts(self.log)
         with full_float32(self.device):
-            evaluator, few = self._evaluator(module), self.run.evaluation.likelihood or Likelihood()
+            evaluator, few = (
+                self._evaluator(module, self.judge.for_tuning),
+                self.run.evaluation.likelihood or Likelihood(),
+            )
             measure_curve(evaluator, self.run.training.curve_n, few, parts)
         parts.check()
         return [row for row in parts.rows if row.metric.startswith(CURVE)]
 
-    def _evaluator(self, module: nn.Module) -> Evaluator:
-        trained = Trained(self.baseline, module, self.dataset, self.run.seed, self.device)
-        return Evaluator(trained, self.judge, self.asked, self.weights, self.log)
+    def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:
+        trained = Trained(self.baseline, module, judge.dataset, self.run.seed, self.device)
+        return Evaluator(trained, judge, self.asked, self.weights, self.log)

@@ -93,12 +93,12 @@ class Trained:
     @property
     def source(self) -> Any:
         """The distribution of x0; None for N(0, I)."""
-        return getattr(self.dataset, "source", None)
+        return self.dataset.source
 
     @property
     def keeps_density(self) -> bool:
         """Whether a density of the data is one in model space."""
-        return bool(getattr(self.dataset, "keeps_density", True))
+        return self.dataset.keeps_density
 
     def model(self, start: int = 0, stop: int = 0) -> Model:
         """What the network can do for samples start ... stop - 1."""
@@ -166,7 +166,7 @@ class Trained:
             with torch.no_grad():
                 x, nfe = draw(start, stop)
             seconds = now(self.device) - begun
-            kept = self.dataset.quantise(torch.nan_to_num(x)) if self.dataset.is_image else x
+            kept = self.dataset.decode(torch.nan_to_num(x) if self.dataset.is_image else x)
             found = {"x": kept.cpu().numpy(), "lost": np.array(lost(x))}
             return {**found, "nfe": np.array(nfe), "seconds": np.array(seconds)}
 

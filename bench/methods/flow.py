@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.datasets.source import drawn
 from bench.methods.baseline import Baseline
 from bench.methods.model import Model
 from bench.methods.network import Network
@@ -72,7 +73,9 @@ class DiffusionBaseline(FlowBaseline):
 
 
 def noise(x1: Tensor, rng: torch.Generator) -> Tensor:
-    """x0 ~ N(0, I) of the shape of x1."""
+    """x0 of the shape of x1, from the source that the generator carries, or from N(0, I)."""
+    if (source := getattr(rng, "source", None)) is not None:
+        return drawn(source, len(x1), rng).to(x1)
     return torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype)
 
 

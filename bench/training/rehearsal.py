@@ -172,7 +172,7 @@ class _Rehearsal(Trial):
 
     def test(self) -> Tensor:
         """Test samples in model space."""
-        return self.dataset.dequantise(self.dataset.test[: self.n].to(self.device), self.rng)
+        return self.dataset.encode(self.dataset.test[: self.n].to(self.device), self.rng)
 
     def calls(self) -> int:
         """Evaluations of the network proper that a sampler gets."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
+from bench.datasets.source import Draws
 from bench.errors import Diverged
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
 from bench.methods.baseline import Baseline, losses
@@ -57,7 +58,8 @@ class Trainer(State):
     ) -> None:
         super().__init__(identity, settings, baseline, module, dataset, seed)
         self.data = Minibatches(dataset, settings, seed, self.device, len(self.updates))
-        self.rng = torch.Generator(self.device)
+        self.rng = Draws(self.device)
+        self.rng.source = dataset.source
 
     def take_step(self) -> Tensor:
         """One update of every phase; returns the sum of their mean losses over the batch, still on the device."""
@@ -95,7 +97,7 @@ class Trainer(State):
         seed = number(self.seed, f"training{update.stream}", self.step * self.settings.pieces + piece)
         self.rng.manual_seed(seed)
         _global_generator(self.device).manual_seed(seed)  # what dropout draws from
-        x = self.dataset.dequantise(samples.values, self.rng)
+        x = self.dataset.encode(samples.values, self.rng)
         given = self.dataset.given(samples.values) if self.dataset.given else None
         batch = Batch(x, samples.labels, given, samples.rows)
         self.net.given, self.net.labels = given, samples.labels

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.suite import Run
+from bench.datasets.source import Draws
 from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
 from bench.methods.network import CountedNetwork
@@ -31,7 +32,9 @@ class Trial:
         self.n = min(n, len(self.dataset.train), len(self.dataset.test))
         self.method = f"baseline {run.baseline.name}"
         self.both = f"{self.method} with network {run.network.name}"
-        self.rng = torch.Generator(self.device).manual_seed(number(trainer.seed, "rehearsal"))
+        self.rng = Draws(self.device)
+        self.rng.source = self.dataset.source
+        self.rng.manual_seed(number(trainer.seed, "rehearsal"))
 
     def phases(self, averaged: nn.Module) -> None:
         """Each phase trains what it names, and together they train all that is not frozen.
@@ -62,7 +65,7 @@ class Trial:
         values = data.train[:n].to(self.device)
         labels = None if data.train_labels is None else data.train_labels[:n].to(self.device)
         given = data.given(values) if data.given else None
-        batch = Batch(data.dequantise(values, self.rng), labels, given, torch.arange(n, device=self.device))
+        batch = Batch(data.encode(values, self.rng), labels, given, torch.arange(n, device=self.device))
         net = CountedNetwork(module, given=given, labels=labels)
         average = CountedNetwork(averaged, given=given, labels=labels, gradients=False)
         signature = ", ".join(inspect.signature(getattr(self.baseline, phase.loss)).parameters)

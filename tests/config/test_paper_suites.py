@@ -59,9 +59,9 @@ def options(network: Component) -> dict[str, Any]:
 
 def empty(network: Component, dataset: str, **changed: Any) -> nn.Module:
     """The network for a dataset's images without its numbers."""
-    given = {"given": 3} if "_to_" in dataset else {}
+    side = SIDES[dataset]
+    given = {"given": (3, side, side)} if "_to_" in dataset else {}
     with torch.device("meta"):
-        side = SIDES[dataset]
         return networks[network.name]((3, side, side), **given, **{**network.options, **changed})
 
 

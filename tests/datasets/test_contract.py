@@ -24,7 +24,18 @@ IMAGES = {
 }
 
 
-@pytest.mark.parametrize("facts", [POINTS, IMAGES, {**IMAGES, "levels": 256, "train_labels": None}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        POINTS,
+        IMAGES,
+        {**IMAGES, "levels": 256, "train_labels": None},
+        POINTS | {"validation": torch.zeros(3, 2), "validation_labels": torch.arange(3)},
+        POINTS | {"given": lambda x: x[:, :1]},
+        IMAGES | {"given": lambda k: k.flatten(1).float()},
+        IMAGES | {"given": lambda k: k.float().expand(-1, 3, -1, -1)},
+    ],
+)
 def test_what_keeps_the_contract_passes(facts: dict[str, Any]) -> None:
     dataset = Dataset(**facts)
     assert checked("mine", dataset) is dataset
@@ -48,6 +59,15 @@ def test_what_keeps_the_contract_passes(facts: dict[str, Any]) -> None:
         (IMAGES | {"train_labels": torch.arange(4)}, r"train_labels is int64 \(4,\), not int64 \(5,\)"),
         (IMAGES | {"test_labels": torch.arange(4.0)}, r"test_labels is float32 \(4,\), not int64 \(4,\)"),
         (IMAGES | {"test_labels": torch.arange(4) - 1}, r"test_labels is int64 \(4,\), not int64 \(4,\) from 0 up"),
+        (POINTS | {"validation": torch.zeros(3, 5)}, r"a sample of train has shape \(2,\), one of validation \(5,\)"),
+        (POINTS | {"validation_labels": torch.arange(3)}, "validation_labels without a validation split"),
+        (IMAGES | {"validation": torch.zeros(3, 1, 4, 4)}, r"validation is float32 .*, not uint8 \(N, C, H, W\)"),
+        (
+            IMAGES | {"validation": IMAGES["test"], "validation_labels": torch.arange(3)},
+            r"validation_labels is int64 \(3,\), not int64 \(4,\)",
+        ),
+        (POINTS | {"given": lambda x: x[:2]}, r"given of float32 \(4, 2\) is float32 \(2, 2\)"),
+        (IMAGES | {"given": lambda k: k[..., :2]}, r"given of uint8 .* is uint8 \(4, 1, 4, 2\), not \(B, C', H, W\)"),
         (IMAGES | {"given": lambda k: k[:, 0]}, r"given of uint8 \(4, 1, 4, 4\) is uint8 \(4, 4, 4\)"),
     ],
 )

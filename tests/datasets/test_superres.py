@@ -101,7 +101,7 @@ def test_what_is_given_is_at_the_centres_of_the_bins() -> None:
     given = enlarged(dataset, 8)(BLOCKS)
     torch.testing.assert_close(given, (degraded(BLOCKS, 8) + 0.5) / 128 - 1)
     assert given.min() == 1 / 256 - 1 and given.max() == 1 - 1 / 256
-    assert torch.equal(dataset.quantise(given), (degraded(BLOCKS, 8) + 0.5).floor().to(torch.uint8))
+    assert torch.equal(dataset.decode(given), (degraded(BLOCKS, 8) + 0.5).floor().to(torch.uint8))
 
 
 # The data.
@@ -238,7 +238,7 @@ def test_likeness_is_that_of_sample_i_and_test_image_i(done: Job) -> None:
     assert samples.shape == (24, 3, 16, 16) and torch.equal(data, TEST[0])
     assert PICTURES.given
     given = torch.from_numpy(arrays["given"]).permute(0, 3, 1, 2)
-    assert torch.equal(given, PICTURES.quantise(PICTURES.given(TEST[0])))
+    assert torch.equal(given, PICTURES.decode(PICTURES.given(TEST[0])))
     for metric, values in (("psnr", psnr(samples, data)), ("ssim", ssim(samples, data))):
         (row,) = rows[(rows.metric == metric) & rows.sampler.isin(["midpoint", "direct"])].itertuples()
         assert row.value == pytest.approx(float(values.mean()), rel=1e-6)

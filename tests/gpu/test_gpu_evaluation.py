@@ -127,7 +127,7 @@ def test_likelihoods_are_the_cpus(digits: Dataset, points: Dataset, device: str,
 
 def test_features_and_their_distance_are_the_cpus(digits: Dataset, device: str, tmp_path: Path) -> None:
     """The digits' own classifier; the FID Inception's features in the test below, where its weights are there."""
-    samples = digits.quantise(normal(digits.shape, 0, "samples", 0, 64).mul(0.5))
+    samples = digits.decode(normal(digits.shape, 0, "samples", 0, 64).mul(0.5))
     values = []
     for d in ("cpu", device):
         with full_float32(d):

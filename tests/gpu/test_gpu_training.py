@@ -121,7 +121,7 @@ def test_steps_are_the_cpus(pictures: Dataset, points: Dataset, device: str) -> 
 
 def _without_noise(dataset: Dataset) -> Dataset:
     bare = copy.copy(dataset)
-    object.__setattr__(bare, "dequantise", lambda x, rng=None: dataset.dequantise(x))
+    object.__setattr__(bare, "encode", lambda x, rng=None: dataset.encode(x))
     return bare
 
 

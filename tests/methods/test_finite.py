@@ -177,10 +177,10 @@ def test_a_reference_without_features_is_refused_and_not_kept(pictures: Dataset,
 @pytest.mark.parametrize("bad", BAD)
 def test_no_pixel_is_made_of_what_is_not_finite(images: Dataset, bad: float) -> None:
     x = torch.zeros(3, 1, 2, 3)
-    assert images.quantise(x).unique().tolist() == [128]
+    assert images.decode(x).unique().tolist() == [128]
     x[1, 0, 1, 2] = bad
     with pytest.raises(NotFinite, match="1 of 3 images are not finite"):
-        images.quantise(x)
+        images.decode(x)
     with pytest.raises(UsageError, match="must be uint8"):
         psnr(x, x)
 

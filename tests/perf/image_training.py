@@ -54,7 +54,7 @@ class Bare:
 
     def loss(self) -> torch.Tensor:
         index = torch.randint(len(self.data), (self.settings.batch,), generator=self.rng, device=self.device)
-        x1 = self.dataset.dequantise(self.data[index], self.rng)
+        x1 = self.dataset.encode(self.data[index], self.rng)
         bf16 = self.settings.precision == "bf16"
         with torch.autocast(self.device, torch.bfloat16) if bf16 else nullcontext():
             return self.baseline.loss(self.net, x1, self.rng).mean()

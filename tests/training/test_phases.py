@@ -73,7 +73,7 @@ def plain_loop(
             values = torch.where(mirrored[:, None, None, None], values.flip(-1), values)
         rng = generator(seed, "training", step)
         torch.manual_seed(number(seed, "training", step))
-        loss = baseline.loss(net, dataset.dequantise(values, rng), rng).mean()
+        loss = baseline.loss(net, dataset.encode(values, rng), rng).mean()
         loss.backward()
         if settings.clip:
             nn.utils.clip_grad_norm_(parameters, settings.clip)

@@ -124,7 +124,7 @@ def _version(extractor: Extractor, dataset: Dataset) -> str:
     """torch-fidelity's version and a digest of what the extractor is: its weights, and the module that defines it."""
     import torch_fidelity
 
-    net = Network(extractor, dataset.shape, "cpu").net
+    net = Network(extractor, dataset.stored_shape, "cpu").net
     found = hashlib.sha256(code_of(type(net).__module__).encode())
     for name, tensor in net.state_dict().items():
         found.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -105,7 +105,7 @@ def train(dataset: Dataset) -> Classifier:
 
 
 def _fit(dataset: Dataset, train_labels: Tensor, test_labels: Tensor) -> Classifier:
-    channels, height, width = dataset.shape
+    channels, height, width = dataset.stored_shape
     net = Classifier(channels, height, width, int(train_labels.max()) + 1)
     optimiser = torch.optim.Adam(net.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS)

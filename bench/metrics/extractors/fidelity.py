@@ -80,7 +80,7 @@ class Fidelity:
         self.dataset, self.device, self.split, self.batch = dataset, device, split, batch
         self.folder = data_dir / "fidelity"
         self.extractor = extractor_for(extractor, dataset, data_dir)
-        self.network = Network(self.extractor, dataset.shape, device)
+        self.network = Network(self.extractor, dataset.stored_shape, device)
         self.reference = self._real(split, n)
 
     def collect(self, n: int) -> Features:

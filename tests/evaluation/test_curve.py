@@ -1,0 +1,57 @@
+"""A point of the curve is measured on the validation split where there is one, and says so."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from oracles import Given, Idle
+
+from bench.config.settings import Likelihood, Samples
+from bench.datasets.base import Dataset
+from bench.evaluation.curve import measure_curve
+from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.geometry import wasserstein2
+from bench.evaluation.parts import Parts, Rows
+from bench.evaluation.quality import ImageQuality, Judge
+from bench.evaluation.trained import Trained
+
+N = 20
+
+
+def curve(dataset: Dataset, folder: Path) -> Rows:
+    """A point of the curve of a method that leaves its noise as it is."""
+    judge = Judge(dataset, Samples(n=N, batch=N), folder, "cpu").for_tuning
+    still = Trained(Given(lambda t, x: 0 * x), Idle(), judge.dataset, 0, "cpu")
+    parts = Parts(lambda text: None)
+    measure_curve(Evaluator(still, judge, Samples(n=N, batch=N), "raw", lambda text: None), N, Likelihood(), parts)
+    return parts.rows
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_curves_are_measured_on_validation_where_there_is_one(points: Dataset, tmp_path: Path, split: str) -> None:
+    moved = points.test.flip(0) + 3
+    dataset = replace(points, validation=moved if split == "validation" else None)
+    held_out = moved if split == "validation" else points.test
+    rows = {row.metric: row for row in curve(dataset, tmp_path)}
+    nll = held_out[:N].double().square().sum(1) / 2 + math.log(2 * math.pi)
+    assert rows["nll_nats"].value == pytest.approx(float(nll.mean()), rel=1e-5)
+    noise = Trained(Given(lambda t, x: x), Idle(), points, 0, "cpu").noise(0, N)
+    assert rows["w2"].value == pytest.approx(wasserstein2(noise, held_out[:N]), rel=1e-6)
+    assert rows["nll_nats"].settings["split"] == rows["w2"].settings["split"] == split
+
+
+@pytest.mark.slow
+def test_the_reference_of_images_stays_and_what_they_should_be_is_of_validation(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = replace(images, validation=255 - images.test, given=lambda k: k.float() / 128 - 1)
+    judge = Judge(data, Samples(), tmp_path, "cpu")
+    judge.fidelity = object()  # type: ignore[assignment]
+    monkeypatch.setattr(
+        ImageQuality, "__init__", lambda self, fidelity, n, full, dataset: setattr(self, "args", (fidelity, dataset))
+    )
+    fidelity, dataset = judge.for_tuning.quality(N).args  # type: ignore[attr-defined]
+    assert fidelity is judge.fidelity and torch.equal(dataset.test, 255 - images.test)
+    assert judge.quality(N).args == (judge.fidelity, data)  # type: ignore[attr-defined]
