@@ -23,6 +23,7 @@ from bench.methods.model import Draw
 from bench.methods.ode import Solver
 from bench.metrics.extractors.fidelity import Fidelity
 from bench.metrics.extractors.similarity import psnr, similarity
+from bench.samplers.ode import sampler_of
 
 NAN, INF = math.nan, math.inf
 BAD = [NAN, INF, -INF]
@@ -265,7 +266,7 @@ def test_an_error_of_a_solver_beyond_all_numbers_is_none() -> None:
     error = SolverError(this, 4, 4, Partial())
     error.reference()[0][1] = INF
     with pytest.raises(NotFinite, match="1 of 4 errors"):
-        error.measured(Solver("euler", steps=1), {})
+        error.measured(sampler_of(Solver("euler", steps=1)), {})
 
 
 # Data.
