@@ -75,6 +75,8 @@ def _written(path: Path) -> Iterator[tuple[str, str]]:
 
 def line_of(name: str, entry: Any) -> str:
     """The same of an object that is registered: a class, a function or an instance."""
+    if about := getattr(entry, "about", ""):
+        return str(about)
     title = getattr(entry, "label", "") or getattr(entry, "title", "")
     kind = entry if inspect.isclass(entry) or inspect.isroutine(entry) else type(entry)
     own = kind.__doc__ or ""

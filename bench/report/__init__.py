@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bench.report.pictures import Picture
     from bench.report.tables import Table
     from bench.report.variants import Config
-    from bench.report.verdicts import Verdict
 
 
 def build(root: Path) -> list[Path]:
@@ -93,12 +92,7 @@ def write(
         rows += [*papers[1], *recipe[1]]
     cells = pandas.concat([one for one in frames if len(one)] or frames, ignore_index=True)
     parts = [made.section for made in tables if made.section.current]
-    judged: list[Verdict] = []
-    for claim in claims:
-        try:
-            judged += verdicts([claim], parts, cells)
-        except Exception as error:
-            complaints.append(f"claim {claim.id}: {one_line(error)}")
+    judged = verdicts(claims, parts, cells, complaints)
     grids = [*laid, *used, *related(parts, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     pictures: list[Picture] = []

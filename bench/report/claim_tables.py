@@ -26,18 +26,14 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
     grids = []
     for suite, protocol in dict.fromkeys((v.suite, v.protocol) for v in verdicts):
         mine = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
-        where = f"(suite {suite}, protocol {protocol})"
-        whole = [v for v in mine if not v.dataset]
-        remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in whole if v.caveat), HOW)
-        rows = tuple(_row(v, Entry(_word(v)), Entry(v.summary)) for v in whole)
-        grids.append(Grid(f"Claims {where}", "quality", ("Verdict", "Effect"), rows, remarks, ("Claim", "Source")))
-        datasets = tuple(dict.fromkeys(v.dataset for v in mine if v.dataset))
-        if datasets:
-            at = {(v.claim.id, v.dataset): v for v in mine}
-            found = [[at.get((v.claim.id, dataset)) for dataset in datasets] for v in whole]
-            lines = [_row(v, *map(_short, line)) for v, line in zip(whole, found, strict=True)]
-            title = f"Claims by dataset {where}"
-            grids.append(Grid(title, "quality", datasets, tuple(lines), remarks[:-1], ("Claim", "Source")))
+        where, leading = f"(suite {suite}, protocol {protocol})", ("Claim", "Source")
+        remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in mine if v.caveat), HOW)
+        rows = tuple(_row(v, Entry(_word(v)), Entry(v.summary)) for v in mine)
+        grids.append(Grid(f"Claims {where}", "quality", ("Verdict", "Effect"), rows, remarks, leading))
+        if datasets := tuple(dict.fromkeys(part.dataset for v in mine for part in v.parts)):
+            on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in mine]
+            rows = tuple(_row(v, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
+            grids.append(Grid(f"Claims by dataset {where}", "quality", datasets, rows, remarks[:-1], leading))
     return grids
 
 
@@ -46,7 +42,7 @@ def tidy(verdicts: Sequence[Verdict]) -> "DataFrame":
     import pandas
 
     rows: list[tuple[Any, ...]] = []
-    for v in verdicts:
+    for v in (part for whole in verdicts for part in (whole, *whole.parts)):
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
         rows += [
             (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p,
@@ -63,7 +59,3 @@ def _row(verdict: Verdict, *entries: Entry) -> Row:
 def _word(verdict: Verdict) -> str:
     """The word, never bare below the paper's protocol."""
     return f"{verdict.word} ({verdict.protocol})" if verdict.caveat else verdict.word
-
-
-def _short(verdict: Verdict | None) -> Entry:
-    return Entry(_word(verdict), title=verdict.summary) if verdict else Entry(ABSENT)

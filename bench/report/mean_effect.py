@@ -72,33 +72,32 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     import pandas
 
     claim = each[0].claim
-    subject, rival = (next(filter(None, (e.label(side) for e in each)), side) for side in comparison.sides)
-    of_rival = rival + (f" by {comparison.condition}" if comparison.condition else "")
-    empty = Effect(subject, of_rival, "ratio" if claim.is_ratio else "difference", _unit(each[0]))
-    for side, name in zip(comparison.sides, (subject, rival), strict=True):
-        if found := list(dict.fromkeys(label for e in each for label in e.several(side))):
-            return replace(
-                empty, missing=Missing("planned with several settings, of which a claim means one:", listed(found))
-            )
-        without = [e.section.name for e in each if e.label(side) is None]
-        if without:
-            of = name + (f" on {listed(without)}" if len(without) < len(each) else "")
-            return replace(empty, missing=Missing("no finished run of", of))
+    names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison.sides]
+    rival = names[1] + (f" by {comparison.condition}" if comparison.condition else "")
+    unit = "bits/dim" if each[0].metric == "nll_bpd" else vocabulary.metric(each[0].metric or "").unit
+    empty = Effect(names[0], rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
+
+    def lacking(what: str, of: str = "", pairs: int = 0) -> Effect:
+        return replace(empty, pairs=pairs, missing=Missing(what, of))
+
+    for side, name in zip(comparison.sides, names, strict=True):
+        if several := list(dict.fromkeys(label for effects in each for label in effects.several(side))):
+            return lacking("planned with several settings, of which a claim means one:", listed(several))
+        if without := [effects.section.name for effects in each if effects.label(side) is None]:
+            return lacking("no finished run of", name + (f" on {listed(without)}" if len(without) < len(each) else ""))
     by_dataset = {effects.section.identity: effects.of(comparison) for effects in each}
     if any(found.empty for found in by_dataset.values()):
-        return replace(empty, missing=Missing("not measured against", of_rival))
+        return lacking("not measured against", rival)
     pairs = pandas.DataFrame(by_dataset).mean(axis=1, skipna=False)
     whole = pairs[pairs.abs() < math.inf]
-    if len(whole) < max(len(pairs), claim.seeds):
-        needed = max(len(pairs), claim.seeds)
-        lost = list(dict.fromkeys(said for e in each for said in e.lost(comparison)))
+    if len(whole) < (needed := max(len(pairs), claim.seeds)):
+        lost = list(dict.fromkeys(said for effects in each for said in effects.lost(comparison)))
         counted = f"{len(whole)} of {needed} seeds with a finite effect"
-        return replace(empty, pairs=len(whole), missing=Missing(counted, f"({listed(lost)})" if lost else ""))
+        return lacking(counted, f"({listed(lost)})" if lost else "", len(whole))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
     mean, half, n = t_interval(whole)
     half = math.nan if equal(list(whole)) else half
-    ends = (mean, mean - half, mean + half)
-    mean, low, high = map(_exp, ends) if claim.is_ratio else ends
+    mean, low, high = (_exp(x) if claim.is_ratio else x for x in (mean, mean - half, mean + half))
     below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in whole])
     runs = tuple(run for effects in each for run in effects.runs(comparison))
     kept = int((whole < bound).sum())
@@ -107,9 +106,3 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
 
 def _exp(x: float) -> float:
     return math.inf if x >= 700 else math.exp(x)
-
-
-def _unit(effects: Effects) -> str:
-    if effects.claim.is_ratio:
-        return ""
-    return "bits/dim" if effects.metric == "nll_bpd" else vocabulary.metric(effects.metric or "").unit

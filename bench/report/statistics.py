@@ -1,8 +1,7 @@
-"""Intervals and tests of the mean of a few independent values, one a seed.
+"""Intervals and tests of the mean of a few independent values, one per seed, by scipy.
 
-With m values of mean x and standard deviation s the half-width of the 95% interval is t_{0.975, m-1} s / sqrt(m), and
-where the true mean is zero t = x sqrt(m) / s has Student's distribution with m - 1 degrees of freedom. Fisher's
-sign-flip test compares the mean with those of all 2^m patterns of signs instead, and assumes no more than symmetry.
+Intervals are Student's at 95%. Tests are one-sided: Student's t, or Fisher's sign-flip test, which compares the mean
+with those of all 2^m patterns of signs and assumes no more than symmetry.
 
 Values that are all equal say nothing of their noise: Student's t is infinite for them, however few they are. They are
 tested by their signs, p = 2^-m for m of them on one side of zero, and have no interval.
@@ -10,7 +9,6 @@ tested by their signs, p = 2^-m for m of them on one side of zero, and have no i
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 EXACT = 20  # values whose million patterns of signs are all tried
@@ -52,26 +50,22 @@ def equal(values: Sequence[float]) -> bool:
 
 def student(excess: Sequence[float]) -> tuple[float, float]:
     """One-sided p-values of the mean being below and above zero, by Student's t; of equal values by their signs."""
-    from scipy.special import stdtr
+    from scipy.stats import ttest_1samp
 
-    m = len(excess)
-    mean = sum(excess) / m
     if equal(excess):
-        half = 0.5**m
-        return half if mean < 0 else 1.0, half if mean > 0 else 1.0
-    deviation = math.sqrt(sum((x - mean) ** 2 for x in excess) / (m - 1))
-    t = mean * math.sqrt(m) / deviation
-    return float(stdtr(m - 1, t)), float(stdtr(m - 1, -t))
+        half = 0.5 ** len(excess)
+        return half if excess[0] < 0 else 1.0, half if excess[0] > 0 else 1.0
+    below, above = (float(ttest_1samp(excess, 0, alternative=side).pvalue) for side in ("less", "greater"))
+    return below, above
 
 
 def sign_flip(excess: Sequence[float]) -> tuple[float, float]:
     """The same by the distribution of the mean over all patterns of signs; beyond EXACT values by Student's t."""
+    import numpy as np
+    from scipy.stats import permutation_test
+
     if len(excess) > EXACT:
         return student(excess)
-    observed = sum(excess)
-    sums = [sum(s * x for s, x in zip(signs, excess, strict=True)) for signs in product((1, -1), repeat=len(excess))]
-    slack = 1e-12 * sum(map(abs, excess))
-    return (
-        sum(total <= observed + slack for total in sums) / len(sums),
-        sum(total >= observed - slack for total in sums) / len(sums),
-    )
+    exact: dict[str, Any] = {"permutation_type": "samples", "n_resamples": math.inf, "batch": 2**14}
+    tests = [permutation_test((excess,), np.sum, alternative=side, **exact) for side in ("less", "greater")]
+    return float(tests[0].pvalue), float(tests[1].pvalue)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
+from bench.errors import one_line
 from bench.papers.claims import Claim
 from bench.report import vocabulary
 from bench.report.cells import measured
@@ -40,7 +41,11 @@ CAVEATS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of a claim; `dataset` is "" for all datasets of the suite together."""
+    """What the records say of a claim.
+
+    Attributes:
+        dataset: "" for all datasets of the suite together; `parts` are then the verdicts on each of several.
+    """
 
     claim: Claim
     suite: str
@@ -48,7 +53,8 @@ class Verdict:
     dataset: str
     word: Word
     summary: str
-    effects: tuple[Effect, ...]
+    effects: tuple[Effect, ...] = ()
+    parts: "tuple[Verdict, ...]" = ()
 
     @property
     def caveat(self) -> str:
@@ -56,13 +62,18 @@ class Verdict:
         return CAVEATS.get(self.protocol, f"protocol {self.protocol}, not the paper's")
 
 
-def verdicts(claims: Iterable[Claim], sections: Sequence[Section], cells: "DataFrame") -> list[Verdict]:
-    """For every claim about a baseline of a suite: the verdict over its datasets, then that on each of several.
+def verdicts(
+    claims: Iterable[Claim], sections: Sequence[Section], cells: "DataFrame", complaints: list[str] | None = None
+) -> list[Verdict]:
+    """The verdict on every claim over the datasets of a suite and protocol.
 
-    What a paper claims is left out where its subject was not run, and of super-resolution: no paper's claims are of it.
+    What a paper claims is left out of suites without its subject, and of super-resolution: no paper's claims are of it.
+
+    Args:
+        complaints: where a claim that cannot be judged is named; without it the error is raised.
     """
     found: list[Verdict] = []
-    values = {s.identity: measured(s) for s in sections}
+    values = {section.identity: measured(section) for section in sections}
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
@@ -71,83 +82,70 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], cells: "DataF
                 about = [s for s in about if not s.is_super_resolution]
             elif not about:
                 missing = f"no run of {listed(claim.subject)}"
-                found.append(Verdict(claim, suite, protocol, "", "undecided", missing, ()))
-            each = [Effects(claim, s, cells, values[s.identity]) for s in about]
-            alone = [_verdict([effects]) for effects in each]
-            if len(alone) > 1:
-                together = _verdict(each, alone) if _one_unit(each) else _conjunction(alone)
-                found += [together, *alone]
-            else:
-                found += [replace(verdict, dataset="") for verdict in alone]
+                found.append(Verdict(claim, suite, protocol, "", "undecided", missing))
+            try:
+                each = [Effects(claim, section, cells, values[section.identity]) for section in about]
+                parts = tuple(_verdict([effects]) for effects in each)
+                if len(parts) > 1:
+                    found.append(_together(each, parts))
+                found += [replace(part, dataset="") for part in parts] if len(parts) == 1 else []
+            except Exception as error:  # hours of records are worth a report without one claim
+                if complaints is None:
+                    raise
+                complaints.append(f"claim {claim.id}: {one_line(error)}")
     return found
 
 
-def _one_unit(each: Sequence[Effects]) -> bool:
-    return each[0].claim.is_ratio or len({effects.metric for effects in each}) == 1
+def _together(each: Sequence[Effects], parts: tuple[Verdict, ...]) -> Verdict:
+    """The verdict on the mean effect over datasets; effects of several units have none, and must hold on each."""
+    counted = _counted(parts)
+    if each[0].claim.is_ratio or len({effects.metric for effects in each}) == 1:
+        whole = _verdict(each)
+        mean = "" if any(e.missing for e in whole.effects) else f"mean over {len(parts)} datasets, "
+        return replace(whole, dataset="", summary=f"{whole.summary}; {mean}{counted}", parts=parts)
+    words = {part.word for part in parts}
+    word = words.pop() if len(words) == 1 else "contradicted" if "contradicted" in words else "undecided"
+    return replace(parts[0], dataset="", word=word, summary=counted, effects=(), parts=parts)
 
 
-def _verdict(each: Sequence[Effects], alone: Sequence[Verdict] = ()) -> Verdict:
-    """The verdict on the mean effect over datasets; `alone` are the verdicts on each of them."""
+def _verdict(each: Sequence[Effects]) -> Verdict:
+    """The verdict on the effects on one dataset, or on their means over several."""
     claim, section = each[0].claim, each[0].section
     effects = tuple(mean_effect(each, comparison) for comparison in comparisons(claim))
     word, said = _judged(claim, effects)
     if section.protocol == "smoke":
-        word, said = "undecided", "a smoke run decides nothing"
-    said = f"{_what(each)}: {said}"
-    if alone:
-        mean = "" if any(e.missing for e in effects) else f"mean over {len(alone)} datasets, "
-        said += f"; {mean}{_counted(alone)}"
-    return Verdict(claim, section.suite, section.protocol, "" if alone else section.name, word, said, effects)
+        word, said = "undecided", CAVEATS["smoke"]
+    summary = f"{_what(each)}: {said}"
+    return Verdict(claim, section.suite, section.protocol, section.name, word, summary, effects)
 
 
-def _conjunction(alone: Sequence[Verdict]) -> Verdict:
-    """Effects of several units have no mean: the claim must hold on every dataset."""
-    words = {verdict.word for verdict in alone}
-    word: Word = "undecided"
-    if words == {"supported"}:
-        word = "supported"
-    elif "contradicted" in words:
-        word = "contradicted"
-    return replace(alone[0], dataset="", word=word, summary=_counted(alone), effects=())
-
-
-def _counted(alone: Sequence[Verdict]) -> str:
-    """ "supported on moons and rings, undecided on digits"; numbers where there are many."""
-    said = []
-    for word in get_args(Word):
-        on = [verdict.dataset for verdict in alone if verdict.word == word]
-        if on:
-            said.append(f"{word} on {listed(on) if len(on) < 4 else len(on)}")
-    return ", ".join(said)
+def _counted(parts: Sequence[Verdict]) -> str:
+    """ "supported on moons and rings, undecided on digits"; numbers if there are many."""
+    on = {word: [part.dataset for part in parts if part.word == word] for word in get_args(Word)}
+    told = {word: listed(names) if len(names) < 4 else str(len(names)) for word, names in on.items() if names}
+    return ", ".join(f"{word} on {names}" for word, names in told.items())
 
 
 def _judged(claim: Claim, effects: Sequence[Effect]) -> tuple[Word, str]:
     """The word, and the comparison that it hangs on."""
     contradicting = [e for e in effects if e.above < ALPHA / 2 / len(effects)]
     if contradicting:
-        said = _quote(claim, max(contradicting, key=lambda e: e.mean))
         share = f", in {len(contradicting)} of {len(effects)} comparisons" if len(effects) > 1 else ""
-        return "contradicted", said + share
+        return "contradicted", _quote(claim, max(contradicting, key=lambda e: e.mean)) + share
     if any(e.missing for e in effects):
-        return "undecided", _missing(effects)
-    noisy = [e for e in effects if e.below >= ALPHA / 2]
-    if noisy:
-        worst = max(noisy, key=lambda e: e.below)
-        why = "effect below the noise"
-        if math.isnan(worst.low):
-            why = f"all seeds agree, which {worst.pairs} of them do by chance too"
-        if worst.above < ALPHA / 2:
-            why = f"above its bound, but not beyond what {len(effects)} comparisons bring by chance"
-        return "undecided", f"{why}, {_quote(claim, worst)}"
-    return "supported", _quote(claim, max(effects, key=lambda e: e.mean))
-
-
-def _missing(effects: Sequence[Effect]) -> str:
-    """All that is missing, each kind once."""
-    lacking: dict[str, dict[str, None]] = {}
-    for missing in (e.missing for e in effects if e.missing):
-        lacking.setdefault(missing.what, {})[missing.of] = None
-    return "; ".join(f"{what} {listed(of)}".strip() for what, of in lacking.items())
+        lacking: dict[str, list[str]] = {}
+        for what, of in dict.fromkeys(e.missing for e in effects if e.missing):
+            lacking.setdefault(what, []).append(of)
+        return "undecided", "; ".join(f"{what} {listed(of)}".strip() for what, of in lacking.items())
+    worst = max(effects, key=lambda e: e.below)
+    if worst.below < ALPHA / 2:
+        return "supported", _quote(claim, max(effects, key=lambda e: e.mean))
+    why = "effect below the noise"
+    if worst.above < ALPHA / 2:
+        why = f"above its bound, but not beyond what {len(effects)} comparisons bring by chance"
+    elif math.isnan(worst.low):
+        why = f"all seeds agree, which {worst.pairs} of them do by chance too"
+    return "undecided", f"{why}, {_quote(claim, worst)}"
 
 
 def _quote(claim: Claim, effect: Effect) -> str:

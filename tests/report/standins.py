@@ -38,9 +38,9 @@ def against(dataset: str, other: str, low: float, high: float) -> Effect:
     return Effect("FM w/ OT", LABELS[other], mean=mean, low=low, high=high, run_ids=runs, **fixed)
 
 
-def verdict(claim: Claim, word: Word, dataset: str = "", effects: tuple[Effect, ...] = (), **said: str) -> Verdict:
+def verdict(claim: Claim, word: Word, dataset: str = "", effects: tuple[Effect, ...] = (), **said: Any) -> Verdict:
     summary, protocol = said.get("summary", "Lower by 0.04 nats."), said.get("protocol", "small")
-    return Verdict(claim, "quick", protocol, dataset, word, summary, effects)
+    return Verdict(claim, "quick", protocol, dataset, word, summary, effects, said.get("parts", ()))
 
 
 def verdicts() -> list[Verdict]:
@@ -53,12 +53,14 @@ def verdicts() -> list[Verdict]:
     points = (against("checkerboard", "ddpm", -0.05, -0.03), against("checkerboard", "fm_diffusion", -0.2, 0.1))
     ratio = replace(points[0], scale="ratio", mean=2.0, low=1.5, high=3.0)
     best = claim("C2", "FM w/ OT has the best FID of the five")
-    return [
-        verdict(likelihood, "supported"),
+    nll = (
         verdict(likelihood, "supported", "checkerboard", points),
         verdict(likelihood, "undecided", "digits", (against("digits", "ddpm", -0.1, 0.1),)),
-        verdict(speed, "contradicted", summary="Needs 1.2 times as many."),
-        verdict(speed, "contradicted", "checkerboard", (ratio,)),
+    )
+    nfe = (verdict(speed, "contradicted", "checkerboard", (ratio,)),)
+    return [
+        verdict(likelihood, "supported", parts=nll),
+        verdict(speed, "contradicted", summary="Needs 1.2 times as many.", parts=nfe),
         verdict(best, "undecided", summary="No FID.", protocol="paper"),
     ]
 

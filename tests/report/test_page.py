@@ -131,14 +131,12 @@ def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
     assert "settled" not in tally and "read with the caveats" in tally
 
 
-def test_a_claim_on_the_suite_holds_its_datasets_and_others_stand_alone() -> None:
+def test_a_claim_on_the_suite_holds_its_datasets() -> None:
     whole = standins.verdicts()
     lines = conclusions(whole, {})
     assert [line.head.claim.id for line in lines] == ["C1", "C3", "C2"]
     assert [part.verdict.dataset for part in lines[0].parts] == ["checkerboard", "digits"]
     assert tally(lines) == {"supported": 1, "contradicted": 1, "undecided": 1}
-    apart: list[Verdict] = [verdict for verdict in whole if verdict.dataset]
-    assert [line.head.dataset for line in conclusions(apart, {})] == ["checkerboard", "digits", "checkerboard"]
     twice = conclusions([whole[0], replace(whole[0], protocol="paper")], {})
     assert [line.head.protocol for line in twice] == ["small", "paper"]
 

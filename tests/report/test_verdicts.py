@@ -33,7 +33,8 @@ def runs(effects: tuple[float, ...], rival: str = "ddpm", dataset: str = "moons"
 def judge(rows: list[dict[str, Any]], **claim: Any) -> list[Verdict]:
     parts = sections(synthetic.frame(*rows))
     cells = headline(sections(synthetic.frame(*rows)))
-    return verdicts([Claim(**{**FASTER, **claim})], parts, cells)
+    whole = verdicts([Claim(**{**FASTER, **claim})], parts, cells)
+    return [part for verdict in whole for part in (verdict, *verdict.parts)]
 
 
 def test_a_lead_beyond_the_noise_supports_with_its_interval() -> None:
@@ -197,7 +198,7 @@ def test_nats_and_bits_have_no_mean() -> None:
 
 
 def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
-    found = judge([*runs(LEAD), *runs(NOISE, dataset="rings")])
+    found = judge([*runs(LEAD), *runs(NOISE, dataset="rings")])[:1]
     claims, by_dataset = claim_tables(found)
     (row,) = claims.rows
     assert (row.label, row.sampler) == ("T FM-OT is fastest", "s. 1")
@@ -208,7 +209,7 @@ def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
 
 
 def test_every_comparison_is_a_tidy_row() -> None:
-    rows = tidy(judge([*runs(LEAD), *runs(NOISE, dataset="rings")]))
+    rows = tidy(judge([*runs(LEAD), *runs(NOISE, dataset="rings")])[:1])
     assert list(rows.dataset) == ["", "moons", "rings"]
     assert rows.pairs.tolist() == [5, 5, 5]
     assert rows["mean"][1] == pytest.approx(math.exp(sum(LEAD) / 5))
