@@ -107,17 +107,19 @@ def _example(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[list[Tens
     return [*([half] if options.get("time", True) else []), x], named
 
 
-def check_given(run: Run, dataset: Dataset) -> None:
-    """UsageError where a run needs samples that are given something, or cannot have what it asks of such data."""
-    config, training = run.evaluation, run.training
+def check_data(run: Run, dataset: Dataset) -> None:
+    """UsageError where a run's method cannot be trained on the data, or more samples are asked for than it can give."""
+    config, training, method = run.evaluation, run.training, baselines[run.baseline.name]
+    if method.needs_given and not dataset.given:
+        raise UsageError(
+            f"baseline {run.baseline.name}: needs samples that are given something; those of {dataset.name} are not"
+        )
+    if method.needs_gaussian and dataset.source is not None:
+        raise UsageError(
+            f"baseline {run.baseline.name}: needs noise from N(0, I); {dataset.name} has a source of its own"
+        )
     if not dataset.given:
-        if baselines[run.baseline.name].needs_given:
-            raise UsageError(
-                f"baseline {run.baseline.name}: needs samples that are given something; those of {dataset.name} are not"
-            )
         return
-    if config.likelihood:
-        raise UsageError(f"evaluation.likelihood: {dataset.name} gives its samples something; they alone are measured")
     of_test: dict[str, int] = {}
     if config.samples:
         of_test |= {"evaluation.samples.n": config.samples.n, "evaluation.samples.path_n": config.samples.path_n}
@@ -127,10 +129,8 @@ def check_given(run: Run, dataset: Dataset) -> None:
     for data, drawn in ((dataset.for_tuning, of_curve), (dataset, of_test)):
         for key, n in drawn.items():
             if n > (held := len(data.test)):
-                kind = "image" if data.is_image else "sample"
-                raise UsageError(
-                    f"{key} = {n}: a sample of {data.name} is given a {data.held_out} {kind}, and there are {held}"
-                )
+                kind = f"{data.held_out} {'image' if data.is_image else 'sample'}"
+                raise UsageError(f"{key} = {n}: a sample of {data.name} is given a {kind}, and there are {held}")
 
 
 class Built(typing.NamedTuple):
@@ -185,7 +185,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     extractors = set()
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
-        check_given(run, dataset)
+        check_data(run, dataset)
         check_network(run.network, dataset)
         extractors.add(dataset.extractor)
     if "inception" in extractors:

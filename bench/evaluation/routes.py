@@ -71,7 +71,7 @@ class Exact(Route):
 
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            found: Tensor = self.trained.baseline.model(net).having("log_prob")(x)
+            found: Tensor = self.trained.model_of(net).having("log_prob")(x)
         return found, torch.zeros_like(found)
 
 
@@ -87,7 +87,7 @@ class Bound(Route):
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
         rng = generator(self.trained.seed, f"bound-{k}", start, x.device)
         with torch.no_grad():
-            found: Tensor = self.trained.baseline.model(net).having("bound")(x, rng)
+            found: Tensor = self.trained.model_of(net).having("bound")(x, rng)
         return found, torch.zeros_like(found)
 
 
@@ -109,7 +109,7 @@ class ByODE(Route):
         return {**self.solver.settings(), **divergence}
 
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
-        model, probes = self.trained.baseline.model(net), self.own()["probes"]
+        model, probes = self.trained.model_of(net), self.own()["probes"]
         f = model.having("velocity" if model.velocity or "log_prob" not in model.absent else "log_prob")
         z = None if probes is None else self._probes(probes, k, start, start + len(x))
         found = log_density(f, x, model.t_end, self.solver, z, self.memory.of(net), prior(self.trained))

@@ -51,7 +51,7 @@ class Stages:
         task, run, log = self.task, self.run, self.log
         self.dataset = components.build_dataset(run.dataset, task.data_dir)
         self.baseline = components.build_baseline(run.baseline)
-        components.check_given(run, self.dataset)
+        components.check_data(run, self.dataset)
         module, self.teachers = build(run, self.dataset, task.root, task.data_dir)
         module = module.to(task.device)
         self.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -102,7 +102,15 @@ class Trained:
 
     def model(self, start: int = 0, stop: int = 0) -> Model:
         """What the network can do for samples start ... stop - 1."""
-        return self.baseline.model(self.network(start, stop))
+        return self.model_of(self.network(start, stop))
+
+    def model_of(self, net: CountedNetwork) -> Model:
+        """What a network can do: a path from another source than N(0, I) gives no score."""
+        model = self.baseline.model(net)
+        if self.source is None or model.path is None:
+            return model
+        reason = f"the source of {self.dataset.name} is not N(0, I), so its path gives no score"
+        return dataclasses.replace(model, score=None, absent={**model.absent, "score": reason})
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
         """The velocity field of samples start ... stop - 1."""
@@ -130,7 +138,7 @@ class Trained:
         def draw(start: int, stop: int) -> tuple[Tensor, float]:
             net = self.network(start, stop)
             x0 = self.noise(start, stop)
-            model = self.baseline.model(net)
+            model = self.model_of(net)
             sampler, rng = choose(model), generator(self.seed, stream, start, x0.device)
             x = sampler.draw(model, x0, rng) if isinstance(sampler, Sampler) else sampler(x0, rng)
             return x, net.rows / (stop - start)

@@ -38,7 +38,7 @@ QUIET = (
     *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "partial", "parts")),
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "rules", "sparing", "trial")),
     *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
-    *("bench/config/components.py: check_given", "bench/config/options.py"),
+    *("bench/config/components.py: check_data", "bench/config/options.py"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
     "bench/training/trainer.py: Trainer.save",
 )

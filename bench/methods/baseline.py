@@ -84,6 +84,7 @@ class Baseline(ABC):
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     needs_given: ClassVar[bool] = False
+    needs_gaussian: ClassVar[bool] = False  # whether it makes sense only where x0 ~ N(0, I)
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
 
     def build(self, make: Make, data: About) -> nn.Module:

@@ -196,6 +196,8 @@ class SimulatedBaseline(FlowBaseline):
     so the loss is what the solver finds and not the model's likelihood; evaluation is by its own solver all the same.
     """
 
+    needs_gaussian = True
+
     rtol: float = 1e-5
     atol: float = 1e-5
     exact_up_to: int = 8  # dimensions with the exact divergence, Hutchinson's estimate above

@@ -64,6 +64,8 @@ class FlowBaseline(Baseline):
 class DiffusionBaseline(FlowBaseline):
     """A method on the variance-preserving diffusion path (bench/methods/paths.py)."""
 
+    needs_gaussian = True
+
     beta_min: float = 0.1
     beta_max: float = 20.0
 

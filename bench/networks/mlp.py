@@ -44,8 +44,11 @@ class MLP(nn.Module):
         return y if self.out else y.unflatten(1, self.inputs.shape)
 
 
-def check(out: int | None, **_: object) -> None:
-    """UsageError for a number of outputs below 1."""
+def check(
+    shape: Shape, second_time: bool, classes: int | None, given: Shape | int, time: bool, out: int | None, **_: object
+) -> None:
+    """UsageError for inputs that cannot be, or a number of outputs below 1."""
+    Inputs("mlp", shape, second_time, classes, given, time)
     require(out is None or out > 0, "mlp", "out", out, "a number above 0 is needed")
 
 
@@ -62,5 +65,5 @@ def mlp(
     out: int | None = None,
 ) -> nn.Module:
     """The perceptron on samples of a shape; further inputs (bench/networks/inputs.py) are further coordinates."""
-    check(out)
+    check(shape, second_time, classes, given, time, out)
     return MLP(Inputs("mlp", shape, second_time, classes, given, time), width, depth, activation, out)

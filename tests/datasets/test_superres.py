@@ -275,11 +275,6 @@ def test_the_best_that_can_be_answered_is_the_truth(tmp_path: Path, data_dir: Pa
 # What cannot be is one line, said before anything is trained.
 
 BAD: dict[str, tuple[str, Callable[[str], str], str]] = {
-    "likelihood": (
-        "fm_ot",
-        lambda text: text + "evaluation.likelihood = { n = 4 }\n",
-        "evaluation.likelihood: pictures gives its samples something; they alone are measured",
-    ),
     "more samples than test images": (
         "fm_ot",
         lambda text: text.replace("n = 24", "n = 25"),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.config.settings import Likelihood, Samples, Solve, Sweep
 from bench.datasets.base import Dataset
-from bench.errors import UsageError
+from bench.errors import NotApplicable, UsageError
 from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
@@ -25,6 +25,7 @@ from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.methods.baseline import Baseline
 from bench.methods.model import Model
+from bench.methods.paths import OptimalTransport
 from bench.records.records import Measurement
 from bench.training.seeds import generator
 
@@ -196,21 +197,15 @@ def affine(net: Any) -> Model:
     return Model(velocity=lambda t, x: math.log(2) * x)
 
 
-def of_source(dataset: Dataset, source: object) -> Dataset:
-    found = replace(dataset)
-    object.__setattr__(found, "source", source)
-    return found
-
-
 def test_the_likelihood_by_the_ode_starts_from_the_source(points: Dataset) -> None:
     source = Laplace(2)
-    rows, arrays = measured("likelihood", affine, of_source(points, source))
+    rows, arrays = measured("likelihood", affine, replace(points, source=source))
     exact = -(source.log_prob(points.test[:12] / 2) - 2 * math.log(2))
     assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), abs=1e-5)
     corner = torch.full((1, 2), -points.extent * (1 - 1 / 80))
     density = float(source.log_prob(corner / 2)) - 2 * math.log(2)
     assert float(arrays["log_densities"][-1, 0, 0]) == pytest.approx(density, rel=2e-3)
-    _, arrays = measured("samples", affine, of_source(points, source))
+    _, arrays = measured("samples", affine, replace(points, source=source))
     x0 = torch.stack([source.draw(generator(3, "samples", i)) for i in range(20)])
     factor = (1 + math.log(2) / 2 + math.log(2) ** 2 / 8) ** 2  # of two midpoint steps
     np.testing.assert_allclose(arrays["samples"], (factor * x0).numpy(), rtol=2e-3)
@@ -220,12 +215,52 @@ def test_a_source_without_a_density_leaves_no_likelihood(points: Dataset) -> Non
     class Drawn:
         draw = Laplace(2).draw
 
-    rows, _ = measured("likelihood", affine, of_source(points, Drawn()))
+    rows, _ = measured("likelihood", affine, replace(points, source=Drawn()))
     assert {row.reason for row in rows} == {f"not applicable: the source of {points.name} has no log-density"}
 
 
-def test_latents_have_no_likelihood(points: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dataset, "keeps_density", False, raising=False)
+def test_a_path_from_another_source_gives_no_score(points: Dataset) -> None:
+    def of(net: Any) -> Model:
+        return replace(affine(net), path=OptimalTransport(), score=lambda t, x: -x)
+
+    gaussian, other = (
+        Trained(Can(of), Idle(), replace(points, source=source), 0, "cpu").model() for source in (None, Laplace(2))
+    )
+    assert gaussian.having("score")(0.0, points.test[0]) is not None and other.having("velocity")
+    with pytest.raises(NotApplicable, match=r"the source of pair is not N\(0, I\), so its path gives no score"):
+        other.having("score")
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """Model space is twice data space, a map whose change of volume is not counted."""
+
+    keeps_density: bool
+
+    def encode(self, stored: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        return 2 * stored
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x / 2
+
+
+def test_samples_are_measured_in_data_space(points: Dataset) -> None:
+    rows, arrays = measured("samples", affine, replace(points, space=Doubled(False)))
+    plain, drawn = measured("samples", affine, points)
+    np.testing.assert_allclose(arrays["samples"].astype(float), drawn["samples"] / 2, atol=2e-3)
+    np.testing.assert_array_equal(arrays["data"], drawn["data"])
+    assert one(rows, "path_energy").value == one(plain, "path_energy").value and "trajectories" not in arrays
+    assert one(rows, "npe").value != one(plain, "npe").value
+
+
+def test_a_map_that_keeps_densities_has_a_likelihood(points: Dataset) -> None:
+    rows, arrays = measured("likelihood", affine, replace(points, space=Doubled(True), log_prob=None))
+    exact = points.test[:12].square().sum(1) / 2 + math.log(2 * math.pi) + 2 * math.log(2)  # x = 2 s = 2 x0
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), abs=1e-5) and not arrays
+
+
+def test_latents_have_no_likelihood(points: Dataset) -> None:
+    points = replace(points, space=Doubled(False))
     rows, arrays = measured("likelihood", affine, points)
     assert {r.reason for r in rows} == {
         f"not applicable: the map of {points.name} from data to model space keeps no density"
@@ -276,6 +311,19 @@ def test_a_vector_that_is_given_is_that_of_the_test_sample(points: Dataset) -> N
     x0 = torch.stack([torch.randn(2, generator=generator(3, "samples", i)) for i in range(20)])
     expected = x0 + 100 + points.test[:20] + 10 * labels[:20, None]
     np.testing.assert_allclose(arrays["samples"], expected.numpy(), rtol=1e-3)
+
+
+def test_a_likelihood_is_that_of_a_sample_where_it_is_given_what_it_is(points: Dataset) -> None:
+    """x = x0 + what is given, here 3 + its first coordinate."""
+
+    def flow(net: Any) -> Model:
+        return Model(velocity=lambda t, x: net(t.expand(len(x)), x) - x)
+
+    labels = torch.zeros(len(points.test), dtype=torch.long)
+    data = replace(points, given=lambda x: 3 + x[:, :1], test_labels=labels)
+    rows, arrays = measured("likelihood", flow, data, Shifted())
+    exact = 0.5 * (points.test[:12] - 3 - points.test[:12, :1]).square().sum(1) + math.log(2 * math.pi)
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-5) and not arrays
 
 
 def test_rows_that_are_cut_for_memory_keep_their_labels(points: Dataset) -> None:

@@ -1,0 +1,150 @@
+"""Networks with the inputs that a method asks for, what a method knows of the data, and data that it cannot take."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import runs
+from torch import Tensor, nn
+
+from bench.config.components import about, build_network, check_data, check_network
+from bench.config.registry import networks
+from bench.config.settings import Component
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.methods.baseline import About
+
+MLP = Component(name="mlp", options={"width": 8, "depth": 1})
+SQUASH = Component(name="concatsquash", options={"width": 8, "depth": 1})
+
+
+@pytest.fixture
+def labelled(points: Dataset) -> Dataset:
+    return replace(points, train_labels=torch.arange(512) % 4, test_labels=torch.arange(256) % 3)
+
+
+@pytest.fixture
+def vectors(points: Dataset) -> Dataset:
+    return replace(points, given=lambda x: x.repeat(1, 2)[:, :3])
+
+
+def test_a_method_knows_shape_classes_and_what_is_given(
+    labelled: Dataset, vectors: Dataset, images: Dataset, points: Dataset
+) -> None:
+    assert about(points) == About((2,))
+    assert about(labelled) == About((2,), 4)
+    assert about(vectors) == About((2,), None, (3,))
+    assert about(replace(images, given=lambda k: k.repeat(1, 2, 1, 1))) == About((1, 2, 3), None, (2, 2, 3))
+
+
+@pytest.mark.parametrize("component", [MLP, SQUASH])
+def test_a_network_has_the_inputs_that_are_asked_for(component: Component, labelled: Dataset) -> None:
+    net = build_network(component, labelled, classes=4, second_time=True, given=5)
+    t, x = torch.rand(7), torch.randn(7, 2)
+    y = net(t, x, r=t, labels=torch.arange(7) % 4, given=torch.randn(7, 5))
+    assert y.shape == (7, 2) and net.classes == 4
+
+
+def test_what_asks_for_nothing_is_taken_by_every_network(points: Dataset) -> None:
+    for component in (MLP, SQUASH):
+        plain, same = (
+            build_network(component, points, **inputs)
+            for inputs in ({}, {"classes": None, "second_time": False, "given": None, "time": True, "out": None})
+        )
+        assert [p.shape for p in plain.parameters()] == [p.shape for p in same.parameters()]
+
+
+def test_generator_critic_and_encoder_are_made_of_one_network(points: Dataset, images: Dataset) -> None:
+    generator = build_network(MLP, points, shape=(6,), out=2, time=False)
+    critic = build_network(MLP, points, out=1, time=False)
+    encoder = build_network(MLP, images, out=4, time=False)
+    assert generator(torch.randn(5, 6)).shape == (5, 2) and critic(torch.randn(5, 2)).shape == (5, 1)
+    assert encoder(torch.randn(5, 1, 2, 3)).shape == (5, 4)
+
+
+def test_what_the_data_gives_is_passed_by_itself(vectors: Dataset, images: Dataset) -> None:
+    net = build_network(MLP, vectors)
+    assert net(torch.rand(5), torch.randn(5, 2), given=vectors.given(vectors.test[:5])).shape == (5, 2)
+    joined = build_network(MLP, replace(images, given=lambda k: k.float().repeat(1, 2, 1, 1)))
+    assert joined(torch.rand(5), torch.randn(5, 3, 2, 3)).shape == (5, 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("component", "inputs", "words"),
+    [
+        (SQUASH, {"time": False}, "takes no time = False; allowed: mlp"),
+        (SQUASH, {"out": 3}, "takes no out = 3; allowed: mlp"),
+        (MLP, {"clases": 3}, "unknown input 'clases'; known: .*; did you mean 'classes'"),
+        (MLP, {"classes": 0}, "classes = 0: 1 or more are needed"),
+        (MLP, {"out": -1}, "out = -1: a number above 0 is needed"),
+        (MLP, {"given": 0}, r"given = \(0,\): numbers above 0 are needed"),
+    ],
+)
+def test_an_input_that_a_network_does_not_take_is_one_line(
+    points: Dataset, component: Component, inputs: dict[str, Any], words: str
+) -> None:
+    for build in (build_network, check_network):
+        with pytest.raises(UsageError, match=f"^network {component.name}: {words}") as caught:
+            build(component, points, **inputs)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["classes", "second_time", "given", "time", "out", "shape"])
+def test_what_the_harness_passes_is_no_option(points: Dataset, key: str) -> None:
+    with pytest.raises(UsageError, match=f"^network mlp: unknown option '{key}'"):
+        build_network(Component(name="mlp", options={key: 1}), points)
+
+
+class Lazy(nn.Module):
+    """A network whose first layer finds its size by a pass."""
+
+    def __init__(self, classes: int | None = None, given: tuple[int, ...] = (), time: bool = True) -> None:
+        super().__init__()
+        self.first, self.last = nn.LazyLinear(4), nn.Linear(4, 2)
+
+    def forward(self, *inputs: Tensor, given: Tensor | None = None) -> Tensor:
+        *t, x = inputs
+        more = [each[:, None] for each in t] + ([] if given is None else [given])
+        found: Tensor = self.last(self.first(torch.cat([x, *more], 1)))
+        return found
+
+
+def test_a_lazy_network_is_completed_with_its_own_inputs(vectors: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks.load()
+    builder = lambda shape, given=(), time=True: Lazy()  # noqa: E731
+    monkeypatch.setattr(networks, "_entries", dict(networks._entries) | {"lazy": builder})
+    sizes = [build_network(Component(name="lazy"), vectors, time=time).first.in_features for time in (True, False)]
+    assert sizes == [2 + 1 + 3, 2 + 3]
+
+
+class Box:
+    def draw(self, rng: torch.Generator) -> Tensor:
+        return torch.rand(2, generator=rng)
+
+
+def test_methods_that_need_gaussian_noise_refuse_another_source(points: Dataset, tmp_path: Path) -> None:
+    fm_ot, ddpm = runs(tmp_path)
+    boxed = replace(points, name="boxed", source=Box())
+    check_data(fm_ot, boxed)
+    check_data(ddpm, points)
+    with pytest.raises(UsageError, match=r"^baseline ddpm: needs noise from N\(0, I\); boxed has a source of its own$"):
+        check_data(ddpm, boxed)
+
+
+def test_no_more_samples_are_drawn_than_there_are_givens(vectors: Dataset, tmp_path: Path) -> None:
+    run, _ = runs(tmp_path)
+    check_data(run, vectors)
+    few = replace(vectors, test=vectors.test[:39])
+    with pytest.raises(
+        UsageError, match=r"samples\.n = 40: a sample of pair is given a test sample, and there are 39$"
+    ):
+        check_data(run, few)
+    training = run.training.model_copy(update={"curve_points": 1, "curve_n": 30})
+    curve = run.model_copy(update={"training": training})
+    check_data(curve, vectors)
+    with pytest.raises(
+        UsageError, match=r"curve_n = 30: a sample of pair is given a validation sample, and there are 29"
+    ):
+        check_data(curve, replace(vectors, validation=vectors.train[:29]))
