@@ -28,7 +28,7 @@ def measure_density(evaluator: Evaluator, parts: Parts) -> None:
     """A picture at each time by the ODE; of a model with a density of its own that density, at the end alone."""
     model, trained = evaluator.trained.model(), evaluator.trained
     times = [model.t_end] if model.log_prob else [share * model.t_end for share in TIMES]
-    if trained.is_conditional or not (trained.keeps_density and (model.log_prob or model.velocity)):
+    if trained.is_conditional or not (trained.dataset.keeps_density and (model.log_prob or model.velocity)):
         return  # what else stands in the record says why
     for i, t in enumerate(times):
         where, blank = f"at t = {t:.3g}", bound(pictures.lost, "density_picture", {"time": t})

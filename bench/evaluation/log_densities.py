@@ -40,7 +40,7 @@ def log_densities(route: Route, n: int, draws: int, partial: Partial) -> LogDens
 
     def find(k: int, start: int, stop: int) -> dict[str, Any]:
         begun = now(device)
-        if not trained.keeps_density:
+        if not dataset.keeps_density:
             raise NotApplicable(f"the map of {dataset.name} from data to model space keeps no density")
         x = dataset.test[start:stop].to(device)
         if dataset.space is not None:

@@ -148,11 +148,12 @@ def prior(trained: Trained) -> Callable[[Tensor], Tensor]:
     Raises:
         NotApplicable: the data has a source without one.
     """
-    if trained.source is None:
+    source = trained.dataset.source
+    if source is None:
         return log_normal
-    if getattr(trained.source, "log_prob", None) is None:
+    found: Callable[[Tensor], Tensor] | None = getattr(source, "log_prob", None)
+    if found is None:
         raise NotApplicable(f"the source of {trained.dataset.name} has no log-density")
-    found: Callable[[Tensor], Tensor] = trained.source.log_prob
     return found
 
 

@@ -62,8 +62,8 @@ class Stages:
         self.trainer.restore(self.checkpoint, log)
         self.trained = self.trainer.finished  # and not diverged in the last step
         self.weights = "ema" if run.training.ema else "raw"
-        self.asked = run.evaluation.samples or Samples()
-        self.judge = Judge(self.dataset, self.asked, task.data_dir, task.device)
+        self.samples = run.evaluation.samples or Samples()
+        self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device)
 
     def facts(self) -> dict[str, Any]:
         """What a record says of the run beside its measurements."""
@@ -98,14 +98,14 @@ class Stages:
     def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
         self._fit()  # the record of the training may have outlived its checkpoint
         parts = Parts(self.log, self.partial(stage))
-        evaluator, asked = self._evaluator(self.trainer.evaluation_module(), self.judge), self.run.evaluation
+        evaluator, config = self._evaluator(self.trainer.evaluation_module(), self.judge), self.run.evaluation
         with full_float32(self.device):
-            if stage == "likelihood" and asked.likelihood:
-                measure_likelihood(evaluator, asked.likelihood, parts)
+            if stage == "likelihood" and config.likelihood:
+                measure_likelihood(evaluator, config.likelihood, parts)
             elif stage == "samples":
                 measure_samples(evaluator, parts)
-            elif asked.sweep:
-                measure_sweep(evaluator, asked.sweep, parts)
+            elif config.sweep:
+                measure_sweep(evaluator, config.sweep, parts)
         parts.check()
         return parts.rows, parts.arrays
 
@@ -136,14 +136,11 @@ class Stages:
         """One point of the validation curve; an early field may be too rough to be solved, and training goes on."""
         parts = Parts(self.log)
         with full_float32(self.device):
-            evaluator, few = (
-                self._evaluator(module, self.judge.for_tuning),
-                self.run.evaluation.likelihood or Likelihood(),
-            )
-            measure_curve(evaluator, self.run.training.curve_n, few, parts)
+            evaluator, n = self._evaluator(module, self.judge.for_tuning), self.run.training.curve_n
+            measure_curve(evaluator, n, self.run.evaluation.likelihood or Likelihood(), parts)
         parts.check()
         return [row for row in parts.rows if row.metric.startswith(CURVE)]
 
     def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:
         trained = Trained(self.baseline, module, judge.dataset, self.run.seed, self.device)
-        return Evaluator(trained, judge, self.asked, self.weights, self.log)
+        return Evaluator(trained, judge, self.samples, self.weights, self.log)

@@ -90,16 +90,6 @@ class Trained:
         parts = self.module.values() if isinstance(self.module, nn.ModuleDict) else [self.module]
         return self.dataset.given is not None or any(getattr(part, "classes", None) for part in parts)
 
-    @property
-    def source(self) -> Any:
-        """The distribution of x0; None for N(0, I)."""
-        return self.dataset.source
-
-    @property
-    def keeps_density(self) -> bool:
-        """Whether a density of the data is one in model space."""
-        return self.dataset.keeps_density
-
     def model(self, start: int = 0, stop: int = 0) -> Model:
         """What the network can do for samples start ... stop - 1."""
         return self.model_of(self.network(start, stop))
@@ -107,7 +97,7 @@ class Trained:
     def model_of(self, net: CountedNetwork) -> Model:
         """What a network can do: a path from another source than N(0, I) gives no score."""
         model = self.baseline.model(net)
-        if self.source is None or model.path is None:
+        if self.dataset.source is None or model.path is None:
             return model
         reason = f"the source of {self.dataset.name} is not N(0, I), so its path gives no score"
         return dataclasses.replace(model, score=None, absent={**model.absent, "score": reason})
@@ -118,9 +108,11 @@ class Trained:
         return field
 
     def noise(self, start: int, stop: int) -> Tensor:
-        if self.source is None:
+        """x0 of samples start ... stop - 1."""
+        source = self.dataset.source
+        if source is None:
             return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
-        return per_sample(self.source.draw, self.seed, "samples", start, stop, self.device)
+        return per_sample(source.draw, self.seed, "samples", start, stop, self.device)
 
     def solved(self, solver: Solver) -> Draw:
         """(start, stop) -> samples along the ODE and their NFE."""

@@ -306,11 +306,30 @@ def test_samples_have_labels_of_the_training_split_and_likelihoods_those_of_the_
 
 def test_a_vector_that_is_given_is_that_of_the_test_sample(points: Dataset) -> None:
     labels = torch.arange(len(points.test)) % 2
-    data = replace(points, given=lambda x: 100 + x, train_labels=None, test_labels=labels)
-    _, arrays = measured("samples", classed, data, Shifted())
+    data = replace(points, given=lambda x: 100 + x / 2, train_labels=None, test_labels=labels)
+    (_, arrays), (rows, pictures) = (measured(stage, classed, data, Shifted()) for stage in ("samples", "likelihood"))
     x0 = torch.stack([torch.randn(2, generator=generator(3, "samples", i)) for i in range(20)])
-    expected = x0 + 100 + points.test[:20] + 10 * labels[:20, None]
+    expected = x0 + 100 + points.test[:20] / 2 + 10 * labels[:20, None]
     np.testing.assert_allclose(arrays["samples"], expected.numpy(), rtol=1e-3)
+    exact = 0.5 * (points.test[:12] / 2 - 100 - 10 * labels[:12, None]).square().sum(1)
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-6) and not pictures
+
+
+def test_the_likelihood_of_an_image_is_that_under_what_it_is_given(images: Dataset) -> None:
+    """dx/dt = c, the image with each value at the centre of its bin: x - c ~ N(0, I)."""
+
+    class Told(nn.Module):
+        def forward(self, t: Tensor, x: Tensor) -> Tensor:
+            return x[:, 1:] + 0 * x[:, :1]
+
+    def flow(net: Any) -> Model:
+        return Model(velocity=lambda t, x: net(t.expand(len(x)), x))
+
+    rows, _ = measured("likelihood", flow, replace(images, given=lambda k: images.scale(k, 0.5)), Told())
+    u = torch.stack([torch.rand(images.shape, generator=generator(3, "dequantise-0", i)) for i in range(12)])
+    log_p = -0.5 * ((u - 0.5) / 128).square().flatten(1).sum(1) - images.dim / 2 * math.log(2 * math.pi)
+    bits = -log_p.double() / (images.dim * math.log(2)) + 7
+    assert one(rows, "nll_bpd").value == pytest.approx(float(bits.mean()), rel=1e-6)
 
 
 def test_a_likelihood_is_that_of_a_sample_where_it_is_given_what_it_is(points: Dataset) -> None:
