@@ -60,10 +60,11 @@ def write(
     from bench.records.files import write_bytes
     from bench.report.cells import headline
     from bench.report.claim_tables import claim_tables, tidy
-    from bench.report.figures import figures
+    from bench.report.figures import figures, overview_pictures
     from bench.report.filling import strays
     from bench.report.latex import latex
     from bench.report.markdown import document, markdown
+    from bench.report.overview import overviews
     from bench.report.page import page
     from bench.report.published import COLUMNS, published_tables, related
     from bench.report.recipe import recipes
@@ -95,15 +96,22 @@ def write(
     judged = verdicts(claims, parts, cells, complaints)
     grids = [*laid, *used, *related(parts, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
+    opening: list[Grid] = []
     pictures: list[Picture] = []
+    try:
+        compared = overviews(parts, cells)
+        opening = [one.grid() for one in compared]
+        pictures = overview_pictures(root, compared)
+    except Exception as error:
+        complaints.append(f"overview: {one_line(error)}")
     for drawn in figures(root, parts, cells):
         pictures += drawn.pictures
         complaints += drawn.complaints
     judgements = claim_tables(judged)
     texts = {
-        "report.html": page(about, frame, tables, judged, grids, pictures, configs, complaints),
-        "table.md": markdown(tables),
-        "table.tex": latex((grid, table.notes) for table in tables for grid in table.grids),
+        "report.html": page(about, frame, tables, judged, grids, pictures, configs, complaints, opening),
+        "table.md": markdown(tables, opening),
+        "table.tex": latex([*((g, ()) for g in opening), *((g, t.notes) for t in tables for g in t.grids)]),
         "table.csv": _csv(cells),
         "paper.md": document("The paper's tables from these records", grids),
         "paper.tex": latex((grid, ()) for grid in grids),

@@ -12,14 +12,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.config.names import safe_name
 from bench.errors import one_line
 from bench.launch.surroundings import environment
 from bench.records.files import write_bytes
 from bench.report.artefacts import Artefacts
-from bench.report.pictures import Picture, palette
+from bench.report.canvas import entitle
+from bench.report.figure import Drawing, draw
+from bench.report.overview import Overview
+from bench.report.pictures import OVERVIEW, Picture, palette
 from bench.report.sections import Section
 
 if TYPE_CHECKING:
@@ -97,7 +102,6 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
     from matplotlib import rc_context
 
     from bench.report import style
-    from bench.report.figure import draw
 
     artefacts = Artefacts(root)
     pictures: list[Picture] = []
@@ -105,15 +109,35 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
     with rc_context(style.theme()):  # type: ignore[arg-type]
         for drawn in draw(section, cells, artefacts, complaints):
             try:
-                png = palette(_saved(drawn.figure, "png", Software=None))
-                write_bytes(root / "plots" / f"{drawn.name}.pdf", _saved(drawn.figure, "pdf", CreationDate=None))
-                write_bytes(root / "plots" / f"{drawn.name}.png", png)
+                pictures.append(saved(root, drawn, section.stem))
             except Exception as error:  # hours of records are worth a report without one figure
                 complaints.append(f"figure {drawn.name}: {one_line(error)}")
-                continue
-            pictures.append(Picture(drawn.name, section.stem, drawn.title, drawn.reading, png))
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
     return Drawn(pictures, complaints)
+
+
+def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture]:
+    """The figures of the overviews, saved."""
+    from matplotlib import rc_context
+
+    from bench.report import style
+
+    pictures = []
+    with rc_context(style.theme()):  # type: ignore[arg-type]
+        for one in overviews:
+            drawn = one.drawing()
+            entitle(drawn.figure, drawn.title, one.title)
+            name = safe_name("-".join([OVERVIEW, one.suite, one.protocol] if overviews[1:] else [OVERVIEW]))
+            pictures.append(saved(root, replace(drawn, name=name), OVERVIEW))
+    return pictures
+
+
+def saved(root: Path, drawn: Drawing, dataset: str) -> Picture:
+    """The drawing as files under root/plots, and as a picture of the page."""
+    png = palette(_saved(drawn.figure, "png", Software=None))
+    write_bytes(root / "plots" / f"{drawn.name}.pdf", _saved(drawn.figure, "pdf", CreationDate=None))
+    write_bytes(root / "plots" / f"{drawn.name}.png", png)
+    return Picture(drawn.name, dataset, drawn.title, drawn.reading, png)
 
 
 def _saved(figure: "Figure", suffix: str, **metadata: None) -> bytes:

@@ -8,12 +8,13 @@ from bench.report.grid import Entry, Grid
 from bench.report.tables import Table
 
 
-def markdown(tables: Iterable[Table]) -> str:
-    """All tables as one document."""
+def markdown(tables: Iterable[Table], overview: Iterable[Grid] = ()) -> str:
+    """All tables as one document, the overview first."""
     tables = list(tables)
     suites = ", ".join(dict.fromkeys(table.section.suite for table in tables))
     parts = [f"# Headline table of suite {suites}"]
     parts += [f"Protocol {name}: {vocabulary.PROTOCOLS.get(name, '')}" for name in _protocols(tables)]
+    parts += map(_grid, overview)
     for table in tables:
         parts += [_grid(grid) for grid in table.grids]
         if table.notes:

@@ -1,4 +1,4 @@
-"""One self-contained HTML file: verdicts, tables, figures with a sentence on how to read each, and where all is from.
+"""One self-contained HTML file: overview, verdicts, tables, figures, each with how to read it, and where all is from.
 
 The page is whole without its script, which only adds to it: sorting, a filter whose state is the address's fragment,
 and figures at full size. A policy in its head lets a browser run that script and show the page's own pictures, and
@@ -18,7 +18,7 @@ from bench.config.names import safe_name
 from bench.report import numbers, origins, vocabulary
 from bench.report.conclusions import conclusions, tally
 from bench.report.grid import ARROWS, Grid
-from bench.report.pictures import Picture, embedded, size
+from bench.report.pictures import OVERVIEW, Picture, embedded, size
 from bench.report.sections import Section, each, listed
 from bench.report.style import Look, looks, ordered
 from bench.report.tables import Table
@@ -65,6 +65,7 @@ def page(
     pictures: Sequence[Picture],
     configs: Mapping[str, Mapping[str, Any]],
     complaints: Sequence[str],
+    overview: Sequence[Grid] = (),
 ) -> str:
     """The page as HTML.
 
@@ -73,6 +74,7 @@ def page(
         paper: published tables, beside those of the suite.
         configs: the configuration of each variant, as a record's "config" has it.
         complaints: what could not be read or drawn, a sentence each.
+        overview: what the page opens with, beside its pictures.
     """
     import jinja2
     from markupsafe import Markup
@@ -111,7 +113,9 @@ def page(
         paper=paper,
         published={option.label: option.swatch for option in options["baseline"]},
         variants_of=lambda runs: list(dict.fromkeys(of_run[run] for run in runs if run in of_run)),
-        galleries=_galleries(sections, pictures),
+        overview=overview,
+        overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
+        galleries=_galleries(sections, [picture for picture in pictures if picture.dataset != OVERVIEW]),
         images={picture.name: place for picture, place in zip(pictures, places, strict=True)},
         metrics=[vocabulary.metric(name) for name in sorted(names, key=vocabulary.order)],
         variants=variants,

@@ -11,6 +11,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
+OVERVIEW = "overview"  # the dataset of a picture of all of them
 LARGEST = 2_900_000  # bytes of a page
 SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
 

@@ -13,6 +13,7 @@ from bench.records.frame import read_frame
 from bench.report.cells import headline
 from bench.report.grid import Entry, Grid, Header, Row
 from bench.report.mean_effect import Effect
+from bench.report.overview import overviews
 from bench.report.page import page
 from bench.report.pictures import Picture
 from bench.report.sections import sections
@@ -86,7 +87,17 @@ def html(root: Path) -> str:
     parts, cells = sections(frame), headline(sections(frame))
     variants = {variant: CONFIG for part in parts for variant in part.labels}
     tables = [_sourced(table(part, cells)) for part in parts]
-    return page("a synthetic suite", frame, tables, verdicts(), [published()], pictures(), variants, [])
+    return page(
+        "a synthetic suite",
+        frame,
+        tables,
+        verdicts(),
+        [published()],
+        pictures(),
+        variants,
+        [],
+        [one.grid() for one in overviews(parts, cells)],
+    )
 
 
 def _sourced(made: Table) -> Table:

@@ -20,7 +20,7 @@ def test_every_file_is_written_and_nothing_else(built: Path) -> None:
         *(f"{name}.{suffix}" for name in ("table", "paper", "claims") for suffix in ("md", "tex", "csv")),
     }  # fmt: skip
     plots = sorted(p.name for p in (built / "plots").iterdir())
-    assert len(plots) == 44 and not any(name.startswith(".") for name in plots)
+    assert len(plots) == 46 and not any(name.startswith(".") for name in plots)
     assert {Path(name).suffix for name in plots} == {".png", ".pdf"}
 
 

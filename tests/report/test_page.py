@@ -110,12 +110,12 @@ def test_ids_are_unique_and_links_arrive(links: Links) -> None:
     assert all(re.fullmatch(r"runs/[^/]+/|plots/[^/]+\.(png|pdf)", href) for href in others)
 
 
-def test_verdicts_come_first_then_tables_papers_figures_meaning_provenance(html: str) -> None:
-    names = ("verdicts", "results", "published", "figures", "meaning", "provenance")
+def test_an_overview_comes_first_then_verdicts_tables_papers_figures_meaning_provenance(html: str) -> None:
+    names = ("overview", "verdicts", "results", "published", "figures", "meaning", "provenance")
     places = [html.index(f'<section id="{name}"') for name in names]
     assert places == sorted(places)
     claims = [html.index(title) for title in ("lowest NLL of the five", "Fewest evaluations", "best FID of the five")]
-    assert claims == sorted(claims) and claims[-1] < places[1]
+    assert claims == sorted(claims) and claims[-1] < places[2]
 
 
 def test_a_word_is_said_drawn_and_qualified(html: str) -> None:

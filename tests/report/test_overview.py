@@ -1,0 +1,65 @@
+"""The comparison of methods over datasets, beside cases worked by hand."""
+
+import math
+
+import pytest
+import synthetic
+
+from bench.report.cells import headline
+from bench.report.improvement import improvements
+from bench.report.overview import overviews
+from bench.report.sections import sections
+
+
+def test_ranks_and_probabilities_of_a_case_by_hand() -> None:
+    """a against b: 1 < 2, 1 < 3, 3 > 2, 3 = 3 make 2.5 of 4; against c 4 of 4. Then b alone is best."""
+    found = improvements([{"a": [1, 3], "b": [2, 3], "c": [5, 5]}, {"a": [2], "b": [1]}])
+    assert found["a"].probability == pytest.approx((0.8125 + 0) / 2)
+    assert found["b"].probability == pytest.approx(((0.375 + 1) / 2 + 1) / 2)
+    assert found["c"].probability == 0 and found["c"].datasets == 1
+    assert [found[name].rank for name in "abc"] == [(1 + 2) / 2, (2 + 1) / 2, 3]
+
+
+def test_the_interval_is_that_of_all_bootstrap_samples() -> None:
+    """Samples of (0, 2) against 1 alone: P is 0, 1/2, 1 with 1/4, 1/2, 1/4, so the 95% interval is all of it."""
+    of = improvements([{"a": [0, 2], "b": [1]}])["a"]
+    assert (of.probability, of.low, of.high) == (0.5, 0.0, 1.0)
+    clear = improvements([{"a": [0, 0.5], "b": [1, 2]}])["a"]
+    assert (clear.low, clear.high) == (1.0, 1.0)
+
+
+def test_the_strata_are_datasets() -> None:
+    """Two coins on data of their own: their mean is 1/2 half of the time, and rarely 0 or 1."""
+    coins = [{"a": [0, 2], "b": [1]}] * 6
+    of = improvements(coins)["a"]
+    assert 0.1 < of.low < 0.3 and 0.7 < of.high < 0.9
+
+
+def test_one_seed_has_no_interval_and_ties_share_a_rank() -> None:
+    found = improvements([{"a": [1], "b": [1], "c": [0]}])
+    assert math.isnan(found["a"].low) and [found[name].rank for name in "abc"] == [2.5, 2.5, 1]
+    assert found["a"].probability == 0.25 and improvements([{"a": [1, 2]}]) == {}
+
+
+def test_an_overview_ranks_every_measure_and_counts_a_lost_value_as_the_worst() -> None:
+    ode = {"stage": "samples", "metric": "w2", "settings": synthetic.ODE}
+    nll = {"stage": "likelihood", "metric": "nll_nats", "settings": synthetic.LIKELIHOOD}
+    rows = [
+        {**row, "dataset": "moons", "baseline": b, "label": label, "variant": f"moons-{b}", "seed": seed, **given}
+        for b, label, w2 in (("a", "A", 1.0), ("b", "B", 2.0))
+        for seed in range(2)
+        for row, given in ((ode, {"value": w2 + seed / 10}), (nll, {"value": -w2}))
+    ]
+    parts = sections(synthetic.frame(*rows))
+    (found,) = overviews(parts, headline(parts))
+    assert list(found.measures) == ["Quality", "Likelihood"]
+    assert (found.measures["Quality"]["A"].probability, found.measures["Likelihood"]["A"].rank) == (1.0, 2.0)
+    grid = found.grid()
+    assert [column.text for column in grid.columns][:2] == ["Quality: mean rank ↓", "Quality: P ↑"]
+    assert [entry.text for entry in grid.rows[0].entries] == ["1.00", "1.00 [1.00, 1.00]", "2.00", "0.00 [0.00, 0.00]"]
+    for row in rows[:4]:
+        if row["metric"] == "w2":
+            row |= {"value": math.nan, "reason": "diverged"}
+    parts = sections(synthetic.frame(*rows))
+    (lost,) = overviews(parts, headline(parts))
+    assert lost.measures["Quality"]["A"].probability == 0.0
