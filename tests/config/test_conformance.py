@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +16,16 @@ from oracles import drawn, trained
 from torch import Tensor, nn
 
 from bench.config.registry import baselines
-from bench.methods.baseline import Baseline
+from bench.errors import NotApplicable
+from bench.methods.baseline import About, Baseline, Phase, losses
+from bench.methods.batch import Batch, Context
 from bench.methods.flow import FlowBaseline
+from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
 from bench.methods.sampler import Sampler
 from bench.networks.mlp import mlp
+from bench.networks.unet import unet
 
 SHAPES = {"points": (2,), "images": (1, 8, 8)}
 
@@ -50,6 +55,34 @@ class Given(nn.Module):
 def network(shape: Sequence[int]) -> nn.Module:
     torch.manual_seed(0)
     return Given(mlp(tuple(shape), width=16, depth=2) if len(shape) == 1 else Convolution())
+
+
+class Making:
+    """The `make` of a method on samples of a shape."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+
+    def network(self, **inputs: Any) -> nn.Module:
+        if not inputs:
+            return network(self.shape)
+        build = mlp if len(self.shape) == 1 else partial(unet, channels=[8, 16], layers=1)
+        return build(inputs.pop("shape", self.shape), **inputs)
+
+    def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
+        return self.network(**inputs).requires_grad_(False)
+
+
+def built(baseline: Baseline, shape: Sequence[int]) -> nn.Module:
+    return baseline.build(Making(shape), About(tuple(shape), classes=3))
+
+
+def loss_of(baseline: Baseline, phase: Phase, module: nn.Module, x: Tensor, rng: torch.Generator) -> Tensor:
+    """The loss of a phase, of samples with classes."""
+    rows = torch.arange(len(x))
+    net = CountedNetwork(module, labels=rows % 3)
+    average = CountedNetwork(module, labels=rows % 3, gradients=False)
+    return losses(baseline, phase, net, Batch(x, rows % 3, None, rows), Context(rng, averaged=lambda: average))
 
 
 def data(shape: Sequence[int], n: int = 16) -> Tensor:
@@ -120,53 +153,82 @@ def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[B
     assert not re.search(r"^(from|import) baselines", text, re.MULTILINE), "imports another baseline"
 
 
-# Its loss.
+# Its losses, one per phase.
 
 
 def test_loss_is_one_finite_number_a_sample(baseline: Baseline, shape: tuple[int, ...]) -> None:
-    loss = baseline.loss(network(shape), data(shape), seeded(0))
-    assert loss.shape == (16,) and loss.dtype == torch.float32
-    assert torch.isfinite(loss).all()
+    module = built(baseline, shape)
+    for phase in baseline.phases:
+        loss = loss_of(baseline, phase, module, data(shape), seeded(0))
+        assert loss.shape == (16,) and loss.dtype == torch.float32
+        assert torch.isfinite(loss).all()
 
 
-def test_loss_reaches_every_parameter(baseline: Baseline, shape: tuple[int, ...]) -> None:
-    net = network(shape)
-    baseline.loss(net, data(shape), seeded(0)).mean().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.abs().max() > 0, name
+def test_each_loss_reaches_every_parameter_of_its_part(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    module, trained = built(baseline, shape), set[int]()
+    for phase in baseline.phases:
+        module.zero_grad(set_to_none=True)
+        loss_of(baseline, phase, module, data(shape), seeded(0)).mean().backward()
+        for name, parameter in (module if phase.part is None else module.get_submodule(phase.part)).named_parameters():
+            trained.add(id(parameter))
+            if parameter.requires_grad:
+                assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+                assert parameter.grad.abs().max() > 0, name
+    assert all(id(p) in trained for p in module.parameters() if p.requires_grad), "a part that no phase trains"
 
 
 def test_the_generator_is_the_only_randomness(baseline: Baseline, shape: tuple[int, ...]) -> None:
-    net, x = network(shape), data(shape)
-    torch.manual_seed(1)
-    first = baseline.loss(net, x, seeded(0))
-    torch.manual_seed(2)
-    before = torch.get_rng_state()
-    assert torch.equal(baseline.loss(net, x, seeded(0)), first)
-    assert torch.equal(torch.get_rng_state(), before)
-    used = seeded(0)
-    baseline.loss(net, x, used)
-    if torch.equal(used.get_state(), seeded(0).get_state()):
-        return  # its loss is not random at all, like an exact likelihood
-    assert not torch.equal(baseline.loss(net, x, seeded(3)), first)
+    module, x = built(baseline, shape), data(shape)
+    for phase in baseline.phases:
+        torch.manual_seed(1)
+        first = loss_of(baseline, phase, module, x, seeded(0))
+        torch.manual_seed(2)
+        before = torch.get_rng_state()
+        assert torch.equal(loss_of(baseline, phase, module, x, seeded(0)), first)
+        assert torch.equal(torch.get_rng_state(), before)
+        used = seeded(0)
+        loss_of(baseline, phase, module, x, used)
+        if torch.equal(used.get_state(), seeded(0).get_state()):
+            continue  # its loss is not random at all, like an exact likelihood
+        assert not torch.equal(loss_of(baseline, phase, module, x, seeded(3)), first)
 
 
 @pytest.mark.slow
 def test_training_lowers_the_loss(baseline: Baseline, shape: tuple[int, ...]) -> None:
-    net, x, rng = network(shape), data(shape, 32), seeded(0)
-    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    if len(baseline.phases) > 1:
+        pytest.skip("what one phase gains another loses")
+    (phase,) = baseline.phases
+    module, x, rng = built(baseline, shape), data(shape, 32), seeded(0)
+    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
 
     def now() -> float:
-        draws = [baseline.loss(net, x, seeded(s)).mean().item() for s in range(4)]
-        return sum(draws) / 4
+        return sum(loss_of(baseline, phase, module, x, seeded(s)).mean().item() for s in range(4)) / 4
 
     before = now()
     for _ in range(30):
         optimizer.zero_grad()
-        baseline.loss(net, x, rng).mean().backward()
+        loss_of(baseline, phase, module, x, rng).mean().backward()
         optimizer.step()
     assert now() < before
+
+
+# Its model.
+
+
+def test_its_model_draws_samples_and_says_what_it_lacks(baseline: Baseline, shape: tuple[int, ...]) -> None:
+    model = baseline.model(CountedNetwork(built(baseline, shape)))
+    assert isinstance(model, Model)
+    assert model.velocity or model.samplers, "nothing to draw by"
+    for capability in ("velocity", "score", "eps", "log_prob", "bound"):
+        if getattr(model, capability) is None:
+            with pytest.raises(NotApplicable, match=r"\w+ \w+"):
+                model.having(capability)
+    assert model.absent.keys() <= {f.name for f in dataclasses.fields(Model)}
+    for capability in ("log_prob", "bound"):
+        if found := getattr(model, capability):
+            x = data(shape)
+            value = found(x) if capability == "log_prob" else found(x, seeded(0))
+            assert value.shape == (len(x),) and torch.isfinite(value).all()
 
 
 # Its ODE and its samplers.
