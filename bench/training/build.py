@@ -10,7 +10,7 @@ from bench.config import components
 from bench.config.settings import Component
 from bench.config.suite import Run
 from bench.datasets.base import Dataset
-from bench.errors import UsageError, one_line
+from bench.errors import NotApplicable, UsageError, one_line
 from bench.methods.baseline import Baseline
 from bench.records.disk import NoSpace
 from bench.training.teachers import load_file, load_run, trained_run
@@ -62,11 +62,12 @@ class Build:
 
         Raises:
             UsageError: its `build` fails, or gives no module that can be trained.
+            NotApplicable: it is not made for such data.
         """
         what = f"baseline {baseline.name}: build(make, data)"
         try:
             module: object = baseline.build(self, components.about(self.dataset))
-        except (UsageError, NoSpace, MemoryError):
+        except (UsageError, NotApplicable, NoSpace, MemoryError):
             raise
         except Exception as error:
             raise UsageError(f"{what}: {one_line(error)[:300]}") from error

@@ -367,3 +367,17 @@ def test_a_run_that_breaks_a_rule_ends_before_its_first_step(
     record = json.loads((job.folder / "train.json").read_text())
     assert record["status"] == "failed" and record["error"].startswith(reason)
     assert not (job.folder / "checkpoint.pt").exists()
+
+
+@dataclass(frozen=True)
+class Classed(FlowMatchingOT):
+    """With classes, which its density is given, too."""
+
+    def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:  # type: ignore[override]
+        return super().loss(net, batch.x, ctx.rng)
+
+
+def test_each_sample_has_its_class_wherever_it_is_tried(points: Dataset) -> None:
+    classes = torch.arange(1000) % 3
+    labelled = replace(points, train_labels=classes[: len(points.train)], test_labels=classes[: len(points.test)])
+    rehearsed(Classed(), labelled, mlp((2,), width=8, depth=1, classes=3))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.config import components
 from bench.config.registry import baselines
 from bench.config.suite import Run
-from bench.errors import UsageError
+from bench.errors import NotApplicable, UsageError
 from bench.launch.job import Job
 from bench.methods.baseline import About, Make, register_baseline
 from bench.methods.batch import Batch, Context
@@ -199,3 +199,12 @@ def test_a_method_is_told_of_the_data(tmp_path: Path) -> None:
 
     make_of(runs(tmp_path)[0], tmp_path, tmp_path).module(Asking())
     assert (told[0].shape, told[0].classes, told[0].given) == ((2,), None, None)
+
+
+def test_a_method_may_say_that_the_data_is_not_for_it(tmp_path: Path) -> None:
+    class Picky(Student):
+        def build(self, make: Make, data: About) -> nn.Module:
+            raise NotApplicable("it needs classes")
+
+    with pytest.raises(NotApplicable, match=r"^it needs classes$"):
+        make_of(runs(tmp_path)[0], tmp_path, tmp_path).module(Picky())
