@@ -114,7 +114,7 @@ class _Rehearsal(Trial):
         """One log-density per sample in nats, of which some are finite."""
         x, what = self.test(), f"{self.both}: {capability}(x{', rng' if capability == 'bound' else ''})"
         with rule(f"{what} of {self.n} samples"), torch.no_grad():
-            model = self.baseline.model(self.trained(module).network(0, self.n, "test"))
+            model = self.trained(module).model_of(self.trained(module).network(0, self.n, held_out=True))
             value = model.bound(x, self.rng) if capability == "bound" else model.log_prob(x)  # type: ignore[misc]
             fits = isinstance(value, Tensor) and value.shape == (self.n,)
             require(fits, f"{what} of {self.n} samples is {said(value)}, not one per sample, ({self.n},)")
@@ -150,7 +150,7 @@ class _Rehearsal(Trial):
         exact = self.dataset.dim <= EXACT_DIMENSIONS and (asked is None or asked.divergence != "hutchinson")
         probes = None if exact else rademacher(x, self.rng)
         with rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
-            model = self.baseline.model(self.trained(module).network(0, self.n, "test"))
+            model = self.trained(module).model_of(self.trained(module).network(0, self.n, held_out=True))
             log_density(model.having("velocity"), x, model.t_end, Solver("euler", steps=1), probes)
 
     def features(self) -> None:

@@ -7,11 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines.fm_ot import FlowMatchingOT
+from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.datasets.source import Draws, check_source, drawn
 from bench.errors import UsageError
 from bench.methods.flow import noise
+from bench.networks.mlp import mlp
+from bench.training.seeds import generator
+from bench.training.trainer import Trainer
 
 
 class Box:
@@ -85,3 +90,21 @@ def test_without_a_source_noise_is_as_it_always_was() -> None:
     expected = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     for rng in (Draws(), torch.Generator()):
         assert torch.equal(noise(x1, rng.manual_seed(0)), expected)
+
+
+def boxed() -> Dataset:
+    x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
+    return Dataset("boxed", "1", x, x, source=Box())
+
+
+def test_a_loss_starts_from_the_source_of_its_data() -> None:
+    starts: list[Tensor] = []
+
+    class Keeping(FlowMatchingOT):
+        def loss(self, net: Any, x1: Tensor, rng: torch.Generator) -> Tensor:
+            starts.append(noise(x1, rng))
+            return super().loss(net, x1, rng)
+
+    Trainer("r", Training(steps=1, batch=16), Keeping(), mlp((2,), width=4, depth=1), boxed(), 0).take_step()
+    again = generator(0, "training")
+    assert torch.equal(starts[0], torch.stack([Box().draw(again) for _ in range(16)]))
