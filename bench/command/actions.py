@@ -208,7 +208,7 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
 
 def fetch(runs: Sequence[Run], data_dir: Path) -> int:
     """Fetch the data of the runs ahead."""
-    from bench.datasets.sources import fetch as fetch_data
+    from bench.datasets.mirrors import fetch as fetch_data
 
     for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):
         print(line)

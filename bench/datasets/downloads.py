@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from bench.launch.surroundings import environment
 from bench.records.files import write_atomic
 
-TIMEOUT = 5  # seconds until a server must have answered; on a node without a network all sources fail soon
+TIMEOUT = 5  # seconds until a server must have answered; on a node without a network all mirrors fail soon
 READ_TIMEOUT = 30
 CLIENTS = {
     "npm": ("npm", "pack", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0", "--cache=cache"),

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets.decoding import SUFFIXES, decoded, is_image
-from bench.datasets.parts import Block, File, Part, Sources, in_threads
+from bench.datasets.parts import Block, File, Originals, Part, in_threads
 from bench.errors import UsageError
 
 PART = 1 << 26  # bytes of pixels in a part
 
 
-def photographs(root: Path, size: int) -> Sources | None:
+def photographs(root: Path, size: int) -> Originals | None:
     """The photographs in `root`/{train,val}/CLASS, with the class's place in alphabetical order; None if none is there.
 
     Raises:
@@ -42,7 +42,7 @@ def photographs(root: Path, size: int) -> Sources | None:
     )
     classes = [root / split / name for split in ("train", "val") for name in ("", *train)]
     parts = {"train": train_parts, "test": val_parts}
-    return Sources("ilsvrc2012-centre-bicubic", True, parts, partial(left_out, classes))
+    return Originals("ilsvrc2012-centre-bicubic", True, parts, partial(left_out, classes))
 
 
 def folders(root: Path) -> list[str]:

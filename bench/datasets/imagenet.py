@@ -27,7 +27,7 @@ from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
 from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
 from bench.datasets.packed import packed
-from bench.datasets.parts import Block, Part, Sources, file_of
+from bench.datasets.parts import Block, Originals, Part, file_of
 from bench.datasets.splits import with_validation
 from bench.errors import UsageError
 
@@ -71,7 +71,7 @@ def _downsampled(size: int, data_dir: Path) -> Dataset:
     return packed(name, folder / "packed", (3, size, size), partial(_downsampled_sources, folder, size), expected)
 
 
-def _downsampled_sources(folder: Path, size: int) -> Sources | None:
+def _downsampled_sources(folder: Path, size: int) -> Originals | None:
     batch_names = (*TRAIN_BATCHES, TEST_BATCH)
     image_names = (f"train_{size}x{size}", f"valid_{size}x{size}")
     batches = _found(folder, [(name, f"{name}.npz") for name in batch_names], Path.is_file)
@@ -85,12 +85,12 @@ def _downsampled_sources(folder: Path, size: int) -> Sources | None:
     if batches:
         _all_there(folder, batches, batch_names)
         parts = [_batch_part(batches[name], size) for name in batch_names]
-        return Sources("chrabaszcz2017", True, {"train": parts[:-1], "test": parts[-1:]})
+        return Originals("chrabaszcz2017", True, {"train": parts[:-1], "test": parts[-1:]})
     if images:
         _all_there(folder, images, image_names)
         train, test = (image_parts(images[name].parent, name, size, crop=False) for name in image_names)
         stray = partial(left_out, list(images.values()))
-        return Sources("vandenoord2016", False, {"train": train, "test": test}, stray)
+        return Originals("vandenoord2016", False, {"train": train, "test": test}, stray)
     return None
 
 

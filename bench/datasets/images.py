@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
+from bench.datasets.mirrors import files
 from bench.datasets.order import shuffled
-from bench.datasets.sources import files
 from bench.datasets.splits import with_validation
 from bench.errors import UsageError
 

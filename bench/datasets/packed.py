@@ -19,7 +19,7 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.datasets.mapped import Shape, mapped
 from bench.datasets.packing import LAYOUT, PROGRESS, pack
-from bench.datasets.parts import Listing, Sources, compared, times_of
+from bench.datasets.parts import Listing, Originals, compared, times_of
 from bench.errors import UsageError
 from bench.identity import inputs
 from bench.records.disk import shortage
@@ -51,7 +51,7 @@ class Stamp:
     left_out: Mapping[str, int]
 
 
-def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Sources | None], expected: str) -> Dataset:
+def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str) -> Dataset:
     """The dataset in `folder`, packed there first if it is not; its tensors are mapped files.
 
     Args:
@@ -78,7 +78,7 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Sources | N
         return _open(name, folder, shape, sources, stamp)
 
 
-def _pack_once(name: str, folder: Path, shape: Shape, sources: Sources) -> None:
+def _pack_once(name: str, folder: Path, shape: Shape, sources: Originals) -> None:
     try:
         with locked(folder / ".lock"):
             sweep(folder)
@@ -92,14 +92,14 @@ def _pack_once(name: str, folder: Path, shape: Shape, sources: Sources) -> None:
         raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
 
 
-def _say(name: str, folder: Path, sources: Sources, left_out: Mapping[str, int]) -> None:
+def _say(name: str, folder: Path, sources: Originals, left_out: Mapping[str, int]) -> None:
     files = " and ".join(f"{sum(len(part.files) for part in parts)} {s}" for s, parts in sources.splits.items())
     out = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
     note = f"; left out: {out}" if out else ""
     print(f"{name}: packing {files} files into {folder}, once{note}", file=sys.stderr, flush=True)
 
 
-def _pack(folder: Path, shape: Shape, sources: Sources, left_out: Mapping[str, int]) -> None:
+def _pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, int]) -> None:
     made = pack(folder, shape, sources)
     times = {array: _time(folder, array) for array in made.arrays} | times_of(sources)
     write_json(folder / TIMES, {"times": times})
@@ -108,7 +108,7 @@ def _pack(folder: Path, shape: Shape, sources: Sources, left_out: Mapping[str, i
     (folder / PROGRESS).unlink(missing_ok=True)
 
 
-def _open(name: str, folder: Path, shape: Shape, sources: Sources | None, stamp: Stamp) -> Dataset:
+def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stamp: Stamp) -> Dataset:
     path, again = folder / "stamp.json", f"remove {folder} to pack again"
     for split in ("train", "test"):
         if stamp.arrays.get(split, ())[1:] != shape:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.datasets.mapped import Shape, allocate, is_whole, mapped, write_rows
 from bench.datasets.order import places
-from bench.datasets.parts import Listing, Part, Sources, contents_of, listings
+from bench.datasets.parts import Listing, Originals, Part, contents_of, listings
 from bench.errors import UsageError
 from bench.records.seal import read_json, write_json
 
@@ -31,7 +31,7 @@ class Packed:
     sources: dict[str, Listing]
 
 
-def pack(folder: Path, shape: Shape, sources: Sources) -> Packed:
+def pack(folder: Path, shape: Shape, sources: Originals) -> Packed:
     """Write the arrays, which get their names when all of them are whole; the caller holds the folder's lock."""
     for path in folder.glob("*.npy"):
         if not (folder / PROGRESS).is_file():
@@ -53,7 +53,7 @@ def pack(folder: Path, shape: Shape, sources: Sources) -> Packed:
 
 
 def _pack_split(
-    folder: Path, split: str, shape: Shape, sources: Sources, contents: dict[Part, str]
+    folder: Path, split: str, shape: Shape, sources: Originals, contents: dict[Part, str]
 ) -> dict[str, Shape]:
     """Pack the parts that are still missing; the shapes of the split's arrays. Adds to `contents`."""
     parts, progress = sources.splits[split], Progress(folder, split)

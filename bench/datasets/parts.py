@@ -62,7 +62,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sources:
+class Originals:
     """What "train" and "test" are packed from, in the published order.
 
     Attributes:
@@ -90,19 +90,19 @@ def contents_of(part: Part) -> str:
     return _digest(in_threads(_sha256, [part.folder / file.name for file in part.files]))
 
 
-def listings(sources: Sources, contents: Mapping[Part, str]) -> dict[str, Listing]:
+def listings(sources: Originals, contents: Mapping[Part, str]) -> dict[str, Listing]:
     """The groups as they are listed; `contents` holds what `contents_of` gave for each part."""
     groups = _groups(sources).items()
     return {group: Listing(_listed(parts), _digest(contents[part] for part in parts)) for group, parts in groups}
 
 
-def times_of(sources: Sources) -> dict[str, str]:
+def times_of(sources: Originals) -> dict[str, str]:
     """A digest of the times of the files of each group."""
     groups = _groups(sources).items()
     return {group: _digest(str(file.time) for part in parts for file in part.files) for group, parts in groups}
 
 
-def compared(sources: Sources, packed: Mapping[str, Listing], doubtful: Collection[str]) -> str | None:
+def compared(sources: Originals, packed: Mapping[str, Listing], doubtful: Collection[str]) -> str | None:
     """The first difference from what was packed, None if there is none; contents are looked at in doubtful groups."""
     groups = _groups(sources)
     for group in (*groups, *packed):
@@ -131,7 +131,7 @@ def _sha256(path: Path) -> str:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _groups(sources: Sources) -> dict[str, list[Part]]:
+def _groups(sources: Originals) -> dict[str, list[Part]]:
     groups: dict[str, list[Part]] = {}
     for part in (part for parts in sources.splits.values() for part in parts):
         name = os.fsencode(part.group).decode("utf-8", "backslashreplace")  # a folder's name need not be UTF-8

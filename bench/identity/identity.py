@@ -37,7 +37,7 @@ QUIET = (
     *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
     *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "partial", "parts")),
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "rules", "sparing", "trial")),
-    *("bench/datasets/downloads.py", "bench/datasets/sources.py"),
+    *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/components.py: check_data", "bench/config/options.py"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
     "bench/training/trainer.py: Trainer.save",

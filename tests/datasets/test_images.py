@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from bench.config.registry import datasets
-from bench.datasets import sources
+from bench.datasets import mirrors
 from bench.datasets.images import read_cifar10, read_idx
+from bench.datasets.mirrors import Mirror
 from bench.datasets.order import permutation
-from bench.datasets.sources import Source
 from bench.errors import UsageError
 
 GENERATOR = np.random.default_rng(0)
@@ -84,10 +84,10 @@ def publish(monkeypatch: pytest.MonkeyPatch, name: str, contents: dict[str, byte
             archive.addfile(member, io.BytesIO(zipped))
     archive_bytes = packed.getvalue()
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
-    source = Source({"here:all.tgz#all.tgz": hashlib.sha256(archive_bytes).hexdigest()}, files)
-    monkeypatch.setitem(sources.SOURCES, name, (source,))
+    source = Mirror({"here:all.tgz#all.tgz": hashlib.sha256(archive_bytes).hexdigest()}, files)
+    monkeypatch.setitem(mirrors.MIRRORS, name, (source,))
     monkeypatch.setattr(
-        sources, "DOWNLOADERS", {"here": lambda url, output_file, pooch: Path(output_file).write_bytes(archive_bytes)}
+        mirrors, "DOWNLOADERS", {"here": lambda url, output_file, pooch: Path(output_file).write_bytes(archive_bytes)}
     )
 
 
@@ -100,7 +100,7 @@ def test_mnist_and_fashion_mnist(tmp_path, monkeypatch, name):
         "t10k-images-idx3-ubyte": idx(test),
         "t10k-labels-idx1-ubyte": idx(np.array([7, 8], dtype=np.uint8)),
     }
-    assert set(contents) == set(sources.SOURCES[name][0].files)
+    assert set(contents) == set(mirrors.MIRRORS[name][0].files)
     publish(monkeypatch, name, contents)
     dataset = datasets[name](tmp_path)
     assert (dataset.name, dataset.levels, dataset.extractor) == (name, 256, f"{name}_cnn")
@@ -115,7 +115,7 @@ def test_mnist_and_fashion_mnist(tmp_path, monkeypatch, name):
 def test_cifar10_is_its_batches_in_the_fixed_order(tmp_path, monkeypatch):
     images, labels = pixels(6, 2, 3, 32, 32), np.arange(12, dtype=np.uint8).reshape(6, 2) % 10
     names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
-    assert set(names) == set(sources.SOURCES["cifar10"][0].files)
+    assert set(names) == set(mirrors.MIRRORS["cifar10"][0].files)
     batches = {name: cifar(*batch) for name, *batch in zip(names, images, labels, strict=True)}
     publish(monkeypatch, "cifar10", batches)
     dataset = datasets["cifar10"](tmp_path)
@@ -135,7 +135,7 @@ def test_cifar10_is_its_batches_in_the_fixed_order(tmp_path, monkeypatch):
     ],
 )
 def test_the_real_data_where_it_is_there(monkeypatch, name, sizes, means, deviations):
-    monkeypatch.setattr(sources, "DOWNLOADERS", {})
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {})
     data_dir = Path(os.environ.get("BENCH_DATA", "data"))
     if not (data_dir / name).is_dir():
         pytest.skip(f"{name} is not in {data_dir}")

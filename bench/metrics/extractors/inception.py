@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
-from bench.datasets.sources import INCEPTION, INCEPTION_SHA256, files
+from bench.datasets.mirrors import INCEPTION, INCEPTION_SHA256, files
 from bench.errors import UsageError
 from bench.metrics.extractors.cache import complaint, kept, write_tensors
 

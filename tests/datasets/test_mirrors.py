@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from bench.config.registry import datasets
-from bench.datasets import downloads, sources
+from bench.datasets import downloads, mirrors
 from bench.datasets.base import Dataset
-from bench.datasets.sources import Source, fetch, files
+from bench.datasets.mirrors import Mirror, fetch, files
 from bench.errors import UsageError
 from bench.records.disk import NoSpace
 
@@ -63,11 +63,11 @@ class Home:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Two sources of the files of "pets": first://pets.tgz, then second:pets@1#pets-1.tgz."""
+    """Two mirrors of the files of "pets": first://pets.tgz, then second:pets@1#pets-1.tgz."""
     home = Home()
-    monkeypatch.setattr(sources, "DOWNLOADERS", {"first": home, "second": home})
-    pets = tuple(Source({url: sha256(WHOLE)}, FILES) for url in ("first://pets.tgz", "second:pets@1#pets-1.tgz"))
-    monkeypatch.setitem(sources.SOURCES, "pets", pets)
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {"first": home, "second": home})
+    pets = tuple(Mirror({url: sha256(WHOLE)}, FILES) for url in ("first://pets.tgz", "second:pets@1#pets-1.tgz"))
+    monkeypatch.setitem(mirrors.MIRRORS, "pets", pets)
     return home
 
 
@@ -115,7 +115,7 @@ def test_a_corrupt_download_is_refused_and_not_kept(home, tmp_path, bad):
 )
 def test_what_is_inside_is_checked_too(home, tmp_path, monkeypatch, contents, reason):
     packed = tarball(contents)
-    monkeypatch.setitem(sources.SOURCES, "pets", (Source({"first://pets.tgz": sha256(packed)}, FILES),))
+    monkeypatch.setitem(mirrors.MIRRORS, "pets", (Mirror({"first://pets.tgz": sha256(packed)}, FILES),))
     home.answers["first://pets.tgz"] = packed
     assert reason in refusal(tmp_path)
     assert "test" not in kept(tmp_path / "pets")
@@ -188,7 +188,7 @@ def test_a_read_only_folder_that_is_complete_is_neither_locked_nor_written_to(ho
     def refused(*args: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(sources, "locked", refused)
+    monkeypatch.setattr(mirrors, "locked", refused)
     assert set(files("pets", tmp_path)) == set(CONTENTS)
     (tmp_path / "pets" / "test").write_bytes(b"other")
     assert "Read-only file system" in refusal(tmp_path)
@@ -216,7 +216,7 @@ def _worker(data_dir: Path, barrier: object, answers: object) -> None:
 @pytest.mark.slow
 def test_processes_that_ask_at_once_download_once(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PETS_LOG", str(tmp_path / "log"))
-    monkeypatch.setattr(sources, "DOWNLOADERS", {"first": _slow})
+    monkeypatch.setattr(mirrors, "DOWNLOADERS", {"first": _slow})
     fork = multiprocessing.get_context("fork")
     barrier, answers = fork.Barrier(3), fork.Queue()
     workers = [fork.Process(target=_worker, args=(tmp_path, barrier, answers)) for _ in range(3)]
@@ -231,8 +231,8 @@ def test_processes_that_ask_at_once_download_once(home, tmp_path, monkeypatch):
 def test_fetch_says_a_line_a_name_and_adds_the_extractors_weights(home, tmp_path, monkeypatch):
     home.answers["first://pets.tgz"] = WHOLE
     home.answers["first://net.pth"] = b"weights"
-    net = Source({"first://net.pth": sha256(b"weights")}, {"net.pth": sha256(b"weights")})
-    monkeypatch.setitem(sources.SOURCES, "net", (net,))
+    net = Mirror({"first://net.pth": sha256(b"weights")}, {"net.pth": sha256(b"weights")})
+    monkeypatch.setitem(mirrors.MIRRORS, "net", (net,))
 
     def pets(data_dir: Path) -> Dataset:
         files("pets", data_dir)
@@ -327,7 +327,7 @@ def test_a_web_server_that_does_not_answer(tmp_path, monkeypatch, broken):
 
 
 def test_every_source_of_the_table_can_be_asked_and_is_checked():
-    for alternatives in sources.SOURCES.values():
+    for alternatives in mirrors.MIRRORS.values():
         assert alternatives[0].downloads.keys() and all(url.startswith("http") for url in alternatives[0].downloads)
         for source in alternatives:
             for url, checksum in source.downloads.items():
