@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.config.names import safe_name
 from bench.report import numbers, origins, vocabulary
-from bench.report.conclusions import conclusions, tally
 from bench.report.grid import ARROWS, Grid
+from bench.report.intervals import intervals
 from bench.report.pictures import OVERVIEW, Picture, embedded, size
 from bench.report.sections import Section, each, listed
 from bench.report.style import Look, looks, ordered
@@ -90,7 +90,6 @@ def page(
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
     of_run = {run.run_id: variant for variant in variants for run in variant.runs}
-    lines = conclusions(verdicts, {run_id: variant.baseline for run_id, variant in of_run.items()})
     names = {name for name in frame.metric[frame.status == "ok"] if vocabulary.is_headline(name)}
     protocols = dict.fromkeys(section.protocol for section in sections)
     options = _options(sections)
@@ -105,9 +104,8 @@ def page(
         protocols={name: vocabulary.PROTOCOLS.get(name, "") for name in protocols},
         facts=origins.facts(sections, frame),
         options={name: offered for name, offered in options.items() if len(offered) > 1},
-        conclusions=lines,
-        tally=tally(lines),
-        drawn=Markup,
+        verdicts=verdicts,
+        drawn=lambda v: zip(v.effects, map(Markup, intervals(v.effects, v.claim.limit)), strict=True),
         arrows=ARROWS,
         tables=list(zip(tables, map(_swatches, sections), strict=True)),
         paper=paper,

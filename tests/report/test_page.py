@@ -3,7 +3,6 @@ import hashlib
 import io
 import math
 import re
-from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,8 +18,8 @@ from bench.papers.claims import Claim
 from bench.records.records import run_folder
 from bench.report import pictures as pictures_module
 from bench.report.cells import headline
-from bench.report.conclusions import conclusions, drawing, tally
 from bench.report.grid import Entry
+from bench.report.intervals import drawing
 from bench.report.mean_effect import Effect
 from bench.report.origins import variants
 from bench.report.page import page
@@ -131,14 +130,14 @@ def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
     assert "settled" not in tally and "read with the caveats" in tally
 
 
-def test_a_claim_on_the_suite_holds_its_datasets() -> None:
-    whole = standins.verdicts()
-    lines = conclusions(whole, {})
-    assert [line.head.claim.id for line in lines] == ["C1", "C3", "C2"]
-    assert [part.verdict.dataset for part in lines[0].parts] == ["checkerboard", "digits"]
-    assert tally(lines) == {"supported": 1, "contradicted": 1, "undecided": 1}
-    twice = conclusions([whole[0], replace(whole[0], protocol="paper")], {})
-    assert [line.head.protocol for line in twice] == ["small", "paper"]
+def test_a_claim_on_the_suite_holds_its_datasets_and_words_are_counted(html: str) -> None:
+    lines = html[html.index('<ol class="verdicts">') :].split('<li id="verdict-')[1:4]
+    assert [re.findall(r'<span class="pinned">(.*?) <p', line.replace("\n", " ")) for line in lines] == [
+        ["checkerboard", "digits"], ["checkerboard"], []
+    ]  # fmt: skip
+    tally = html[html.index('<ul class="tally">') : html.index('<ol class="verdicts">')]
+    found = re.findall(r"<strong>(\d)</strong> (\w+)", tally)
+    assert found == [("1", "supported"), ("1", "contradicted"), ("1", "undecided")]
 
 
 @pytest.mark.parametrize(
