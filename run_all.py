@@ -140,6 +140,9 @@ def parser() -> argparse.ArgumentParser:
     )
     action.add_argument("--list", action="store_true", help="list the suites and all that is registered")
     action.add_argument(
+        "--check", action="store_true", help="check that all of --plugin keeps its contract, in seconds"
+    )
+    action.add_argument(
         "--archive", type=Path, metavar="FILE.tar.xz", help="write the suite's records into one file to pass on"
     )
     instead.add_argument(
@@ -211,6 +214,11 @@ def dispatch(options: argparse.Namespace) -> int:
         from bench.command.listing import show
 
         return show(options)
+    data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))
+    if options.check:
+        from bench.command.check import check
+
+        return check(options, data_dir.resolve())
     from bench.command import actions as command
 
     if options.merge and not options.archive:
@@ -221,7 +229,6 @@ def dispatch(options: argparse.Namespace) -> int:
         return exchange.act(options)
     name, suite, runs = command.planned(options)
     root = options.results / name
-    data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))
     if options.dry_run:
         return command.dry_run(options, root, runs)
     if options.fetch:

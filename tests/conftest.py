@@ -2,15 +2,18 @@
 
 import functools
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from oracles import GaussianMixture
 
-from bench.config.registry import baselines
+from bench.command.listing import SEVEN
+from bench.config.registry import Registry, baselines
 from bench.datasets.base import Dataset
 from bench.records.archive import opened
 
@@ -35,8 +38,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture
 def own_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers is forgotten after it."""
-    baselines.load()
-    monkeypatch.setattr(baselines, "_entries", dict(baselines._entries))
+    _forget_new(monkeypatch, (baselines,))
+
+
+@pytest.fixture
+def own_entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The same of all registries; the next test loads its plugins again."""
+    _forget_new(monkeypatch, SEVEN)
+    before = set(sys.modules)
+    yield
+    for name in {name for name in sys.modules if name.startswith("bench_plugin_")} - before:
+        del sys.modules[name]
+
+
+def _forget_new(monkeypatch: pytest.MonkeyPatch, registries: Iterable[Registry[Any]]) -> None:
+    for registry in registries:
+        registry.load()
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture(scope="session")

@@ -53,40 +53,50 @@ def described(registry: Registry[Any]) -> dict[str, str]:
     found = {name: line for path in sorted(folder.glob("*.py")) for name, line in _written(path)}
     if not found or importlib.metadata.entry_points(group=registry.group):
         registry.load()
-    found |= {name: line_of(name, entry) for name, entry in registry.so_far().items()}
+    found |= {name: line_of(entry) for name, entry in registry.so_far().items()}
     return dict(sorted(found.items()))
 
 
 def _written(path: Path) -> Iterator[tuple[str, str]]:
-    """Names that a decorator of a file gives, with their lines."""
+    """Names that a file's decorators, and its calls of `declare`, register, with their lines."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
-        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            continue
-        for decorator in node.decorator_list:
-            if not (isinstance(decorator, ast.Call) and decorator.args):
-                continue
-            words = {k.arg: k.value.value for k in decorator.keywords if isinstance(k.value, ast.Constant)}
-            name, *_ = (argument.value if isinstance(argument, ast.Constant) else None for argument in decorator.args)
-            if isinstance(name, str):
-                title = words.get("label") or words.get("title")
-                yield name, _line(title, ast.get_docstring(node) or ast.get_docstring(tree))
+        calls, words = [], ast.get_docstring(tree)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            calls, words = node.decorator_list, ast.get_docstring(node) or words
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _name(node.value) == "declare":
+            calls = [node.value]
+        for call in calls:
+            if isinstance(call, ast.Call) and call.args and isinstance(name := _constant(call.args[0]), str):
+                said = {keyword.arg: _constant(keyword.value) for keyword in call.keywords}
+                titles = [
+                    _constant(k.value.args[0]) for k in call.keywords if isinstance(k.value, ast.Call) and k.value.args
+                ]
+                yield name, _line(said.get("title") or ", ".join(map(str, titles)), said.get("label"), words)
 
 
-def line_of(name: str, entry: Any) -> str:
+def _name(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _constant(node: ast.expr) -> Any:
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def line_of(entry: Any) -> str:
     """The same of an object that is registered: a class, a function or an instance."""
-    if about := getattr(entry, "about", ""):
-        return str(about)
-    title = getattr(entry, "label", "") or getattr(entry, "title", "")
+    facts = getattr(entry, "facts", {}).values()
+    title = getattr(entry, "about", "") or getattr(entry, "title", "") or ", ".join(fact.title for fact in facts)
     kind = entry if inspect.isclass(entry) or inspect.isroutine(entry) else type(entry)
     own = kind.__doc__ or ""
     if own.startswith(f"{kind.__name__}("):  # what a dataclass says by itself
         own = ""
-    return _line(title, own or getattr(sys.modules.get(kind.__module__), "__doc__", ""))
+    return _line(title, getattr(entry, "label", ""), own or sys.modules[kind.__module__].__doc__)
 
 
-def _line(title: Any, docstring: str | None) -> str:
+def _line(title: Any, label: Any, docstring: str | None) -> str:
+    """A title says it all; a label is followed by the first line of the docstring, unless that begins with it."""
     first = inspect.cleandoc(docstring or "").partition("\n")[0]
-    if not isinstance(title, str) or first.startswith(title):
-        return first
-    return ": ".join(part for part in (title, first) if part)
+    if isinstance(title, str) and title:
+        return title
+    return f"{label}: {first}" if isinstance(label, str) and label and not first.startswith(label) else first

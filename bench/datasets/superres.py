@@ -17,20 +17,29 @@ from bench.datasets.base import Dataset
 from bench.datasets.splits import with_validation
 
 
-def degraded(images: Tensor, side: int) -> Tensor:
-    """uint8 images (B, C, H, H) through side x side pixels and back: their grey values, float32 (B, C, H, H)."""
-    small = interpolate(images.float(), (side, side), mode="bicubic", antialias=True).round().clamp(0, 255)
-    return interpolate(small, images.shape[-2:], mode="bicubic").clamp(0, 255)
+def degraded(images: Tensor, side: int, top: int = 255) -> Tensor:
+    """uint8 images (B, C, H, H) through side x side pixels and back: grey values up to `top`, float32 (B, C, H, H)."""
+    small = interpolate(images.float(), (side, side), mode="bicubic", antialias=True).round().clamp(0, top)
+    return interpolate(small, images.shape[-2:], mode="bicubic").clamp(0, top)
 
 
 def enlarged(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
     """Stored images -> the enlarged small ones in model space, each grey level at the centre of its bin."""
-    return lambda images: dataset.encode(degraded(images, side))
+    assert dataset.levels is not None
+    top = dataset.levels - 1
+    return lambda images: dataset.encode(degraded(images, side, top))
 
 
 def _enlarging(name: str, large: str, side: int, data_dir: Path, validation: int) -> Dataset:
     dataset = with_validation(datasets[large](data_dir), validation)
     return replace(dataset, name=name, given=enlarged(dataset, side))
+
+
+@register_dataset("digits_4_to_8")
+def digits_4_to_8(data_dir: Path, validation: int = 0) -> Dataset:
+    """The digits, from 4 x 4 to 8 x 8 pixels: a task to try a method on, without a download."""
+    data = _enlarging("digits_4_to_8", "digits", 4, data_dir, validation)
+    return replace(data, extractor="digits_4_to_8_cnn")
 
 
 @register_dataset("cifar10_8_to_32")

@@ -88,7 +88,11 @@ class Baseline(ABC):
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
 
     def build(self, make: Make, data: About) -> nn.Module:
-        """The module in training: the run's network, or a ModuleDict of several."""
+        """The module in training: the run's network, or a ModuleDict of several.
+
+        Raises:
+            NotApplicable: the method is not for such data; the message is the reason.
+        """
         return make.network()
 
     @abstractmethod

@@ -114,12 +114,14 @@ def register_figure(
     return file
 
 
-def draw(section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str]) -> Iterator[Drawing]:
-    """The figures of a section, in the order of the page; one that fails is named in `complaints`."""
+def draw(
+    section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str], only: str = ""
+) -> Iterator[Drawing]:
+    """The figures of a section, or `only` one, in the order of the page; one that fails is named in `complaints`."""
     from bench.report.canvas import entitle
 
     measured = set(section.frame.metric[section.frame.status == "ok"])
-    for registered in sorted(figures.values(), key=lambda one: (one.place, one.name)):
+    for registered in [figures[only]] if only else sorted(figures.values(), key=lambda one: (one.place, one.name)):
         try:
             data = FigureData(section, cells, artefacts)
             data = replace(data, exhibits=data.kept(registered.arrays) if registered.arrays else [])

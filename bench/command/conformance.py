@@ -1,0 +1,143 @@
+"""Whether a baseline, network or dataset keeps its contract: checks that train seconds.
+
+Each has a name and a function, whose answer is a note and whose exception a complaint.
+"""
+
+import dataclasses
+import inspect
+import pickle
+from collections.abc import Callable, Iterator
+from functools import partial as bound
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.command.tiny import ENLARGED, IMAGES, NETWORKS, POINTS, Workshop
+from bench.config import components
+from bench.config.registry import baselines, datasets, networks
+from bench.config.settings import Component
+from bench.errors import NotApplicable, UsageError
+
+KINDS: dict[str, dict[str, Any]] = {"points": POINTS, "images": IMAGES}
+Check = tuple[str, Callable[[], str]]  # what is checked; a note, or an exception whose message is the complaint
+
+
+def require(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise UsageError(complaint)
+
+
+def refuse(complaint: str) -> str:
+    raise UsageError(complaint)
+
+
+def of_baseline(name: str, workshop: Workshop) -> Iterator[Check]:
+    cls, refused = baselines[name], {}
+    yield "options", bound(_options, cls)
+    kinds: dict[str, dict[str, Any]] = {"images": ENLARGED} if cls.needs_given else KINDS
+    for kind, dataset in kinds.items():
+        teacher = workshop.run("fm_ot", dataset)
+        options = {"teacher": teacher.run_id} if "teacher" in cls.__dataclass_fields__ else {}
+        if options:
+            yield f"on {kind}, a teacher", bound(workshop.through_stages, teacher)
+        run = workshop.run(name, dataset, options=options)
+        if isinstance(refusal := workshop.refusal(run), NotApplicable):
+            refused[kind] = f"not applicable: {refusal}"
+            yield f"on {kind}", bound(str, refused[kind])
+            continue
+        if refusal:  # a U-Net makes images of images and times, and nothing else
+            run = workshop.run(name, dataset, NETWORKS["points"], options)
+        yield f"on {kind}, a restart", bound(workshop.repeats, run)
+        yield f"on {kind}, stages", bound(workshop.through_stages, run)
+    if len(refused) == len(kinds):
+        yield "data", bound(refuse, "; ".join(refused.values()))
+
+
+def _options(cls: type[Any]) -> str:
+    """Fields of a frozen dataclass, each of a plain type and with a default."""
+    fields = dataclasses.fields(cls)
+    for option in fields:
+        if option.name == "teacher":
+            continue
+        require(option.default is not dataclasses.MISSING, f"option {option.name} has no default")
+        plain = isinstance(option.default, (bool, int, float, str))
+        require(plain, f"option {option.name} = {option.default!r}: not a number, a text, or true or false")
+    declared = {key for c in cls.__mro__[:-1] for key in inspect.get_annotations(c) if not _is_class_variable(c, key)}
+    for key in sorted(declared - {option.name for option in fields}):
+        raise UsageError(f"option {key} is in a class without @dataclass(frozen=True)")
+    made = cls(**{option.name: "" for option in fields if option.name == "teacher"})
+    require(pickle.loads(pickle.dumps(made)) == made, "two of the same options are not equal")
+    return ", ".join(f"{option.name} = {option.default}" for option in fields) or "none"
+
+
+def _is_class_variable(cls: type[Any], key: str) -> bool:
+    return "ClassVar" in str(inspect.get_annotations(cls)[key])
+
+
+def of_network(name: str, workshop: Workshop) -> Iterator[Check]:
+    refused = {}
+    for kind, dataset in KINDS.items():
+        data = workshop.data(dataset)
+        try:
+            components.build_network(Component(name=name), data)
+        except UsageError as refusal:
+            refused[kind] = f"{kind}: {refusal}"
+            continue
+        yield f"on {kind}, its answer", bound(_answer, name, data.shape)
+        yield f"on {kind}, stages", bound(workshop.through_stages, workshop.run("fm_ot", dataset, {"name": name}))
+    if len(refused) == len(KINDS):
+        yield "data", bound(refuse, "; ".join(refused.values()))
+
+
+# What a builder takes for a further input, and what a call of the network then names.
+FURTHER: dict[str, tuple[Any, dict[str, Tensor]]] = {
+    "classes": (2, {"labels": torch.tensor([0, 1, -1])}),
+    "second_time": (True, {"r": torch.ones(3)}),
+    "given": ((5,), {"given": torch.ones(3, 5)}),
+}
+
+
+def _answer(name: str, shape: tuple[int, ...]) -> str:
+    """net(t, x) is finite, of the shape of x, by sample, with a gradient; so it is with each further input it takes."""
+    taken = [key for key in FURTHER if key in inspect.signature(networks[name]).parameters]
+    _call(networks[name](shape), shape, {})
+    for key in taken:
+        value, named = FURTHER[key]
+        _call(networks[name](shape, **{key: value}), shape, named)
+    return f"takes {', '.join(['t, x', *taken])}"
+
+
+def _call(net: Any, shape: tuple[int, ...], named: dict[str, Tensor]) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, t = torch.randn(3, *shape, generator=rng), torch.rand(3, generator=rng)
+    call = f"net({', '.join(['t, x', *named])})"
+    answer = net.eval()(t, x, **named)
+    fits = isinstance(answer, Tensor) and answer.shape == x.shape and answer.dtype == x.dtype
+    require(fits, f"{call} of x {tuple(x.shape)} is {tuple(getattr(answer, 'shape', ()))}")
+    require(bool(answer.isfinite().all()), f"{call} is not finite")
+    parts = [slice(i, i + 1) for i in range(3)]
+    alone = torch.cat([net(t[i], x[i], **{key: value[i] for key, value in named.items()}) for i in parts])
+    require(torch.allclose(answer, alone, atol=1e-4), f"{call} of a sample hangs on its batch")
+    answer.square().sum().backward()
+    still = [key for key, value in net.named_parameters() if value.requires_grad and value.grad is None]
+    require(not still, f"{call}: no gradient to {', '.join(still[:3])}")
+
+
+def of_dataset(name: str, workshop: Workshop) -> Iterator[Check]:
+    yield "contract", bound(_contract, name, workshop)
+    yield "stages", lambda: workshop.through_stages(workshop.run("fm_ot", {"name": name}))
+
+
+def _contract(name: str, workshop: Workshop) -> str:
+    """It is the same when it is built again, and its samples go to model space and back."""
+    data, again = workshop.data({"name": name}), datasets[name](workshop.data_dir)
+    require(data.checksum == again.checksum, "built twice, it holds two different sets of values")
+    stored = data.test[:2]
+    x = data.encode(stored, torch.Generator().manual_seed(0))
+    require(
+        tuple(x.shape) == (len(stored), *data.shape), f"encode gives {tuple(x.shape)}, not (B, *shape), {data.shape}"
+    )
+    back = data.decode(x)
+    require(back.shape == stored.shape, f"decode gives {tuple(back.shape)}, and stored are {tuple(stored.shape)}")
+    return f"{len(data.train)} + {len(data.test)} samples of shape {data.shape}"

@@ -1,0 +1,157 @@
+"""The same of what has to do with results: samplers, metrics, figures and papers."""
+
+from collections.abc import Iterator
+from functools import partial as bound
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.command.conformance import KINDS, Check, refuse, require
+from bench.command.tiny import POINTS, Workshop
+from bench.config.registry import metrics, papers, samplers
+from bench.config.suite import Run
+from bench.errors import NotApplicable, UsageError
+from bench.methods.model import Model
+from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
+from bench.records.records import run_folder
+from bench.records.seal import read_json
+
+MEAN, STD = 1.0, 0.5
+
+
+def of_sampler(name: str, workshop: Workshop) -> Iterator[Check]:
+    sampler, refused = samplers[name](), {}
+    paths: dict[str, Path] = {"fm_ot": OptimalTransport(), "fm_diffusion": VariancePreserving()}
+    for method, path in paths.items():
+        try:
+            sampler.draw(exact(path), torch.zeros(2, 2), torch.Generator())
+        except NotApplicable as refusal:
+            refused[method] = f"not applicable to {type(path).__name__}: {refusal}"
+            continue
+        except Exception:  # which the check will say
+            pass
+        yield f"on {type(path).__name__}", bound(_drawn, sampler, path)
+        run = workshop.run(method, POINTS, sweep={"samplers": [name]})
+        yield f"in a sweep of {method}", bound(workshop.through_stages, run)
+    if len(refused) == len(paths):
+        yield "models", bound(refuse, "; ".join(refused.values()))
+
+
+def exact(path: Path) -> Model:
+    """The model of N(MEAN, STD^2 I): with V = alpha^2 STD^2 + sigma^2 and d = x - alpha MEAN,
+
+    score = -d / V,  E[x0 | x] = sigma d / V,  E[x1 | x] = MEAN + alpha STD^2 d / V,
+
+    and the velocity is alpha' E[x1 | x] + sigma' E[x0 | x].
+    """
+
+    def score(t: Tensor, x: Tensor) -> Tensor:
+        return -(x - like(path.alpha(t), x) * MEAN) / like(path.alpha(t) ** 2 * STD**2 + path.sigma(t) ** 2, x)
+
+    def velocity(t: Tensor, x: Tensor) -> Tensor:
+        s = score(t, x)
+        x1 = MEAN - like(path.alpha(t), x) * STD**2 * s
+        return like(path.dalpha(t), x) * x1 - like(path.dsigma(t) * path.sigma(t), x) * s
+
+    return Model(velocity, path.t_end, path, score, lambda t, x: -like(path.sigma(t), x) * score(t, x))
+
+
+def _drawn(sampler: Any, path: Path) -> str:
+    """Samples of the exact model have the noise's shape and the right mean, are finite, and the generator's alone."""
+    x0 = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+
+    def draw(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        found: Tensor = sampler.draw(exact(path), x0, torch.Generator().manual_seed(1))
+        return found
+
+    x = draw(0)
+    fits = isinstance(x, Tensor) and x.shape == x0.shape and x.dtype == x0.dtype
+    require(fits, f"samples are {tuple(getattr(x, 'shape', ()))}, and the noise is {tuple(x0.shape)}")
+    require(bool(x.isfinite().all()), "samples are not finite")
+    require(torch.equal(x, draw(1)), "two calls with the same noise and generator differ: rng is the only randomness")
+    said = f"mean {float(x.mean()):.3f} and std {float(x.std()):.3f} of an exact N({MEAN:g}, {STD:g}^2)"
+    require(abs(float(x.mean()) - MEAN) < 0.2, said)
+    return said
+
+
+def of_metric(name: str, workshop: Workshop) -> Iterator[Check]:
+    metric = metrics[name]
+    for kind, dataset in KINDS.items():
+        if metric.data not in ("any", kind):
+            continue
+        if metric.needs == "samples":
+            yield f"on {kind}, of data and of noise", bound(_told_apart, metric, workshop.data(dataset))
+        run = workshop.run("fm_ot", dataset, samples={"metrics": [name]} if metric.needs else {})
+        yield f"on {kind}, stages", bound(_measured, metric, workshop, run)
+
+
+def _told_apart(metric: Any, data: Any) -> str:
+    """Held-out data is not worse than noise, in the direction that the metric names."""
+    rows = data.decode(data.encode(data.test[:64]))
+    rng = torch.Generator().manual_seed(0)
+    noise = data.decode(torch.randn(32, *data.shape, generator=rng))
+    found = [metric.measure(x, rows[32:], data, torch.Generator().manual_seed(0)) for x in (rows[:32], noise)]
+    values = [float(next(iter(value)) if isinstance(value, tuple) else value) for value in found]
+    said = f"{values[0]:.4g} of held-out data, {values[1]:.4g} of noise"
+    direction = next(iter(metric.facts.values())).direction
+    wrong = {"lower": values[0] > values[1], "higher": values[0] < values[1]}.get(direction, False)
+    require(not wrong, f"direction {direction!r}, yet {said}")
+    return said
+
+
+def _measured(metric: Any, workshop: Workshop, run: Run) -> str:
+    """A record has the metric's numbers, with their facts."""
+    workshop.through_stages(run)
+    found = {}
+    for stage in run.stages:
+        for row in read_json(run_folder(workshop.folder, run.run_id) / f"{stage}.json")["measurements"]:
+            if metric.facts_of(row["metric"]) and row["value"] is not None:
+                found[row["title"]] = f"{row['title']} {row['value']:.4g} {row['unit']}".strip()
+    require(bool(found), f"no record has a number of it; its numbers are {', '.join(metric.facts)}")
+    return ", ".join(found.values())
+
+
+def of_figure(name: str, workshop: Workshop) -> Iterator[Check]:
+    yield "drawn", bound(_figure, name, workshop)
+
+
+def _figure(name: str, workshop: Workshop) -> str:
+    """It is drawn from the records of two tiny runs, of points and of images, wherever its arrays and metrics are."""
+    from bench.records.frame import read_configs, read_frame
+    from bench.report.artefacts import Artefacts
+    from bench.report.cells import headline
+    from bench.report.figure import draw
+    from bench.report.sections import sections
+
+    for dataset in KINDS.values():
+        workshop.through_stages(workshop.run("fm_ot", dataset))
+    drawn, complaints = [], list[str]()
+    for section in sections(read_frame(workshop.folder), read_configs(workshop.folder)):
+        for drawing in draw(section, headline([section]), Artefacts(workshop.folder), complaints, only=name):
+            drawing.figure.savefig(workshop.folder / f"{drawing.name}.png")
+            drawn.append(drawing.name)
+    if complaints:
+        raise UsageError(complaints[0])
+    require(bool(drawn), "not drawn of points and not of images: no record has the arrays and metrics that it names")
+    return ", ".join(drawn)
+
+
+def of_paper(name: str, workshop: Workshop) -> Iterator[Check]:
+    yield "numbers and tables", bound(_paper, name)
+
+
+def _paper(name: str) -> str:
+    """Its tables have columns that are measured, its methods and numbers have each a row."""
+    from bench.papers.paper import published_numbers
+
+    paper = papers[name]
+    numbers = published_numbers()
+    numbers = numbers[numbers.paper == name]
+    require(len(numbers) > 0 or not paper.numbers, f"no number in {', '.join(paper.numbers)}")
+    for table in paper.tables:
+        for column in table.columns:
+            known = column in ("nll", "quality") or any(metric.facts_of(column) for metric in metrics.values())
+            require(bool(known), f"table {table.name}: column {column!r} is of no metric; known: {', '.join(metrics)}")
+    return f"{len(numbers)} numbers, {len(paper.tables)} tables, {len(paper.claims)} claims"
