@@ -281,3 +281,19 @@ def test_a_loss_is_given_its_batch_and_the_averaged_network(points: Dataset, ema
         assert not average.requires_grad
         assert torch.equal(average, frozen(torch.full((16,), 0.5), batch.x))
     assert trainer.evaluations() == 6
+
+
+def test_each_part_is_compiled_once_before_the_clock_starts(
+    points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler stands by: what it is given goes on as it is."""
+    given: list[nn.Module] = []
+    monkeypatch.setattr(torch, "compile", lambda module: given.append(module) or module)
+    plain, compiled = pair(points, steps=4), pair(points, steps=4, compile=True)
+    take, before = compiled.take_step, list[int]()
+    monkeypatch.setattr(compiled, "take_step", lambda: before.append(len(given)) or take())
+    for name, trainer in (("a", plain), ("b", compiled)):
+        trainer.fit(tmp_path / name, lambda module: [], lambda text: None)
+    assert before == [2] * 4 and {id(part) for part in given} == {id(part) for part in compiled.module.values()}
+    assert compiled.evaluations() == plain.evaluations() == 4 * 5
+    torch.testing.assert_close(compiled.module.state_dict(), plain.module.state_dict(), rtol=0, atol=0)
