@@ -22,6 +22,7 @@ from bench.datasets.contract import checked
 from bench.errors import UsageError, one_line
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
+from bench.metrics.metric import known_names
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -219,6 +220,7 @@ def validate(runs: Iterable[Run]) -> None:
             except ValueError as error:
                 raise UsageError(f"suite {run.suite}: {error}") from error
         if stages.samples:
+            known_names(stages.samples.metrics or ())
             further(stages.samples)
         if stages.sweep:
             swept(stages.sweep)

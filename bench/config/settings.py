@@ -111,10 +111,13 @@ class Samples(Frozen):
 
     `samplers` are registered ones that have a row of their own beside the headline's and the method's own samplers.
     Images are compared with the first `reference_n` of the split `reference`, all of them where that is not set.
+    `metrics` are registered ones of samples, by default the usual ones of such data; curves and sweeps take those of
+    them that say so.
     """
 
     n: Positive = 10_000
     batch: Positive = 10_000
+    metrics: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     solver: Solve = Solve()
     samplers: tuple[Component, ...] = ()
     reference: Literal["train", "test"] = "train"

@@ -78,16 +78,18 @@ class Run(Frozen):
         """What a finished record of the stage must quote: another evaluation repeats the stage, not the training."""
         if stage == "train":
             return self.run_id
-        return (
-            f"{self.run_id}-{_digest(getattr(self.evaluation, stage).model_dump(mode='json', exclude_defaults=True))}"
-        )
+        settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
+        samples = self.evaluation.samples
+        if stage == "sweep" and samples and samples.metrics:
+            settings["metrics"] = samples.metrics
+        return f"{self.run_id}-{_digest(settings)}"
 
     @property
     def curve_settings(self) -> str:
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
         parts: dict[str, set[str]] = {
             "likelihood": {"batch", "divergence"},
-            "samples": {"batch", "solver", "reference", "reference_n"},
+            "samples": {"batch", "metrics", "solver", "reference", "reference_n"},
         }
         asked = {stage: getattr(self.evaluation, stage) for stage in parts}
         return _digest(

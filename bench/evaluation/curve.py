@@ -24,7 +24,7 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
 
 
 def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
-    quality, batch = evaluator.judge.quality(n, full=False), min(n, evaluator.config.batch)
+    quality, batch = evaluator.judge.quality(n, "curve"), min(n, evaluator.config.batch)
     name = evaluator.headline
     nfe, _ = evaluator.drawn("curve", evaluator.ways[name], n, batch, quality, partial)
     settings = evaluator.sampler(name, batch)
@@ -33,5 +33,5 @@ def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arr
 
 def _no_distance(evaluator: Evaluator, n: int, reason: str) -> Rows:
     settings = evaluator.sampler(evaluator.headline, min(n, evaluator.config.batch))
-    rows = evaluator.judge.quality(n, full=False).measured(reason)
+    rows = evaluator.judge.quality(n, "curve").measured(reason)
     return [*quoted(rows, settings), nfe_row(math.nan, n, settings, reason)]

@@ -5,10 +5,11 @@ from functools import partial as bound
 
 from bench.evaluation import pictures
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.geometry import follow, wasserstein2
+from bench.evaluation.geometry import follow
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.quality import quoted
+from bench.metrics.npe import npe
 from bench.records.records import Measurement
 from bench.training import ranks
 
@@ -29,8 +30,8 @@ def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
             Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n),
         ]
         if n := _coupled(evaluator):
-            optimal = wasserstein2(noise[:n], evaluator.dataset.encode(evaluator.dataset.test[:n])) ** 2
-            rows.append(Measurement("npe", abs(paths.energy - optimal) / optimal, n=n))
+            data = evaluator.dataset.encode(evaluator.dataset.test[:n])
+            rows.append(Measurement("npe", npe(paths.energy, noise[:n], data), n=n))
 
         def picture() -> Rows:
             arrays.update(pictures.of_paths(evaluator.dataset, evaluator.trained.model().path, paths))

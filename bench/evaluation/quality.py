@@ -1,13 +1,12 @@
 """How good samples are, whatever drew them: batches go in as they come, measurements come out at the end.
 
-Points are compared with held-out points by W2. Images are compared with a reference split by the distances of
-bench/metrics/extractors/fidelity.py; where an image is drawn to fit what it is given, also with the very image it
-should be, by PSNR and SSIM. Samples that are not finite leave measurements without a value, each with the reason. All
+Which metrics there are is bench/metrics' to say, and which of them are taken the suite's, by
+evaluation.samples.metrics. Samples that are not finite leave measurements without a value, each with the reason. All
 ranks must ask for the measurements.
 """
 
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,110 +16,92 @@ import torch
 
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
-from bench.evaluation.geometry import wasserstein2
+from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs
 from bench.evaluation.parts import attempt
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
-from bench.metrics.extractors.fidelity import Fidelity
+from bench.metrics.extractors.reference import Reference
+from bench.metrics.metric import FLOOR, Metric, chosen
 from bench.records.records import Measurement
 from bench.training import ranks
+from bench.training.seeds import generator
 
 
-class Quality(ABC):
-    """The quality of n samples on their way."""
+class Quality:
+    """The quality of n samples on their way: what the metrics need is collected once, however many need it."""
 
-    @abstractmethod
-    def add(self, batch: Drawn) -> None:
+    def __init__(self, judge: "Judge", metrics: Sequence[Metric], n: int, stage: str) -> None:
+        self.judge, self.metrics, self.n = judge, metrics, n
+        self.collected: dict[str, Collected] = {}
+        for needs in dict.fromkeys(metric.needs for metric in metrics):
+            of = [metric for metric in metrics if metric.needs == needs]
+            self.collected[needs] = judge.collection(needs, of, n, stage)
+        self.lost = torch.zeros((), dtype=torch.float64)
+
+    def add(self, drawn: Drawn) -> None:
         """Take in a batch of this rank."""
+        self.lost += drawn.lost
+        for collected in self.collected.values():
+            collected.add(drawn)
 
-    @abstractmethod
     def measured(self, reason: str | None = None) -> list[Measurement]:
         """The measurements of all samples of all ranks, on the main one; all must ask.
 
         Each that cannot be had has no value and says why. With a `reason` none has: no rank waits for another then.
         """
-
-
-class PointQuality(Quality):
-    """W2 of the first n samples to as many held-out points."""
-
-    def __init__(self, dataset: Dataset, n: int) -> None:
-        self.test, self.split = dataset.test[:n], {"split": dataset.held_out}
-        self.x = torch.zeros_like(self.test)
-
-    def add(self, batch: Drawn) -> None:
-        there = self.x[batch.start : batch.start + len(batch.x)]
-        there.copy_(batch.x[: len(there)])
-
-    def measured(self, reason: str | None = None) -> list[Measurement]:
         if not reason:
-            ranks.total(self.x)
-        return attempt(self._distance, self._lost) if not reason else self._lost(reason)
-
-    def _distance(self) -> list[Measurement]:
-        return [Measurement("w2", wasserstein2(self.x, self.test), n=len(self.x), settings=self.split)]
-
-    def _lost(self, reason: str) -> list[Measurement]:
-        return [Measurement("w2", math.nan, n=len(self.x), settings=self.split, reason=reason)]
-
-
-class ImageQuality(Quality):
-    """Distances of n images to the reference and, where they are given something, to the images that they should be."""
-
-    def __init__(self, fidelity: Fidelity, n: int, full: bool, dataset: Dataset | None = None) -> None:
-        self.fidelity, self.dataset, self.full = fidelity, dataset or fidelity.dataset, full
-        self.features = fidelity.collect(n)
-        self.pairs = torch.zeros(2, n, dtype=torch.float64) if self.dataset.given else None
-        self.lost = torch.zeros((), dtype=torch.float64)
-
-    def add(self, batch: Drawn) -> None:
-        self.lost += batch.lost
-        self.features.update(batch.x, batch.start)
-        if self.pairs is not None:
-            from bench.metrics.extractors.similarity import psnr, ssim
-
-            stop = batch.start + len(batch.x)
-            targets = self.dataset.pixels(self.dataset.test[batch.start : stop])
-            self.pairs[:, batch.start : stop] = torch.stack([psnr(batch.x, targets), ssim(batch.x, targets)])
-
-    def measured(self, reason: str | None = None) -> list[Measurement]:
-        pairs = self.pairs
-        if not reason:
-            self.features.merge()
-            reason = complaint(int(ranks.total(self.lost)), self.features.n)
-            pairs = None if pairs is None else ranks.total(pairs)
+            for collected in self.collected.values():
+                collected.merge()
+            lost = int(ranks.total(self.lost))
+            # A pixel cannot tell that it was no number; a point can.
+            reason = complaint(lost, self.n) if self.judge.dataset.is_image else None
         if not ranks.is_main():
             return []
-        rows = self.fidelity.compare(self.features, self.full, reason)
-        if pairs is not None:
-            from bench.metrics.extractors.similarity import similarity
-
-            rows += similarity(pairs[0], pairs[1], reason)
-        return rows
+        return [row for metric in self.metrics for row in self.judge.rows(metric, self.collected[metric.needs], reason)]
 
 
 class Judge:
     """Measures samples of a dataset; reference features are made ready once, when they are first needed."""
 
-    def __init__(self, dataset: Dataset, settings: Samples, data_dir: Path, device: str) -> None:
+    def __init__(self, dataset: Dataset, settings: Samples, data_dir: Path, device: str, seed: int = 0) -> None:
         self.dataset, self.settings, self.data_dir, self.device = dataset, settings, data_dir, device
+        self.seed = seed
 
     def prepare(self) -> None:
         """Make extractor and reference ready, so that what is wrong with them is said before hours of training."""
-        if self.dataset.is_image:
-            _ = self.fidelity
-
-    def quality(self, n: int, full: bool = True) -> Quality:
-        """Of n samples; without `full` only what a validation curve needs. UsageError where it cannot be measured."""
-        if not self.dataset.is_image:
-            return PointQuality(self.dataset, n)
-        return ImageQuality(self.fidelity, n, full, self.dataset)
+        if any(metric.needs == "features" for metric in self.metrics):
+            _ = self.reference
 
     @cached_property
-    def fidelity(self) -> Fidelity:
+    def metrics(self) -> list[Metric]:
+        """Those that the suite names, or the usual ones of such data.
+
+        Raises:
+            UsageError: a name is not known, or its metric is for other data.
+        """
+        found = chosen(self.settings.metrics, self.dataset.is_image, self.dataset.given is not None)
+        if self.settings.metrics or not any(metric.of_classifier for metric in found):
+            return found
+        return [metric for metric in found if not metric.of_classifier or self.reference.features.classes]
+
+    def quality(self, n: int, stage: str = "samples") -> Quality:
+        """Of n samples drawn for a stage, "samples", "sweep" or "curve". UsageError if it cannot be measured."""
+        taken = [m for m in self.metrics if stage == "samples" or (m.in_sweep if stage == "sweep" else m.in_curve)]
+        return Quality(self, taken, n, stage)
+
+    def collection(self, needs: str, metrics: Sequence[Metric], n: int, stage: str) -> Collected:
+        """Where samples are collected for metrics with the same needs."""
+        if needs == "features":
+            return OfFeatures(self.reference.collect(n), self.reference)
+        if needs == "pairs":
+            return Pairs(metrics, self.dataset, n)
+        return Gathered(metrics, self.dataset, self.settings, n, stage)
+
+    @cached_property
+    def reference(self) -> Reference:
         assert self.dataset.extractor is not None
         split, n = self.settings.reference, self.settings.reference_n
-        return Fidelity(self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, reference_n=n)
+        return Reference(self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, n=n)
 
     @cached_property
     def for_tuning(self) -> "Judge":
@@ -128,14 +109,48 @@ class Judge:
 
         The reference of images is the same.
         """
-        judge = Judge(self.dataset.for_tuning, self.settings, self.data_dir, self.device)
-        if self.dataset.is_image:
-            judge.fidelity = self.fidelity
+        judge = Judge(self.dataset.for_tuning, self.settings, self.data_dir, self.device, self.seed)
+        if "reference" in self.__dict__:
+            judge.reference = self.reference
         return judge
 
+    def rows(self, metric: Metric, collected: Collected, reason: str | None = None) -> list[Measurement]:
+        """The measurements of a metric, without values for a reason."""
+        x, reference = collected.of(metric)
+        settings = {**collected.settings(metric), **metric.settings(x, reference)}
+        names, n = metric.numbers(collected.extractor), metric.count(x)
+
+        def blank(why: str) -> list[Measurement]:
+            return [Measurement(name, math.nan, None, n, None, settings, why) for name in names]
+
+        def measured() -> list[Measurement]:
+            rng = generator(self.seed, f"metric-{metric.name}")
+            found = collected.values(metric, x, reference, self.dataset, rng)
+            values = found if len(names) > 1 else (found,)
+            pairs = [value if isinstance(value, tuple) else (value, None) for value in values]
+            return [
+                Measurement(name, float(value), stderr if stderr is None else float(stderr), n, None, settings)
+                for name, (value, stderr) in zip(names, pairs, strict=True)
+            ]
+
+        reason = reason or collected.complaint(x)
+        return blank(reason) if reason else attempt(measured, blank)
+
     def floor(self, n: int, reason: str | None = None) -> list[Measurement]:
-        """What held-out images score in the place of samples (images alone); without values for a `reason`."""
-        return self.fidelity.floor(n, reason) if self.dataset.is_image and ranks.is_main() else []
+        """What n held-out images score in the place of samples, fewer if there are fewer: what a perfect model would.
+
+        `floor_split` says where they are from, test for a reference of train. The names end in _floor. Without values
+        for a `reason`.
+        """
+        metrics = [metric for metric in self.metrics if metric.needs == "features"]
+        if not metrics or not ranks.is_main():
+            return []
+        split, n = self.reference.held_out(n)
+        features = self.reference.collect(n) if reason else self.reference.real(split, n)
+        collected = OfFeatures(features, self.reference)
+        rows = [row for metric in metrics for row in self.rows(metric, collected, reason)]
+        own = {"floor_split": split}
+        return [replace(row, metric=f"{row.metric}{FLOOR}", settings=row.settings | own) for row in rows]
 
 
 def quoted(rows: list[Measurement], quote: dict[str, Any]) -> list[Measurement]:

@@ -10,7 +10,7 @@ from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.pictures import IMAGES, POINTS, Shown
-from bench.evaluation.quality import Quality, quoted
+from bench.evaluation.quality import quoted
 from bench.evaluation.trained import Draw, nfe_row, seconds_row
 from bench.records.records import Measurement
 
@@ -26,7 +26,7 @@ def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
 def _samples(evaluator: Evaluator, name: str, draw: Draw, partial: Partial) -> tuple[Rows, Arrays]:
     s, settings, first = evaluator.config, evaluator.sampler(name), name == evaluator.headline
     reset_peak_memory(evaluator.device)
-    quality = _quality(evaluator)
+    quality = evaluator.judge.quality(evaluator.config.n)
     shown = Shown(0 if not first else IMAGES if evaluator.dataset.is_image else POINTS)
     nfe, seconds = evaluator.drawn(name, draw, s.n, s.batch, quality, partial, shown)
     rows = [nfe_row(nfe, s.n, settings), seconds_row(seconds, s.n, settings)]
@@ -41,9 +41,4 @@ def _no_samples(evaluator: Evaluator, name: str, reason: str) -> Rows:
     rows = [nfe_row(math.nan, n, settings, reason), seconds_row(math.nan, n, settings, reason)]
     if name == evaluator.headline:
         rows.append(Measurement("peak_memory_bytes", math.nan, settings=settings, reason=reason))
-    return rows + quoted(_quality(evaluator).measured(reason), settings)
-
-
-def _quality(evaluator: Evaluator) -> Quality:
-    config = evaluator.config
-    return evaluator.judge.quality(config.n if evaluator.dataset.is_image else min(config.w2_n, config.n))
+    return rows + quoted(evaluator.judge.quality(evaluator.config.n).measured(reason), settings)

@@ -23,6 +23,7 @@ from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.identity import inputs
 from bench.launch.task import Task
+from bench.metrics.metric import metric_of
 from bench.records import provenance, standing
 from bench.records.records import Measurement, trained_by
 from bench.training import ranks
@@ -30,9 +31,6 @@ from bench.training.build import build
 from bench.training.precision import full_float32
 from bench.training.rehearsal import rehearse
 from bench.training.trainer import Trainer
-
-# What a validation keeps, by its beginning.
-CURVE = ("nll_nats", "nll_bpd", "bound_", "w2", "fid", "fd_", "nfe_sampling")
 
 
 class Stages:
@@ -139,7 +137,7 @@ class Stages:
             evaluator, n = self._evaluator(module, self.judge.for_tuning), self.run.training.curve_n
             measure_curve(evaluator, n, self.run.evaluation.likelihood or Likelihood(), parts)
         parts.check()
-        return [row for row in parts.rows if row.metric.startswith(CURVE)]
+        return [row for row in parts.rows if (metric := metric_of(row.metric)) and metric.in_curve]
 
     def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:
         trained = Trained(self.baseline, module, judge.dataset, self.run.seed, self.device)

@@ -56,7 +56,7 @@ def _swept(
     error: SolverError | None,
     partial: Partial,
 ) -> tuple[Rows, Arrays]:
-    quality = evaluator.judge.quality(n, full=False)
+    quality = evaluator.judge.quality(n, "sweep")
     shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
     nfe, seconds = evaluator.drawn(f"{sampler}", evaluator.trained.by(sampler), n, batch, quality, partial, shown)
     rows = [*quoted(quality.measured(), settings), seconds_row(seconds, n, settings)]
@@ -76,7 +76,7 @@ def _not_swept(
     error: SolverError | None,
     reason: str,
 ) -> Rows:
-    rows = quoted(evaluator.judge.quality(n, full=False).measured(reason), settings)
+    rows = quoted(evaluator.judge.quality(n, "sweep").measured(reason), settings)
     rows.append(seconds_row(math.nan, n, settings, reason))
     rows += error.blank(settings, reason) if error else []
     return [replace(row, place=place) for row in rows]

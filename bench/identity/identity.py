@@ -4,6 +4,7 @@ The source of a stage is what its root below reaches, with the method, network a
 only the likelihood needs repeats the likelihood; an edit of a loss repeats the training and all that follows from it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -11,11 +12,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bench.config.registry import Registry, baselines, datasets, networks, samplers
+from bench.config.registry import Registry, baselines, datasets, metrics, networks, samplers
 from bench.config.suite import Run
 from bench.identity import source
 from bench.identity.reach import Reached, reach
 from bench.identity.source import PROJECT, Place
+from bench.metrics.metric import usual
 
 EVALUATED = "bench/evaluation/stages.py: Stages._evaluated"
 # "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes.
@@ -47,17 +49,26 @@ IMAGES_ONLY = ("bench/metrics/extractors/",)
 NOT_IN = {
     "train": (
         "bench/metrics/",
-        *(f"bench/evaluation/{name}.py" for name in ("geometry", "likelihood", "log_densities", "quality", "routes")),
+        *(
+            f"bench/evaluation/{name}.py"
+            for name in ("geometry", "likelihood", "log_densities", "quality", "collected", "routes")
+        ),
         "bench/evaluation/trained.py",
         "bench/evaluation/solver_error.py",
     ),
     "likelihood": (
-        "bench/evaluation/quality.py",
-        "bench/evaluation/solver_error.py",
-        "bench/evaluation/geometry.py",
+        *(f"bench/evaluation/{name}.py" for name in ("quality", "collected", "solver_error", "geometry")),
         *IMAGES_ONLY,
     ),
 }
+
+# Which metrics of samples a stage takes; a name that is not known here is taken, as its code is not known then.
+OF_SAMPLES: dict[str, Callable[[Any], bool]] = {
+    "samples": lambda metric: True,
+    "sweep": lambda metric: metric is None or metric.in_sweep,
+    "curve": lambda metric: metric is None or metric.in_curve,
+}
+Further = tuple[tuple[str, ...], tuple[str, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -99,47 +110,56 @@ def _names(run: Run) -> tuple[str, str, str]:
     return run.baseline.name, run.network.name, run.dataset.name
 
 
-def _further(run: Run, stage: str) -> tuple[str, ...]:
-    """The samplers that the settings of a stage name."""
+def _further(run: Run, stage: str) -> Further:
+    """The samplers that the settings of a stage name, and the metrics of samples that the run names."""
     named = getattr(getattr(run.evaluation, stage, None), "samplers", None) or ()
-    return tuple(sorted({component.name for component in named}))
+    measured = run.evaluation.samples.metrics if run.evaluation.samples and stage in OF_SAMPLES else None
+    return tuple(sorted({component.name for component in named})), measured
+
+
+def _metrics(names: tuple[str, ...] | None, stage: str, data: Reached) -> list[tuple[Place, ...]]:
+    """Where the metrics of samples are defined that a stage takes, by default the usual ones of such data."""
+    if stage not in OF_SAMPLES:
+        return []
+    metrics.load()
+    found = names or usual(data.says("levels="), data.says("given="))
+    taken = OF_SAMPLES[stage]
+    return [_places(metrics, name) for name in found if taken(metrics.so_far().get(name))]
 
 
 def _state() -> tuple[object, ...]:
     """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
-    there = (registry.so_far() for registry in (baselines, networks, datasets, samplers))
+    there = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
     return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in there), source.edition)
 
 
 @lru_cache(maxsize=4096)
-def _code(
-    baseline: str, network: str, dataset: str, stage: str, further: tuple[str, ...], state: object
-) -> Code | None:
+def _code(baseline: str, network: str, dataset: str, stage: str, further: Further, state: object) -> Code | None:
     reached = _reached(baseline, network, dataset, stage, further, state)
     if reached is None:
         return None
     if stage == "train":
         return Code(reached.digest, (reached,))
     # Whatever is measured is measured of what was trained.
-    training = _code(baseline, network, dataset, "train", (), state)
+    training = _code(baseline, network, dataset, "train", ((), None), state)
     assert training is not None
     return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
 
 
 @lru_cache(maxsize=4096)
-def _reached(
-    baseline: str, network: str, dataset: str, stage: str, further: tuple[str, ...], state: object
-) -> Reached | None:
+def _reached(baseline: str, network: str, dataset: str, stage: str, further: Further, state: object) -> Reached | None:
     method, net, of_data = _places(baselines, baseline), _places(networks, network), _places(datasets, dataset)
-    drawn_by = [_places(samplers, name) for name in further]
-    if not (method and net and of_data and all(drawn_by)):
+    if not (method and net and of_data):
+        return None
+    data = _data(of_data, state)
+    chosen = [*(_places(samplers, name) for name in further[0]), *_metrics(further[1], stage, data)]
+    if not all(chosen):
         return None
     others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
-    data = _data(of_data, state)
     if not data.says("levels="):
         left_out += IMAGES_ONLY
-    return reach([*method, *net, *data.definitions, *chain(*drawn_by), *map(_place, ROOTS[stage])], left_out)
+    return reach([*method, *net, *data.definitions, *chain(*chosen), *map(_place, ROOTS[stage])], left_out)
 
 
 @lru_cache(maxsize=1024)

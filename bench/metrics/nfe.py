@@ -2,28 +2,29 @@
 
 from bench.metrics.metric import Facts, declare
 
+
+def _counted(title: str, meaning: str) -> Facts:
+    return Facts(title, direction="lower", group="cost", meaning=meaning)
+
+
 declare(
-    "nfe",
+    "nfe_sampling",
     in_curve=True,
-    nfe_sampling=Facts(
-        "Sampling NFE",
-        "",
-        "lower",
-        "cost",
-        "Evaluations of the velocity field for one batch of samples: evaluations, not solver steps.",
+    in_sweep=True,
+    nfe_sampling=_counted(
+        "Sampling NFE", "Evaluations of the network for one batch of samples: evaluations, not solver steps."
     ),
-    nfe_likelihood=Facts(
-        "Likelihood NFE",
-        "",
-        "lower",
-        "cost",
-        "Evaluations of the field and its divergence for one batch of densities.",
+)
+declare(
+    "nfe_likelihood",
+    nfe_likelihood=_counted(
+        "Likelihood NFE", "Evaluations of the field and its divergence for one batch of densities."
     ),
-    nfe_training=Facts(
+)
+declare(
+    "nfe_training",
+    nfe_training=_counted(
         "Training NFE",
-        "",
-        "lower",
-        "cost",
         "Network evaluations in the whole training, forward and adjoint: one a step for simulation-free methods.",
     ),
 )

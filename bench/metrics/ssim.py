@@ -1,11 +1,55 @@
-"""The structural similarity of images to the ones that they should be."""
+"""The structural similarity of images to the ones that they should be, pair by pair (scikit-image).
 
-from bench.metrics.metric import Facts, declare
+    SSIM = mean over pixels and channels of
+           (2 m_x m_y + c_1) (2 s_xy + c_2) / ((m_x^2 + m_y^2 + c_1) (s_x^2 + s_y^2 + c_2))        Wang et al. 2004
 
-declare(
+with means m, variances s^2 and covariance s_xy under a Gaussian window of deviation 1.5 pixels, 11 pixels wide,
+c_1 = (0.01 * 255)^2, c_2 = (0.03 * 255)^2, over the pixels whose window lies in the image.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UsageError
+from bench.metrics.metric import Metric, register_metric
+from bench.metrics.psnr import PEAK, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIGMA, WINDOW = 1.5, 11
+
+
+@register_metric(
     "ssim",
+    title="SSIM",
+    direction="higher",
     data="images",
-    in_curve=True,
     in_sweep=True,
-    ssim=Facts("SSIM", direction="higher", meaning="Structural similarity to the reference image."),
+    meaning="Structural similarity to the reference image.",
 )
+class SSIM(Metric):
+    """Mean over the pairs."""
+
+    needs = "pairs"
+
+    def measure(self, x: "Tensor", reference: "Tensor", *_: Any) -> "Tensor":
+        return ssim(x, reference)
+
+    def settings(self, x: Any, reference: Any) -> dict[str, Any]:
+        return {"channels": "all", "data_range": PEAK, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}
+
+
+def ssim(images: "Tensor", targets: "Tensor") -> "Tensor":
+    """SSIM of each image, (B,) float64 in [-1, 1]; images and targets are uint8 (B, C, H, W).
+
+    UsageError if they differ in shape, are of another type or smaller than the window.
+    """
+    import torch
+    from skimage.metrics import structural_similarity
+
+    check(images, targets)
+    if min(images.shape[2:]) < WINDOW:
+        raise UsageError(f"images of {images.shape[2]} x {images.shape[3]} pixels; SSIM's window is {WINDOW} wide")
+    options = {"channel_axis": 0, "data_range": PEAK, "gaussian_weights": True, "use_sample_covariance": False}
+    pairs = zip(images.cpu().numpy(), targets.cpu().numpy(), strict=True)
+    return torch.tensor([structural_similarity(x, y, sigma=SIGMA, **options) for x, y in pairs], dtype=torch.float64)

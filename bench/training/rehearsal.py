@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.config.suite import Run
 from bench.errors import UsageError
-from bench.evaluation.quality import ImageQuality, Judge
+from bench.evaluation.quality import Judge
 from bench.evaluation.routes import EXACT_DIMENSIONS
 from bench.evaluation.trained import Drawn, Trained
 from bench.methods.density import log_density, rademacher
@@ -20,7 +20,7 @@ from bench.methods.finite import lost
 from bench.methods.model import Model
 from bench.methods.ode import Solver
 from bench.methods.sampler import Sampler
-from bench.metrics.extractors.fidelity import LEAST
+from bench.metrics.extractors.reference import LEAST
 from bench.training.rules import require, rule, said
 from bench.training.sparing import spared, sparing, streams_kept
 from bench.training.trainer import Trainer
@@ -157,12 +157,12 @@ class _Rehearsal(Trial):
         """The extractor takes the images of this dataset, and statistics can be made of what it gives."""
         extractor = self.dataset.extractor
         with rule(f"extractor {extractor}: features of {LEAST} images"):
-            quality = self.judge.quality(LEAST, full=False)
-            assert isinstance(quality, ImageQuality)
+            quality = self.judge.quality(LEAST)
             stored = self.dataset.test[:LEAST]
             quality.add(Drawn(0, self.dataset.pixels(stored).to(self.device), 0.0, 0.0))
-            lacking = quality.features.complaint
-            require(lacking is None, f"extractor {extractor}: {lacking}")
+            if features := quality.collected.get("features"):
+                lacking = features.complaint(features.of(quality.metrics[0])[0])
+                require(lacking is None, f"extractor {extractor}: {lacking}")
 
     # What they share.
 

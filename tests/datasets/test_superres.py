@@ -22,7 +22,8 @@ from bench.datasets.base import Dataset
 from bench.datasets.superres import degraded, enlarged
 from bench.launch.job import Job
 from bench.metrics.extractors import classifier
-from bench.metrics.extractors.similarity import psnr, ssim
+from bench.metrics.psnr import psnr
+from bench.metrics.ssim import ssim
 from bench.records.frame import read_frame
 
 DRAW = torch.Generator().manual_seed(0)

@@ -8,9 +8,10 @@ from oracles import GaussianMixture, field, whitened
 from scipy.integrate import quad
 from torch import Tensor
 
-from bench.evaluation.geometry import follow, wasserstein2
+from bench.evaluation.geometry import follow
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
+from bench.metrics.w2 import wasserstein2
 
 TIGHT = Solver("dopri5", 1e-8, 1e-8)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from judging import compare
 from oracles import GaussianMixture
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -14,10 +15,10 @@ from torch import Tensor
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
 from bench.evaluation.pictures import Shown
-from bench.evaluation.quality import ImageQuality, Judge, PointQuality, Quality, quoted
+from bench.evaluation.quality import Judge, Quality, quoted
 from bench.evaluation.trained import Drawn
-from bench.metrics.extractors.fidelity import Fidelity
-from bench.metrics.extractors.similarity import psnr, ssim
+from bench.metrics.psnr import psnr
+from bench.metrics.ssim import ssim
 from bench.records.records import Measurement
 
 DRAW = torch.Generator().manual_seed(0)
@@ -66,8 +67,8 @@ def images(pixels: str) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def fidelity(images: Dataset, pixels: str, tmp_path_factory: pytest.TempPathFactory) -> Fidelity:
-    return Fidelity(images, pixels, tmp_path_factory.mktemp("data"))
+def judge(images: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    return Judge(images, Samples(), tmp_path_factory.mktemp("data"), "cpu")
 
 
 def fed(quality: Quality | Shown, x: Tensor, pieces: Sequence[tuple[int, int]]) -> None:
@@ -85,15 +86,13 @@ def named(rows: list[Measurement]) -> dict[str, Measurement]:
 
 
 @pytest.mark.parametrize("pieces", [[(0, N)], PIECES, [(i, i + 1) for i in range(N)]], ids=["whole", "pieces", "one"])
-def test_images_in_pieces_measure_what_they_measure_at_once(
-    fidelity: Fidelity, pieces: Sequence[tuple[int, int]]
-) -> None:
-    quality = ImageQuality(fidelity, N, full=True)
+def test_images_in_pieces_measure_what_they_measure_at_once(judge: Judge, pieces: Sequence[tuple[int, int]]) -> None:
+    quality = judge.quality(N)
     fed(quality, SAMPLES, pieces)
     found = named(quality.measured())
-    features = fidelity.collect(N)
+    features = judge.reference.collect(N)
     features.update(SAMPLES, 0)
-    expected = named(fidelity.compare(features))
+    expected = named(compare(judge.reference, features))
     assert set(found) == {*expected, "psnr", "ssim"} and "fd_columns" in expected
     for metric, row in expected.items():
         assert found[metric].value == pytest.approx(row.value, rel=1e-9)
@@ -103,12 +102,12 @@ def test_images_in_pieces_measure_what_they_measure_at_once(
         assert found[metric].stderr == pytest.approx(float(values.std()) / N**0.5)
 
 
-def test_images_are_like_their_own_targets_alone(fidelity: Fidelity) -> None:
+def test_images_are_like_their_own_targets_alone(judge: Judge) -> None:
     """Of samples one place off only the likeness suffers: their features are those of the same set."""
     moved = SAMPLES.roll(1, 0)
     rows = []
     for x in (SAMPLES, moved):
-        quality = ImageQuality(fidelity, N, full=False)
+        quality = judge.quality(N, "sweep")
         fed(quality, x, PIECES)
         rows.append(named(quality.measured()))
     assert rows[1]["fd_columns"].value == pytest.approx(rows[0]["fd_columns"].value, rel=1e-9)
@@ -118,20 +117,19 @@ def test_images_are_like_their_own_targets_alone(fidelity: Fidelity) -> None:
 def test_grey_levels_are_compared_as_pixels(images: Dataset, pixels: str, tmp_path: Path) -> None:
     """Test images of 17 levels are stretched to 0 ... 255 before anything is compared with them."""
     coarse = replace(images, test=TEST % 17, train=images.train % 17, levels=17)
-    quality = ImageQuality(Fidelity(coarse, pixels, tmp_path), 5, full=False)
+    quality = Judge(coarse, Samples(), tmp_path, "cpu").quality(5, "sweep")
     fed(quality, coarse.pixels(coarse.test), [(0, 5)])
     assert named(quality.measured())["ssim"].value == pytest.approx(1.0)
 
 
 def test_where_nothing_is_given_there_is_nothing_to_be_like(images: Dataset, pixels: str, tmp_path: Path) -> None:
-    fidelity = Fidelity(replace(images, given=None), pixels, tmp_path)
-    quality = ImageQuality(fidelity, N, full=False)
+    quality = Judge(replace(images, given=None), Samples(), tmp_path, "cpu").quality(N, "sweep")
     fed(quality, SAMPLES, PIECES)
     assert [row.metric for row in quality.measured()] == ["fd_columns"]
 
 
-def test_images_that_never_came_are_no_value(fidelity: Fidelity) -> None:
-    quality = ImageQuality(fidelity, N, full=False)
+def test_images_that_never_came_are_no_value(judge: Judge) -> None:
+    quality = judge.quality(N, "sweep")
     fed(quality, SAMPLES, PIECES[:-1])
     with pytest.raises(ValueError, match="16 of 30 samples went in"):
         quality.measured()
@@ -145,7 +143,7 @@ def test_points_are_the_first_n_in_their_order(
     points: Dataset, pieces: Sequence[tuple[int, int]], rng: torch.Generator
 ) -> None:
     x = GaussianMixture.pair().sample(50, rng).float()
-    quality = PointQuality(points, 30)
+    quality = Judge(points, Samples(w2_n=30), Path("none"), "cpu").quality(50)
     fed(quality, x, pieces)
     (row,) = quality.measured()
     squares = torch.cdist(x[:30].double(), points.test[:30].double()).square()
@@ -180,20 +178,19 @@ def test_nothing_is_kept_where_nothing_is_shown() -> None:
 def test_the_judge_measures_points_and_knows_no_floor_of_theirs(points: Dataset, tmp_path: Path) -> None:
     judge = Judge(points, Samples(), tmp_path, "cpu")
     judge.prepare()
-    assert isinstance(judge.quality(5), PointQuality) and judge.floor(5) == []
+    assert [metric.name for metric in judge.quality(5).metrics] == ["w2"] and judge.floor(5) == []
     assert not list(tmp_path.iterdir())
 
 
 def test_the_judge_compares_with_the_reference_that_is_asked_for(images: Dataset, tmp_path: Path) -> None:
     judge = Judge(images, Samples(reference="train", reference_n=20), tmp_path, "cpu")
     judge.prepare()
-    qualities = [judge.quality(N, full) for full in (True, False)]
-    assert len({id(quality.fidelity) for quality in qualities if isinstance(quality, ImageQuality)}) == 1
+    qualities = [judge.quality(N, stage) for stage in ("samples", "sweep", "curve")]
     for quality in qualities:
         fed(quality, SAMPLES, PIECES)
-    full, short = (named(quality.measured()) for quality in qualities)
+    full, short, curve = (named(quality.measured()) for quality in qualities)
     assert set(full) == {"fd_columns", "kd_columns", "precision", "recall", "psnr", "ssim"}
-    assert set(short) == {"fd_columns", "psnr", "ssim"}
+    assert set(short) == {"fd_columns", "psnr", "ssim"} and set(curve) == {"fd_columns"}
     assert {"split": "train", "reference_n": 20}.items() <= full["fd_columns"].settings.items()
     floor = named(judge.floor(N))
     assert set(floor) == {f"{metric}_floor" for metric in full} - {"psnr_floor", "ssim_floor"}
@@ -207,10 +204,10 @@ def test_rows_are_quoted_with_more_settings() -> None:
     assert row.settings == {"split": "test", "batch": 1}
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_without_values_the_rows_are_those_that_would_be_measured(images: Dataset, tmp_path: Path, full: bool) -> None:
+@pytest.mark.parametrize("stage", ["samples", "sweep", "curve"])
+def test_without_values_the_rows_are_those_that_would_be_measured(images: Dataset, tmp_path: Path, stage: str) -> None:
     judge = Judge(images, Samples(reference="train"), tmp_path, "cpu")
-    quality = judge.quality(N, full)
+    quality = judge.quality(N, stage)
     lost = [*quality.measured("diverged"), *judge.floor(N, "diverged")]
     fed(quality, SAMPLES, PIECES)
     had = [*quality.measured(), *judge.floor(N)]

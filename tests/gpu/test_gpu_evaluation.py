@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from judging import compare, floor
 from tiny import SUITE, runs
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from bench.methods.density import log_density
 from bench.methods.memory import Memory
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
-from bench.metrics.extractors.fidelity import Fidelity
+from bench.metrics.extractors.reference import Reference
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
 from bench.records import records
@@ -131,11 +132,11 @@ def test_features_and_their_distance_are_the_cpus(digits: Dataset, device: str, 
     values = []
     for d in ("cpu", device):
         with full_float32(d):
-            fidelity = Fidelity(digits, "digits_cnn", tmp_path, d, reference_n=256)
-            features = fidelity.collect(64)
+            reference = Reference(digits, "digits_cnn", tmp_path, d, n=256)
+            features = reference.collect(64)
             features.update(samples.to(d), 0)
-            values.append({m.metric: m.value for m in (*fidelity.compare(features), *fidelity.floor(64))})
-        shutil.rmtree(fidelity.folder)  # the statistics of the reference are to be computed on both
+            values.append({m.metric: m.value for m in (*compare(reference, features), *floor(reference, 64))})
+        shutil.rmtree(reference.folder)  # the statistics of the reference are to be computed on both
     assert values[0].keys() == values[1].keys() and len(values[0]) == 8
     for key, value in values[0].items():
         # Neighbours are counted: one of 64 may fall on the other side.

@@ -76,9 +76,12 @@ EDITS = {
     "another dataset": (("bench/datasets/toys.py", "CIRCLES = ((3.0, 1.5), 0.24)", "CIRCLES = ((3.0, 1.5), 1)"), set()),
     "another method": (("baselines/ddpm.py", "return mean_square(", "return 2 * mean_square("), set()),
     "optimiser": (("bench/training/optimiser.py", "LEAST_RATE = ", "LEAST_RATE = 3 * "), ALL),
-    "a metric of samples": (("bench/evaluation/geometry.py", "numItermax=10**7", "numItermax=10**6"),
+    "a metric of samples": (("bench/metrics/w2.py", "numItermax=10**7", "numItermax=10**6"),
                             EVALUATION - {"likelihood"}),
-    "a metric of images": (("bench/metrics/extractors/fidelity.py", "self.dataset", "self.data"), set()),
+    "a metric of images": (("bench/metrics/extractors/reference.py", "self.dataset", "self.data"), set()),
+    "a metric that is not taken": (("bench/metrics/kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"),
+                                   set()),
+    "a title": (("bench/metrics/w2.py", 'title="W₂"', 'title="W"'), set()),
     "a default of a setting": (("bench/config/settings.py", "lr: Rate = 1e-3", "lr: Rate = 1e-2"), ALL),
     "a default of the evaluation": (("bench/config/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
                                      "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
@@ -106,9 +109,30 @@ def test_a_sampler_that_a_stage_names_repeats_that_stage(tmp_path: Path, edit: E
     assert identity.code(unknown, "sweep") is None and identity.code(unknown, "samples") is not None
 
 
-def test_a_distance_of_images_counts_for_images(digits: Run, edit: Edit) -> None:
-    found = changed(digits, edit, "bench/metrics/extractors/fidelity.py", "self.dataset", "self.data")
-    assert found == {"samples", "sweep", "curve"}
+@pytest.mark.parametrize(
+    ("what", "stages"),
+    [
+        (("extractors/reference.py", "self.dataset", "self.data"), {"samples", "sweep", "curve"}),
+        (("fid.py", "verbose=False", "verbose=True"), {"samples", "sweep", "curve"}),
+        (("kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"), {"samples"}),
+        (("psnr.py", "PEAK = 255", "PEAK = 256"), set()),  # nothing is given
+    ],
+)
+def test_a_metric_of_images_counts_for_the_stages_that_take_it(
+    digits: Run, edit: Edit, what: tuple[str, str, str], stages: set[str]
+) -> None:
+    file, old, new = what
+    assert changed(digits, edit, f"bench/metrics/{file}", old, new) == stages
+
+
+def test_the_metrics_that_a_run_names_are_its_code(tmp_path: Path, edit: Edit) -> None:
+    text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"')
+    text = text.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["kid"],')
+    run = runs(tmp_path, text)[0]
+    assert changed(run, edit, "bench/metrics/fid.py", "verbose=False", "verbose=True") == set()
+    assert changed(run, edit, "bench/metrics/kid.py", "= 100, 1000", "= 10, 1000") == {"samples"}
+    foreign = runs(tmp_path, text.replace('"kid"', '"of_a_plugin"'))[0]
+    assert identity.code(foreign, "samples") is None and identity.code(foreign, "train") is not None
 
 
 def test_a_metric_of_one_stage_repeats_that_stage(run: Run, edit: Edit) -> None:
@@ -160,7 +184,7 @@ def test_every_root_is_there() -> None:
          ["bench/evaluation/likelihood.py", "bench/methods/ode.py", "baselines/fm_ot.py: FlowMatchingOT.velocity"],
          ["bench/evaluation/geometry.py", "bench/evaluation/solver_error.py"]),
         ("samples", ["bench/evaluation/geometry.py", "bench/evaluation/trained.py"],
-         ["bench/evaluation/likelihood.py", "bench/metrics/extractors/fidelity.py"]),
+         ["bench/evaluation/likelihood.py", "bench/metrics/extractors/reference.py"]),
         ("sweep", ["bench/evaluation/solver_error.py"], ["bench/evaluation/likelihood.py"]),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from judging import compare
 from oracles import Given, Idle, likelihood, trained
 from torch import Tensor
 
@@ -13,16 +14,17 @@ from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.density import by_ode, log_density_grid
-from bench.evaluation.geometry import follow, wasserstein2
+from bench.evaluation.geometry import follow
 from bench.evaluation.partial import Partial
-from bench.evaluation.quality import Judge, PointQuality
+from bench.evaluation.quality import Judge
 from bench.evaluation.solver_error import SolverError
-from bench.evaluation.trained import Trained
+from bench.evaluation.trained import Drawn, Trained
 from bench.methods.finite import NotFinite, complaint, lost, require
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
-from bench.metrics.extractors.fidelity import Fidelity
-from bench.metrics.extractors.similarity import psnr, similarity
+from bench.metrics.extractors.reference import Reference
+from bench.metrics.psnr import psnr
+from bench.metrics.w2 import wasserstein2
 from bench.samplers.ode import sampler_of
 
 NAN, INF = math.nan, math.inf
@@ -68,7 +70,7 @@ def spoilt(rows: list[int], value: float = NAN) -> Draw:
 @pytest.mark.parametrize("bad", BAD)
 def test_the_quality_of_points_says_what_was_lost(points: Dataset, bad: float) -> None:
     this = Trained(Given(lambda t, x: x, own=(("own", spoilt([0, 2], bad)),)), Idle(), points, 0, "cpu")
-    quality = PointQuality(points, 12)
+    quality = Judge(points, Samples(), Path("none"), "cpu").quality(12)
     for part in this.batches("own", this.native("own"), 12, 4):
         assert part.lost == 2 and part.nfe == 0
         quality.add(part)
@@ -79,7 +81,7 @@ def test_the_quality_of_points_says_what_was_lost(points: Dataset, bad: float) -
 
 def test_points_that_w2_does_not_see_do_no_harm(points: Dataset) -> None:
     this = Trained(Given(lambda t, x: x, own=(("own", spoilt([3])),)), Idle(), points, 0, "cpu")
-    quality = PointQuality(points, 3)
+    quality = Judge(points, Samples(w2_n=3), Path("none"), "cpu").quality(4)
     for part in this.batches("own", this.native("own"), 4, 4):
         quality.add(part)
     (row,) = quality.measured()
@@ -125,44 +127,45 @@ def pictures(extractor: str) -> Dataset:
 
 
 @pytest.mark.parametrize("bad", BAD)
-@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("stage", ["samples", "sweep"])
 def test_no_metric_of_images_takes_pixels_that_were_not_finite(
-    pictures: Dataset, tmp_path: Path, bad: float, full: bool
+    pictures: Dataset, tmp_path: Path, bad: float, stage: str
 ) -> None:
     this = Trained(Given(lambda t, x: x, own=(("own", spoilt([1], bad)),)), Idle(), pictures, 0, "cpu")
-    quality = Judge(pictures, Samples(), tmp_path, "cpu").quality(20, full)
+    quality = Judge(pictures, Samples(), tmp_path, "cpu").quality(20, stage)
     for part in this.batches("own", this.native("own"), 20, 10):
         assert part.lost == 1 and part.x.dtype == torch.uint8
         if bad is NAN:
             assert part.x[1, 0, 0, 0] == 128  # grey, whatever the machine casts NaN to
         quality.add(part)
     rows = {row.metric: row for row in quality.measured()}
-    assert rows.keys() == {"fd_fragile", "psnr", "ssim", *({"kd_fragile", "precision", "recall"} if full else ())}
+    assert rows.keys() == {
+        "fd_fragile",
+        "psnr",
+        "ssim",
+        *({"kd_fragile", "precision", "recall"} if stage == "samples" else ()),
+    }
     for row in rows.values():
         assert math.isnan(row.value) and row.stderr is None and row.n == 20
         assert row.reason == "2 of 20 samples are not finite"
 
 
 def test_a_row_without_a_value_has_the_settings_of_one_with(pictures: Dataset, tmp_path: Path) -> None:
-    fidelity = Fidelity(pictures, "fragile", tmp_path)
-    features = fidelity.collect(40)
-    features.update(pictures.test, 0)
-    whole, none = fidelity.compare(features), fidelity.compare(features, reason="because")
-    assert [math.isfinite(row.value) for row in whole] == [True] * 4
+    quality = Judge(pictures, Samples(), tmp_path, "cpu").quality(40)
+    quality.add(Drawn(0, pictures.test, 0.0, 0.0))
+    whole, none = quality.measured(), quality.measured("because")
+    assert [math.isfinite(row.value) for row in whole] == [True] * 6
     for row, other in zip(whole, none, strict=True):
-        assert replace(row, value=0.0, stderr=None, reason="because") == replace(other, value=0.0)
-    values = torch.tensor([1.0, 2.0])
-    for row, other in zip(similarity(values, values), similarity(values, values, "because"), strict=True):
         assert replace(row, value=0.0, stderr=None, reason="because") == replace(other, value=0.0)
 
 
 def test_features_that_are_not_finite_are_no_distance(pictures: Dataset, tmp_path: Path) -> None:
-    fidelity = Fidelity(pictures, "fragile", tmp_path)
-    features = fidelity.collect(40)
+    reference = Reference(pictures, "fragile", tmp_path)
+    features = reference.collect(40)
     x = pictures.test.clone()
     x[[4, 9], 0, 0, 0] = 7
     features.update(x, 0)
-    for row in fidelity.compare(features):
+    for row in compare(reference, features):
         assert math.isnan(row.value) and row.reason == "2 of 40 images' features are not finite", row.metric
 
 
@@ -172,7 +175,7 @@ def test_a_reference_without_features_is_refused_and_not_kept(pictures: Dataset,
     spoilt = replace(pictures, train=train)
     for _ in range(2):
         with pytest.raises(UsageError, match=r"extractor 'fragile', train split of 'noise': 1 of 60 images' features"):
-            Fidelity(spoilt, "fragile", tmp_path)
+            Reference(spoilt, "fragile", tmp_path)
 
 
 @pytest.mark.parametrize("bad", BAD)

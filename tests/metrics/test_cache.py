@@ -21,7 +21,7 @@ from bench.launch.job import Job
 from bench.metrics.extractors import cache, classifier
 from bench.metrics.extractors.cache import code_of, complaint, kept
 from bench.metrics.extractors.catalogue import extractor_for
-from bench.metrics.extractors.fidelity import Fidelity
+from bench.metrics.extractors.reference import Reference
 from bench.records.locks import locked
 from bench.records.seal import read_json
 
@@ -202,8 +202,8 @@ def test_an_extractor_of_ones_own_is_known_by_its_weights(tmp_path):
 
     register_feature_extractor("scaled", Scaled)
     dataset = Dataset("pictures", "1", pictures(0), pictures(1), levels=256)
-    first = Fidelity(dataset, "scaled", tmp_path)
+    first = Reference(dataset, "scaled", tmp_path)
     scale.fill_(2)
-    second = Fidelity(dataset, "scaled", tmp_path)
+    second = Reference(dataset, "scaled", tmp_path)
     assert first.extractor.version != second.extractor.version
-    assert torch.allclose(second.reference.mean, 2 * first.reference.mean)
+    assert torch.allclose(second.features.mean, 2 * first.features.mean)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from judging import compare, floor
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
@@ -22,7 +23,7 @@ from bench.errors import UsageError
 from bench.metrics.extractors import features
 from bench.metrics.extractors.cache import complaint
 from bench.metrics.extractors.catalogue import Network
-from bench.metrics.extractors.fidelity import Fidelity
+from bench.metrics.extractors.reference import Reference
 from bench.records.records import Measurement
 
 pytestmark = pytest.mark.slow  # a classifier is trained
@@ -75,8 +76,8 @@ def noisy(digits: Dataset) -> dict[int, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def tests(digits: Dataset, data_dir: Path) -> Fidelity:
-    return Fidelity(digits, CNN, data_dir, split="test")
+def tests(digits: Dataset, data_dir: Path) -> Reference:
+    return Reference(digits, CNN, data_dir, split="test")
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +118,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def rows(fidelity: Fidelity, samples: Tensor, full: bool = True) -> dict[str, Measurement]:
-    found = fidelity.collect(len(samples))
+def rows(reference: Reference, samples: Tensor, full: bool = True) -> dict[str, Measurement]:
+    found = reference.collect(len(samples))
     for start in range(0, len(samples), 300):
         found.update(samples[start : start + 300], start)
-    return {row.metric: row for row in fidelity.compare(found, full)}
+    return {row.metric: row for row in compare(reference, found, full)}
 
 
-def values(fidelity: Fidelity, samples: Tensor, full: bool = True) -> dict[str, float]:
-    return {metric: row.value for metric, row in rows(fidelity, samples, full).items()}
+def values(reference: Reference, samples: Tensor, full: bool = True) -> dict[str, float]:
+    return {metric: row.value for metric, row in rows(reference, samples, full).items()}
 
 
 class Images(TorchDataset):
@@ -171,7 +172,7 @@ def test_equals_torch_fidelity_called_directly(levels, extractor, digits, data_d
         digits = replace(digits, levels=256, stamp=digits.checksum, **full)
         for path in (data_dir / "fidelity").glob("*-test-360-*.pt"):
             path.unlink()
-    ours = values(Fidelity(digits, extractor, data_dir, split="test"), samples)
+    ours = values(Reference(digits, extractor, data_dir, split="test"), samples)
     theirs = direct(samples, reference, extractor, weights, kid=True, kid_subset_size=128, prc=True)
     assert set(ours) == {f"fd_{extractor}", f"kd_{extractor}", "precision", "recall"}
     assert ours[f"fd_{extractor}"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
@@ -195,11 +196,11 @@ def test_rows_say_what_they_measured(tests, noisy):
 
 def test_kernel_and_neighbours_see_the_kept_images(digits, data_dir, noisy, monkeypatch):
     """With fewer kept, the Frechet distance still is that of all and the others are torch-fidelity's of the kept."""
-    whole = values(Fidelity(digits, CNN, data_dir, split="test", reference_n=359), noisy[60])
+    whole = values(Reference(digits, CNN, data_dir, split="test", n=359), noisy[60])
     monkeypatch.setattr(features, "KEPT", 100)
     for path in (data_dir / "fidelity").glob("*-test-359-*.pt"):
         path.unlink()
-    found = rows(Fidelity(digits, CNN, data_dir, split="test", reference_n=359), noisy[60])
+    found = rows(Reference(digits, CNN, data_dir, split="test", n=359), noisy[60])
     for path in (data_dir / "fidelity").glob("*-test-359-*.pt"):
         path.unlink()
     reference = digits.test[torch.arange(359) * 360 // 359][torch.arange(100) * 359 // 100]
@@ -214,7 +215,7 @@ def test_kernel_and_neighbours_see_the_kept_images(digits, data_dir, noisy, monk
 
 
 def test_identical_sets_are_at_distance_zero(digits, data_dir, noisy):
-    found = values(Fidelity(digits, CNN, data_dir), noisy[0])
+    found = values(Reference(digits, CNN, data_dir), noisy[0])
     assert found[FD] == pytest.approx(0, abs=1e-4) and found[KD] == pytest.approx(0, abs=0.05)
     assert found["precision"] == found["recall"] == 1
 
@@ -237,7 +238,7 @@ def test_a_validation_point_costs_well_under_a_second(tests, noisy):
 
 
 def test_reference_n_spreads_its_images_over_the_split(digits, data_dir, noisy):
-    row = rows(Fidelity(digits, CNN, data_dir, split="test", reference_n=100), noisy[60])[FD]
+    row = rows(Reference(digits, CNN, data_dir, split="test", n=100), noisy[60])[FD]
     reference = digits.pixels(digits.test[torch.arange(100) * 360 // 100])
     theirs = direct(noisy[60], reference, CNN, cnn_file(data_dir, digits))
     assert row.value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
@@ -247,18 +248,18 @@ def test_reference_n_spreads_its_images_over_the_split(digits, data_dir, noisy):
 
 
 def test_the_floor_is_what_the_other_split_scores(digits, data_dir, calls):
-    fidelity = Fidelity(digits, CNN, data_dir)
-    floor = {row.metric: row for row in fidelity.floor(10_000)}
-    assert set(floor) == {f"{metric}_floor" for metric in (FD, KD, "precision", "recall")}
-    by_hand = values(fidelity, digits.pixels(digits.test))
-    for metric, row in floor.items():
+    images = Reference(digits, CNN, data_dir)
+    found = {row.metric: row for row in floor(images, 10_000)}
+    assert set(found) == {f"{metric}_floor" for metric in (FD, KD, "precision", "recall")}
+    by_hand = values(images, digits.pixels(digits.test))
+    for metric, row in found.items():
         assert row.value == pytest.approx(by_hand[metric.removesuffix("_floor")], rel=1e-6)
         assert row.n == 360 and row.settings["split"] == "train" and row.settings["floor_split"] == "test"
     calls.clear()
-    assert Fidelity(digits, CNN, data_dir).floor(500) == list(floor.values()) and not calls
-    assert Fidelity(digits, CNN, data_dir, split="test").floor(400)[0].settings["floor_split"] == "train"
+    assert floor(Reference(digits, CNN, data_dir), 500) == list(found.values()) and not calls
+    assert floor(Reference(digits, CNN, data_dir, split="test"), 400)[0].settings["floor_split"] == "train"
     with pytest.raises(UsageError, match="floor of 3 images of the test split; 4 are needed"):
-        fidelity.floor(3)
+        floor(images, 3)
 
 
 def test_features_are_float32_whatever_the_run_has_set(tests, noisy):
@@ -278,7 +279,7 @@ def test_samples_that_are_missing_are_no_value(tests, noisy):
     found = tests.collect(8)
     found.update(noisy[0][:5], 0)
     with pytest.raises(ValueError, match="5 of 8 samples went in"):
-        tests.compare(found)
+        compare(tests, found)
 
 
 def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path, first_channel):
@@ -289,7 +290,7 @@ def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path, first_channe
         return (mean + deviation * torch.randn(20_000, 1, 2, 2, generator=rng)).round().to(torch.uint8)
 
     dataset = Dataset("gaussian", "1", gaussian(120, 10), gaussian(120, 10), levels=256)
-    found = rows(Fidelity(dataset, first_channel, tmp_path), gaussian(130, 25), full=False)
+    found = rows(Reference(dataset, first_channel, tmp_path), gaussian(130, 25), full=False)
     assert found["fd_first-channel"].value == pytest.approx(4 * (10**2 + 15**2), rel=0.02)
     assert found["fd_first-channel"].settings["layer"] == "pixels"
 
@@ -324,13 +325,13 @@ def test_features_have_full_rank_and_unit_variance(digits, data_dir, tests):
 
 
 def test_the_reference_is_computed_once(digits, data_dir, tests, calls):
-    first = Fidelity(digits, CNN, data_dir, split="test", reference_n=200)
+    first = Reference(digits, CNN, data_dir, split="test", n=200)
     assert sum(calls) == 1 + 200  # one image says where the sums begin
     calls.clear()
-    second = Fidelity(digits, CNN, data_dir, split="test", reference_n=200)
-    assert not calls and second.reference.count == 200
+    second = Reference(digits, CNN, data_dir, split="test", n=200)
+    assert not calls and second.features.count == 200
     for name in features.SUMS:
-        assert torch.equal(getattr(first.reference, name), getattr(second.reference, name))
+        assert torch.equal(getattr(first.features, name), getattr(second.features, name))
 
 
 def test_cache_is_named_by_all_that_decides_it(digits, tmp_path, first_channel):
@@ -346,7 +347,7 @@ def test_cache_is_named_by_all_that_decides_it(digits, tmp_path, first_channel):
         (other, "test", None, f"digits-2_beta-{other.checksum}-test-359-first-channel-"),
     ):
         for _ in range(2):
-            Fidelity(dataset, first_channel, tmp_path, split=split, reference_n=n)
+            Reference(dataset, first_channel, tmp_path, split=split, n=n)
         (fresh,) = cached() - seen
         assert fresh.startswith(parts)
         seen = cached()
@@ -358,7 +359,7 @@ def test_a_corrupt_cache_is_set_aside_said_and_made_again(folder, digits, data_d
     (cached,) = (tmp_path / folder).glob(f"*{digits.checksum}-test-360-{CNN}*.pt" if folder == "fidelity" else "*.pth")
     cached.write_bytes(cached.read_bytes()[: cached.stat().st_size // 2])
     assert complaint(cached)
-    again = Fidelity(digits, CNN, tmp_path, split="test")
+    again = Reference(digits, CNN, tmp_path, split="test")
     assert values(again, noisy[20]) == values(tests, noisy[20])
     assert not complaint(cached) and cached.with_suffix(".corrupt").exists()
     assert f"{cached}: it has no digest" in capsys.readouterr().err
@@ -374,7 +375,7 @@ def _refer(dataset: Dataset, data_dir: Path, calls: Path) -> None:
         return call(network, pixels)
 
     Network.__call__ = counted
-    assert Fidelity(dataset, CNN, data_dir, split="test", reference_n=300).reference.count == 300
+    assert Reference(dataset, CNN, data_dir, split="test", n=300).features.count == 300
 
 
 def test_two_processes_compute_a_reference_once(digits, data_dir, tests, tmp_path):
@@ -402,7 +403,7 @@ def test_a_mapped_split_is_read_batch_by_batch(digits, tmp_path, first_channel):
     watched = Watched("watched", "1", mapped.view_as(digits.train), digits.test, levels=17, stamp="0")
     for n in (1437, 700):
         sizes.clear()
-        found = Fidelity(watched, first_channel, tmp_path, reference_n=n, batch=32).reference
+        found = Reference(watched, first_channel, tmp_path, n=n, batch=32).features
         assert max(sizes) == 32 and sum(sizes) == 32 + n
         expected = digits.pixels(digits.train[torch.arange(n) * 1437 // n]).flatten(1).double()
         torch.testing.assert_close(found.mean, expected.mean(0), rtol=1e-12, atol=0)
@@ -428,8 +429,8 @@ def test_bad_samples_are_one_line(samples, message, tests):
     ("change", "message"),
     [
         ({"split": "valid"}, "'valid'"),
-        ({"reference_n": 3}, "reference_n 3: at least 4, and the test split has 360 images"),
-        ({"reference_n": 361}, "reference_n 361: at least 4, and the test split has 360 images"),
+        ({"n": 3}, "reference_n 3: at least 4, and the test split has 360 images"),
+        ({"n": 361}, "reference_n 361: at least 4, and the test split has 360 images"),
         ({"extractor": "mnist_cnn"}, "digits_cnn"),
         ({"extractor": "incepton"}, "did you mean 'inception'"),
         ({"extractor": "inception"}, "inception: weights-inception-2015-12-05-6726825d.pth missing"),
@@ -439,16 +440,16 @@ def test_bad_references_are_one_line(change, message, digits, tmp_path, monkeypa
     monkeypatch.setattr(mirrors, "DOWNLOADERS", {})
     options = {"split": "test", "extractor": CNN} | change
     with pytest.raises(UsageError) as error:
-        Fidelity(digits, data_dir=tmp_path, **options)
+        Reference(digits, data_dir=tmp_path, **options)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_points_and_missing_labels_are_usage_errors(digits, tmp_path):
     points = Dataset("points", "1", torch.zeros(9, 2), torch.zeros(9, 2))
     with pytest.raises(UsageError, match="points"):
-        Fidelity(points, "inception", tmp_path)
+        Reference(points, "inception", tmp_path)
     with pytest.raises(UsageError, match="labels"):
-        Fidelity(replace(digits, train_labels=None, test_labels=None), CNN, tmp_path)
+        Reference(replace(digits, train_labels=None, test_labels=None), CNN, tmp_path)
 
 
 def test_resize_is_tensorflows():
@@ -520,7 +521,7 @@ def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_p
     (tmp_path / "inception").symlink_to(random_weights.parent)
     samples, reference = pictures(12, 0), pictures(8, 1)
     dataset = Dataset("pictures", "1", reference, reference, levels=256)
-    ours = rows(Fidelity(dataset, "inception", tmp_path), samples)
+    ours = rows(Reference(dataset, "inception", tmp_path), samples)
     options = {"kid": True, "kid_subset_size": 4, "prc": True, "isc": True}
     both = (images.expand(-1, 3, -1, -1) for images in (samples, reference))
     theirs = direct(*both, "inception-v3-compat", random_weights, **options)
@@ -585,7 +586,7 @@ def test_inception_equals_torch_fidelity(tmp_path, monkeypatch):
     samples, test = pictures(8, 0), pictures(8, 1)
     dataset = Dataset("pictures", "1", test, test, levels=256)
     (tmp_path / path.parent.name).symlink_to(path.parent.resolve())  # the weights, without the cached features
-    ours = values(Fidelity(dataset, "inception", tmp_path, split="test"), samples, full=False)
+    ours = values(Reference(dataset, "inception", tmp_path, split="test"), samples, full=False)
     theirs = direct(samples.expand(-1, 3, -1, -1), test.expand(-1, 3, -1, -1), "inception-v3-compat", path)
     assert set(ours) == {"fid"}
     assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], abs=1e-3)

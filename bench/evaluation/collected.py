@@ -1,0 +1,137 @@
+"""What metrics of samples need, collected batch by batch on every rank and merged once."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config.settings import Samples
+from bench.datasets.base import Dataset
+from bench.errors import NotApplicable
+from bench.evaluation.trained import Drawn
+from bench.methods.finite import complaint, lost
+from bench.metrics.extractors.features import Features
+from bench.metrics.extractors.reference import Reference
+from bench.metrics.metric import Metric
+from bench.training import ranks
+
+
+class Collected(ABC):
+    """What metrics of one kind need of n samples."""
+
+    extractor = ""
+
+    @abstractmethod
+    def add(self, drawn: Drawn) -> None:
+        """Take in a batch of this rank."""
+
+    @abstractmethod
+    def merge(self) -> None:
+        """Add the shares of all ranks, once; all must ask."""
+
+    @abstractmethod
+    def of(self, metric: Metric) -> tuple[Any, Any]:
+        """What the metric is measured of: x and reference."""
+
+    @abstractmethod
+    def settings(self, metric: Metric) -> dict[str, Any]:
+        """What every number of the kind depends on."""
+
+    def complaint(self, x: Any) -> str | None:
+        """Why nothing can be measured of it; None if it can."""
+        return None
+
+    def values(self, metric: Metric, x: Any, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
+        """What the metric measures of it."""
+        return metric.measure(x, reference, dataset, rng)
+
+
+class Gathered(Collected):
+    """All samples, and as many held-out ones."""
+
+    def __init__(self, metrics: Sequence[Metric], dataset: Dataset, config: Samples, n: int, stage: str) -> None:
+        self.dataset, self.config, self.stage = dataset, config, stage
+        dtype = torch.uint8 if dataset.is_image else dataset.test.dtype
+        self.x = torch.zeros(n, *dataset.test.shape[1:], dtype=dtype)
+
+    def add(self, drawn: Drawn) -> None:
+        self.x[drawn.start : drawn.start + len(drawn.x)] = drawn.x.cpu()
+
+    def merge(self) -> None:
+        ranks.total(self.x)
+
+    def of(self, metric: Metric) -> tuple[Tensor, Tensor]:
+        data = getattr(self.dataset, self.config.reference if self.dataset.is_image else "test")
+        x = self.x[: metric.most(self.config, len(data), self.stage)]
+        if not self.dataset.is_image:
+            return x, data[: len(x)]
+        n = min(len(x), self.config.reference_n or len(data), len(data))
+        return x, self.dataset.pixels(data[torch.arange(n) * len(data) // n])
+
+    def settings(self, metric: Metric) -> dict[str, Any]:
+        if not self.dataset.is_image:
+            return {"split": self.dataset.held_out}
+        return {"split": self.config.reference, "reference_n": len(self.of(metric)[1])}
+
+    def complaint(self, x: Tensor) -> str | None:
+        return complaint(lost(x), len(x))
+
+
+class OfFeatures(Collected):
+    """The features of samples, beside those of real images."""
+
+    def __init__(self, features: Features, reference: Reference) -> None:
+        self.features, self.reference = features, reference
+        self.extractor = reference.extractor.name
+
+    def add(self, drawn: Drawn) -> None:
+        self.features.update(drawn.x, drawn.start)
+
+    def merge(self) -> None:
+        self.features.merge()
+
+    def of(self, metric: Metric) -> tuple[Features, Features]:
+        return self.features, self.reference.features
+
+    def settings(self, metric: Metric) -> dict[str, Any]:
+        return self.reference.settings
+
+    def complaint(self, x: Features) -> str | None:
+        if x.count != x.n:
+            raise ValueError(f"{int(x.count)} of {x.n} samples went in")
+        return x.complaint
+
+
+class Pairs(Collected):
+    """The values of every image beside the one that it should be, one row a metric."""
+
+    def __init__(self, metrics: Sequence[Metric], dataset: Dataset, n: int) -> None:
+        self.metrics, self.dataset = list(metrics), dataset
+        self.x = torch.zeros(len(self.metrics), n, dtype=torch.float64)
+
+    def add(self, drawn: Drawn) -> None:
+        if self.dataset.given is None:
+            return
+        stop = drawn.start + len(drawn.x)
+        targets = self.dataset.pixels(self.dataset.test[drawn.start : stop])
+        for i, metric in enumerate(self.metrics):
+            values: Any = metric.measure(drawn.x, targets, self.dataset, None)
+            self.x[i, drawn.start : stop] = values
+
+    def merge(self) -> None:
+        ranks.total(self.x)
+
+    def of(self, metric: Metric) -> tuple[Tensor, None]:
+        return self.x[self.metrics.index(metric)], None
+
+    def settings(self, metric: Metric) -> dict[str, Any]:
+        return {}
+
+    def values(self, metric: Metric, x: Tensor, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
+        """The mean over the pairs with its standard error."""
+        if dataset.given is None:
+            raise NotApplicable("no image is drawn to fit what it is given")
+        return float(x.mean()), float(x.std()) / math.sqrt(len(x)) if len(x) > 1 else None

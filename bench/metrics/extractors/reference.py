@@ -1,0 +1,121 @@
+"""What generated images are compared with: the features of real images.
+
+Fewer real images than a split has are spread evenly over it, image i being its floor(i N / n)-th, since the split of a
+plugin may be sorted by class. They are read a batch at a time, and their statistics are computed once and kept in
+data_dir/fidelity, in files named by the dataset's name, version and checksum, the split and the number of images, the
+extractor with its version, and a digest of the code that makes them.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config.names import safe_name
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.metrics.extractors.cache import code_of, kept, write_tensors
+from bench.metrics.extractors.catalogue import Network, extractor_for
+from bench.metrics.extractors.features import Features
+
+LEAST = 4  # for a covariance, two subsets and three neighbours
+# What decides the cached files beside their images.
+CODE = ("bench.metrics.extractors.features", "bench.metrics.extractors.catalogue")
+
+
+class Reference:
+    """The features of real images of a dataset, and the extractor of theirs and of samples.
+
+    Args:
+        dataset: images.
+        extractor: see bench.metrics.extractors.catalogue.
+        data_dir: folder of data sets, weights and cached statistics.
+        split: "train" or "test".
+        n: how many of its images, None for all.
+        batch: images that go through the extractor at once; values do not depend on it but for rounding.
+
+    Raises:
+        UsageError: points, an unknown split or extractor, missing labels or weights, n out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        extractor: str,
+        data_dir: Path,
+        device: str = "cpu",
+        *,
+        split: str = "train",
+        n: int | None = None,
+        batch: int = 64,
+    ) -> None:
+        if not dataset.is_image:
+            raise UsageError(f"dataset {dataset.name!r} holds points; features are extracted from images only")
+        if split not in ("train", "test"):
+            raise UsageError(f"split {split!r} is not one of train, test")
+        most = len(getattr(dataset, split))
+        n = most if n is None else n
+        if not LEAST <= n <= most:
+            raise UsageError(f"reference_n {n}: at least {LEAST}, and the {split} split has {most} images")
+        self.dataset, self.device, self.split, self.batch = dataset, device, split, batch
+        self.folder = data_dir / "fidelity"
+        self.extractor = extractor_for(extractor, dataset, data_dir)
+        self.network = Network(self.extractor, dataset.stored_shape, device)
+        self.features = self.real(split, n)
+
+    def collect(self, n: int) -> Features:
+        """Features of n samples to come: `update` it with their pixels and, on several ranks, `merge` it.
+
+        UsageError if n < 4.
+        """
+        if n < LEAST:
+            raise UsageError(f"{n} samples are too few for a covariance and two subsets; {LEAST} are needed")
+        return Features(n, self.network, self.features.mean, self.features.classes, self.batch)
+
+    def held_out(self, n: int) -> tuple[str, int]:
+        """The other split, test for a reference of train, and how many of n images it has.
+
+        UsageError if these are less than 4.
+        """
+        other = "test" if self.split == "train" else "train"
+        n = min(n, len(getattr(self.dataset, other)))
+        if n < LEAST:
+            raise UsageError(f"a floor of {n} images of the {other} split; {LEAST} are needed")
+        return other, n
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What every value depends on."""
+        return {
+            "extractor": self.extractor.name,
+            "extractor_version": self.extractor.version,
+            "layer": self.extractor.layer,
+            "split": self.split,
+            "reference_n": self.features.n,
+            "quantiser": "floor",  # Dataset.quantise: the level whose bin a sample lies in
+        }
+
+    def real(self, split: str, n: int) -> Features:
+        """The features of n images of a split, computed in one process unless they are in the cache."""
+        data, by = self.dataset, self.extractor
+        of = (data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, code_of(*CODE))
+
+        images: Tensor = getattr(data, split)
+
+        def pixels(start: int) -> Tensor:
+            index = torch.arange(start, min(start + self.batch, n)) * len(images) // n
+            return data.pixels(images[index])
+
+        def compute(path: Path) -> None:
+            features, logits = self.network(pixels(0)[:1])  # one image is close enough to all for an origin
+            found = Features(n, self.network, features[0], logits.shape[1], self.batch)
+            for start in range(0, n, self.batch):
+                found.update(pixels(start), start)
+            if found.complaint:
+                raise UsageError(f"extractor {by.name!r}, {split} split of {data.name!r}: {found.complaint}")
+            write_tensors(path, found.state())
+
+        path = kept(self.folder, safe_name("-".join(map(str, of))) + ".pt", compute)
+        return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)

@@ -1,0 +1,31 @@
+"""Measurements of features that a test made itself."""
+
+from pathlib import Path
+
+from bench.config.settings import Samples
+from bench.evaluation.collected import OfFeatures
+from bench.evaluation.quality import Judge
+from bench.metrics.extractors.features import Features
+from bench.metrics.extractors.reference import Reference
+from bench.records.records import Measurement
+
+
+def judge_of(reference: Reference) -> Judge:
+    """The judge whose images are compared with a reference that is there."""
+    judge = Judge(reference.dataset, Samples(), Path("none"), reference.device)
+    judge.__dict__["reference"] = reference
+    return judge
+
+
+def compare(
+    reference: Reference, features: Features, full: bool = True, reason: str | None = None
+) -> list[Measurement]:
+    """The usual measurements of features; without `full` those of a validation curve."""
+    judge, collected = judge_of(reference), OfFeatures(features, reference)
+    metrics = [m for m in judge.metrics if m.needs == "features" and (full or m.in_curve)]
+    return [row for metric in metrics for row in judge.rows(metric, collected, reason)]
+
+
+def floor(reference: Reference, n: int, reason: str | None = None) -> list[Measurement]:
+    """What n held-out images score."""
+    return judge_of(reference).floor(n, reason)

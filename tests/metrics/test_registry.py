@@ -1,0 +1,223 @@
+"""Every metric says what its numbers are, and gives the one that is known where one is known."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import SUITE, runs, write_suite
+
+from bench.config.components import validate
+from bench.config.registry import metrics
+from bench.config.settings import Samples
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.evaluation.quality import Judge
+from bench.evaluation.trained import Drawn
+from bench.metrics.extractors.features import Features
+from bench.metrics.metric import Metric, chosen, facts_of, metric_of, register_metric, usual
+from bench.records.frame import read_frame
+
+GROUPS = {"quality", "likelihood", "geometry", "cost", ""}
+IMAGES = torch.randint(0, 256, (8, 1, 12, 12), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def features(x: torch.Tensor) -> Features:
+    """Of the pixels themselves, with two classes by the first of them."""
+
+    def network(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = pixels.flatten(1).float()
+        return flat[:, :3], torch.stack([flat[:, 0], -flat[:, 0]], 1) - 100
+
+    found = Features(len(x), network, torch.zeros(3), 2)
+    found.update(x, 0)
+    return found
+
+
+BEGINS = torch.tensor([0, 255] * 4, dtype=torch.uint8)  # classes that a classifier is sure of, half of each
+SURE = torch.cat([BEGINS[:, None, None, None].expand(-1, 1, 12, 1), IMAGES[..., 1:]], 3)
+SHIFTED = torch.zeros(5, 2), torch.tensor([[3.0, 4.0]]).expand(5, 2)
+KNOWN: dict[str, tuple[Any, Any, Any]] = {
+    "w2": (*SHIFTED, 5.0),
+    "fid": (features(SURE), features(SURE), 0.0),
+    "precision_recall": (features(SURE), features(SURE), ((1.0, None), (1.0, None))),
+    "inception_score": (features(SURE[:2]), None, (1.0, 0.0)),  # a split of one image knows no other class
+    "psnr": (IMAGES[:1], IMAGES[:1] ^ 1, [10 * math.log10(255**2)]),
+    "ssim": (IMAGES[:1], IMAGES[:1], [1.0]),
+}
+
+
+def of_samples() -> list[str]:
+    return [name for name, metric in metrics.items() if metric.needs]
+
+
+@pytest.mark.parametrize("name", list(metrics))
+def test_a_metric_says_what_its_numbers_are(name: str) -> None:
+    metric = metrics[name]
+    assert metric.name == name and metric.facts and metric.data in ("points", "images", "any")
+    for number, facts in metric.facts.items():
+        assert facts.title and facts.group in GROUPS and facts.direction in ("lower", "higher", "")
+        assert facts.meaning.endswith("."), number
+        assert metric_of(number) is metric and facts_of(number).title.startswith(facts.title)
+
+
+def test_no_two_numbers_share_a_title() -> None:
+    titles = [facts.title for metric in metrics.values() for facts in metric.facts.values()]
+    assert len(titles) == len(set(titles))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in of_samples() if name != "kid"])
+def test_a_metric_gives_the_number_that_is_known(name: str) -> None:
+    x, reference, known = KNOWN[name]
+    found = metrics[name].measure(x, reference, None, torch.Generator())
+    if name == "precision_recall":
+        assert found == known
+    else:
+        assert list(found) if isinstance(known, list | tuple) else found == pytest.approx(known, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_the_kernel_distance_is_its_definition() -> None:
+    """Of subsets of one size of two pairs: the unbiased MMD^2 with the kernel (x.y / d + 1)^3."""
+    x, y = features(IMAGES), features(255 - IMAGES)
+    value, _ = metrics["kid"].measure(x, y, None, None)
+
+    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a.double() @ b.double().T / 3 + 1) ** 3
+
+    def apart(k: torch.Tensor) -> float:
+        return float((k.sum() - k.trace()) / (len(k) * (len(k) - 1)))
+
+    whole = apart(kernel(x.kept, x.kept)) + apart(kernel(y.kept, y.kept)) - 2 * float(kernel(x.kept, y.kept).mean())
+    assert value == pytest.approx(whole, rel=0.3)  # the mean of 100 subsets of half the images
+    assert metrics["kid"].settings(x, y) == {"kid_subsets": 100, "kid_subset_size": 4, "kept": 8}
+
+
+def test_names_of_features_are_those_of_their_extractor() -> None:
+    assert metrics["fid"].numbers("inception") == ["fid"] and metrics["fid"].numbers("digits_cnn") == ["fd_digits_cnn"]
+    assert metrics["precision_recall"].numbers("digits_cnn") == ["precision", "recall"]
+    facts = facts_of("kd_digits_cnn")
+    assert facts.title == "KD digits-cnn" and "'digits_cnn'" in facts.meaning and facts.direction == "lower"
+    floor = facts_of("fd_digits_cnn_floor")
+    assert floor.title == "FD digits-cnn floor" and floor.direction == "" and floor.group == "quality"
+    assert facts_of("of_a_plugin").title == "of_a_plugin" and facts_of("of_a_plugin").group == ""
+
+
+def test_usual_metrics_go_by_the_data() -> None:
+    assert usual(False, False) == usual(False, True) == ("w2",)
+    assert usual(True, False) == ("fid", "kid", "precision_recall", "inception_score")
+    assert usual(True, True) == (*usual(True, False), "psnr", "ssim")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["w3"], "unknown metric of samples 'w3'; known: fid, inception_score, kid, precision_recall, psnr, ssim, w2"),
+        (["nll"], "unknown metric of samples 'nll'"),
+        (["w2", "fid"], "'fid' is for images, and the data are points; allowed: w2"),
+    ],
+)
+def test_a_name_that_cannot_be_measured_is_one_line(names: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        chosen(names, False, False)
+    assert message in str(error.value) and str(error.value).startswith("evaluation.samples.metrics: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_bad_name_is_found_before_anything_runs(tmp_path: Path) -> None:
+    text = SUITE.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = "w3",')
+    with pytest.raises(UsageError, match="did you mean 'w2'"):
+        validate(runs(tmp_path, text))
+
+
+def test_named_metrics_are_measured_in_their_order(points: Dataset, own_metrics: None) -> None:
+    register_metric("mean", title="Mean", data="points", in_sweep=True)(lambda x, y, *_: (x.mean(), 0.5))
+    judge = Judge(points, Samples(metrics=("mean", "w2"), w2_n=3), Path("none"), "cpu", seed=3)
+    quality = judge.quality(5)
+    quality.add(Drawn(0, torch.ones(5, 2), 1.0, 0.0))
+    mean, w2 = quality.measured()
+    assert (mean.metric, mean.value, mean.stderr, mean.n, mean.settings) == ("mean", 1.0, 0.5, 5, {"split": "test"})
+    assert (w2.metric, w2.n) == ("w2", 3)
+    assert [metric.name for metric in judge.quality(5, "curve").metrics] == ["w2"]
+    assert [metric.name for metric in judge.quality(5, "sweep").metrics] == ["mean", "w2"]
+
+
+def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_metrics: None) -> None:
+    for name in ("one", "two"):
+        register_metric(name, title=name.title())(lambda x, y, dataset, rng: torch.rand((), generator=rng))
+
+    def measured(seed: int) -> list[float]:
+        quality = Judge(points, Samples(metrics=("one", "two")), Path("none"), "cpu", seed).quality(2)
+        quality.add(Drawn(0, torch.ones(2, 2), 1.0, 0.0))
+        return [row.value for row in quality.measured()]
+
+    assert measured(0) == measured(0) and len({*measured(0), *measured(1)}) == 4
+
+
+def test_what_is_no_metric_is_refused(own_metrics: None) -> None:
+    with pytest.raises(UsageError, match="is not a subclass of bench.Metric"):
+        register_metric("mine", title="Mine")(dict)
+    with pytest.raises(UsageError, match="it has no title"):
+        register_metric("mine")(lambda *_: 0.0)
+    with pytest.raises(UsageError, match="metric 'w2' is registered twice"):
+        register_metric("w2", title="Mine")(Metric)
+
+
+def test_a_score_without_its_classifier_is_not_applicable(images: Dataset, tmp_path: Path) -> None:
+    judge = Judge(images, Samples(metrics=("inception_score", "psnr")), tmp_path, "cpu")
+
+    class Real:
+        extractor, features, settings = type("", (), {"name": "x"}), features(SURE), {"split": "train"}
+
+        def collect(self, n: int) -> Features:
+            found = Features(n, lambda pixels: (pixels[:, 0, 0].float(), torch.zeros(len(pixels), 0)), torch.zeros(3))
+            return found
+
+    judge.__dict__["reference"] = Real()
+    quality = judge.quality(4)
+    quality.add(Drawn(0, images.test[:4], 1.0, 0.0))
+    score, psnr = quality.measured()
+    assert score.reason == "not applicable: the extractor's weights have no classifier"
+    assert psnr.reason == "not applicable: no image is drawn to fit what it is given"
+
+
+PLUGIN = '''
+"""A metric of a user."""
+
+from bench import register_metric
+
+
+@register_metric("spread", title="Spread", unit="m", direction="higher", data="points", in_sweep=True)
+def spread(samples, reference, dataset, rng):
+    """Standard deviation over that of the data."""
+    return float(samples.std() / reference.std())
+'''
+
+
+@pytest.mark.slow
+def test_a_metric_of_a_plugin_goes_from_its_file_to_a_report_without_it(tmp_path: Path) -> None:
+    (tmp_path / "spread.py").write_text(PLUGIN)
+    text = SUITE.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["spread", "w2"],')
+    text = text.replace('["fm_ot", "ddpm"]', '["fm_ot"]').replace(SUITE[SUITE.index("overrides.ddpm") :], "")
+    suite = write_suite(tmp_path, text + 'evaluation.sweep = { n = 20, solvers = ["euler"], nfe = [4] }\n')
+    command = [sys.executable, "run_all.py", "--suite", suite, "--results", tmp_path / "results"]
+    plugin = ["--plugin", tmp_path / "spread.py"]
+
+    def call(*options: object) -> None:
+        subprocess.run([*map(str, (*command, *options))], check=True, timeout=300, capture_output=True)
+
+    call(*plugin, "--workers", "1")
+    frame = read_frame(tmp_path / "results" / "tiny")
+    rows = frame[frame.metric == "spread"]
+    assert set(rows.stage) == {"samples", "sweep"} and rows.value.gt(0).all() and set(frame.status) == {"ok"}
+    assert set(rows.title) == {"Spread"} and set(rows.unit) == {"m"} and set(rows.direction) == {"higher"}
+    assert set(rows[rows.stage == "samples"].n) == {40}
+    record = json.loads(next((tmp_path / "results/tiny/runs").glob("*/samples.json")).read_text())
+    assert any(path.endswith("spread.py") for path in record["plugins"])
+    call("--report")
+    assert "Spread" in (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
