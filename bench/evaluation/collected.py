@@ -64,7 +64,7 @@ class Gathered(Collected):
         ranks.total(self.x)
 
     def of(self, metric: Metric) -> tuple[Tensor, Tensor]:
-        data = getattr(self.dataset, self.config.reference if self.dataset.is_image else "test")
+        data = getattr(self.dataset, self.split)
         x = self.x[: metric.most(self.config, len(data), self.stage)]
         if not self.dataset.is_image:
             return x, data[: len(x)]
@@ -72,9 +72,12 @@ class Gathered(Collected):
         return x, self.dataset.pixels(data[torch.arange(n) * len(data) // n])
 
     def settings(self, metric: Metric) -> dict[str, Any]:
-        if not self.dataset.is_image:
-            return {"split": self.dataset.held_out}
-        return {"split": self.config.reference, "reference_n": len(self.of(metric)[1])}
+        own = {"reference_n": len(self.of(metric)[1])} if self.dataset.is_image else {}
+        return {"split": self.dataset.held_out if self.split == "test" else self.split, **own}
+
+    @property
+    def split(self) -> str:
+        return self.config.reference if self.dataset.is_image else "test"
 
     def complaint(self, x: Tensor) -> str | None:
         return complaint(lost(x), len(x))

@@ -69,7 +69,7 @@ class Judge:
 
     def prepare(self) -> None:
         """Make extractor and reference ready, so that what is wrong with them is said before hours of training."""
-        if any(metric.needs == "features" for metric in self.metrics):
+        if self.of_features:
             _ = self.reference
 
     @cached_property
@@ -83,6 +83,11 @@ class Judge:
         if self.settings.metrics or not any(metric.of_classifier for metric in found):
             return found
         return [metric for metric in found if not metric.of_classifier or self.reference.features.classes]
+
+    @property
+    def of_features(self) -> list[Metric]:
+        """Those of them that are measured of features."""
+        return [metric for metric in self.metrics if metric.needs == "features"]
 
     def quality(self, n: int, stage: str = "samples") -> Quality:
         """Of n samples drawn for a stage, "samples", "sweep" or "curve". UsageError if it cannot be measured."""
@@ -110,7 +115,7 @@ class Judge:
         The reference of images is the same.
         """
         judge = Judge(self.dataset.for_tuning, self.settings, self.data_dir, self.device, self.seed)
-        if "reference" in self.__dict__:
+        if self.of_features:
             judge.reference = self.reference
         return judge
 
@@ -142,13 +147,12 @@ class Judge:
         `floor_split` says where they are from, test for a reference of train. The names end in _floor. Without values
         for a `reason`.
         """
-        metrics = [metric for metric in self.metrics if metric.needs == "features"]
-        if not metrics or not ranks.is_main():
+        if not self.of_features or not ranks.is_main():
             return []
         split, n = self.reference.held_out(n)
         features = self.reference.collect(n) if reason else self.reference.real(split, n)
         collected = OfFeatures(features, self.reference)
-        rows = [row for metric in metrics for row in self.rows(metric, collected, reason)]
+        rows = [row for metric in self.of_features for row in self.rows(metric, collected, reason)]
         own = {"floor_split": split}
         return [replace(row, metric=f"{row.metric}{FLOOR}", settings=row.settings | own) for row in rows]
 

@@ -8,14 +8,15 @@ import pytest
 import torch
 from oracles import Given, Idle
 
+from bench.config.registry import metrics
 from bench.config.settings import Likelihood, Samples
 from bench.datasets.base import Dataset
 from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.geometry import wasserstein2
 from bench.evaluation.parts import Parts, Rows
-from bench.evaluation.quality import ImageQuality, Judge
-from bench.evaluation.trained import Trained
+from bench.evaluation.quality import Judge
+from bench.evaluation.trained import Drawn, Trained
+from bench.metrics.w2 import wasserstein2
 
 N = 20
 
@@ -44,14 +45,16 @@ def test_curves_are_measured_on_validation_where_there_is_one(points: Dataset, t
 
 @pytest.mark.slow
 def test_the_reference_of_images_stays_and_what_they_should_be_is_of_validation(
-    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Dataset, tmp_path: Path
 ) -> None:
     data = replace(images, validation=255 - images.test, given=lambda k: k.float() / 128 - 1)
-    judge = Judge(data, Samples(), tmp_path, "cpu")
-    judge.fidelity = object()  # type: ignore[assignment]
-    monkeypatch.setattr(
-        ImageQuality, "__init__", lambda self, fidelity, n, full, dataset: setattr(self, "args", (fidelity, dataset))
-    )
-    fidelity, dataset = judge.for_tuning.quality(N).args  # type: ignore[attr-defined]
-    assert fidelity is judge.fidelity and torch.equal(dataset.test, 255 - images.test)
-    assert judge.quality(N).args == (judge.fidelity, data)  # type: ignore[attr-defined]
+    judge = Judge(data, Samples(metrics=("fid", "psnr")), tmp_path, "cpu")
+    judge.reference = object()  # type: ignore[assignment]
+    tuning = judge.for_tuning
+    assert tuning.reference is judge.reference and torch.equal(tuning.dataset.test, 255 - images.test)
+    pairs = tuning.collection("pairs", [metrics["psnr"]], 5, "samples")
+    pairs.add(Drawn(0, 255 - images.test[:5], 1.0, 0.0))
+    best = pairs.of(metrics["psnr"])[0]
+    pairs = judge.collection("pairs", [metrics["psnr"]], 5, "samples")
+    pairs.add(Drawn(0, 255 - images.test[:5], 1.0, 0.0))
+    assert (best > pairs.of(metrics["psnr"])[0]).all() and best.unique().numel() == 1
