@@ -120,7 +120,7 @@ def test_a_bad_name_is_found_before_anything_runs(tmp_path: Path) -> None:
         validate(runs(tmp_path, text))
 
 
-def test_named_metrics_are_measured_in_their_order(points: Dataset, own_metrics: None) -> None:
+def test_named_metrics_are_measured_in_their_order(points: Dataset, own_entries: None) -> None:
     register_metric("mean", title="Mean", data="points", in_sweep=True)(lambda x, y, *_: (x.mean(), 0.5))
     judge = Judge(points, Samples(metrics=("mean", "w2"), w2_n=3), Path("none"), "cpu", seed=3)
     quality = judge.quality(5)
@@ -132,7 +132,7 @@ def test_named_metrics_are_measured_in_their_order(points: Dataset, own_metrics:
     assert [metric.name for metric in judge.quality(5, "sweep").metrics] == ["mean", "w2"]
 
 
-def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_metrics: None) -> None:
+def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_entries: None) -> None:
     for name in ("one", "two"):
         register_metric(name, title=name.title())(lambda x, y, dataset, rng: torch.rand((), generator=rng))
 
@@ -144,7 +144,7 @@ def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_metrics: None)
     assert measured(0) == measured(0) and len({*measured(0), *measured(1)}) == 4
 
 
-def test_what_is_no_metric_is_refused(own_metrics: None) -> None:
+def test_what_is_no_metric_is_refused(own_entries: None) -> None:
     with pytest.raises(UsageError, match=r"is not a subclass of bench\.Metric"):
         register_metric("mine", title="Mine")(dict)
     with pytest.raises(UsageError, match="it has no title"):
