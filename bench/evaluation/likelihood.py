@@ -22,7 +22,7 @@ from bench.datasets.base import Dataset
 from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.density import measure_density
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.log_densities import log_densities
+from bench.evaluation.log_densities import LogDensities, log_densities
 from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.routes import Route, routes
@@ -74,27 +74,28 @@ def by_route(route: Route, weights: str, partial: Partial | None = None) -> list
         NotApplicable: the model, or the data, has no such density.
         Diverged: a solve of the first draw failed (Lost where several ranks share the run).
     """
-    settings, n, draws = {**route.settings(), "weights": weights}, _count(route), _draws(route)
-    found = log_densities(route, n, draws[-1], partial or Partial())
-    whole = len(found.log_p)
-    rows: list[Measurement] = []
-    for k in draws:
-        own = {**settings, "draws": k}
-        if k <= whole:
-            rows += _nll(route, found.log_p[:k], found.variance[:k], own, found.seconds)
-        else:
-            rows += _no_nll(route, n, own, found.reason)
-    rows.append(Measurement("nfe_likelihood", found.nfe, None, n, found.seconds, settings))
-    rows.append(Measurement("likelihood_seconds", found.seconds, None, n * whole, found.seconds, settings))
-    return rows
+    found = log_densities(route, _count(route), _draws(route)[-1], partial or Partial())
+    return _rows(route, weights, found, found.reason)
 
 
 def blank(route: Route, weights: str, reason: str) -> list[Measurement]:
     """What `by_route` measures, without values."""
+    return _rows(route, weights, None, reason)
+
+
+def _rows(route: Route, weights: str, found: LogDensities | None, reason: str | None) -> list[Measurement]:
     settings, n, draws = {**route.settings(), "weights": weights}, _count(route), _draws(route)
-    rows = [row for k in draws for row in _no_nll(route, n, {**settings, "draws": k}, reason)]
-    for metric, count in (("nfe_likelihood", n), ("likelihood_seconds", n * draws[-1])):
-        rows.append(Measurement(metric, math.nan, None, count, settings=settings, reason=reason))
+    whole, nfe, seconds = (len(found.log_p), found.nfe, found.seconds) if found else (0, math.nan, math.nan)
+    rows: list[Measurement] = []
+    for k in draws:
+        own = {**settings, "draws": k}
+        if found and k <= whole:
+            rows += _nll(route, found.log_p[:k], found.variance[:k], own, seconds)
+        else:
+            rows += _no_nll(route, n, own, reason)
+    spent, reason = (seconds, None) if found else (None, reason)
+    rows.append(Measurement("nfe_likelihood", nfe, None, n, spent, settings, reason))
+    rows.append(Measurement("likelihood_seconds", seconds, None, n * (whole or draws[-1]), spent, settings, reason))
     return rows
 
 

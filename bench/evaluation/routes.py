@@ -98,10 +98,6 @@ class ByODE(Route):
     solver: Solver = dataclasses.field(default_factory=Solver)
     memory: "Rows" = dataclasses.field(default_factory=lambda: Rows(), compare=False)
 
-    @property
-    def name(self) -> str:
-        return f"{self.solver.settings()}"
-
     def own(self) -> dict[str, Any]:
         exact = self.config.divergence == "exact"
         exact |= self.config.divergence == "auto" and self.trained.dataset.dim <= EXACT_DIMENSIONS
