@@ -60,6 +60,7 @@ def write(
     from bench.records.files import write_bytes
     from bench.report.cells import headline
     from bench.report.claim_tables import claim_tables, tidy
+    from bench.report.comparable import left_out
     from bench.report.figures import figures, overview_pictures
     from bench.report.filling import strays
     from bench.report.latex import latex
@@ -83,6 +84,7 @@ def write(
             mine = headline([part], published)
             made = table(part, mine)
             papers = published_tables(part, mine, published) if part.current else ([], [])
+            complaints += left_out(part, mine)
             recipe = recipes([part] if part.current else [], configs)
         except Exception as error:  # hours of records are worth a report without one section
             complaints.append(f"tables of {part.name}: {one_line(error)}")

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import vocabulary
+from bench.report.comparable import FLOOR, comparable
 from bench.report.incidents import kinds, not_applicable, reasons
-from bench.report.sections import KEYS, WAYS, Section, each
+from bench.report.sections import KEYS, Section, each
 from bench.report.statistics import t_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-FLOOR = "floor"
 FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
-CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 ROW = ["baseline", "label", "variant", "sampler", "native"]
 
 
@@ -84,7 +83,7 @@ COLUMNS = [
 def measured(section: Section) -> "DataFrame":
     """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
     frame = section.frame
-    shown = (frame.status == "ok") & frame.metric.map(lambda name: vocabulary.is_headline(name) or _is_floor(name))
+    shown = (frame.status == "ok") & frame.metric.map(lambda name: _is_floor(name) or bool(section.about(name).group))
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & frame.step.isna()
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     found = frame[shown]
@@ -108,17 +107,6 @@ def drawn_by(settings: dict[str, Any]) -> str:
     """How samples were drawn: "dopri5 1e-5, batch 2,000" (its NFE depends on what is solved together), "ddim-50"."""
     batch = vocabulary.words({"batch": settings.get("batch")})
     return ", ".join([vocabulary.solver(settings), *batch])
-
-
-def comparable(row: Any) -> str:
-    """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
-    drawn = {*WAYS, "batch"} if row.stage == "samples" else set()
-    settings = {key: value for key, value in row.parsed.items() if key not in drawn}
-    if row.n is not None and not math.isnan(row.n):
-        settings["n"] = int(row.n)
-    if row.metric in CLOCKS:
-        settings["device"] = row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
-    return json.dumps(settings, sort_keys=True)
 
 
 def _columns(found: "DataFrame") -> list[tuple[str, str, str]]:

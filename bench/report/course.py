@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from bench.report import numbers, vocabulary
 from bench.report.axes import LEGEND, crosses, curves, floor_line, lacking, legend, limit, means, plain_log, titled
 from bench.report.canvas import WIDTH, sheet
+from bench.report.comparable import of_one_kind
 from bench.report.figure import FigureData
-from bench.report.sections import Section, of_one_kind
+from bench.report.sections import Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,7 @@ def course(section: Section, metric: str) -> "DataFrame":
 
 def panels(data: FigureData, metric: str, costs: list[str]) -> "tuple[Figure, str]":
     """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off or lost, in words."""
-    section, about, found = data.section, vocabulary.metric(metric), data.scores(metric)
+    section, about, found = data.section, data.section.about(metric), data.scores(metric)
     points = course(section, metric)
     gap, quality = 0.22, about.group == "quality"
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)

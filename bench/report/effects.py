@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.papers.claims import Claim
-from bench.report import vocabulary
 from bench.report.cells import of_section
+from bench.report.comparable import of_one_kind, settled_cells
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.incidents import head, reasons
-from bench.report.scores import distance_metric, likelihood_metric, settled
-from bench.report.sections import Section, each, of_one_kind
+from bench.report.scores import distance_metric, likelihood_metric
+from bench.report.sections import Section, each
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -62,7 +62,7 @@ class Effects:
     def __init__(self, claim: Claim, section: Section, cells: "DataFrame", rows: "DataFrame") -> None:
         self.claim, self.section = claim, section
         self.metric = metric_of(claim, section)
-        self.sign = -1 if self.metric and vocabulary.metric(self.metric).better == "higher" else 1
+        self.sign = -1 if self.metric and section.about(self.metric).better == "higher" else 1
         self._planned: dict[str, list[str]] = {}
         for row in each(section.frame.drop_duplicates("variant")):
             self._planned.setdefault(row.baseline, []).append(row.variant)
@@ -117,7 +117,7 @@ class Effects:
         claim, section = self.claim, self.section
         if claim.measure in ("value", "spread"):
             mine = rows[(rows.metric == self.metric) & ~rows.native.astype(bool)]
-            key = settled(of_section(cells, section), self.metric) if self.metric else None
+            key = settled_cells(of_section(cells, section), self.metric) if self.metric else None
             mine = mine[mine.comparable == key] if key else mine
             values = mine[mine.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
             if claim.measure == "spread":

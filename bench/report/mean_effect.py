@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from bench.report import numbers, vocabulary
+from bench.report import numbers
 from bench.report.effects import Comparison, Effects
 from bench.report.sections import listed
 from bench.report.statistics import equal, sign_flip, student, t_interval
@@ -74,7 +74,7 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     claim = each[0].claim
     names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison.sides]
     rival = names[1] + (f" by {comparison.condition}" if comparison.condition else "")
-    unit = "bits/dim" if each[0].metric == "nll_bpd" else vocabulary.metric(each[0].metric or "").unit
+    unit = "bits/dim" if each[0].metric == "nll_bpd" else each[0].section.about(each[0].metric or "").unit
     empty = Effect(names[0], rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
 
     def lacking(what: str, of: str = "", pairs: int = 0) -> Effect:

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.report import vocabulary
 from bench.report.axes import DASHES
 from bench.report.canvas import WIDTH, legible, sheet
 from bench.report.cells import measured, of_section
+from bench.report.comparable import settled_cells
 from bench.report.figure import SMOKE, Drawing
 from bench.report.grid import Entry, Grid, Header, Row
 from bench.report.improvement import Improvement, improvements
 from bench.report.incidents import not_applicable
-from bench.report.scores import distance_metric, likelihood_metric, settled
+from bench.report.scores import distance_metric, likelihood_metric
 from bench.report.sections import Section, count, each
 from bench.report.style import INK, looks, ordered
 
@@ -91,7 +91,7 @@ class Overview:
         title = f"{SMOKE if self.protocol == 'smoke' else ''}Probability of improvement over the other methods"
         reading = (
             "The probability that one seed of a method is better than one of another method on the same data, with its "
-            "95% bootstrap interval; 0.5 is a draw. Lower is better for NFE and time, as for what they are ranked by."
+            "95% bootstrap interval; 0.5 is a draw. Fewer evaluations and fewer seconds are better."
         )
         return Drawing(figure, title, reading)
 
@@ -119,12 +119,12 @@ def overviews(sections: Sequence[Section], cells: "DataFrame") -> list[Overview]
 
 def _values(section: Section, cells: "DataFrame", rows: "DataFrame", metric: str | None) -> dict[str, list[float]]:
     """The values of a metric by label, one a seed, turned so that less is better; infinite for one that was lost."""
-    settings = settled(cells, metric) if metric else None
+    settings = settled_cells(cells, metric) if metric else None
     if metric is None or settings is None:
         return {}
     mine = rows[(rows.metric == metric) & (rows.comparable == settings) & ~rows.native.astype(bool)]
     mine = mine[~not_applicable(mine)]
-    sign = -1 if vocabulary.metric(metric).better == "higher" else 1
+    sign = -1 if section.about(metric).better == "higher" else 1
     by_seed = (sign * mine.value).fillna(math.inf).groupby([mine.variant, mine.seed]).mean()
     return {section.labels[str(variant)]: list(of) for variant, of in by_seed.groupby(level=0)}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.config.names import safe_name
 from bench.report import numbers, origins, vocabulary
+from bench.report.cells import FLOOR_SUFFIX
 from bench.report.grid import ARROWS, Grid
 from bench.report.intervals import intervals
 from bench.report.pictures import OVERVIEW, Picture, embedded, size
@@ -90,7 +91,8 @@ def page(
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
     of_run = {run.run_id: variant for variant in variants for run in variant.runs}
-    names = {name for name in frame.metric[frame.status == "ok"] if vocabulary.is_headline(name)}
+    measured = {name: s.about(name) for s in sections for name in set(s.frame.metric[s.frame.status == "ok"])}
+    shown = [name for name in measured if measured[name].group and not name.endswith(FLOOR_SUFFIX)]
     protocols = dict.fromkeys(section.protocol for section in sections)
     options = _options(sections)
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
@@ -115,7 +117,7 @@ def page(
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
         galleries=_galleries(sections, [picture for picture in pictures if picture.dataset != OVERVIEW]),
         images={picture.name: place for picture, place in zip(pictures, places, strict=True)},
-        metrics=[vocabulary.metric(name) for name in sorted(names, key=vocabulary.order)],
+        metrics=[measured[name] for name in sorted(shown, key=vocabulary.order)],
         variants=variants,
         shared=_shared(variants),
         provenance=origins.provenance(frame),

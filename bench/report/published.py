@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.papers.paper import REFERENCE, Paper, Table, known
 from bench.report import vocabulary
-from bench.report.cells import FLOOR, headline, of_section
+from bench.report.cells import headline, of_section
+from bench.report.comparable import FLOOR, settled_cells
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
-from bench.report.scores import distance_metric, likelihood_metric, settled
+from bench.report.scores import distance_metric, likelihood_metric
 from bench.report.sections import Section, each
 from bench.report.tables import CAPTION, number
 
@@ -119,7 +120,7 @@ class Filled:
     def _settled(self) -> "dict[Column, DataFrame]":
         """The cells of each column under the settings that most variants share."""
         mine = of_section(self.cells, self.section)
-        keys = {column: settled(mine, column.metric, column.draws) for column in self.columns}
+        keys = {column: settled_cells(mine, column.metric, column.draws) for column in self.columns}
         return {column: mine[(mine.metric == column.metric) & (mine.settings == key)] for column, key in keys.items()}
 
     def grid(self) -> Grid:

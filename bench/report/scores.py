@@ -1,12 +1,12 @@
 """One number a variant, for what figures say in words: the same means as in the headline table."""
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.report import numbers, vocabulary
-from bench.report.cells import FLOOR, of_section
+from bench.report.cells import of_section
+from bench.report.comparable import FLOOR, settled_cells
 from bench.report.sections import Section
 from bench.report.statistics import Interval
 
@@ -26,7 +26,7 @@ class Scores:
 
     @property
     def about(self) -> vocabulary.Metric:
-        return vocabulary.metric(self.metric)
+        return self.section.about(self.metric)
 
     def text(self, variant: str) -> str:
         """ "NLL 3.70 ± 0.02", or nothing where the variant has no value."""
@@ -42,32 +42,16 @@ class Scores:
         return f"held-out images {self.floor:.4g}"
 
 
-def settled(cells: "DataFrame", metric: str, draws: int | None = None) -> str | None:
-    """The settings that most of a section's variants share for a metric, in their own rows (the ODE's).
-
-    Where several are shared alike, an adaptive solver goes before a fixed-step one and more draws before fewer, unless
-    the number of draws is asked for.
-    """
-    mine = cells[(cells.metric == metric) & (cells.n > 0) & (cells.baseline != FLOOR) & ~cells.native.astype(bool)]
-
-    def rank(settings: str) -> tuple[int, bool, float]:
-        parsed = json.loads(settings)
-        return int((mine.settings == settings).sum()), "rtol" in parsed, parsed.get("draws") or 0
-
-    asked = [s for s in sorted(set(mine.settings)) if draws is None or json.loads(s).get("draws") == draws]
-    return max(asked, key=rank, default=None)
-
-
 def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
     """The means of a metric in the variants' own rows, under the settings most variants share."""
     mine = of_section(cells, section)
-    settings = settled(mine, metric)
+    settings = settled_cells(mine, metric)
     if settings is None:
         return None
     mine = mine[(mine.metric == metric) & (mine.settings == settings) & (mine.n > 0)]
     floors = mine["mean"][mine.baseline == FLOOR]
     chosen = mine[(mine.baseline != FLOOR) & ~mine.native.astype(bool)]
-    divide = vocabulary.metric(metric).divide
+    divide = section.about(metric).divide
     values = {
         variant: Interval(mean / divide, half / divide, int(n))
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)

@@ -4,7 +4,6 @@ Only numbers of one section stand side by side, and runs of the current plan nev
 which have sections of their own.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.config.names import safe_name
 from bench.records.measurement import PLACE
+from bench.report import vocabulary
 from bench.report.filling import filled
 from bench.report.incidents import Incident, losses, lost, unfinished
 from bench.report.style import Look, looks, ordered
 from bench.report.variants import Config
+from bench.report.vocabulary import Metric
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
-WAYS = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
 LARGEST = 1e15  # of anything that is counted
 EARLIER = " · earlier settings"
 
@@ -88,6 +88,15 @@ class Section:
         baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
         look = looks(baseline)
         return {variant: look[baseline[variant]] for variant in self.labels}
+
+    def about(self, metric: str) -> Metric:
+        """How a metric is shown, by what its records say of it."""
+        return self._about.get(metric) or vocabulary.metric(metric)
+
+    @cached_property
+    def _about(self) -> dict[str, Metric]:
+        rows = each(self.frame.drop_duplicates("metric"))
+        return {row.metric: vocabulary.shown(row) for row in rows if isinstance(row.title, str) and row.title}
 
     @cached_property
     def _finite(self) -> "DataFrame":
@@ -191,16 +200,6 @@ def each(frame: "DataFrame") -> Iterator[Any]:
 def count(number: int, noun: str) -> str:
     """1 -> "1 seed", 3 -> "3 seeds"."""
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def of_one_kind(rows: "DataFrame") -> "DataFrame":
-    """The rows of the settings that most rows share: a line or a claim never joins numbers of others."""
-    kind = [
-        json.dumps([{k: v for k, v in s.items() if k not in WAYS}, None if math.isnan(n or 0) else n], sort_keys=True)
-        for s, n in zip(rows.parsed, rows.n, strict=True)
-    ]
-    rows = rows.assign(kind=kind)
-    return rows[rows.kind == rows.kind.mode().iloc[0]] if len(rows) else rows
 
 
 def listed(names: Iterable[str]) -> str:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.axes import crosses, curves, means, plain_log
 from bench.report.canvas import WIDTH, sheet
-from bench.report.sections import Section, of_one_kind
+from bench.report.comparable import of_one_kind
+from bench.report.sections import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

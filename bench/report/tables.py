@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.report import vocabulary
-from bench.report.cells import FLOOR, of_section
+from bench.report.cells import of_section
+from bench.report.comparable import FLOOR
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.sections import Section, each, listed
 from bench.report.vocabulary import Group
@@ -38,9 +39,9 @@ class Table:
 class _Column:
     """A metric under one set of settings; `detail` tells it from its siblings."""
 
-    def __init__(self, metric: str, settings: str) -> None:
+    def __init__(self, section: Section, metric: str, settings: str) -> None:
         self.key = (metric, settings)
-        self.about = vocabulary.metric(metric)
+        self.about = section.about(metric)
         parsed = json.loads(settings)
         self.device = parsed.pop("device", None)
         self.machine = ""
@@ -68,14 +69,14 @@ class _Column:
 def table(section: Section, cells: "DataFrame") -> Table:
     """The grids of one section, from the cells of `headline`."""
     mine = of_section(cells, section)
-    group_of = mine.metric.map(lambda name: vocabulary.metric(name).group)
+    group_of = mine.metric.map(lambda name: section.about(name).group)
     groups: tuple[Group, ...] = ("quality", "cost")
     made = tuple(_grid(section, group, mine, mine[group_of == group]) for group in groups)
     return Table(section, made, tuple(str(incident) for incident in section.incidents))
 
 
 def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFrame") -> Grid:
-    columns = _columns(cells)
+    columns = _columns(section, cells)
     at = {(c.variant, c.sampler, c.metric, c.settings): c for c in each(cells)}
     lines = [line for line in _lines(all_cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
     best = {column.key: _best(cells, column) for column in columns}
@@ -108,8 +109,10 @@ def _lines(cells: "DataFrame") -> list[Any]:
     return sorted(each(frame), key=lambda line: line.baseline == FLOOR)
 
 
-def _columns(cells: "DataFrame") -> list[_Column]:
-    columns = [_Column(*key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)]
+def _columns(section: Section, cells: "DataFrame") -> list[_Column]:
+    columns = [
+        _Column(section, *key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)
+    ]
     columns.sort(key=lambda column: (vocabulary.order(column.key[0]), column.key[1]))
     devices = list(dict.fromkeys(column.device for column in columns if column.device))
     for column in columns:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.errors import one_line
 from bench.papers.claims import Claim
-from bench.report import vocabulary
 from bench.report.cells import measured
 from bench.report.effects import Effects, comparisons
 from bench.report.mean_effect import Effect, mean_effect
@@ -161,7 +160,7 @@ def _what(each: Sequence[Effects]) -> str:
     claim = each[0].claim
     metrics = {effects.metric or claim.metric for effects in each}
     shared = {"nll": "NLL", "quality": "distance to the data"}
-    title = vocabulary.metric(metrics.pop()).title if len(metrics) == 1 else shared.get(claim.metric, claim.metric)
+    title = each[0].section.about(metrics.pop()).title if len(metrics) == 1 else shared.get(claim.metric, claim.metric)
     over = {"step": "training steps", "train_seconds": "seconds of training", "nfe_training": "evaluations, by sample,"}
     return {
         "value": title,

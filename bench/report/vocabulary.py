@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from bench.metrics.metric import FLOOR, facts_of
+from bench.metrics.metric import Facts, facts_of
 
-Group = Literal["quality", "cost"]
+Group = Literal["quality", "cost", ""]
 
 
 class Metric(NamedTuple):
@@ -13,7 +13,8 @@ class Metric(NamedTuple):
 
     Attributes:
         title: in a header; `unit` follows in brackets.
-        better: which direction is, or "" where neither means better.
+        better: which direction is, or "" if neither is.
+        group: the table that has its column; without one it has none.
         divide: a stored value over this is the shown one.
         meaning: one sentence for a reader who is new to it.
     """
@@ -25,11 +26,6 @@ class Metric(NamedTuple):
     meaning: str
     divide: float = 1.0
 
-    @property
-    def superlative(self) -> str:
-        """What the best mean is: figures say this, which is a fact, and not that a method is best."""
-        return "highest" if self.better == "higher" else "lowest"
-
 
 ORDER = (
     *("nll_nats", "nll_bpd", "bound_nats", "bound_bpd", "w2", "fid", "kid", "precision", "recall", "inception_score"),
@@ -38,6 +34,7 @@ ORDER = (
     *("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes"),
 )
 SCALES = {"bytes": ("MiB", 2.0**20)}  # unit of a record: the one that is shown, and what a value is divided by then
+HANDLED = ("solver", "sampler", "rtol", "atol", "steps", "divergence", "probes", "dequantisation", "draws")
 PROTOCOLS = {
     "smoke": "Minutes on a CPU: shows that every part works. Not comparable with any published number.",
     "small": "A reduced experiment: rows compare with each other at the budgets stated, not with a paper.",
@@ -68,16 +65,19 @@ PHRASES: dict[str, Callable[[Any], str]] = {
 
 
 def metric(name: str) -> Metric:
-    """How a metric is shown, whatever plugin it is of."""
-    facts = facts_of(name)
+    """How a metric is shown of which there is no record."""
+    return _shown(facts_of(name))
+
+
+def shown(row: Any) -> Metric:
+    """How a metric is shown, by the title, unit, direction and group of a row of the frame."""
+    return _shown(Facts(row.title, row.unit, row.direction, row.group, facts_of(row.metric).meaning))
+
+
+def _shown(facts: Facts) -> Metric:
     unit, divide = SCALES.get(facts.unit, (facts.unit, 1.0))
-    group: Group = "cost" if facts.group == "cost" else "quality"
+    group: Group = "cost" if facts.group == "cost" else "quality" if facts.group else ""
     return Metric(facts.title, unit, facts.direction, group, facts.meaning or "A metric of a plugin.", divide)
-
-
-def is_headline(name: str) -> bool:
-    """Whether a metric has a column in the headline table."""
-    return bool(facts_of(name).group) and not name.endswith(FLOOR)
 
 
 def order(name: str) -> tuple[int, str]:
@@ -114,16 +114,5 @@ def words(settings: Mapping[str, Any]) -> list[str]:
         draws = settings.get("draws")
         said += [f"{dequantisation} dequantisation", *([f"K = {draws}"] if draws else [])]
     said += [phrase(settings[key]) for key, phrase in PHRASES.items() if settings.get(key) is not None]
-    handled = {
-        *PHRASES,
-        "solver",
-        "sampler",
-        "rtol",
-        "atol",
-        "steps",
-        "divergence",
-        "probes",
-        "dequantisation",
-        "draws",
-    }
+    handled = {*PHRASES, *HANDLED}
     return said + [f"{key} = {value}" for key, value in settings.items() if key not in handled and value is not None]

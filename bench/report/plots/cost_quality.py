@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.report import numbers
 from bench.report.axes import FRONT, LEAST_SEEDS, crosses, floor_line, lacking, pareto, plain_log, titled
 from bench.report.canvas import WIDTH, sheet
-from bench.report.cells import FLOOR, of_section
+from bench.report.cells import of_section
+from bench.report.comparable import FLOOR
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.labels import Label, place_labels
 from bench.report.scores import Scores, distance_metric, likelihood_metric

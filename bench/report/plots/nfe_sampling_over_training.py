@@ -1,9 +1,9 @@
 """Evaluations that the adaptive solver needs for samples, while the network trains."""
 
 from bench.report import vocabulary
+from bench.report.comparable import of_one_kind
 from bench.report.course import LINES, panels, validated
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.sections import of_one_kind
 
 
 @register_figure("nfe_sampling_over_training", title="Sampling NFE in the course of training", place=50)

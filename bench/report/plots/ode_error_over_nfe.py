@@ -36,7 +36,7 @@ def ode_error_over_nfe(data: FigureData) -> Drawing | None:
         one.set_ylim(points.value.min() / 1.6, points.value.max() * 1.6)
         one.yaxis.set_major_formatter(lambda value, _: vocabulary.tolerance(value))
         one.yaxis.set_minor_formatter(NullFormatter())
-    axes[0].set_ylabel(titled(vocabulary.metric("ode_error"), points.n.iloc[0]))
+    axes[0].set_ylabel(titled(section.about("ode_error"), points.n.iloc[0]))
     if ratios:
         reference, shown = next(iter(ratios)), max(set(points.solver), key=lambda name: (name == "midpoint", name))
         ranked = sorted(ratios, key=lambda v: ratios[v][shown] if math.isfinite(ratios[v][shown]) else 99)

@@ -12,9 +12,9 @@ from bench.report.sweeps import at_every_accuracy, facets, lost_at_some_accuracy
 def over_nfe(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality of the sweep; its legend ranks the variants at the smallest NFE that all have."""
     section = data.section
-    measured = {name for name in section.sweep.metric if vocabulary.metric(name).group == "quality"}
+    measured = {name for name in section.sweep.metric if section.about(name).group == "quality"}
     for metric in sorted(measured - {"ode_error"}, key=vocabulary.order):
-        about, points = vocabulary.metric(metric), at_every_accuracy(section, metric)
+        about, points = section.about(metric), at_every_accuracy(section, metric)
         lost = lost_at_some_accuracy(section, metric)
         figure, axes = facets(section, points, lost, LEGEND)
         for one in axes:

@@ -25,7 +25,7 @@ def over_seconds(data: FigureData) -> Drawing | None:
     section, metric = data.section, distance_metric(data.section)
     if metric is None or not {metric, "sampling_seconds"} <= set(section.sweep.metric):
         return None
-    about, key = vocabulary.metric(metric), ["variant", "solver", "accuracy"]
+    about, key = section.about(metric), ["variant", "solver", "accuracy"]
     seconds = at_every_accuracy(section, "sampling_seconds").set_index(key).value.rename("seconds")
     points = at_every_accuracy(section, metric).join(seconds, on=key, how="inner")
     if points.empty:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from bench.report import vocabulary
 from bench.report.course import LINES, panels, validated
 from bench.report.figure import Drawing, FigureData, register_figure
 
@@ -11,7 +10,7 @@ from bench.report.figure import Drawing, FigureData, register_figure
 def over_training(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality that was validated."""
     for metric in validated(data.section):
-        about = vocabulary.metric(metric)
+        about = data.section.about(metric)
         if about.group != "quality":
             continue
         figure, cut = panels(data, metric, ["step", "seconds"])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.report import numbers, vocabulary
 from bench.report.axes import LEAST_SEEDS, sized
 from bench.report.canvas import WIDTH, legible, sheet
+from bench.report.comparable import of_one_kind
 from bench.report.course import validated
 from bench.report.crossings import crossing
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section, listed, of_one_kind
+from bench.report.sections import Section, listed
 from bench.report.statistics import Interval, t_interval
 from bench.report.style import FAINT, MUTED
 
@@ -60,8 +61,10 @@ def time_to_target(data: FigureData) -> Drawing | None:
     width = (WIDTH - left - 1.4 - gap * (len(rows) - 1)) / len(rows)
     figure, axes = sheet(1, len(rows), (width, lines * BAR), (gap, 0), left=left, right=1.4, bottom=0.55)
     for one, metric in zip(axes[0], rows, strict=True):
-        _bars(section, one, finished[metric], vocabulary.metric(metric), lines)
-        one.set_title(f"{_goal(metric, goals[metric])}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5)
+        _bars(section, one, finished[metric], section.about(metric), lines)
+        one.set_title(
+            f"{_goal(section, metric, goals[metric])}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5
+        )
     reading = (
         "Seconds of training steps alone until the validation curve falls to the target, interpolated between "
         "validations; the target is what about three quarters of the methods reach. Mean over the seeds, whiskers: 95% "
@@ -71,7 +74,7 @@ def time_to_target(data: FigureData) -> Drawing | None:
     lost = section.lost_curve[section.lost_curve.metric.isin(list(rows))]
     if without := [label for variant, label in section.labels.items() if (lost.variant == variant).any()]:
         reading += f" Validations that could not be had are left out: some of {listed(without)}."
-    title = f"Seconds of training to {listed(_goal(metric, goal) for metric, goal in goals.items())}"
+    title = f"Seconds of training to {listed(_goal(section, metric, goal) for metric, goal in goals.items())}"
     return Drawing(figure, title, reading)
 
 
@@ -105,8 +108,8 @@ def finishes(section: Section, rows: "DataFrame", goal: float) -> list[Finish]:
     return sorted(found, key=lambda f: (f.simulates, f.time is None, f.time.mean if f.time else f.best))
 
 
-def _goal(metric: str, goal: float) -> str:
-    about = vocabulary.metric(metric)
+def _goal(section: Section, metric: str, goal: float) -> str:
+    about = section.about(metric)
     return f"{about.title} {numbers.plain(goal, 3)}{f' {about.unit}' if about.unit else ''}"
 
 
