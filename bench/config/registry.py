@@ -120,32 +120,41 @@ def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], other
 def load_plugin(plugin: str) -> ModuleType:
     """Import a file (`my_baseline.py`) or a module (`my_package.baselines`) for what it registers."""
     try:
-        if not plugin.endswith(".py"):
-            if importlib.util.find_spec(plugin) is None and Path(f"{plugin}.py").is_file():
-                raise UsageError(f"--plugin {plugin}: no such module; did you mean the file {plugin}.py?")
-            return importlib.import_module(plugin)
-        path = Path(plugin).resolve()
-        if not path.is_file():
-            raise UsageError(f"--plugin {plugin}: no such file")
-        name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-        if name in sys.modules:
-            return sys.modules[name]
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # before it runs, as dataclasses and pickle look for it there
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return module
+        module = _file(plugin) if plugin.endswith(".py") else _module(plugin)
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(f"--plugin {plugin}: {one_line(error)}") from error
+    loaded[str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin] = None
+    return module
 
 
+def _module(plugin: str) -> ModuleType:
+    if importlib.util.find_spec(plugin) is None and Path(f"{plugin}.py").is_file():
+        raise UsageError(f"--plugin {plugin}: no such module; did you mean the file {plugin}.py?")
+    return importlib.import_module(plugin)
+
+
+def _file(plugin: str) -> ModuleType:
+    path = Path(plugin).resolve()
+    if not path.is_file():
+        raise UsageError(f"--plugin {plugin}: no such file")
+    name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs, as dataclasses and pickle look for it there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+loaded: dict[str, None] = {}  # plugins of this process, for one that works for it
 datasets: Registry[Any] = Registry("dataset", "bench.datasets")
 networks: Registry[Any] = Registry("network", "bench.networks")
 baselines: Registry[Any] = Registry("baseline", "baselines")

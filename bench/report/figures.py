@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.config.names import safe_name
+from bench.config.registry import load_plugin, loaded
 from bench.errors import one_line
 from bench.launch.surroundings import environment
 from bench.records.files import write_bytes
@@ -69,7 +70,7 @@ def _side_by_side(
             for i in range(workers):
                 task = Path(folder, f"task-{i}")
                 mine = dict(list(sections.items())[i::workers])
-                task.write_bytes(pickle.dumps((os.getpid(), root.resolve(), cells, mine)))
+                task.write_bytes(pickle.dumps((os.getpid(), list(loaded), root.resolve(), cells, mine)))
                 with task.with_suffix(".log").open("wb") as log:
                     command = [sys.executable, "-c", CHILD, str(task), *sys.path]
                     process = subprocess.Popen(
@@ -90,7 +91,9 @@ def _side_by_side(
 
 def drawing(task: str) -> None:
     """Draw the sections of a task, as a process of its own."""
-    parent, root, cells, sections = pickle.loads(Path(task).read_bytes())
+    parent, plugins, root, cells, sections = pickle.loads(Path(task).read_bytes())
+    for plugin in plugins:
+        load_plugin(plugin)
     for place, section in sections.items():
         if os.getppid() != parent:
             return  # nobody waits for it any more

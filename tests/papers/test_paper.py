@@ -65,7 +65,7 @@ def test_the_order_is_the_first_papers_and_then_that_of_others() -> None:
 
 def test_a_plugin_files_a_folder_and_stands_behind_the_papers_that_come_with_the_project(folder: Path) -> None:
     plugin = folder.parent / "ours.py"
-    plugin.write_text(f"from bench.papers.paper import register_paper\nregister_paper({str(folder)!r})\n")
+    plugin.write_text(f"from bench import register_paper\nregister_paper({str(folder)!r})\n")
     load_plugin(str(plugin))
     assert [paper.folder.name for paper in known()] == ["lipman2023", "tong2024_sf2m", "aaa2030"]
     assert registry.papers["aaa2030"].about == "N., 2030: Ours"

@@ -54,6 +54,15 @@ def test_processes_draw_side_by_side_in_the_order_of_the_sections(tmp_path: Path
     assert len(list((tmp_path / "plots").iterdir())) == 8
 
 
+def test_a_process_knows_the_plugins_of_the_one_that_it_draws_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("from bench import register_figure\nregister_figure('mine', title='M')(lambda data: 1 / 0)\n")
+    monkeypatch.setattr(figures, "loaded", {str(plugin): None})
+    assert "ZeroDivisionError" in drawn(tmp_path)[3][1][0]
+
+
 def test_the_sections_of_a_killed_process_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once = KILLED_ONCE.format(name=tmp_path.name)
     monkeypatch.setattr(figures, "CHILD", once + figures.CHILD)
