@@ -17,7 +17,7 @@ plugin that calls `register_claim`.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -99,18 +99,13 @@ _registered: dict[str, Claim] = {}
 
 def register_claim(claim: Claim) -> Claim:
     """File a claim for the reports of this process; UsageError if another one has its id."""
-    if _registered.get(claim.id, claim) != claim or claim.id in {c.id for c in of_papers()}:
+    if claim.id in {c.id for c in of_papers()} or _registered.setdefault(claim.id, claim) != claim:
         raise UsageError(f"claim {claim.id!r} is declared twice; choose another id")
-    _registered[claim.id] = claim
     return claim
 
 
 def load_claims(path: Path, paper: str = "") -> list[Claim]:
-    """The `[[claims]]` of a TOML file; UsageError names the key, the value and what is allowed.
-
-    Args:
-        paper: whose file it is, "" for a user's own.
-    """
+    """The `[[claims]]` of a TOML file, of that paper; UsageError names the key, the value and what is allowed."""
     try:
         raw = toml.read(path)
     except (OSError, ValueError) as error:
@@ -140,27 +135,25 @@ def remember(root: Path) -> bool:
     """
     kept, _ = _remembered(root)
     own = list({claim.id: claim for claim in [*kept, *_registered.values()]}.values())
-    if own == kept:
-        return False
-    write_json(root / REMEMBERED, {"claims": [claim.model_dump(mode="json") for claim in own]})
-    return True
+    if own != kept:
+        write_json(root / REMEMBERED, {"claims": [claim.model_dump(mode="json") for claim in own]})
+    return own != kept
 
 
 def _remembered(root: Path) -> tuple[list[Claim], list[str]]:
-    path = root / REMEMBERED
     found: list[Claim] = []
     complaints: list[str] = []
     try:
-        entries = read_json(path).get("claims")
+        entries: Any = read_json(root / REMEMBERED).get("claims")
         if not isinstance(entries, list):
             raise ValueError("not a list of claims")
-        for i, entry in enumerate(entries):
-            try:
-                found.append(validated(Claim, entry, f"{REMEMBERED}[{i}]"))
-            except UsageError as error:
-                complaints.append(str(error))
     except FileNotFoundError:
-        pass
+        entries = []
     except (OSError, ValueError) as error:
-        complaints.append(f"{REMEMBERED}: {error}")
+        return [], [f"{REMEMBERED}: {error}"]
+    for i, entry in enumerate(entries):
+        try:
+            found.append(validated(Claim, entry, f"{REMEMBERED}[{i}]"))
+        except UsageError as error:
+            complaints.append(str(error))
     return found, complaints

@@ -19,7 +19,7 @@ from bench.config import toml
 from bench.config.registry import papers
 from bench.config.settings import Frozen
 from bench.config.suite import validated
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError
 from bench.papers.claims import Claim, load_claims
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILE, CLAIMS = "paper.toml", "claims.toml"
 PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 REFERENCE = "reference"
-COLUMNS = ["source", "table", "dataset", "method", "metric", "value", "std", "n_seeds", "settings", "note"]
+NEEDED = ("source", "table", "dataset", "method", "metric", "value")  # columns of numbers; std, settings, note may be
 
 
 class Table(Frozen):
@@ -36,11 +36,9 @@ class Table(Frozen):
 
     Attributes:
         name: what the numbers' column `table` says.
-        title: what stands in headings.
         columns: metrics; "nll" and "quality" are whichever likelihood and distance the data has.
         by_draws: whether every number K of draws is a column.
         rows: methods in the printed order, by default the paper's; others follow them.
-        task: what the numbers are of.
         everywhere: whether the table also arranges data of which the paper prints nothing.
         datasets: printed names of data by their names here, if they differ.
         settings: what samples must have been drawn and measured with ("sampler", "steps", "n", ...).
@@ -89,7 +87,6 @@ class Paper(Frozen):
         reference: the method in whose evaluations figures count those of others.
         methods: labels by name, in the order of every table and figure.
         related: further sources that `numbers` holds, by name.
-        claims: those of claims.toml.
     """
 
     folder: Path
@@ -130,8 +127,11 @@ def register_paper(folder: Path | str) -> Paper:
     claims = load_claims(folder / CLAIMS, folder.name) if (folder / CLAIMS).exists() else ()
     paper: Paper = validated(Paper, {"source": folder.name, **raw, "folder": folder, "claims": claims}, where)
     for name in (*paper.numbers, *([paper.recipe.file] if paper.recipe else [])):
-        if not paper.path(name).is_file():
+        if not (path := paper.path(name)).is_file():
             raise UsageError(f"{where}: no file {name!r}, neither beside {FILE} nor in {PUBLISHED}")
+        header = path.read_text(encoding="utf-8-sig").partition("\n")[0].strip().split(",")
+        if name in paper.numbers and (lacking := [column for column in NEEDED if column not in header]):
+            raise UsageError(f"{where}: {name}: no column {lacking[0]!r}; needed: {', '.join(NEEDED)}")
     return papers.register(folder.name)(paper)
 
 
@@ -146,27 +146,23 @@ def order() -> list[str]:
 
 
 def published_numbers() -> "DataFrame":
-    """All numbers of all papers: COLUMNS, and three more.
+    """All numbers of all papers: the columns NEEDED, std, n_seeds, settings, note, and three more.
 
     `paper` is who has them, `beside` whether the headline table shows them, and `draws` the K that bits/dim are of: 1
     if the settings name none ("K=50; dopri5 1e-5").
     """
     import pandas
 
-    read = [pandas.DataFrame(columns=[*COLUMNS, "paper", "beside"])]
-    for paper in known():
-        for path in map(paper.path, paper.numbers):
-            try:
-                rows = pandas.read_csv(path, keep_default_na=False, na_values={"value": [""], "std": [""]})
-            except (OSError, ValueError) as error:
-                raise UsageError(f"paper {paper.folder.name}: {path}: {one_line(error)}") from error
-            read.append(rows.assign(paper=paper.folder.name, beside=paper.headline & (rows.source == paper.source)))
-    found = pandas.concat([rows for rows in read if len(rows)] or read, ignore_index=True).reindex(
-        columns=read[0].columns
-    )
+    read = [pandas.DataFrame(columns=[*NEEDED, "std", "n_seeds", "settings", "note"])]
+    for paper, name in [(one, name) for one in known() for name in one.numbers]:
+        rows = pandas.read_csv(paper.path(name), keep_default_na=False, na_values={"value": [""], "std": [""]})
+        read.append(rows.assign(paper=paper.folder.name, beside=paper.headline & (rows.source == paper.source)))
+    found = pandas.concat(read, ignore_index=True).fillna({"settings": "", "note": ""})
     draws = found.settings.str.extract(r"\bK=(\d+)", expand=False).astype(float).fillna(1)
     return found.assign(
         value=found.value.astype(float),
+        std=found["std"].astype(float),
+        beside=found.beside.astype(bool),
         metric=found.metric.replace("nfe", "nfe_sampling"),
         draws=draws.where(found.metric == "nll_bpd"),
     )

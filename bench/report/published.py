@@ -1,8 +1,7 @@
 """The tables of papers in their own arrangement: what is published, what is measured, and the difference.
 
 Which rows and columns a table has is the paper's to say (bench/papers/paper.py). Methods stand in its order, others
-after them. A difference is taken only of like with like: bits/dim of the same K, a metric that depends on much only
-under the protocol "paper", and nothing of a smoke run.
+after them. A difference is taken only of like with like, and of nothing of a smoke run.
 """
 
 import json
@@ -26,12 +25,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 HOUR = 3600.0
-NUMBERS = ["published", "published_std", "mean", "half_width", "difference"]
-MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole"]
+MEASURED = ("mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole")
 COLUMNS = [
     *("paper", "table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
-    *("published_std", "published_settings", "mean", "half_width", "n", "lost", "lost_to", "difference", "settings"),
-    *("run_ids", "hole"),
+    *("published_std", "published_settings", "difference", *MEASURED),
 ]
 
 
@@ -46,8 +43,7 @@ class Column(NamedTuple):
         about = vocabulary.metric(self.metric)
         if self.metric == "train_seconds":
             return "Training [h]"
-        k = f", K = {self.draws}" if self.draws else ""
-        return f"{about.title}{k}{f' [{about.unit}]' if about.unit else ''}"
+        return f"{about.title}{f', K = {self.draws}' * bool(self.draws)}{f' [{about.unit}]' * bool(about.unit)}"
 
     @property
     def divide(self) -> float:
@@ -65,102 +61,91 @@ class Filled:
     printed: "DataFrame"
 
     @cached_property
-    def columns(self) -> list[Column]:
-        """Of what the table names all that is measured or printed."""
+    def columns(self) -> dict[Column, list[dict[str, Any]]]:
+        """Tidy cells, one per method, of all that the table names and that is measured or printed."""
         frame = self.section.frame
-        if self.table.by_draws:
-            draws = sorted({s["draws"] for s in frame[frame.metric.isin(self.table.columns)].parsed if "draws" in s})
-            return [Column(name, k) for name in self.table.columns for k in draws] if len(draws) > 1 else []
         whichever = {"nll": likelihood_metric, "quality": distance_metric}
         names = [whichever[name](self.section) if name in whichever else name for name in self.table.columns]
-        return [Column(name) for name in names if name and name in {*frame.metric, *self.printed.metric}]
+        columns = [Column(name) for name in names if name and name in {*frame.metric, *self.printed.metric}]
+        if self.table.by_draws:
+            draws = sorted({s["draws"] for s in frame[frame.metric.isin(names)].parsed if "draws" in s})
+            columns = [Column(column.metric, k) for column in columns for k in draws] if len(draws) > 1 else []
+        return {column: self._cells(column) for column in columns}
 
     @cached_property
-    def lines(self) -> list[list[dict[str, Any]]]:
-        """A line of cells a method; a printed method without a run has its published numbers alone."""
+    def methods(self) -> list[tuple[str, str, str]]:
+        """Name, label and variant of what was run, and of what is printed alone."""
         baseline = self.section.frame.drop_duplicates("variant").set_index("variant").baseline
-        methods = [(str(baseline[v]), label, v) for v, label in self.section.labels.items()]
-        run = {name for name, _, _ in methods}
-        methods += [
-            (name, self.paper.methods.get(name, name.capitalize()), FLOOR if name == REFERENCE else "")
-            for name in dict.fromkeys(self.printed.method)
-            if name not in run
-        ]
+        found = [(str(baseline[variant]), label, variant) for variant, label in self.section.labels.items()]
+        absent = [name for name in dict.fromkeys(self.printed.method) if name not in {name for name, _, _ in found}]
+        labels = {REFERENCE: "Reference", **self.paper.methods}
+        found += [(name, labels.get(name, name), FLOOR if name == REFERENCE else "") for name in absent]
         order = self.table.rows or tuple(self.paper.methods)
-        methods.sort(key=lambda method: order.index(method[0]) if method[0] in order else len(order))
-        return [[self._cell(column, *method) for column in self.columns] for method in methods]
+        return sorted(found, key=lambda method: order.index(method[0]) if method[0] in order else len(order))
 
-    def _cell(self, column: Column, method: str, label: str, variant: str) -> dict[str, Any]:
-        cell: dict[str, Any] = dict.fromkeys(COLUMNS, "") | dict.fromkeys(NUMBERS, math.nan)
-        cell |= {"paper": self.paper.folder.name, "table": self.table.name, "suite": self.section.suite}
-        cell |= {"protocol": self.section.protocol, "dataset": self.section.dataset, "method": method, "label": label}
-        cell |= {"variant": "" if variant == FLOOR else variant, "metric": column.metric, "draws": column.draws}
-        cell |= {"n": 0, "lost": 0, "hole": "not run"}
-        rows = self.printed[(self.printed.method == method) & (self.printed.metric == column.metric)]
-        printed: Any = next(each(rows[rows.draws == column.draws] if column.draws else rows), None)
-        mine = self._settled[column]
-        of = mine.baseline == FLOOR if variant == FLOOR else (mine.variant == variant) & ~mine.native.astype(bool)
-        found: Any = next(each(mine[of]), None)
-        if printed:
-            cell |= {"published": printed.value, "published_std": printed.std, "published_settings": printed.settings}
-        if found:
-            cell |= {key: getattr(found, key) for key in MEASURED}
-            cell["draws"] = json.loads(found.settings).get("draws")
-        if printed and found and self._alike(column.metric, printed.draws, cell["draws"]):
-            cell["difference"] = found.mean - printed.value
-        return cell
+    def _cells(self, column: Column) -> list[dict[str, Any]]:
+        """The cells of a column, under the settings that most variants share."""
+        mine, (metric, draws) = of_section(self.cells, self.section), column
+        mine = mine[(mine.metric == metric) & (mine.settings == settled_cells(mine, metric, draws))]
+        printed = self.printed[self.printed.metric == metric]
+        printed = printed[printed.draws == draws] if draws else printed
+        cells = []
+        for method, label, variant in self.methods:
+            of = mine.baseline == FLOOR if variant == FLOOR else (mine.variant == variant) & ~mine.native.astype(bool)
+            found, beside = next(each(mine[of]), None), next(each(printed[printed.method == method]), None)
+            cells.append(self._cell(found, beside, method, label, variant.replace(FLOOR, ""), metric, draws))
+        return cells
 
-    def _alike(self, metric: str, printed: float, draws: int | None) -> bool:
-        """Whether measured and published are of one kind."""
-        if self.section.protocol == "smoke" or (metric in self.table.strict and self.section.protocol != "paper"):
-            return False
-        return math.isnan(printed) or printed == draws
-
-    @cached_property
-    def _settled(self) -> "dict[Column, DataFrame]":
-        """The cells of each column under the settings that most variants share."""
-        mine = of_section(self.cells, self.section)
-        keys = {column: settled_cells(mine, column.metric, column.draws) for column in self.columns}
-        return {column: mine[(mine.metric == column.metric) & (mine.settings == key)] for column, key in keys.items()}
+    def _cell(self, found: Any, printed: Any, *about: Any) -> dict[str, Any]:
+        *method, metric, draws = about
+        absent = (math.nan, math.nan, 0, 0, "", "", (), "not run")
+        cell = dict(zip(MEASURED, [getattr(found, key) for key in MEASURED] if found else absent, strict=True))
+        values = (printed.value, printed.std, printed.settings) if printed else (math.nan, math.nan, "")
+        draws = json.loads(found.settings).get("draws") if found else draws
+        # Like with like: bits/dim of one K, and what depends on all of a protocol under that protocol.
+        protocol = self.section.protocol
+        alike = protocol == "paper" or (protocol != "smoke" and metric not in self.table.strict)
+        alike = alike and bool(printed) and (math.isnan(printed.draws) or printed.draws == draws)
+        place = (self.paper.folder.name, self.table.name, self.section.suite, protocol, self.section.dataset)
+        difference = cell["mean"] - values[0] if alike else math.nan
+        return dict(zip(COLUMNS, (*place, *method, metric, draws, *values, difference), strict=False)) | cell
 
     def grid(self) -> Grid:
         """The table for readers; columns of what is published and what differs stand if there is any."""
         headers: list[Header] = []
-        shown: list[list[Entry]] = [[] for _ in self.lines]
-        for column, cells in zip(self.columns, zip(*self.lines, strict=True), strict=True):
-            digits = max(_decimals(cell[key]) for cell in cells for key in ("published", "published_std"))
-            made = {
-                "published": [_published(cell, digits) for cell in cells],
-                "": [_entry(cell, column.divide) for cell in cells],
-                "difference": [Entry(value=cell["difference"], form=f"+.{digits}f") for cell in cells],
-            }
-            for kind, entries in made.items():
-                if not kind or any(entry.is_number for entry in entries):
-                    title = f"{column.title} {kind}" if kind == "difference" else column.title
-                    headers.append(Header(title, published=kind == "published"))
-                    for row, entry in zip(shown, entries, strict=True):
-                        row.append(entry)
-        rows = []
-        for line, row in zip(self.lines, shown, strict=True):
-            seeds = max(cell["n"] for cell in line)
-            rows.append(Row(line[0]["method"], line[0]["label"], str(seeds or ABSENT), tuple(row)))
+        shown: list[list[Entry]] = []
+        for column, cells in self.columns.items():
+            form = f".{max(_decimals(cell[key]) for cell in cells for key in ('published', 'published_std'))}f"
+            difference = [Entry(value=cell["difference"], form=f"+{form}") for cell in cells]
+            for header, entries in (
+                (Header(column.title, published=True), [_published(cell, form) for cell in cells]),
+                (Header(column.title), [_measured(cell, column.divide) for cell in cells]),
+                (Header(f"{column.title} difference"), difference),
+            ):
+                if (header.title == column.title and not header.published) or any(entry.is_number for entry in entries):
+                    headers.append(header)
+                    shown.append(entries)
+        seeds = [max(cell["n"] for cell in cells) for cells in zip(*self.columns.values(), strict=True)]
+        rows = [
+            Row(name, label, str(n or ABSENT), tuple(entries))
+            for (name, label, _), n, *entries in zip(self.methods, seeds, *shown, strict=True)
+        ]
         title = f"{self.table.title} on {self.section.name} {self.section.where}"
         about = (("Method", "Seeds"), (self.section.name,), self.section.protocol)
         return Grid(title, "quality", tuple(headers), tuple(rows), self._remarks(), *about)
 
     def _remarks(self) -> tuple[str, ...]:
-        said = [CAPTION]
+        remarks = [CAPTION]
         if self.section.protocol == "smoke":
-            said.append("Smoke run, no result: no difference is taken.")
-        for column, cells in zip(self.columns, zip(*self.lines, strict=True), strict=True):
+            remarks.append("Smoke run, no result: no difference is taken.")
+        for column, cells in self.columns.items():
             settings = next((cell["settings"] for cell in cells if cell["settings"]), "{}")
             words = vocabulary.words({k: v for k, v in json.loads(settings).items() if k != "device"})
             title = Column(column.metric, cells[0]["draws"]).title
-            said += [f"{title}: {', '.join(words)}."] if words else []
-        settings = dict.fromkeys(cell["published_settings"] for line in self.lines for cell in line)
-        if printed := [text for text in settings if text]:
-            said.append(f"Published with: {' | '.join(printed)}.")
-        return tuple(dict.fromkeys(said))
+            remarks += [f"{title}: {', '.join(words)}."] if words else []
+        settings = [[cell["published_settings"] for cell in cells] for cells in self.columns.values()]
+        printed = dict.fromkeys(text for line in zip(*settings, strict=True) for text in line if text)
+        return (*dict.fromkeys(remarks), *([f"Published with: {' | '.join(printed)}."] if printed else []))
 
 
 def published_tables(
@@ -172,29 +157,25 @@ def published_tables(
         published: rows of `bench.papers.paper.published_numbers`.
     """
     found: list[Filled] = []
-    for paper in known():
-        own = published[(published.paper == paper.folder.name) & (published.source == paper.source)]
-        for table in paper.tables:
-            dataset = table.datasets.get(section.dataset) if table.datasets else section.dataset
-            printed = own[(own.table == table.name) & (own.dataset == dataset)]
-            if (table.everywhere or len(printed)) and (table.task == "super-resolution") == section.is_super_resolution:
-                part = _only(section, table.settings)
-                values = headline([part], published.iloc[:0]) if table.settings else cells
-                found.append(Filled(paper, table, part, values, printed))
-    found = [filled for filled in found if filled.columns and len(filled.section.frame)]
-    return [filled.grid() for filled in found], [cell for filled in found for line in filled.lines for cell in line]
+    for paper, table in [(one, table) for one in known() for table in one.tables]:
+        dataset = table.datasets.get(section.dataset) if table.datasets else section.dataset
+        own = (published.paper == paper.folder.name) & (published.source == paper.source)
+        printed = published[own & (published.table == table.name) & (published.dataset == dataset)]
+        if (table.everywhere or len(printed)) and (table.task == "super-resolution") == section.is_super_resolution:
+            part = _only(section, table.settings)
+            values = headline([part], published.iloc[:0]) if table.settings else cells
+            found.append(Filled(paper, table, part, values, printed))
+    found = [filled for filled in found if len(filled.section.frame) and filled.columns]
+    rows = [cell for filled in found for line in zip(*filled.columns.values(), strict=True) for cell in line]
+    return [filled.grid() for filled in found], rows
 
 
 def _only(section: Section, settings: dict[str, Any]) -> Section:
     """The section without samples that were drawn or measured otherwise; without any if it has no such sample."""
-    import numpy as np
-
-    if not settings:
-        return section
     frame = section.frame
-    drawn = [{**s, "n": n}.items() >= settings.items() for s, n in zip(frame.parsed, frame.n, strict=True)]
-    kept = (frame.stage == "samples") & np.array(drawn, bool)
-    return replace(section, frame=frame[kept | (frame.stage != "samples")] if kept.any() else frame[kept])
+    drawn = ({**row.parsed, "n": row.n}.items() >= settings.items() for row in each(frame))
+    kept = frame.loc[[stage != "samples" or fits for stage, fits in zip(frame.stage, drawn, strict=True)]]
+    return replace(section, frame=kept if (kept.stage == "samples").any() or not settings else kept[:0])
 
 
 def related(sections: Sequence[Section], published: "DataFrame") -> list[Grid]:
@@ -226,16 +207,16 @@ def _related(title: str, differs: str, rows: "DataFrame", names: tuple[str, ...]
     return Grid(title, "quality", headers, tuple(lines), (differs, *notes), ("Method", "Settings"), names)
 
 
-def _entry(cell: dict[str, Any], divide: float) -> Entry:
+def _measured(cell: dict[str, Any], divide: float) -> Entry:
     if not cell["n"]:
         return Entry(cell["lost_to"] if cell["lost"] else ABSENT, title=cell["hole"])
     return number(SimpleNamespace(**cell), divide)
 
 
-def _published(cell: dict[str, Any], digits: int) -> Entry:
+def _published(cell: dict[str, Any], form: str) -> Entry:
     deviation = cell["published_std"]
-    tail = f"(std {deviation:.{digits}f})" if math.isfinite(deviation) else ""
-    return Entry(value=cell["published"], form=f".{digits}f", tail=tail)
+    tail = f"(std {deviation:{form}})" if math.isfinite(deviation) else ""
+    return Entry(value=cell["published"], form=form, tail=tail)
 
 
 def _decimals(value: float) -> int:

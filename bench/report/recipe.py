@@ -11,6 +11,7 @@ from bench.report.grid import ABSENT, Entry, Grid, Row
 from bench.report.sections import Section, listed
 
 Config = Mapping[str, Any]
+HEADERS = ("Settings published", "Used here", "Difference")
 
 
 def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple[list[Grid], list[dict[str, Any]]]:
@@ -22,48 +23,40 @@ def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple
     Returns:
         the grids, and rows with columns of `bench.report.published`.
     """
-    grids, tidy = [], []
-    for paper in known():
-        if paper.recipe:
-            published = paper.recipes()
-            for section in sections:
-                grid, rows = _recipe(paper, paper.recipe, section, configs, published.get(section.dataset, {}))
-                grids.append(grid)
-                tidy += rows
-    return grids, tidy
+    found = [
+        _recipe(paper, paper.recipe, section, configs, paper.recipes().get(section.dataset, {}))
+        for paper in known()
+        if paper.recipe
+        for section in sections
+    ]
+    return [grid for grid, _ in found], [row for _, rows in found for row in rows]
 
 
 def _recipe(
     paper: Paper, recipe: Recipe, section: Section, configs: Mapping[str, Config], printed: Mapping[str, Any]
 ) -> tuple[Grid, list[dict[str, Any]]]:
-    known = {variant: configs[variant] for variant in section.labels if variant in configs}
-    parts = {"network": recipe.network, "training": recipe.training, "hardware": recipe.hardware}
+    parts: dict[str, Any] = {"network": recipe.network, "training": recipe.training, "hardware": recipe.hardware}
     lines, tidy = [], []
-    for part, name in ((part, name) for part, names in parts.items() for name in names):
-        used = {variant: _setting(config, part, name) for variant, config in known.items()}
+    for part, name in [(part, name) for part, names in parts.items() for name in names]:
+        used = {variant: _part(configs[variant], part).get(name) for variant in section.labels if variant in configs}
         given = [value for value in used.values() if value is not None]
         if name not in printed and not given:
             continue
-        entries = [Entry(_shared({section.labels[variant]: value for variant, value in used.items()}))]
-        if printed:
-            same = [_same(value, printed[name]) for value in given if name in printed]
-            differs = "" if not same else "same" if all(same) else "differs"
-            entries = [Entry(_said(printed[name]) if name in printed else ""), *entries, Entry(differs)]
-        lines.append(Row(name, name, part, tuple(entries)))
-        place = {"paper": paper.folder.name, "table": recipe.name, "metric": name}
-        tidy += [place | _tidy(section, variant, printed.get(name), value) for variant, value in used.items()]
-    headers = ("Settings published", "Used here", "Difference") if printed else ("Used here",)
-    remarks = (recipe.remark,) if printed else ()
-    about = (("Setting", "Of"), (section.name,), section.protocol)
-    return Grid(
-        f"{recipe.title} on {section.name} {section.where}", "cost", headers, tuple(lines), remarks, *about
-    ), tidy
+        same = {_same(value, printed[name]) for value in given} if name in printed else set()
+        differs = "" if not same else "same" if same == {True} else "differs"
+        here = _shared({section.labels[variant]: value for variant, value in used.items()})
+        words = [_said(printed[name]) if name in printed else "", here, differs] if printed else [here]
+        lines.append(Row(name, name, part, tuple(map(Entry, words))))
+        for variant, value in used.items():
+            place = {"paper": paper.folder.name, "table": recipe.name, "metric": name}
+            tidy.append(place | _tidy(section, variant, printed.get(name), value))
+    remarks, headers = ((recipe.remark,), HEADERS) if printed else ((), HEADERS[1:2])
+    title, about = f"{recipe.title} on {section.name} {section.where}", (("Setting", "Of"), (section.name,))
+    return Grid(title, "cost", headers, tuple(lines), remarks, *about, section.protocol), tidy
 
 
-def _setting(config: Config, part: str, name: str) -> Any:
-    if part == "network":
-        return config["network"]["options"].get(name)
-    return config["training"].get(name) if part == "training" else None
+def _part(config: Config, part: str) -> Mapping[str, Any]:
+    return config["network"]["options"] if part == "network" else config.get(part, {})
 
 
 def _same(used: Any, printed: Any) -> bool:
@@ -79,9 +72,8 @@ def _tidy(section: Section, variant: str, printed: Any, used: Any) -> dict[str, 
         "published_settings": "" if printed is None else _said(printed), "settings": _said(used),
         "run_ids": tuple(dict.fromkeys(rows.run_id)),
     }  # fmt: skip
-    numbers = {"published": printed, "mean": used}
-    row |= {key: value for key, value in numbers.items() if isinstance(value, int | float)}
-    if row.keys() >= numbers.keys() and section.protocol != "smoke":
+    row |= {key: n for key, n in (("published", printed), ("mean", used)) if isinstance(n, int | float)}
+    if "published" in row and "mean" in row and section.protocol != "smoke":
         row["difference"] = used - printed
     return row
 

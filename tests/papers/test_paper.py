@@ -92,6 +92,19 @@ def test_a_bad_paper_is_one_line(line: str, changed: str, said: str, folder: Pat
     assert said in str(error.value) and "paper aaa2030" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_numbers_without_a_column_are_one_line(folder: Path) -> None:
+    (folder / "ours.csv").write_text("source,table,dataset,method,value\n")
+    with pytest.raises(UsageError, match=r"paper aaa2030: ours\.csv: no column 'metric'; needed: source, table, "):
+        register_paper(folder)
+
+
+def test_numbers_may_come_without_settings_and_notes(folder: Path) -> None:
+    (folder / "ours.csv").write_text(",".join(SHARED) + "\naaa2030,table1,cifar10,ours,nll_bpd,3\n")
+    register_paper(folder)
+    (row,) = published_numbers().query("paper == 'aaa2030'").itertuples()
+    assert (row.value, row.settings, row.note, row.draws) == (3.0, "", "", 1.0)
+
+
 def test_a_folder_without_a_paper_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"paper\.toml: No such file or directory"):
         register_paper(tmp_path)
