@@ -22,7 +22,7 @@ from bench.datasets.contract import checked
 from bench.errors import UsageError, one_line
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
-from bench.metrics.metric import known_names
+from bench.metrics.metric import of_samples
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -220,7 +220,8 @@ def validate(runs: Iterable[Run]) -> None:
             except ValueError as error:
                 raise UsageError(f"suite {run.suite}: {error}") from error
         if stages.samples:
-            known_names(stages.samples.metrics or ())
+            for name in stages.samples.metrics or ():
+                of_samples(name)
             further(stages.samples)
         if stages.sweep:
             swept(stages.sweep)

@@ -40,12 +40,17 @@ class Collected(ABC):
     def settings(self, metric: Metric) -> dict[str, Any]:
         """What every number of the kind depends on."""
 
+    def count(self, metric: Metric) -> int:
+        """How many samples are behind the metric's numbers."""
+        return len(self.of(metric)[0])
+
     def complaint(self, x: Any) -> str | None:
         """Why nothing can be measured of it; None if it can."""
         return None
 
     def values(self, metric: Metric, x: Any, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
         """What the metric measures of it."""
+        assert metric.measure
         return metric.measure(x, reference, dataset, rng)
 
 
@@ -65,7 +70,9 @@ class Gathered(Collected):
 
     def of(self, metric: Metric) -> tuple[Tensor, Tensor]:
         data = getattr(self.dataset, self.split)
-        x = self.x[: metric.most(self.config, len(data), self.stage)]
+        x = self.x
+        if metric.limit:
+            x = x[: min(len(data), getattr(self.config, metric.limit) if self.stage == "samples" else len(x))]
         if not self.dataset.is_image:
             return x, data[: len(x)]
         n = min(len(x), self.config.reference_n or len(data), len(data))
@@ -100,7 +107,11 @@ class OfFeatures(Collected):
         return self.features, self.reference.features
 
     def settings(self, metric: Metric) -> dict[str, Any]:
-        return self.reference.settings
+        kept = {"kept": len(self.reference.features.kept)} if metric.of_kept else {}
+        return {**self.reference.settings, **kept}
+
+    def count(self, metric: Metric) -> int:
+        return len(self.features.kept) if metric.of_kept else self.features.n
 
     def complaint(self, x: Features) -> str | None:
         if x.count != x.n:
@@ -121,8 +132,8 @@ class Pairs(Collected):
         stop = drawn.start + len(drawn.x)
         targets = self.dataset.pixels(self.dataset.test[drawn.start : stop])
         for i, metric in enumerate(self.metrics):
-            values: Any = metric.measure(drawn.x, targets, self.dataset, None)
-            self.x[i, drawn.start : stop] = values
+            assert metric.measure
+            self.x[i, drawn.start : stop] = metric.measure(drawn.x, targets, self.dataset, None)
 
     def merge(self) -> None:
         ranks.total(self.x)

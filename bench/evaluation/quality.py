@@ -123,7 +123,7 @@ class Judge:
         """The measurements of a metric, without values for a reason."""
         x, reference = collected.of(metric)
         settings = {**collected.settings(metric), **metric.settings(x, reference)}
-        names, n = metric.numbers(collected.extractor), metric.count(x)
+        names, n = metric.numbers(collected.extractor), collected.count(metric)
 
         def blank(why: str) -> list[Measurement]:
             return [Measurement(name, math.nan, None, n, None, settings, why) for name in names]

@@ -8,33 +8,26 @@ it is `fid`, with any other extractor `fd_<extractor>`, on a scale of its own. I
 
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.metric import Facts, Metric, register_metric
+from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
     from bench.metrics.extractors.features import Features
 
-FID = Facts(
-    "FID",
-    direction="lower",
-    meaning="Fréchet distance between Gaussians fitted to Inception features of samples and data. It is biased in the "
-    "number of samples, so only equal n, extractor and split compare.",
+FID = (
+    "Fréchet distance between Gaussians fitted to Inception features of samples and data. It is biased in the number "
+    "of samples, so only equal n, extractor and split compare."
 )
-FD = Facts(
-    "FD",
-    direction="lower",
-    meaning="Fréchet distance between samples and data in the features of {}, a small network of this project: not an "
-    "FID, and comparable only within this dataset, n and split.",
+FD = (
+    "Fréchet distance between samples and data in the features of {}, a small network of this project: not an FID, and "
+    "comparable only within this dataset, n and split."
 )
+FACTS = {"fid": Facts("FID", direction="lower", meaning=FID), "fd_": Facts("FD", direction="lower", meaning=FD)}
 
 
-@register_metric("fid", facts={"fid": FID, "fd_": FD}, data="images", in_curve=True, in_sweep=True)
-class FrechetDistance(Metric):
-    """torch-fidelity's, from streamed moments."""
+@register_metric("fid", facts=FACTS, needs="features", data="images", in_curve=True, in_sweep=True)
+def frechet_distance(samples: "Features", reference: "Features", *_: Any) -> float:
+    """Frechet distance in features: FID with Inception."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-    needs = "features"
-
-    def measure(self, x: "Features", reference: "Features", dataset: Any, rng: Any) -> float:
-        from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
-
-        one, two = ({"mu": side.mean.cpu().numpy(), "sigma": side.covariance.cpu().numpy()} for side in (x, reference))
-        return float(fid_statistics_to_metric(one, two, verbose=False)[KEY_METRIC_FID])
+    sides = [{"mu": x.mean.cpu().numpy(), "sigma": x.covariance.cpu().numpy()} for x in (samples, reference)]
+    return float(fid_statistics_to_metric(*sides, verbose=False)[KEY_METRIC_FID])

@@ -8,7 +8,7 @@ Its error is its standard deviation over 10 splits, as papers print it.
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable
-from bench.metrics.metric import Metric, register_metric
+from bench.metrics.metric import register_metric
 
 if TYPE_CHECKING:
     from bench.metrics.extractors.features import Features
@@ -18,19 +18,14 @@ if TYPE_CHECKING:
     "inception_score",
     title="Inception score",
     direction="higher",
+    needs="features",
     data="images",
+    settings=lambda samples, reference: {"isc_splits": len(samples.members)},
+    of_classifier=True,
     meaning="Confidence and variety of a classifier's labels on samples.",
 )
-class InceptionScore(Metric):
+def inception_score(samples: "Features", *_: Any) -> tuple[float, float]:
     """By the classifier of the extractor, if its weights have one."""
-
-    needs = "features"
-    of_classifier = True
-
-    def measure(self, x: "Features", reference: "Features", dataset: Any, rng: Any) -> tuple[float, float]:
-        if not x.classes:
-            raise NotApplicable("the extractor's weights have no classifier")
-        return x.inception_score()
-
-    def settings(self, x: "Features", reference: "Features") -> dict[str, Any]:
-        return {"isc_splits": len(x.members)}
+    if not samples.classes:
+        raise NotApplicable("the extractor's weights have no classifier")
+    return samples.inception_score()

@@ -10,44 +10,31 @@ that is less.
 
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.metric import Facts, Metric, register_metric
+from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
     from bench.metrics.extractors.features import Features
 
 SUBSETS, SUBSET_SIZE = 100, 1000  # Binkowski et al.'s and torch-fidelity's
-KID = Facts(
-    "KID",
-    direction="lower",
-    meaning="Squared maximum mean discrepancy of Inception features, unbiased in the number of samples.",
+KID = "Squared maximum mean discrepancy of Inception features, unbiased in the number of samples."
+KD = (
+    "Kernel distance between samples and data in the features of {}, a small network of this project: not an FID, and "
+    "comparable only within this dataset, n and split."
 )
-KD = Facts(
-    "KD",
-    direction="lower",
-    meaning="Kernel distance between samples and data in the features of {}, a small network of this project: not an "
-    "FID, and comparable only within this dataset, n and split.",
-)
+FACTS = {"kid": Facts("KID", direction="lower", meaning=KID), "kd_": Facts("KD", direction="lower", meaning=KD)}
 
 
-@register_metric("kid", facts={"kid": KID, "kd_": KD}, data="images")
-class KernelDistance(Metric):
-    """torch-fidelity's, of the features that are kept."""
-
-    needs = "features"
-
-    def measure(self, x: "Features", reference: "Features", dataset: Any, rng: Any) -> tuple[float, float]:
-        from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
-
-        found = kid_features_to_metric(x.kept, reference.kept, verbose=False, **_options(x, reference))
-        return found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD]
-
-    def settings(self, x: "Features", reference: "Features") -> dict[str, Any]:
-        return {**_options(x, reference), "kept": len(reference.kept)}
-
-    def count(self, x: "Features") -> int:
-        return len(x.kept)
-
-
-def _options(x: "Features", reference: "Features") -> dict[str, int]:
-    size = min(SUBSET_SIZE, len(x.kept) // 2, len(reference.kept) // 2)
+def subsets(samples: "Features", reference: "Features") -> dict[str, int]:
+    """How many subsets of how many images there are."""
+    size = min(SUBSET_SIZE, len(samples.kept) // 2, len(reference.kept) // 2)
     return {"kid_subsets": SUBSETS, "kid_subset_size": size}
+
+
+@register_metric("kid", facts=FACTS, needs="features", data="images", settings=subsets, of_kept=True)
+def kernel_distance(samples: "Features", reference: "Features", *_: Any) -> tuple[float, float]:
+    """Kernel distance in features: KID with Inception."""
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
+    options = subsets(samples, reference)
+    found = kid_features_to_metric(samples.kept, reference.kept, verbose=False, **options)
+    return found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD]

@@ -6,39 +6,35 @@ that of a sample (Kynkaanniemi et al. 2019).
 
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.metric import Facts, Metric, register_metric
+from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
     from bench.metrics.extractors.features import Features
 
 NEIGHBOURS = 3
-PRECISION = Facts(
-    "Precision", direction="higher", meaning="Share of samples that lie within the data's neighbourhood in features."
+PRECISION = "Share of samples that lie within the data's neighbourhood in features."
+RECALL = "Share of data that lies within the samples' neighbourhood in features."
+
+
+@register_metric(
+    "precision_recall",
+    facts={
+        "precision": Facts("Precision", direction="higher", meaning=PRECISION),
+        "recall": Facts("Recall", direction="higher", meaning=RECALL),
+    },
+    needs="features",
+    data="images",
+    settings=lambda samples, reference: {"neighbours": NEIGHBOURS},
+    of_kept=True,
 )
-RECALL = Facts(
-    "Recall", direction="higher", meaning="Share of data that lies within the samples' neighbourhood in features."
-)
+def precision_recall(samples: "Features", reference: "Features", *_: Any) -> tuple[tuple[float, None], ...]:
+    """Precision and recall in features."""
+    from torch_fidelity.metric_prc import prc_features_to_metric
 
+    from bench.training.precision import full_float32
 
-@register_metric("precision_recall", facts={"precision": PRECISION, "recall": RECALL}, data="images")
-class PrecisionRecall(Metric):
-    """torch-fidelity's, of the features that are kept."""
-
-    needs = "features"
-
-    def measure(self, x: "Features", reference: "Features", dataset: Any, rng: Any) -> tuple[tuple[float, None], ...]:
-        from torch_fidelity.metric_prc import prc_features_to_metric
-
-        from bench.training.precision import full_float32
-
-        # A thousand rows of the matrix of distances at once: 40 MB where all of it takes 400 and its sort twice that.
-        options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 1000, "save_cpu_ram": True}
-        with full_float32(str(x.kept.device)):
-            found = prc_features_to_metric(x.kept, reference.kept, verbose=False, **options)
-        return (found["precision"], None), (found["recall"], None)
-
-    def settings(self, x: "Features", reference: "Features") -> dict[str, Any]:
-        return {"neighbours": NEIGHBOURS, "kept": len(reference.kept)}
-
-    def count(self, x: "Features") -> int:
-        return len(x.kept)
+    # A thousand rows of the matrix of distances at once: 40 MB where all of it takes 400 and its sort twice that.
+    options = {"prc_neighborhood": NEIGHBOURS, "prc_batch_size": 1000, "save_cpu_ram": True}
+    with full_float32(str(samples.kept.device)):
+        found = prc_features_to_metric(samples.kept, reference.kept, verbose=False, **options)
+    return (found["precision"], None), (found["recall"], None)

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.metrics.metric import Metric, register_metric
+from bench.metrics.metric import register_metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,23 +23,13 @@ PEAK = 255
     title="PSNR",
     unit="dB",
     direction="higher",
+    needs="pairs",
     data="images",
     in_sweep=True,
+    settings=lambda *_: {"channels": "all", "data_range": PEAK, "identical": "one level off in one value"},
     meaning="Peak signal-to-noise ratio to the reference image.",
 )
-class PSNR(Metric):
-    """Mean over the pairs."""
-
-    needs = "pairs"
-
-    def measure(self, x: "Tensor", reference: "Tensor", *_: Any) -> "Tensor":
-        return psnr(x, reference)
-
-    def settings(self, x: Any, reference: Any) -> dict[str, Any]:
-        return {"channels": "all", "data_range": PEAK, "identical": "one level off in one value"}
-
-
-def psnr(images: "Tensor", targets: "Tensor") -> "Tensor":
+def psnr(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """PSNR in dB of each image, (B,) float64; images and targets are uint8 (B, C, H, W).
 
     UsageError if they differ in shape or are of another type.

@@ -10,36 +10,27 @@ c_1 = (0.01 * 255)^2, c_2 = (0.03 * 255)^2, over the pixels whose window lies in
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.metrics.metric import Metric, register_metric
+from bench.metrics.metric import register_metric
 from bench.metrics.psnr import PEAK, check
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SIGMA, WINDOW = 1.5, 11
+SETTINGS = {"channels": "all", "data_range": PEAK, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}
 
 
 @register_metric(
     "ssim",
     title="SSIM",
     direction="higher",
+    needs="pairs",
     data="images",
     in_sweep=True,
+    settings=lambda *_: SETTINGS,
     meaning="Structural similarity to the reference image.",
 )
-class SSIM(Metric):
-    """Mean over the pairs."""
-
-    needs = "pairs"
-
-    def measure(self, x: "Tensor", reference: "Tensor", *_: Any) -> "Tensor":
-        return ssim(x, reference)
-
-    def settings(self, x: Any, reference: Any) -> dict[str, Any]:
-        return {"channels": "all", "data_range": PEAK, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}
-
-
-def ssim(images: "Tensor", targets: "Tensor") -> "Tensor":
+def ssim(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """SSIM of each image, (B,) float64 in [-1, 1]; images and targets are uint8 (B, C, H, W).
 
     UsageError if they differ in shape, are of another type or smaller than the window.

@@ -5,12 +5,10 @@ W2^2(P, Q) = min over couplings of E |x - y|^2,    exact between two sets of poi
 
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.metric import Metric, register_metric
+from bench.metrics.metric import register_metric
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.config.settings import Samples
 
 
 @register_metric(
@@ -20,19 +18,13 @@ if TYPE_CHECKING:
     data="points",
     in_curve=True,
     in_sweep=True,
+    limit="w2_n",
     meaning="2-Wasserstein distance between samples and held-out data, in the data's own units. Finite samples leave a "
     "positive rest even for a perfect model.",
 )
-class W2(Metric):
-    """W2 of the first samples to as many held-out points."""
-
-    needs = "samples"
-
-    def measure(self, x: "Tensor", reference: "Tensor", dataset: Any, rng: Any) -> float:
-        return wasserstein2(x, reference)
-
-    def most(self, config: "Samples", held_out: int, stage: str) -> int:
-        return min(held_out, config.w2_n) if stage == "samples" else held_out
+def w2(samples: "Tensor", reference: "Tensor", *_: Any) -> float:
+    """Of the first samples to as many held-out points."""
+    return wasserstein2(samples, reference)
 
 
 def wasserstein2(x: "Tensor", y: "Tensor") -> float:

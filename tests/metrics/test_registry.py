@@ -19,7 +19,7 @@ from bench.errors import UsageError
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn
 from bench.metrics.extractors.features import Features
-from bench.metrics.metric import Metric, chosen, facts_of, metric_of, register_metric, usual
+from bench.metrics.metric import chosen, facts_of, metric_of, register_metric, usual
 from bench.records.frame import read_frame
 
 GROUPS = {"quality", "likelihood", "geometry", "cost", ""}
@@ -145,12 +145,14 @@ def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_entries: None)
 
 
 def test_what_is_no_metric_is_refused(own_entries: None) -> None:
-    with pytest.raises(UsageError, match=r"is not a subclass of bench\.Metric"):
-        register_metric("mine", title="Mine")(dict)
+    with pytest.raises(UsageError, match=r"metric 'mine': 1.0 is no function \(samples, reference, dataset, rng\)"):
+        register_metric("mine", title="Mine")(1.0)
+    with pytest.raises(UsageError, match="unexpected keyword argument 'better'"):
+        register_metric("mine", title="Mine", better="lower")(lambda *_: 0.0)
     with pytest.raises(UsageError, match="it has no title"):
         register_metric("mine")(lambda *_: 0.0)
     with pytest.raises(UsageError, match="metric 'w2' is registered twice"):
-        register_metric("w2", title="Mine")(Metric)
+        register_metric("w2", title="Mine")(lambda *_: 0.0)
 
 
 def test_a_score_without_its_classifier_is_not_applicable(images: Dataset, tmp_path: Path) -> None:
