@@ -51,13 +51,13 @@ NOT_IN = {
         "bench/metrics/",
         *(
             f"bench/evaluation/{name}.py"
-            for name in ("geometry", "likelihood", "log_densities", "quality", "collected", "routes")
+            for name in ("paths", "likelihood", "log_densities", "quality", "collected", "routes")
         ),
         "bench/evaluation/trained.py",
         "bench/evaluation/solver_error.py",
     ),
     "likelihood": (
-        *(f"bench/evaluation/{name}.py" for name in ("quality", "collected", "solver_error", "geometry")),
+        *(f"bench/evaluation/{name}.py" for name in ("quality", "collected", "solver_error", "paths")),
         *IMAGES_ONLY,
     ),
 }

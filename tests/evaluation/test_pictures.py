@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.evaluation.pictures import FIELD_TIMES, GRID, conditional
+from bench.evaluation.paths import FIELD_TIMES, GRID, conditional
 from bench.methods.paths import OptimalTransport, VariancePreserving
 from bench.records.arrays import stage_of
 

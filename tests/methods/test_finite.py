@@ -14,8 +14,8 @@ from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.density import by_ode, log_density_grid
-from bench.evaluation.geometry import follow
 from bench.evaluation.partial import Partial
+from bench.evaluation.paths import follow
 from bench.evaluation.quality import Judge
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Drawn, Trained

@@ -8,7 +8,7 @@ from oracles import GaussianMixture, field, whitened
 from scipy.integrate import quad
 from torch import Tensor
 
-from bench.evaluation.geometry import follow
+from bench.evaluation.paths import follow
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
 from bench.metrics.w2 import wasserstein2
