@@ -41,11 +41,14 @@ class Make(Protocol):
             UsageError: the network takes no such input; the message says which networks do.
         """
 
-    def pretrained(self, teacher: str) -> nn.Module:
-        """The frozen network, with its averaged weights, of a run or a file.
+    def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
+        """The frozen network, with its averaged weights, of a run, by its id, or of a file.
+
+        Args:
+            inputs: of the network whose weights a file holds, as above.
 
         Raises:
-            UsageError: there is none, or it is not sound.
+            UsageError: there is none, it has not ended, or it is not sound.
         """
 
 

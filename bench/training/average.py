@@ -33,29 +33,26 @@ class Average:
         torch._foreach_lerp_(averages, trained, 1 - decay)
 
     @torch.no_grad()
-    def frozen(self) -> nn.Module:
-        """A copy with the averaged weights, in evaluation mode and without gradients.
+    def frozen(self, shared: bool = False) -> nn.Module:
+        """A copy with the averaged weights, or one that shares them, in evaluation mode and without gradients.
 
         Raises:
             UsageError: something in the module cannot be copied.
         """
         module = copied(self.module).eval().requires_grad_(False)
         for copy, mine, average in zip(module.parameters(), self.parameters, self.tensors, strict=True):
-            if mine.requires_grad:
-                copy.copy_(average)
+            now = average if mine.requires_grad else mine
+            copy.data = now.data if shared else copy.data.copy_(now)
         return module
 
     @torch.no_grad()
     def network(self, net: CountedNetwork) -> CountedNetwork:
         """The network of those weights beside `net`, given what `net` is given and counted with it; no gradients.
 
-        It shares the averaged tensors, so it is built once and follows the training at the cost of its buffers.
+        It is built once, and follows the training at the cost of copying buffers.
         """
         if self._net is None:
-            module = copied(self.module).eval().requires_grad_(False)
-            for copy, mine, average in zip(module.parameters(), self.parameters, self.tensors, strict=True):
-                copy.data = (average if mine.requires_grad else mine).data
-            self._net = CountedNetwork(module, net.compiled, count=net.count, gradients=False)
+            self._net = CountedNetwork(self.frozen(shared=True), net.compiled, count=net.count, gradients=False)
         for buffer, now in zip(self._net.module.buffers(), self.module.buffers(), strict=True):
             buffer.copy_(now)
         self._net.given, self._net.labels = net.given, net.labels

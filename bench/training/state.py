@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
+from bench.datasets.source import Draws
 from bench.errors import UsageError
 from bench.methods.baseline import Baseline
 from bench.methods.network import CountedNetwork
@@ -14,6 +15,7 @@ from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.average import Average
 from bench.training.buffers import Buffers
+from bench.training.minibatches import Minibatches
 from bench.training.update import updates
 
 
@@ -32,7 +34,8 @@ class State:
         validated: progress at the last point of the curve.
 
     Raises:
-        UsageError: the ranks cannot share the pieces of a batch evenly, or a phase has no part to train.
+        UsageError: the ranks cannot share the pieces of a batch evenly, a phase has no part to train, or flips are
+            asked for of points.
     """
 
     def __init__(
@@ -60,12 +63,15 @@ class State:
         self.device = str(next(module.parameters()).device)
         self.dataset = dataset
         self.seed = seed
+        self.updates = updates(baseline, module, settings)
+        self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))
+        self.data = Minibatches(dataset, settings, seed, self.device, len(self.updates))
+        self.rng = Draws(self.device)
+        self.rng.source = dataset.source
         self.net = CountedNetwork(module, settings.compile)
         self.buffers = Buffers(module, settings.pieces)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = Average(module, settings.ema)
-        self.updates = updates(baseline, module, settings)
-        self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))
         self.step = 0
         self.saved: int | None = None
         self.seconds = 0.0

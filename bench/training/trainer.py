@@ -18,16 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.config.settings import Training
-from bench.datasets.base import Dataset
-from bench.datasets.source import Draws
 from bench.errors import Diverged
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
-from bench.methods.baseline import Baseline, losses
+from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
 from bench.records.records import Measurement
 from bench.training import checkpoint, ranks
-from bench.training.minibatches import Minibatches
 from bench.training.optimiser import share_gradients
 from bench.training.precision import in_training
 from bench.training.preemption import at_boundary
@@ -41,25 +37,7 @@ Report = Callable[[str], None]
 
 
 class Trainer(State):
-    """A run in training, and the loop that trains it.
-
-    Raises:
-        UsageError: flips are asked for of points; see State for more.
-    """
-
-    def __init__(
-        self,
-        identity: str,
-        settings: Training,
-        baseline: Baseline,
-        module: nn.Module,
-        dataset: Dataset,
-        seed: int,
-    ) -> None:
-        super().__init__(identity, settings, baseline, module, dataset, seed)
-        self.data = Minibatches(dataset, settings, seed, self.device, len(self.updates))
-        self.rng = Draws(self.device)
-        self.rng.source = dataset.source
+    """A run in training, and the loop that trains it."""
 
     def take_step(self) -> Tensor:
         """One update of every phase; returns the sum of their mean losses over the batch, still on the device."""
