@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from bench.training.rules import said
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -45,24 +47,18 @@ def check_source(source: Any, shape: tuple[int, ...]) -> str:
         return f"source is a {type(source).__name__} without draw(generator)"
     first, again = (source.draw(torch.Generator().manual_seed(0)) for _ in range(2))
     if not _fits(first, shape):
-        return f"source.draw gives {_said(first)}, not float32 {shape}, one sample in model space"
+        return f"source.draw gives {said(first)}, not float32 {shape}, one sample in model space"
     if not torch.equal(first, again):
         return "source.draw gives two answers from one state of its generator"
     batch = drawn(source, 3, torch.Generator().manual_seed(0))
     if not _fits(batch, (3, *shape)):
-        return f"source.draws of 3 samples is {_said(batch)}, not float32 {(3, *shape)}"
+        return f"source.draws of 3 samples is {said(batch)}, not float32 {(3, *shape)}"
     log_prob: Any = getattr(source, "log_prob", None)
     found = log_prob(batch) if log_prob else torch.zeros(3)
     if not _fits(found, (3,)) or not torch.isfinite(found).all():
-        return f"source.log_prob of 3 draws is {_said(found)}, not 3 finite float32 numbers"
+        return f"source.log_prob of 3 draws is {said(found)}, not 3 finite float32 numbers"
     return ""
 
 
 def _fits(values: Any, shape: tuple[int, ...]) -> bool:
     return isinstance(values, Tensor) and values.dtype == torch.float32 and tuple(values.shape) == shape
-
-
-def _said(values: Any) -> str:
-    return (
-        f"{values.dtype} {tuple(values.shape)}".removeprefix("torch.") if isinstance(values, Tensor) else repr(values)
-    )

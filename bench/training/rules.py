@@ -31,4 +31,5 @@ def said(values: object) -> str:
     """ "float32 (3, 2)": what a tensor is, or the type of anything else."""
     if not isinstance(values, Tensor):
         return type(values).__name__
-    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
+    place = f" on {values.device}" if values.device.type != "cpu" else ""
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}{place}"
