@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import vocabulary
 from bench.report.comparable import FLOOR, comparable
-from bench.report.incidents import kinds, not_applicable, reasons
+from bench.report.incidents import STALE, kinds, not_applicable, reasons
 from bench.report.sections import KEYS, Section, each
 from bench.report.statistics import t_interval
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
-ROW = ["baseline", "label", "variant", "sampler", "native"]
+ROW = ["baseline", "label", "variant", "sampler", "batch", "native"]
+WORDS = {"failed": "failed", "missing": "not run", STALE: "stale"}
 
 
 def headline(sections: Iterable[Section], published: "DataFrame | None" = None) -> "DataFrame":
@@ -36,9 +37,9 @@ def headline(sections: Iterable[Section], published: "DataFrame | None" = None) 
         suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, native (whether
         it is a further sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean,
         half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, lost (seeds whose value could not be had),
-        lost_to ("diverged"), hole (why there is no mean, or why some are lost, else ""), published (NaN where there is
-        none), published_source. What the data itself scores (the NLL of the exact density, the distances of held-out
-        images) is a row of its own with the baseline "floor".
+        lost_to ("diverged"), hole (why there is no mean, or why some are lost, else ""), word (that stands for it in
+        a table), published (NaN if there is none), published_source. What the data itself scores (the NLL of the exact
+        density, the distances of held-out images) is a row of its own with the baseline "floor".
     """
     import pandas
 
@@ -57,26 +58,28 @@ def _cells(section: Section, published: "DataFrame") -> "DataFrame":
     import pandas
 
     found = measured(section)
+    columns = _columns(found[~not_applicable(found)])
     cells: list[dict[str, Any]] = []
     for row in _rows(section, found):
         of_variant = found[found.variant == row["variant"]]
-        for stage, metric, settings in _columns(found):
+        for stage, metric, settings in columns:
             if row["native"] and stage != "samples":
                 continue
-            values = of_variant[(of_variant.metric == metric) & (of_variant.comparable == settings)]
+            of_metric = of_variant[of_variant.metric == metric]
+            values = of_metric[(of_metric.comparable == settings) | not_applicable(of_metric)]
             if stage == "samples":
                 values = values[values.sampler == row["sampler"]]
             reference = _published_for(published, section.dataset, row["baseline"], metric, settings)
             place = {"stage": stage, "metric": metric, "settings": settings, **reference}
             cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
-    frame = pandas.DataFrame([*_floors(section, found, published), *cells], columns=COLUMNS)
+    frame = pandas.DataFrame([*_floors(section, found, columns, published), *cells], columns=COLUMNS)
     identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
     return frame.assign(**identity)
 
 
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
-    "run_ids", "lost", "lost_to", "hole", "published", "published_source",
+    "run_ids", "lost", "lost_to", "hole", "word", "published", "published_source",
 ]  # fmt: skip
 
 
@@ -90,6 +93,7 @@ def measured(section: Section) -> "DataFrame":
     return found.assign(
         comparable=[comparable(row) for row in each(found)],
         sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in each(found)],
+        batch=[_batch(row.parsed) if row.stage == "samples" else "" for row in each(found)],
         native=[_is_native(row) for row in each(found)],
     )
 
@@ -105,8 +109,12 @@ def _is_native(row: Any) -> bool:
 
 def drawn_by(settings: dict[str, Any]) -> str:
     """How samples were drawn: "dopri5 1e-5, batch 2,000" (its NFE depends on what is solved together), "ddim-50"."""
-    batch = vocabulary.words({"batch": settings.get("batch")})
-    return ", ".join([vocabulary.solver(settings), *batch])
+    return vocabulary.solver(settings) + _batch(settings)
+
+
+def _batch(settings: dict[str, Any]) -> str:
+    """What was solved together, as it ends the name of a sampler: ", batch 2,000"."""
+    return "".join(f", {words}" for words in vocabulary.words({"batch": settings.get("batch")}))
 
 
 def _columns(found: "DataFrame") -> list[tuple[str, str, str]]:
@@ -123,7 +131,7 @@ def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
             (found.variant == variant) & (found.stage == "samples") & ~found.metric.str.endswith(FLOOR_SUFFIX)
         ]
         # The model's own samplers in the order of its record, whose first is the headline row if there is no ODE.
-        samplers = sorted(dict.fromkeys(zip(drawn.native, drawn.sampler, strict=True)), key=lambda row: row[0])
+        samplers = dict.fromkeys(zip(drawn.native, drawn.sampler, drawn.batch, strict=True))
         about = {
             "baseline": runs.baseline.iloc[0],
             "label": label,
@@ -133,8 +141,8 @@ def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
             "steps": runs.steps.dropna().max(),
         }
         # Training and likelihood belong to the weights, so they stand in the variant's first row alone.
-        names = [name for _, name in samplers] or [""]
-        rows += [{**about, "sampler": name, "native": i > 0} for i, name in enumerate(names)]
+        names = [names for _, *names in sorted(samplers, key=lambda row: row[0])] or [["", ""]]
+        rows += [{**about, "sampler": name, "batch": of, "native": i > 0} for i, (name, of) in enumerate(names)]
     return rows
 
 
@@ -146,17 +154,20 @@ def _statistics(section: Section, variant: str, stage: str, values: "DataFrame")
     found = {"run_ids": tuple(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
     hole = "; ".join(why)
     if len(by_run):
-        return {**t_interval(by_run)._asdict(), **found, "hole": hole}
-    incidents = section.incidents_at(variant, stage)
+        return {**t_interval(by_run)._asdict(), **found, "hole": hole, "word": ""}
+    incidents = section.incidents_at(variant, stage) if not hole else []
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
-    return {"mean": math.nan, "half_width": math.nan, "n": 0, **found, "hole": hole}
+    word = next((WORDS[incident.status] for incident in incidents if incident.status in WORDS), "")
+    return {"mean": math.nan, "half_width": math.nan, "n": 0, **found, "hole": hole, "word": found["lost_to"] or word}
 
 
-def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> list[dict[str, Any]]:
+def _floors(
+    section: Section, found: "DataFrame", columns: list[tuple[str, str, str]], published: "DataFrame"
+) -> list[dict[str, Any]]:
     """What the data scores under each column that was measured on as many samples and under the same settings."""
     rows = []
     label = "Floor (exact density)" if (found.metric == "nll_floor").any() else "Held-out images"
-    for stage, metric, settings in _columns(found):
+    for stage, metric, settings in columns:
         floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
         same = floors.loc[[_within(row, column) for row in each(floors)]]
@@ -166,7 +177,7 @@ def _floors(section: Section, found: "DataFrame", published: "DataFrame") -> lis
             by_run = same.groupby("run_id").value.mean()
             values: dict[str, Any] = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
             printed = _published_for(published, section.dataset, REFERENCE, metric, settings)
-            values |= {"run_ids": tuple(by_run.index), "lost": 0, "lost_to": "", "hole": ""}
+            values |= {"run_ids": tuple(by_run.index), "lost": 0, "lost_to": "", "hole": "", "word": ""}
             rows.append({**row, **place, **values, **printed})
     return rows
 

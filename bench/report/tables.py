@@ -6,10 +6,11 @@ of the same metric. Bold marks the best mean of a column and no more: intervals 
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
 from bench.report.cells import of_section
 from bench.report.comparable import FLOOR
@@ -80,7 +81,8 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
     at = {(c.variant, c.sampler, c.metric, c.settings): c for c in each(cells)}
     lines = [line for line in _lines(all_cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
     best = {column.key: _best(cells, column) for column in columns}
-    batches = {_batch(line.sampler) for line in lines if _batch(line.sampler)}
+    batches = {line.batch for line in lines if line.batch}
+    batch = batches.pop() if len(batches) == 1 else ""
     rows = []
     for line in lines:
         entries = _leading(section, group, line)
@@ -89,17 +91,12 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
             entries.append(_entry(section, column, cell, line.seeds, best[column.key]))
             if column.published:
                 entries.append(Entry(value=math.nan if cell is None else cell.published, form="g"))
-        sampler = line.sampler.removesuffix(_batch(line.sampler)) if len(batches) == 1 else line.sampler
-        rows.append(Row(line.baseline.replace(FLOOR, ""), line.label, sampler, tuple(entries)))
+        baseline = "" if line.baseline == FLOOR else line.baseline
+        rows.append(Row(baseline, line.label, line.sampler.removesuffix(batch), tuple(entries)))
     headers = [*map(Header, LEADING[group]), *(header for column in columns for header in column.headers)]
     title = f"{section.name}: {group} {section.where}"
-    remarks = _remarks(section, rows, columns, cells, batches.pop().removeprefix(", ") if len(batches) == 1 else "")
+    remarks = _remarks(section, rows, columns, cells, batch.removeprefix(", "))
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
-
-
-def _batch(sampler: str) -> str:
-    """The part of a sampler that says what was solved together: ", batch 2,000"."""
-    return sampler[sampler.find(", batch ") :] if ", batch " in sampler else ""
 
 
 def _lines(cells: "DataFrame") -> list[Any]:
@@ -150,9 +147,7 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float
     if cell is None:
         return Entry()
     if not cell.n:
-        words = {"failed": "failed", "missing:": "not run", "stale:": "stale"}
-        text = cell.lost_to if cell.lost else words.get(cell.hole.split(" ")[0], ABSENT)
-        return Entry(text, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
+        return Entry(cell.word or ABSENT, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
     few = cell.n < seeds or cell.lost
     notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline != FLOOR else ()
     shown = number(cell, column.about.divide)
@@ -188,14 +183,17 @@ def _best(cells: "DataFrame", column: _Column) -> float | None:
 
 
 def _remarks(
-    section: Section, rows: Iterable[Row], columns: Sequence[_Column], cells: "DataFrame", batch: str
+    section: Section, rows: Sequence[Row], columns: Sequence[_Column], cells: "DataFrame", batch: str
 ) -> list[str]:
     entries = [entry for row in rows for entry in row.entries]
     remarks = [CAPTION]
     if any(entry.best for entry in entries):
         remarks.append(BOLD)
-    if any(entry.words == ABSENT for entry in entries):
+    dashes = [(row.label, entry.title) for row in rows for entry in row.entries if entry.words == ABSENT]
+    unsuitable = dict.fromkeys(dash for dash in dashes if dash[1].startswith(NOT_APPLICABLE))
+    if any(dash not in unsuitable for dash in dashes):
         remarks.append(f"{ABSENT}: not measured under the settings of the column.")
+    remarks += [f"{ABSENT} of {label}: {reason}." for label, reason in unsuitable]
     if cells.native.any():
         remarks.append(NATIVE)
     if batch:

@@ -67,13 +67,14 @@ def where(page: Any) -> str:
 QUALITY = "#results figure:nth-of-type(1) table"
 
 
-def test_verdicts_are_seen_before_anything_else(page: Any) -> None:
+def test_the_overview_is_seen_before_anything_else_and_the_verdicts_after_it(page: Any) -> None:
+    box = page.locator("#overview table").bounding_box()
+    assert box["y"] + box["height"] < 900
     words = page.locator("#verdicts > ol > li > .judgement strong").all_inner_texts()
     assert words == ["Supported", "Contradicted", "Undecided"]
     first = page.locator("#verdicts h3").first
     assert first.inner_text() == "FM w/ OT has the lowest NLL of the five"
-    box = first.bounding_box()
-    assert box["y"] + box["height"] < 900
+    assert box["y"] < first.bounding_box()["y"] < page.locator("#results").bounding_box()["y"]
     assert page.get_by_text(CAVEATS["small"]).first.is_visible()
     assert not page.locator(".effects").first.is_visible()
     page.locator(".evidence summary").first.click()
@@ -126,7 +127,7 @@ def test_the_filter_hides_says_so_and_is_the_address(page: Any, address: str) ->
     assert where(page) == f"{address}#dataset=digits&baseline=fm_ot,ddpm"
     rows = page.locator("figure", has_text="digits: quality").locator("tbody tr:visible th").all_inner_texts()
     assert set(rows) == {"FM w/ OT", "DDPM"}
-    assert "4 rows" in page.get_by_role("status").inner_text()  # two more baselines in each of the two tables
+    assert "10 rows" in page.get_by_role("status").inner_text()  # two in each of two tables, six of the overview
     page.get_by_role("button", name="Show all").click()
     assert where(page) == address and page.locator("a.enlarge:visible").count() == 4
 
@@ -175,12 +176,12 @@ def test_figures_enlarge_step_and_give_the_focus_back(page: Any) -> None:
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Any) -> None:
     page.keyboard.press("Tab")
-    assert focused(page) == "Skip to the verdicts and tables"
+    assert focused(page) == "Skip to the overview, verdicts and tables"
     skip = page.locator(".skip")
     assert skip.bounding_box()["y"] >= 0
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    assert focused(page).startswith("Evidence")
+    assert focused(page).startswith("Method")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     page.locator("#filter summary").focus()

@@ -145,6 +145,18 @@ def test_what_a_model_cannot_have_is_a_dash_with_its_reason_and_no_loss() -> Non
     )
 
 
+def test_what_a_model_cannot_have_makes_no_column_and_is_said_below_the_table() -> None:
+    why = "not applicable: a GAN has no density"
+    nll = {"metric": "nll_nats", "stage": "likelihood"}
+    rows = [*both(), of("fm_ot", 0, math.nan, **nll, settings={}, reason=why)]
+    rows += [of("ddpm", s, 3.0, **nll, settings=synthetic.LIKELIHOOD) for s in range(3)]
+    (section,) = sections(synthetic.frame(*rows))
+    grid = table(section, headline([section])).grids[0]
+    assert [column.title for column in grid.columns] == ["Seeds", "NLL [nats]", "W₂"]
+    assert [(row.entries[1].words, row.entries[1].title) for row in grid.rows] == [("–", why), ("", "")]
+    assert f"– of FM w/ OT: {why}." in grid.remarks
+
+
 def test_the_first_sampler_of_a_model_without_an_ode_is_its_row() -> None:
     drawn = [{"sampler": "two steps", "batch": 500}, {"sampler": "direct", "batch": 500}]
     rows = [of("fm_ot", 0, 1.0 + i, settings=settings) for i, settings in enumerate(drawn)]
