@@ -1,0 +1,69 @@
+"""Samplers that a suite names, through a run: their rows, and what a model lacks for them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SUITE, runs
+
+from bench.config.components import validate
+from bench.errors import UsageError
+from bench.launch.job import Job
+from bench.records import records
+
+SWEEP = """evaluation.sweep = { n = 20, nfe = [4], tolerances = [1e-1], error_n = 8, samplers = [
+    "ddim", { name = "rk4", grid = "karras" }, "dopri5"] }
+"""
+SAMPLED = SUITE.replace("path_times = 5 }", "path_times = 5, samplers = [SAMPLERS] }")
+SAMPLERS = '{ name = "ddim", steps = 3 }, { name = "heun2", steps = 2 }'
+NONE = "not applicable: its path is OptimalTransport, and the schedule is that of VariancePreserving"
+
+
+def measured(job: Job, stage: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The measurements of a stage by sampler and metric."""
+    record = records.read_stage(job.root, job.run.run_id, stage)
+    assert record and record["status"] == "ok"
+    return {(row["settings"].get("sampler", ""), row["metric"]): row for row in record["measurements"]}
+
+
+@pytest.mark.slow
+def test_rows_of_the_samplers_that_a_suite_names(tmp_path: Path) -> None:
+    text = SAMPLED.replace("SAMPLERS", SAMPLERS) + SWEEP
+    straight, diffusion = (Job(run, tmp_path / "results", tmp_path / "data") for run in runs(tmp_path, text))
+    assert straight() == diffusion() == "ok"
+
+    swept = measured(diffusion, "sweep")
+    assert {sampler for sampler, _ in swept} == {"ddim", "rk4-karras", "dopri5"}
+    assert swept["ddim", "w2"]["place"] == {"nfe": 4.0} and ("ddim", "ode_error") not in swept
+    assert all(math.isfinite(row["value"]) and not row["reason"] for row in swept.values())
+    quoted = {"solver": "rk4", "steps": 1, "grid": "karras", "rho": 7.0, "last_step": "midpoint"}
+    assert quoted.items() <= swept["rk4-karras", "ode_error"]["settings"].items()
+
+    swept = measured(straight, "sweep")
+    assert {row["reason"] for (sampler, _), row in swept.items() if sampler == "ddim"} == {NONE}
+    assert "last_step" not in swept["rk4-karras", "w2"]["settings"] and not swept["rk4-karras", "w2"]["reason"]
+
+    drawn = measured(diffusion, "samples")
+    assert drawn["heun2-2", "nfe_sampling"]["value"] == 4
+    # DDPM has a sampler of its own of the same name, which is the same.
+    assert drawn["ddim-3", "nfe_sampling"]["value"] == 3 and "options" not in drawn["ddim-3", "w2"]["settings"]
+    assert drawn["heun2-2", "w2"]["settings"]["options"]["steps"] == 2
+    drawn = measured(straight, "samples")
+    assert drawn["ddim-3", "w2"]["reason"] == NONE and not drawn["heun2-2", "w2"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            SUITE + 'evaluation.sweep = { samplers = ["dim"] }\n',
+            "sampler 'dim'; known: .*; did you mean 'ddim'",
+        ),
+        (SAMPLED.replace("SAMPLERS", '{ name = "ddim", eta = 1 }'), "ddim: unknown option 'eta'; known: steps"),
+    ],
+)
+def test_a_bad_sampler_is_refused_before_anything_starts(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        validate(runs(tmp_path, text))
+    assert "\n" not in str(caught.value)
