@@ -43,6 +43,7 @@ PROTOCOLS = {
 PHRASES: dict[str, Callable[[Any], str]] = {
     "extractor": lambda v: f"extractor {v}",
     "extractor_version": lambda v: f"version {v}",
+    "density": lambda v: {"own": "the model's own density", "bound": "a bound"}.get(v, f"{v} density"),
     "split": lambda v: f"{v} split",
     "reference_n": lambda v: f"{v:,} reference images",
     "quantiser": lambda v: f"quantised by {v}",

@@ -7,6 +7,7 @@ import synthetic
 from bench.papers.paper import published_numbers
 from bench.report.cells import headline
 from bench.report.sections import sections
+from bench.report.vocabulary import words
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
 OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
@@ -150,3 +151,8 @@ def test_published_numbers_are_those_of_the_files() -> None:
 def test_a_section_of_which_nothing_was_measured_has_no_columns() -> None:
     dead = {"status": "failed", "error": "no GPU", "metric": "", "value": math.nan, "stage": "train"}
     assert headline(sections(synthetic.frame(dead))).empty
+
+
+def test_a_density_of_the_models_own_is_named_in_words() -> None:
+    assert words({"density": "own", "split": "test", "draws": 1}) == ["the model's own density", "test split"]
+    assert words({"density": "bound"}) == ["a bound"] and words({"density": "exact"}) == ["exact density"]
