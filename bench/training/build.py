@@ -13,7 +13,7 @@ from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError, one_line
 from bench.methods.baseline import Baseline
 from bench.records.disk import NoSpace
-from bench.training.teachers import load_file, load_run, trained_run
+from bench.training.teachers import load, trained_run
 
 
 class Build:
@@ -49,12 +49,10 @@ class Build:
                     run.network, components.build_dataset(run.dataset, self.data_dir), self.root, self.data_dir
                 )
                 module = origin.module(components.build_baseline(run.baseline))
-                path = load_run(module, self.root, run)
                 self.teachers |= origin.teachers
             else:
                 module = self.network(**inputs)
-                path = load_file(module, teacher)
-        self.teachers.add(str(path.resolve()))
+        self.teachers.add(str(load(module, self.root, teacher).resolve()))
         return module.eval().requires_grad_(False)
 
     def module(self, baseline: Baseline) -> nn.Module:

@@ -49,18 +49,16 @@ class _Rehearsal(Trial):
         with streams_kept(self.device):
             module = self.trainer.evaluation_module()
             model = self.model(module)
-            if model.velocity:
-                self.velocity(module)
-            elif model.score:
-                self.field(module, "score")
+            if model.velocity or model.score:
+                self.field(module, "velocity" if model.velocity else "score")
             self.phases(module)
             for capability in ("log_prob", "bound"):
                 if getattr(model, capability):
                     self.density(module, capability)
             if asked.samples:
                 self.samplers(module)
-            by_ode = model.velocity and not model.log_prob
-            if by_ode and (asked.likelihood or training.curve_points) and not self.dataset.given:
+            by_ode = model.velocity and not model.log_prob and self.dataset.keeps_density
+            if by_ode and (asked.likelihood or training.curve_points):
                 self.likelihood(module)
             if self.dataset.is_image and (asked.samples or asked.sweep or training.curve_points):
                 self.features()
@@ -68,54 +66,41 @@ class _Rehearsal(Trial):
     def model(self, module: nn.Module) -> Model:
         """A Model that can be drawn from."""
         with rule(f"{self.method}: model(net)"):
-            model: object = self.trained(module).model(0, self.n)
-            require(
-                isinstance(model, Model), f"{self.method}: model(net) is a {type(model).__name__}, not a bench.Model"
-            )
-            assert isinstance(model, Model)
+            found: object = self.baseline.model(self.trained(module).network(0, self.n))
+            fits = isinstance(found, Model)
+            require(fits, f"{self.method}: model(net) is a {type(found).__name__}, not a bench.Model")
             self.trained(module).ways(Solver())
-            return model
+            return self.trained(module).model(0, self.n)
 
-    def velocity(self, module: nn.Module) -> None:
-        """f(t, x) has the shape and type of x and is finite, of some samples at least, at both ends and between."""
-        trained = self.trained(module)
+    def field(self, module: nn.Module, capability: str) -> None:
+        """(t, x) -> a tensor like x, finite for some samples; a velocity also at both ends, a score half-way."""
         answers: list[tuple[torch.Size, torch.Size]] = []
         hook = module.register_forward_hook(
-            lambda _, given, answer: answers.append((given[1].shape, getattr(answer, "shape", torch.Size())))
+            lambda _, given, answer: answers.append((given[-1].shape, getattr(answer, "shape", torch.Size())))
         )
-        x = trained.noise(0, self.n)
-        with rule(f"{self.both}: velocity(net)(t, x)"), torch.no_grad():
-            t_end = float(self.trained(module).model().t_end)
-            require(0 < t_end < math.inf, f"{self.method}: t_end = {t_end}, not a positive time")
-            f = trained.field(0, self.n)
-            for t in (0.0, t_end / 2, t_end):
-                v = f(torch.tensor(t, device=self.device), x)
-                if answers and answers[-1][1] != x.shape and said(v) != said(x):
+        x = self.trained(module).noise(0, self.n)
+        with rule(f"{self.both}: {capability}(t, x)"), torch.no_grad():
+            model = self.trained(module).model(0, self.n)
+            end = float(model.t_end)
+            require(0 < end < math.inf, f"{self.method}: t_end = {end}, not a positive time")
+            for t in (0.0, end / 2, end) if capability == "velocity" else (end / 2,):
+                value = model.having(capability)(torch.tensor(t, device=self.device), x)
+                if answers and answers[-1][1] != x.shape and said(value) != said(x):
                     given, answer = map(tuple, answers[-1])
                     raise UsageError(
                         f"network {self.run.network.name}: it answers {answer} to x of {given}, "
-                        f"and the velocity of {self.run.baseline.name} is then {said(v)}, not {said(x)}"
+                        f"and the {capability} of {self.run.baseline.name} is then {said(value)}, not {said(x)}"
                     )
-                require(said(v) == said(x), f"{self.both}: velocity at x of {said(x)} is {said(v)}")
-                require(lost(v) < len(v), f"{self.both}: velocity at t = {t:g} is not finite")
+                require(said(value) == said(x), f"{self.both}: {capability} at x of {said(x)} is {said(value)}")
+                require(lost(value) < len(value), f"{self.both}: {capability} at t = {t:g} is not finite")
         hook.remove()
-
-    def field(self, module: nn.Module, capability: str) -> None:
-        """(t, x) -> a tensor like x, of which some are finite, half-way."""
-        x = self.trained(module).noise(0, self.n)
-        what = f"{self.both}: {capability}(t, x)"
-        with rule(what), torch.no_grad():
-            model = self.trained(module).model(0, self.n)
-            value = model.having(capability)(torch.tensor(float(model.t_end) / 2, device=self.device), x)
-            require(said(value) == said(x), f"{what} at x of {said(x)} is {said(value)}")
-            require(lost(value) < len(value), f"{what} is not finite")
 
     def density(self, module: nn.Module, capability: str) -> None:
         """One log-density per sample in nats, of which some are finite."""
         x, what = self.test(), f"{self.both}: {capability}(x{', rng' if capability == 'bound' else ''})"
         with rule(f"{what} of {self.n} samples"), torch.no_grad():
-            model = self.trained(module).model_of(self.trained(module).network(0, self.n, held_out=True))
-            value = model.bound(x, self.rng) if capability == "bound" else model.log_prob(x)  # type: ignore[misc]
+            density = self.of_test(module).having(capability)
+            value = density(x, self.rng) if capability == "bound" else density(x)
             fits = isinstance(value, Tensor) and value.shape == (self.n,)
             require(fits, f"{what} of {self.n} samples is {said(value)}, not one per sample, ({self.n},)")
             require(lost(value) < self.n, f"{what} of {self.n} samples is not finite")
@@ -126,17 +111,13 @@ class _Rehearsal(Trial):
         The others will be counted when they are measured (bench/methods/finite.py).
         """
         solver = self.run.evaluation.samples and self.run.evaluation.samples.solver.method
-        own = self.trained(module).model(0, self.n).samplers
-        for name, sampler in own.items():
+        for name, sampler in self.trained(module).model(0, self.n).samplers.items():
             what = f"{self.method}: sampler {name!r}"
-            require(
-                isinstance(sampler, Sampler) or callable(sampler),
-                f"{what} is a {type(sampler).__name__}, not a Sampler",
-            )
+            draws = isinstance(sampler, Sampler) or callable(sampler)
+            require(draws, f"{what} is a {type(sampler).__name__}, not a Sampler")
             require(isinstance(name, str) and name != solver, f"{what} has the name of the ODE's solver")
             few = sparing(module, self.calls())
-            trained = self.trained(few)
-            noise = trained.noise(0, self.n)
+            trained, noise = self.trained(few), self.trained(few).noise(0, self.n)
             with rule(f"{what} of {self.n} samples"), torch.no_grad():
                 x = trained.native(name)(0, self.n)[0]
                 require(said(x) == said(noise), f"{what} makes {said(x)} of noise {said(noise)}")
@@ -145,12 +126,11 @@ class _Rehearsal(Trial):
 
     def likelihood(self, module: nn.Module) -> None:
         """The velocity can be differentiated by x, which its divergence needs."""
-        x = self.test()
-        asked = self.run.evaluation.likelihood
+        x, asked = self.test(), self.run.evaluation.likelihood
         exact = self.dataset.dim <= EXACT_DIMENSIONS and (asked is None or asked.divergence != "hutchinson")
         probes = None if exact else rademacher(x, self.rng)
         with rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
-            model = self.trained(module).model_of(self.trained(module).network(0, self.n, held_out=True))
+            model = self.of_test(module)
             log_density(model.having("velocity"), x, model.t_end, Solver("euler", steps=1), probes)
 
     def features(self) -> None:
@@ -168,6 +148,10 @@ class _Rehearsal(Trial):
 
     def trained(self, module: nn.Module) -> Trained:
         return Trained(self.baseline, module, self.dataset, self.trainer.seed, self.device)
+
+    def of_test(self, module: nn.Module) -> Model:
+        """What the network can do for test samples."""
+        return self.trained(module).model_of(self.trained(module).network(0, self.n, held_out=True))
 
     def test(self) -> Tensor:
         """Test samples in model space."""

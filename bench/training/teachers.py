@@ -32,20 +32,17 @@ def trained_run(root: Path, teacher: str) -> Run | None:
         raise UsageError(f"teacher = {teacher}: its record is of an older edition: {one_line(error)[:200]}") from error
 
 
-def load_run(module: nn.Module, root: Path, run: Run) -> Path:
-    """Give a run's module its averaged weights; the file that has them."""
-    path = run_folder(root, run.run_id) / "checkpoint.pt"
-    if not path.is_file():
-        raise UsageError(f"teacher = {run.run_id}: there is no {path}")
-    _load(module, path)
-    return path
+def load(module: nn.Module, root: Path, teacher: str) -> Path:
+    """Give a module the weights of a run, by its id, or of a file, averaged ones if it is a checkpoint; the file.
 
-
-def load_file(module: nn.Module, teacher: str) -> Path:
-    """Give a module the weights of a file, averaged ones if it is a checkpoint of a run."""
-    path = Path(teacher).expanduser()
+    Raises:
+        UsageError: there is no file, it is damaged, or what it holds is not for the module.
+    """
+    path = run_folder(root, teacher) / "checkpoint.pt" if RUN_ID.fullmatch(teacher) else Path(teacher).expanduser()
     if not path.is_file():
-        raise UsageError(f"teacher = {teacher}: expected the id of a run or a file; there is no such file")
+        raise UsageError(f"teacher = {teacher}: expected the id of a trained run or a file; there is no {path}")
+    if check(path) == CHANGED:
+        raise UsageError(f"{path}: {CHANGED}")
     _load(module, path)
     return path
 
@@ -56,8 +53,6 @@ def _load(module: nn.Module, path: Path) -> None:
     Raises:
         UsageError: it is neither, its tensors are not those of the module, or they are not finite.
     """
-    if check(path) == CHANGED:
-        raise UsageError(f"{path}: {CHANGED}")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes torch raise

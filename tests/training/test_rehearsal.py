@@ -121,7 +121,7 @@ def test_a_network_that_answers_a_vector_is_refused_where_its_loss_would_be_broa
         ({"moving": lambda v, t: v.double()}, r"velocity at x of float32 \(3, 2\) is float64"),
         ({"moving": lambda v, t: v / t}, "velocity at t = 0 is not finite"),
         ({"moving": lambda v, t: v / (1 - t)}, "velocity at t = 1 is not finite"),
-        ({"moving": lambda v, t: v.numpy() and v}, r"velocity\(net\)\(t, x\): "),
+        ({"moving": lambda v, t: v.numpy() and v}, r"velocity\(t, x\): "),
         ({"moving": lambda v, t: v.detach()}, "divergence of velocity.*a likelihood needs: RuntimeError"),
         ({"drawing": lambda x, net: x[:1]}, r"sampler 'own' makes float32 \(1, 2\) of noise float32 \(3, 2\)"),
         ({"drawing": lambda x, net: x / (x * 0)}, "sampler 'own' draws samples that are not finite"),
@@ -190,7 +190,7 @@ def test_several_modules_without_a_velocity_are_tried_by_what_they_can(points: D
         ({"changed": {"log_prob": lambda x: x}}, r"log_prob\(x\) of 3 samples is float32 \(3, 2\), not one per sample"),
         ({"changed": {"log_prob": lambda x: x.sum(1) / 0}}, r"log_prob\(x\) of 3 samples is not finite$"),
         ({"changed": {"bound": lambda x: x.sum(1)}}, r"bound\(x, rng\) of 3 samples: TypeError"),
-        ({"changed": {"score": lambda t, x: x[:, :1]}}, r"score\(t, x\) at x of float32 \(3, 2\) is float32 \(3, 1\)"),
+        ({"changed": {"score": lambda t, x: x[:, :1]}}, r"score at x of float32 \(3, 2\) is float32 \(3, 1\)"),
         ({"phases": (Phase("critic", "critic"),)}, "no phase trains part 'generator'; give it a bench.Phase"),
     ],
 )  # fmt: skip

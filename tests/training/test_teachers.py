@@ -112,7 +112,7 @@ def test_what_is_no_teacher_is_refused_in_one_line(tmp_path: Path) -> None:
     refused(run.run_id, rf"^teacher = {run.run_id}: its training has not ended in .*; run its baseline first$")
     trained(tmp_path, other, tmp_path, status="failed")
     refused(other.run_id, "its training has failed in ")
-    refused("nobody.pt", r"^teacher = nobody\.pt: expected the id of a run or a file; there is no such file$")
+    refused("nobody.pt", r"^teacher = nobody\.pt: expected the id of a trained run or a file; there is no nobody\.pt$")
     for name, content, reason in (
         ("text.pt", b"hello", r"text\.pt: it holds no tensors: "),
         ("list.pt", [1], r"list\.pt: a list; expected a checkpoint or a state_dict$"),
