@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,20 @@ def test_reports_know_no_paper_and_no_baseline_by_name() -> None:
     named = re.compile(rf"\b({'|'.join([*baselines, 'lipman', 'tong'])})", re.IGNORECASE)
     read = [path for path in (ROOT / "bench" / "report").rglob("*") if path.suffix in (".py", ".j2", ".js", ".css")]
     assert {str(path) for path in read if named.search(path.read_text(encoding="utf-8"))} == set()
+
+
+def test_a_package_adds_a_paper_by_an_entry_point(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        value = "theirs"
+
+        @staticmethod
+        def load() -> None:
+            register_paper(folder)
+
+    def points(group: str) -> list[Point]:
+        return [Point()] if group == "bench.papers" else []
+
+    monkeypatch.setattr("importlib.metadata.entry_points", points)
+    fresh = registry.Registry[Any]("paper", "bench.papers")
+    monkeypatch.setattr("bench.papers.paper.papers", fresh)
+    assert list(fresh) == ["aaa2030", "lipman2023", "tong2024_sf2m"]
