@@ -58,15 +58,13 @@ class Table(Frozen):
 
 
 class Recipe(Frozen):
-    """A printed table of settings, in the names that a suite's file has; `file` holds one TOML table a dataset."""
+    """A printed table of `settings` by part (network, training, ...), whose values `file` has by dataset."""
 
     name: str
     title: str
     file: str
     remark: str
-    network: tuple[str, ...] = ()
-    training: tuple[str, ...] = ()
-    hardware: tuple[str, ...] = ()
+    settings: dict[str, tuple[str, ...]]
 
 
 class Related(Frozen):

@@ -7,19 +7,12 @@ have none, and count only by their signs.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from bench.report import numbers
 from bench.report.effects import Comparison, Effects
 from bench.report.sections import listed
 from bench.report.statistics import equal, sign_flip, student, t_interval
-
-
-class Missing(NamedTuple):
-    """Why there is no effect: "no finished run of" something, "2 of 3 seeds", "planned with several settings"."""
-
-    what: str
-    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +24,7 @@ class Effect:
         mean, low, high: a difference, or a ratio of the subject's value to the rival's.
         pairs: seeds; `kept` of them have an effect below the claim's bound.
         below, above: p-values of the effect being below and above the claim's bound.
+        missing: why there is no effect: "no finished run of" something, "2 of 3 seeds" and what befell the others.
     """
 
     subject: str
@@ -45,7 +39,7 @@ class Effect:
     below: float = 1.0
     above: float = 1.0
     run_ids: tuple[str, ...] = ()
-    missing: Missing | None = None
+    missing: tuple[str, str] | None = None
 
     @property
     def comparison(self) -> str:
@@ -78,7 +72,7 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     empty = Effect(names[0], rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
 
     def lacking(what: str, of: str = "", pairs: int = 0) -> Effect:
-        return replace(empty, pairs=pairs, missing=Missing(what, of))
+        return replace(empty, pairs=pairs, missing=(what, of))
 
     for side, name in zip(comparison.sides, names, strict=True):
         if several := list(dict.fromkeys(label for effects in each for label in effects.several(side))):

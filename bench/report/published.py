@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bench.papers.paper import REFERENCE, Paper, Table, known
 from bench.report import vocabulary
@@ -25,29 +25,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 HOUR = 3600.0
+Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it is
 MEASURED = ("mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole")
 COLUMNS = [
     *("paper", "table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
     *("published_std", "published_settings", "difference", *MEASURED),
 ]
-
-
-class Column(NamedTuple):
-    """A metric, of K draws if K is part of what it is."""
-
-    metric: str
-    draws: int | None = None
-
-    @property
-    def title(self) -> str:
-        about = vocabulary.metric(self.metric)
-        if self.metric == "train_seconds":
-            return "Training [h]"
-        return f"{about.title}{f', K = {self.draws}' * bool(self.draws)}{f' [{about.unit}]' * bool(about.unit)}"
-
-    @property
-    def divide(self) -> float:
-        return HOUR if self.metric == "train_seconds" else vocabulary.metric(self.metric).divide
 
 
 @dataclass(frozen=True)
@@ -66,10 +49,12 @@ class Filled:
         frame = self.section.frame
         whichever = {"nll": likelihood_metric, "quality": distance_metric}
         names = [whichever[name](self.section) if name in whichever else name for name in self.table.columns]
-        columns = [Column(name) for name in names if name and name in {*frame.metric, *self.printed.metric}]
+        columns: list[Column] = [
+            (name, None) for name in names if name and name in {*frame.metric, *self.printed.metric}
+        ]
         if self.table.by_draws:
             draws = sorted({s["draws"] for s in frame[frame.metric.isin(names)].parsed if "draws" in s})
-            columns = [Column(column.metric, k) for column in columns for k in draws] if len(draws) > 1 else []
+            columns = [(name, k) for name, _ in columns for k in draws] if len(draws) > 1 else []
         return {column: self._cells(column) for column in columns}
 
     @cached_property
@@ -114,15 +99,17 @@ class Filled:
         """The table for readers; columns of what is published and what differs stand if there is any."""
         headers: list[Header] = []
         shown: list[list[Entry]] = []
-        for column, cells in self.columns.items():
+        for (metric, draws), cells in self.columns.items():
+            title = self._title(metric, draws)
+            divide = HOUR if metric == "train_seconds" else self.section.about(metric).divide
             form = f".{max(_decimals(cell[key]) for cell in cells for key in ('published', 'published_std'))}f"
             difference = [Entry(value=cell["difference"], form=f"+{form}") for cell in cells]
             for header, entries in (
-                (Header(column.title, published=True), [_published(cell, form) for cell in cells]),
-                (Header(column.title), [_measured(cell, column.divide) for cell in cells]),
-                (Header(f"{column.title} difference"), difference),
+                (Header(title, published=True), [_published(cell, form) for cell in cells]),
+                (Header(title), [_measured(cell, divide) for cell in cells]),
+                (Header(f"{title} difference"), difference),
             ):
-                if (header.title == column.title and not header.published) or any(entry.is_number for entry in entries):
+                if header == Header(title) or any(entry.is_number for entry in entries):
                     headers.append(header)
                     shown.append(entries)
         seeds = [max(cell["n"] for cell in cells) for cells in zip(*self.columns.values(), strict=True)]
@@ -134,15 +121,19 @@ class Filled:
         about = (("Method", "Seeds"), (self.section.name,), self.section.protocol)
         return Grid(title, "quality", tuple(headers), tuple(rows), self._remarks(), *about)
 
+    def _title(self, metric: str, draws: int | None) -> str:
+        about = self.section.about(metric)
+        name, unit = ("Training", "h") if metric == "train_seconds" else (about.title, about.unit)
+        return f"{name}{f', K = {draws}' * bool(draws)}{f' [{unit}]' * bool(unit)}"
+
     def _remarks(self) -> tuple[str, ...]:
         remarks = [CAPTION]
         if self.section.protocol == "smoke":
             remarks.append("Smoke run, no result: no difference is taken.")
-        for column, cells in self.columns.items():
+        for (metric, _), cells in self.columns.items():
             settings = next((cell["settings"] for cell in cells if cell["settings"]), "{}")
             words = vocabulary.words({k: v for k, v in json.loads(settings).items() if k != "device"})
-            title = Column(column.metric, cells[0]["draws"]).title
-            remarks += [f"{title}: {', '.join(words)}."] if words else []
+            remarks += [f"{self._title(metric, cells[0]['draws'])}: {', '.join(words)}."] if words else []
         settings = [[cell["published_settings"] for cell in cells] for cells in self.columns.values()]
         printed = dict.fromkeys(text for line in zip(*settings, strict=True) for text in line if text)
         return (*dict.fromkeys(remarks), *([f"Published with: {' | '.join(printed)}."] if printed else []))

@@ -35,9 +35,8 @@ def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple
 def _recipe(
     paper: Paper, recipe: Recipe, section: Section, configs: Mapping[str, Config], printed: Mapping[str, Any]
 ) -> tuple[Grid, list[dict[str, Any]]]:
-    parts: dict[str, Any] = {"network": recipe.network, "training": recipe.training, "hardware": recipe.hardware}
     lines, tidy = [], []
-    for part, name in [(part, name) for part, names in parts.items() for name in names]:
+    for part, name in [(part, name) for part, names in recipe.settings.items() for name in names]:
         used = {variant: _part(configs[variant], part).get(name) for variant in section.labels if variant in configs}
         given = [value for value in used.values() if value is not None]
         if name not in printed and not given:

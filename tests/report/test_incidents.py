@@ -37,7 +37,7 @@ def both(seeds: int = 3, **more: Any) -> list[dict[str, Any]]:
 
 def judge(rows: list[dict[str, Any]], **claim: Any) -> Verdict:
     parts = sections(synthetic.frame(*rows))
-    (verdict,) = verdicts([Claim(**{**CLAIM, **claim})], parts, headline(parts))
+    (verdict,) = verdicts([Claim(**{**CLAIM, **claim})], parts, headline(parts), [])
     return verdict
 
 
