@@ -4,6 +4,7 @@ import math
 import shutil
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from matplotlib.axes import Axes
 from bench.records.frame import read_frame
 from bench.records.seal import read_arrays, read_json, write_arrays, write_json
 from bench.report import style
-from bench.report.artefacts import Artefacts
+from bench.report.artefacts import Artefacts, Exhibit
 from bench.report.cells import headline
 from bench.report.figure import Drawing, draw
+from bench.report.plots.density_flow import density_flow
 from bench.report.sections import sections
 
 pytestmark = pytest.mark.slow
@@ -110,3 +112,16 @@ def test_samples_and_densities_that_are_not_there_are_struck_or_said(drawn: dict
 def test_settings_without_seconds_are_counted(drawn: dict[str, Drawing]) -> None:
     assert f"no place: {LABEL} (2)." in drawn["w2_over_seconds"].reading
     assert f"some of {LABEL}" in drawn["time_to_target"].reading
+
+
+def test_a_density_at_the_end_alone_has_no_row_on_the_way() -> None:
+    look = style.Look("C0", "o")
+    kept = {3: np.linspace(0.2, 1, 3), 1: np.array([1.0])}
+    own, flow = (
+        Exhibit("v", name, look, 0, {"density_times": times, "log_densities": np.zeros((len(times), 4, 4))})
+        for name, times in (("own", kept[1]), ("flow", kept[3]))
+    )
+    section: Any = SimpleNamespace(labels={})
+    drawn = density_flow(SimpleNamespace(exhibits=[own, flow], section=section))  # type: ignore[arg-type]
+    assert drawn and len(drawn.figure.axes[0].images) == 3
+    assert density_flow(SimpleNamespace(exhibits=[own], section=section)) is None  # type: ignore[arg-type]

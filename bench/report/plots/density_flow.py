@@ -12,13 +12,16 @@ from bench.report.planes import STRUCK, densities, is_lost
     arrays={"log_densities": 3, "density_times": 1},
     place=100,
 )
-def density_flow(data: FigureData) -> Drawing:
-    """Rows of baselines, columns of time."""
+def density_flow(data: FigureData) -> Drawing | None:
+    """Rows of baselines, columns of time; a model with a density of its own has it at the end alone, and no row."""
     import numpy as np
     import seaborn
 
-    times = data.exhibits[0].arrays["density_times"].astype(float)
-    exhibits = [e for e in data.exhibits if np.allclose(e.arrays["density_times"], times, atol=1e-3)]
+    flows = [e for e in data.exhibits if len(e.arrays["density_times"]) > 1]
+    if not flows:
+        return None
+    times = flows[0].arrays["density_times"].astype(float)
+    exhibits = [e for e in flows if np.allclose(e.arrays["density_times"], times, atol=1e-3)]
     maps = np.stack([densities(exhibit) for exhibit in exhibits])
     mosaic = Mosaic([(e.label, e.look) for e in exhibits], [f"t = {time:.2g}" for time in times.round(2)])
     colours, lost = seaborn.color_palette("mako", as_cmap=True), False
