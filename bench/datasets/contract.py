@@ -9,7 +9,7 @@ from bench.datasets.base import SPLITS, Dataset
 from bench.datasets.source import check_source
 from bench.datasets.space import Space
 from bench.errors import UsageError, one_line
-from bench.training.rules import said
+from bench.methods.rules import shown
 
 LEVELS = 256  # an image is stored as uint8
 PROBED = 8  # samples that functions are tried on
@@ -36,18 +36,18 @@ def checked(name: str, dataset: Any) -> Dataset:
         train, shape, n = dataset.stored_shape, tuple(values.shape[1:]), len(values)
         require(train == shape, f"a sample of train has shape {train}, one of {split} {shape}")
         fits = labels is None or _is_labels(labels, n)
-        require(fits, f"{split}_labels is {said(labels)}, not int64 ({n},) from 0 up")
+        require(fits, f"{split}_labels is {shown(labels)}, not int64 ({n},) from 0 up")
     few = dataset.test[:PROBED]
     if dataset.log_prob:
         found = dataset.log_prob(few)
-        require(_has_shape(found, (len(few),)), f"log_prob of {len(few)} samples is {said(found)}, not ({len(few)},)")
+        require(_has_shape(found, (len(few),)), f"log_prob of {len(few)} samples is {shown(found)}, not ({len(few)},)")
     if dataset.given:
         found = dataset.given(few)
         images = few.ndim == 4 and _has_shape(
             found, (len(few), *getattr(found, "shape", few.shape)[1:2], *few.shape[2:])
         )
         vectors = isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(few)
-        require(images or vectors, f"given of {said(few)} is {said(found)}, not (B, C', H, W) of its size or (B, K)")
+        require(images or vectors, f"given of {shown(few)} is {shown(found)}, not (B, C', H, W) of its size or (B, K)")
     if dataset.space is not None:
         require(*_space(dataset, few))
     if dataset.source is not None:
@@ -62,14 +62,14 @@ def checked(name: str, dataset: Any) -> Dataset:
 def _stored(split: str, values: Any, levels: int | None) -> tuple[bool, str]:
     """Whether a split is stored as it must be, and the rule."""
     if not isinstance(values, Tensor) or values.device.type != "cpu" or values.requires_grad:
-        return False, f"{split} is {said(values)}, not a tensor on the CPU without a gradient"
+        return False, f"{split} is {shown(values)}, not a tensor on the CPU without a gradient"
     if levels is None:
         fits = values.dtype == torch.float32 and values.ndim == 2
         rule = "not float32 (N, D) points; images need `levels`"
     else:
         fits, rule = values.dtype == torch.uint8 and values.ndim == 4, "not uint8 (N, C, H, W) images"
     if not fits or not values.numel():
-        return False, f"{split} is {said(values)}, {rule if not fits else 'empty'}"
+        return False, f"{split} is {shown(values)}, {rule if not fits else 'empty'}"
     if levels is not None and levels < LEVELS and (highest := int(values.max())) >= levels:
         return False, f"{split} has the value {highest}; with levels = {levels} the highest is {levels - 1}"
     return True, ""
@@ -82,12 +82,12 @@ def _space(dataset: Dataset, few: Tensor) -> tuple[bool, str]:
     try:
         x = dataset.encode(few, torch.Generator().manual_seed(0))
         if not isinstance(x, Tensor) or x.dtype != torch.float32 or x.ndim < 2 or len(x) != len(few):
-            return False, f"encode of {said(few)} is {said(x)}, not float32 ({len(few)}, ...)"
+            return False, f"encode of {shown(few)} is {shown(x)}, not float32 ({len(few)}, ...)"
         back = dataset.decode(x)
     except Exception as error:
         return False, f"encode and decode: {one_line(error)}"
     fits = _has_shape(back, tuple(few.shape)) and back.dtype == few.dtype
-    return fits, f"decode of {said(x)} is {said(back)}, not {said(few)}"
+    return fits, f"decode of {shown(x)} is {shown(back)}, not {shown(few)}"
 
 
 def _is_labels(labels: Any, n: int) -> bool:

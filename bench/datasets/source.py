@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bench.training.rules import said
+from bench.methods.rules import shown
 
 
 @runtime_checkable
@@ -47,16 +47,16 @@ def check_source(source: Any, shape: tuple[int, ...]) -> str:
         return f"source is a {type(source).__name__} without draw(generator)"
     first, again = (source.draw(torch.Generator().manual_seed(0)) for _ in range(2))
     if not _fits(first, shape):
-        return f"source.draw gives {said(first)}, not float32 {shape}, one sample in model space"
+        return f"source.draw gives {shown(first)}, not float32 {shape}, one sample in model space"
     if not torch.equal(first, again):
         return "source.draw gives two answers from one state of its generator"
     batch = drawn(source, 3, torch.Generator().manual_seed(0))
     if not _fits(batch, (3, *shape)):
-        return f"source.draws of 3 samples is {said(batch)}, not float32 {(3, *shape)}"
+        return f"source.draws of 3 samples is {shown(batch)}, not float32 {(3, *shape)}"
     log_prob: Any = getattr(source, "log_prob", None)
     found = log_prob(batch) if log_prob else torch.zeros(3)
     if not _fits(found, (3,)) or not torch.isfinite(found).all():
-        return f"source.log_prob of 3 draws is {said(found)}, not 3 finite float32 numbers"
+        return f"source.log_prob of 3 draws is {shown(found)}, not 3 finite float32 numbers"
     return ""
 
 

@@ -35,10 +35,10 @@ ROOTS = {
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
-    *("bench/errors.py", "bench/methods/memory.py", "bench/metrics/extractors/cache.py"),
+    *("bench/errors.py", "bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
     *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
     *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "partial", "parts")),
-    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "rules", "sparing", "trial")),
+    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing", "trial")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/components.py: check_data", "bench/config/options.py"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),

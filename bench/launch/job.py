@@ -29,13 +29,11 @@ from bench.records.records import fail, stands, write_stage
 if TYPE_CHECKING:
     from bench.evaluation.stages import Stages
 
-Report = Callable[[str], None]
-
 
 class Job(Task):
     """A task, and how it is done."""
 
-    def __call__(self, progress: Report | None = None) -> str:
+    def __call__(self, progress: Callable[[str], None] | None = None) -> str:
         """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it).
 
         Raises:
@@ -93,7 +91,7 @@ class Job(Task):
             log(f"failed: {self.reason(reason)}")
             return "failed"
 
-    def _measure(self, stages: "Stages", stage: Stage, log: Report) -> bool:
+    def _measure(self, stages: "Stages", stage: Stage, log: Callable[[str], None]) -> bool:
         """Run a stage to its record; whether it has not failed."""
         log(stage)
         try:
@@ -123,7 +121,7 @@ class Job(Task):
 
 def explain(error: Exception, run: Run) -> str:
     """The reason of a failed record, in one line."""
-    kind, said = cause(error)
+    kind, message = cause(error)
     if kind == "out of memory":
         t = run.training
         return (
@@ -131,14 +129,14 @@ def explain(error: Exception, run: Run) -> str:
             f"{t.micro_batch or t.batch} of batch {t.batch}; set a smaller training.micro_batch (the effective batch "
             "stays), network.checkpointing = true where the network has it, or training.shard_optimizer = true"
         )
-    return said if isinstance(error, UsageError) or not kind else f"{kind}: {said}"
+    return message if isinstance(error, UsageError) or not kind else f"{kind}: {message}"
 
 
 def _silent(text: str) -> None:
     """What ranks other than the main one say."""
 
 
-def _log(path: Path, progress: Report | None) -> Report:
+def _log(path: Path, progress: Callable[[str], None] | None) -> Callable[[str], None]:
     """Lines with the time into the run's log file, and the same text to whoever follows."""
 
     def log(text: str) -> None:

@@ -23,7 +23,6 @@ from bench.training import ranks
 from bench.training.optimiser import moments, restore_moments
 from bench.training.state import State
 
-Report = Callable[[str], None]
 OLDER = "it is of older"
 KEYS = frozenset(
     (
@@ -106,7 +105,7 @@ def previous(path: Path) -> Path:
     return path.with_suffix(".previous" + path.suffix)
 
 
-def restore(run: State, path: Path, report: Report) -> bool:
+def restore(run: State, path: Path, log: Callable[[str], None]) -> bool:
     """Go on from the checkpoint at `path` or, where that is damaged or missing, from the one before; whether there was.
 
     All ranks go by the same one.
@@ -120,12 +119,12 @@ def restore(run: State, path: Path, report: Report) -> bool:
         content, reason = _read(candidate, run)
         if not any(ranks.agreed(bool(reason))):
             _load(run, candidate, content)
-            report(f"resumed at step {run.step}" + (f" of {candidate.name}" if candidate != path else ""))
+            log(f"resumed at step {run.step}" + (f" of {candidate.name}" if candidate != path else ""))
             return True
         aside = candidate.with_suffix(".older" if reason.startswith(OLDER) else ".corrupt")
         if ranks.is_main():
             candidate.replace(aside)
-        report(f"checkpoint {candidate.name} cannot be used ({reason or 'by another rank'}); kept as {aside.name}")
+        log(f"checkpoint {candidate.name} cannot be used ({reason or 'by another rank'}); kept as {aside.name}")
     return False
 
 

@@ -70,8 +70,8 @@ def share_gradients(parameters: Sequence[Tensor], loss: Tensor) -> None:
     moved by weight decay and by its moments.
     """
     trained = [p for p in parameters if p.requires_grad]
-    there = ranks.agreed(*(p.grad is not None for p in trained))
-    trained = [p for p, any_rank in zip(trained, there, strict=True) if any_rank]
+    moved = ranks.agreed(*(p.grad is not None for p in trained))
+    trained = [p for p, any_rank in zip(trained, moved, strict=True) if any_rank]
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in trained]
     flat = ranks.total(torch.cat([*(g.reshape(-1) for g in gradients), loss.to(gradients[0]).reshape(1)]))
     *parts, mean = flat.split([*(g.numel() for g in gradients), 1])

@@ -45,9 +45,9 @@ def joined(device: str, ranks: int) -> Iterator[None]:
 
     cuda = device.startswith("cuda")
     if cuda:
-        place, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if place >= there:
-            raise UsageError(f"--gpus: rank {place} of this machine has no GPU; there are {there}")
+        place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if place >= gpus:
+            raise UsageError(f"--gpus: rank {place} of this machine has no GPU; there are {gpus}")
         torch.cuda.set_device(place)
     store, own, size = next(rendezvous("env://", timeout=MEETING))
     # Small agreements travel between CPUs, so that they never wait for a GPU's queue.

@@ -19,9 +19,9 @@ from bench.methods.density import log_density, rademacher
 from bench.methods.finite import lost
 from bench.methods.model import Model
 from bench.methods.ode import Solver
+from bench.methods.rules import require, rule, shown
 from bench.methods.sampler import Sampler
 from bench.metrics.extractors.reference import LEAST
-from bench.training.rules import require, rule, said
 from bench.training.sparing import spared, sparing, streams_kept
 from bench.training.trainer import Trainer
 from bench.training.trial import Trial
@@ -45,7 +45,7 @@ class _Rehearsal(Trial):
         self.judge = judge
 
     def pass_through(self) -> None:
-        asked, training = self.run.evaluation, self.run.training
+        config, training = self.run.evaluation, self.run.training
         with streams_kept(self.device):
             module = self.trainer.evaluation_module()
             model = self.model(module)
@@ -55,12 +55,12 @@ class _Rehearsal(Trial):
             for capability in ("log_prob", "bound"):
                 if getattr(model, capability):
                     self.density(module, capability)
-            if asked.samples:
+            if config.samples:
                 self.samplers(module)
             by_ode = model.velocity and not model.log_prob and self.dataset.keeps_density
-            if by_ode and (asked.likelihood or training.curve_points):
+            if by_ode and (config.likelihood or training.curve_points):
                 self.likelihood(module)
-            if self.dataset.is_image and (asked.samples or asked.sweep or training.curve_points):
+            if self.dataset.is_image and (config.samples or config.sweep or training.curve_points):
                 self.features()
 
     def model(self, module: nn.Module) -> Model:
@@ -85,13 +85,13 @@ class _Rehearsal(Trial):
             require(0 < end < math.inf, f"{self.method}: t_end = {end}, not a positive time")
             for t in (0.0, end / 2, end) if capability == "velocity" else (end / 2,):
                 value = model.having(capability)(torch.tensor(t, device=self.device), x)
-                if answers and answers[-1][1] != x.shape and said(value) != said(x):
+                if answers and answers[-1][1] != x.shape and shown(value) != shown(x):
                     given, answer = map(tuple, answers[-1])
                     raise UsageError(
                         f"network {self.run.network.name}: it answers {answer} to x of {given}, "
-                        f"and the {capability} of {self.run.baseline.name} is then {said(value)}, not {said(x)}"
+                        f"and the {capability} of {self.run.baseline.name} is then {shown(value)}, not {shown(x)}"
                     )
-                require(said(value) == said(x), f"{self.both}: {capability} at x of {said(x)} is {said(value)}")
+                require(shown(value) == shown(x), f"{self.both}: {capability} at x of {shown(x)} is {shown(value)}")
                 require(lost(value) < len(value), f"{self.both}: {capability} at t = {t:g} is not finite")
         hook.remove()
 
@@ -102,7 +102,7 @@ class _Rehearsal(Trial):
             density = self.of_test(module).having(capability)
             value = density(x, self.rng) if capability == "bound" else density(x)
             fits = isinstance(value, Tensor) and value.shape == (self.n,)
-            require(fits, f"{what} of {self.n} samples is {said(value)}, not one per sample, ({self.n},)")
+            require(fits, f"{what} of {self.n} samples is {shown(value)}, not one per sample, ({self.n},)")
             require(lost(value) < self.n, f"{what} of {self.n} samples is not finite")
 
     def samplers(self, module: nn.Module) -> None:
@@ -120,14 +120,14 @@ class _Rehearsal(Trial):
             trained, noise = self.trained(few), self.trained(few).noise(0, self.n)
             with rule(f"{what} of {self.n} samples"), torch.no_grad():
                 x = trained.native(name)(0, self.n)[0]
-                require(said(x) == said(noise), f"{what} makes {said(x)} of noise {said(noise)}")
+                require(shown(x) == shown(noise), f"{what} makes {shown(x)} of noise {shown(noise)}")
                 finite = spared(few) or lost(x) < len(x)
                 require(finite, f"{what} draws samples that are not finite")
 
     def likelihood(self, module: nn.Module) -> None:
         """The velocity can be differentiated by x, which its divergence needs."""
-        x, asked = self.test(), self.run.evaluation.likelihood
-        exact = self.dataset.dim <= EXACT_DIMENSIONS and (asked is None or asked.divergence != "hutchinson")
+        x, config = self.test(), self.run.evaluation.likelihood
+        exact = self.dataset.dim <= EXACT_DIMENSIONS and (config is None or config.divergence != "hutchinson")
         probes = None if exact else rademacher(x, self.rng)
         with rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
             model = self.of_test(module)

@@ -33,8 +33,6 @@ from bench.training.update import Update
 
 CHECK_EVERY = 50  # steps between looks at the loss: reading it waits for the device
 
-Report = Callable[[str], None]
-
 
 class Trainer(State):
     """A run in training, and the loop that trains it."""
@@ -92,7 +90,7 @@ class Trainer(State):
             return torch.autocast(self.device.split(":")[0], torch.bfloat16)
         return nullcontext()
 
-    def fit(self, path: Path, validate: Callable[[nn.Module], list[Measurement]], report: Report) -> None:
+    def fit(self, path: Path, validate: Callable[[nn.Module], list[Measurement]], log: Callable[[str], None]) -> None:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `path`.
 
         Raises:
@@ -125,7 +123,7 @@ class Trainer(State):
                 due = self.progress >= (marks[0] if marks else 1)
                 if self.recent_steps == CHECK_EVERY or due:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
-                    self._look(report)
+                    self._look(log)
                 if self.seconds - saved > self.settings.checkpoint_seconds:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
                     self.save(path)
@@ -142,7 +140,7 @@ class Trainer(State):
                 self._backward(update, ranks.mine(range(self.settings.pieces))[0])
         self.net.rows = rows
 
-    def _look(self, report: Report) -> None:
+    def _look(self, log: Callable[[str], None]) -> None:
         """Read the mean loss of the last steps and say where training stands."""
         self.loss = float(self.recent) / self.recent_steps
         if not math.isfinite(self.loss):
@@ -152,7 +150,7 @@ class Trainer(State):
         s = self.settings
         where = f"{self.step}/{s.steps}" if s.steps else f"{self.step} ({self.seconds:.0f}/{s.seconds:.0f} s)"
         waited = "" if self.data.resident else f", waited {self.data.waited:.1f} s for data"
-        report(f"train {where} loss {self.loss:.4g}, {self.seconds:.1f} s{waited}")
+        log(f"train {where} loss {self.loss:.4g}, {self.seconds:.1f} s{waited}")
 
     def _validate(self, validate: Callable[[nn.Module], list[Measurement]]) -> None:
         place = {"step": self.step, "train_seconds": self.seconds, "nfe_training": self.evaluations()}
@@ -166,9 +164,9 @@ class Trainer(State):
         checkpoint.look(self)
         checkpoint.save(self, path)
 
-    def restore(self, path: Path, report: Report) -> bool:
+    def restore(self, path: Path, log: Callable[[str], None]) -> bool:
         """Go on from a checkpoint, if there is one of this very run; UsageError for one of another."""
-        return checkpoint.restore(self, path, report)
+        return checkpoint.restore(self, path, log)
 
 
 def _global_generator(device: str) -> torch.Generator:

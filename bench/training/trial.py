@@ -10,8 +10,8 @@ from bench.datasets.source import Draws
 from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
 from bench.methods.network import CountedNetwork
+from bench.methods.rules import require, rule, shown
 from bench.training.modules import copied
-from bench.training.rules import require, rule, said
 from bench.training.seeds import number
 from bench.training.trainer import Trainer
 from bench.training.update import Update
@@ -74,7 +74,7 @@ class Trial:
             with self.trainer.autocast():
                 loss = losses(self.baseline, phase, net, batch, Context(self.rng, averaged=lambda: average))
             fits = isinstance(loss, Tensor) and loss.shape == (n,)
-            require(fits, f"{self.method}: {phase.loss} of {n} samples is {said(loss)}, not one a sample, ({n},)")
+            require(fits, f"{self.method}: {phase.loss} of {n} samples is {shown(loss)}, not one a sample, ({n},)")
             require(bool(torch.isfinite(loss).all()), f"{self.both}: {phase.loss} of {n} samples is not finite")
             require(loss.requires_grad, f"{self.method}: {phase.loss} has no gradient to {to}")
             loss.mean().backward()

@@ -1,4 +1,4 @@
-"""How a rule of the contract that does not hold is said: in one line, by a UsageError."""
+"""Rules of the contract: one that does not hold is named in one line, by a UsageError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def require(holds: bool, broken: str) -> None:
 
 @contextmanager
 def rule(what: str) -> Iterator[None]:
-    """Whatever else goes wrong within is said in one line, after `what` was tried; what diverges breaks no rule."""
+    """Whatever else goes wrong within is told in one line, after `what` was tried; what diverges breaks no rule."""
     try:
         yield
     except Diverged:
@@ -27,7 +27,7 @@ def rule(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {one_line(error)[:300]}") from error
 
 
-def said(values: object) -> str:
+def shown(values: object) -> str:
     """ "float32 (3, 2)": what a tensor is, or the type of anything else."""
     if not isinstance(values, Tensor):
         return type(values).__name__
