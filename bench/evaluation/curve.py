@@ -10,7 +10,7 @@ from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.quality import quoted
 from bench.evaluation.routes import routes
-from bench.evaluation.trained import nfe_row
+from bench.records.records import Measurement
 
 
 def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts) -> None:
@@ -24,14 +24,12 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
 
 
 def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
-    quality, batch = evaluator.judge.quality(n, "curve"), min(n, evaluator.config.batch)
-    name = evaluator.headline
+    quality, batch, name = evaluator.judge.quality(n, "curve"), min(n, evaluator.config.batch), evaluator.headline
     nfe, _ = evaluator.drawn("curve", evaluator.ways[name], n, batch, quality, partial)
-    settings = evaluator.sampler(name, batch)
-    return [*quoted(quality.measured(), settings), nfe_row(nfe, n, settings)], {}
+    return quoted([*quality.measured(), Measurement("nfe_sampling", nfe, n=n)], evaluator.sampler(name, batch)), {}
 
 
 def _no_distance(evaluator: Evaluator, n: int, reason: str) -> Rows:
-    settings = evaluator.sampler(evaluator.headline, min(n, evaluator.config.batch))
     rows = evaluator.judge.quality(n, "curve").measured(reason)
-    return [*quoted(rows, settings), nfe_row(math.nan, n, settings, reason)]
+    rows.append(Measurement("nfe_sampling", math.nan, n=n, reason=reason))
+    return quoted(rows, evaluator.sampler(evaluator.headline, min(n, evaluator.config.batch)))

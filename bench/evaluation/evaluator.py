@@ -81,5 +81,5 @@ class Evaluator:
             own = {"options": asdict(self.further[name])}
         return self.drawing(name, batch or self.config.batch, **own)
 
-    def peak(self, settings: Settings) -> Measurement:
-        return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0], settings=settings)
+    def peak(self) -> Measurement:
+        return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0])

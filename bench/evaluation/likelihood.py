@@ -52,7 +52,7 @@ def measure_route(evaluator: Evaluator, route: Route, parts: Parts, name: str) -
 
     def make(partial: Partial) -> tuple[Rows, Arrays]:
         reset_peak_memory(evaluator.device)
-        return [*by_route(route, evaluator.weights, partial), evaluator.peak({})], {}
+        return [*by_route(route, evaluator.weights, partial), evaluator.peak()], {}
 
     def without(reason: str) -> Rows:
         return [*blank(route, evaluator.weights, reason), Measurement("peak_memory_bytes", math.nan, reason=reason)]

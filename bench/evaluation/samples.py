@@ -11,7 +11,7 @@ from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.pictures import IMAGES, POINTS, Shown
 from bench.evaluation.quality import quoted
-from bench.evaluation.trained import Draw, nfe_row, seconds_row
+from bench.evaluation.trained import Draw
 from bench.records.records import Measurement
 
 
@@ -24,21 +24,23 @@ def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
 
 
 def _samples(evaluator: Evaluator, name: str, draw: Draw, partial: Partial) -> tuple[Rows, Arrays]:
-    s, settings, first = evaluator.config, evaluator.sampler(name), name == evaluator.headline
+    s, first = evaluator.config, name == evaluator.headline
     reset_peak_memory(evaluator.device)
-    quality = evaluator.judge.quality(evaluator.config.n)
+    quality = evaluator.judge.quality(s.n)
     shown = Shown(0 if not first else IMAGES if evaluator.dataset.is_image else POINTS)
     nfe, seconds = evaluator.drawn(name, draw, s.n, s.batch, quality, partial, shown)
-    rows = [nfe_row(nfe, s.n, settings), seconds_row(seconds, s.n, settings)]
-    if first:
-        rows.append(evaluator.peak(settings))
-    rows += quoted(quality.measured(), settings)
-    return rows, pictures.of_samples(evaluator.dataset, shown.gathered()) if first else {}
+    rows = [Measurement("nfe_sampling", nfe, n=s.n), Measurement("sampling_seconds", seconds, n=s.n)]
+    rows += [evaluator.peak()] if first else []
+    arrays = pictures.of_samples(evaluator.dataset, shown.gathered()) if first else {}
+    return quoted(rows + quality.measured(), evaluator.sampler(name)), arrays
 
 
 def _no_samples(evaluator: Evaluator, name: str, reason: str) -> Rows:
-    n, settings = evaluator.config.n, evaluator.sampler(name)
-    rows = [nfe_row(math.nan, n, settings, reason), seconds_row(math.nan, n, settings, reason)]
-    if name == evaluator.headline:
-        rows.append(Measurement("peak_memory_bytes", math.nan, settings=settings, reason=reason))
-    return rows + quoted(evaluator.judge.quality(evaluator.config.n).measured(reason), settings)
+    n = evaluator.config.n
+    counts = {
+        "nfe_sampling": n,
+        "sampling_seconds": n,
+        **({"peak_memory_bytes": None} if name == evaluator.headline else {}),
+    }
+    rows = [Measurement(metric, math.nan, n=count, reason=reason) for metric, count in counts.items()]
+    return quoted(rows + evaluator.judge.quality(n).measured(reason), evaluator.sampler(name))

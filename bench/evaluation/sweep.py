@@ -13,8 +13,8 @@ from bench.evaluation.parts import Arrays, Parts, Rows, attempt
 from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots
 from bench.evaluation.quality import quoted
 from bench.evaluation.solver_error import SolverError
-from bench.evaluation.trained import seconds_row
 from bench.methods.sampler import Sampler
+from bench.records.records import Measurement
 
 GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose samples are kept
 
@@ -59,7 +59,7 @@ def _swept(
     quality = evaluator.judge.quality(n, "sweep")
     shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
     nfe, seconds = evaluator.drawn(f"{sampler}", evaluator.trained.by(sampler), n, batch, quality, partial, shown)
-    rows = [*quoted(quality.measured(), settings), seconds_row(seconds, n, settings)]
+    rows = [*quoted(quality.measured(), settings), Measurement("sampling_seconds", seconds, n=n, settings=settings)]
     if error:
         rows += attempt(bound(error.measured, sampler, settings), bound(error.blank, settings), alone=False)
     rows = [replace(row, place={"nfe": nfe}) for row in rows]
@@ -77,6 +77,6 @@ def _not_swept(
     reason: str,
 ) -> Rows:
     rows = quoted(evaluator.judge.quality(n, "sweep").measured(reason), settings)
-    rows.append(seconds_row(math.nan, n, settings, reason))
+    rows.append(Measurement("sampling_seconds", math.nan, n=n, settings=settings, reason=reason))
     rows += error.blank(settings, reason) if error else []
     return [replace(row, place=place) for row in rows]

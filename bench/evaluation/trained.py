@@ -26,7 +26,6 @@ from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.sampler import Sampler
-from bench.records.records import Measurement
 from bench.samplers.ode import sampler_of
 from bench.training import ranks
 from bench.training.seeds import generator, normal, per_sample
@@ -150,14 +149,7 @@ class Trained:
             raise UsageError(f"baseline {self.baseline.name}: its model has neither a velocity nor a sampler")
         return found
 
-    def batches(
-        self,
-        name: str,
-        draw: Draw,
-        n: int,
-        batch: int,
-        partial: Partial | None = None,
-    ) -> Iterator[Drawn]:
+    def batches(self, name: str, draw: Draw, n: int, batch: int, partial: Partial | None = None) -> Iterator[Drawn]:
         """This rank's batches of n samples; those that `partial` has kept under `name` are not drawn again."""
         partial = partial or Partial()
 
@@ -175,13 +167,3 @@ class Trained:
             part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
             x = torch.from_numpy(part["x"])
             yield Drawn(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))
-
-
-def nfe_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
-    """NFE of n samples that were drawn with these settings."""
-    return Measurement("nfe_sampling", value, n=n, settings=settings, reason=reason)
-
-
-def seconds_row(value: float, n: int, settings: dict[str, Any], reason: str | None = None) -> Measurement:
-    """Seconds that drawing n samples with these settings took."""
-    return Measurement("sampling_seconds", value, n=n, settings=settings, reason=reason)
