@@ -59,12 +59,11 @@ class Overview:
             for name in self.measures
             for header in (Header(f"{name}: mean rank", "lower"), Header(f"{name}: P", "higher"))
         ]
-        rows = [
-            Row(
-                baseline, label, "", tuple(e for m in self.measures.values() for e in _entries(m, label, self.datasets))
-            )
-            for label, baseline in self.baselines.items()
-        ]
+        rows = []
+        for label, baseline in self.baselines.items():
+            on = max(of[label].datasets for of in self.measures.values() if label in of)
+            entries = [entry for of in self.measures.values() for entry in _entries(of, label, self.datasets)]
+            rows.append(Row(baseline, label, str(on), tuple(entries)))
         return Grid(self.title, "quality", tuple(headers), tuple(rows), (HOW,), LEADING, (), self.protocol)
 
     def drawing(self) -> Drawing:
