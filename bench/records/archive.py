@@ -53,7 +53,7 @@ class Records:
 
 def gathered(root: Path) -> Records:
     """The sound records in a folder of one suite; those that are not sound are noted."""
-    entries, complaint = read_planned(root / "plan.json")
+    entries, complaint = read_planned(root)
     found = Records(plan={entry["run_id"]: entry for entry in entries}, notes=[complaint] if complaint else [])
     for name, key in (("plan.json", "about"), (REMEMBERED, "claims")):
         try:

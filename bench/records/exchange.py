@@ -75,7 +75,7 @@ def report(path: Path) -> int:
 def status(path: Path, dry_run: bool) -> int:
     """Print how every run of an archive stands, by the archive's own plan."""
     with opened(path) as root:
-        entries, complaint = read_planned(root / "plan.json")
+        entries, complaint = read_planned(root)
         folders: dict[Path, Mapping[str, Any]] = {run_folder(root, entry["run_id"]): entry for entry in entries}
         for folder in sorted((root / "runs").glob("*")):
             folders.setdefault(folder, {"run_id": folder.name})

@@ -44,7 +44,7 @@ def read_frame(root: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    entries, complaint = read_planned(root / "plan.json")
+    entries, complaint = read_planned(root)
     planned = {entry["run_id"]: entry for entry in entries}
     folders = {run_folder(root, run_id): entry for run_id, entry in planned.items()}
     for path in sorted((root / "runs").glob("*")):
@@ -103,7 +103,7 @@ def _number(value: Any) -> float:
 
 def read_configs(root: Path) -> dict[str, dict[str, Any]]:
     """The configuration of every variant: what the plan asks for, or a record says where it does not."""
-    plan = read_planned(root / "plan.json")[0]
+    plan = read_planned(root)[0]
     found = {entry["variant"]: entry["config"] for entry in plan if isinstance(entry.get("config"), dict)}
     known = {entry["run_id"] for entry in plan if entry["variant"] in found}
     for folder in sorted((root / "runs").glob("*")):

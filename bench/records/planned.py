@@ -76,11 +76,16 @@ def _rewrite(
         return
     with locked(root / ".plan.lock"):
         entries = change(read_plan(root))
-        if about is None:
-            with suppress(OSError, ValueError):
-                about = read_json(root / "plan.json").get("about")
         if entries:
-            write_json(root / "plan.json", {"about": about or "", "runs": entries})
+            about = read_about(root) if about is None else about
+            write_json(root / "plan.json", {"about": about, "runs": entries})
+
+
+def read_about(root: Path) -> str:
+    """What the plan says of its suite; what is wrong with the plan is said where its runs are read."""
+    with suppress(OSError, ValueError):
+        return str(read_json(root / "plan.json").get("about") or "")
+    return ""
 
 
 def _outdated(stages: Mapping[Stage, Standing]) -> dict[str, dict[str, str]]:
@@ -104,4 +109,4 @@ def marked(entries: Iterable[Mapping[str, Any]], variants: Collection[str]) -> l
 
 def read_plan(root: Path) -> list[dict[str, Any]]:
     """The planned runs, as `write_plan` left them; what is not sound is left out."""
-    return read_planned(root / "plan.json")[0]
+    return read_planned(root)[0]

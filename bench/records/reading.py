@@ -147,8 +147,9 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def read_planned(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """The sound entries of a plan, and what is wrong with the rest; nothing and no complaint where there is no file."""
+def read_planned(root: Path) -> tuple[list[dict[str, Any]], str]:
+    """The sound entries of root/plan.json, and what is wrong with the rest; nothing and no complaint without a file."""
+    path = root / "plan.json"
     try:
         data = _read(path)
         runs = PLAN.validate_json(data)["runs"]

@@ -31,11 +31,12 @@ def build(root: Path) -> list[Path]:
     """
     from bench.papers import claims
     from bench.records.frame import read_configs, read_frame
+    from bench.records.planned import read_about
 
     declared, complaints = claims.declared(root)
     table = read_frame(root)
     complaints += table.attrs.get("left_out", [])
-    return write(root, _about(root), table, read_configs(root), declared, complaints)
+    return write(root, read_about(root), table, read_configs(root), declared, complaints)
 
 
 def write(
@@ -127,16 +128,6 @@ def write(
         write_bytes(root / name, text.encode("utf-8", "backslashreplace"))
     plots = [root / "plots" / f"{p.name}.{suffix}" for p in pictures for suffix in ("pdf", "png")]
     return [*(root / name for name in texts), *plots]
-
-
-def _about(root: Path) -> str:
-    """What the plan says of its suite; what is wrong with it is said by the frame."""
-    from bench.records.seal import read_json
-
-    try:
-        return str(read_json(root / "plan.json").get("about", ""))
-    except (OSError, ValueError):
-        return ""
 
 
 def _csv(frame: "DataFrame") -> str:

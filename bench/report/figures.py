@@ -130,7 +130,7 @@ def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture
         for one in overviews:
             drawn = one.drawing()
             entitle(drawn.figure, drawn.title, one.title)
-            name = safe_name("-".join([OVERVIEW, one.suite, one.protocol] if overviews[1:] else [OVERVIEW]))
+            name = safe_name("-".join(["overview", one.suite, one.protocol] if overviews[1:] else ["overview"]))
             pictures.append(saved(root, replace(drawn, name=name), OVERVIEW))
     return pictures
 

@@ -19,7 +19,7 @@ from bench.report import numbers, origins, vocabulary
 from bench.report.cells import FLOOR_SUFFIX
 from bench.report.grid import ARROWS, Grid
 from bench.report.intervals import intervals
-from bench.report.pictures import OVERVIEW, Picture, embedded, size
+from bench.report.pictures import OVERVIEW, Picture, embedded
 from bench.report.sections import Section, each, listed
 from bench.report.style import Look, looks, ordered
 from bench.report.tables import Table
@@ -39,14 +39,6 @@ class Gallery(NamedTuple):
     title: str
     facets: dict[str, list[str]]
     pictures: list[Picture]
-
-
-class _Place(NamedTuple):
-    """What an <img> needs: its source, and the width and height in pixels that hold its place before it loads."""
-
-    source: "Markup"
-    width: int
-    height: int
 
 
 class Option(NamedTuple):
@@ -96,7 +88,6 @@ def page(
     protocols = dict.fromkeys(section.protocol for section in sections)
     options = _options(sections)
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    places = [_Place(Markup(PLACE.format(i)), *size(picture.png)) for i, picture in enumerate(pictures)]
     text = environment.get_template("report.html.j2").render(
         css=Markup(PLACE.format("css")),
         script=Markup(PLACE.format("script")),
@@ -116,7 +107,7 @@ def page(
         overview=overview,
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
         galleries=_galleries(sections, [picture for picture in pictures if picture.dataset != OVERVIEW]),
-        images={picture.name: place for picture, place in zip(pictures, places, strict=True)},
+        images={picture.name: Markup(PLACE.format(i)) for i, picture in enumerate(pictures)},
         metrics=[measured[name] for name in sorted(shown, key=vocabulary.order)],
         variants=variants,
         shared=_shared(variants),

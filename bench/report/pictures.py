@@ -11,7 +11,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-OVERVIEW = "overview"  # the dataset of a picture of all of them
+OVERVIEW = "(overview)"  # the dataset of a picture of all of them, the name of none
 LARGEST = 2_900_000  # bytes of a page
 SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
 
@@ -24,6 +24,13 @@ class Picture(NamedTuple):
     title: str
     reading: str
     png: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        import PIL.Image as pil
+
+        return pil.open(io.BytesIO(self.png)).size
 
 
 def embedded(pictures: Sequence[Picture], text: int) -> dict[str, str]:
@@ -70,10 +77,3 @@ def _softer(png: bytes, scale: float, quality: int) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()
-
-
-def size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels."""
-    import PIL.Image as pil
-
-    return pil.open(io.BytesIO(png)).size

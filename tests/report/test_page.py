@@ -23,7 +23,7 @@ from bench.report.intervals import drawing
 from bench.report.mean_effect import Effect
 from bench.report.origins import variants
 from bench.report.page import page
-from bench.report.pictures import Picture, embedded, palette, size
+from bench.report.pictures import Picture, embedded, palette
 from bench.report.sections import sections
 from bench.report.style import FIRST
 from bench.report.tables import table
@@ -267,8 +267,9 @@ def test_figures_of_256_colours_keep_those_of_the_baselines() -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     png = palette(buffer.getvalue())
-    assert size(png) == (1500, 750)
-    source = embedded([Picture("a", "d", "", "", png)], 0)["a"]
+    picture = Picture("a", "d", "", "", png)
+    assert picture.size == (1500, 750)
+    source = embedded([picture], 0)["a"]
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB"), int)
     assert abs(shown - np.asarray(image, int)).max() <= 2
     assert (shown[0, 0] == 255).all()
