@@ -14,12 +14,12 @@ from bench.training.modules import copied
 
 
 class Average:
-    """The averages of a module's parameters, `tensors` in their order."""
+    """The averages of a module's parameters, `tensors` in their order; one that takes no gradient is its own."""
 
     def __init__(self, module: nn.Module, ema: float) -> None:
         self.module, self.ema = module, ema
         self.parameters: list[Tensor] = list(module.parameters())
-        self.tensors = [p.detach().clone() for p in self.parameters] if ema else self.parameters
+        self.tensors = [p.detach().clone() if ema and p.requires_grad else p for p in self.parameters]
         self._net: CountedNetwork | None = None
 
     @torch.no_grad()
@@ -40,9 +40,8 @@ class Average:
             UsageError: something in the module cannot be copied.
         """
         module = copied(self.module).eval().requires_grad_(False)
-        for copy, mine, average in zip(module.parameters(), self.parameters, self.tensors, strict=True):
-            now = average if mine.requires_grad else mine
-            copy.data = now.data if shared else copy.data.copy_(now)
+        for copy, average in zip(module.parameters(), self.tensors, strict=True):
+            copy.data = average.data if shared else copy.data.copy_(average)
         return module
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from bench.training import ranks
 from bench.training.optimiser import moments, restore_moments
 from bench.training.state import State
 
+T = TypeVar("T")
 OLDER = "it is of older"
 KEYS = frozenset(
     (
@@ -78,9 +79,9 @@ def before(run: State) -> str:
     return f"--retry goes on from the checkpoint of step {run.saved}"
 
 
-def _trained(run: State, tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Of tensors by parameter those that are trained; a frozen one may be a mask of infinities."""
-    return [tensor for tensor, own in zip(tensors, run.parameters, strict=False) if own.requires_grad]
+def _trained(run: State, items: Iterable[T]) -> list[T]:
+    """Of items by parameter those of what is trained; a frozen one may be a mask of infinities."""
+    return [item for item, own in zip(items, run.parameters, strict=False) if own.requires_grad]
 
 
 def _finite(tensors: Iterable[Tensor]) -> bool:
@@ -175,7 +176,8 @@ def _load(run: State, path: Path, content: dict[str, Any]) -> None:
     run.module.load_state_dict(content["module"])
     run.buffers.restore(content.get("buffers", {}))  # which older checkpoints lack
     with torch.no_grad():
-        for mine, stored in zip(run.average.tensors, content["average"], strict=True):
+        pairs = zip(run.average.tensors, content["average"], strict=True)
+        for mine, stored in _trained(run, pairs):
             mine.copy_(stored)
     for optimizer, stored in zip(run.optimizers, _moments(content), strict=True):
         restore_moments(optimizer, stored)

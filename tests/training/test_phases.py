@@ -297,3 +297,25 @@ def test_each_part_is_compiled_once_before_the_clock_starts(
     assert before == [2] * 4 and {id(part) for part in given} == {id(part) for part in compiled.module.values()}
     assert compiled.evaluations() == plain.evaluations() == 4 * 5
     torch.testing.assert_close(compiled.module.state_dict(), plain.module.state_dict(), rtol=0, atol=0)
+
+
+def test_a_frozen_part_is_held_once_and_follows_the_module(points: Dataset, tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Critic(Pair):
+        phases = (Phase("critic", "critic"),)
+
+    def trainer() -> Trainer:
+        module = two()
+        module["generator"].requires_grad_(False)
+        return Trainer("r", Training(steps=9, batch=16, ema=0.9), Critic(), module, points, 5)
+
+    first, second = trainer(), trainer()
+    for own, average in zip(first.parameters, first.average.tensors, strict=True):
+        assert (own is average) == (not own.requires_grad)
+    first.take_step()
+    with torch.no_grad():
+        first.module["generator"][0].weight += 1  # as a forward pass might
+    first.save(tmp_path / "c.pt")
+    assert second.restore(tmp_path / "c.pt", lambda text: None)
+    for trained in (first, second):
+        assert torch.equal(trained.evaluation_module()["generator"][0].weight, first.module["generator"][0].weight)
