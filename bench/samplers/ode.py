@@ -1,11 +1,18 @@
 """Solvers of the ODE as samplers: steps on a time grid, or tolerances.
 
 A path that is singular at t = 1 (the VP diffusion: sigma' is infinite) stops just before it, where a velocity is huge
-times the error of the network. heun2 and rk4 evaluate where a step ends. There their last step is made of midpoint
-steps, one and two of them: as many evaluations, none of them at the end. Orders 2 and 3 remain where the field is
-smooth; `last_step = "own"` has the method's own step back.
+times the error of the network. heun2 and rk4 evaluate where a step ends, so that their last step there is an open one
+of as many evaluations and of an error that leaves their order: for heun2 the midpoint rule, and for rk4
+
+    k1 = v(t, x)    k2 = v(t + h/4, x + h/4 k1)    k3 = v(t + h/2, x + h/2 k1)    k4 = v(t + 3h/4, x + h/4 k1 + h/2 k3)
+    x + h/3 (2 k2 - k3 + 2 k4),
+
+Milne's open rule, which meets each condition of order 4 but one (b A A c = 1/24; four stages that do end at t + h).
+`last_step = "own"` has the method's own step back.
 """
 
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.config.settings import Positive, Rate
+from bench.errors import Diverged
 from bench.methods.model import Model
 from bench.methods.ode import EVALUATIONS_A_STEP, Solver, solve
 from bench.methods.sampler import Sampler, register_sampler
@@ -45,15 +53,19 @@ class FixedSteps(Sampler):
 class AtBothEnds(FixedSteps):
     """A method that evaluates at both ends of a step."""
 
-    last_step: Literal["midpoint", "own"] = "midpoint"
+    last_step: Literal["open", "own"] = "open"
 
     def opens(self, model: Model) -> bool:
-        """Whether the last step is made of midpoint steps: the model's path is singular at t = 1."""
-        return self.last_step == "midpoint" and model.t_end < 1
+        """Whether the last step is an open one: the model's path is singular at t = 1."""
+        return self.last_step == "open" and model.t_end < 1
+
+    @abstractmethod
+    def open_step(self, f: Callable[[float, Tensor], Tensor], x: Tensor, h: float) -> Tensor:
+        """x at the end of a step of length h; f takes the share of the step for the time."""
 
     def settings(self, model: Model) -> dict[str, Any]:
         found = super().settings(model)
-        return {**found, "last_step": "midpoint"} if self.opens(model) else found
+        return {**found, "last_step": "open"} if self.opens(model) else found
 
     def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
         if not self.opens(model):
@@ -62,8 +74,11 @@ class AtBothEnds(FixedSteps):
         last = float(times[-2])
         if self.steps > 1:
             x = solve(f, x, (0.0, last), Solver(self.name, steps=self.steps - 1), times[:-1]).x[-1]
-        parts = self.evaluations_a_step // EVALUATIONS_A_STEP["midpoint"]
-        return solve(f, x, (last, model.t_end), Solver("midpoint", steps=parts)).x[-1]
+        h = model.t_end - last
+        x = self.open_step(lambda share, y: f(y.new_tensor(last + share * h), y), x, h)
+        if not torch.isfinite(x).all():
+            raise Diverged(f"{self.name}: the solution is not finite at t = {model.t_end:g}")
+        return x
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,9 @@ class Heun2(AtBothEnds):
 
     evaluations_a_step = EVALUATIONS_A_STEP["heun2"]
 
+    def open_step(self, f: Callable[[float, Tensor], Tensor], x: Tensor, h: float) -> Tensor:
+        return x + h * f(1 / 2, x + h / 2 * f(0, x))
+
 
 @register_sampler("heun3")
 class Heun3(FixedSteps):
@@ -110,6 +128,13 @@ class RK4(AtBothEnds):
     """Runge and Kutta's method in its 3/8 form: order 4."""
 
     evaluations_a_step = EVALUATIONS_A_STEP["rk4"]
+
+    def open_step(self, f: Callable[[float, Tensor], Tensor], x: Tensor, h: float) -> Tensor:
+        k1 = f(0, x)
+        k2 = f(1 / 4, x + h / 4 * k1)
+        k3 = f(1 / 2, x + h / 2 * k1)
+        k4 = f(3 / 4, x + h / 4 * k1 + h / 2 * k3)
+        return x + h / 3 * (2 * k2 - k3 + 2 * k4)
 
 
 @register_sampler("dopri5")

@@ -37,7 +37,7 @@ def test_rows_of_the_samplers_that_a_suite_names(tmp_path: Path) -> None:
     assert {sampler for sampler, _ in swept} == {"ddim", "rk4-karras", "dopri5"}
     assert swept["ddim", "w2"]["place"] == {"nfe": 4.0} and ("ddim", "ode_error") not in swept
     assert all(math.isfinite(row["value"]) and not row["reason"] for row in swept.values())
-    quoted = {"solver": "rk4", "steps": 1, "grid": "karras", "rho": 7.0, "last_step": "midpoint"}
+    quoted = {"solver": "rk4", "steps": 1, "grid": "karras", "rho": 7.0, "last_step": "open"}
     assert quoted.items() <= swept["rk4-karras", "ode_error"]["settings"].items()
 
     swept = measured(straight, "sweep")

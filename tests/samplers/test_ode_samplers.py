@@ -75,33 +75,33 @@ def test_no_evaluation_at_the_end_of_a_singular_path(sampler: AtBothEnds) -> Non
     assert max(own.times) == VP.t_end and len(own.times) == len(watched.times)
 
 
-@pytest.mark.parametrize(("sampler", "order"), [(Heun2(), 2), (RK4(), 3)], ids=["heun2", "rk4"])
-def test_midpoint_steps_at_the_end_keep_the_order(sampler: AtBothEnds, order: int) -> None:
+@pytest.mark.parametrize(("sampler", "order"), [(Heun2(), 2), (RK4(), 4)], ids=["heun2", "rk4"])
+def test_an_open_last_step_keeps_the_order(sampler: AtBothEnds, order: int) -> None:
     model, exact = gaussian(0.25)
     errors = [abs(float(replace(sampler, steps=n).draw(model, ONE, RNG)) - exact) for n in (50, 100, 200)]
     assert all(math.log2(a / b) > order - 0.2 for a, b in pairwise(errors))
 
 
 @pytest.mark.parametrize("sampler", [Heun2(), RK4()], ids=["heun2", "rk4"])
-@pytest.mark.parametrize("variance", [0.0, 1e-4])
-def test_the_end_dominates_the_error_no_more(sampler: AtBothEnds, variance: float) -> None:
+@pytest.mark.parametrize(("variance", "factor"), [(0.0, 500), (1e-4, 10)])
+def test_the_end_dominates_the_error_no_more(sampler: AtBothEnds, variance: float, factor: float) -> None:
     """Data on a manifold have directions of no or little variance, in which the field is -x / (2 (1 - t)) near t = 1.
 
-    A step to the end multiplies by up to h / (1 - t_end); measured at 10 steps of RK4, without variance: 28 and 0.01.
+    A step to the end multiplies by up to h / (1 - t_end); measured at 10 steps of RK4, without variance: 28 and 0.02.
     """
     model, exact = gaussian(variance)
 
     def error(steps: int, last_step: str) -> float:
         return abs(float(replace(sampler, steps=steps, last_step=last_step).draw(model, ONE, RNG)) - exact)
 
-    assert all(error(n, "own") > 20 * error(n, "midpoint") for n in (5, 15))
-    assert error(10, "midpoint") < 0.02 and error(160, "midpoint") < error(40, "midpoint") / 1.5
+    assert all(error(n, "own") > factor * error(n, "open") for n in (5, 15))
+    assert error(10, "open") < 0.025 and error(160, "open") < error(40, "open") / 1.5
 
 
 def test_settings_of_a_record_are_those_of_the_solver_and_what_differs() -> None:
     straight, singular = Model(swinging), gaussian(1.0)[0]
     assert RK4(steps=3).settings(straight) == {"solver": "rk4", "steps": 3}
-    assert RK4(steps=3).settings(singular) == {"solver": "rk4", "steps": 3, "last_step": "midpoint"}
+    assert RK4(steps=3).settings(singular) == {"solver": "rk4", "steps": 3, "last_step": "open"}
     assert RK4(steps=3, last_step="own").settings(singular) == {"solver": "rk4", "steps": 3}
     assert Heun3(steps=3).settings(singular) == {"solver": "heun3", "steps": 3}
     assert Euler(steps=3, grid="cosine").settings(straight) == {"solver": "euler", "steps": 3, "grid": "cosine"}
