@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.metrics.metric import Facts, facts_of
+from bench.metrics.metric import facts_of
 
 PLACE = ("step", "train_seconds", "nfe_training")  # of a point of the validation curve
 
@@ -36,15 +36,16 @@ class Measurement:
         return {**asdict(self), **facts_of(self.metric).row()}
 
 
-def modern(row: Mapping[str, Any], stage: str, facts: dict[str, Facts]) -> dict[str, Any]:
+def modern(row: Mapping[str, Any], stage: str, facts: dict[str, dict[str, str]]) -> dict[str, Any]:
     """A measurement of an older record as today's has it: its place apart from its settings, and its facts.
 
     Args:
-        facts: those that were looked up before, by metric.
+        facts: what was looked up before, by metric.
     """
+    name = row["metric"]
+    if name not in facts:
+        facts[name] = facts_of(name).row()
     settings = dict(row["settings"])
     keys = PLACE if settings.pop("curve", None) else ("nfe",) if stage == "sweep" else ()
     place = {key: settings.pop(key) for key in keys if key in settings}
-    name = row["metric"]
-    known = facts.setdefault(name, facts.get(name) or facts_of(name))
-    return {**known.row(), **row, "settings": settings, "place": {**row.get("place", {}), **place}}
+    return {**facts[name], **row, "settings": settings, "place": {**row.get("place", {}), **place}}

@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bench.config.names import safe_name
-from bench.metrics.metric import Facts
 from bench.records.measurement import modern
 from bench.records.schema import LARGE, SCHEMA, Entry, Plan, Record, Row
 from bench.records.seal import check_json
@@ -63,7 +62,7 @@ def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
             return {}, f"not a record (measurements[{i}].settings: {repr(huge)[:40]}: expected less than 2^63)"
     if unsealed := check_json(data):
         return {}, f"not a record ({unsealed})"
-    facts: dict[str, Facts] = {}
+    facts: dict[str, dict[str, str]] = {}
     rows = [modern(row, record["stage"], facts) for row in record["measurements"]]
     return {**record, "schema": SCHEMA, "measurements": rows}, ""
 
