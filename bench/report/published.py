@@ -6,7 +6,7 @@ after them. A difference is taken only of like with like, and of nothing of a sm
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
@@ -153,7 +153,7 @@ def published_tables(
         own = (published.paper == paper.folder.name) & (published.source == paper.source)
         printed = published[own & (published.table == table.name) & (published.dataset == dataset)]
         if (table.everywhere or len(printed)) and (table.task == "super-resolution") == section.is_super_resolution:
-            part = _only(section, table.settings)
+            part = _only(section, table.settings) if table.settings else section
             values = headline([part], published.iloc[:0]) if table.settings else cells
             found.append(Filled(paper, table, part, values, printed))
     found = [filled for filled in found if len(filled.section.frame) and filled.columns]
@@ -166,7 +166,7 @@ def _only(section: Section, settings: dict[str, Any]) -> Section:
     frame = section.frame
     drawn = ({**row.parsed, "n": row.n}.items() >= settings.items() for row in each(frame))
     kept = frame.loc[[stage != "samples" or fits for stage, fits in zip(frame.stage, drawn, strict=True)]]
-    return replace(section, frame=kept if (kept.stage == "samples").any() or not settings else kept[:0])
+    return replace(section, frame=kept if (kept.stage == "samples").any() else kept[:0])
 
 
 def related(sections: Sequence[Section], published: "DataFrame") -> list[Grid]:
@@ -175,12 +175,10 @@ def related(sections: Sequence[Section], published: "DataFrame") -> list[Grid]:
     They are of other code and other protocols, which is said below them, and never stand in a column of ours.
     """
     grids = []
-    sources: Iterable[Any] = [pair for paper in known() for pair in paper.related.items()]
     for dataset in dict.fromkeys(section.dataset for section in sections):
-        names = tuple(section.name for section in sections if section.dataset == dataset)
-        for source, about in sources:
-            rows = published[(published.dataset == dataset) & (published.source == source)]
-            if len(rows):
+        names, mine = tuple(s.name for s in sections if s.dataset == dataset), published[published.dataset == dataset]
+        for source, about in [pair for paper in known() for pair in paper.related.items()]:
+            if len(rows := mine[mine.source == source]):
                 grids.append(_related(f"{dataset}: {about.citation}", about.differs, rows, names))
     return grids
 
