@@ -1,7 +1,7 @@
 """Claims about methods, as small declarations that records support or contradict.
 
 A claim says that an effect of a subject against a rival stays below a bound, for every subject, rival and condition
-that it names. An effect is one number a seed, signed so that lower is better for the subject:
+that it names. An effect is one number per seed, signed so that lower is better for the subject:
 
     value        the metric of the trained model
     spread       the distance of that metric from its mean over seeds (such distances depend on each other a little:
@@ -45,8 +45,8 @@ class Claim(Frozen):
         scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else.
         over: what `to_target` counts; evaluations in training are counted by sample.
         solvers, nfe: what `few` is measured with.
-        test: paired Student's t, or the exact sign-flip test, which assumes symmetry alone and can decide from 6 seeds
-            on (up to 20, from where on Student's t serves as well).
+        test: paired Student's t, or the exact sign-flip test, which assumes only symmetry and can decide from 6 seeds
+            on (beyond 20 Student's t stands for it).
         seeds: the fewest pairs that the claim is judged by.
         paper: the folder of the paper that makes it, "" for a claim of a user's own.
     """
@@ -111,7 +111,7 @@ def load_claims(path: Path, paper: str = "") -> list[Claim]:
     except (OSError, ValueError) as error:
         raise UsageError(f"claims {path}: {getattr(error, 'strerror', None) or error}") from error
     if set(raw) != {"claims"} or not isinstance(raw["claims"], list):
-        raise UsageError(f"claims {path}: keys {', '.join(raw) or 'none'}; expected one [[claims]] table a claim")
+        raise UsageError(f"claims {path}: keys {', '.join(raw) or 'none'}; expected one [[claims]] table per claim")
     found = [validated(Claim, entry, f"claims {path.name}[{i}]") for i, entry in enumerate(raw["claims"])]
     return [claim.model_copy(update={"paper": paper}) for claim in found]
 

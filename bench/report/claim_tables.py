@@ -38,7 +38,7 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
 
 
 def tidy(verdicts: Sequence[Verdict]) -> "DataFrame":
-    """One row a comparison, with the columns COLUMNS; a verdict without any has one row."""
+    """One row per comparison, with the columns COLUMNS; a verdict without any has one row."""
     import pandas
 
     rows: list[tuple[Any, ...]] = []

@@ -23,7 +23,7 @@ LEVELS = 33
 
 
 def crossing(x: Sequence[float], values: Sequence[float], goal: float) -> float:
-    """The x at which a curve first falls to `goal`; infinity where it never does."""
+    """The x at which a curve first falls to `goal`; infinity if it never does."""
     k = next((k for k, value in enumerate(values) if value <= goal), None)
     if k is None:
         return math.inf
@@ -34,7 +34,7 @@ def crossing(x: Sequence[float], values: Sequence[float], goal: float) -> float:
 
 
 def nfe_ratio(line: "tuple[Array, Array]", reference: "tuple[Array, Array]") -> float:
-    """How many evaluations a curve (NFE rising, errors) needs in units of another's; NaN where no error is shared."""
+    """How many evaluations a curve (NFE rising, errors) needs in units of another's; NaN if no error is shared."""
     import numpy as np
 
     (nfe, errors), (nfe0, errors0) = ((x, np.minimum.accumulate(y)) for x, y in (line, reference))

@@ -83,18 +83,18 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     if any(found.empty for found in by_dataset.values()):
         return lacking("not measured against", rival)
     pairs = pandas.DataFrame(by_dataset).mean(axis=1, skipna=False)
-    whole = pairs[pairs.abs() < math.inf]
-    if len(whole) < (needed := max(len(pairs), claim.seeds)):
+    finite = pairs[pairs.abs() < math.inf]
+    if len(finite) < (needed := max(len(pairs), claim.seeds)):
         lost = list(dict.fromkeys(said for effects in each for said in effects.lost(comparison)))
-        counted = f"{len(whole)} of {needed} seeds with a finite effect"
-        return lacking(counted, f"({listed(lost)})" if lost else "", len(whole))
+        counted = f"{len(finite)} of {needed} seeds with a finite effect"
+        return lacking(counted, f"({listed(lost)})" if lost else "", len(finite))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
-    mean, half, n = t_interval(whole)
-    half = math.nan if equal(list(whole)) else half
+    mean, half, n = t_interval(finite)
+    half = math.nan if equal(list(finite)) else half
     mean, low, high = (_exp(x) if claim.is_ratio else x for x in (mean, mean - half, mean + half))
-    below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in whole])
+    below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in finite])
     runs = tuple(run for effects in each for run in effects.runs(comparison))
-    kept = int((whole < bound).sum())
+    kept = int((finite < bound).sum())
     return replace(empty, mean=mean, low=low, high=high, pairs=n, kept=kept, below=below, above=above, run_ids=runs)
 
 

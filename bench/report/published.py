@@ -59,7 +59,7 @@ class Filled:
 
     @cached_property
     def methods(self) -> list[tuple[str, str, str]]:
-        """Name, label and variant of what was run, and of what is printed alone."""
+        """Name, label and variant of what was run, and of what is only printed."""
         baseline = self.section.frame.drop_duplicates("variant").set_index("variant").baseline
         found = [(str(baseline[variant]), label, variant) for variant, label in self.section.labels.items()]
         absent = [name for name in dict.fromkeys(self.printed.method) if name not in {name for name, _, _ in found}]
@@ -170,7 +170,7 @@ def _only(section: Section, settings: dict[str, Any]) -> Section:
 
 
 def related(sections: Sequence[Section], published: "DataFrame") -> list[Grid]:
-    """Numbers of other sources on the data of the sections, once a dataset, in tables of their own.
+    """Numbers of other sources on the data of the sections, once per dataset, in tables of their own.
 
     They are of other code and other protocols, which is said below them, and never stand in a column of ours.
     """

@@ -15,7 +15,7 @@ HEADERS = ("Settings published", "Used here", "Difference")
 
 
 def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple[list[Grid], list[dict[str, Any]]]:
-    """A grid a section and paper, of the settings that its variants or the paper name; and a tidy row each.
+    """A grid per section and paper, of the settings that its variants or the paper name; a tidy row per variant too.
 
     Args:
         configs: the configuration of each variant, as its record holds it.

@@ -94,9 +94,9 @@ def _together(each: Sequence[Effects], parts: tuple[Verdict, ...]) -> Verdict:
     """The verdict on the mean effect over datasets; effects of several units have none, and must hold on each."""
     counted = _counted(parts)
     if each[0].claim.is_ratio or len({effects.metric for effects in each}) == 1:
-        whole = _verdict(each)
-        mean = "" if any(e.missing for e in whole.effects) else f"mean over {len(parts)} datasets, "
-        return replace(whole, dataset="", summary=f"{whole.summary}; {mean}{counted}", parts=parts)
+        mean = _verdict(each)
+        over = "" if any(e.missing for e in mean.effects) else f"mean over {len(parts)} datasets, "
+        return replace(mean, dataset="", summary=f"{mean.summary}; {over}{counted}", parts=parts)
     words = {part.word for part in parts}
     word = words.pop() if len(words) == 1 else "contradicted" if "contradicted" in words else "undecided"
     return replace(parts[0], dataset="", word=word, summary=counted, effects=(), parts=parts)
