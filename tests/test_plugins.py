@@ -1,14 +1,19 @@
 """Ten plugins, each one file: the check of an outsider passes, and one command with all of them ends in a report."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pandas import DataFrame
 
 import run_all
+from bench.records.frame import read_frame
 
 pytestmark = pytest.mark.slow
 
-FOLDER = Path(__file__).parent / "plugins"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "tests" / "plugins"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 
@@ -30,3 +35,113 @@ def test_it_passes_the_check(name: str, data_dir: Path, capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert code == 0, out + err
     assert out and all(line.startswith("ok ") for line in out.splitlines()), out
+
+
+SUITE = """
+about = "all the examples"
+protocol = "smoke"
+
+[[experiments]]
+dataset = { name = "checkerboard", n_train = 256, n_test = 64 }
+network = { name = "mlp", width = 8, depth = 1 }
+baselines = ["fm_ot", "gan", "coupling", "vae", "meanflow"]
+training = { steps = 6, batch = 16, curve_points = 1, curve_n = 32 }
+evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }] }
+evaluation.samples = { n = 40, batch = 40, w2_n = 20, path_n = 20, path_times = 5, samplers = ["sde"] }
+evaluation.sweep = { n = 40, samplers = ["euler", "sde"], nfe = [4, 8] }
+
+[[experiments]]
+dataset = { name = "checkerboard_from_laplace", n_train = 256, n_test = 64 }
+network = { name = "mlp", width = 8, depth = 1 }
+baselines = ["fm_ot"]
+training = { steps = 6, batch = 16 }
+evaluation.likelihood = { n = 20, batch = 20 }
+evaluation.samples = { n = 40, batch = 40, w2_n = 20, path_n = 20, path_times = 5 }
+
+[[experiments]]
+dataset = "digits_latent"
+network = { name = "mlp", width = 8, depth = 1 }
+baselines = ["fm_ot", "guidance"]
+training = { steps = 6, batch = 16 }
+evaluation.likelihood = { n = 20, batch = 20 }
+evaluation.samples = { n = 40, batch = 40, path_n = 20, path_times = 5, solver = { method = "midpoint", steps = 4 } }
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
+    """What one command makes of all of them."""
+    folder = tmp_path_factory.mktemp("all")
+    (folder / "all.toml").write_text(SUITE, encoding="utf-8")
+    plugins = [part for name in EXAMPLES for part in ("--plugin", str(FOLDER / f"{name}.py"))]
+    where = ["--suite", str(folder / "all.toml"), "--results", str(folder), "--data-dir", str(data_dir)]
+    call = [sys.executable, str(ROOT / "run_all.py"), *plugins, *where, "--device", "cpu"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "all"
+
+
+@pytest.fixture(scope="module")
+def frame(results: Path) -> DataFrame:
+    table = read_frame(results)
+    assert set(table.status) <= {"ok", "not applicable"}, table[["run_id", "stage", "error"]].drop_duplicates()
+    return table
+
+
+def measured(frame: DataFrame, baseline: str, metric: str, dataset: str = "checkerboard", **only: str) -> DataFrame:
+    rows = frame[(frame.baseline == baseline) & (frame.metric == metric) & (frame.dataset == dataset)]
+    for column, value in only.items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
+def test_all_runs_end_and_are_reported(results: Path, frame: DataFrame) -> None:
+    assert len(set(frame.run_id)) == 8
+    page = (results / "report.html").read_text(encoding="utf-8")
+    for label in ("GAN", "Coupling flow", "VAE", "MeanFlow", "FM w/ guidance"):
+        assert label in page
+
+
+def test_a_gan_has_samples_of_one_evaluation_and_no_likelihood(frame: DataFrame) -> None:
+    assert list(measured(frame, "gan", "nfe_sampling", sampler="generator").value) == [1.0]
+    assert measured(frame, "gan", "w2", sampler="generator").value.gt(0).all()
+    (reason,) = set(measured(frame, "gan", "nll_nats").error)
+    assert reason == "not applicable: a GAN has no density"
+
+
+def test_a_coupling_flow_has_its_own_exact_likelihood(frame: DataFrame) -> None:
+    nll = measured(frame, "coupling", "nll_nats", stage="likelihood")
+    assert list(nll.status) == ["ok"] and nll.value.between(0, 50).all()
+
+
+def test_a_vae_has_a_bound_and_no_likelihood_beside_it(frame: DataFrame) -> None:
+    assert list(measured(frame, "vae", "bound_nats", stage="likelihood").status) == ["ok"]
+    assert set(measured(frame, "vae", "nll_nats", stage="likelihood").status) <= {"not applicable"}
+
+
+def test_meanflow_draws_by_one_evaluation(frame: DataFrame) -> None:
+    assert list(measured(frame, "meanflow", "nfe_sampling", sampler="one-step").value) == [1.0]
+
+
+def test_guidance_counts_twice(frame: DataFrame) -> None:
+    assert list(measured(frame, "guidance", "nfe_sampling", "digits_latent", sampler="midpoint").value) == [16.0]
+
+
+def test_the_sde_draws_from_every_model_with_a_score(frame: DataFrame) -> None:
+    swept = frame[(frame.sampler == "sde") & (frame.stage == "sweep") & (frame.metric == "w2")]
+    assert set(swept[swept.status == "ok"].baseline) == {"fm_ot", "meanflow"}
+    assert set(swept.nfe.dropna()) == {4.0, 8.0}
+
+
+def test_a_latent_is_measured_in_pixels_and_has_no_likelihood(frame: DataFrame) -> None:
+    assert measured(frame, "fm_ot", "fd_digits_latent_cnn", "digits_latent").value.gt(0).all()
+    assert set(measured(frame, "fm_ot", "nll_bpd", "digits_latent").status) == {"not applicable"}
+
+
+def test_a_likelihood_from_another_source_is_finite(frame: DataFrame) -> None:
+    nll = measured(frame, "fm_ot", "nll_nats", "checkerboard_from_laplace")
+    assert list(nll.status) == ["ok"] and nll.value.between(3.46, 20).all()
+
+
+def test_the_figure_is_drawn(results: Path) -> None:
+    assert (results / "plots" / "checkerboard_radii.png").read_bytes().startswith(b"\x89PNG")

@@ -14,6 +14,7 @@ from bench import Baseline, Model, noise, register_baseline
 @register_baseline("vae", label="VAE")
 @dataclass(frozen=True)
 class VAE(Baseline):
+    needs_gaussian = True
     sigma: float = 0.3
 
     def build(self, make, data):
