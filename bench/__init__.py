@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.methods.ode import Solver, VelocityField, solve  # noqa: F401
     from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like  # noqa: F401
     from bench.methods.sampler import Sampler, register_sampler  # noqa: F401
-    from bench.metrics.metric import Facts, register_metric  # noqa: F401
+    from bench.metrics.metric import Facts, Metric, register_metric  # noqa: F401
     from bench.papers.claims import Claim, register_claim  # noqa: F401
     from bench.papers.paper import Paper, register_paper  # noqa: F401
     from bench.report.figure import Drawing, FigureData, register_figure  # noqa: F401
@@ -40,7 +40,7 @@ _PLACES = {
     "bench.methods.ode": ("Solver", "VelocityField", "solve"),
     "bench.methods.paths": ("OptimalTransport", "Path", "VariancePreserving", "like"),
     "bench.methods.sampler": ("Sampler", "register_sampler"),
-    "bench.metrics.metric": ("Facts", "register_metric"),
+    "bench.metrics.metric": ("Facts", "Metric", "register_metric"),
     "bench.papers.claims": ("Claim", "register_claim"),
     "bench.papers.paper": ("Paper", "register_paper"),
     "bench.report.figure": ("Drawing", "FigureData", "register_figure"),

@@ -18,7 +18,7 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 
 def test_each_is_one_file_of_sixty_lines_at_most() -> None:
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10
     for name in EXAMPLES:
         assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60, name
 
@@ -47,7 +47,8 @@ network = { name = "mlp", width = 8, depth = 1 }
 baselines = ["fm_ot", "gan", "coupling", "vae", "meanflow"]
 training = { steps = 6, batch = 16, curve_points = 1, curve_n = 32 }
 evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }] }
-evaluation.samples = { n = 40, batch = 40, w2_n = 20, path_n = 20, path_times = 5, samplers = ["sde"] }
+evaluation.samples = { n = 40, batch = 40, w2_n = 20, path_n = 20, path_times = 5, samplers = ["sde"]
+metrics = ["w2", "energy_distance"] }
 evaluation.sweep = { n = 40, samplers = ["euler", "sde"], nfe = [4, 8] }
 
 [[experiments]]

@@ -1,5 +1,6 @@
 """The same of what has to do with results: samplers, metrics, figures and papers."""
 
+import itertools
 from collections.abc import Iterator
 from functools import partial as bound
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.command.conformance import KINDS, Check, refuse, require
-from bench.command.tiny import POINTS, Workshop
+from bench.command.tiny import ENLARGED, POINTS, Workshop
 from bench.config.registry import metrics, papers, samplers
 from bench.config.suite import Run
 from bench.errors import NotApplicable, UsageError
@@ -78,12 +79,13 @@ def _drawn(sampler: Any, path: Path) -> str:
 
 def of_metric(name: str, workshop: Workshop) -> Iterator[Check]:
     metric = metrics[name]
-    for kind, dataset in KINDS.items():
+    for kind, dataset in ({"images": ENLARGED} if metric.needs == "pairs" else KINDS).items():
         if metric.data not in ("any", kind):
             continue
         if metric.needs == "samples":
             yield f"on {kind}, of data and of noise", bound(_told_apart, metric, workshop.data(dataset))
-        run = workshop.run("fm_ot", dataset, samples={"metrics": [name]} if metric.needs else {})
+        choice = {"metrics": [name]} if metric.needs else {}
+        run = workshop.run("fm_ot", dataset, samples=choice, sweep={"error_n": 0 if choice else 16})
         yield f"on {kind}, stages", bound(_measured, metric, workshop, run)
 
 
@@ -107,8 +109,8 @@ def _measured(metric: Any, workshop: Workshop, run: Run) -> str:
     found = {}
     for stage in run.stages:
         for row in read_json(run_folder(workshop.folder, run.run_id) / f"{stage}.json")["measurements"]:
-            if metric.facts_of(row["metric"]) and row["value"] is not None:
-                found[row["title"]] = f"{row['title']} {row['value']:.4g} {row['unit']}".strip()
+            if metric.facts_of(row["metric"]):
+                found[row["title"]] = f"{row['title']} {row.get('reason') or row['value']} {row['unit']}".strip()
     require(bool(found), f"no record has a number of it; its numbers are {', '.join(metric.facts)}")
     return ", ".join(found.values())
 
@@ -118,15 +120,15 @@ def of_figure(name: str, workshop: Workshop) -> Iterator[Check]:
 
 
 def _figure(name: str, workshop: Workshop) -> str:
-    """It is drawn from the records of two tiny runs, of points and of images, wherever its arrays and metrics are."""
+    """It is drawn from the records of two methods on points and on images, wherever its arrays and metrics are."""
     from bench.records.frame import read_configs, read_frame
     from bench.report.artefacts import Artefacts
     from bench.report.cells import headline
     from bench.report.figure import draw
     from bench.report.sections import sections
 
-    for dataset in KINDS.values():
-        workshop.through_stages(workshop.run("fm_ot", dataset))
+    for method, dataset in itertools.product(("fm_ot", "fm_diffusion"), KINDS.values()):
+        workshop.through_stages(workshop.run(method, dataset))
     drawn, complaints = [], list[str]()
     for section in sections(read_frame(workshop.folder), read_configs(workshop.folder)):
         for drawing in draw(section, headline([section]), Artefacts(workshop.folder), complaints, only=name):

@@ -23,7 +23,7 @@ from bench.records.seal import read_json
 from bench.training.build import Build
 
 SOLVER = {"method": "midpoint", "steps": 4}
-TRAINING = {"steps": 20, "batch": 32, "ema": 0.9, "curve_points": 1, "curve_n": 16}
+TRAINING = {"steps": 20, "batch": 32, "ema": 0.9, "curve_points": 2, "curve_n": 16}
 EVALUATION = {
     "likelihood": {"n": 16, "batch": 16, "solvers": [SOLVER]},
     "samples": {"n": 40, "batch": 40, "w2_n": 20, "path_n": 16, "path_times": 5, "solver": SOLVER},

@@ -125,6 +125,11 @@ class Pairs(Collected):
     def __init__(self, metrics: Sequence[Metric], dataset: Dataset, n: int) -> None:
         self.metrics, self.dataset = list(metrics), dataset
         self.x = torch.zeros(len(self.metrics), n, dtype=torch.float64)
+        self.refused = (
+            {}
+            if dataset.given
+            else dict.fromkeys((metric.name for metric in metrics), "no image is drawn to fit what it is given")
+        )
 
     def add(self, drawn: Drawn) -> None:
         if self.dataset.given is None:
@@ -133,7 +138,10 @@ class Pairs(Collected):
         targets = self.dataset.pixels(self.dataset.test[drawn.start : stop])
         for i, metric in enumerate(self.metrics):
             assert metric.measure
-            self.x[i, drawn.start : stop] = metric.measure(drawn.x, targets, self.dataset, None)
+            try:
+                self.x[i, drawn.start : stop] = metric.measure(drawn.x, targets, self.dataset, None)
+            except NotApplicable as reason:
+                self.refused[metric.name] = str(reason)
 
     def merge(self) -> None:
         ranks.total(self.x)
@@ -146,6 +154,6 @@ class Pairs(Collected):
 
     def values(self, metric: Metric, x: Tensor, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
         """The mean over the pairs with its standard error."""
-        if dataset.given is None:
-            raise NotApplicable("no image is drawn to fit what it is given")
+        if metric.name in self.refused:
+            raise NotApplicable(self.refused[metric.name])
         return float(x.mean()), float(x.std()) / math.sqrt(len(x)) if len(x) > 1 else None

@@ -9,7 +9,7 @@ c_1 = (0.01 * 255)^2, c_2 = (0.03 * 255)^2, over the pixels whose window lies in
 
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UsageError
+from bench.errors import NotApplicable
 from bench.metrics.metric import register_metric
 from bench.metrics.psnr import PEAK, check
 
@@ -33,14 +33,16 @@ SETTINGS = {"channels": "all", "data_range": PEAK, "window": "gaussian", "window
 def ssim(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """SSIM of each image, (B,) float64 in [-1, 1]; images and targets are uint8 (B, C, H, W).
 
-    UsageError if they differ in shape, are of another type or smaller than the window.
+    Raises:
+        UsageError: they differ in shape, or are of another type.
+        NotApplicable: they are smaller than the window.
     """
     import torch
     from skimage.metrics import structural_similarity
 
     check(images, targets)
     if min(images.shape[2:]) < WINDOW:
-        raise UsageError(f"images of {images.shape[2]} x {images.shape[3]} pixels; SSIM's window is {WINDOW} wide")
+        raise NotApplicable(f"images of {images.shape[2]} x {images.shape[3]} pixels; SSIM's window is {WINDOW} wide")
     options = {"channel_axis": 0, "data_range": PEAK, "gaussian_weights": True, "use_sample_covariance": False}
     pairs = zip(images.cpu().numpy(), targets.cpu().numpy(), strict=True)
     return torch.tensor([structural_similarity(x, y, sigma=SIGMA, **options) for x, y in pairs], dtype=torch.float64)

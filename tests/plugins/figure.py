@@ -10,12 +10,11 @@ from bench import Drawing, register_figure
 def radii(data):
     figure = Figure(figsize=(10, 4))
     axes = figure.add_axes((0.08, 0.14, 0.9, 0.66))
-    (top,) = {float(exhibit.arrays["extent"]) * 1.5 for exhibit in data.exhibits}
-    bins = np.linspace(0, top, 40)
+    held_out = np.linalg.norm(data.exhibits[0].arrays["data"].astype(float), axis=1)
+    bins = np.linspace(0, 1.5 * held_out.max(), 40)
     for exhibit in data.exhibits:
         radius = np.linalg.norm(exhibit.arrays["samples"].astype(float), axis=1)
         axes.hist(radius, bins, density=True, histtype="step", color=exhibit.look.colour, label=exhibit.label)
-    held_out = np.linalg.norm(data.exhibits[0].arrays["data"].astype(float), axis=1)
     axes.hist(held_out, bins, density=True, color="0.85", zorder=0, label="held-out data")
     axes.set(xlabel="|x|", ylabel="density")
     axes.legend(frameon=False)
