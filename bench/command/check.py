@@ -3,11 +3,18 @@
 import argparse
 import sys
 import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.command.listing import SEVEN
+from bench.command.options import key_value
 from bench.config.registry import load_plugin
 from bench.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from bench.command.tiny import Workshop
 
 
 def check(options: argparse.Namespace, data_dir: Path) -> int:
@@ -31,18 +38,22 @@ def check(options: argparse.Namespace, data_dir: Path) -> int:
     if not mine:
         raise UsageError(f"--check: {', '.join(options.plugin)} registers nothing")
     plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
-    with tempfile.TemporaryDirectory() as folder:
-        return 1 if sum([checked(kind, name, Path(folder), data_dir, plugins) for kind, name in mine]) else 0
-
-
-def checked(kind: str, name: str, folder: Path, data_dir: Path, plugins: tuple[str, ...] = ()) -> int:
-    """Check an entry, in a folder that may be thrown away, and print a line a check; the number that failed."""
-    from bench.command import conformance, conformance_of_results
+    chosen: dict[str, dict[str, Any]] = defaultdict(dict)
+    for text in options.set:
+        key, value = key_value("--set", text)
+        name, _, option = key.partition(".")
+        chosen[name][option] = value
     from bench.command.tiny import Workshop
 
-    failed, of = 0, f"of_{kind}"
-    checks = getattr(conformance, of, None) or getattr(conformance_of_results, of)
-    for what, act in checks(name, Workshop(folder, data_dir, plugins)):
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(Path(folder), data_dir, plugins, chosen)
+        return 1 if sum([checked(kind, name, workshop) for kind, name in mine]) else 0
+
+
+def checked(kind: str, name: str, workshop: "Workshop") -> int:
+    """Check an entry and print a line a check; the number that failed."""
+    failed = 0
+    for what, act in checks_of(kind, name, workshop):
         try:
             verdict, said = "ok", act()
         except Exception as error:
@@ -51,3 +62,12 @@ def checked(kind: str, name: str, folder: Path, data_dir: Path, plugins: tuple[s
         print(f"{verdict:6}  {kind} {name}, {what}: {said}")
         sys.stdout.flush()
     return failed
+
+
+def checks_of(kind: str, name: str, workshop: "Workshop") -> Iterator[tuple[str, Callable[[], str]]]:
+    """What is checked of an entry, and what checks it."""
+    from bench.command import conformance, conformance_of_results
+
+    of = f"of_{kind}"
+    found: Callable[..., Any] = getattr(conformance, of, None) or getattr(conformance_of_results, of)
+    yield from found(name, workshop)

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.command.tiny import ENLARGED, IMAGES, NETWORKS, POINTS, Workshop
+from bench.command.tiny import ENLARGED, IMAGES, NETWORKS, POINTS, Workshop, component
 from bench.config import components
 from bench.config.registry import baselines, datasets, networks
-from bench.config.settings import Component
 from bench.errors import NotApplicable, UsageError
 
 KINDS: dict[str, dict[str, Any]] = {"points": POINTS, "images": IMAGES}
@@ -38,8 +37,9 @@ def of_baseline(name: str, workshop: Workshop) -> Iterator[Check]:
     kinds: dict[str, dict[str, Any]] = {"images": ENLARGED} if cls.needs_given else KINDS
     for kind, dataset in kinds.items():
         teacher = workshop.run("fm_ot", dataset)
-        options = {"teacher": teacher.run_id} if "teacher" in cls.__dataclass_fields__ else {}
-        if options:
+        options = {**workshop.options.get(name, {})}
+        if "teacher" in cls.__dataclass_fields__:
+            options["teacher"] = teacher.run_id
             yield f"on {kind}, a teacher", bound(workshop.through_stages, teacher)
         run = workshop.run(name, dataset, options=options)
         if isinstance(refusal := workshop.refusal(run), NotApplicable):
@@ -80,12 +80,13 @@ def of_network(name: str, workshop: Workshop) -> Iterator[Check]:
     for kind, dataset in KINDS.items():
         data = workshop.data(dataset)
         try:
-            components.build_network(Component(name=name), data)
+            components.build_network(component(workshop.component(name)), data)
         except UsageError as refusal:
             refused[kind] = f"{kind}: {refusal}"
             continue
-        yield f"on {kind}, its answer", bound(_answer, name, data.shape)
-        yield f"on {kind}, stages", bound(workshop.through_stages, workshop.run("fm_ot", dataset, {"name": name}))
+        run = workshop.run("fm_ot", dataset, workshop.component(name))
+        yield f"on {kind}, its answer", bound(_answer, name, data.shape, workshop.options.get(name, {}))
+        yield f"on {kind}, stages", bound(workshop.through_stages, run)
     if len(refused) == len(KINDS):
         yield "data", bound(refuse, "; ".join(refused.values()))
 
@@ -98,13 +99,13 @@ FURTHER: dict[str, tuple[Any, dict[str, Tensor]]] = {
 }
 
 
-def _answer(name: str, shape: tuple[int, ...]) -> str:
+def _answer(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> str:
     """net(t, x) is finite, of the shape of x, by sample, with a gradient; so it is with each further input it takes."""
     taken = [key for key in FURTHER if key in inspect.signature(networks[name]).parameters]
-    _call(networks[name](shape), shape, {})
+    _call(networks[name](shape, **options), shape, {})
     for key in taken:
         value, named = FURTHER[key]
-        _call(networks[name](shape, **{key: value}), shape, named)
+        _call(networks[name](shape, **options, **{key: value}), shape, named)
     return f"takes {', '.join(['t, x', *taken])}"
 
 
@@ -126,12 +127,13 @@ def _call(net: Any, shape: tuple[int, ...], named: dict[str, Tensor]) -> None:
 
 def of_dataset(name: str, workshop: Workshop) -> Iterator[Check]:
     yield "contract", bound(_contract, name, workshop)
-    yield "stages", lambda: workshop.through_stages(workshop.run("fm_ot", {"name": name}))
+    yield "stages", lambda: workshop.through_stages(workshop.run("fm_ot", workshop.component(name)))
 
 
 def _contract(name: str, workshop: Workshop) -> str:
     """It is the same when it is built again, and its samples go to model space and back."""
-    data, again = workshop.data({"name": name}), datasets[name](workshop.data_dir)
+    data = workshop.data(workshop.component(name))
+    again = datasets[name](workshop.data_dir, **workshop.options.get(name, {}))
     require(data.checksum == again.checksum, "built twice, it holds two different sets of values")
     stored = data.test[:2]
     x = data.encode(stored, torch.Generator().manual_seed(0))

@@ -22,7 +22,7 @@ MEAN, STD = 1.0, 0.5
 
 
 def of_sampler(name: str, workshop: Workshop) -> Iterator[Check]:
-    sampler, refused = samplers[name](), {}
+    sampler, refused = samplers[name](**workshop.options.get(name, {})), {}
     paths: dict[str, Path] = {"fm_ot": OptimalTransport(), "fm_diffusion": VariancePreserving()}
     for method, path in paths.items():
         try:
@@ -33,7 +33,7 @@ def of_sampler(name: str, workshop: Workshop) -> Iterator[Check]:
         except Exception:  # which the check will say
             pass
         yield f"on {type(path).__name__}", bound(_drawn, sampler, path)
-        run = workshop.run(method, POINTS, sweep={"samplers": [name]})
+        run = workshop.run(method, POINTS, sweep={"samplers": [workshop.component(name)]})
         yield f"in a sweep of {method}", bound(workshop.through_stages, run)
     if len(refused) == len(paths):
         yield "models", bound(refuse, "; ".join(refused.values()))
@@ -110,7 +110,8 @@ def _measured(metric: Any, workshop: Workshop, run: Run) -> str:
     for stage in run.stages:
         for row in read_json(run_folder(workshop.folder, run.run_id) / f"{stage}.json")["measurements"]:
             if metric.facts_of(row["metric"]):
-                found[row["title"]] = f"{row['title']} {row.get('reason') or row['value']} {row['unit']}".strip()
+                told = row.get("reason") or f"{row['value']:.4g} {row['unit']}".strip()
+                found[row["title"]] = f"{row['title']} {told}"
     require(bool(found), f"no record has a number of it; its numbers are {', '.join(metric.facts)}")
     return ", ".join(found.values())
 
@@ -128,7 +129,7 @@ def _figure(name: str, workshop: Workshop) -> str:
     from bench.report.sections import sections
 
     for method, dataset in itertools.product(("fm_ot", "fm_diffusion"), KINDS.values()):
-        workshop.through_stages(workshop.run(method, dataset))
+        workshop.through_stages(workshop.run(method, dataset, sweep={"error_n": 8}))
     drawn, complaints = [], list[str]()
     for section in sections(read_frame(workshop.folder), read_configs(workshop.folder)):
         for drawing in draw(section, headline([section]), Artefacts(workshop.folder), complaints, only=name):

@@ -5,7 +5,7 @@ The stages are those of a suite's run, so what passes here runs there.
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ TRAINING = {"steps": 20, "batch": 32, "ema": 0.9, "curve_points": 2, "curve_n": 
 EVALUATION = {
     "likelihood": {"n": 16, "batch": 16, "solvers": [SOLVER]},
     "samples": {"n": 40, "batch": 40, "w2_n": 20, "path_n": 16, "path_times": 5, "solver": SOLVER},
-    "sweep": {"n": 40, "solvers": ["euler"], "nfe": [4], "tolerances": []},
+    "sweep": {"n": 40, "solvers": ["midpoint"], "nfe": [4], "tolerances": []},
 }
 POINTS: dict[str, Any] = {"name": "checkerboard", "n_train": 256, "n_test": 64}
 IMAGES: dict[str, Any] = {"name": "digits"}
@@ -46,14 +46,19 @@ class Workshop:
         folder: for records, which are thrown away.
         data_dir: for datasets and extractors.
         plugins: files whose entries the runs may name.
+        options: of entries, by their names, that are not their defaults.
     """
 
     folder: Path
     data_dir: Path
     plugins: tuple[str, ...] = ()
+    options: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
-    def data(self, component: Mapping[str, Any]) -> Any:
-        return components.build_dataset(_component(component), self.data_dir)
+    def component(self, name: str) -> dict[str, Any]:
+        return {"name": name, **self.options.get(name, {})}
+
+    def data(self, written: Mapping[str, Any]) -> Any:
+        return components.build_dataset(component(written), self.data_dir)
 
     def run(
         self,
@@ -143,5 +148,5 @@ class Workshop:
         return f"loss {before:.4g}"
 
 
-def _component(written: Mapping[str, Any]) -> Component:
+def component(written: Mapping[str, Any]) -> Component:
     return Component.model_validate(dict(written))

@@ -3,7 +3,6 @@
 import ast
 import dataclasses
 import inspect
-import pickle
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +14,9 @@ import torch
 from oracles import drawn, trained
 from torch import Tensor, nn
 
+from bench.command.check import checks_of
+from bench.command.listing import SEVEN
+from bench.command.tiny import Workshop
 from bench.config.registry import baselines
 from bench.errors import NotApplicable
 from bench.methods.baseline import About, Baseline, Phase, losses
@@ -124,22 +126,6 @@ def test_it_is_named_and_labelled(cls: type[Baseline]) -> None:
     assert baselines[cls.name] is cls
     assert cls.label
     assert [other for other in baselines.values() if other.label == cls.label] == [cls]
-
-
-def test_its_options_are_the_fields_of_a_frozen_dataclass(baseline: Baseline) -> None:
-    assert dataclasses.is_dataclass(baseline)
-    for option in dataclasses.fields(baseline):
-        assert option.default is not dataclasses.MISSING, f"{option.name} has no default"
-        assert isinstance(getattr(baseline, option.name), (bool, int, float, str))
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(baseline, option.name, 0)
-    classes = [c for c in type(baseline).__mro__ if issubclass(c, Baseline) and c not in (Baseline, FlowBaseline)]
-    declared = {name for c in classes for name in vars(c).get("__annotations__", {})}
-    assert declared == {option.name for option in dataclasses.fields(baseline)}, "a class without @dataclass"
-
-
-def test_it_survives_pickling(baseline: Baseline) -> None:
-    assert pickle.loads(pickle.dumps(baseline)) == baseline
 
 
 def test_its_file_is_short_and_opens_with_its_equation_and_its_paper(cls: type[Baseline]) -> None:
@@ -276,6 +262,32 @@ def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shap
             assert net.rows == 8 * (int(steps) if steps.isdigit() else 1), name
             assert x.shape == x0.shape and x.dtype == x0.dtype and torch.isfinite(x).all(), name
             assert torch.equal(draw(x0, seeded(1)), x), name
+
+
+# What `--check` tries of a plugin, over all that comes with the project.
+
+DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "imagenet")
+OPTIONS: dict[str, dict[str, Any]] = {"adm": {"channels": 32, "multiples": [1], "attention": [8]}}
+ENTRIES = [
+    (registry.kind, name)
+    for registry in SEVEN
+    for name in registry
+    if not (registry.kind == "dataset" and name.startswith(DOWNLOADED))
+]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("records"), tmp_path_factory.mktemp("data"), options=OPTIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_it_passes_the_checks(kind: str, name: str, workshop: Workshop) -> None:
+    """All but the stages, which the suites' tests go through."""
+    for what, act in checks_of(kind, name, workshop):
+        if "stages" not in what and "sweep" not in what:
+            assert isinstance(act(), str), what
 
 
 # The contract itself.
