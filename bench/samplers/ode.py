@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.config.settings import Positive, Rate
-from bench.errors import Diverged
+from bench.errors import Diverged, UsageError
 from bench.methods.model import Model
 from bench.methods.ode import EVALUATIONS_A_STEP, Solver, solve
 from bench.methods.sampler import Sampler, register_sampler
@@ -33,6 +33,12 @@ class FixedSteps(Sampler):
     steps: Positive = 20
     grid: Grid = "uniform"
     rho: Rate = 7.0
+
+    def __post_init__(self) -> None:
+        if self.rho != FixedSteps.rho and self.grid != "karras":
+            raise UsageError(
+                f"sampler {self.name}: rho = {self.rho:g} is of grid 'karras'; grid = {self.grid!r} has none"
+            )
 
     def settings(self, model: Model) -> dict[str, Any]:
         found: dict[str, Any] = Solver(self.name, steps=self.steps).settings()

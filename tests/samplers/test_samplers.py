@@ -73,12 +73,10 @@ def test_a_sampler_is_not_applicable_to_a_model_without_anything(name: str) -> N
 def test_a_record_quotes_every_option_that_is_not_the_defaults(name: str) -> None:
     sampler, model = fine(name), Counted().model()
     for f in fields(sampler):
-        others = {"steps": 7, "rtol": 1e-2, "atol": 1e-2, "rho": 3.0, "grid": "karras", "last_step": "own"}
-        changed = replace(sampler, **{f.name: others[f.name]}) if f.name in others else sampler
-        if f.name == "rho":
-            changed = replace(changed, grid="karras")
-        quoted = {"sampler": changed.label, **changed.settings(model)}
-        assert quoted != {"sampler": sampler.label, **sampler.settings(model)}
+        other = {"steps": 7, "rtol": 1e-2, "atol": 1e-2, "rho": 3.0, "grid": "cosine", "last_step": "own"}[f.name]
+        before = replace(sampler, grid="karras") if f.name == "rho" else sampler
+        after = replace(before, **{f.name: other})
+        assert (before.label, before.settings(model)) != (after.label, after.settings(model))
 
 
 def test_ddim_is_the_product_of_its_steps_on_a_gaussian() -> None:
@@ -133,6 +131,7 @@ def test_a_sweep_takes_any_sampler_with_its_options() -> None:
         ({"name": "euler", "grit": "karras"}, "sampler euler: unknown option 'grit'; known: grid, rho, steps"),
         ({"name": "euler", "grid": "carras"}, "sampler euler: grid = 'carras': .*'uniform', 'cosine', 'logsnr'"),
         ({"name": "ddim", "steps": 1001}, "sampler ddim: steps = 1001: .*less than or equal to 1000"),
+        ({"name": "euler", "rho": 5}, "sampler euler: rho = 5 is of grid 'karras'; grid = 'uniform' has none"),
         ({"name": "rk4", "steps": 0}, "sampler rk4: steps = 0: .*greater than 0"),
         ("heun3", r"sampler heun3: no nfe of \[4, 8\] is a multiple of 3"),
     ],
