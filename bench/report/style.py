@@ -18,23 +18,9 @@ class Look(NamedTuple):
     marker: str
 
 
-FIRST = (
-    Look("#333d8f", "o"),
-    Look("#4cc6f6", "s"),
-    Look("#ecb100", "^"),
-    Look("#027880", "D"),
-    Look("#c63000", "v"),
-    Look("#c857d6", "P"),
-    Look("#33122a", "X"),
-    Look("#889c7a", "h"),
-)
-SPARE = (
-    Look("#7a4f24", "<"),
-    Look("#5c6fe0", ">"),
-    Look("#9bbf1c", "p"),
-    Look("#e08f8f", "d"),
-    Look("#6a6a6a", "*"),
-)
+COLOURS = ("#333d8f", "#4cc6f6", "#ecb100", "#027880", "#c63000", "#c857d6", "#33122a", "#889c7a")
+FIRST = tuple(map(Look, COLOURS, "os^DvPXh"))
+SPARE = (Look("#7a4f24", "<"), Look("#5c6fe0", ">"), Look("#9bbf1c", "p"), Look("#e08f8f", "d"), Look("#6a6a6a", "*"))
 
 INK = "#1d2430"
 MUTED = "#5d6675"
@@ -63,10 +49,19 @@ def theme() -> dict[str, Any]:
     import matplotlib
     import seaborn
 
+    ticks = {
+        "color": MUTED,
+        "labelcolor": INK,
+        "labelsize": 8.5,
+        "major.width": 0.7,
+        "major.size": 3.5,
+        "minor.size": 0,
+    }
     installed = {font.name for font in matplotlib.font_manager.fontManager.ttflist}
     return {
         **seaborn.axes_style("ticks"),
         **seaborn.plotting_context("paper"),
+        **{f"{axis}tick.{name}": value for axis in "xy" for name, value in ticks.items()},
         "font.family": [font for font in FONTS if font in installed],
         "font.size": 9.5,
         "text.parse_math": False,  # labels are what users write
@@ -83,18 +78,6 @@ def theme() -> dict[str, Any]:
         "axes.axisbelow": True,
         "grid.color": "#e6e9ee",
         "grid.linewidth": 0.6,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7,
-        "xtick.major.size": 3.5,
-        "ytick.major.size": 3.5,
-        "xtick.minor.size": 0,
-        "ytick.minor.size": 0,
         "legend.frameon": False,
         "legend.fontsize": 9,
         "lines.linewidth": 1.6,
