@@ -11,7 +11,7 @@ import pytest
 import synthetic
 
 from bench import report
-from bench.papers.claims import paper
+from bench.papers.claims import of_papers
 from bench.report import figures
 from bench.report.figure import draw
 from bench.report.figures import Drawn
@@ -58,7 +58,7 @@ def drawn(root: Path, sections: list[Section], cells: pandas.DataFrame) -> Itera
 def page_of(given: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(figures, "figures", drawn)
     with warnings.catch_warnings(action="error"):
-        written = report.write(tmp_path, "about", synthetic.frame(*given), {}, paper(), [])
+        written = report.write(tmp_path, "about", synthetic.frame(*given), {}, of_papers(), [])
     return written[0].read_text(encoding="utf-8")
 
 
