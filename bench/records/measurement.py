@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from bench.config.registry import metrics
 from bench.metrics.metric import facts_of
 
 PLACE = ("step", "train_seconds", "nfe_training")  # of a point of the validation curve
@@ -36,16 +38,16 @@ class Measurement:
         return {**asdict(self), **facts_of(self.metric).row()}
 
 
-def modern(row: Mapping[str, Any], stage: str, facts: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """A measurement of an older record as today's has it: its place apart from its settings, and its facts.
+@lru_cache(maxsize=4096)
+def _facts(number: str, known: int) -> dict[str, str]:
+    """Facts as a record has them; they may be others once more metrics are known."""
+    return facts_of(number).row()
 
-    Args:
-        facts: what was looked up before, by metric.
-    """
-    name = row["metric"]
-    if name not in facts:
-        facts[name] = facts_of(name).row()
+
+def modern(row: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """A measurement of an older record as today's has it: its place apart from its settings, and its facts."""
     settings = dict(row["settings"])
     keys = PLACE if settings.pop("curve", None) else ("nfe",) if stage == "sweep" else ()
     place = {key: settings.pop(key) for key in keys if key in settings}
-    return {**facts[name], **row, "settings": settings, "place": {**row.get("place", {}), **place}}
+    facts = _facts(row["metric"], len(metrics))
+    return {**facts, **row, "settings": settings, "place": {**row.get("place", {}), **place}}

@@ -62,8 +62,7 @@ def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
             return {}, f"not a record (measurements[{i}].settings: {repr(huge)[:40]}: expected less than 2^63)"
     if unsealed := check_json(data):
         return {}, f"not a record ({unsealed})"
-    facts: dict[str, dict[str, str]] = {}
-    rows = [modern(row, record["stage"], facts) for row in record["measurements"]]
+    rows = [modern(row, record["stage"]) for row in record["measurements"]]
     return {**record, "schema": SCHEMA, "measurements": rows}, ""
 
 

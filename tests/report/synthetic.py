@@ -68,7 +68,7 @@ def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
         "steps": 10, "device": DEVICE, "device_count": 1, "global_batch": 8, "versions": "{}", "commit": "c",
         "status": "ok", "error": None,
     }  # fmt: skip
-    full = [modern(common | given, str(given.get("stage")), {}) for given in rows]
+    full = [modern(common | given, str(given.get("stage"))) for given in rows]
     for given in full:
         given["settings"] = json.dumps(given["settings"], sort_keys=True)
         given |= dict.fromkeys(PLACES, math.nan) | given.pop("place")
