@@ -187,7 +187,7 @@ def spread(samples, reference, dataset, rng):
 
 
 @pytest.mark.slow
-def test_a_metric_of_a_plugin_goes_from_its_file_to_a_frame_without_it(tmp_path: Path) -> None:
+def test_a_metric_of_a_plugin_goes_from_its_file_to_a_report_without_it(tmp_path: Path) -> None:
     (tmp_path / "spread.py").write_text(PLUGIN)
     text = SUITE.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["spread", "w2"],')
     text = text.replace('["fm_ot", "ddpm"]', '["fm_ot"]').replace(SUITE[SUITE.index("overrides.ddpm") :], "")
@@ -206,3 +206,5 @@ def test_a_metric_of_a_plugin_goes_from_its_file_to_a_frame_without_it(tmp_path:
     assert set(rows[rows.stage == "samples"].n) == {40}
     record = json.loads(next((tmp_path / "results/tiny/runs").glob("*/samples.json")).read_text())
     assert any(path.endswith("spread.py") for path in record["plugins"])
+    call("--report")
+    assert "Spread" in (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
