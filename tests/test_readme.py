@@ -19,8 +19,10 @@ SHOWN = re.compile(r"(<!-- (\S+?)(?:, sections (\d+)-(\d+))? -->\n)(.*?)(<!-- en
 
 
 def shown(path: str, first: str | None, last: str | None) -> str:
-    """A file as README shows it: of a Markdown file the tables and titles of some sections."""
+    """A file as README shows it: code, or of a Markdown file the tables and titles of some sections."""
     text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".py"):
+        return f"```python\n{text}```\n"
     if first is None or last is None:
         return text
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[int(first) : int(last) + 1]
@@ -36,7 +38,7 @@ def current(text: str) -> str:
 
 def test_shown_files_are_the_committed_ones() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(SHOWN.findall(text)) == 3
+    assert len(SHOWN.findall(text)) == 5
     assert text == current(text)
 
 
