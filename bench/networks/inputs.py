@@ -10,7 +10,6 @@ A network that is built without one of them has no weight for it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -23,51 +22,40 @@ from bench.networks.limits import require
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class Inputs:
     """The inputs of a network on samples of a shape.
+
+    Attributes:
+        channels: C', channels that join x.
+        vector: K, the length of the vector.
+        numbers: the length of `joined`.
+        embedded: whether there is anything beside t and x.
 
     Raises:
         UsageError: a number is below 1, or channels that join x have another size; each call with other inputs than
             these.
     """
 
-    network: str
-    shape: Shape
-    second_time: bool = False
-    classes: int | None = None
-    given: Shape | int = ()
-    time: bool = True
-
-    def __post_init__(self) -> None:
-        require(self.classes is None or self.classes > 0, self.network, "classes", self.classes, "1 or more are needed")
-        require(min(self._given, default=1) > 0, self.network, "given", self.given, "numbers above 0 are needed")
-        fits = not self.channels or self._given[1:] == self.shape[1:]
-        require(fits, self.network, "given", self.given, f"channels beside x have the size of x, {self.shape[1:]}")
-
-    @property
-    def _given(self) -> Shape:
-        return (self.given,) if isinstance(self.given, int) else tuple(self.given)
-
-    @property
-    def channels(self) -> int:
-        """Channels C' that join x."""
-        return self._given[0] if len(self._given) == 3 == len(self.shape) else 0
-
-    @property
-    def vector(self) -> int:
-        """Length K of the vector."""
-        return 0 if self.channels or not self._given else prod(self._given)
-
-    @property
-    def numbers(self) -> int:
-        """Length of `joined`."""
-        return self.time + self.second_time + (self.classes + 1 if self.classes else 0) + self.vector
-
-    @property
-    def embedded(self) -> bool:
-        """Whether there is anything beside t and x."""
-        return bool(self.second_time or self.classes or self.vector)
+    def __init__(
+        self,
+        network: str,
+        shape: Shape,
+        second_time: bool = False,
+        classes: int | None = None,
+        given: Shape | int = (),
+        time: bool = True,
+    ) -> None:
+        self.network, self.shape, self.second_time, self.classes, self.time = network, shape, second_time, classes, time
+        of_one = (given,) if isinstance(given, int) else tuple(given)
+        beside = len(of_one) == 3 == len(shape)
+        require(classes is None or classes > 0, network, "classes", classes, "1 or more are needed")
+        require(min(of_one, default=1) > 0, network, "given", given, "numbers above 0 are needed")
+        fits = not beside or of_one[1:] == shape[1:]
+        require(fits, network, "given", given, f"channels beside x have the size of x, {shape[1:]}")
+        self.channels = of_one[0] if beside else 0
+        self.vector = prod(of_one) if of_one and not beside else 0
+        self.numbers = time + second_time + (classes + 1 if classes else 0) + self.vector
+        self.embedded = bool(second_time or classes or self.vector)
 
     def joined(
         self,
@@ -95,6 +83,8 @@ class Inputs:
 
     def check(self, r: Tensor | None, labels: Tensor | None, given: Tensor | None) -> None:
         """UsageError unless a call has the inputs that the network was built with; labels may be left out."""
+        if r is labels is given is None and not self.embedded:
+            return  # the usual call, of small networks many a second
         found = {"second_time": r is not None, "classes": labels is not None, "given": given is not None}
         built = {"second_time": self.second_time, "classes": bool(self.classes), "given": self.vector > 0}
         for option, key in {"second_time": "r", "classes": "labels", "given": "given"}.items():

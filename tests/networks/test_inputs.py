@@ -131,6 +131,17 @@ def test_a_call_with_other_inputs_is_one_line(name: str, inputs: Any, changed: A
         call(name, built(name, **inputs), **changed)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlp", "concatsquash", "adm"])
+def test_a_compiled_network_is_one_graph(name: str) -> None:
+    """Of both kinds of calls: the inputs are looked at while it is compiled, and no more after it."""
+    torch.compiler.reset()
+    for inputs, changed in ((FULL, {}), ({}, {"r": None, "labels": None, "given": None})):
+        net = built(name, **inputs)
+        compiled = torch.compile(net, fullgraph=True, backend="eager")
+        torch.testing.assert_close(call(name, compiled, **changed), call(name, net, **changed), rtol=1e-4, atol=1e-4)
+
+
 def test_mlp_with_all_inputs_by_hand() -> None:
     """Coordinates of one vector: x, t, r, the class as one of K + 1 unit vectors, and what is given."""
     net = mlp((2,), width=3, depth=1, activation="tanh", **FULL)
