@@ -19,7 +19,7 @@ class Kept(NamedTuple):
 ARRAYS = {
     "samples": Kept("samples", "drawn samples: points (n, d) or images (n, H, W, C)"),
     "data": Kept("samples", "held-out data, as many and of the same shape"),
-    "given": Kept("samples", "the condition of each sample, as images"),
+    "given": Kept("samples", "what each sample is given, as images"),
     "snapshots": Kept("samples", "images on their way from noise (T, n, H, W, C)"),
     "snapshot_times": Kept("samples", "the times of `snapshots` (T,)"),
     "trajectories": Kept("samples", "points on their way from noise (T, n, 2)"),
