@@ -1,7 +1,6 @@
 """`--plugin FILE --check`: whether all that a file registers keeps its contract, one line a check."""
 
 import argparse
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.command.listing import SEVEN
 from bench.command.options import key_value
 from bench.config.registry import load_plugin
-from bench.errors import UsageError, one_line
+from bench.errors import NotApplicable, UsageError, one_line
 
 if TYPE_CHECKING:
     from bench.command.tiny import Workshop
@@ -52,16 +51,20 @@ def check(options: argparse.Namespace, data_dir: Path) -> int:
 
 def checked(kind: str, name: str, workshop: "Workshop") -> int:
     """Check an entry and print a line a check; the number that failed."""
-    failed = 0
-    for what, act in checks_of(kind, name, workshop):
+    failed, checks, what = 0, checks_of(kind, name, workshop), ""
+    while True:
         try:
+            what = "what to check"
+            what, act = next(checks)
             verdict, said = "ok", act()
+        except StopIteration:
+            return failed
+        except NotApplicable as reason:
+            verdict, said = "ok", f"not applicable: {reason}"
         except Exception as error:
             verdict, said = "FAILED", str(error) if isinstance(error, UsageError) else one_line(error)
             failed += 1
-        print(f"{verdict:6}  {kind} {name}, {what}: {said}")
-        sys.stdout.flush()
-    return failed
+        print(f"{verdict:6}  {kind} {name}, {what}: {said}", flush=True)
 
 
 def checks_of(kind: str, name: str, workshop: "Workshop") -> Iterator[tuple[str, Callable[[], str]]]:

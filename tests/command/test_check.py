@@ -80,6 +80,14 @@ def mine(shape):
 """,
         ["network mine, on points, its answer: net(t, x) of a sample hangs on its batch"],
     ),
+    "a network that cannot be built": (
+        """
+@register_network("mine")
+def mine(shape):
+    return 1 / 0
+""",
+        ["network mine, what to check: ZeroDivisionError: division by zero"],
+    ),
     "data that changes": (
         """
 from dataclasses import replace
@@ -154,3 +162,27 @@ def test_nothing_to_check_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "empty.py").write_text("", encoding="utf-8")
     assert run_all.main(["--plugin", str(tmp_path / "empty.py"), "--check"]) == 2
     assert capsys.readouterr().err.endswith("empty.py registers nothing\n")
+
+
+STUDENT = """
+@register_baseline("student", label="Student")
+@dataclass(frozen=True)
+class Student(FlowBaseline):
+    teacher: str
+    def build(self, make, data):
+        return torch.nn.ModuleDict({"student": make.network(), "teacher": make.pretrained(self.teacher)})
+    def loss(self, net, x1, rng):
+        t = torch.rand(len(x1), generator=rng)
+        return mean_square(net["student"](t, x1) - net["teacher"](t, x1))
+    def velocity(self, net):
+        return lambda t, x: net["student"](t.expand(len(x)), x)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_entries")
+def test_a_student_gets_a_teacher(tmp_path: Path, capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    (tmp_path / "student.py").write_text(HEAD + STUDENT, encoding="utf-8")
+    code = run_all.main(["--plugin", str(tmp_path / "student.py"), "--check", "--data-dir", str(data_dir)])
+    out = capsys.readouterr().out
+    assert code == 0 and "baseline student, on points, a teacher: train" in out, out
