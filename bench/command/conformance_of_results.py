@@ -128,8 +128,8 @@ def _figure(name: str, workshop: Workshop) -> str:
     from bench.report.figure import draw
     from bench.report.sections import sections
 
-    for method, dataset in itertools.product(("fm_ot", "fm_diffusion"), KINDS.values()):
-        workshop.through_stages(workshop.run(method, dataset, sweep={"error_n": 8}))
+    for method, (kind, dataset) in itertools.product(("fm_ot", "fm_diffusion"), KINDS.items()):
+        workshop.through_stages(workshop.run(method, dataset, sweep={"error_n": 8 if kind == "points" else 0}))
     drawn, complaints = [], list[str]()
     for section in sections(read_frame(workshop.folder), read_configs(workshop.folder)):
         for drawing in draw(section, headline([section]), Artefacts(workshop.folder), complaints, only=name):
