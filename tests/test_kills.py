@@ -99,7 +99,7 @@ def content(root: Path) -> tuple[dict[tuple[str, ...], str], dict[str, Any]]:
         if "seconds" in row.metric or row.metric == "peak_memory_bytes":
             continue
         settings = {k: v for k, v in json.loads(row.settings).items() if "seconds" not in k}
-        key = (row.run_id, row.stage, row.metric, json.dumps(settings, sort_keys=True))
+        key = (row.run_id, row.stage, row.metric, json.dumps([settings, row.step], sort_keys=True))
         assert key not in rows
         rows[key] = repr((row.value, row.stderr, row.n, row.reason))  # so that one missing number equals another
     arrays = {}

@@ -44,6 +44,7 @@ def drawn(root: Path) -> list[tuple[list[str], list[str]]]:
 @pytest.fixture(autouse=True)
 def _two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(figures, "loaded", {})  # of other tests
 
 
 ALL = [([f"{data}_cost_quality"], []) for data in "abcd"]

@@ -223,7 +223,6 @@ class Convolution(nn.Module):
 
 @pytest.mark.slow
 def test_images_go_through_their_features(tmp_path: Path) -> None:
-    """SSIM needs images of 11 pixels: of smaller ones it is said before the first step."""
     draw = torch.Generator().manual_seed(0)
     small = torch.randint(0, 256, (20, 1, 8, 8), generator=draw, dtype=torch.uint8)
     labels = torch.arange(20) % 2
@@ -231,9 +230,6 @@ def test_images_go_through_their_features(tmp_path: Path) -> None:
         "dots", "1", small, small, levels=256, train_labels=labels, test_labels=labels, extractor="dots_cnn"
     )
     rehearsed(FlowMatchingOT(), images, Convolution(), tmp_path)
-    given = replace(images, given=lambda k: k.float() / 256)
-    with pytest.raises(UsageError, match="SSIM's window is 11"):
-        rehearsed(FlowMatchingOT(), given, Convolution(1), tmp_path)
     with pytest.raises(UsageError, match="extractor 'nobody'"):
         rehearsed(FlowMatchingOT(), replace(images, extractor="nobody"), Convolution(), tmp_path)
 
