@@ -38,7 +38,7 @@ class Ours(Trainer):
     def run(self, steps: int) -> None:
         self.step = 0
         self.settings = self.settings.model_copy(update={"steps": steps})
-        self.fit(Path(), validate=lambda module: [], report=lambda text: None)
+        self.fit(Path(), validate=lambda module: [], log=lambda text: None)
 
 
 class Bare:
