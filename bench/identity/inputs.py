@@ -18,6 +18,7 @@ from bench.records.seal import read_json, write_json
 
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/var/lib")
 CODE = (".py", ".pyc", ".so", ".pth.lock", ".lock", ".partial", ".ttf", ".h", ".cpp", ".json.tmp")
+METADATA = (".egg-info", ".dist-info")  # of installed packages, which is read for their entry points
 REMEMBERED = ".inputs.json"
 
 _listeners: dict[int, set[str]] = {}  # by identity: two may hold the same files
@@ -83,7 +84,14 @@ def stamps(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict
     found = {}
     for path in sorted(set(paths)):
         inside = any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in left_out)
-        if inside or path.startswith(compiled) or path.endswith(CODE) or os.path.basename(path).startswith("."):
+        name, folder = os.path.basename(path), os.path.dirname(path)
+        if (
+            inside
+            or path.startswith(compiled)
+            or name.startswith(".")
+            or name.endswith(CODE)
+            or folder.endswith(METADATA)
+        ):
             continue
         if os.path.isfile(path):
             found[path] = _stamp(path)

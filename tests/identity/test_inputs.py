@@ -55,8 +55,12 @@ def test_a_file_is_described_by_its_content_and_no_code_is(tmp_path: Path, data:
     of_results = tmp_path / "results" / "log.txt"
     of_results.parent.mkdir()
     of_results.write_text("")
+    of_a_package = tmp_path / "flow.egg-info" / "entry_points.txt"
+    of_a_package.parent.mkdir()
+    of_a_package.write_text("")
     paths = [
         str(data),
+        str(of_a_package),
         str(code),
         str(hidden),
         str(of_results),
