@@ -1,6 +1,9 @@
-"""Measurements of features that a test made itself."""
+"""Measurements of features that a test made itself, and extractors that cost nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.evaluation.collected import OfFeatures
@@ -29,3 +32,26 @@ def compare(
 def floor(reference: Reference, n: int, reason: str | None = None) -> list[Measurement]:
     """What n held-out images score."""
     return judge_of(reference).floor(n, reason)
+
+
+def register_extractor(name: str, features: str, of: Callable[[Tensor], Tensor]) -> str:
+    """Have torch-fidelity know an extractor of one kind of features, `of` uint8 images; its name."""
+    from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+
+    class Plain(FeatureExtractorBase):  # type: ignore[misc]
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return (features,)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return features
+
+        def __init__(self, name: str, features_list: list[str], **_: object) -> None:
+            super().__init__(name, features_list)
+
+        def forward(self, images: Tensor) -> tuple[Tensor]:
+            return (of(images),)
+
+    register_feature_extractor(name, Plain)
+    return name

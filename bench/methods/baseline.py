@@ -15,6 +15,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -114,11 +115,15 @@ class Baseline(ABC):
 def losses(baseline: Baseline, phase: Phase, net: Any, batch: Batch, ctx: Context) -> Tensor:
     """The loss of a phase, (B,), by whichever of the two signatures the method has."""
     method = getattr(baseline, phase.loss)
-    if list(inspect.signature(method).parameters)[-1] == "rng":
-        found: Tensor = method(net, batch.x, ctx.rng)
-    else:
-        found = method(net, batch, ctx)
+    plain = _is_plain(getattr(method, "__func__", method))
+    found: Tensor = method(net, batch.x, ctx.rng) if plain else method(net, batch, ctx)
     return found
+
+
+@cache
+def _is_plain(loss: Callable[..., Tensor]) -> bool:
+    """Whether a loss takes the samples and the generator alone; asked once, as there is a loss in every step."""
+    return list(inspect.signature(loss).parameters)[-1] == "rng"
 
 
 def register_baseline(name: str, label: str, needs_given: bool = False) -> Callable[[type[Any]], type[Any]]:

@@ -82,7 +82,6 @@ class Paper(Frozen):
         source: what the numbers' column `source` says of the paper's own.
         numbers: CSV files.
         headline: whether its numbers stand in the headline table too, by the names of data and methods.
-        reference: the method in whose evaluations figures count those of others.
         methods: labels by name, in the order of every table and figure.
         related: further sources that `numbers` holds, by name.
     """
@@ -93,7 +92,6 @@ class Paper(Frozen):
     source: str
     numbers: tuple[str, ...] = ()
     headline: bool = False
-    reference: str = ""
     methods: dict[str, str] = Field({})
     tables: tuple[Table, ...] = ()
     recipe: Recipe | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from judging import compare
+from judging import compare, register_extractor
 from oracles import GaussianMixture
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -37,25 +37,7 @@ SAMPLES = noisy(TEST[:N])
 @pytest.fixture(scope="module")
 def pixels() -> str:
     """An extractor that costs nothing: the means of the columns."""
-    from torch_fidelity import FeatureExtractorBase, register_feature_extractor
-
-    class Columns(FeatureExtractorBase):
-        @staticmethod
-        def get_provided_features_list():
-            return ("columns",)
-
-        @staticmethod
-        def get_default_feature_layer_for_metric(metric):
-            return "columns"
-
-        def __init__(self, name, features_list, **_):
-            super().__init__(name, features_list)
-
-        def forward(self, images):
-            return (images[:, 0].float().mean(1),)
-
-    register_feature_extractor("columns", Columns)
-    return "columns"
+    return register_extractor("columns", "columns", lambda images: images[:, 0].float().mean(1))
 
 
 @pytest.fixture(scope="module")

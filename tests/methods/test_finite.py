@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from judging import compare
+from judging import compare, register_extractor
 from oracles import Given, Idle, likelihood, trained
 from torch import Tensor
 
@@ -91,31 +91,14 @@ def test_points_that_w2_does_not_see_do_no_harm(points: Dataset) -> None:
 # Images.
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def extractor() -> str:
     """Column means; an image whose first pixel is 7 has a feature that is not a number."""
-    from torch_fidelity import FeatureExtractorBase, register_feature_extractor
-    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-    class Fragile(FeatureExtractorBase):
-        @staticmethod
-        def get_provided_features_list():
-            return ("columns",)
+    def columns(images: Tensor) -> Tensor:
+        return torch.where(images[:, 0, 0, :1] == 7, NAN, images[:, 0].float().mean(1))
 
-        @staticmethod
-        def get_default_feature_layer_for_metric(metric):
-            return "columns"
-
-        def __init__(self, name, features_list, **_):
-            super().__init__(name, features_list)
-
-        def forward(self, images):
-            values = images[:, 0].float().mean(1)
-            return (torch.where(images[:, 0, 0, :1] == 7, NAN, values),)
-
-    if "fragile" not in FEATURE_EXTRACTORS_REGISTRY:
-        register_feature_extractor("fragile", Fragile)
-    return "fragile"
+    return register_extractor("fragile", "columns", columns)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from judging import compare, floor
+from judging import compare, floor, register_extractor
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
@@ -83,25 +83,7 @@ def tests(digits: Dataset, data_dir: Path) -> Reference:
 @pytest.fixture(scope="module")
 def first_channel() -> str:
     """An extractor that costs nothing: the pixels of the first channel."""
-    from torch_fidelity import FeatureExtractorBase, register_feature_extractor
-
-    class FirstChannel(FeatureExtractorBase):
-        @staticmethod
-        def get_provided_features_list():
-            return ("pixels",)
-
-        @staticmethod
-        def get_default_feature_layer_for_metric(metric):
-            return "pixels"
-
-        def __init__(self, name, features_list, **_):
-            super().__init__(name, features_list)
-
-        def forward(self, images):
-            return (images[:, 0].flatten(1).float(),)
-
-    register_feature_extractor("first-channel", FirstChannel)
-    return "first-channel"
+    return register_extractor("first-channel", "pixels", lambda images: images[:, 0].flatten(1).float())
 
 
 @pytest.fixture
