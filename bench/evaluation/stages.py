@@ -55,6 +55,7 @@ class Stages:
         self.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
         self.trainer = Trainer(run.run_id, run.training, self.baseline, module, self.dataset, run.seed)
         self.trainer.code, self.trainer.accepted = trained_by(task.root, run, task.keep_stale)
+        self.trainer.teachers = sorted(teacher["sha256"] for teacher in self.teachers.values())
         self.trainer.curve_code = standing.curve(run) or ""
         self.checkpoint = task.checkpoint
         self.trainer.restore(self.checkpoint, log)
@@ -76,7 +77,7 @@ class Stages:
             "inputs": inputs.described(
                 {*self.opened, *components.opened(self.run.dataset, self.task.data_dir)}, [self.task.root]
             )
-            | inputs.described(self.teachers),
+            | self.teachers,
             "commit": provenance.commit(),
             "versions": provenance.versions(),
         }

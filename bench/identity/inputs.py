@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bench.records.seal import read_json, write_json
 
@@ -72,6 +72,14 @@ def described(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, d
         without: folders whose files are none of a run's inputs.
     """
     return {path: {**stamp, "sha256": _sha256(path)} for path, stamp in stamps(paths, without).items()}
+
+
+def of_open(file: BinaryIO) -> dict[str, Any]:
+    """The same of a file that is open at its beginning, as its reader finds it; it is at its beginning again then."""
+    stat = os.fstat(file.fileno())
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return {"size": stat.st_size, "mtime": stat.st_mtime_ns, "sha256": digest}
 
 
 def stamps(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, int]]:

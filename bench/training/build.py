@@ -13,19 +13,19 @@ from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError, one_line
 from bench.methods.baseline import Baseline
 from bench.records.disk import NoSpace
-from bench.training.teachers import load, trained_run
+from bench.training.teachers import Teachers, load, trained_run
 
 
 class Build:
     """The `make` of Baseline.build for one dataset and network.
 
     Attributes:
-        teachers: the files of weights that were opened.
+        teachers: the files of weights that were loaded.
     """
 
     def __init__(self, network: Component, dataset: Dataset, root: Path, data_dir: Path) -> None:
         self.component, self.dataset, self.root, self.data_dir = network, dataset, root, data_dir
-        self.teachers: set[str] = set()
+        self.teachers: Teachers = {}
 
     def network(self, **inputs: Any) -> nn.Module:
         """The run's network; with `classes` it takes the labels of the batch (bench/methods/network.py)."""
@@ -52,7 +52,7 @@ class Build:
                 self.teachers |= origin.teachers
             else:
                 module = self.network(**inputs)
-        self.teachers.add(str(load(module, self.root, teacher).resolve()))
+        self.teachers |= load(module, self.root, teacher)
         return module.eval().requires_grad_(False)
 
     def module(self, baseline: Baseline) -> nn.Module:
@@ -76,8 +76,8 @@ class Build:
         return module
 
 
-def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Module, set[str]]:
-    """The module of a run, from its seed, and the files of its teachers."""
+def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Module, Teachers]:
+    """The module of a run, from its seed, and its teachers."""
     make = Build(run.network, dataset, root, data_dir)
     torch.manual_seed(run.seed)
     return make.module(components.build_baseline(run.baseline)), make.teachers

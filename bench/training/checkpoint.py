@@ -24,32 +24,22 @@ from bench.training.optimiser import moments, restore_moments
 from bench.training.state import State
 
 T = TypeVar("T")
-OLDER = "it is of older"
-KEYS = frozenset(
-    (
-        *("identity", "code", "curve_code", "data", "step", "seconds", "loss", "recent", "recent_steps", "nfe"),
-        *("peak", "curve", "validated", "module", "average", "optimizer"),
-    )
-)
+OTHERS = ("it is of older", "it is of another")  # how the reason begins why a sound one is not gone on from
+OF = ("identity", "code", "curve_code")  # attributes of a run that say which run and which source it is of
+PROGRESS = ("step", "seconds", "loss", "recent_steps", "peak", "validated")  # those that are put back as they are
+KEYS = frozenset((*OF, *PROGRESS, "data", "recent", "nfe", "curve", "module", "average", "optimizer"))
 
 
 def state(run: State) -> dict[str, Any]:
     """What a checkpoint holds; all ranks must ask."""
     first, *others = map(moments, run.optimizers)
     return {
-        "identity": run.identity,
-        "code": run.code,
-        "curve_code": run.curve_code,
+        **{name: getattr(run, name) for name in (*OF, *PROGRESS)},
         "data": run.dataset.checksum,
-        "step": run.step,
-        "seconds": run.seconds,
-        "loss": run.loss,
+        "teachers": run.teachers,
         "recent": run.recent,
-        "recent_steps": run.recent_steps,
         "nfe": run.evaluations(),
-        "peak": run.peak,
         "curve": json.dumps([asdict(m) for m in run.curve]),
-        "validated": run.validated,
         "module": run.module.state_dict(),
         "buffers": run.buffers.unsaved(),
         "average": run.average.tensors,
@@ -122,7 +112,7 @@ def restore(run: State, path: Path, log: Callable[[str], None]) -> bool:
             _load(run, candidate, content)
             log(f"resumed at step {run.step}" + (f" of {candidate.name}" if candidate != path else ""))
             return True
-        aside = candidate.with_suffix(".older" if reason.startswith(OLDER) else ".corrupt")
+        aside = candidate.with_suffix(".older" if reason.startswith(OTHERS) else ".corrupt")
         if ranks.is_main():
             candidate.replace(aside)
         log(f"checkpoint {candidate.name} cannot be used ({reason or 'by another rank'}); kept as {aside.name}")
@@ -151,12 +141,14 @@ def _read(path: Path, run: State) -> tuple[dict[str, Any], str]:
         if not _finite((content["recent"], *weights, *_trained(run, content["average"]))):
             raise ValueError("its loss or its weights are not finite")
         if content["data"] != run.dataset.checksum:
-            return {}, f"{OLDER} data"
+            return {}, f"{OTHERS[0]} data"
+        if content.get("teachers", []) != run.teachers:
+            return {}, f"{OTHERS[1]} teacher"
         older = "" not in (content["code"], run.code) and content["code"] != run.code
         if older and run.accepted is not None and content["code"] not in run.accepted:
-            return {}, f"{OLDER} code"
+            return {}, f"{OTHERS[0]} code"
         if len(_moments(content)) != len(run.optimizers):
-            return {}, f"{OLDER} phases"
+            return {}, f"{OTHERS[0]} phases"
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever a foreign file makes torch raise
@@ -181,10 +173,10 @@ def _load(run: State, path: Path, content: dict[str, Any]) -> None:
             mine.copy_(stored)
     for optimizer, stored in zip(run.optimizers, _moments(content), strict=True):
         restore_moments(optimizer, stored)
-    run.step, run.seconds, run.loss = content["step"], content["seconds"], content["loss"]
+    for name in PROGRESS:
+        setattr(run, name, content[name])
     run.recent.copy_(content["recent"])
-    run.recent_steps, run.validated = content["recent_steps"], content["validated"]
-    run.nfe_before, run.peak = content["nfe"], content["peak"]
+    run.nfe_before = content["nfe"]
     # Points under another evaluation do not stand on one curve with those to come.
     points = json.loads(content["curve"]) if content["curve_code"] == run.curve_code else []
     run.curve = [Measurement(**m) for m in points]

@@ -24,6 +24,7 @@ class State:
 
     Attributes:
         code, curve_code: the source of the training, and of its curve.
+        teachers: SHA-256 of the weights that were loaded, sorted.
         accepted: older sources whose checkpoint is gone on from; None: any.
         saved: the step of the last checkpoint.
         seconds: of steps alone, no validation and no checkpoint.
@@ -57,6 +58,7 @@ class State:
         self.identity = identity
         self.code = self.curve_code = ""
         self.accepted: set[str] | None = set()
+        self.teachers: list[str] = []
         self.settings = settings
         self.baseline = baseline
         self.module = module

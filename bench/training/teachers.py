@@ -1,8 +1,9 @@
 """Weights that were trained before: of a run, from its checkpoint and the configuration in its record, or of a file."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from pydantic import ValidationError
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from bench.config.suite import RUN_ID, Run
 from bench.errors import UsageError, one_line
+from bench.identity import inputs
 from bench.records.records import read_stage, run_folder
 from bench.records.seal import CHANGED, check
+
+Teachers = dict[str, dict[str, Any]]  # the file of each teacher, with its size, time and SHA-256 as it was loaded
 
 
 def trained_run(root: Path, teacher: str) -> Run | None:
@@ -32,29 +36,30 @@ def trained_run(root: Path, teacher: str) -> Run | None:
         raise UsageError(f"teacher = {teacher}: its record is of an older edition: {one_line(error)[:200]}") from error
 
 
-def load(module: nn.Module, root: Path, teacher: str) -> Path:
-    """Give a module the weights of a run, by its id, or of a file, averaged ones if it is a checkpoint; the file.
+def load(module: nn.Module, root: Path, teacher: str) -> Teachers:
+    """Give a module the weights of a run, by its id, or of a file, averaged ones if it is a checkpoint.
 
-    Raises:
-        UsageError: there is no file, it is damaged, or what it holds is not for the module.
+    The file, as it was loaded; UsageError if there is none, it is damaged, or what it holds is not for the module.
     """
     path = run_folder(root, teacher) / "checkpoint.pt" if RUN_ID.fullmatch(teacher) else Path(teacher).expanduser()
     if not path.is_file():
         raise UsageError(f"teacher = {teacher}: expected the id of a trained run or a file; there is no {path}")
     if check(path) == CHANGED:
         raise UsageError(f"{path}: {CHANGED}")
-    _load(module, path)
-    return path
+    with path.open("rb") as file:
+        found = inputs.of_open(file)
+        _load(module, path, file)
+    return {os.path.abspath(path): found}
 
 
-def _load(module: nn.Module, path: Path) -> None:
+def _load(module: nn.Module, path: Path, file: BinaryIO) -> None:
     """Load a checkpoint (bench/training/checkpoint.py) or a state_dict.
 
     Raises:
         UsageError: it is neither, its tensors are not those of the module, or they are not finite.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes torch raise
         raise UsageError(f"{path}: it holds no tensors: {one_line(error)[:200]}") from error
     if not isinstance(content, Mapping):

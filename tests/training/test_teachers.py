@@ -1,5 +1,6 @@
 """A teacher: the frozen averaged weights of a run or of a file, known by their hash to the record of the student."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from bench.config import components
 from bench.config.registry import baselines
 from bench.config.suite import Run
 from bench.errors import NotApplicable, UsageError
+from bench.evaluation.stages import Stages
+from bench.identity import inputs
 from bench.launch.job import Job
 from bench.methods.baseline import About, Make, register_baseline
 from bench.methods.batch import Batch, Context
@@ -89,7 +92,7 @@ def test_of_a_run_and_of_its_checkpoint_the_averaged_weights_are_taken(tmp_path:
         assert torch.equal(torch.get_rng_state(), before)
         assert equal(module, trainer.evaluation_module()) and not equal(module, trainer.module)
         assert not module.training and not any(p.requires_grad for p in module.parameters())
-        assert make.teachers == {str(path.resolve())}
+        assert make.teachers == inputs.described([str(path)])
 
 
 def test_a_file_of_tensors_is_for_the_network_of_the_run(tmp_path: Path) -> None:
@@ -152,6 +155,44 @@ def test_a_student_learns_from_it_and_leaves_it_as_it_is(tmp_path: Path) -> None
     assert trainer.evaluations() == 2 * 21
 
 
+def student_of(run: Run, root: Path) -> Trainer:
+    """A student in training, as the stages of its run make it."""
+    student, dataset = taught_by(run), components.build_dataset(run.dataset, root)
+    module, files = build(student, dataset, root, root)
+    trainer = Trainer("r", run.training, components.build_baseline(student.baseline), module, dataset, 0)
+    trainer.teachers = sorted(file["sha256"] for file in files.values())
+    return trainer
+
+
+def test_a_checkpoint_of_another_teacher_is_set_aside_and_said(tmp_path: Path) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    teacher, path = trained(tmp_path, run, tmp_path), tmp_path / "student.pt"
+    first, said = student_of(run, tmp_path), list[str]()
+    first.take_step()
+    first.save(path)
+    again = student_of(run, tmp_path)
+    assert again.restore(path, said.append) and said == ["resumed at step 1"]
+    teacher.take_step()
+    teacher.save(tmp_path / "runs" / run.run_id / "checkpoint.pt")
+    said.clear()
+    later = student_of(run, tmp_path)
+    assert not later.restore(path, said.append) and later.step == 0
+    assert said == ["checkpoint student.pt cannot be used (it is of another teacher); kept as student.older"]
+    assert equal(later.module["teacher"], teacher.evaluation_module()) and (tmp_path / "student.older").exists()
+
+
+def test_a_teacher_is_known_by_what_was_loaded_wherever_its_file_lies(tmp_path: Path) -> None:
+    """A hidden file too, which is no input where it is merely opened; what happens to it later changes nothing."""
+    run = runs(tmp_path)[0]
+    make, path = make_of(run, tmp_path, tmp_path), tmp_path / ".weights.pt"
+    torch.save(make.network().state_dict(), path)
+    content = path.read_bytes()
+    make.pretrained(str(path))
+    path.write_bytes(b"another")
+    assert make.teachers[str(path)]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert make.teachers[str(path)]["size"] == len(content)
+
+
 @pytest.mark.slow
 def test_a_student_whose_teacher_was_trained_anew_is_stale(tmp_path: Path) -> None:
     run = runs(tmp_path, PLAIN.replace("evaluation.likelihood = { n = 20, batch = 20 }\n", ""))[0]
@@ -161,9 +202,13 @@ def test_a_student_whose_teacher_was_trained_anew_is_stale(tmp_path: Path) -> No
     record = json.loads((taught.folder / "train.json").read_text())
     assert list(record["inputs"]) == [str(teaching.checkpoint)]
     assert {found.state for found in stands(taught.root, student).values()} == {"done"}
+    stages = Stages(taught, lambda text: None)
+    quoted = {str(teaching.checkpoint): record["inputs"][str(teaching.checkpoint)]}
+    assert stages.trainer.teachers == [quoted[str(teaching.checkpoint)]["sha256"]]
     trainer = torch.load(teaching.checkpoint, weights_only=True)
     torch.save({**trainer, "step": 0}, teaching.checkpoint)
     assert stands(taught.root, student)["train"].state == "stale"
+    assert stages.facts()["inputs"] == quoted  # what it was taught by, whatever lies there by the end
 
 
 # What a baseline builds.
