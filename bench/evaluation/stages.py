@@ -5,13 +5,16 @@ bench/training/trainer.py's; what the others measure of the trained network is l
 sweep.py's.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from bench.config import components
 from bench.config.settings import Likelihood, Samples, Stage
+from bench.errors import NOT_APPLICABLE, NotApplicable
 from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
@@ -23,6 +26,8 @@ from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.identity import inputs
 from bench.launch.task import Task
+from bench.methods.baseline import Baseline
+from bench.methods.unfit import Unfit
 from bench.metrics.metric import metric_of
 from bench.records import provenance, standing
 from bench.records.records import Measurement, trained_by
@@ -34,7 +39,11 @@ from bench.training.trainer import Trainer
 
 
 class Stages:
-    """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one."""
+    """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one.
+
+    Attributes:
+        unfit: the reason of every measurement, if the method is not for such data and nothing can be measured.
+    """
 
     def __init__(self, task: Task, log: Callable[[str], None]) -> None:
         run = task.run
@@ -42,7 +51,7 @@ class Stages:
         self.opened: set[str] = set()
         with inputs.noted(self.opened):
             self._build()
-            if not self.trainer.step:
+            if not (self.trained or self.trainer.step):
                 rehearse(self.trainer, run, self.judge)
 
     def _build(self) -> None:
@@ -50,16 +59,23 @@ class Stages:
         self.dataset = components.build_dataset(run.dataset, task.data_dir)
         self.baseline = components.build_baseline(run.baseline)
         components.check_data(run, self.dataset)
-        module, self.teachers = build(run, self.dataset, task.root, task.data_dir)
+        self.method: Baseline = self.baseline
+        self.unfit = ""
+        try:
+            module, self.teachers = build(run, self.dataset, task.root, task.data_dir)
+        except NotApplicable as reason:
+            self.method, self.unfit = Unfit(str(reason)), f"{NOT_APPLICABLE}: {reason}"
+            module, self.teachers = nn.Linear(1, 1), {}
         module = module.to(task.device)
-        self.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
-        self.trainer = Trainer(run.run_id, run.training, self.baseline, module, self.dataset, run.seed)
+        self.parameters = None if self.unfit else sum(p.numel() for p in module.parameters() if p.requires_grad)
+        self.trainer = Trainer(run.run_id, run.training, self.method, module, self.dataset, run.seed)
         self.trainer.code, self.trainer.accepted = trained_by(task.root, run, task.keep_stale)
         self.trainer.teachers = sorted(teacher["sha256"] for teacher in self.teachers.values())
         self.trainer.curve_code = standing.curve(run) or ""
         self.checkpoint = task.checkpoint
-        self.trainer.restore(self.checkpoint, log)
-        self.trained = self.trainer.finished  # and not diverged in the last step
+        if not self.unfit:
+            self.trainer.restore(self.checkpoint, log)
+        self.trained = bool(self.unfit) or self.trainer.finished  # and not diverged in the last step
         self.weights = "ema" if run.training.ema else "raw"
         self.samples = run.evaluation.samples or Samples()
         self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device)
@@ -110,7 +126,8 @@ class Stages:
 
     def train(self) -> tuple[Rows, Arrays]:
         trainer = self.trainer
-        if self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep:
+        prepares = self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep
+        if prepares and not self.unfit:
             self.judge.prepare()
         self._fit()
         rows = [
@@ -120,6 +137,8 @@ class Stages:
             Measurement("train_loss", trainer.loss),
             Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0]),
         ]
+        if self.unfit:
+            rows = [replace(row, value=math.nan, reason=self.unfit) for row in rows]
         return rows + trainer.curve, {}
 
     def _fit(self) -> None:
@@ -141,5 +160,5 @@ class Stages:
         return [row for row in parts.rows if (metric := metric_of(row.metric)) and metric.in_curve]
 
     def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:
-        trained = Trained(self.baseline, module, judge.dataset, self.run.seed, self.device)
+        trained = Trained(self.method, module, judge.dataset, self.run.seed, self.device)
         return Evaluator(trained, judge, self.samples, self.weights, self.log)

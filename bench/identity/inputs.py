@@ -11,8 +11,9 @@ import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from bench.records.seal import read_json, write_json
 
@@ -74,7 +75,7 @@ def described(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, d
     return {path: {**stamp, "sha256": _sha256(path)} for path, stamp in stamps(paths, without).items()}
 
 
-def of_open(file: BinaryIO) -> dict[str, Any]:
+def of_open(file: BufferedReader) -> dict[str, Any]:
     """The same of a file that is open at its beginning, as its reader finds it; it is at its beginning again then."""
     stat = os.fstat(file.fileno())
     digest = hashlib.file_digest(file, "sha256").hexdigest()
