@@ -7,19 +7,20 @@ a density on [-1, 1]^d. Hence bits/dim = -log p(x) / (d ln 2) + log2(L / 2): 7 a
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
 import torch
 from torch import Tensor
 
-from bench.datasets.source import Source
+from bench.datasets.source import Source, drawn
 from bench.datasets.space import Space
 from bench.errors import UsageError
 from bench.methods.finite import require
 
 SPLITS = ("train", "validation", "test")
+PROBED = 8  # samples that functions are tried on
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class Dataset:
         train_labels, validation_labels, test_labels: int64 classes, where the data has them.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
-        stamp: `checksum`, where it was computed when the data was packed and is too large to read again.
+        stamp: the checksum of train and test, where it was computed when the data was packed and is too large to read
+            again.
         given: stored samples (B, ...) -> what a model is given of them, images (B, C', H, W) in model space or vectors
             (B, K); set where the task is to draw a sample that fits it.
         source: law of x0 in model space (bench/datasets/source.py), None for N(0, I).
         space: map to model space (bench/datasets/space.py), None for that of this module.
         held_out: what records call the split in `test`.
+        fixed: whether name, version, train and test decide all the rest, as those of the data sets of this package do.
 
     Raises:
         UsageError: a value of a split is not finite.
@@ -67,6 +70,7 @@ class Dataset:
     source: Source | None = None
     space: Space | None = None
     held_out: str = "test"
+    fixed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Refuse values that are not finite, of which a metric would make nonsense; `contract` has the other rules."""
@@ -126,13 +130,32 @@ class Dataset:
 
     @cached_property
     def checksum(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of train and test, in that order."""
-        if self.stamp:
-            return self.stamp
-        digest = hashlib.sha256()
-        for split in (self.train, self.test):
-            digest.update(split.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """16 hexadecimal digits of train and test, and of what lies beside them unless that is `fixed`.
+
+        Labels and validation count by each value. The maps `given` and `space` and a `source` count by what they make
+        of the first samples, the mean of its magnitude to three digits: more digits differ from machine to machine.
+        """
+        values, beside = self.stamp or _digest(self.train, self.test), [] if self.fixed else self._beside()
+        return hashlib.sha256(" ".join([values, *beside]).encode()).hexdigest()[:16] if beside else values
+
+    def _beside(self) -> list[str]:
+        """What lies beside train and test, a text each."""
+        names = ("train_labels", "validation", "validation_labels", "test_labels")
+        found = [f"{name} {_digest(values)}" for name in names if (values := getattr(self, name)) is not None]
+        few, made = self.test[:PROBED], {}
+        if self.given:
+            made["given"] = self.given(few)
+        if self.space is not None:
+            made["encoded"] = self.encode(few)
+            made["decoded"] = self.decode(made["encoded"])
+        if self.source is not None:
+            made["x0"] = drawn(self.source, PROBED, torch.Generator().manual_seed(0))
+        return found + [f"{name} {tuple(x.shape)} {float(x.double().abs().mean()):.3g}" for name, x in made.items()]
+
+    def fix(self) -> "Dataset":
+        """Say that this data is `fixed`, which a copy by `replace` is no more; the data itself."""
+        object.__setattr__(self, "fixed", True)
+        return self
 
     def encode(self, stored: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Stored values -> what a model sees: x itself of points, 2 (k + u) / L - 1 of images.
@@ -171,3 +194,10 @@ class Dataset:
         if self.levels == 256:
             return k.to(torch.uint8)
         return (k.float() * (255 / (self.levels - 1))).round().to(torch.uint8)
+
+
+def _digest(*splits: Tensor) -> str:
+    digest = hashlib.sha256()
+    for values in splits:
+        digest.update(values.cpu().contiguous().numpy().reshape(-1).data)
+    return digest.hexdigest()[:16]

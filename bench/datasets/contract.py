@@ -5,14 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.datasets.base import SPLITS, Dataset
+from bench.datasets.base import PROBED, SPLITS, Dataset
 from bench.datasets.source import check_source
 from bench.datasets.space import Space
 from bench.errors import UsageError, one_line
 from bench.methods.rules import shown
 
 LEVELS = 256  # an image is stored as uint8
-PROBED = 8  # samples that functions are tried on
 
 
 def checked(name: str, dataset: Any) -> Dataset:
@@ -37,6 +36,11 @@ def checked(name: str, dataset: Any) -> Dataset:
         require(train == shape, f"a sample of train has shape {train}, one of {split} {shape}")
         fits = labels is None or _is_labels(labels, n)
         require(fits, f"{split}_labels is {shown(labels)}, not int64 ({n},) from 0 up")
+    splits = [split for split in SPLITS if getattr(dataset, split) is not None]
+    labelled = [split for split in splits if getattr(dataset, f"{split}_labels") is not None]
+    bare = " and ".join(split for split in splits if split not in labelled)
+    rule = f"labels of {' and '.join(labelled)}, none of {bare}: all splits have labels, or none of them"
+    require(not labelled or not bare, rule)
     few = dataset.test[:PROBED]
     if dataset.log_prob:
         found = dataset.log_prob(few)

@@ -65,7 +65,7 @@ def point_dataset(
         validation=sample(n_validation, generator(seed, "validation split")).float(),
         log_prob=log_prob,
         extent=extent,
-    )
+    ).fix()
 
 
 def toy(name: str, log_prob: Density | None = None, extent: float = 4.0) -> Callable[[Sampler], Sampler]:

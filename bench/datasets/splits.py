@@ -16,7 +16,7 @@ def with_validation(dataset: Dataset, n: int) -> Dataset:
     if n < 0 or kept < 1:
         raise UsageError(f"dataset {dataset.name}: validation = {n}: 0 to {len(dataset.train) - 1} training samples")
     if n == 0:
-        return dataset
+        return dataset.fix()
     labels = dataset.train_labels
     return replace(
         dataset,
@@ -25,4 +25,4 @@ def with_validation(dataset: Dataset, n: int) -> Dataset:
         validation=dataset.train[kept:],
         train_labels=None if labels is None else labels[:kept],
         validation_labels=None if labels is None else labels[kept:],
-    )
+    ).fix()

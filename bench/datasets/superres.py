@@ -32,14 +32,14 @@ def enlarged(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
 
 def _enlarging(name: str, large: str, side: int, data_dir: Path, validation: int) -> Dataset:
     dataset = with_validation(datasets[large](data_dir), validation)
-    return replace(dataset, name=name, given=enlarged(dataset, side))
+    return replace(dataset, name=name, given=enlarged(dataset, side)).fix()
 
 
 @register_dataset("digits_4_to_8")
 def digits_4_to_8(data_dir: Path, validation: int = 0) -> Dataset:
     """The digits, from 4 x 4 to 8 x 8 pixels: a task to try a method on, without a download."""
     data = _enlarging("digits_4_to_8", "digits", 4, data_dir, validation)
-    return replace(data, extractor="digits_4_to_8_cnn")
+    return replace(data, extractor="digits_4_to_8_cnn").fix()
 
 
 @register_dataset("cifar10_8_to_32")

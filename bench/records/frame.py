@@ -69,12 +69,13 @@ def read_frame(root: Path) -> "pd.DataFrame":
                 record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
                 left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
             if reason := staleness(record, entry, stage):
-                record = {"stage": stage, "status": "missing", "error": f"stale: {reason}", "stale": reason}
+                record = {"stage": stage, "status": "missing", "error": f"stale: {reason}"}
             # What one stage's record says of the run also describes its stages that failed early or are missing.
             known.update(
                 {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
             )
-            columns.add({**known, **record})
+            told = {key: value for key, value in record.items() if value is not None}
+            columns.add({**known, **told, "current": known["current"], "stale": reason})
     if not columns.values["run_id"]:
         return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
     table = pd.DataFrame(columns.values, columns=COLUMNS)
@@ -93,7 +94,7 @@ def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -
 
 
 def _on_curve(row: Mapping[str, Any]) -> bool:
-    return "step" in row["place"]
+    return "step" in row.get("place", {})
 
 
 def _number(value: Any) -> float:

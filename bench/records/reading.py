@@ -62,8 +62,10 @@ def sound_record(data: bytes) -> tuple[dict[str, Any], str]:
             return {}, f"not a record (measurements[{i}].settings: {repr(huge)[:40]}: expected less than 2^63)"
     if unsealed := check_json(data):
         return {}, f"not a record ({unsealed})"
-    rows = [modern(row, record["stage"]) for row in record["measurements"]]
-    return {**record, "schema": SCHEMA, "measurements": rows}, ""
+    if record["schema"] != SCHEMA:
+        rows = [modern(row, record["stage"]) for row in record["measurements"]]
+        record = {**record, "schema": SCHEMA, "measurements": rows}
+    return record, ""
 
 
 def _odd(row: Row, raw: dict[str, Any]) -> str:

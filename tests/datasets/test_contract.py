@@ -29,8 +29,9 @@ IMAGES = {
     [
         POINTS,
         IMAGES,
-        {**IMAGES, "levels": 256, "train_labels": None},
-        POINTS | {"validation": torch.zeros(3, 2), "validation_labels": torch.arange(3)},
+        {**IMAGES, "levels": 256, "train_labels": None, "test_labels": None},
+        POINTS | {"train_labels": torch.arange(5), "test_labels": torch.arange(4)},
+        IMAGES | {"validation": IMAGES["test"], "validation_labels": torch.arange(4)},
         POINTS | {"given": lambda x: x[:, :1]},
         IMAGES | {"given": lambda k: k.flatten(1).float()},
         IMAGES | {"given": lambda k: k.float().expand(-1, 3, -1, -1)},
@@ -65,6 +66,13 @@ def test_what_keeps_the_contract_passes(facts: dict[str, Any]) -> None:
         (
             IMAGES | {"validation": IMAGES["test"], "validation_labels": torch.arange(3)},
             r"validation_labels is int64 \(3,\), not int64 \(4,\)",
+        ),
+        (IMAGES | {"test_labels": None}, "labels of train, none of test: all splits have labels, or none of them"),
+        (IMAGES | {"train_labels": None}, "labels of test, none of train"),
+        (IMAGES | {"validation": IMAGES["test"]}, "labels of train and test, none of validation"),
+        (
+            POINTS | {"validation": torch.zeros(3, 2), "validation_labels": torch.arange(3)},
+            "labels of validation, none of train and test",
         ),
         (POINTS | {"given": lambda x: x[:2]}, r"given of float32 \(4, 2\) is float32 \(2, 2\)"),
         (IMAGES | {"given": lambda k: k[..., :2]}, r"given of uint8 .* is uint8 \(4, 1, 4, 2\), not \(B, C', H, W\)"),

@@ -97,7 +97,7 @@ def check(dataset: Dataset) -> None:
     ):
         assert np.array_equal(images.numpy(), joined(split, 0)) and images.dtype == torch.uint8
         assert labels.tolist() == joined(split, 1).tolist() and labels.dtype == torch.int64
-    assert dataset.stamp and dataset.stamp == dataclasses.replace(dataset, stamp=None).checksum
+    assert dataset.stamp and dataset.stamp == dataclasses.replace(dataset, stamp=None).fix().checksum
     assert dataset.stamp == hashlib.sha256(b"".join(joined(s, 0).tobytes() for s in BLOCKS)).hexdigest()[:16]
 
 

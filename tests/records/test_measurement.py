@@ -13,6 +13,7 @@ from tiny import SUITE, runs
 
 from bench.config.suite import Run
 from bench.records.frame import read_frame
+from bench.records.planned import write_plan
 from bench.records.reading import read_record
 from bench.records.records import Measurement, record_path, write_stage
 from bench.records.seal import read_json, write_json
@@ -67,6 +68,24 @@ def test_a_record_of_the_schema_before_reads_as_one_of_today(
     assert found["measurements"][0]["title"] == "FD digits-cnn"
 
 
+def test_settings_of_today_are_kept_whatever_they_are_called(tmp_path: Path, run: Run) -> None:
+    own = {"curve": "roc", "step": 2, "nfe": 4, "value": 1, "metric": "l2", "place": "first", "settings": {"n": 3}}
+    for stage in ("train", "sweep"):
+        write_stage(tmp_path, run, stage, [Measurement("of_a_plugin", 1.0, settings=own, place={"nfe": 9.0})], {})  # type: ignore[arg-type]
+        record = read_record(record_path(tmp_path, run.run_id, stage))
+        assert record and record["measurements"][0]["settings"] == own
+    frame = read_frame(tmp_path)
+    assert [json.loads(text) for text in frame.settings] == [own, own]
+    assert list(frame.nfe) == [9.0, 9.0] and frame.step.isna().all() and set(frame.metric) == {"of_a_plugin"}
+
+
+def test_fields_of_a_newer_version_change_nothing_that_the_plan_says(tmp_path: Path, run: Run) -> None:
+    write_stage(tmp_path, run, "train", [Measurement("steps", 6)], {"stale": "newly", "current": False, "label": None})
+    write_plan(tmp_path, "", [run])
+    row = read_frame(tmp_path).iloc[0]
+    assert (row.stale, row.current, row.label, row.status) == ("", True, "FM w/ OT", "ok")
+
+
 def test_a_metric_that_is_not_known_here_keeps_what_its_record_says(tmp_path: Path, run: Run) -> None:
     write_stage(tmp_path, run, "samples", [Measurement("of_a_plugin", 1.0)], {})
     path = record_path(tmp_path, run.run_id, "samples")
@@ -108,6 +127,7 @@ def test_records_are_read_without_torch(tmp_path: Path, run: Run) -> None:
     script = """
 import sys
 from pathlib import Path
+from bench.records.planned import write_plan
 from bench.records.reading import read_record
 assert read_record(Path(sys.argv[1]))["measurements"][0]["title"] == "W₂"
 assert not {"torch", "numpy", "pandas"} & set(sys.modules)
