@@ -7,13 +7,19 @@ from typing import Any
 from bench.config.options import checked_options
 from bench.config.registry import samplers
 from bench.config.settings import Component, Samples, Sweep
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.methods.sampler import Sampler
 
 
 def build_sampler(component: Component, **more: Any) -> Sampler:
-    """The sampler with its options, and `more` of them."""
-    sampler: Sampler = samplers[component.name](**checked_options(samplers, component), **more)
+    """The sampler with its options, and `more` of them; UsageError if it refuses them."""
+    options = checked_options(samplers, component) | more
+    try:
+        sampler: Sampler = samplers[component.name](**options)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"sampler {component.name}: {options}: {one_line(error)}") from error
     return sampler
 
 
@@ -33,8 +39,7 @@ def swept(sweep: Sweep) -> list[Sampler]:
         UsageError: a name, an option or its type is not known, or a sampler has no row, or one twice.
     """
     found: list[Sampler] = []
-    usual = [Component(name=name) for name in (*sweep.solvers, "dopri5")]
-    for component in usual if sweep.samplers is None else sweep.samplers:
+    for component in sweep.ways:
         cls = samplers[component.name]
         free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
         if "steps" in free:

@@ -143,6 +143,12 @@ class Sweep(Frozen):
     tolerances: tuple[Rate, ...] = (1e-1, 1e-2, 1e-3)
     error_n: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def ways(self) -> tuple[Component, ...]:
+        """The samplers, each with its options."""
+        usual = tuple(Component(name=name) for name in (*self.solvers, "dopri5"))
+        return usual if self.samplers is None else self.samplers
+
 
 class Evaluation(Frozen):
     """The stages after training; one that is absent is not run."""

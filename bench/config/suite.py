@@ -80,8 +80,9 @@ class Run(Frozen):
             return self.run_id
         settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
         samples = self.evaluation.samples
-        if stage == "sweep" and samples and samples.metrics:
-            settings["metrics"] = samples.metrics
+        if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
+            shared = {"metrics", "reference", "reference_n"}
+            settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
         return f"{self.run_id}-{_digest(settings)}"
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.registry import Registry, baselines, datasets, metrics, networks, samplers
+from bench.config.settings import Component, Samples
 from bench.config.suite import Run
 from bench.identity import source
 from bench.identity.reach import Reached, reach
@@ -111,8 +112,13 @@ def _names(run: Run) -> tuple[str, str, str]:
 
 
 def _further(run: Run, stage: str) -> Further:
-    """The samplers that the settings of a stage name, and the metrics of samples that the run names."""
-    named = getattr(getattr(run.evaluation, stage, None), "samplers", None) or ()
+    """The samplers that a stage draws by, and the metrics of samples that the run names."""
+    samples, sweep = run.evaluation.samples or Samples(), run.evaluation.sweep
+    named: list[Component] = []
+    if stage in ("samples", "curve"):
+        named = [Component(name=samples.solver.method), *(samples.samplers if stage == "samples" else ())]
+    elif stage == "sweep" and sweep:
+        named = [*sweep.ways]
     measured = run.evaluation.samples.metrics if run.evaluation.samples and stage in OF_SAMPLES else None
     return tuple(sorted({component.name for component in named})), measured
 

@@ -66,13 +66,13 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         listener.add(os.path.abspath(os.fsdecode(path)))
 
 
-def described(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, Any]]:
-    """Of every data file among the paths, its size in bytes, time of change in ns and SHA-256.
+def described(opened: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, Any]]:
+    """Of every data file among those that were opened, its size in bytes, time of change in ns and SHA-256.
 
     Args:
         without: folders whose files are none of a run's inputs.
     """
-    return {path: {**stamp, "sha256": _sha256(path)} for path, stamp in stamps(paths, without).items()}
+    return {path: {**_stamp(path), "sha256": _sha256(path)} for path in _data(opened, without)}
 
 
 def of_open(file: BufferedReader) -> dict[str, Any]:
@@ -83,28 +83,27 @@ def of_open(file: BufferedReader) -> dict[str, Any]:
     return {"size": stat.st_size, "mtime": stat.st_mtime_ns, "sha256": digest}
 
 
-def stamps(paths: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, int]]:
-    """Size in bytes and time of change in ns of every data file among the paths; `without` as above."""
+def stamps(opened: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Size in bytes and time of change in ns of every data file among those that were opened."""
+    return {path: _stamp(path) for path in _data(opened)}
+
+
+def _data(opened: Iterable[str], without: Iterable[Path] = ()) -> list[str]:
+    """The files that are data: no code, no cache, nothing of the system or of Python."""
     home = Path(__file__).parents[2]
     python = (sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"])
     own = (home / "bench", home / "baselines", home / ".git", Path.home() / ".cache")
     compiled = os.path.join(tempfile.gettempdir(), "torchinductor")
-    left_out = [*SYSTEM, *python, *map(str, own), *map(str, without)]
-    found = {}
-    for path in sorted(set(paths)):
-        inside = any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in left_out)
-        name, folder = os.path.basename(path), os.path.dirname(path)
-        if (
-            inside
-            or path.startswith(compiled)
-            or name.startswith(".")
-            or name.endswith(CODE)
-            or folder.endswith(METADATA)
-        ):
-            continue
-        if os.path.isfile(path):
-            found[path] = _stamp(path)
-    return found
+    folders = tuple(f"{str(folder).rstrip('/')}/" for folder in (*SYSTEM, *python, *own, *without))
+    return [
+        path
+        for path in sorted(set(opened))
+        if not path.startswith((*folders, compiled))
+        and not os.path.basename(path).startswith(".")
+        and not path.endswith(CODE)
+        and not os.path.dirname(path).endswith(METADATA)
+        and os.path.isfile(path)
+    ]
 
 
 def changed(recorded: Mapping[str, Any], root: Path | None = None) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from bench.config.registry import samplers
 from bench.config.settings import Positive, Rate
 from bench.errors import Diverged, UsageError
 from bench.methods.model import Model
@@ -163,12 +164,8 @@ class AdaptiveHeun(Adaptive):
     """Heun's method with the Euler step as its error estimate."""
 
 
-METHODS: dict[str, type[Sampler]] = {
-    cls.name: cls for cls in (Euler, Midpoint, Heun2, Heun3, RK4, Dopri5, Dopri8, Bosh3, AdaptiveHeun)
-}
-
-
 def sampler_of(solver: Solver) -> Sampler:
     """The sampler that draws by a solver."""
     options = ("steps",) if solver.steps is not None else ("rtol", "atol")
-    return METHODS[solver.method](**{name: getattr(solver, name) for name in options})
+    sampler: Sampler = samplers[solver.method](**{name: getattr(solver, name) for name in options})
+    return sampler

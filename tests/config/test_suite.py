@@ -275,6 +275,16 @@ def test_a_fingerprint_follows_its_own_stage(tmp_path: Path) -> None:
     assert plain.fingerprint("samples") != changed.fingerprint("samples")
 
 
+def test_the_fingerprint_of_a_sweep_knows_what_its_samples_are_compared_with(tmp_path: Path) -> None:
+    text = SUITE + "evaluation.sweep = {}\n"
+    plain, *others = (
+        runs(tmp_path, text, settings={f"evaluation.samples.{key}": value})[0].fingerprint("sweep")
+        for key, value in {"n": 77, "reference": "train", "reference_n": 9, "metrics": ["w2"]}.items()
+    )
+    assert plain == others[0] and len({*others}) == 3
+    assert runs(tmp_path, text, settings={"evaluation.samples.reference": "test"})[0].fingerprint("sweep") not in others
+
+
 def test_a_run_is_frozen_and_travels(tmp_path: Path) -> None:
     (run, other) = runs(tmp_path)
     assert run.run_id  # the identity may be cached

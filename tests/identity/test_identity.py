@@ -105,8 +105,26 @@ def test_a_sampler_that_a_stage_names_repeats_that_stage(tmp_path: Path, edit: E
     swept = runs(tmp_path, SUITE + 'evaluation.sweep = { n = 20, nfe = [4], samplers = ["ddim"] }\n')[0]
     what = ("bench/samplers/ddim.py", "return run(", "return 2 * run(")
     assert changed(swept, edit, *what) == {"sweep"}
+    swept = runs(tmp_path, SUITE + 'evaluation.sweep = { n = 20, nfe = [4], solvers = ["ddim"] }\n')[0]
+    assert changed(swept, edit, what[0], "def sample(", "def sample(*, ") == {"sweep"}
     unknown = runs(tmp_path, SUITE + 'evaluation.sweep = { samplers = ["of_a_plugin"] }\n')[0]
     assert identity.code(unknown, "sweep") is None and identity.code(unknown, "samples") is not None
+
+
+@pytest.mark.parametrize(
+    ("what", "stages"),
+    [
+        (("x + h * f(1 / 2", "x + h * f(0.4"), {"samples", "curve"}),  # heun2's
+        (("f(1 / 4, x + h / 4", "f(0.3, x + h / 4"), {"sweep"}),  # rk4's
+        (("class Heun3(FixedSteps)", "class Heun3(AtBothEnds)"), set()),
+    ],
+)
+def test_an_edit_of_one_solver_repeats_what_draws_by_it(
+    tmp_path: Path, edit: Edit, what: tuple[str, str], stages: set[str]
+) -> None:
+    solver = "evaluation.samples = { solver = { method = 'heun2', steps = 4 }, "
+    text = SUITE.replace("evaluation.samples = { ", solver) + 'evaluation.sweep = { solvers = ["rk4"] }\n'
+    assert changed(runs(tmp_path, text)[0], edit, "bench/samplers/ode.py", *what) == stages
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The files that a run reads: noted as they are opened, known again, looked at once where they were touched."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -100,3 +101,12 @@ def test_what_is_remembered_may_be_damaged(data: Path, tmp_path: Path, damage: s
     os.utime(data, ns=(1, 1))
     (tmp_path / inputs.REMEMBERED).write_text(damage, encoding="utf-8", errors="surrogateescape")
     assert changed(was, tmp_path) == [] and changed({"x": {}, "y": {"size": 1}}, tmp_path) == []
+
+
+def test_a_file_that_a_run_names_has_a_hash_wherever_it_lies(tmp_path: Path) -> None:
+    hidden = tmp_path / ".cache" / ".teacher.so"
+    hidden.parent.mkdir()
+    hidden.write_bytes(b"weights")
+    assert described([str(hidden)]) == {}
+    with hidden.open("rb") as file:
+        assert inputs.of_open(file)["sha256"] == hashlib.sha256(b"weights").hexdigest() and file.read() == b"weights"

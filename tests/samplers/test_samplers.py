@@ -142,6 +142,15 @@ def test_a_bad_sampler_is_refused_in_one_line(sampler: object, message: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_samplers_constructor_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: DDIM, steps: int) -> None:
+        raise ValueError("steps must be a multiple\nof 3")
+
+    monkeypatch.setattr(DDIM, "__init__", refuse)
+    with pytest.raises(UsageError, match=r"^sampler ddim: \{'steps': 4\}: ValueError: steps must be a multiple of 3$"):
+        names(nfe=[4], samplers=["ddim"])
+
+
 def test_a_sampler_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="sampler euler-4: named twice"):
         names(nfe=[4], samplers=["euler", {"name": "euler", "steps": 4}])
