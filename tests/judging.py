@@ -15,7 +15,7 @@ from bench.records.records import Measurement
 
 def judge_of(reference: Reference) -> Judge:
     """The judge whose images are compared with a reference that is there."""
-    judge = Judge(reference.dataset, Samples(), Path("none"), reference.device)
+    judge = Judge(reference.dataset, Samples(), Path("none"), reference.device, 0)
     judge.__dict__["reference"] = reference
     return judge
 

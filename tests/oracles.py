@@ -22,7 +22,7 @@ from bench.datasets.base import Dataset
 from bench.evaluation.likelihood import by_route, floor
 from bench.evaluation.partial import Partial
 from bench.evaluation.routes import ByODE
-from bench.evaluation.trained import Trained
+from bench.evaluation.trained import Trained, Way
 from bench.methods.baseline import Baseline
 from bench.methods.density import traces
 from bench.methods.flow import FlowBaseline
@@ -184,9 +184,7 @@ def trained(
     return Trained(baseline, module or Idle(), Dataset("none", "1", nothing, nothing), seed, "cpu")
 
 
-def drawn(
-    trained: Trained, way: Callable[[int, int], tuple[Tensor, float]], n: int, batch: int
-) -> tuple[Tensor, float]:
+def drawn(trained: Trained, way: Way, n: int, batch: int) -> tuple[Tensor, float]:
     """n samples and their mean NFE."""
     parts = list(trained.batches("test", way, n, batch))
     return torch.cat([part.x for part in parts]), sum(part.nfe * len(part.x) for part in parts) / n

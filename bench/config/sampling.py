@@ -9,6 +9,7 @@ from bench.config.registry import samplers
 from bench.config.settings import Component, Samples, Sweep
 from bench.errors import UsageError, one_line
 from bench.methods.sampler import Sampler
+from bench.training.seeds import STREAMS, is_taken
 
 
 def build_sampler(component: Component, **more: Any) -> Sampler:
@@ -59,5 +60,7 @@ def _named(found: Iterable[Sampler]) -> dict[str, Sampler]:
     for sampler in found:
         if f"{sampler}" in names:
             raise UsageError(f"sampler {sampler}: named twice")
+        if is_taken(f"{sampler}"):
+            raise UsageError(f"sampler {sampler}: a stream of random numbers has the name; taken: {', '.join(STREAMS)}")
         names[f"{sampler}"] = sampler
     return names

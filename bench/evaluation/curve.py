@@ -26,10 +26,12 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
 def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
     quality, batch, name = evaluator.judge.quality(n, "curve"), min(n, evaluator.config.batch), evaluator.headline
     nfe, _ = evaluator.drawn("curve", evaluator.ways[name], n, batch, quality, partial)
-    return quoted([*quality.measured(), Measurement("nfe_sampling", nfe, n=n)], evaluator.sampler(name, batch)), {}
+    return quoted(
+        [*quality.measured(), Measurement("nfe_sampling", nfe, n=n)], evaluator.drawing(evaluator.ways[name], batch)
+    ), {}
 
 
 def _no_distance(evaluator: Evaluator, n: int, reason: str) -> Rows:
     rows = evaluator.judge.quality(n, "curve").measured(reason)
     rows.append(Measurement("nfe_sampling", math.nan, n=n, reason=reason))
-    return quoted(rows, evaluator.sampler(evaluator.headline, min(n, evaluator.config.batch)))
+    return quoted(rows, evaluator.drawing(evaluator.ways[evaluator.headline], min(n, evaluator.config.batch)))

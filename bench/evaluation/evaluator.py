@@ -4,7 +4,6 @@ Of each part of a stage there is a function that measures it and one that gives 
 bench/evaluation/parts.py takes what cannot be had.
 """
 
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -17,10 +16,9 @@ from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Log
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
-from bench.evaluation.trained import Draw, Trained
+from bench.evaluation.trained import Trained, Way
 from bench.methods.ode import Solver
 from bench.records.records import Measurement
-from bench.samplers.ode import sampler_of
 from bench.training import ranks
 
 Settings = dict[str, Any]
@@ -38,13 +36,10 @@ class Evaluator:
         self.trained, self.judge, self.config, self.weights, self.log = trained, judge, config, weights, log
         self.dataset, self.baseline, self.device = trained.dataset, trained.baseline, trained.device
         self.solver = Solver(**config.solver.model_dump())
-        self.further = further(config)
 
     @cached_property
-    def ways(self) -> dict[str, Draw]:
-        """Ways of drawing by name: those of `Trained.ways`, and the samplers that the suite names."""
-        own = self.trained.ways(self.solver)
-        return own | {name: self.trained.by(sampler) for name, sampler in self.further.items() if name not in own}
+    def ways(self) -> dict[str, Way]:
+        return self.trained.ways(self.solver, further(self.config))
 
     @property
     def headline(self) -> str:
@@ -52,12 +47,12 @@ class Evaluator:
         return next(iter(self.ways))
 
     def drawn(
-        self, name: str, draw: Draw, n: int, batch: int, quality: Quality, partial: Partial, shown: Shown | None = None
+        self, name: str, way: Way, n: int, batch: int, quality: Quality, partial: Partial, shown: Shown | None = None
     ) -> tuple[float, float]:
         """Draw n samples into `quality`; their mean NFE, and the seconds of the rank that took longest."""
         evaluations = seconds = 0.0
         with ranks.failing_together():
-            for part in self.trained.batches(name, draw, n, batch, partial):
+            for part in self.trained.batches(name, way, n, batch, partial):
                 quality.add(part)
                 if shown:
                     shown.add(part)
@@ -68,18 +63,10 @@ class Evaluator:
         total = ranks.total(torch.tensor([evaluations], dtype=torch.float64))
         return float(total) / n, ranks.agreed(seconds)[0]
 
-    def drawing(self, sampler: str, batch: int, **own: Any) -> Settings:
-        """What every measurement of drawn samples says of how they were drawn."""
-        return {"sampler": sampler, **own, "batch": batch, "weights": self.weights}
-
-    def sampler(self, name: str, batch: int | None = None) -> Settings:
-        """The same of one of the ways."""
-        own: Settings = {}
-        if name == self.solver.method:
-            own = sampler_of(self.solver).settings(self.trained.model())
-        elif name in self.further and name not in self.trained.model().samplers:
-            own = {"options": asdict(self.further[name])}
-        return self.drawing(name, batch or self.config.batch, **own)
+    def drawing(self, way: Way, batch: int | None = None) -> Settings:
+        """What every measurement of drawn samples quotes of how they were drawn, whichever stage drew them."""
+        own = {"sampler": way} if isinstance(way, str) else {"sampler": way.label, **way.settings(self.trained.model())}
+        return {**own, "batch": batch or self.config.batch, "weights": self.weights, **self.trained.labels()}
 
     def peak(self) -> Measurement:
         return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0])

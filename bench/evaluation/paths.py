@@ -49,18 +49,20 @@ def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
             rows.append(Measurement("npe", npe(paths.energy, noise[:n], data), n=n))
 
         def picture() -> Rows:
-            arrays.update(of_paths(evaluator.dataset, evaluator.trained.model().path, paths))
+            # Along any path, whatever its source is: the model has only those that start from N(0, I).
+            path = evaluator.baseline.model(evaluator.trained.network()).path
+            arrays.update(of_paths(evaluator.dataset, path, paths))
             return []
 
         lost = attempt(picture, bound(pictures.lost, "path_picture", {}))
-    return quoted(rows, evaluator.sampler(evaluator.headline)) + lost, arrays
+    return quoted(rows, evaluator.drawing(evaluator.ways[evaluator.headline])) + lost, arrays
 
 
 def _no_paths(evaluator: Evaluator, reason: str) -> Rows:
     n = evaluator.config.path_n
     counts = {"path_energy": n, "straightness": n, "npe": _coupled(evaluator)}
     rows = [Measurement(metric, math.nan, n=n, reason=reason) for metric, n in counts.items() if n]
-    return quoted(rows, evaluator.sampler(evaluator.headline))
+    return quoted(rows, evaluator.drawing(evaluator.ways[evaluator.headline]))
 
 
 def _coupled(evaluator: Evaluator) -> int:

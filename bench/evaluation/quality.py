@@ -63,7 +63,7 @@ class Quality:
 class Judge:
     """Measures samples of a dataset; reference features are made ready once, when they are first needed."""
 
-    def __init__(self, dataset: Dataset, settings: Samples, data_dir: Path, device: str, seed: int = 0) -> None:
+    def __init__(self, dataset: Dataset, settings: Samples, data_dir: Path, device: str, seed: int) -> None:
         self.dataset, self.settings, self.data_dir, self.device = dataset, settings, data_dir, device
         self.seed = seed
 
@@ -110,13 +110,11 @@ class Judge:
 
     @cached_property
     def for_tuning(self) -> "Judge":
-        """The judge of curves, whose held-out samples are those of validation where there are any.
-
-        The reference of images is the same.
-        """
+        """The judge of curves: validation is in the place of test where there is one, in every reference, too."""
         judge = Judge(self.dataset.for_tuning, self.settings, self.data_dir, self.device, self.seed)
         if self.of_features:
-            judge.reference = self.reference
+            same = self.settings.reference == "train" or judge.dataset is self.dataset
+            judge.reference = self.reference if same else self.reference.on(judge.dataset)
         return judge
 
     def rows(self, metric: Metric, collected: Collected, reason: str | None = None) -> list[Measurement]:

@@ -50,6 +50,7 @@ class Route(ABC):
             "dequantisation": dequantisation,
             "batch": self.config.batch,
             "split": dataset.held_out,
+            **self.trained.labels(held_out=True),
         }
 
     @abstractmethod

@@ -72,4 +72,4 @@ class SolverError:
 
     def _end(self, sampler: Sampler, start: int) -> Tensor:
         with torch.no_grad():
-            return self.trained.by(sampler)(start, min(start + self.batch, self.n))[0]
+            return self.trained.draw(sampler, start, min(start + self.batch, self.n))[0]

@@ -78,7 +78,7 @@ class Stages:
         self.trained = bool(self.unfit) or self.trainer.finished  # and not diverged in the last step
         self.weights = "ema" if run.training.ema else "raw"
         self.samples = run.evaluation.samples or Samples()
-        self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device)
+        self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, run.seed)
 
     def facts(self) -> dict[str, Any]:
         """What a record says of the run beside its measurements."""
@@ -129,6 +129,8 @@ class Stages:
         prepares = self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep
         if prepares and not self.unfit:
             self.judge.prepare()
+        if self.run.training.curve_points:
+            self.judge.for_tuning.prepare()
         self._fit()
         rows = [
             Measurement("steps", trainer.step),

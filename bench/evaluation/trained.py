@@ -1,22 +1,21 @@
 """Drawing samples: x_1 from noise x_0 along the ODE, or by a method's own sampler, with the evaluations it took.
 
-NFE is what the network counts (bench/methods/baseline.py): rows that went through it over rows of the batch. An
+NFE is what the network counts (bench/methods/network.py): rows that went through it over rows of the batch. An
 adaptive solver chooses one step for the whole batch, so NFE depends on which samples are solved together; the batch is
 therefore part of every setting, and the NFE of all samples is the mean of their batches'. Batches are dealt out to the
 ranks and handed on one by one: however many samples there are, memory holds one batch.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.datasets.base import Dataset
-from bench.errors import UsageError
+from bench.errors import NotApplicable, UsageError
 from bench.evaluation.clock import now
 from bench.evaluation.partial import Partial
 from bench.methods.baseline import Baseline
@@ -30,7 +29,8 @@ from bench.samplers.ode import sampler_of
 from bench.training import ranks
 from bench.training.seeds import generator, normal, per_sample
 
-Draw = Callable[[int, int], tuple[Tensor, float]]  # (start, stop) -> samples and their NFE
+Way = Sampler | str  # a sampler, or the name of one of the model's own
+NONE: Mapping[str, Sampler] = {}
 
 
 @dataclass(frozen=True)
@@ -70,36 +70,50 @@ class Trained:
         """
         data, rows = self.dataset, slice(start, stop)
         given = data.given(data.test[rows].to(self.device)) if data.given else None
-        if held_out or data.given:
-            labels = None if data.test_labels is None else data.test_labels[rows].to(self.device)
-        else:
-            labels = self._labels(start, stop)
+        labels = self._labels(start, stop, held_out or data.given is not None)
         return CountedNetwork(self.module, given=given, memory=self.memory, labels=labels)
 
-    def _labels(self, start: int, stop: int) -> Tensor | None:
-        known = self.dataset.train_labels
+    def _labels(self, start: int, stop: int, held_out: bool) -> Tensor | None:
+        data = self.dataset
+        known = data.test_labels if held_out else data.train_labels
         if known is None:
+            if self.has_classes:
+                raise NotApplicable(f"the {data.held_out if held_out else 'train'} data of {data.name} have no labels")
             return None
+        if held_out:
+            return known[start:stop].to(self.device)
         rows = [torch.randint(len(known), (), generator=generator(self.seed, "labels", i)) for i in range(start, stop)]
         return known[torch.tensor(rows, dtype=torch.long)].to(self.device)
+
+    def labels(self, held_out: bool = False) -> dict[str, str]:
+        """What a measurement quotes of a network that is told classes: the split that they are of."""
+        if not self.has_classes:
+            return {}
+        return {"labels": self.dataset.held_out if held_out or self.dataset.given else "train"}
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the network is told a class, which the data has."""
+        parts = self.module.values() if isinstance(self.module, nn.ModuleDict) else [self.module]
+        return self.dataset.classes is not None and any(getattr(part, "classes", None) for part in parts)
 
     @property
     def is_conditional(self) -> bool:
         """Whether the network is given something, or told a class."""
-        parts = self.module.values() if isinstance(self.module, nn.ModuleDict) else [self.module]
-        return self.dataset.given is not None or any(getattr(part, "classes", None) for part in parts)
+        return self.dataset.given is not None or self.has_classes
 
     def model(self, start: int = 0, stop: int = 0) -> Model:
         """What the network can do for samples start ... stop - 1."""
         return self.model_of(self.network(start, stop))
 
     def model_of(self, net: CountedNetwork) -> Model:
-        """What a network can do: a path from another source than N(0, I) gives no score."""
+        """What a network can do: from another source than N(0, I) no path is Gaussian, and nothing follows from one."""
         model = self.baseline.model(net)
         if self.dataset.source is None or model.path is None:
             return model
-        reason = f"the source of {self.dataset.name} is not N(0, I), so its path gives no score"
-        return dataclasses.replace(model, score=None, absent={**model.absent, "score": reason})
+        reason = f"the source of {self.dataset.name} is not N(0, I), so the model has no Gaussian path"
+        absent = {**model.absent, **dict.fromkeys(("path", "score", "eps"), reason)}
+        return dataclasses.replace(model, path=None, score=None, eps=None, absent=absent)
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
         """The velocity field of samples start ... stop - 1."""
@@ -113,50 +127,37 @@ class Trained:
             return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
         return per_sample(source.draw, self.seed, "samples", start, stop, self.device)
 
-    def solved(self, solver: Solver) -> Draw:
-        """(start, stop) -> samples along the ODE and their NFE."""
-        return self.by(sampler_of(solver))
+    def draw(self, way: Way, start: int, stop: int) -> tuple[Tensor, float]:
+        """Samples start ... stop - 1 by a sampler, from the same noise by any, and their NFE."""
+        net, x0 = self.network(start, stop), self.noise(start, stop)
+        model = self.model_of(net)
+        sampler = model.samplers[way] if isinstance(way, str) else way
+        rng = generator(self.seed, f"{way}", start, x0.device)
+        x = sampler.draw(model, x0, rng) if isinstance(sampler, Sampler) else sampler(x0, rng)
+        return x, net.rows / (stop - start)
 
-    def by(self, sampler: Sampler) -> Draw:
-        """The same by any sampler."""
-        return self._drawing(lambda model: sampler, f"{sampler}")
+    def ways(self, solver: Solver, named: Mapping[str, Sampler] = NONE) -> dict[str, Way]:
+        """Ways of drawing by name: the ODE's if there is a velocity, the model's own, and those that a suite names.
 
-    def native(self, name: str) -> Draw:
-        """The same by the method's own sampler of that name, from the same noise."""
-        return self._drawing(lambda model: model.samplers[name], name)
-
-    def _drawing(self, choose: Callable[[Model], Any], stream: str) -> Draw:
-        def draw(start: int, stop: int) -> tuple[Tensor, float]:
-            net = self.network(start, stop)
-            x0 = self.noise(start, stop)
-            model = self.model_of(net)
-            sampler, rng = choose(model), generator(self.seed, stream, start, x0.device)
-            x = sampler.draw(model, x0, rng) if isinstance(sampler, Sampler) else sampler(x0, rng)
-            return x, net.rows / (stop - start)
-
-        return draw
-
-    def ways(self, solver: Solver) -> dict[str, Draw]:
-        """Ways of drawing by name, the ODE's first if there is a velocity; the first is the headline row.
-
-        Raises:
-            UsageError: there is none.
+        The first is the headline row. UsageError if the model has none of the first two.
         """
         model = self.model(0, 1)
-        found = {solver.method: self.solved(solver)} if model.velocity else {}
-        found |= {name: self.native(name) for name in model.samplers}
+        found: dict[str, Way] = {solver.method: sampler_of(solver)} if model.velocity else {}
+        found |= {name: name for name in model.samplers}
         if not found:
             raise UsageError(f"baseline {self.baseline.name}: its model has neither a velocity nor a sampler")
-        return found
+        # What is the same has one row, under the name by which any other model has it.
+        further = {name: way for name, way in named.items() if way not in found.values()}
+        return found | {name: way for name, way in further.items() if model.samplers.get(name, way) == way}
 
-    def batches(self, name: str, draw: Draw, n: int, batch: int, partial: Partial | None = None) -> Iterator[Drawn]:
+    def batches(self, name: str, way: Way, n: int, batch: int, partial: Partial | None = None) -> Iterator[Drawn]:
         """This rank's batches of n samples; those that `partial` has kept under `name` are not drawn again."""
         partial = partial or Partial()
 
         def make(start: int, stop: int) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
             begun = now(self.device)
             with torch.no_grad():
-                x, nfe = draw(start, stop)
+                x, nfe = self.draw(way, start, stop)
             seconds = now(self.device) - begun
             kept = self.dataset.decode(torch.nan_to_num(x) if self.dataset.is_image else x)
             found = {"x": kept.cpu().numpy(), "lost": np.array(lost(x))}

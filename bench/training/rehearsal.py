@@ -22,6 +22,7 @@ from bench.methods.ode import Solver
 from bench.methods.rules import require, rule, shown
 from bench.methods.sampler import Sampler
 from bench.metrics.extractors.reference import LEAST
+from bench.training.seeds import STREAMS, is_taken
 from bench.training.sparing import spared, sparing, streams_kept
 from bench.training.trainer import Trainer
 from bench.training.trial import Trial
@@ -116,10 +117,11 @@ class _Rehearsal(Trial):
             draws = isinstance(sampler, Sampler) or callable(sampler)
             require(draws, f"{what} is a {type(sampler).__name__}, not a Sampler")
             require(isinstance(name, str) and name != solver, f"{what} has the name of the ODE's solver")
+            require(not is_taken(name), f"{what} has the name of a stream of random numbers ({', '.join(STREAMS)})")
             few = sparing(module, self.calls())
             trained, noise = self.trained(few), self.trained(few).noise(0, self.n)
             with rule(f"{what} of {self.n} samples"), torch.no_grad():
-                x = trained.native(name)(0, self.n)[0]
+                x = trained.draw(name, 0, self.n)[0]
                 require(shown(x) == shown(noise), f"{what} makes {shown(x)} of noise {shown(noise)}")
                 finite = spared(few) or lost(x) < len(x)
                 require(finite, f"{what} draws samples that are not finite")

@@ -10,6 +10,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+# First words of all streams but those of samplers, whose streams have their own names ("ddim-50").
+STREAMS = (
+    *("samples", "labels", "encode", "dequantise", "probe", "bound", "metric"),
+    *("minibatch", "training", "rehearsal", "validation split"),
+)
+
+
+def is_taken(sampler: str) -> bool:
+    """Whether a sampler of that name would draw the very numbers of something else."""
+    return sampler.partition("-")[0] in STREAMS
+
 
 def number(seed: int, stream: str, index: int = 0) -> int:
     """The seed of one draw, 0 to 2^63 - 1."""

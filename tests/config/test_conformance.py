@@ -28,6 +28,7 @@ from bench.methods.ode import Solver
 from bench.methods.sampler import Sampler
 from bench.networks.mlp import mlp
 from bench.networks.unet import unet
+from bench.samplers.ode import sampler_of
 
 SHAPES = {"points": (2,), "images": (1, 8, 8)}
 
@@ -243,7 +244,7 @@ def test_samples_of_an_untrained_network_are_finite_and_counted(flow: FlowBaseli
     calls: list[int] = []
     module.register_forward_hook(lambda *_: calls.append(1))
     this = trained(flow, shape, module=module)
-    x, nfe = drawn(this, this.solved(Solver("midpoint", steps=4)), 8, 8)
+    x, nfe = drawn(this, sampler_of(Solver("midpoint", steps=4)), 8, 8)
     assert x.shape == (8, *shape) and torch.isfinite(x).all()
     assert nfe == len(calls) == 8
 

@@ -25,8 +25,10 @@ from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.methods.baseline import Baseline
 from bench.methods.model import Model
+from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
 from bench.records.records import Measurement
+from bench.samplers.ode import Euler
 from bench.training.seeds import generator
 
 SAMPLES = Samples(n=20, batch=8, w2_n=10, path_n=6, path_times=3, solver=Solve(method="midpoint", steps=2))
@@ -54,11 +56,12 @@ class Can(Baseline):
 
 
 def measured(
-    stage: str, of: Callable[[Any], Model], dataset: Dataset, module: nn.Module | None = None, seed: int = 3
+    stage: str | Stage, of: Callable[[Any], Model], dataset: Dataset, module: nn.Module | None = None, seed: int = 3
 ) -> tuple[list[Measurement], dict[str, Any]]:
     trained = Trained(Can(of), module or Idle(), dataset, seed, "cpu")
     parts = Parts(lambda text: None)
-    STAGES[stage](Evaluator(trained, Judge(dataset, SAMPLES, Path("none"), "cpu"), SAMPLES, "raw", print), parts)
+    measure = STAGES[stage] if isinstance(stage, str) else stage
+    measure(Evaluator(trained, Judge(dataset, SAMPLES, Path("none"), "cpu", 0), SAMPLES, "raw", print), parts)
     parts.check()
     return [row for row in parts.rows if row.metric != "nll_floor"], parts.arrays
 
@@ -144,7 +147,7 @@ def test_a_density_of_the_models_own_is_its_likelihood(points: Dataset) -> None:
 def test_it_is_that_of_the_same_dequantised_values_in_bits(images: Dataset) -> None:
     trained = Trained(Can(gaussian), Idle(), images, 3, "cpu")
     parts = Parts(lambda text: None)
-    evaluator = Evaluator(trained, Judge(images, SAMPLES, Path("none"), "cpu"), SAMPLES, "raw", print)
+    evaluator = Evaluator(trained, Judge(images, SAMPLES, Path("none"), "cpu", 0), SAMPLES, "raw", print)
     measure_likelihood(evaluator, Likelihood(n=12, batch=5, draws=(1, 2)), parts)
     log_p = []
     for k in range(2):
@@ -219,16 +222,24 @@ def test_a_source_without_a_density_leaves_no_likelihood(points: Dataset) -> Non
     assert {row.reason for row in rows} == {f"not applicable: the source of {points.name} has no log-density"}
 
 
-def test_a_path_from_another_source_gives_no_score(points: Dataset) -> None:
+def test_no_path_from_another_source_is_gaussian(points: Dataset) -> None:
     def of(net: Any) -> Model:
-        return replace(affine(net), path=OptimalTransport(), score=lambda t, x: -x)
+        return replace(affine(net), path=OptimalTransport(), score=lambda t, x: -x, eps=lambda t, x: x)
 
     gaussian, other = (
         Trained(Can(of), Idle(), replace(points, source=source), 0, "cpu").model() for source in (None, Laplace(2))
     )
     assert gaussian.having("score")(0.0, points.test[0]) is not None and other.having("velocity")
-    with pytest.raises(NotApplicable, match=r"the source of pair is not N\(0, I\), so its path gives no score"):
-        other.having("score")
+    assert gaussian.predicted_noise()(0.0, points.test[0]) is not None
+    reason = r"the source of pair is not N\(0, I\), so the model has no Gaussian path"
+    for ask in (lambda: other.having("path"), lambda: other.having("score"), other.predicted_noise):
+        with pytest.raises(NotApplicable, match=reason):
+            ask()
+    noise = Euler(steps=2, grid="logsnr")  # a grid of noise levels
+    with pytest.raises(NotApplicable, match=reason):
+        noise.draw(other, points.test[:3], torch.Generator())
+    _, arrays = measured("samples", of, replace(points, source=Laplace(2)))
+    assert arrays["conditional_paths"].shape == (51, 6, 2)  # it is drawn along the path, whatever starts there
 
 
 @dataclass(frozen=True)
@@ -299,9 +310,25 @@ def test_samples_have_labels_of_the_training_split_and_likelihoods_those_of_the_
     expected = x0 + 10 * train[drawn, None]
     np.testing.assert_allclose(arrays["samples"], expected.numpy(), rtol=1e-3)
     assert set(train[drawn].tolist()) == {0, 1, 2}
+    for row in measured("samples", classed, data, Shifted())[0]:
+        assert row.settings["labels"] == "train"
+    assert all(row.settings["labels"] == "test" for row in rows if row.metric != "peak_memory_bytes")
+    for stage in ("samples", "likelihood"):  # a network that is told no class is not
+        assert not any("labels" in row.settings for row in measured(stage, gaussian, data)[0])
     exact = 0.5 * (points.test[:12] - 10 * test[:12, None]).square().sum(1)
     assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-6)
     assert not pictures  # of which class would it be
+
+
+def test_labels_of_the_training_data_alone_leave_no_likelihood(points: Dataset) -> None:
+    """Not that of "no class", which is another model's."""
+    data = replace(points, train_labels=torch.arange(len(points.train)) % 3)
+    rows, _ = measured("likelihood", classed, data, Shifted())
+    assert {row.reason for row in rows} == {"not applicable: the test data of pair have no labels"}
+    rows, _ = measured("samples", classed, data, Shifted())
+    assert one(rows, "w2").reason is None
+    rows, _ = measured("likelihood", gaussian, data)
+    assert one(rows, "nll_nats").reason is None
 
 
 def test_a_vector_that_is_given_is_that_of_the_test_sample(points: Dataset) -> None:
@@ -359,3 +386,55 @@ def test_rows_that_are_cut_for_memory_keep_their_labels(points: Dataset) -> None
     x0 = points.test[:12] - 10 * test[:12, None]
     exact = 0.5 * x0.square().sum(1) + math.log(2 * math.pi)
     assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-5)
+
+
+# What a sampler quotes, and what it costs where nothing counted it.
+
+
+def sweep(**settings: Any) -> Stage:
+    return lambda evaluator, parts: measure_sweep(evaluator, Sweep(n=10, **settings), parts)
+
+
+def test_a_sampler_is_quoted_alike_by_samples_and_sweep(points: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    cosine = {"name": "euler", "steps": 3, "grid": "cosine"}
+    named = ({"name": "rk4", "steps": 2}, cosine, {"name": "midpoint", "steps": 2})
+    monkeypatch.setattr(f"{__name__}.SAMPLES", Samples.model_validate({**SAMPLES.model_dump(), "samplers": named}))
+    rows, _ = measured("samples", affine, points)
+    quoted = [row.settings for row in rows if row.metric == "nfe_sampling"]
+    common = {"batch": 8, "weights": "raw"}
+    assert quoted == [
+        {"sampler": "midpoint", "solver": "midpoint", "steps": 2, **common},  # the headline's, which has one row
+        {"sampler": "rk4", "solver": "rk4", "steps": 2, **common},  # and no open step where the path goes on to 1
+        {"sampler": "euler-cosine", "solver": "euler", "steps": 3, "grid": "cosine", **common},
+    ]
+    rows, _ = measured(sweep(batch=8, samplers=named), affine, points)
+    swept = {row.settings["sampler"]: row.settings for row in rows if row.metric == "sampling_seconds"}
+    assert swept == {row["sampler"]: row for row in quoted}
+
+
+def test_a_sampler_of_the_models_own_that_a_suite_names_has_its_row(points: Dataset) -> None:
+    def of(net: Any) -> Model:
+        own = {"euler-3": Euler(steps=3), "euler-4": lambda x0, rng: x0}
+        return replace(affine(net), samplers=own)
+
+    trained = Trained(Can(of), Idle(), points, 0, "cpu")
+    ways = trained.ways(Solver(), {"euler-3": Euler(steps=3), "euler-4": Euler(steps=4), "euler-5": Euler(steps=5)})
+    assert ways["euler-3"] == Euler(steps=3) and ways["euler-4"] == "euler-4" and ways["euler-5"] == Euler(steps=5)
+    assert list(ways) == ["dopri5", "euler-3", "euler-4", "euler-5"]
+
+
+def test_a_value_of_the_sweep_that_is_lost_stands_where_its_siblings_do(points: Dataset) -> None:
+    """A guided field asks twice; it blows up at one step of 4 only."""
+
+    def guided(net: Any) -> Model:
+        def velocity(t: Tensor, x: Tensor) -> Tensor:
+            net(t.expand(len(x)), x), net(t.expand(len(x)), x)
+            return x / 0 if 0.2 < t < 0.3 else -x
+
+        return Model(velocity)
+
+    rows, _ = measured(sweep(nfe=(2, 4), tolerances=(), solvers=("euler",)), guided, points)
+    had, lost = ([row for row in rows if row.settings.get("steps") == steps] for steps in (2, 4))
+    assert {(row.place["nfe"], row.reason) for row in had} == {(4, None)}
+    assert {row.place["nfe"] for row in lost} == {8}
+    assert all(row.reason and row.reason.startswith("diverged at 8 evaluations: ") for row in lost)

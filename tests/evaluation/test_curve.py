@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from judging import register_extractor
 from oracles import Given, Idle
 
 from bench.config.registry import metrics
@@ -16,6 +17,7 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Parts, Rows
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn, Trained
+from bench.metrics.metric import register_metric
 from bench.metrics.w2 import wasserstein2
 
 N = 20
@@ -23,7 +25,7 @@ N = 20
 
 def curve(dataset: Dataset, folder: Path) -> Rows:
     """A point of the curve of a method that leaves its noise as it is."""
-    judge = Judge(dataset, Samples(n=N, batch=N), folder, "cpu").for_tuning
+    judge = Judge(dataset, Samples(n=N, batch=N), folder, "cpu", 0).for_tuning
     still = Trained(Given(lambda t, x: 0 * x), Idle(), judge.dataset, 0, "cpu")
     parts = Parts(lambda text: None)
     measure_curve(Evaluator(still, judge, Samples(n=N, batch=N), "raw", lambda text: None), N, Likelihood(), parts)
@@ -48,7 +50,7 @@ def test_the_reference_of_images_stays_and_what_they_should_be_is_of_validation(
     images: Dataset, tmp_path: Path
 ) -> None:
     data = replace(images, validation=255 - images.test, given=lambda k: k.float() / 128 - 1)
-    judge = Judge(data, Samples(metrics=("fid", "psnr")), tmp_path, "cpu")
+    judge = Judge(data, Samples(metrics=("fid", "psnr")), tmp_path, "cpu", 0)
     judge.reference = object()  # type: ignore[assignment]
     tuning = judge.for_tuning
     assert tuning.reference is judge.reference and torch.equal(tuning.dataset.test, 255 - images.test)
@@ -58,3 +60,28 @@ def test_the_reference_of_images_stays_and_what_they_should_be_is_of_validation(
     pairs = judge.collection("pairs", [metrics["psnr"]], 5, "samples")
     pairs.add(Drawn(0, 255 - images.test[:5], 1.0, 0.0))
     assert (best > pairs.of(metrics["psnr"])[0]).all() and best.unique().numel() == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("reference", "validated"), [("train", True), ("test", True), ("test", False)])
+def test_the_reference_of_tuning_is_never_test_where_there_is_validation(
+    images: Dataset, tmp_path: Path, reference: str, validated: bool, own_entries: None
+) -> None:
+    """By one rule for what is gathered and for features; of training images both stay."""
+    name = register_extractor(f"rows{reference}{validated}", "rows", lambda x: x[:, 0].float().flatten(1))
+    data = replace(images, extractor=name, validation=255 - images.test[:8] if validated else None)
+    register_metric("brightness", title="Brightness", data="images", in_curve=True)(lambda x, y, *_: y.double().mean())
+    config = Samples(metrics=("fid", "brightness"), reference=reference, reference_n=9)
+    judge = Judge(data, config, tmp_path, "cpu", 0)
+    quality = judge.for_tuning.quality(9, "curve")
+    quality.add(Drawn(0, images.test[:9], 1.0, 0.0))
+    fd, brightness = quality.measured()
+    split = "validation" if validated and reference == "test" else reference
+    held = {"train": images.train, "test": images.test, "validation": 255 - images.test[:8]}[split]
+    n = min(9, len(held))
+    real = held[torch.arange(n) * len(held) // n].double()
+    for row in (fd, brightness):
+        assert (row.settings["split"], row.settings["reference_n"]) == (split, n)
+    assert brightness.value == pytest.approx(float(real.mean()))
+    torch.testing.assert_close(judge.for_tuning.reference.features.mean, real[:, 0].flatten(1).mean(0))
+    assert judge.reference.settings["split"] == reference

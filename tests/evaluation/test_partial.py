@@ -19,6 +19,7 @@ from bench.launch.job import Job
 from bench.methods.ode import Solver, VelocityField
 from bench.records import records, standing
 from bench.records.records import Measurement
+from bench.samplers.ode import sampler_of
 from bench.training import ranks
 
 pytestmark = pytest.mark.slow
@@ -162,7 +163,7 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
             return x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
 
         trained = Trained(Given(f, own=(("noisy", noisy),)), Idle(), points, 0, "cpu")
-        draw = trained.solved(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else trained.native("noisy")
+        draw = sampler_of(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else "noisy"
         batches = list(trained.batches(way, draw, 44, 10, parts))
         return [(b.start, b.nfe) for b in batches], torch.cat([b.x for b in batches])
 

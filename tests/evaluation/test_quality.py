@@ -50,7 +50,7 @@ def images(pixels: str) -> Dataset:
 
 @pytest.fixture(scope="module")
 def judge(images: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Judge:
-    return Judge(images, Samples(), tmp_path_factory.mktemp("data"), "cpu")
+    return Judge(images, Samples(), tmp_path_factory.mktemp("data"), "cpu", 0)
 
 
 def fed(quality: Quality | Shown, x: Tensor, pieces: Sequence[tuple[int, int]]) -> None:
@@ -99,13 +99,13 @@ def test_images_are_like_their_own_targets_alone(judge: Judge) -> None:
 def test_grey_levels_are_compared_as_pixels(images: Dataset, pixels: str, tmp_path: Path) -> None:
     """Test images of 17 levels are stretched to 0 ... 255 before anything is compared with them."""
     coarse = replace(images, test=TEST % 17, train=images.train % 17, levels=17)
-    quality = Judge(coarse, Samples(), tmp_path, "cpu").quality(5, "sweep")
+    quality = Judge(coarse, Samples(), tmp_path, "cpu", 0).quality(5, "sweep")
     fed(quality, coarse.pixels(coarse.test), [(0, 5)])
     assert named(quality.measured())["ssim"].value == pytest.approx(1.0)
 
 
 def test_where_nothing_is_given_there_is_nothing_to_be_like(images: Dataset, pixels: str, tmp_path: Path) -> None:
-    quality = Judge(replace(images, given=None), Samples(), tmp_path, "cpu").quality(N, "sweep")
+    quality = Judge(replace(images, given=None), Samples(), tmp_path, "cpu", 0).quality(N, "sweep")
     fed(quality, SAMPLES, PIECES)
     assert [row.metric for row in quality.measured()] == ["fd_columns"]
 
@@ -125,7 +125,7 @@ def test_points_are_the_first_n_in_their_order(
     points: Dataset, pieces: Sequence[tuple[int, int]], rng: torch.Generator
 ) -> None:
     x = GaussianMixture.pair().sample(50, rng).float()
-    quality = Judge(points, Samples(w2_n=30), Path("none"), "cpu").quality(50)
+    quality = Judge(points, Samples(w2_n=30), Path("none"), "cpu", 0).quality(50)
     fed(quality, x, pieces)
     (row,) = quality.measured()
     squares = torch.cdist(x[:30].double(), points.test[:30].double()).square()
@@ -158,14 +158,14 @@ def test_nothing_is_kept_where_nothing_is_shown() -> None:
 
 
 def test_the_judge_measures_points_and_knows_no_floor_of_theirs(points: Dataset, tmp_path: Path) -> None:
-    judge = Judge(points, Samples(), tmp_path, "cpu")
+    judge = Judge(points, Samples(), tmp_path, "cpu", 0)
     judge.prepare()
     assert [metric.name for metric in judge.quality(5).metrics] == ["w2"] and judge.floor(5) == []
     assert not list(tmp_path.iterdir())
 
 
 def test_the_judge_compares_with_the_reference_that_is_asked_for(images: Dataset, tmp_path: Path) -> None:
-    judge = Judge(images, Samples(reference="train", reference_n=20), tmp_path, "cpu")
+    judge = Judge(images, Samples(reference="train", reference_n=20), tmp_path, "cpu", 0)
     judge.prepare()
     qualities = [judge.quality(N, stage) for stage in ("samples", "sweep", "curve")]
     for quality in qualities:
@@ -188,7 +188,7 @@ def test_rows_are_quoted_with_more_settings() -> None:
 
 @pytest.mark.parametrize("stage", ["samples", "sweep", "curve"])
 def test_without_values_the_rows_are_those_that_would_be_measured(images: Dataset, tmp_path: Path, stage: str) -> None:
-    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu")
+    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0)
     quality = judge.quality(N, stage)
     lost = [*quality.measured("diverged"), *judge.floor(N, "diverged")]
     fed(quality, SAMPLES, PIECES)
@@ -205,7 +205,7 @@ def test_a_distance_that_cannot_be_had_takes_no_other(
         raise ValueError("a singular product")
 
     monkeypatch.setattr("torch_fidelity.metric_fid.fid_statistics_to_metric", singular)
-    quality = Judge(images, Samples(reference="train"), tmp_path, "cpu").quality(N)
+    quality = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0).quality(N)
     fed(quality, SAMPLES, PIECES)
     found = named(quality.measured())
     assert found["fd_columns"].reason == "ValueError: a singular product" and math.isnan(found["fd_columns"].value)

@@ -37,7 +37,7 @@ def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, mo
     first = SolverError(growing(), 8, 4, Partial(tmp_path))
     assert first.measured(midpoint, {})[0].value == 0.0
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(Trained, "by", lambda *_: pytest.fail("solved again"))
+    monkeypatch.setattr(Trained, "draw", lambda *_: pytest.fail("solved again"))
     again = SolverError(growing(), 8, 4, Partial(tmp_path))
     assert {start: x.tolist() for start, x in again.reference().items()} == {
         start: x.tolist() for start, x in first.reference().items()

@@ -10,6 +10,7 @@ from torch import Tensor
 from bench.methods.model import Draw
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.paths import OptimalTransport, VariancePreserving
+from bench.samplers.ode import sampler_of
 from bench.training.seeds import normal
 
 CUDA = torch.cuda.is_available()
@@ -19,12 +20,12 @@ def draw(
     f: VelocityField, t_end: float, shape: tuple[int, ...], n: int, batch: int, solver: Solver, seed: int
 ) -> tuple[Tensor, float]:
     this = trained(Given(f, t_end), shape, seed)
-    return drawn(this, this.solved(solver), n, batch)
+    return drawn(this, sampler_of(solver), n, batch)
 
 
 def draw_native(native: Draw, n: int, batch: int, seed: int) -> Tensor:
     this = trained(Given(lambda t, x: x, own=(("own", native),)), (2,), seed)
-    return drawn(this, this.native("own"), n, batch)[0]
+    return drawn(this, "own", n, batch)[0]
 
 
 DATA = GaussianMixture.single([0.5, -2.0], [0.3, 4.0])
@@ -92,7 +93,7 @@ def test_native_samplers_get_a_generator_on_the_device_of_their_noise(device: st
 
     this = trained(Given(lambda t, x: x, own=(("own", sample),)), (2,), 4)
     this.device = device
-    x, _ = drawn(this, this.native("own"), 4, 4)
+    x, _ = drawn(this, "own", 4, 4)
     assert seen == [x.device] and x.device.type == device
 
 

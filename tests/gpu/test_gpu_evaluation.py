@@ -31,6 +31,7 @@ from bench.networks.adm import adm
 from bench.networks.mlp import mlp
 from bench.records import records
 from bench.records.frame import read_frame
+from bench.samplers.ode import sampler_of
 from bench.training.precision import full_float32
 from bench.training.seeds import normal
 
@@ -69,7 +70,8 @@ def test_samples_are_the_cpus(digits: Dataset, points: Dataset, device: str) -> 
     for dataset in (digits, points):
         for solver in (Solver("midpoint", steps=8), Solver("dopri5", 1e-4, 1e-4)):
             (x, nfe), (y, count) = (
-                _drawn(trained(dataset, d), lambda s, solver=solver: s.solved(solver)(0, 8)) for d in ("cpu", device)
+                _drawn(trained(dataset, d), lambda s, solver=solver: s.draw(sampler_of(solver), 0, 8))
+                for d in ("cpu", device)
             )
             torch.testing.assert_close(x, y.cpu(), rtol=1e-3, atol=1e-3)
             assert count == pytest.approx(nfe, abs=6)
@@ -94,9 +96,9 @@ class Asking(FlowMatchingOT):
 
 
 def test_samplers_get_a_generator_of_the_device(digits: Dataset, device: str) -> None:
-    x, _ = _drawn(trained(digits, device, Asking()), lambda s: s.native("one")(0, 8))
+    x, _ = _drawn(trained(digits, device, Asking()), lambda s: s.draw("one", 0, 8))
     assert x.device.type == torch.device(device).type
-    again, _ = _drawn(trained(digits, device, Asking()), lambda s: s.native("one")(0, 8))
+    again, _ = _drawn(trained(digits, device, Asking()), lambda s: s.draw("one", 0, 8))
     assert torch.equal(x, again)
 
 
@@ -104,11 +106,11 @@ def test_native_samplers_run_on_the_device(digits: Dataset, device: str) -> None
     this = DDPM(ancestral_steps=20, ddim_steps=10)
     names = list(this.samplers(lambda t, x: x))
     for name in names:
-        x, nfe = _drawn(trained(digits, device, this), lambda s, name=name: s.native(name)(0, 16))
+        x, nfe = _drawn(trained(digits, device, this), lambda s, name=name: s.draw(name, 0, 16))
         assert x.device.type == torch.device(device).type and torch.isfinite(x).all()
         assert nfe == int(name.split("-")[1])
     ddim = next(name for name in names if name.startswith("ddim"))  # it draws nothing, so the devices agree
-    x, y = (_drawn(trained(digits, d, this), lambda s: s.native(ddim)(0, 8))[0].cpu() for d in ("cpu", device))
+    x, y = (_drawn(trained(digits, d, this), lambda s: s.draw(ddim, 0, 8))[0].cpu() for d in ("cpu", device))
     torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
 
 
@@ -176,7 +178,7 @@ def test_rows_are_halved_until_they_fit(digits: Dataset, small_gpu: int) -> None
     assert torch.equal(found, x)
     assert memory.rows is not None and memory.rows * (8 << 20) <= small_gpu
     crowded = Trained(FlowMatchingOT(), module, digits, 0, "cuda")
-    y, nfe = _drawn(crowded, lambda s: s.solved(Solver("midpoint", steps=4))(0, 100))
+    y, nfe = _drawn(crowded, lambda s: s.draw(sampler_of(Solver("midpoint", steps=4)), 0, 100))
     assert torch.isfinite(y).all() and nfe == 8 and crowded.memory.rows is not None
     memory = Memory()
     density = log_density(

@@ -70,8 +70,8 @@ def spoilt(rows: list[int], value: float = NAN) -> Draw:
 @pytest.mark.parametrize("bad", BAD)
 def test_the_quality_of_points_says_what_was_lost(points: Dataset, bad: float) -> None:
     this = Trained(Given(lambda t, x: x, own=(("own", spoilt([0, 2], bad)),)), Idle(), points, 0, "cpu")
-    quality = Judge(points, Samples(), Path("none"), "cpu").quality(12)
-    for part in this.batches("own", this.native("own"), 12, 4):
+    quality = Judge(points, Samples(), Path("none"), "cpu", 0).quality(12)
+    for part in this.batches("own", "own", 12, 4):
         assert part.lost == 2 and part.nfe == 0
         quality.add(part)
     (row,) = quality.measured()
@@ -81,8 +81,8 @@ def test_the_quality_of_points_says_what_was_lost(points: Dataset, bad: float) -
 
 def test_points_that_w2_does_not_see_do_no_harm(points: Dataset) -> None:
     this = Trained(Given(lambda t, x: x, own=(("own", spoilt([3])),)), Idle(), points, 0, "cpu")
-    quality = Judge(points, Samples(w2_n=3), Path("none"), "cpu").quality(4)
-    for part in this.batches("own", this.native("own"), 4, 4):
+    quality = Judge(points, Samples(w2_n=3), Path("none"), "cpu", 0).quality(4)
+    for part in this.batches("own", "own", 4, 4):
         quality.add(part)
     (row,) = quality.measured()
     assert math.isfinite(row.value) and row.reason is None
@@ -115,8 +115,8 @@ def test_no_metric_of_images_takes_pixels_that_were_not_finite(
     pictures: Dataset, tmp_path: Path, bad: float, stage: str
 ) -> None:
     this = Trained(Given(lambda t, x: x, own=(("own", spoilt([1], bad)),)), Idle(), pictures, 0, "cpu")
-    quality = Judge(pictures, Samples(), tmp_path, "cpu").quality(20, stage)
-    for part in this.batches("own", this.native("own"), 20, 10):
+    quality = Judge(pictures, Samples(), tmp_path, "cpu", 0).quality(20, stage)
+    for part in this.batches("own", "own", 20, 10):
         assert part.lost == 1 and part.x.dtype == torch.uint8
         if bad is NAN:
             assert part.x[1, 0, 0, 0] == 128  # grey, whatever the machine casts NaN to
@@ -134,7 +134,7 @@ def test_no_metric_of_images_takes_pixels_that_were_not_finite(
 
 
 def test_a_row_without_a_value_has_the_settings_of_one_with(pictures: Dataset, tmp_path: Path) -> None:
-    quality = Judge(pictures, Samples(), tmp_path, "cpu").quality(40)
+    quality = Judge(pictures, Samples(), tmp_path, "cpu", 0).quality(40)
     quality.add(Drawn(0, pictures.test, 0.0, 0.0))
     whole, none = quality.measured(), quality.measured("because")
     assert [math.isfinite(row.value) for row in whole] == [True] * 6

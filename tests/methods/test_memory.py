@@ -15,6 +15,7 @@ from bench.methods.density import log_density
 from bench.methods.memory import Memory
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.paths import OptimalTransport
+from bench.samplers.ode import sampler_of
 
 
 class Device:
@@ -102,7 +103,7 @@ def test_samples_are_drawn_in_the_memory_there_is(images: Dataset, given: bool) 
 
     def drawn(device: Device) -> tuple[Tensor, float]:
         with torch.no_grad():
-            return Trained(FlowMatchingOT(), Crowded(device), dataset, 0, "cpu").solved(solver)(2, 12)
+            return Trained(FlowMatchingOT(), Crowded(device), dataset, 0, "cpu").draw(sampler_of(solver), 2, 12)
 
     wide, narrow = Device(10), Device(4)
     (expected, nfe), (x, count) = drawn(wide), drawn(narrow)

@@ -1,6 +1,5 @@
 """NFE: rows that went through the network over rows of the batch, whatever a method makes of a batch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from baselines.regression import Regression
 from bench.config.settings import Likelihood, Solve, Training
 from bench.datasets.base import Dataset
 from bench.evaluation.partial import Partial
-from bench.evaluation.trained import Trained
+from bench.evaluation.trained import Trained, Way
 from bench.methods.baseline import Baseline
 from bench.methods.flow import FlowBaseline
 from bench.methods.memory import Memory
 from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import Solver, VelocityField
+from bench.samplers.ode import sampler_of
 from bench.training.trainer import Trainer
 
 MIDPOINT = Solver("midpoint", steps=3)
@@ -64,16 +64,14 @@ def trained(baseline: Baseline, points: Dataset, module: nn.Module | None = None
     return Trained(baseline, module or Scaled(), points, 0, "cpu")
 
 
-def sampled(
-    this: Trained, draw: Callable[[int, int], tuple[Tensor, float]], n: int = 10, batch: int = 4
-) -> list[float]:
-    return [part.nfe for part in this.batches("test", draw, n, batch)]
+def sampled(this: Trained, way: Way, n: int = 10, batch: int = 4) -> list[float]:
+    return [part.nfe for part in this.batches("test", way, n, batch)]
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_guidance_costs_twice(points: Dataset, together: bool) -> None:
     this = trained(Guided(together), points)
-    assert sampled(this, this.solved(MIDPOINT)) == [12, 12, 12]  # 3 steps of 2 evaluations of 2 passes
+    assert sampled(this, sampler_of(MIDPOINT)) == [12, 12, 12]  # 3 steps of 2 evaluations of 2 passes
     asked = Likelihood(n=10, batch=4, solvers=(Solve(method="midpoint", steps=3),), divergence="hutchinson", probes=3)
     (nfe,) = (m.value for m in likelihood(this, asked, "raw") if m.metric == "nfe_likelihood")
     assert nfe == 12
@@ -85,19 +83,19 @@ def test_guidance_costs_twice(points: Dataset, together: bool) -> None:
 
 def test_samplers_are_counted_not_asked(points: Dataset) -> None:
     this = trained(DDPM(ancestral_steps=10, ddim_steps=50), points)
-    assert sampled(this, this.native("ddim-50")) == [50] * 3
-    assert sampled(this, this.native("ancestral-10")) == [10] * 3
+    assert sampled(this, "ddim-50") == [50] * 3
+    assert sampled(this, "ancestral-10") == [10] * 3
     this = trained(Regression(), points)
-    assert sampled(this, this.native("direct")) == [1] * 3
+    assert sampled(this, "direct") == [1] * 3
     idle = trained(Given(lambda t, x: x, own=(("idle", lambda x, rng: x),)), points)
-    assert sampled(idle, idle.native("idle")) == [0] * 3
+    assert sampled(idle, "idle") == [0] * 3
 
 
 @pytest.mark.parametrize("room", [1, 3, 4])
 def test_rows_are_counted_once_whatever_room_there_is(points: Dataset, room: int) -> None:
     module = Scaled(room)
     this = trained(Given(lambda t, x: x), points, module)
-    assert sampled(this, this.solved(MIDPOINT)) == [6, 6, 6]
+    assert sampled(this, sampler_of(MIDPOINT)) == [6, 6, 6]
     asked = Likelihood(n=10, batch=10, solvers=(Solve(method="midpoint", steps=3),))
     (nfe,) = (m.value for m in likelihood(this, asked, "raw") if m.metric == "nfe_likelihood")
     assert nfe == 6
@@ -129,5 +127,5 @@ def test_a_restart_keeps_the_count_of_a_part(points: Dataset, tmp_path: Path, mo
     monkeypatch.setattr("bench.evaluation.partial.WORTH", 0)
     this, partial = trained(Guided(True), points), Partial(tmp_path)
     for _ in range(2):
-        parts = list(this.batches("test", this.solved(MIDPOINT), 10, 4, partial))
+        parts = list(this.batches("test", sampler_of(MIDPOINT), 10, 4, partial))
         assert [part.nfe for part in parts] == [12, 12, 12]

@@ -156,7 +156,7 @@ def test_what_is_no_metric_is_refused(own_entries: None) -> None:
 
 
 def test_a_score_without_its_classifier_is_not_applicable(images: Dataset, tmp_path: Path) -> None:
-    judge = Judge(images, Samples(metrics=("inception_score", "psnr")), tmp_path, "cpu")
+    judge = Judge(images, Samples(metrics=("inception_score", "psnr")), tmp_path, "cpu", 0)
 
     class Real:
         extractor, features, settings = type("", (), {"name": "x"}), features(SURE), {"split": "train"}

@@ -1,4 +1,5 @@
 """Sampling by dopri5 against its floor: as many bare forward passes of the same network as it took evaluations.
+from bench.samplers.ode import sampler_of
 
 What is above the floor is the solver's arithmetic and the noise that belongs to each sample.
 """
@@ -14,6 +15,7 @@ from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Training
 from bench.evaluation.trained import Trained
 from bench.methods.ode import Solver
+from bench.samplers.ode import sampler_of
 
 POINTS, STEPS = 10_000, 150
 
@@ -27,7 +29,7 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
         trained, t, x = Trained(baseline, module, dataset, 0, "cpu"), torch.full((POINTS,), 0.5), torch.randn(POINTS, 2)
 
         def sample(trained=trained) -> float:
-            (batch,) = trained.batches("perf", trained.solved(Solver("dopri5", 1e-5, 1e-5)), POINTS, POINTS)
+            (batch,) = trained.batches("perf", sampler_of(Solver("dopri5", 1e-5, 1e-5)), POINTS, POINTS)
             return batch.nfe
 
         nfe = int(sample())

@@ -10,6 +10,7 @@ from tiny import SUITE, runs
 from bench.config.components import validate
 from bench.errors import UsageError
 from bench.launch.job import Job
+from bench.methods.sampler import Sampler, register_sampler
 from bench.records import records
 
 SWEEP = """evaluation.sweep = { n = 20, nfe = [4], tolerances = [1e-1], error_n = 8, samplers = [
@@ -45,12 +46,12 @@ def test_rows_of_the_samplers_that_a_suite_names(tmp_path: Path) -> None:
     assert "last_step" not in swept["rk4-karras", "w2"]["settings"] and not swept["rk4-karras", "w2"]["reason"]
 
     drawn = measured(diffusion, "samples")
-    assert drawn["heun2-2", "nfe_sampling"]["value"] == 4
-    # DDPM has a sampler of its own of the same name, which is the same.
-    assert drawn["ddim-3", "nfe_sampling"]["value"] == 3 and "options" not in drawn["ddim-3", "w2"]["settings"]
-    assert drawn["heun2-2", "w2"]["settings"]["options"]["steps"] == 2
-    drawn = measured(straight, "samples")
-    assert drawn["ddim-3", "w2"]["reason"] == NONE and not drawn["heun2-2", "w2"]["reason"]
+    assert drawn["heun2", "nfe_sampling"]["value"] == 4 and drawn["heun2", "w2"]["settings"]["last_step"] == "open"
+    # DDPM has a sampler of its own that is the same: one row, quoted like that of any other method.
+    assert drawn["ddim", "nfe_sampling"]["value"] == 3 and ("ddim-3", "w2") not in drawn
+    other = measured(straight, "samples")
+    assert other["ddim", "w2"]["reason"] == NONE and not other["heun2", "w2"]["reason"]
+    assert other["ddim", "w2"]["settings"] == drawn["ddim", "w2"]["settings"]
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,21 @@ def test_rows_of_the_samplers_that_a_suite_names(tmp_path: Path) -> None:
             SUITE + 'evaluation.sweep = { samplers = ["dim"] }\n',
             "sampler 'dim'; known: .*; did you mean 'ddim'",
         ),
+        (
+            SAMPLED.replace("SAMPLERS", '"labels"'),
+            "sampler labels: a stream of random numbers has the name; taken: samples,",
+        ),
         (SAMPLED.replace("SAMPLERS", '{ name = "ddim", eta = 1 }'), "ddim: unknown option 'eta'; known: steps"),
     ],
 )
-def test_a_bad_sampler_is_refused_before_anything_starts(tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_sampler_is_refused_before_anything_starts(
+    tmp_path: Path, text: str, message: str, own_entries: None
+) -> None:
+    @register_sampler("labels")
+    class Plain(Sampler):
+        def sample(self, model: Any, x0: Any, rng: Any) -> Any:
+            return x0
+
     with pytest.raises(UsageError, match=message) as caught:
         validate(runs(tmp_path, text))
     assert "\n" not in str(caught.value)

@@ -50,7 +50,7 @@ def rehearsed(
     )
     names = {"baseline": Component(name="mine"), "network": Component(name="net")}
     run: Any = SimpleNamespace(**names, training=trainer.settings, evaluation=EVERYTHING)
-    rehearse(trainer, run, Judge(dataset, Samples(), folder, "cpu"))
+    rehearse(trainer, run, Judge(dataset, Samples(), folder, "cpu", 0))
     return trainer
 
 
@@ -128,6 +128,8 @@ def test_a_network_that_answers_a_vector_is_refused_where_its_loss_would_be_broa
         ({"drawing": lambda x, net: net(x)}, "network mlp: built with time = True, called with 0 times"),
         ({"drawing": lambda x, net: x.nothing}, "sampler 'own' of 3 samples: AttributeError"),
         ({"drawing": lambda x, net: x, "called": "dopri5"}, "'dopri5' has the name of the ODE's solver"),
+        ({"drawing": lambda x, net: x, "called": "samples"}, "'samples' has the name of a stream of random numbers"),
+        ({"drawing": lambda x, net: x, "called": "probe-0"}, "'probe-0' has the name of a stream of random numbers"),
     ],
 )  # fmt: skip
 def test_the_rule_that_a_method_breaks_is_named(points: Dataset, change: dict[str, Any], rule: str) -> None:
@@ -287,7 +289,7 @@ def test_no_random_stream_moves(points: Dataset) -> None:
     names = {"baseline": Component(name="mine"), "network": Component(name="net")}
     run: Any = SimpleNamespace(**names, training=trainer.settings, evaluation=EVERYTHING)
     seeded()
-    rehearse(trainer, run, Judge(points, Samples(), Path("/none"), "cpu"))
+    rehearse(trainer, run, Judge(points, Samples(), Path("/none"), "cpu", 0))
     assert numbers() == expected
 
 

@@ -1,9 +1,12 @@
 """Random numbers that belong to a sample."""
 
+import ast
+from pathlib import Path
+
 import pytest
 import torch
 
-from bench.training.seeds import generator, normal, per_sample
+from bench.training.seeds import STREAMS, generator, is_taken, normal, per_sample
 
 
 def test_a_draw_depends_on_its_index_alone() -> None:
@@ -26,6 +29,23 @@ def test_seed_stream_and_index_all_matter() -> None:
     assert not torch.equal(
         torch.rand(4, generator=generator(1, "a", 12)), torch.rand(4, generator=generator(1, "a1", 2))
     )
+
+
+def test_streams_have_names_that_no_sampler_may_have() -> None:
+    """Every stream that the sources name begins with one of them, or is that of a sampler."""
+    named = set()
+    for path in Path("bench").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
+                "generator",
+                "number",
+                "normal",
+                "per_sample",
+            ):
+                texts = [a.values[0] if isinstance(a, ast.JoinedStr) else a for a in call.args]
+                named |= {a.value.partition("-")[0] for a in texts if isinstance(getattr(a, "value", None), str)}
+    assert named == {*STREAMS} - {"minibatch"}  # which is named before it is asked for
+    assert all(map(is_taken, ("samples", "probe-0", "metric-w2", "minibatch-1"))) and not is_taken("ddim-50")
 
 
 def test_draws_do_not_touch_the_global_state() -> None:

@@ -6,6 +6,7 @@ data_dir/fidelity, in files named by the dataset's name, version and checksum, t
 extractor with its version, and a digest of the code that makes them.
 """
 
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,28 @@ class Reference:
             raise UsageError(f"dataset {dataset.name!r} holds points; features are extracted from images only")
         if split not in ("train", "test"):
             raise UsageError(f"split {split!r} is not one of train, test")
-        most = len(getattr(dataset, split))
-        n = most if n is None else n
-        if not LEAST <= n <= most:
-            raise UsageError(f"reference_n {n}: at least {LEAST}, and the {split} split has {most} images")
         self.dataset, self.device, self.split, self.batch = dataset, device, split, batch
+        n = self._fits(len(getattr(dataset, split)) if n is None else n)
         self.folder = data_dir / "fidelity"
         self.extractor = extractor_for(extractor, dataset, data_dir)
         self.network = Network(self.extractor, dataset.stored_shape, device)
         self.features = self.real(split, n)
+
+    def _fits(self, n: int) -> int:
+        most = len(getattr(self.dataset, self.split))
+        if not LEAST <= n <= most:
+            has = f"the {self.name_of(self.split)} split has {most} images"
+            raise UsageError(f"reference_n {n}: at least {LEAST}, and {has}")
+        return n
+
+    def on(self, dataset: Dataset) -> "Reference":
+        """The same of another split in the place of this one, by the same extractor; at most as many images."""
+        found = copy(self)
+        found.__dict__.pop("settings", None)
+        found.dataset = dataset
+        n = found._fits(min(self.features.n, len(getattr(dataset, self.split))))
+        found.features = found.real(self.split, n)
+        return found
 
     def collect(self, n: int) -> Features:
         """Features of n samples to come: `update` it with their pixels and, on several ranks, `merge` it.
@@ -92,15 +106,20 @@ class Reference:
             "extractor": self.extractor.name,
             "extractor_version": self.extractor.version,
             "layer": self.extractor.layer,
-            "split": self.split,
+            "split": self.name_of(self.split),
             "reference_n": self.features.n,
-            "quantiser": "floor",  # Dataset.quantise: the level whose bin a sample lies in
+            "quantiser": "floor",  # Dataset.decode: the level whose bin a sample lies in
         }
+
+    def name_of(self, split: str) -> str:
+        """What records call a split: "validation" where that is in the place of test."""
+        return self.dataset.held_out if split == "test" else split
 
     def real(self, split: str, n: int) -> Features:
         """The features of n images of a split, computed in one process unless they are in the cache."""
         data, by = self.dataset, self.extractor
-        of = (data.name, data.version, data.checksum, split, n, by.name, by.version, *by.layers, code_of(*CODE))
+        where = self.name_of(split)
+        of = (data.name, data.version, data.checksum, where, n, by.name, by.version, *by.layers, code_of(*CODE))
 
         images: Tensor = getattr(data, split)
 
@@ -114,7 +133,7 @@ class Reference:
             for start in range(0, n, self.batch):
                 found.update(pixels(start), start)
             if found.complaint:
-                raise UsageError(f"extractor {by.name!r}, {split} split of {data.name!r}: {found.complaint}")
+                raise UsageError(f"extractor {by.name!r}, {where} split of {data.name!r}: {found.complaint}")
             write_tensors(path, found.state())
 
         path = kept(self.folder, safe_name("-".join(map(str, of))) + ".pt", compute)
