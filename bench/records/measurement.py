@@ -1,5 +1,6 @@
 """One number with what it takes to repeat it, as it is measured and as a record has it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -33,9 +34,17 @@ class Measurement:
     reason: str | None = None
     place: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Hold settings as a record will: a path as text, a number of numpy or torch as Python's."""
+        object.__setattr__(self, "settings", json.loads(json.dumps(self.settings, default=_plain)))
+
     def row(self) -> dict[str, Any]:
         """The measurement in a record, with the facts of its metric."""
         return {**asdict(self), **facts_of(self.metric).row()}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if getattr(value, "size", None) == 1 or getattr(value, "ndim", None) == 0 else str(value)
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from tiny import SUITE, runs
 
 from bench.config.suite import Run
@@ -77,6 +79,21 @@ def test_settings_of_today_are_kept_whatever_they_are_called(tmp_path: Path, run
     frame = read_frame(tmp_path)
     assert [json.loads(text) for text in frame.settings] == [own, own]
     assert list(frame.nfe) == [9.0, 9.0] and frame.step.isna().all() and set(frame.metric) == {"of_a_plugin"}
+
+
+def test_settings_of_any_type_can_be_written(tmp_path: Path, run: Run) -> None:
+    own = {
+        "path": Path("a/b"),
+        "scale": np.float32(0.5),
+        "k": np.int64(3),
+        "t": torch.tensor(2),
+        "grid": (1, 2),
+        7: {8},
+    }
+    write_stage(tmp_path, run, "samples", [Measurement("w2", 1.0, settings=own)], {})  # type: ignore[arg-type]
+    record = read_record(record_path(tmp_path, run.run_id, "samples"))
+    expected = {"path": "a/b", "scale": 0.5, "k": 3, "t": 2, "grid": [1, 2], "7": "{8}"}
+    assert record and record["measurements"][0]["settings"] == expected
 
 
 def test_fields_of_a_newer_version_change_nothing_that_the_plan_says(tmp_path: Path, run: Run) -> None:
