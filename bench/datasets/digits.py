@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
+from bench.datasets.builder import finished
 from bench.datasets.splits import with_validation
 from bench.errors import UsageError
 
@@ -20,8 +20,8 @@ N_TRAIN = 1437  # four fifths
 SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 
 
-@register_dataset("digits")
-def digits(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("digits", with_validation)
+def digits(data_dir: Path) -> Dataset:
     """1,437 training and 360 test images, uint8 (N, 1, 8, 8), split by one fixed permutation.
 
     The table is read out of the scikit-learn package without importing it. UsageError if its bytes are not the
@@ -38,7 +38,7 @@ def digits(data_dir: Path, validation: int = 0) -> Dataset:
     table = torch.from_numpy(np.loadtxt(text.decode().splitlines(), delimiter=",")).to(torch.uint8)
     table = table[torch.randperm(len(table), generator=torch.Generator().manual_seed(0))]
     images, labels = table[:, :-1].reshape(-1, 1, 8, 8), table[:, -1].long()
-    dataset = Dataset(
+    return Dataset(
         name="digits",
         version="1",
         train=images[:N_TRAIN],
@@ -48,4 +48,3 @@ def digits(data_dir: Path, validation: int = 0) -> Dataset:
         train_labels=labels[:N_TRAIN],
         test_labels=labels[N_TRAIN:],
     )
-    return with_validation(dataset, validation)

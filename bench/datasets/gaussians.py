@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.config.registry import register_dataset
-from bench.datasets.base import Dataset
-from bench.datasets.points import N_TEST, N_TRAIN, at_least, in_chunks, point_dataset
+from bench.datasets.builder import finished
+from bench.datasets.points import Points, at_least, in_chunks, split
 from bench.errors import UsageError
 
 
@@ -71,65 +70,25 @@ def seeded_mixture(dim: int, components: int, std: float, seed: int) -> Mixture:
     return mixture(means, std, 1 + torch.rand(components, generator=rng, dtype=torch.float64))
 
 
-@register_dataset("gaussian")
-def gaussian(
-    data_dir: Path,
-    dim: int = 2,
-    mean: float | list[float] = 0.0,
-    std: float | list[float] = 1.0,
-    n_train: int = N_TRAIN,
-    n_test: int = N_TEST,
-    n_validation: int | None = None,
-    seed: int = 0,
-) -> Dataset:
-    """N(mean, diag(std^2)) in `dim` dimensions.
-
-    Args:
-        mean, std: one number, or one for each dimension.
-    """
+@finished("gaussian", split)
+def gaussian(data_dir: Path, dim: int = 2, mean: float | list[float] = 0.0, std: float | list[float] = 1.0) -> Points:
+    """N(mean, diag(std^2)) in `dim` dimensions; mean and std are one number, or one for each dimension."""
     at_least(1, "gaussian", dim=dim)
-    law = mixture(_vector("mean", mean, dim).unsqueeze(0), _vector("std", std, dim))
-    _positive("gaussian", law.stds)
-    return point_dataset(
-        "gaussian",
-        law.sample,
-        edition=f"1-{dim}d-{law.digest}",
-        n_train=n_train,
-        n_test=n_test,
-        n_validation=n_validation,
-        seed=seed,
-        log_prob=law.log_prob,
-        extent=law.extent,
-    )
+    return _points("gaussian", mixture(_vector("mean", mean, dim).unsqueeze(0), _vector("std", std, dim)))
 
 
-@register_dataset("gaussian_mixture")
-def gaussian_mixture(
-    data_dir: Path,
-    dim: int = 2,
-    components: int = 8,
-    std: float = 0.5,
-    n_train: int = N_TRAIN,
-    n_test: int = N_TEST,
-    n_validation: int | None = None,
-    seed: int = 0,
-) -> Dataset:
+@finished("gaussian_mixture", split)
+def gaussian_mixture(data_dir: Path, dim: int = 2, components: int = 8, std: float = 0.5, seed: int = 0) -> Points:
     """A mixture of `components` isotropic Gaussians whose means and weights `seed` decides."""
     at_least(1, "gaussian_mixture", dim=dim, components=components)
     at_least(0, "gaussian_mixture", seed=seed)
-    law = seeded_mixture(dim, components, std, seed)
-    _positive("gaussian_mixture", law.stds)
-    return point_dataset(
-        "gaussian_mixture",
-        law.sample,
-        edition=f"1-{dim}d-{law.digest}",
-        n_train=n_train,
-        n_test=n_test,
-        n_validation=n_validation,
-        seed=seed,
-        log_prob=law.log_prob,
-        extent=law.extent,
-    )
+    return _points("gaussian_mixture", seeded_mixture(dim, components, std, seed))
+
+
+def _points(name: str, law: Mixture) -> Points:
+    if not (law.stds > 0).all():
+        raise UsageError(f"dataset {name}: std = {float(law.stds.min())}: must be above 0")
+    return Points(name, law.sample, law.log_prob, law.extent, f"1-{law.means.shape[1]}d-{law.digest}")
 
 
 def _vector(key: str, value: float | Sequence[float], dim: int) -> Tensor:
@@ -137,8 +96,3 @@ def _vector(key: str, value: float | Sequence[float], dim: int) -> Tensor:
     if vector.numel() not in (1, dim):
         raise UsageError(f"dataset gaussian: {key} has {vector.numel()} numbers: must be one, or dim = {dim}")
     return vector.expand(dim)
-
-
-def _positive(name: str, stds: Tensor) -> None:
-    if not (stds > 0).all():
-        raise UsageError(f"dataset {name}: std = {float(stds.min())}: must be above 0")

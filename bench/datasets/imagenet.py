@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
+from bench.datasets.builder import finished
 from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Originals, Part, file_of
@@ -37,28 +37,28 @@ CLASSES = 1000
 HOME = "ImageNet may not be passed on: get it from image-net.org with an account of your own"
 
 
-@register_dataset("imagenet32")
-def imagenet32(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("imagenet32", with_validation)
+def imagenet32(data_dir: Path) -> Dataset:
     """ImageNet-32 of either version from DATA_DIR/imagenet32; images of shape (3, 32, 32)."""
-    return with_validation(_downsampled(32, data_dir), validation)
+    return _downsampled(32, data_dir)
 
 
-@register_dataset("imagenet64")
-def imagenet64(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("imagenet64", with_validation)
+def imagenet64(data_dir: Path) -> Dataset:
     """ImageNet-64 of either version from DATA_DIR/imagenet64; images of shape (3, 64, 64)."""
-    return with_validation(_downsampled(64, data_dir), validation)
+    return _downsampled(64, data_dir)
 
 
-@register_dataset("imagenet128")
-def imagenet128(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("imagenet128", with_validation)
+def imagenet128(data_dir: Path) -> Dataset:
     """Centre squares of DATA_DIR/imagenet/{train,val}/CLASS/*.JPEG as images of shape (3, 128, 128)."""
-    return with_validation(_photographs(128, data_dir), validation)
+    return _photographs(128, data_dir)
 
 
-@register_dataset("imagenet256")
-def imagenet256(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("imagenet256", with_validation)
+def imagenet256(data_dir: Path) -> Dataset:
     """Centre squares of DATA_DIR/imagenet/{train,val}/CLASS/*.JPEG as images of shape (3, 256, 256)."""
-    return with_validation(_photographs(256, data_dir), validation)
+    return _photographs(256, data_dir)
 
 
 def _downsampled(size: int, data_dir: Path) -> Dataset:

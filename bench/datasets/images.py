@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
+from bench.datasets.builder import finished
 from bench.datasets.mirrors import files
 from bench.datasets.order import shuffled
 from bench.datasets.splits import with_validation
@@ -25,26 +25,26 @@ CIFAR10_SHAPE = (3, 32, 32)
 UINT8 = 8
 
 
-@register_dataset("mnist")
-def mnist(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("mnist", with_validation)
+def mnist(data_dir: Path) -> Dataset:
     """Handwritten digits (LeCun et al., 1998): 60,000 + 10,000 images of shape (1, 28, 28), 10 classes."""
-    return with_validation(_from_idx("mnist", data_dir), validation)
+    return _from_idx("mnist", data_dir)
 
 
-@register_dataset("fashion_mnist")
-def fashion_mnist(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("fashion_mnist", with_validation)
+def fashion_mnist(data_dir: Path) -> Dataset:
     """Clothes (Xiao et al., 2017): 60,000 + 10,000 images of shape (1, 28, 28), 10 classes."""
-    return with_validation(_from_idx("fashion_mnist", data_dir), validation)
+    return _from_idx("fashion_mnist", data_dir)
 
 
-@register_dataset("cifar10")
-def cifar10(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("cifar10", with_validation)
+def cifar10(data_dir: Path) -> Dataset:
     """Small photographs (Krizhevsky, 2009): 50,000 + 10,000 images of shape (3, 32, 32), 10 classes."""
     paths = files("cifar10", data_dir)
     batches = {name: read_cifar10(path) for name, path in paths.items()}
     train = [batch for name, batch in batches.items() if name != "test_batch.bin"]
     test, test_labels = batches["test_batch.bin"]
-    dataset = Dataset(
+    return Dataset(
         name="cifar10",
         version=VERSION,
         train=shuffled(torch.cat([images for images, _ in train])),
@@ -54,7 +54,6 @@ def cifar10(data_dir: Path, validation: int = 0) -> Dataset:
         levels=256,
         extractor="inception",
     )
-    return with_validation(dataset, validation)
 
 
 def _from_idx(name: str, data_dir: Path) -> Dataset:

@@ -140,7 +140,7 @@ def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stam
         levels=256,
         extractor="inception",
         stamp=stamp.checksum,
-    ).fix()
+    )
 
 
 def _read(folder: Path) -> Stamp:

@@ -6,12 +6,13 @@ the draws that samplers are made of; all are float64 and become float32 at the e
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bench.config.registry import register_dataset
 from bench.datasets.base import Dataset
+from bench.datasets.builder import finished
 from bench.errors import UsageError
 from bench.training.seeds import generator
 
@@ -32,26 +33,36 @@ def at_least(low: float, name: str, **options: float) -> None:
             raise UsageError(f"dataset {name}: {key} = {value}: must be at least {low}")
 
 
-def point_dataset(
-    name: str,
-    sample: Sampler,
-    *,
-    edition: str = "1",
-    n_train: int,
-    n_test: int,
-    n_validation: int | None,
-    seed: int,
-    log_prob: Density | None = None,
-    extent: float = 4.0,
-) -> Dataset:
-    """Draw train, validation and test points, float32 (n, D), from `sample(n, rng)`.
+class Points(NamedTuple):
+    """What points are drawn from: `sample(n, rng) -> (n, D)`, its log-density if it is known, and where it lies.
 
-    `edition` names the definition; sizes or a seed other than the defaults are added to it, since they are other
-    data. There are as many validation points as test points unless `n_validation` says otherwise. UsageError for sizes
-    below 1 or a seed below 0.
+    `edition` names the definition.
     """
-    usual = (n_train, n_test, seed) == (N_TRAIN, N_TEST, 0)
-    version = edition if usual else f"{edition}-{n_train}-{n_test}-{seed}"
+
+    name: str
+    sample: Sampler
+    log_prob: Density | None = None
+    extent: float = 4.0
+    edition: str = "1"
+
+
+def split(
+    points: Points,
+    *,
+    n_train: int = N_TRAIN,
+    n_test: int = N_TEST,
+    n_validation: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Draw train, validation and test points, float32 (n, D).
+
+    Sizes or a seed other than the defaults are added to the version, since they are other data. There are as many
+    validation points as test points unless `n_validation` says otherwise. UsageError for sizes below 1 or a seed
+    below 0.
+    """
+    name, sample, log_prob, extent, version = points
+    if (n_train, n_test, seed) != (N_TRAIN, N_TEST, 0):
+        version += f"-{n_train}-{n_test}-{seed}"
     if n_validation is not None:
         version += f"-validation{n_validation}"
     n_validation = n_test if n_validation is None else n_validation
@@ -65,32 +76,18 @@ def point_dataset(
         validation=sample(n_validation, generator(seed, "validation split")).float(),
         log_prob=log_prob,
         extent=extent,
-    ).fix()
+    )
 
 
 def toy(name: str, log_prob: Density | None = None, extent: float = 4.0) -> Callable[[Sampler], Sampler]:
-    """Decorator that registers `sample(n, rng) -> (n, 2)` as a dataset with options for the sizes and the seed."""
+    """Decorator that registers `sample(n, rng) -> (n, 2)` itself."""
 
     def file(sample: Sampler) -> Sampler:
-        @register_dataset(name)
-        def build(
-            data_dir: Path,
-            n_train: int = N_TRAIN,
-            n_test: int = N_TEST,
-            n_validation: int | None = None,
-            seed: int = 0,
-        ) -> Dataset:
-            return point_dataset(
-                name,
-                sample,
-                n_train=n_train,
-                n_test=n_test,
-                n_validation=n_validation,
-                seed=seed,
-                log_prob=log_prob,
-                extent=extent,
-            )
+        def points(data_dir: Path) -> Points:
+            return Points(name, sample, log_prob, extent)
 
+        points.__doc__ = sample.__doc__
+        finished(name, split)(points)
         return sample
 
     return file

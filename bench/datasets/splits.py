@@ -6,17 +6,17 @@ from bench.datasets.base import Dataset
 from bench.errors import UsageError
 
 
-def with_validation(dataset: Dataset, n: int) -> Dataset:
-    """The last n rows of train as a validation split, which the version says; the dataset itself for n = 0.
+def with_validation(dataset: Dataset, *, validation: int = 0) -> Dataset:
+    """The last rows of train as a validation split, which the version says; the dataset itself for none.
 
-    Raises:
-        UsageError: n is below 0, or leaves no training sample.
+    UsageError if there are not so many rows, or none would be left.
     """
+    n = validation
     kept = len(dataset.train) - n
     if n < 0 or kept < 1:
         raise UsageError(f"dataset {dataset.name}: validation = {n}: 0 to {len(dataset.train) - 1} training samples")
     if n == 0:
-        return dataset.fix()
+        return dataset
     labels = dataset.train_labels
     return replace(
         dataset,
@@ -25,4 +25,4 @@ def with_validation(dataset: Dataset, n: int) -> Dataset:
         validation=dataset.train[kept:],
         train_labels=None if labels is None else labels[:kept],
         validation_labels=None if labels is None else labels[kept:],
-    ).fix()
+    )

@@ -12,8 +12,9 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from bench.config.registry import datasets, register_dataset
+from bench.config.registry import datasets
 from bench.datasets.base import Dataset
+from bench.datasets.builder import finished
 from bench.datasets.splits import with_validation
 
 
@@ -30,25 +31,24 @@ def enlarged(dataset: Dataset, side: int) -> Callable[[Tensor], Tensor]:
     return lambda images: dataset.encode(degraded(images, side, top))
 
 
-def _enlarging(name: str, large: str, side: int, data_dir: Path, validation: int) -> Dataset:
-    dataset = with_validation(datasets[large](data_dir), validation)
-    return replace(dataset, name=name, given=enlarged(dataset, side)).fix()
+def _enlarging(name: str, large: str, side: int, data_dir: Path) -> Dataset:
+    dataset = datasets[large](data_dir)
+    return replace(dataset, name=name, given=enlarged(dataset, side))
 
 
-@register_dataset("digits_4_to_8")
-def digits_4_to_8(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("digits_4_to_8", with_validation)
+def digits_4_to_8(data_dir: Path) -> Dataset:
     """The digits, from 4 x 4 to 8 x 8 pixels: a task to try a method on, without a download."""
-    data = _enlarging("digits_4_to_8", "digits", 4, data_dir, validation)
-    return replace(data, extractor="digits_4_to_8_cnn").fix()
+    return replace(_enlarging("digits_4_to_8", "digits", 4, data_dir), extractor="digits_4_to_8_cnn")
 
 
-@register_dataset("cifar10_8_to_32")
-def cifar10_8_to_32(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("cifar10_8_to_32", with_validation)
+def cifar10_8_to_32(data_dir: Path) -> Dataset:
     """CIFAR-10, from 8 x 8 to 32 x 32 pixels."""
-    return _enlarging("cifar10_8_to_32", "cifar10", 8, data_dir, validation)
+    return _enlarging("cifar10_8_to_32", "cifar10", 8, data_dir)
 
 
-@register_dataset("imagenet64_to_256")
-def imagenet64_to_256(data_dir: Path, validation: int = 0) -> Dataset:
+@finished("imagenet64_to_256", with_validation)
+def imagenet64_to_256(data_dir: Path) -> Dataset:
     """ImageNet, from 64 x 64 to 256 x 256 pixels: the task of the paper's table 2."""
-    return _enlarging("imagenet64_to_256", "imagenet256", 64, data_dir, validation)
+    return _enlarging("imagenet64_to_256", "imagenet256", 64, data_dir)

@@ -39,8 +39,8 @@ def test_validation_points_have_the_law_of_the_others() -> None:
 
 
 def test_real_data_hold_back_the_last_rows_of_train_and_say_so() -> None:
-    assert with_validation(REAL, 0) is REAL and REAL.validation is None
-    found = with_validation(REAL, 3)
+    assert with_validation(REAL) is REAL and REAL.validation is None
+    found = with_validation(REAL, validation=3)
     assert found.train.flatten().tolist() == [0, 1, 2, 3, 4] and found.train_labels.tolist() == [0, 1, 2, 3, 4]
     assert found.validation.flatten().tolist() == [5, 6, 7] and found.validation_labels.tolist() == [5, 6, 7]
     assert found.test is REAL.test and found.version == "2-validation3" and found.classes == 8
@@ -49,7 +49,7 @@ def test_real_data_hold_back_the_last_rows_of_train_and_say_so() -> None:
 @pytest.mark.parametrize("n", [-1, 8, 100])
 def test_a_split_that_cannot_be_held_back_is_refused(n: int) -> None:
     with pytest.raises(UsageError, match=f"^dataset real: validation = {n}: 0 to 7 training samples$"):
-        with_validation(REAL, n)
+        with_validation(REAL, validation=n)
 
 
 def test_the_option_of_real_data() -> None:
@@ -60,7 +60,7 @@ def test_the_option_of_real_data() -> None:
 
 def test_curves_see_validation_in_the_place_of_test() -> None:
     assert REAL.for_tuning is REAL and REAL.held_out == "test"
-    found = with_validation(REAL, 3)
+    found = with_validation(REAL, validation=3)
     tuned = found.for_tuning
     assert tuned.test is found.validation and tuned.test_labels is found.validation_labels
     assert tuned.held_out == "validation" and tuned.train is found.train and tuned.validation is None

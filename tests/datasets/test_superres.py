@@ -120,7 +120,7 @@ def test_it_is_the_large_data_made_from_the_small(
     labels = torch.arange(3)
     origin = Dataset(
         large, "7", images[:2], images[2:], 256, labels[:2], labels[2:], extractor="inception", stamp=stamp
-    )
+    ).fix()
     asked: list[Path] = []
     monkeypatch.setitem(datasets._entries, large, lambda data_dir: asked.append(data_dir) or origin)
     found = datasets[name](tmp_path)
