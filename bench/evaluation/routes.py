@@ -127,16 +127,21 @@ class Rows(Memory):
 
     def of(self, net: CountedNetwork) -> "Rows":
         """For evaluations of a batch's network."""
-        self.counter, self.net, self.given, self.labels = net, net, net.given, net.labels
+        self.counter, self.net = net, net
         return self
 
     def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
+        net, given, labels = self.net, self.net.given, self.net.labels
+
         def cut(rows: slice) -> Tensor:
-            self.net.given = None if self.given is None else self.given[rows]
-            self.net.labels = None if self.labels is None else self.labels[rows]
+            net.given = None if given is None else given[rows]
+            net.labels = None if labels is None else labels[rows]
             return evaluate(rows)
 
-        return super().rowwise(cut, n)
+        try:
+            return super().rowwise(cut, n)
+        finally:
+            net.given, net.labels = given, labels
 
 
 def prior(trained: Trained) -> Callable[[Tensor], Tensor]:

@@ -7,8 +7,9 @@ The state (x, log-determinant[, kinetic energy, Jacobian energy]) runs from data
 The gradient comes from backpropagation through the accepted steps of the Dormand-Prince 5(4) method below, whose last
 step is clipped to t = 0, or from torchdiffeq's adjoint, which keeps one step in memory and evaluates twice as often.
 Equal steps of RK4, as RNODE's authors train with, go through torchdiffeq either way.
-Where the network is compiled the whole solver step is compiled with it: compiled code has no second derivative of its
-own, so torch.func traces the products. Measured in tests/perf/cnf_step.py.
+Where a network of t and x alone is compiled the whole solver step is compiled with it: compiled code has no second
+derivative of its own, so torch.func traces the products. One that is told more is not compiled.
+Measured in tests/perf/cnf_step.py.
 """
 
 import math
@@ -25,8 +26,8 @@ from bench.methods.flow import FlowBaseline
 from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import MAX_STEPS, Solver, VelocityField, solve
 
-# Dormand & Prince 1980: stages, nodes, and the difference between the fifth- and fourth-order weights.
-STAGES = (
+# Dormand & Prince 1980: weights of the stages, nodes, and the difference between the fifth- and fourth-order weights.
+WEIGHTS = (
     (1 / 5,),
     (3 / 40, 9 / 40),
     (44 / 45, -56 / 15, 32 / 9),
@@ -78,19 +79,20 @@ def flow(
     """
     dim = x[0].numel()
     state = torch.cat([x.flatten(1), x.new_zeros(len(x), 3 if energies else 1)], 1)
+    eager = net.eager if isinstance(net, CountedNetwork) else net  # compiled calls have no second derivative
     if adjoint or solver.steps is not None:
-        derivative = derivative_of(velocity(net), x.shape[1:], functional=False)
+        derivative = derivative_of(velocity(eager), x.shape[1:], functional=False)
         module = net.module if isinstance(net, CountedNetwork) else net
         params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
         rates = lambda t, s: derivative(t, s, probes)  # noqa: E731
         end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None).x[-1]
-    elif isinstance(net, CountedNetwork) and net.compiled and net.given is None:
+    elif isinstance(net, CountedNetwork) and net.compiled and not net.takes_more:
         derivative, step = _compiled(velocity, net, x.shape[1:])
         before = net.rows
         end, nfe = _integrate(derivative, step, state, probes, solver)
         net.rows += (net.rows - before) * (nfe - 1)  # compiled steps do not count, the one evaluation before them does
     else:
-        derivative = derivative_of(velocity(net), x.shape[1:], functional=False)
+        derivative = derivative_of(velocity(eager), x.shape[1:], functional=False)
         end, _ = _integrate(derivative, solver_step(derivative, dim + 1), state, probes, solver)
     log_p = log_normal(end[:, :dim]) + end[:, dim]
     if not energies:
@@ -143,7 +145,7 @@ def solver_step(derivative: Derivative, controlled: int) -> Step:
         t: Tensor, h: Tensor, y: Tensor, k1: Tensor, probes: Tensor | None, rtol: float, atol: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         ks, new = [k1], y
-        for node, weights, weight in zip(NODES, STAGES, ERROR[1:], strict=True):
+        for node, weights, weight in zip(NODES, WEIGHTS, ERROR[1:], strict=True):
             new = y + h * sum(w * k for w, k in zip(weights, ks, strict=True) if w)
             # Nothing depends on the integrals, so an integrand counts only where the solution or its error weighs it.
             ks.append(derivative(t + node * h, new, probes, integrands=weight != 0))
@@ -183,7 +185,7 @@ def _compiled(
 ) -> tuple[Derivative, Step]:
     """The derivative, which counts, and the compiled step of a network, compiled once and kept with it."""
     if net.flow is None:
-        first, others = (derivative_of(velocity(n), shape, functional=True) for n in (net.plain, net.module))
+        first, others = (derivative_of(velocity(n), shape, functional=True) for n in (net.eager, net.module))
         net.flow = first, torch.compile(solver_step(others, shape.numel() + 1))
     return net.flow
 

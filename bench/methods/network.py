@@ -21,10 +21,21 @@ AS_BOUND: Any = object()  # labels are those of the batch unless a call says oth
 
 
 @dataclass
-class Count:
-    """Rows that went through a network and its parts, each counted once however often an attempt ran out of memory."""
+class Shared:
+    """What a network has in common with its parts and with its other forms.
 
+    Attributes:
+        given, labels: those of the batch, (B, ...) and int64 (B,); None where the data has none.
+        rows: that went through, each counted once however often an attempt ran out of memory.
+    """
+
+    given: Tensor | None = None
+    labels: Tensor | None = None
     rows: int = 0
+
+
+def _shared(name: str) -> Any:
+    return property(lambda net: getattr(net.shared, name), lambda net, value: setattr(net.shared, name, value))
 
 
 class CountedNetwork:
@@ -37,11 +48,13 @@ class CountedNetwork:
     Attributes:
         module: the network proper.
         compiled: whether it is compiled.
-        given, labels: those of the batch, (B, ...) and int64 (B,); None where the data has none. Labels go to a module
-            with a number of `classes`, as one built with classes has.
+        given, labels, rows: see `Shared`. Labels go to a module with a number of `classes`, as one built with classes
+            has.
         memory: cuts a call that wants no gradient to the rows that there is room for.
         gradients: whether a call keeps what a gradient needs.
     """
+
+    given, labels, rows = _shared("given"), _shared("labels"), _shared("rows")
 
     def __init__(
         self,
@@ -50,12 +63,11 @@ class CountedNetwork:
         given: Tensor | None = None,
         memory: Memory | None = None,
         labels: Tensor | None = None,
-        count: Count | None = None,
+        shared: Shared | None = None,
         gradients: bool = True,
     ) -> None:
         self.module, self.compiled, self.memory = module, compiled, memory
-        self.given, self.labels = given, labels
-        self.count, self.gradients = count or Count(), gradients
+        self.shared, self.gradients = shared or Shared(given, labels), gradients
         self.flow: Any = None  # what bench/methods/cnf.py compiles of it
         self._parts: dict[str, CountedNetwork] = {}
 
@@ -63,13 +75,19 @@ class CountedNetwork:
     def _call(self) -> Network:
         return torch.compile(self.module) if self.compiled else self.module
 
-    @property
-    def rows(self) -> int:
-        return self.count.rows
+    def _like(self, module: nn.Module, compiled: bool) -> "CountedNetwork":
+        return CountedNetwork(module, compiled, memory=self.memory, shared=self.shared, gradients=self.gradients)
 
-    @rows.setter
-    def rows(self, rows: int) -> None:
-        self.count.rows = rows
+    @property
+    def eager(self) -> "CountedNetwork":
+        """The same, not compiled."""
+        return self._like(self.module, compiled=False)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether what a batch is given goes to the module beside t and x, or a part of it is called."""
+        classes = self.labels is not None and getattr(self.module, "classes", None)
+        return bool(classes) or self.given is not None or isinstance(self.module, nn.ModuleDict)
 
     def __getitem__(self, part: str) -> "CountedNetwork":
         """A part of a ModuleDict, given what the whole is given and counted with it.
@@ -81,24 +99,11 @@ class CountedNetwork:
             if not isinstance(self.module, nn.ModuleDict) or part not in self.module:
                 parts = ", ".join(self.module) if isinstance(self.module, nn.ModuleDict) else "none"
                 raise UsageError(f"net[{part!r}]: the module has no such part; it has: {parts}")
-            self._parts[part] = CountedNetwork(
-                self.module[part], self.compiled, memory=self.memory, count=self.count, gradients=self.gradients
-            )
-        found = self._parts[part]
-        found.given, found.labels = self.given, self.labels
-        return found
+            self._parts[part] = self._like(self.module[part], self.compiled)
+        return self._parts[part]
 
     def __call__(self, *inputs: Tensor, labels: Tensor | None = AS_BOUND, **named: Tensor | None) -> Tensor:
-        return self._counted(self._call, inputs, labels, named)
-
-    def plain(self, *inputs: Tensor, labels: Tensor | None = AS_BOUND, **named: Tensor | None) -> Tensor:
-        """The same, not compiled."""
-        return self._counted(self.module, inputs, labels, named)
-
-    def _counted(
-        self, call: Network, inputs: tuple[Tensor, ...], labels: Tensor | None, named: dict[str, Tensor | None]
-    ) -> Tensor:
-        *before, x = inputs
+        call, (*before, x) = self._call, inputs
         rows = len(x)
         if labels is not AS_BOUND:
             named["labels"] = labels
@@ -118,5 +123,5 @@ class CountedNetwork:
                     return call(*(tensor[part] for tensor in before), x[part], **cut)
 
                 found = self.memory.rowwise(of, rows)
-        self.count.rows += rows
+        self.rows += rows
         return found

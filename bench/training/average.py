@@ -46,13 +46,12 @@ class Average:
 
     @torch.no_grad()
     def network(self, net: CountedNetwork) -> CountedNetwork:
-        """The network of those weights beside `net`, given what `net` is given and counted with it; no gradients.
+        """The network of those weights beside `net`, with which it shares its batch and its count; no gradients.
 
         It is built once, and follows the training at the cost of copying buffers.
         """
         if self._net is None:
-            self._net = CountedNetwork(self.frozen(shared=True), net.compiled, count=net.count, gradients=False)
+            self._net = CountedNetwork(self.frozen(shared=True), net.compiled, shared=net.shared, gradients=False)
         for buffer, now in zip(self._net.module.buffers(), self.module.buffers(), strict=True):
             buffer.copy_(now)
-        self._net.given, self._net.labels = net.given, net.labels
         return self._net

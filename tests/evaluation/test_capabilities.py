@@ -20,11 +20,13 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
 from bench.evaluation.parts import Parts
 from bench.evaluation.quality import Judge
+from bench.evaluation.routes import Rows
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.methods.baseline import Baseline
 from bench.methods.model import Model
+from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
 from bench.records.records import Measurement
@@ -372,8 +374,11 @@ def test_a_likelihood_is_that_of_a_sample_where_it_is_given_what_it_is(points: D
     assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-5) and not arrays
 
 
-def test_rows_that_are_cut_for_memory_keep_their_labels(points: Dataset) -> None:
+@pytest.mark.parametrize("parted", [False, True])
+def test_rows_that_are_cut_for_memory_keep_their_labels(points: Dataset, parted: bool) -> None:
     def flow(net: Any) -> Model:
+        net = net["field"] if parted else net  # a closure may keep a part
+
         def velocity(t: Tensor, x: Tensor) -> Tensor:
             if len(x) > 3:
                 raise torch.OutOfMemoryError("no room")
@@ -382,7 +387,8 @@ def test_rows_that_are_cut_for_memory_keep_their_labels(points: Dataset) -> None
         return Model(velocity=velocity)
 
     test = torch.arange(len(points.test)) % 3
-    rows, _ = measured("likelihood", flow, replace(points, train_labels=test, test_labels=test), Shifted())
+    module = nn.ModuleDict({"field": Shifted()}) if parted else Shifted()
+    rows, _ = measured("likelihood", flow, replace(points, train_labels=test, test_labels=test), module)
     x0 = points.test[:12] - 10 * test[:12, None]
     exact = 0.5 * x0.square().sum(1) + math.log(2 * math.pi)
     assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), rel=1e-5)
@@ -438,3 +444,12 @@ def test_a_value_of_the_sweep_that_is_lost_stands_where_its_siblings_do(points: 
     assert {(row.place["nfe"], row.reason) for row in had} == {(4, None)}
     assert {row.place["nfe"] for row in lost} == {8}
     assert all(row.reason and row.reason.startswith("diverged at 8 evaluations: ") for row in lost)
+
+
+def test_a_network_has_its_batch_back_when_rows_were_cut() -> None:
+    net = CountedNetwork(nn.Identity(), labels=torch.arange(4), given=torch.zeros(4, 1))
+    memory = Rows(rows=3).of(net)
+    assert memory.rowwise(lambda rows: net.labels, 4).tolist() == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError):
+        memory.rowwise(lambda rows: torch.cat([net.labels, net.given]), 4)
+    assert len(net.labels) == len(net.given) == 4

@@ -15,7 +15,7 @@ from torchdiffeq import odeint_adjoint
 from baselines.ffjord import FFJORD
 from baselines.rnode import RNODE
 from bench.errors import Diverged
-from bench.methods.cnf import ERROR, NODES, STAGES, SimulatedBaseline, flow
+from bench.methods.cnf import ERROR, NODES, WEIGHTS, SimulatedBaseline, flow
 from bench.methods.density import log_density, log_normal, rademacher
 from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import Solver, VelocityField
@@ -54,7 +54,7 @@ def gradient(module: nn.Module, loss: Tensor) -> Tensor:
 def test_the_method_is_of_fifth_order_with_an_estimate_of_its_error() -> None:
     """The order conditions of Butcher for b_i, a_ij and c_i, and rows of a that sum to the nodes."""
     a = np.zeros((7, 7))
-    for i, row in enumerate(STAGES, 1):
+    for i, row in enumerate(WEIGHTS, 1):
         a[i, : len(row)] = row
     b, c = a[6], np.array([0.0, *NODES])
     assert a.sum(1) == pytest.approx(c, abs=1e-14)
@@ -254,3 +254,34 @@ def test_compiled_step_has_the_same_value_gradient_and_count(
         counts.append(counted.rows)
     torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-4)
     assert counts[0] == counts[1]
+
+
+class Told(nn.Module):
+    """A field that depends on its class and on what is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes, self.layer = 3, nn.Linear(4, 2)
+
+    def forward(self, t: Tensor, x: Tensor, labels: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        more = [torch.zeros(len(x)) if value is None else value.flatten() for value in (labels, given)]
+        return torch.tanh(self.layer(torch.cat([x, torch.stack(more, 1).to(x)], 1)))
+
+
+@pytest.mark.parametrize("told", [{}, {"labels": torch.arange(6) % 3}, {"given": torch.arange(6.0)[:, None]}])
+@pytest.mark.parametrize("parted", [False, True])
+def test_a_compiled_flow_is_told_what_a_plain_one_is(
+    told: dict[str, Tensor], parted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler stands by, and says whether it was asked."""
+    asked: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda call: asked.append(call) or call)
+    torch.manual_seed(0)
+    module, x = Told(), torch.randn(6, 2)
+    whole = nn.ModuleDict({"field": module}) if parted else module
+    part: Callable[[Network], VelocityField] = lambda net: velocity(net["field"] if parted else net)  # noqa: E731
+    plain, compiled = (CountedNetwork(whole, compiled, **told) for compiled in (False, True))
+    expected, found = (flow(part, net, x, Solver("dopri5", 1e-4, 1e-4)) for net in (plain, compiled))
+    torch.testing.assert_close(found.log_p, expected.log_p)
+    torch.testing.assert_close(gradient(module, found.log_p.sum()), gradient(module, expected.log_p.sum()))
+    assert compiled.rows == plain.rows and len(asked) == (not told and not parted)

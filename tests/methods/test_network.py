@@ -40,6 +40,14 @@ def test_parts_are_counted_with_the_whole_and_given_what_it_is_given() -> None:
     assert torch.equal(net.module["other"].told[-1]["given"], net.given) and net["other"] is net["other"]
 
 
+def test_a_part_that_was_kept_is_told_of_the_batch_that_is_under_way() -> None:
+    net = parts()
+    kept = net["told"]
+    net.labels, net.given = LABELS[:2], torch.zeros(2, 5)
+    kept(X[:2])
+    assert net.module["told"].told[-1]["labels"].tolist() == [0, 1] and len(net.module["told"].told[-1]["given"]) == 2
+
+
 def test_labels_go_to_modules_with_classes() -> None:
     net = parts()
     net["told"](X), net["other"](X), net["told"](X, labels=None), net["other"](X, labels=LABELS)
