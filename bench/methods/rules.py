@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from bench.errors import Diverged, UsageError, one_line
+from bench.errors import Diverged, NotApplicable, UsageError, one_line
 
 
 def require(holds: bool, broken: str) -> None:
@@ -16,10 +16,13 @@ def require(holds: bool, broken: str) -> None:
 
 @contextmanager
 def rule(what: str) -> Iterator[None]:
-    """Whatever else goes wrong within is told in one line, after `what` was tried; what diverges breaks no rule."""
+    """Whatever else goes wrong within is told in one line, after `what` was tried.
+
+    What diverges, or is not applicable, breaks no rule.
+    """
     try:
         yield
-    except Diverged:
+    except (Diverged, NotApplicable):
         return
     except (UsageError, MemoryError, OSError, torch.OutOfMemoryError):
         raise

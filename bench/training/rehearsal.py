@@ -2,86 +2,99 @@
 
 A rule that a plugin breaks is named in a line then, and not after hours of training. The pass takes few samples and an
 untrained copy of the network, evaluates an expensive one a few times only, and leaves random streams and the network as
-they were. A solve that diverges breaks no rule: the field of an untrained network may be rough.
+they were. A solve that diverges breaks no rule: the field of an untrained network may be rough. Nor does what is not
+applicable.
 """
 
+import inspect
 import math
 
 import torch
 from torch import Tensor, nn
 
+from bench.config.sampling import further, swept
 from bench.config.suite import Run
+from bench.datasets.source import Draws
 from bench.errors import UsageError
 from bench.evaluation.quality import Judge
 from bench.evaluation.routes import EXACT_DIMENSIONS
-from bench.evaluation.trained import Drawn, Trained
+from bench.evaluation.trained import Drawn, Trained, Way
+from bench.methods.baseline import losses
+from bench.methods.batch import Batch, Context
 from bench.methods.density import log_density, rademacher
 from bench.methods.finite import lost
 from bench.methods.model import Model
-from bench.methods.ode import Solver
+from bench.methods.network import CountedNetwork
+from bench.methods.ode import ADAPTIVE, EVALUATIONS_A_STEP, Solver
 from bench.methods.rules import require, rule, shown
 from bench.methods.sampler import Sampler
 from bench.metrics.extractors.reference import LEAST
-from bench.training.seeds import STREAMS, is_taken
-from bench.training.sparing import spared, sparing, streams_kept
+from bench.training.modules import copied
+from bench.training.seeds import STREAMS, is_taken, number
+from bench.training.sparing import few, streams_kept
 from bench.training.trainer import Trainer
-from bench.training.trial import Trial
+from bench.training.update import Update
 
 WORK = 2e8  # parameters times positions that a sampler's evaluations may cost, a fraction of a second
 CALLS = (4, 1000)  # evaluations that it gets at least and at most
 
 
-def rehearse(trainer: Trainer, run: Run, judge: Judge) -> None:
-    """Try everything that the run will ask for.
+class Rehearsal:
+    """The dry pass of one run.
 
-    Raises:
-        UsageError: a rule of the contract is broken; the message names it.
+    Attributes:
+        n: samples; not as many as one has entries along an axis, so that no shape is right by accident.
+        method, both: the baseline, and the baseline with its network, for messages.
+        module: a copy of the network with the averaged weights.
     """
-    _Rehearsal(trainer, run, judge).pass_through()
 
-
-class _Rehearsal(Trial):
     def __init__(self, trainer: Trainer, run: Run, judge: Judge) -> None:
-        super().__init__(trainer, run)
-        self.judge = judge
+        self.trainer, self.run, self.judge = trainer, run, judge
+        self.baseline, self.dataset, self.device = trainer.baseline, trainer.dataset, trainer.device
+        n = next(n for n in (2, 3, 5, 7) if n not in self.dataset.shape)
+        self.n = min(n, len(self.dataset.train), len(self.dataset.test))
+        self.method = f"baseline {run.baseline.name}"
+        self.both = f"{self.method} with network {run.network.name}"
+        self.rng = Draws(self.device)
+        self.rng.source = self.dataset.source
+        self.rng.manual_seed(number(trainer.seed, "rehearsal"))
+        self.module = trainer.average.frozen()
+        self.trained = Trained(self.baseline, self.module, self.dataset, trainer.seed, self.device)
 
     def pass_through(self) -> None:
         config, training = self.run.evaluation, self.run.training
-        with streams_kept(self.device):
-            module = self.trainer.evaluation_module()
-            model = self.model(module)
-            if model.velocity or model.score:
-                self.field(module, "velocity" if model.velocity else "score")
-            self.phases(module)
-            for capability in ("log_prob", "bound"):
-                if getattr(model, capability):
-                    self.density(module, capability)
-            if config.samples:
-                self.samplers(module)
-            by_ode = model.velocity and not model.log_prob and self.dataset.keeps_density
-            if by_ode and (config.likelihood or training.curve_points):
-                self.likelihood(module)
-            if self.dataset.is_image and (config.samples or config.sweep or training.curve_points):
-                self.features()
+        model = self.model()
+        if model.velocity or model.score:
+            self.field("velocity" if model.velocity else "score")
+        self.phases()
+        for capability in ("log_prob", "bound"):
+            if getattr(model, capability):
+                self.density(capability)
+        self.samplers(model)
+        by_ode = model.velocity and not model.log_prob and self.dataset.keeps_density
+        if by_ode and (config.likelihood or training.curve_points):
+            self.likelihood()
+        if self.dataset.is_image and (config.samples or config.sweep or training.curve_points):
+            self.features()
 
-    def model(self, module: nn.Module) -> Model:
+    def model(self) -> Model:
         """A Model that can be drawn from."""
         with rule(f"{self.method}: model(net)"):
-            found: object = self.baseline.model(self.trained(module).network(0, self.n))
+            found: object = self.baseline.model(self.trained.network(0, self.n))
             fits = isinstance(found, Model)
             require(fits, f"{self.method}: model(net) is a {type(found).__name__}, not a bench.Model")
-            self.trained(module).ways(Solver())
-            return self.trained(module).model(0, self.n)
+            self.trained.ways(Solver())
+            return self.trained.model(0, self.n)
 
-    def field(self, module: nn.Module, capability: str) -> None:
+    def field(self, capability: str) -> None:
         """(t, x) -> a tensor like x, finite for some samples; a velocity also at both ends, a score half-way."""
         answers: list[tuple[torch.Size, torch.Size]] = []
-        hook = module.register_forward_hook(
-            lambda _, given, answer: answers.append((given[-1].shape, getattr(answer, "shape", torch.Size())))
+        hook = self.module.register_forward_hook(
+            lambda _, inputs, answer: answers.append((inputs[-1].shape, getattr(answer, "shape", torch.Size())))
         )
-        x = self.trained(module).noise(0, self.n)
+        x = self.trained.noise(0, self.n)
         with rule(f"{self.both}: {capability}(t, x)"), torch.no_grad():
-            model = self.trained(module).model(0, self.n)
+            model = self.trained.model(0, self.n)
             end = float(model.t_end)
             require(0 < end < math.inf, f"{self.method}: t_end = {end}, not a positive time")
             for t in (0.0, end / 2, end) if capability == "velocity" else (end / 2,):
@@ -96,43 +109,96 @@ class _Rehearsal(Trial):
                 require(lost(value) < len(value), f"{self.both}: {capability} at t = {t:g} is not finite")
         hook.remove()
 
-    def density(self, module: nn.Module, capability: str) -> None:
+    def phases(self) -> None:
+        """Each phase trains what it names, and together they train all that is not frozen."""
+        trainer = self.trainer
+        trained = {id(p) for update in trainer.updates for p in update.parameters}
+        for name, p in trainer.module.named_parameters():
+            part = f"part {name.split('.')[0]!r}" if isinstance(trainer.module, nn.ModuleDict) else name
+            require(
+                not p.requires_grad or id(p) in trained,
+                f"{self.method}: no phase trains {part}; give it a bench.Phase, or freeze it by requires_grad_(False)",
+            )
+        module = copied(trainer.module)
+        own = {id(p): copy for p, copy in zip(trainer.parameters, module.parameters(), strict=True)}
+        for update in trainer.updates:
+            module.zero_grad(set_to_none=True)
+            self.loss(update, module, [own[id(p)] for p in update.parameters])
+
+    def loss(self, update: Update, module: nn.Module, parameters: list[Tensor]) -> None:
+        """One finite loss per sample, with a gradient to what the phase trains."""
+        n, data, name = self.n, self.dataset, update.phase.loss
+        values = data.train[:n].to(self.device)
+        labels = None if data.train_labels is None else data.train_labels[:n].to(self.device)
+        given = data.given(values) if data.given else None
+        batch = Batch(data.encode(values, self.rng), labels, given, torch.arange(n, device=self.device))
+        net = CountedNetwork(module, given=given, labels=labels)
+        average = CountedNetwork(self.module, given=given, labels=labels, gradients=False)
+        signature = ", ".join(inspect.signature(getattr(self.baseline, name)).parameters)
+        to = "the network" if update.whole else f"part {update.phase.part!r}"
+        with rule(f"{self.both}: {name}({signature}) of {n} samples"):
+            with self.trainer.autocast():
+                loss = losses(self.baseline, update.phase, net, batch, Context(self.rng, averaged=lambda: average))
+            fits = isinstance(loss, Tensor) and loss.shape == (n,)
+            require(fits, f"{self.method}: {name} of {n} samples is {shown(loss)}, not one a sample, ({n},)")
+            require(bool(torch.isfinite(loss).all()), f"{self.both}: {name} of {n} samples is not finite")
+            require(loss.requires_grad, f"{self.method}: {name} has no gradient to {to}")
+            loss.mean().backward()
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            require(bool(gradients), f"{self.method}: {name} has no gradient to {to}")
+            finite = all(bool(torch.isfinite(g).all()) for g in gradients)
+            require(finite, f"{self.both}: the gradient of {name} is not finite")
+
+    def density(self, capability: str) -> None:
         """One log-density per sample in nats, of which some are finite."""
         x, what = self.test(), f"{self.both}: {capability}(x{', rng' if capability == 'bound' else ''})"
         with rule(f"{what} of {self.n} samples"), torch.no_grad():
-            density = self.of_test(module).having(capability)
+            density = self.of_test().having(capability)
             value = density(x, self.rng) if capability == "bound" else density(x)
             fits = isinstance(value, Tensor) and value.shape == (self.n,)
             require(fits, f"{what} of {self.n} samples is {shown(value)}, not one per sample, ({self.n},)")
             require(lost(value) < self.n, f"{what} of {self.n} samples is not finite")
 
-    def samplers(self, module: nn.Module) -> None:
-        """Each has a name of its own and draws samples of the shape of its noise, some of them finite.
+    def samplers(self, model: Model) -> None:
+        """The method's own have names of their own, and those that the suite names are tried as well.
+
+        One of the ODE asks for nothing but the velocity, which was tried.
+        """
+        config = self.run.evaluation
+        if config.samples:
+            for name, sampler in model.samplers.items():
+                what = f"{self.method}: sampler {name!r}"
+                draws = isinstance(sampler, Sampler) or callable(sampler)
+                require(draws, f"{what} is a {type(sampler).__name__}, not a Sampler")
+                of_solver = name == config.samples.solver.method
+                require(isinstance(name, str) and not of_solver, f"{what} has the name of the ODE's solver")
+                self.sampler(name, name)
+        named = [*swept(config.sweep)] if config.sweep else []
+        named += further(config.samples).values() if config.samples else ()
+        for name, sampler in {sampler.label: sampler for sampler in named}.items():
+            if name not in (*ADAPTIVE, *EVALUATIONS_A_STEP):
+                self.sampler(name, sampler)
+
+    def sampler(self, name: str, way: Way) -> None:
+        """It draws samples of the shape of its noise, some of them finite, or has been evaluated often enough.
 
         The others will be counted when they are measured (bench/methods/finite.py).
         """
-        solver = self.run.evaluation.samples and self.run.evaluation.samples.solver.method
-        for name, sampler in self.trained(module).model(0, self.n).samplers.items():
-            what = f"{self.method}: sampler {name!r}"
-            draws = isinstance(sampler, Sampler) or callable(sampler)
-            require(draws, f"{what} is a {type(sampler).__name__}, not a Sampler")
-            require(isinstance(name, str) and name != solver, f"{what} has the name of the ODE's solver")
-            require(not is_taken(name), f"{what} has the name of a stream of random numbers ({', '.join(STREAMS)})")
-            few = sparing(module, self.calls())
-            trained, noise = self.trained(few), self.trained(few).noise(0, self.n)
-            with rule(f"{what} of {self.n} samples"), torch.no_grad():
-                x = trained.draw(name, 0, self.n)[0]
-                require(shown(x) == shown(noise), f"{what} makes {shown(x)} of noise {shown(noise)}")
-                finite = spared(few) or lost(x) < len(x)
-                require(finite, f"{what} draws samples that are not finite")
+        what = f"{self.method}: sampler {name!r}"
+        require(not is_taken(name), f"{what} has the name of a stream of random numbers ({', '.join(STREAMS)})")
+        noise = self.trained.noise(0, self.n)
+        with few(self.module, self.calls()), rule(f"{what} of {self.n} samples"), torch.no_grad():
+            x = self.trained.draw(way, 0, self.n)[0]
+            require(shown(x) == shown(noise), f"{what} makes {shown(x)} of noise {shown(noise)}")
+            require(lost(x) < len(x), f"{what} draws samples that are not finite")
 
-    def likelihood(self, module: nn.Module) -> None:
+    def likelihood(self) -> None:
         """The velocity can be differentiated by x, which its divergence needs."""
         x, config = self.test(), self.run.evaluation.likelihood
         exact = self.dataset.dim <= EXACT_DIMENSIONS and (config is None or config.divergence != "hutchinson")
         probes = None if exact else rademacher(x, self.rng)
         with rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
-            model = self.of_test(module)
+            model = self.of_test()
             log_density(model.having("velocity"), x, model.t_end, Solver("euler", steps=1), probes)
 
     def features(self) -> None:
@@ -146,14 +212,9 @@ class _Rehearsal(Trial):
                 lacking = features.complaint(features.of(quality.metrics[0])[0])
                 require(lacking is None, f"extractor {extractor}: {lacking}")
 
-    # What they share.
-
-    def trained(self, module: nn.Module) -> Trained:
-        return Trained(self.baseline, module, self.dataset, self.trainer.seed, self.device)
-
-    def of_test(self, module: nn.Module) -> Model:
+    def of_test(self) -> Model:
         """What the network can do for test samples."""
-        return self.trained(module).model_of(self.trained(module).network(0, self.n, held_out=True))
+        return self.trained.model_of(self.trained.network(0, self.n, held_out=True))
 
     def test(self) -> Tensor:
         """Test samples in model space."""
@@ -164,3 +225,9 @@ class _Rehearsal(Trial):
         positions = math.prod(self.dataset.shape[1:]) / 4 if self.dataset.is_image else 1
         parameters = sum(p.numel() for p in self.trainer.parameters)
         return int(max(CALLS[0], min(CALLS[1], WORK / (parameters * max(1.0, positions)))))
+
+
+def rehearse(trainer: Trainer, run: Run, judge: Judge) -> None:
+    """Try everything that the run will ask for; UsageError if a rule of the contract is broken, which it names."""
+    with streams_kept(trainer.device):
+        Rehearsal(trainer, run, judge).pass_through()

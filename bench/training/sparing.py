@@ -1,50 +1,35 @@
-"""What a dry pass leaves as it was: the random streams, and the time that many evaluations of a network would take."""
+"""What a dry pass spares: the time that many evaluations of a network would take, and the random streams."""
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch import nn
 
 
-class Sparing(nn.Module):
-    """A network that is evaluated so many times and then answers zeros, so that a thousand steps cost little."""
-
-    def __init__(self, module: nn.Module, calls: int) -> None:
-        super().__init__()
-        self.module, self.calls = module, calls
-        self.spared = False
-        self.answer: Any = None
-
-    def forward(self, *inputs: Tensor, **named: Tensor | None) -> Any:
-        if self.calls:
-            self.calls -= 1
-            self.answer = self.module(*inputs, **named)
-            return self.answer
-        self.spared = True
-        return tree_map(lambda tensor: tensor.new_zeros(len(inputs[-1]), *tensor.shape[1:]), self.answer)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("module"), name)
+class Enough(BaseException):
+    """A network was evaluated often enough; no method takes it for a failure."""
 
 
-def sparing(module: nn.Module, calls: int) -> nn.Module:
-    """The module, or each part of a ModuleDict, evaluated `calls` times at most."""
-    if isinstance(module, nn.ModuleDict):
-        return nn.ModuleDict({name: sparing(part, calls) for name, part in module.items()})
-    return Sparing(module, calls)
+@contextmanager
+def few(module: nn.Module, calls: int) -> Iterator[None]:
+    """What is done within ends when the module, or a part of a ModuleDict, has been evaluated `calls` times."""
+    parts = list(module.values()) if isinstance(module, nn.ModuleDict) else [module]
+    done = dict.fromkeys(parts, 0)
 
+    def count(part: nn.Module, _: Any) -> None:
+        done[part] += 1
+        if done[part] > calls:
+            raise Enough
 
-def spared(module: nn.Module) -> bool:
-    """Whether one of its evaluations was spared."""
-    return any(part.spared for part in module.modules() if isinstance(part, Sparing))
+    hooks = [part.register_forward_pre_hook(count) for part in parts]
+    with suppress(Enough):
+        yield
+    for hook in hooks:
+        hook.remove()
 
 
 @contextmanager

@@ -29,15 +29,22 @@ from bench.methods.batch import Batch, Context
 from bench.methods.model import Draw, Model
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
+from bench.methods.sampler import Sampler, register_sampler
 from bench.networks.mlp import mlp
 from bench.training.rehearsal import CALLS, rehearse
+from bench.training.sparing import few
 from bench.training.trainer import Trainer
 
 EVERYTHING = Evaluation(likelihood=Likelihood(), samples=Samples())
 
 
 def rehearsed(
-    baseline: Baseline, dataset: Dataset, module: nn.Module | None = None, folder: Path = Path("/none"), **training: Any
+    baseline: Baseline,
+    dataset: Dataset,
+    module: nn.Module | None = None,
+    folder: Path = Path("/none"),
+    evaluation: Evaluation = EVERYTHING,
+    **training: Any,
 ) -> Trainer:
     torch.manual_seed(0)
     trainer = Trainer(
@@ -49,7 +56,7 @@ def rehearsed(
         0,
     )
     names = {"baseline": Component(name="mine"), "network": Component(name="net")}
-    run: Any = SimpleNamespace(**names, training=trainer.settings, evaluation=EVERYTHING)
+    run: Any = SimpleNamespace(**names, training=trainer.settings, evaluation=evaluation)
     rehearse(trainer, run, Judge(dataset, Samples(), folder, "cpu", 0))
     return trainer
 
@@ -293,17 +300,44 @@ def test_no_random_stream_moves(points: Dataset) -> None:
     assert numbers() == expected
 
 
-@pytest.mark.slow
 def test_a_thousand_steps_of_a_large_network_cost_a_few_evaluations(
     points: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the shape of its samples is known all the same: three for the velocity, one for the loss and for a solve."""
+    """Three are for the velocity, one is for the loss and one for a solve."""
     monkeypatch.setattr("bench.training.rehearsal.WORK", 1.0)
     Counting.everywhere = 0
     rehearsed(DDPM(), points, Counting())
     assert Counting.everywhere == 3 + 1 + 2 * CALLS[0] + 1
-    with pytest.raises(UsageError, match="sampler 'own' makes"):
-        rehearsed(Mine(drawing=lambda x, net: sum(net(x[:, 0], x) for _ in range(99))[:1]), points, Counting())
+    parts, calls = nn.ModuleDict({"a": nn.Identity(), "b": nn.Identity()}), list[str]()
+    with few(parts, 2):
+        for name in "abababab":
+            parts[name](torch.ones(1))
+            calls.append(name)
+    assert calls == list("abab") and parts["a"](torch.ones(1)) == 1  # and afterwards as often as one likes
+
+
+@dataclass(frozen=True)
+class Short(Sampler):
+    """Draws too few samples of a model with a score."""
+
+    steps: int = 3
+    needs = ("score",)
+
+    def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
+        return x0[:1]
+
+
+@pytest.mark.parametrize("where", ["samples", "sweep"])
+@pytest.mark.usefixtures("own_entries")
+def test_a_sampler_that_the_suite_names_is_tried(points: Dataset, where: str) -> None:
+    register_sampler("short")(Short)
+    named = {"samples": {"samplers": ({"name": "short"},)}, "sweep": {"samplers": ({"name": "short"},), "nfe": (4, 8)}}
+    evaluation = Evaluation.model_validate({"samples": {}, where: named[where]})
+    with pytest.raises(UsageError, match=r"^baseline mine: sampler 'short' makes float32 \(1, 2\) of noise"):
+        rehearsed(DDPM(ancestral_steps=4, ddim_steps=3), points, evaluation=evaluation)
+    rehearsed(Pair(), points, parts(), evaluation=evaluation)  # without a score it is not applicable
+    usual = Evaluation.model_validate({"samples": {}, "sweep": {"solvers": ["midpoint"]}})
+    rehearsed(Mine(), points, evaluation=usual)
 
 
 PLUGIN = """
