@@ -10,6 +10,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets.decoding import SUFFIXES, decoded, is_image
-from bench.datasets.parts import Block, File, Originals, Part, in_threads
+from bench.datasets.parts import Block, File, Originals, Part
 from bench.errors import UsageError
 
 PART = 1 << 26  # bytes of pixels in a part
@@ -72,9 +73,7 @@ def image_parts(root: Path, group: str, size: int, crop: bool, label: int | None
         raise UsageError(f"{folder}: no images in it; expected {', '.join(SUFFIXES)} files")
     step = max(1, PART // (3 * size * size))
     pieces = [tuple(files[start : start + step]) for start in range(0, len(files), step)]
-    return [
-        Part(group, folder, piece, partial(_read, folder, piece, size, crop, label), len(piece)) for piece in pieces
-    ]
+    return [Part(group, piece, partial(_read, folder, piece, size, crop, label), len(piece)) for piece in pieces]
 
 
 def left_out(listed: Collection[Path]) -> dict[str, int]:
@@ -107,8 +106,10 @@ def _read(folder: Path, files: tuple[File, ...], size: int, crop: bool, label: i
         images[index] = read_image(folder / files[index].name, size, crop)
 
     # threads: Pillow decodes and resizes outside the interpreter's lock, which an image needs for 0.1 of its 2.4 ms
-    with warnings.catch_warnings(action="ignore"):  # of odd metadata; under -W error they would refuse an image
-        in_threads(read, range(len(files)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # warnings of odd metadata would refuse an image under -W error
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores) as pool:
+        list(pool.map(read, range(len(files))))
     return images, None if label is None else np.full(len(files), label, dtype=np.int64)
 
 

@@ -1,54 +1,30 @@
 """Images that are packed once and from then on mapped: N of them take 3 N S^2 bytes, 15.7 GB for ImageNet-64.
 
 DATA_DIR/NAME/packed holds train.npy and test.npy, uint8 of shape (N, 3, S, S) in one fixed random order (see `order`),
-their int64 labels where there are any, and stamp.json, written last: layout, version, shapes, digests, and the listings
-of the sources, which these must agree with whenever they are there (see `parts`). What was packed is hashed then, and
-again only if the time of its file is another than the one in .times.json. One process packs while others wait; nothing
-is locked or written where everything is packed.
+their int64 labels where there are any, and stamp.json, written last: layout, version, shapes, digests, and the listing
+of the sources, which these must agree with whenever they are there (see `parts`). An array whose file has another time
+than it had then is hashed, and gets its time back. One process packs while others wait; nothing is locked or written
+where everything is packed.
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.datasets.mapped import Shape, mapped
-from bench.datasets.packing import LAYOUT, PROGRESS, pack
-from bench.datasets.parts import Listing, Originals, compared, times_of
+from bench.datasets.packing import LAYOUT, STAMP, Stamp, pack
+from bench.datasets.parts import Originals
 from bench.errors import UsageError
 from bench.identity import inputs
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
-from bench.records.seal import read_json, write_json
-
-TIMES = ".times.json"
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """stamp.json: what was packed from what.
-
-    Attributes:
-        checksum: Dataset's.
-        arrays: shapes by name.
-        digests: SHA-256 of the values of each array.
-        sources: the listings of the sources by group.
-        left_out: images that were not packed, a count for each kind.
-    """
-
-    layout: int
-    version: str
-    checksum: str
-    arrays: Mapping[str, Shape]
-    digests: Mapping[str, str]
-    sources: Mapping[str, Listing]
-    left_out: Mapping[str, int]
+from bench.records.seal import read_json
 
 
 def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str) -> Dataset:
@@ -66,7 +42,7 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals |
     """
     with inputs.unnoted():  # up to 1.3 million images; the stamp stands for them
         try:
-            sources, whole = find(), (folder / "stamp.json").is_file()
+            sources, whole = find(), (folder / STAMP).is_file()
         except OSError as error:
             raise UsageError(f"{name}: cannot read {error.filename}: {error.strerror}") from error
         if not whole and sources is None:
@@ -82,10 +58,10 @@ def _pack_once(name: str, folder: Path, shape: Shape, sources: Originals) -> Non
     try:
         with locked(folder / ".lock"):
             sweep(folder)
-            if not (folder / "stamp.json").is_file():
+            if not (folder / STAMP).is_file():
                 left_out = sources.left_out()
                 _say(name, folder, sources, left_out)
-                _pack(folder, shape, sources, left_out)
+                pack(folder, shape, sources, left_out)
     except OSError as error:
         if complaint := shortage(error, folder):
             raise complaint from error
@@ -99,37 +75,29 @@ def _say(name: str, folder: Path, sources: Originals, left_out: Mapping[str, int
     print(f"{name}: packing {files} files into {folder}, once{note}", file=sys.stderr, flush=True)
 
 
-def _pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, int]) -> None:
-    made = pack(folder, shape, sources)
-    times = {array: _time(folder, array) for array in made.arrays} | times_of(sources)
-    write_json(folder / TIMES, {"times": times})
-    stamp = Stamp(LAYOUT, sources.version, made.checksum, made.arrays, made.digests, made.sources, left_out)
-    write_json(folder / "stamp.json", asdict(stamp))
-    (folder / PROGRESS).unlink(missing_ok=True)
-
-
 def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stamp: Stamp) -> Dataset:
-    path, again = folder / "stamp.json", f"remove {folder} to pack again"
+    again = f"remove {folder} to pack again"
     for split in ("train", "test"):
         if stamp.arrays.get(split, ())[1:] != shape:
             expected = f"(N, {', '.join(map(str, shape))})"
-            raise UsageError(f"{path}: {split} is {stamp.arrays.get(split)}, {name} is {expected}; {again}")
-    times = _times(folder)
-    now = times_of(sources) if sources else {}
+            held = stamp.arrays.get(split)
+            raise UsageError(f"{folder / STAMP}: {split} is {held}, {name} is {expected}; {again}")
     if sources is not None:
-        difference = compared(sources, stamp.sources, [group for group in now if now[group] != times.get(group)])
-        if stamp.version != sources.version:
-            difference = f"the version of its sources is {sources.version}, and was {stamp.version}"
-        if difference:
-            raise UsageError(f"{name}: {difference} when {folder} was packed; {again}")
-    tensors = {array: mapped(folder / f"{array}.npy", size) for array, size in stamp.arrays.items()}
-    for array, values in tensors.items():
-        now[array] = _time(folder, array)
-        if now[array] != times.get(array) and _digest(values) != stamp.digests[array]:
-            raise UsageError(f"{folder / array}.npy: its values are not those that were packed; {again}")
-    if now.items() - times.items():
-        with suppress(OSError):  # a folder that cannot be written to is looked at each time
-            write_json(folder / TIMES, {"times": times | now})
+        now = {"the version of its sources": sources.version, **sources.listing()}
+        then = {"the version of its sources": stamp.version, **stamp.sources}
+        for what in (*now, *then):
+            if now.get(what) != then.get(what):
+                found, was = (known.get(what, "not there") for known in (now, then))
+                raise UsageError(f"{name}: {what} is {found}, and was {was} when {folder} was packed; {again}")
+    tensors = {}
+    for array, size in stamp.arrays.items():
+        path, time = folder / f"{array}.npy", stamp.times[array]
+        tensors[array] = mapped(path, size)
+        if path.stat().st_mtime_ns != time:
+            if hashlib.sha256(tensors[array].numpy().reshape(-1).data).hexdigest() != stamp.digests[array]:
+                raise UsageError(f"{path}: its values are not those that were packed; {again}")
+            with suppress(OSError):  # in a folder that cannot be written to it is hashed each time
+                os.utime(path, ns=(time, time))
     return Dataset(
         name=name,
         version=stamp.version,
@@ -145,30 +113,13 @@ def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stam
 
 def _read(folder: Path) -> Stamp:
     """The stamp in a folder; UsageError for one that is damaged or of another layout."""
-    path = folder / "stamp.json"
+    path = folder / STAMP
     try:
-        stamp = Stamp(**read_json(path))
-        if stamp.layout != LAYOUT:
-            raise ValueError(f"layout {stamp.layout}")
-        arrays = {array: tuple(size) for array, size in stamp.arrays.items()}
-        sources = {group: Listing(*texts) for group, texts in stamp.sources.items()}
+        found = read_json(path)
+        if found.get("layout") != LAYOUT:
+            raise ValueError(f"layout {found.get('layout')}")
+        stamp = Stamp(**found)
+        return replace(stamp, arrays={array: tuple(size) for array, size in stamp.arrays.items()})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         complaint = f"{path}: not the stamp of images packed in layout {LAYOUT} ({error})"
         raise UsageError(f"{complaint}; remove {folder} to pack again") from error
-    return replace(stamp, arrays=arrays, sources=sources)
-
-
-def _times(folder: Path) -> dict[str, str]:
-    """Times of what was found to be what was packed, by array and group; none where they are not known."""
-    try:
-        return dict(read_json(folder / TIMES)["times"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _time(folder: Path, array: str) -> str:
-    return str((folder / f"{array}.npy").stat().st_mtime_ns)
-
-
-def _digest(values: Tensor) -> str:
-    return hashlib.sha256(values.numpy().reshape(-1).data).hexdigest()

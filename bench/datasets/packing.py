@@ -5,89 +5,108 @@ Rows are counted first. After each part what was written is forced to the disk a
 
 import hashlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from bench.datasets.mapped import Shape, allocate, is_whole, mapped, write_rows
 from bench.datasets.order import places
-from bench.datasets.parts import Listing, Originals, Part, contents_of, listings
+from bench.datasets.parts import Originals, Part
 from bench.errors import UsageError
 from bench.records.seal import read_json, write_json
 
-LAYOUT = 2  # of the packed arrays: 1 had the order of the sources
+LAYOUT = 3  # of stamp and arrays: 1 had the order of the sources, 2 digests of what these hold
 PROGRESS = "progress.json"
+STAMP = "stamp.json"
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Shapes and SHA-256 of the arrays by name, Dataset's checksum, and the listings of the sources."""
+class Stamp:
+    """stamp.json: what was packed from what.
 
-    arrays: dict[str, Shape]
-    digests: dict[str, str]
+    Attributes:
+        checksum: of the values of train and test (see Dataset).
+        arrays: shapes by name.
+        digests: SHA-256 of the values of each array.
+        times: of each array's file, in nanoseconds.
+        sources: `Originals.listing`.
+        left_out: images that were not packed, a count for each kind.
+    """
+
+    layout: int
+    version: str
     checksum: str
-    sources: dict[str, Listing]
+    arrays: Mapping[str, Shape]
+    digests: Mapping[str, str]
+    times: Mapping[str, int]
+    sources: Mapping[str, str]
+    left_out: Mapping[str, int]
 
 
-def pack(folder: Path, shape: Shape, sources: Originals) -> Packed:
-    """Write the arrays, which get their names when all of them are whole; the caller holds the folder's lock."""
+def pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, int]) -> None:
+    """Write the arrays, which get their names when all of them are whole, and the stamp.
+
+    The caller holds the folder's lock.
+    """
     for path in folder.glob("*.npy"):
         if not (folder / PROGRESS).is_file():
-            raise UsageError(f"{path}: lies there without stamp.json and is not overwritten; remove {folder}")
+            raise UsageError(f"{path}: lies there without {STAMP} and is not overwritten; remove {folder}")
         path.replace(_partial(folder, path.stem))  # a kill came between the first name and the stamp
+    progress = Progress(folder, sources.version)
     arrays: dict[str, Shape] = {}
-    contents: dict[Part, str] = {}
     for split in sources.splits:
-        arrays |= _pack_split(folder, split, shape, sources, contents)
-    joint, digests = hashlib.sha256(), {}
+        arrays |= _pack_split(folder, split, shape, sources, progress)
+    joint, digests, times = hashlib.sha256(), {}, {}
     for array, size in arrays.items():
         values = mapped(_partial(folder, array), size).numpy().reshape(-1).data
         digests[array] = hashlib.sha256(values).hexdigest()
         if array in sources.splits:
             joint.update(values)
     for array in arrays:
-        _partial(folder, array).replace(folder / f"{array}.npy")
-    return Packed(arrays, digests, joint.hexdigest()[:16], listings(sources, contents))
+        times[array] = _partial(folder, array).replace(folder / f"{array}.npy").stat().st_mtime_ns
+    checksum = joint.hexdigest()[:16]
+    stamp = Stamp(LAYOUT, sources.version, checksum, arrays, digests, times, sources.listing(), left_out)
+    write_json(folder / STAMP, asdict(stamp))
+    (folder / PROGRESS).unlink(missing_ok=True)
 
 
-def _pack_split(
-    folder: Path, split: str, shape: Shape, sources: Originals, contents: dict[Part, str]
-) -> dict[str, Shape]:
-    """Pack the parts that are still missing; the shapes of the split's arrays. Adds to `contents`."""
-    parts, progress = sources.splits[split], Progress(folder, split)
+def _pack_split(folder: Path, split: str, shape: Shape, sources: Originals, progress: "Progress") -> dict[str, Shape]:
+    """Pack the parts that are still missing; the shapes of the split's arrays."""
+    parts = sources.splits[split]
     counts = [part.rows or progress.count(part) for part in parts]
     place, ends = places(sum(counts)), list(accumulate(counts))
     arrays = {split: (len(place), *shape)} | ({f"{split}_labels": (len(place),)} if sources.labelled else {})
     files = {_partial(folder, array): size for array, size in arrays.items()}
-    written = progress.written(parts, len(place), sources.version)
+    listed = [str(len(place)), *(part.listed for part in parts)]
+    written = progress.written(split, listed)
     if not written or not all(is_whole(path, size) for path, size in files.items()):
-        written = []
+        written = 0
         for path, size in files.items():
             allocate(path, size)
-    for part, count, end in list(zip(parts, counts, ends, strict=True))[len(written) :]:
-        digest, block = contents_of(part), part.read()
-        if len(block[0]) != count:
-            raise UsageError(f"{part.group}: has other images than a moment ago; start again when nothing writes there")
+    for i in range(written, len(parts)):
+        block = parts[i].read()
+        if len(block[0]) != counts[i]:
+            name = parts[i].group
+            raise UsageError(f"{name}: has other images than a moment ago; start again when nothing writes there")
         for path, values in zip(files, block, strict=False):
             assert values is not None
-            write_rows(path, place[end - count : end], values)
-        written = [*written, digest]
-        progress.note(parts, written, len(place), sources.version)
-    contents |= zip(parts, written, strict=True)
+            write_rows(path, place[ends[i] - counts[i] : ends[i]], values)
+        progress.note(split, listed[: i + 2])
     return arrays
 
 
 class Progress:
-    """progress.json: rows of the parts that had to be counted, and of each split the contents of what is written."""
+    """progress.json: rows of the parts that had to be counted, and of each split the parts that are written."""
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self.path, self.split = folder / PROGRESS, split
-        self.state: dict[str, Any] = {"counts": {}, "splits": {}}
+    def __init__(self, folder: Path, version: str) -> None:
+        self.path, self.of = folder / PROGRESS, f"{LAYOUT} {version}"
+        self.state: dict[str, Any] = {"of": self.of, "counts": {}, "splits": {}}
         if self.path.is_file():
             try:
-                self.state |= read_json(self.path)
+                found = read_json(self.path)
+                self.state = found if found.get("of") == self.of else self.state
             except ValueError as error:
                 print(f"{self.path}: {error}; everything is packed again", file=sys.stderr, flush=True)
 
@@ -99,20 +118,15 @@ class Progress:
             write_json(self.path, self.state)
         return counts[part.listed]
 
-    def written(self, parts: Sequence[Part], rows: int, version: str) -> list[str]:
-        """`contents_of` of the first parts, those that are written; none if what was written is of others."""
-        listed, contents = self.state["splits"].get(self.split, ("", []))
-        return contents if listed == _listed(parts[: len(contents)], rows, version) else []
+    def written(self, split: str, listed: list[str]) -> int:
+        """How many parts are written; none if what was written is of other parts, or of another number of rows."""
+        noted = self.state["splits"].get(split, [])
+        return max(0, len(noted) - 1) if noted == listed[: len(noted)] else 0
 
-    def note(self, parts: Sequence[Part], contents: Sequence[str], rows: int, version: str) -> None:
-        """As many parts are written as `contents` holds."""
-        self.state["splits"][self.split] = (_listed(parts[: len(contents)], rows, version), contents)
+    def note(self, split: str, listed: list[str]) -> None:
+        """The number of rows, and the parts that are written."""
+        self.state["splits"][split] = listed
         write_json(self.path, self.state)
-
-
-def _listed(parts: Sequence[Part], rows: int, version: str) -> str:
-    lines = [f"layout {LAYOUT}", version, str(rows), *(part.listed for part in parts)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _partial(folder: Path, array: str) -> Path:
