@@ -85,6 +85,7 @@ class Stages:
         return {
             "label": self.baseline.label,
             "dataset_version": f"{self.dataset.version}:{self.dataset.checksum}",
+            "given": self.dataset.given is not None,
             "parameters": self.parameters,
             "steps": self.trainer.step,
             "options": components.resolved(self.baseline),

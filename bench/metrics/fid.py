@@ -21,7 +21,7 @@ FD = (
     "Fréchet distance between samples and data in the features of {}, a small network of this project: not an FID, and "
     "comparable only within this dataset, n and split."
 )
-FACTS = {"fid": Facts("FID", direction="lower", meaning=FID), "fd_": Facts("FD", direction="lower", meaning=FD)}
+FACTS = {"fid": Facts("FID", "", "lower", meaning=FID), "fd_": Facts("FD", "", "lower", meaning=FD)}
 
 
 @register_metric("fid", facts=FACTS, needs="features", data="images", in_curve=True, in_sweep=True)

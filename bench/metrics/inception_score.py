@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     settings=lambda samples, reference: {"isc_splits": len(samples.members)},
     of_classifier=True,
     meaning="Confidence and variety of a classifier's labels on samples.",
+    place=34,
 )
 def inception_score(samples: "Features", *_: Any) -> tuple[float, float]:
     """By the classifier of the extractor, if its weights have one."""

@@ -22,6 +22,9 @@ FLOOR = "_floor"  # ends the name of what the data itself scores
 USUAL = {"points": ("w2",), "images": ("fid", "kid", "precision_recall", "inception_score"), "given": ("psnr", "ssim")}
 
 
+SAID = ("title", "unit", "direction", "group", "meaning")  # of a number in its record
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is said of a number.
@@ -31,6 +34,8 @@ class Facts:
         direction: which one is better, or "" if neither is.
         group: the table that has its column: "quality", "likelihood", "geometry", "cost"; without one it has none.
         meaning: one sentence for a reader who is new to it.
+        place: where its column stands among others, in ascending order: from 10 likelihoods, from 20 quality, from 40
+            geometry, from 50 evaluations, from 60 seconds and memory.
     """
 
     title: str
@@ -38,10 +43,11 @@ class Facts:
     direction: Direction = ""
     group: str = "quality"
     meaning: str = ""
+    place: int = 30
 
     def row(self) -> dict[str, str]:
         """What a record's measurement says of it."""
-        return {"title": self.title, "unit": self.unit, "direction": self.direction, "group": self.group}
+        return {key: getattr(self, key) for key in SAID}
 
 
 @dataclass(eq=False)
@@ -101,6 +107,7 @@ def register_metric(
     direction: Direction = "",
     group: str = "quality",
     meaning: str = "",
+    place: int = Facts.place,
     facts: Mapping[str, Facts] | None = None,
     needs: Needs = "samples",
     **options: Any,
@@ -117,7 +124,7 @@ def register_metric(
             raise UsageError(f"metric {name!r}: {measure!r} is no function (samples, reference, dataset, rng)")
         if not (title or facts):
             raise UsageError(f"metric {name!r}: it has no title; register_metric({name!r}, title=...)")
-        known = facts or {name: Facts(title, unit, direction, group, meaning)}
+        known = facts or {name: Facts(title, unit, direction, group, meaning, place)}
         try:
             metric = Metric(name, known, measure, needs, **options)
         except TypeError as error:

@@ -2,29 +2,15 @@
 
 from bench.metrics.metric import Facts, declare
 
-
-def _counted(title: str, meaning: str) -> Facts:
-    return Facts(title, direction="lower", group="cost", meaning=meaning)
-
+SAMPLING = "Evaluations of the network per sample, which an adaptive solver chooses for a batch: not solver steps."
+LIKELIHOOD = "Evaluations of the field and its divergence per density, which an adaptive solver chooses for a batch."
+TRAINING = "Network evaluations in the whole training, forward and adjoint: one a step for simulation-free methods."
 
 declare(
     "nfe_sampling",
     in_curve=True,
     in_sweep=True,
-    nfe_sampling=_counted(
-        "Sampling NFE", "Evaluations of the network for one batch of samples: evaluations, not solver steps."
-    ),
+    nfe_sampling=Facts("Sampling NFE", "", "lower", "cost", SAMPLING, place=50),
 )
-declare(
-    "nfe_likelihood",
-    nfe_likelihood=_counted(
-        "Likelihood NFE", "Evaluations of the field and its divergence for one batch of densities."
-    ),
-)
-declare(
-    "nfe_training",
-    nfe_training=_counted(
-        "Training NFE",
-        "Network evaluations in the whole training, forward and adjoint: one a step for simulation-free methods.",
-    ),
-)
+declare("nfe_likelihood", nfe_likelihood=Facts("Likelihood NFE", "", "lower", "cost", LIKELIHOOD, place=51))
+declare("nfe_training", nfe_training=Facts("Training NFE", "", "lower", "cost", TRAINING, place=52))

@@ -11,17 +11,9 @@ from bench.metrics.w2 import wasserstein2
 if TYPE_CHECKING:
     from torch import Tensor
 
-declare(
-    "npe",
-    data="points",
-    npe=Facts(
-        "NPE",
-        direction="lower",
-        group="geometry",
-        meaning="Normalised path energy, |path energy - W₂²| / W₂² with W₂ between noise and data: 0 for optimal "
-        "transport.",
-    ),
-)
+NPE = "Normalised path energy, |path energy - W₂²| / W₂² with W₂ between noise and data: 0 for optimal transport."
+
+declare("npe", data="points", npe=Facts("NPE", "", "lower", "geometry", NPE, place=41))
 
 
 def npe(energy: float, noise: "Tensor", data: "Tensor") -> float:

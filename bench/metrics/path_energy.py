@@ -10,16 +10,12 @@ from bench.metrics.metric import Facts, declare
 if TYPE_CHECKING:
     from torch import Tensor
 
-declare(
-    "path_energy",
-    path_energy=Facts(
-        "Path energy",
-        direction="lower",
-        group="geometry",
-        meaning="Mean of the squared speed of samples integrated along their way from noise to data; at least W₂² "
-        "between noise and data, with equality for optimal transport.",
-    ),
+ENERGY = (
+    "Mean of the squared speed of samples integrated along their way from noise to data; at least W₂² between noise "
+    "and data, with equality for optimal transport."
 )
+
+declare("path_energy", path_energy=Facts("Path energy", "", "lower", "geometry", ENERGY, place=40))
 
 
 def path_energy(v: "Tensor", times: "Tensor") -> "Tensor":

@@ -19,8 +19,8 @@ RECALL = "Share of data that lies within the samples' neighbourhood in features.
 @register_metric(
     "precision_recall",
     facts={
-        "precision": Facts("Precision", direction="higher", meaning=PRECISION),
-        "recall": Facts("Recall", direction="higher", meaning=RECALL),
+        "precision": Facts("Precision", direction="higher", meaning=PRECISION, place=32),
+        "recall": Facts("Recall", direction="higher", meaning=RECALL, place=33),
     },
     needs="features",
     data="images",

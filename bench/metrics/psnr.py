@@ -28,6 +28,7 @@ PEAK = 255
     in_sweep=True,
     settings=lambda *_: {"channels": "all", "data_range": PEAK, "identical": "one level off in one value"},
     meaning="Peak signal-to-noise ratio to the reference image.",
+    place=35,
 )
 def psnr(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """PSNR in dB of each image, (B,) float64; images and targets are uint8 (B, C, H, W).

@@ -29,6 +29,7 @@ SETTINGS = {"channels": "all", "data_range": PEAK, "window": "gaussian", "window
     in_sweep=True,
     settings=lambda *_: SETTINGS,
     meaning="Structural similarity to the reference image.",
+    place=36,
 )
 def ssim(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """SSIM of each image, (B,) float64 in [-1, 1]; images and targets are uint8 (B, C, H, W).

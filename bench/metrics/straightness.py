@@ -10,16 +10,12 @@ from bench.metrics.metric import Facts, declare
 if TYPE_CHECKING:
     from torch import Tensor
 
-declare(
-    "straightness",
-    straightness=Facts(
-        "Straightness",
-        direction="lower",
-        group="geometry",
-        meaning="Mean squared difference between the velocity along a path and the path's mean velocity: 0 for "
-        "straight lines at constant speed.",
-    ),
+STRAIGHT = (
+    "Mean squared difference between the velocity along a path and the path's mean velocity: 0 for straight lines at "
+    "constant speed."
 )
+
+declare("straightness", straightness=Facts("Straightness", "", "lower", "geometry", STRAIGHT, place=42))
 
 
 def straightness(v: "Tensor", chord: "Tensor", times: "Tensor") -> "Tensor":

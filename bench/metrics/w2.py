@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     limit="w2_n",
     meaning="2-Wasserstein distance between samples and held-out data, in the data's own units. Finite samples leave a "
     "positive rest even for a perfect model.",
+    place=20,
 )
 def w2(samples: "Tensor", reference: "Tensor", *_: Any) -> float:
     """Of the first samples to as many held-out points."""

@@ -6,11 +6,13 @@ to say.
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config.settings import STAGES
+from bench.metrics.metric import SAID
 from bench.records import standing
 from bench.records.measurement import PLACE
 from bench.records.reading import read_planned, read_record, utf8
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUN_COLUMNS = (
-    *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"),
+    *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "given", "network", "parameters"),
     *("baseline", "label", "seed", "stage", "current", "stale"),
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
-FACTS = ("title", "unit", "direction", "group")  # of the metric, as the record has them
+OF_RUN = ("label", "dataset_version", "given", "parameters", "steps")  # known of all stages once one record says it
 PLACES = (*PLACE, "nfe")  # on a curve, NaN where a measurement is not on one
 COLUMNS = [
-    *(*RUN_COLUMNS, "metric", *FACTS, "value", "stderr", "n", "settings", *PLACES, "seconds", "reason"),
+    *(*RUN_COLUMNS, "metric", *SAID, "value", "stderr", "n", "settings", *PLACES, "seconds", "reason"),
     *PROVENANCE_COLUMNS,
 ]
 
@@ -71,9 +73,7 @@ def read_frame(root: Path) -> "pd.DataFrame":
             if reason := staleness(record, entry, stage):
                 record = {"stage": stage, "status": "missing", "error": f"stale: {reason}"}
             # What one stage's record says of the run also describes its stages that failed early or are missing.
-            known.update(
-                {k: record[k] for k in ("label", "dataset_version", "parameters", "steps") if record.get(k) is not None}
-            )
+            known.update({k: record[k] for k in OF_RUN if record.get(k) is not None})
             told = {key: value for key, value in record.items() if value is not None}
             columns.add({**known, **told, "current": known["current"], "stale": reason})
     if not columns.values["run_id"]:
@@ -143,8 +143,8 @@ class _Columns:
             self.values[column] += [value] * len(rows)
         for column in ("metric", "value", "stderr", "n", "seconds", "reason"):
             self.values[column] += [row.get(column) for row in rows]
-        for column in FACTS:
-            self.values[column] += [row.get(column, "") for row in rows]
+        for column in SAID:
+            self.values[column] += [sys.intern(row.get(column, "")) for row in rows]
         places: list[dict[str, Any]] = [row.get("place", {}) for row in rows]
         for column in PLACES:
             self.values[column] += [_number(place.get(column)) for place in places]

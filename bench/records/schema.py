@@ -37,6 +37,7 @@ class Row(TypedDict):
     unit: NotRequired[str]
     direction: NotRequired[Literal["lower", "higher", ""]]
     group: NotRequired[str]
+    meaning: NotRequired[str]
 
 
 class Identity(TypedDict):
@@ -79,6 +80,7 @@ class Record(Identity):
     error: NotRequired[str | None]
     label: NotRequired[Name | None]
     dataset_version: NotRequired[Name | None]
+    given: NotRequired[bool | None]
     device: NotRequired[Name | None]
     commit: NotRequired[Name | None]
     parameters: NotRequired[Count | None]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from bench.metrics.metric import Facts, facts_of
+from bench.metrics.metric import SAID, Facts, facts_of
 
 Group = Literal["quality", "cost", ""]
 
@@ -27,12 +27,6 @@ class Metric(NamedTuple):
     divide: float = 1.0
 
 
-ORDER = (
-    *("nll_nats", "nll_bpd", "bound_nats", "bound_bpd", "w2", "fid", "kid", "precision", "recall", "inception_score"),
-    *("psnr", "ssim", "path_energy", "npe", "straightness", "ode_error"),
-    *("nfe_sampling", "nfe_likelihood", "nfe_training"),
-    *("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes"),
-)
 SCALES = {"bytes": ("MiB", 2.0**20)}  # unit of a record: the one that is shown, and what a value is divided by then
 HANDLED = ("solver", "sampler", "rtol", "atol", "steps", "divergence", "probes", "dequantisation", "draws")
 PROTOCOLS = {
@@ -73,7 +67,8 @@ def metric(name: str) -> Metric:
 
 def shown(row: Any) -> Metric:
     """How a metric is shown, by the title, unit, direction and group of a row of the frame."""
-    return _shown(Facts(row.title, row.unit, row.direction, row.group, facts_of(row.metric).meaning))
+    found = _shown(Facts(*(getattr(row, key) for key in SAID)))
+    return found if row.meaning else found._replace(meaning=metric(row.metric).meaning)
 
 
 def _shown(facts: Facts) -> Metric:
@@ -83,8 +78,8 @@ def _shown(facts: Facts) -> Metric:
 
 
 def order(name: str) -> tuple[int, str]:
-    """Sort key of the columns: as listed above, feature distances where FID stands."""
-    return (ORDER.index(name) if name in ORDER else ORDER.index("fid"), name)
+    """Sort key of the columns: by the place that a metric has in its file."""
+    return facts_of(name).place, name
 
 
 def tolerance(value: float) -> str:

@@ -21,7 +21,7 @@ from bench.records.records import Measurement, record_path, write_stage
 from bench.records.seal import read_json, write_json
 
 AT = {"step": 3, "train_seconds": 0.5, "nfe_training": 3.0}
-NEW = ("title", "unit", "direction", "group", "place")
+NEW = ("title", "unit", "direction", "group", "meaning", "place")
 
 
 @pytest.fixture

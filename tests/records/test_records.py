@@ -10,6 +10,7 @@ import pytest
 from tiny import runs
 
 from bench.config.suite import Run
+from bench.metrics.metric import facts_of
 from bench.records import records, retries, seal
 from bench.records.frame import COLUMNS, read_frame
 from bench.records.planned import read_plan, write_plan
@@ -18,6 +19,7 @@ from bench.records.records import Measurement, write_stage
 FACTS = {
     "label": "FM w/ OT",
     "dataset_version": "1:abc",
+    "given": False,
     "parameters": 42,
     "steps": 6,
     "device": "cpu",
@@ -76,6 +78,7 @@ def test_a_record_says_everything_of_its_run(root: Path, run: Run) -> None:
         "unit": "nats",
         "direction": "lower",
         "group": "likelihood",
+        "meaning": facts_of("nll_nats").meaning,
     }
     assert [p.name for p in stage_file(root, run, "x").parent.iterdir()] == ["likelihood.json"]
 
@@ -199,9 +202,10 @@ def test_the_frame_is_one_row_a_measurement(root: Path, run: Run) -> None:
 
 
 def test_columns_are_those_that_reports_are_written_for() -> None:
-    run_columns = ["run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "network", "parameters"]
-    run_columns += ["baseline", "label", "seed", "stage", "current", "stale"]
-    value_columns = ["metric", "title", "unit", "direction", "group", "value", "stderr", "n", "settings"]
+    run_columns = ["run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "given", "network"]
+    run_columns += ["parameters", "baseline", "label", "seed", "stage", "current", "stale"]
+    value_columns = ["metric", "title", "unit", "direction", "group", "meaning"]
+    value_columns += ["value", "stderr", "n", "settings"]
     value_columns += ["step", "train_seconds", "nfe_training", "nfe", "seconds", "reason"]
     provenance = ["steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error"]
     assert run_columns + value_columns + provenance == COLUMNS
@@ -219,6 +223,7 @@ def test_what_is_planned_and_not_there_is_missing(tmp_path: Path, root: Path, ru
     assert other.value.isna().all() and set(other.steps) == {6}
     # What one stage of a run says also describes its holes.
     assert set(table[table.run_id == run.run_id].parameters) == {42}
+    assert set(table[table.run_id == run.run_id].given) == {False}
 
 
 def test_a_failed_stage_is_one_row_with_its_reason(root: Path, run: Run) -> None:

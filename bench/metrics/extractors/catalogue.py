@@ -70,7 +70,7 @@ class Network:
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         if pixels.dtype != torch.uint8:
-            raise UsageError(f"images are {pixels.dtype}; they must be uint8 pixels (see Dataset.quantise)")
+            raise UsageError(f"images are {pixels.dtype}; they must be uint8 pixels (see Dataset.decode)")
         if pixels.ndim != 4 or tuple(pixels.shape[1:]) != self.shape:
             raise UsageError(f"images have shape {tuple(pixels.shape)}; the extractor needs (N, *{self.shape})")
         if self.extractor.channels:
@@ -110,8 +110,7 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
             )
         if name not in known:
             register_feature_extractor(name, classifier.ClassifierFeatures)
-        labels = classifier.labels_digest(dataset)
-        of = (name, classifier.VERSION, dataset.version, dataset.checksum, labels, code_of(classifier.__name__))
+        of = (name, classifier.VERSION, dataset.version, dataset.checksum, code_of(classifier.__name__))
         path = kept(folder, safe_name("-".join(map(str, of))) + ".pth", partial(classifier.save_trained, dataset))
         return Extractor(name, f"{classifier.VERSION}-{classifier.digest(path)}", "penultimate", path, None)
     if name not in known:

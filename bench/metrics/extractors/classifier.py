@@ -132,14 +132,6 @@ def save_trained(dataset: Dataset, path: Path) -> None:
     write_tensors(path, net.state_dict())
 
 
-def labels_digest(dataset: Dataset) -> str:
-    """First 8 hexadecimal digits of the SHA-256 of the labels, which `Dataset.checksum` does not see."""
-    found = hashlib.sha256()
-    for labels in (dataset.train_labels, dataset.test_labels):
-        found.update(b"none" if labels is None else labels.numpy().tobytes())
-    return found.hexdigest()[:8]
-
-
 def digest(path: Path) -> str:
     """First 8 hexadecimal digits of the SHA-256 of the tensors in a weight file."""
     found = hashlib.sha256()
