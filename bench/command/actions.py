@@ -17,7 +17,7 @@ from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.partial import clear_finished
 from bench.identity import source
 from bench.launch import needs
-from bench.launch.queue import collect, wait
+from bench.launch.queue import Submission, collect, wait
 from bench.papers.claims import remember
 from bench.records import fresh, records, retries
 from bench.records.files import sweep
@@ -44,7 +44,7 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
 def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], data_dir: Path) -> int:
     """Launch what is missing, then report; exit code 1 if a run of the selection failed."""
     check_options(options)
-    collect(root.resolve(), runs)
+    states = collect(root.resolve(), runs)
     if options.keep_stale:
         kept = sum(records.vouch(root, run_) for run_ in runs)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
@@ -73,8 +73,11 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         write_plan(root, about, runs, stands)
         remember(root)
         jobs = _jobs(options, root, todo, data_dir)
-        for run_ in todo if options.retry else ():
-            retries.ask_again(root, run_)
+        for run_ in todo:
+            if states[run_.run_id].status not in ("queued", "running"):
+                Submission.forget(root, run_)  # or what is asked for again, and not done yet, would count as lost there
+            if options.retry:
+                retries.ask_again(root, run_)
         if options.cluster == "slurm":
             if not _on_slurm(options, root, todo, jobs):
                 return 0
@@ -100,15 +103,15 @@ def _stands(root: Path, runs: Sequence[Run]) -> Stands:
 
 def _todo(root: Path, stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
     """Runs to launch, and the errors of failed ones that are left alone."""
-    errors: dict[str, str] = {}
-    for run_id, stages in stands.items():
-        if failed := [found.reason for found in stages.values() if found.state == "failed"]:
-            errors[run_id] = failed[0]
-    failures = {} if retry else errors
+    failed = {i: [found.reason for found in s.values() if found.state == "failed"] for i, s in stands.items()}
     lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_, stands[run_.run_id])}
-    left = [r for r in runs if r.run_id in lost or any(s.state != "done" for s in stands[r.run_id].values())]
-    left = needs.with_students([run_ for run_ in left if run_.run_id not in failures], runs)
-    return needs.without_orphans(left, failures)
+    left = {i for i, s in stands.items() if i in lost or any(found.state != "done" for found in s.values())}
+    left -= {i for i, errors in failed.items() if errors and not retry}
+    left |= needs.with_students([i for i in left if stands[i]["train"].state != "done"], runs)
+    failures = {i: errors[0] for i, errors in failed.items() if errors and i not in left}
+    untrained = {i: error for i, error in failures.items() if stands[i]["train"].state == "failed"}
+    todo, orphans = needs.without_orphans([run_ for run_ in runs if run_.run_id in left], untrained)
+    return todo, failures | orphans
 
 
 def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
@@ -196,6 +199,7 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     check(options, runs)
     stands = _stands(root, runs)
     todo, failures = _todo(root, stands, runs, options.retry)
+    needs.check(root, todo)
     say_stale(stands)
     for run_ in runs:
         budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"

@@ -24,7 +24,7 @@ from bench.launch.task import Task
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
-from bench.records.records import fail, stands, write_stage
+from bench.records.records import fail, set_aside, stands, write_stage
 
 if TYPE_CHECKING:
     from bench.evaluation.stages import Stages
@@ -69,6 +69,7 @@ class Job(Task):
                 if found["train"].state == "stale" and ranks.is_main():
                     log(f"the training is {found['train'].reason}; its checkpoint is set aside")
                     bench.training.checkpoint.set_aside(self.checkpoint)
+                    set_aside(self.root, self.run)
                 ranks.barrier()
                 stages = bench.evaluation.stages.Stages(self, log)
                 missing = [s for s, d in zip(self.run.stages, done, strict=True) if not d]

@@ -54,6 +54,11 @@ class Submission:
     def write(self, root: Path, run: Run) -> None:
         write_json(records.run_folder(root, run.run_id) / "slurm.json", asdict(self))
 
+    @staticmethod
+    def forget(root: Path, run: Run) -> None:
+        """Of a job that has ended."""
+        (records.run_folder(root, run.run_id) / "slurm.json").unlink(missing_ok=True)
+
     @classmethod
     def read(cls, root: Path, run: Run) -> "Submission | None":
         """The submission of a run, None if there is none; UsageError if it is not sound."""
@@ -138,7 +143,8 @@ def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
                 elif state.status == "queued":
                     progress.hide(run_id)
                 else:
-                    error = None if state.status == "ok" else state.reason or "not submitted"
+                    gone = f"Slurm job {state.job} left the queue without a record" if state.job else "not submitted"
+                    error = None if state.status == "ok" else state.reason or gone
                     seconds = time.monotonic() - seen.get(run_id, start)
                     outcomes[run_id] = Outcome(run_id, "failed" if error else "ok", seconds, error)
                     progress.end(outcomes[run_id])
@@ -168,13 +174,14 @@ def _state(
     job = submission.job if submission else None
     stands = records.stands(root, run).values()
     error = next((stage.reason for stage in stands if stage.state == "failed"), None)
+    # Even what is done may be in the queue: a student whose teacher is trained anew.
+    if submission and queue and (submission.job, submission.name) in queue:
+        slurm, reason = queue[submission.job, submission.name]
+        return State("queued", job, reason) if slurm in QUEUED else State("running", job)
     if all(stage.state == "done" for stage in stands):
         return State("ok", job)
     if submission and queue is None:
         return State("queued", job, "no squeue here to ask")
-    if submission and queue and (submission.job, submission.name) in queue:
-        slurm, reason = queue[submission.job, submission.name]
-        return State("queued", job, reason) if slurm in QUEUED else State("running", job)
     if error:
         return State("failed", job, error)
     return State("stale" if any(stage.state == "stale" for stage in stands) else "missing", job)

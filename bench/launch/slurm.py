@@ -124,7 +124,9 @@ class Task:
 
 
 def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str]:
-    """Queue the jobs that are neither done nor in the queue; ids of their Slurm jobs ("12_0", "12_1", ...).
+    """Queue the jobs that are not in the queue; ids of their Slurm jobs ("12_0", "12_1", ...).
+
+    The caller has decided that they are to be done: a job that is stale, or whose teacher is to be another one, too.
 
     More runs than the cluster takes in one array become several; with `max_parallel` one waits for the other. Runs that
     need others come in an array of their own, which waits for the tasks of those.
@@ -138,9 +140,9 @@ def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str
         raise UsageError(f"--results: Slurm reads % and \\ in {root} as patterns of its own; give a path without them")
     with locked(root / ".slurm.lock"):
         states = collect(root, [job.run for job in jobs])
-        new = {job.run.run_id: job for job in jobs if states[job.run.run_id].status in ("missing", "failed")}
-        arrays = [array for wave in waves([job.run for job in new.values()]) for array in _arrays(wave)]
         queued = {i: str(state.job) for i, state in states.items() if state.status in ("queued", "running")}
+        new = {job.run.run_id: job for job in jobs if job.run.run_id not in queued}
+        arrays = [array for wave in waves([job.run for job in new.values()]) for array in _arrays(wave)]
         ids: list[str] = []
         for array in arrays:
             after = {job for run in array for need in run.needs if (job := queued.get(need))}

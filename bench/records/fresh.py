@@ -1,10 +1,14 @@
-"""Whether a report is of the records that are there now: a file beside it holds a digest of what it was made of."""
+"""Whether a report is of what is there now: a file beside it holds a digest of what it was made of."""
 
 import hashlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from bench.config.registry import loaded, papers
 from bench.config.settings import STAGES
 from bench.papers.claims import REMEMBERED
+from bench.papers.paper import PUBLISHED
 from bench.records.files import write_text
 
 MARK = ".reported"
@@ -12,7 +16,7 @@ RECORDS = tuple(f"{stage}.{kind}" for stage in STAGES for kind in ("json", "npz"
 
 
 def made_of(root: Path) -> str:
-    """Digest of name, size and time of change of all that a report is made of."""
+    """Digest of all that a report is made of: name, size and time of each record, contents of what arranges them."""
     paths = [root / "plan.json", root / REMEMBERED, *(p for n in RECORDS for p in (root / "runs").glob(f"*/{n}"))]
     found = hashlib.sha256()
     for path in sorted(paths):
@@ -21,11 +25,24 @@ def made_of(root: Path) -> str:
         except OSError:
             continue
         found.update(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    for digest in sorted(hashlib.sha256(path.read_bytes()).digest() for path in _arranging() if path.is_file()):
+        found.update(digest)
     return found.hexdigest()
 
 
+def _arranging() -> Iterator[Path]:
+    """The source of reports, the papers and their numbers, and this process's plugins, which may add to all of them."""
+    report = Path(__file__).parents[1] / "report"
+    yield from (path for path in report.rglob("*") if path.parent.name != "__pycache__")
+    yield from PUBLISHED.glob("*")
+    for paper in papers.values():
+        yield from paper.folder.glob("*")
+    for plugin in loaded:
+        yield Path(plugin if plugin.endswith(".py") else str(sys.modules[plugin].__file__))
+
+
 def is_fresh(root: Path) -> bool:
-    """Whether there is a report, and it is of today's records, plan and claims."""
+    """Whether there is a report, and it is of today's records, plan, claims, papers and figures."""
     try:
         return (root / "report.html").is_file() and (root / MARK).read_text(encoding="utf-8").strip() == made_of(root)
     except OSError:

@@ -10,8 +10,11 @@ Whether a record is what a run asks for is decided in bench/records/standing.py;
 
 import datetime
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from bench.config.names import safe_name
 from bench.config.settings import Stage
@@ -91,14 +94,38 @@ def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
 def stands(root: Path, run: Run) -> dict[Stage, Standing]:
     """Where every stage of the run stands; one that was measured of a stale training is stale.
 
-    Every record is read whole, so what this says of a file is what a report would.
+    So is one that a teacher taught whose training is no longer done. Every record is read whole, so what this says of a
+    file is what a report would.
     """
-    found: dict[Stage, Standing] = {}
-    for stage in run.stages:
-        found[stage] = standing.judge(read_stage(root, run.run_id, stage), run, stage, root)
-        if found[stage].state == "done" and found["train"].state == "stale":
-            found[stage] = Standing("stale", found["train"].reason, found[stage].finished)
+    found = {stage: standing.judge(read_stage(root, run.run_id, stage), run, stage, root) for stage in run.stages}
+    if found["train"].state == "done" and (why := _untaught(root, run)):
+        found["train"] = Standing("stale", why, found["train"].finished)
+    if found["train"].state == "stale":
+        why = found["train"].reason
+        found |= {s: Standing("stale", why, done.finished) for s, done in found.items() if done.state == "done"}
     return found
+
+
+def trained(root: Path, run_id: str) -> tuple[Run | None, Standing]:
+    """The run of that id, as its record of the training has it, and where that training stands.
+
+    ValidationError if the record is of an older edition.
+    """
+    record = read_stage(root, run_id, "train")
+    if record is None or record["status"] != "ok":
+        return None, Standing("missing" if record is None else "failed")
+    run = Run.model_validate(record["config"])
+    return run, stands(root, run)["train"]
+
+
+def _untaught(root: Path, run: Run) -> str:
+    """Why a student's training is of a teacher that is not there as it was; "" if it is, or if nobody can know."""
+    for teacher in run.needs:
+        with suppress(ValidationError):
+            found = trained(root, teacher)[1]
+            if found.state != "done":
+                return f"its teacher {teacher} is " + (f"stale: {found.reason}" if found.reason else "not trained")
+    return ""
 
 
 def outcome(root: Path, run: Run) -> tuple[bool, str | None]:
@@ -169,6 +196,14 @@ def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
             forgotten[path] = path.read_bytes()
             path.unlink()
     return forgotten
+
+
+def set_aside(root: Path, run: Run) -> None:
+    """Move the run's records out of the way, as its checkpoint is: it is trained anew, and can be resumed meanwhile."""
+    for stage in run.stages:
+        path = record_path(root, run.run_id, stage)
+        if path.is_file():
+            path.replace(path.with_suffix(".older.json"))
 
 
 def cell(entry: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -12,28 +12,26 @@ from torch import Tensor, nn
 from bench.config.suite import RUN_ID, Run
 from bench.errors import UsageError, one_line
 from bench.identity import inputs
-from bench.records.records import read_stage, run_folder
+from bench.records.records import run_folder, trained
 from bench.records.seal import CHANGED, check
 
 Teachers = dict[str, dict[str, Any]]  # the file of each teacher, with its size, time and SHA-256 as it was loaded
 
 
 def trained_run(root: Path, teacher: str) -> Run | None:
-    """The run of that id; None for what is no run's id.
-
-    Raises:
-        UsageError: its training has no sound record.
-    """
+    """The run of that id; None for what is no run's id; UsageError if its training is not there or is stale."""
     if not RUN_ID.fullmatch(teacher):
         return None
-    record = read_stage(root, teacher, "train")
-    if record is None or record["status"] != "ok":
-        state = "has not ended" if record is None else "has failed"
-        raise UsageError(f"teacher = {teacher}: its training {state} in {root}; run its baseline first")
     try:
-        return Run.model_validate(record["config"])
+        run, found = trained(root, teacher)
     except ValidationError as error:
         raise UsageError(f"teacher = {teacher}: its record is of an older edition: {one_line(error)[:200]}") from error
+    if found.state != "done":
+        what = {"missing": "has not ended", "failed": "has failed"}.get(found.state, f"is stale ({found.reason})")
+        raise UsageError(
+            f"teacher = {teacher}: its training {what} in {root}; name its baseline and its seed among the runs, too"
+        )
+    return run
 
 
 def load(module: nn.Module, root: Path, teacher: str) -> Teachers:

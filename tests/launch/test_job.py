@@ -18,6 +18,7 @@ from bench.launch.job import Job, explain
 from bench.records import records
 from bench.records.frame import read_frame
 from bench.records.locks import locked
+from bench.records.seal import write_json
 
 pytestmark = pytest.mark.slow
 
@@ -285,6 +286,28 @@ def test_an_interruption_is_no_failure(tmp_path: Path) -> None:
         this(interrupt)
     assert records.failed(this.root, this.run) is None and not (this.folder / "train.json").exists()
     assert this() == "ok"
+
+
+def test_a_training_that_is_stale_is_set_aside_once_and_then_resumed(tmp_path: Path) -> None:
+    this = job(tmp_path, SUITE.replace("steps = 6, batch = 16", "steps = 6, batch = 16, checkpoint_seconds = 1e-9"))
+    assert this() == "ok"
+    for stage in this.run.stages:
+        path = this.folder / f"{stage}.json"
+        write_json(path, {**json.loads(path.read_text(encoding="utf-8")), "code": "of before"})
+    (this.folder / "log.txt").unlink()
+
+    def interrupt(text: str) -> None:
+        if text.startswith("train 6/6"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        this(interrupt)
+    assert {found.state for found in records.stands(this.root, this.run).values()} == {"missing"}
+    assert this() == "ok"
+    log = (this.folder / "log.txt").read_text(encoding="utf-8")
+    assert log.count("its checkpoint is set aside") == log.count("resumed at step 5") == 1
+    assert {found.state for found in records.stands(this.root, this.run).values()} == {"done"}
+    assert json.loads((this.folder / "train.older.json").read_text(encoding="utf-8"))["code"] == "of before"
 
 
 def test_an_interruption_in_the_last_validation_costs_no_point_of_the_curve(tmp_path: Path) -> None:

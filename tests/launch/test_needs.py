@@ -1,16 +1,24 @@
 """A student waits for its teacher: in the plan, among the workers of a machine, and on Slurm."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fake_jobs import FakeJob, make_run
-from tiny import SUITE, runs
+from tiny import SUITE, runs, write_suite
 
+import run_all
+from baselines.fm_ot import FlowMatchingOT
+from bench.command.actions import _todo
 from bench.config.plan import plan
 from bench.config.suite import Run, load_suite
 from bench.errors import UsageError
 from bench.launch import needs
 from bench.launch.local import launch_local
+from bench.methods.baseline import register_baseline
+from bench.records import records
+from bench.records.seal import write_json
+from bench.training.teachers import trained_run
 
 TEACHER = make_run("teacher")
 STUDENT = make_run("student", teacher=TEACHER.run_id)
@@ -66,20 +74,96 @@ def test_waves_put_the_teacher_first() -> None:
 
 
 def test_whoever_has_a_new_teacher_is_run_again() -> None:
-    assert needs.with_students([TEACHER], [GRANDCHILD, STUDENT, make_run("alone")]) == [GRANDCHILD, STUDENT, TEACHER]
+    runs = [GRANDCHILD, STUDENT, make_run("alone")]
+    assert needs.with_students([TEACHER.run_id], runs) == {run.run_id for run in (GRANDCHILD, STUDENT, TEACHER)}
 
 
-def test_a_lost_teacher_costs_its_students() -> None:
-    left, lost = needs.without_orphans([STUDENT, GRANDCHILD, make_run("alone")], {TEACHER.run_id: "it diverged"})
-    assert [run.baseline.name for run in left] == ["alone"]
-    assert lost[STUDENT.run_id] == f"its teacher {TEACHER.run_id} has failed: it diverged"
-    assert "has failed: its teacher" in lost[GRANDCHILD.run_id]
+def test_a_teacher_that_cannot_be_trained_costs_its_students() -> None:
+    left, orphans = needs.without_orphans([STUDENT, GRANDCHILD, make_run("alone")], {TEACHER.run_id: "it diverged"})
+    assert [run.baseline.name for run in left] == ["alone"] and set(orphans) == {STUDENT.run_id, GRANDCHILD.run_id}
+    assert orphans[STUDENT.run_id] == f"its teacher {TEACHER.run_id} has failed: it diverged"
+    assert "has failed: its teacher" in orphans[GRANDCHILD.run_id]
 
 
 def test_a_teacher_that_nobody_trains_is_missed_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"its teacher {TEACHER.run_id} is not trained in .* name its baseline"):
+    message = f"^{STUDENT.run_id}: teacher = {TEACHER.run_id}: its training has not ended in .*; name its baseline"
+    with pytest.raises(UsageError, match=message):
         needs.check(tmp_path, [STUDENT])
     needs.check(tmp_path, [STUDENT, TEACHER])
+
+
+def finished(root: Path, *runs: Run) -> None:
+    assert [FakeJob(run, root)() for run in runs] == ["ok"] * len(runs)
+
+
+def outdate(root: Path, run: Run) -> None:
+    """Have the run's training be of other settings than today's."""
+    record = records.read_stage(root, run.run_id, "train")
+    assert record
+    write_json(records.record_path(root, run.run_id, "train"), {**record, "fingerprint": "of before"})
+
+
+def test_whom_a_stale_teacher_taught_is_stale(tmp_path: Path) -> None:
+    finished(tmp_path, TEACHER, STUDENT, GRANDCHILD)
+    outdate(tmp_path, TEACHER)
+    student, grandchild = (records.stands(tmp_path, run)["train"] for run in (STUDENT, GRANDCHILD))
+    assert (student.state, grandchild.state) == ("stale", "stale")
+    assert student.reason == f"its teacher {TEACHER.run_id} is stale: measured under other settings"
+    assert grandchild.reason == f"its teacher {STUDENT.run_id} is stale: {student.reason}"
+    records.set_aside(tmp_path, TEACHER)  # as if its training had begun anew
+    assert records.stands(tmp_path, STUDENT)["train"].reason == f"its teacher {TEACHER.run_id} is not trained"
+
+
+def test_a_stale_teacher_does_not_teach(tmp_path: Path) -> None:
+    finished(tmp_path, TEACHER)
+    needs.check(tmp_path, [STUDENT])
+    assert trained_run(tmp_path, TEACHER.run_id) == TEACHER
+    outdate(tmp_path, TEACHER)
+    message = f"{TEACHER.run_id}: its training is stale .measured under other settings. in .*; name its baseline"
+    for refuses in (lambda: needs.check(tmp_path, [STUDENT]), lambda: trained_run(tmp_path, TEACHER.run_id)):
+        with pytest.raises(UsageError, match=message):
+            refuses()
+
+
+def todo(root: Path, *runs: Run, retry: bool = False) -> tuple[list[Run], dict[str, str]]:
+    return _todo(root, {run.run_id: records.stands(root, run) for run in runs}, runs, retry)
+
+
+def evaluated(run: Run) -> Run:
+    return Run.model_validate({**run.model_dump(), "evaluation": {"likelihood": {}}})
+
+
+def test_a_teacher_that_fails_in_an_evaluation_keeps_its_students(tmp_path: Path) -> None:
+    teacher = evaluated(TEACHER)
+    records.write_stage(tmp_path, teacher, "train", [], {})
+    assert todo(tmp_path, teacher, STUDENT) == ([teacher, STUDENT], {})
+    records.fail(tmp_path, teacher, "out of memory")
+    assert todo(tmp_path, teacher, STUDENT) == ([STUDENT], {teacher.run_id: "out of memory"})
+    finished(tmp_path, STUDENT)
+    assert todo(tmp_path, teacher, STUDENT, retry=True) == ([teacher], {})  # which is not trained for that
+
+
+def test_a_failed_student_is_run_again_with_its_teacher(tmp_path: Path) -> None:
+    records.fail(tmp_path, STUDENT, "its teacher was not there")
+    assert todo(tmp_path, TEACHER, STUDENT) == ([TEACHER, STUDENT], {})
+    records.fail(tmp_path, TEACHER, "it diverged")
+    assert todo(tmp_path, TEACHER, STUDENT)[0] == []
+    assert todo(tmp_path, TEACHER, STUDENT, retry=True) == ([TEACHER, STUDENT], {})
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_a_dry_run_refuses_a_student_without_a_teacher(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Taught(FlowMatchingOT):
+        teacher: str = ""
+
+    register_baseline("taught", label="Taught")(Taught)
+    suite = write_suite(tmp_path, SUITE.replace('["fm_ot", "ddpm"]', '["taught"]').replace("overrides.ddpm", "#"))
+    options = ["--suite", str(suite), "--results", str(tmp_path / "r"), "--set", f"taught.teacher={TEACHER.run_id}"]
+    for action in ([], ["--dry-run"]):
+        assert run_all.main([*options, *action]) == 2
+        out, err = capsys.readouterr()
+        assert f"teacher = {TEACHER.run_id}: its training has not ended in" in err and not out
 
 
 @pytest.mark.slow

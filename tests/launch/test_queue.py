@@ -9,6 +9,7 @@ from bench.errors import UsageError
 from bench.launch import queue
 from bench.launch.queue import State, Submission, collect, status, wait
 from bench.records import records
+from bench.records.seal import write_json
 
 JOB = Submission("12_0", "suite-a1", "slurm/a1/log.err")
 
@@ -83,6 +84,14 @@ def test_states_of_the_queue(cluster, job, line, expected):
     assert state_of(job) == expected
 
 
+def test_what_is_done_may_be_queued_for_a_teacher_that_is_trained_anew(cluster, job):
+    assert job() == "ok"
+    JOB.write(job.root, job.run)
+    cluster.answers("squeue", "12_0|PENDING|Dependency|suite-a1", "")
+    assert state_of(job) == State("queued", "12_0", "Dependency")
+    assert state_of(job) == State("ok", "12_0")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("accounting", "reason"),
@@ -137,6 +146,15 @@ def test_no_answer_is_no_end(cluster, job, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="squeue is not on PATH"):
         wait(job.root, [job.run])
     assert records.failed(job.root, job.run) is None
+
+
+def test_a_stale_run_whose_job_ends_without_a_record_is_said_and_keeps_the_old_one(cluster, job):
+    assert job() == "ok"
+    write_json(job.folder / "train.json", {**job.record(), "fingerprint": "of before"})
+    JOB.write(job.root, job.run)
+    [outcome] = wait(job.root, [job.run])
+    assert outcome.error == "Slurm job 12_0 left the queue without a record"
+    assert job.record()["fingerprint"] == "of before"
 
 
 def test_wait_follows_to_the_end(cluster, job, capsys):

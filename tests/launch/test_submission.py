@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fake_jobs import FakeJob, make_run
-from tiny import write_suite
+from tiny import runs, write_suite
 
 import run_all
 from bench.errors import HalfSubmitted, UsageError
@@ -14,6 +14,8 @@ from bench.launch import slurm
 from bench.launch.queue import Submission, collect
 from bench.launch.slurm import SlurmOptions, Task, submit
 from bench.records import records
+from bench.records.measurement import Measurement
+from bench.records.seal import write_json
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,47 @@ def test_a_student_waits_for_the_task_of_its_teacher(tmp_path, sbatch):
     assert submit(jobs, SlurmOptions(), tmp_path / "suite") == ["1_0", "1_1", "1_2", "2_0", "2_1"]
     assert "dependency" not in sbatch(0)
     assert "#SBATCH --dependency=afterany:1_0:1_1\n" in sbatch(1)
+
+
+def outdated(run, root):
+    """A finished run whose record is of other settings than today's."""
+    job = FakeJob(run, root)
+    assert job() == "ok"
+    write_json(job.folder / "train.json", {**job.record(), "fingerprint": "of before"})
+    return job
+
+
+def test_what_is_stale_is_submitted_and_so_is_the_student_of_a_teacher_trained_anew(tmp_path, sbatch):
+    root = tmp_path / "suite"
+    teacher = outdated(make_run("teacher"), root)
+    student = FakeJob(make_run("student", teacher=teacher.run.run_id), root)
+    assert student() == "ok"
+    assert [state.status for state in collect(root, [teacher.run, student.run]).values()] == ["stale", "stale"]
+    assert submit([teacher, student], SlurmOptions(), root) == ["1", "2"]
+    assert "#SBATCH --dependency=afterany:1\n" in sbatch(1)
+
+
+@pytest.mark.slow
+def test_a_refused_retry_takes_no_good_record_for_lost(tmp_path, sbatch, capsys):
+    """A record with a lost value that is asked for again counts as not done, and its job has ended long ago."""
+    [run] = runs(tmp_path, baselines=["fm_ot"])
+    root = tmp_path / "r" / "tiny"
+    for stage in run.stages:
+        lost = [Measurement("w2", math.nan, reason="out of memory")] if stage == "samples" else []
+        records.write_stage(root, run, stage, lost, {})
+    Submission("7", "name", "log").write(root, run)
+    accepts = (tmp_path / "bin" / "sbatch").read_text(encoding="utf-8")
+    (tmp_path / "bin" / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: limit' >&2; exit 1", encoding="utf-8")
+    options = ["--suite", str(tmp_path / "tiny.toml"), "--baselines", "fm_ot", "--data-dir", str(tmp_path / "d")]
+    options += ["--results", str(tmp_path / "r"), "--cluster", "slurm"]
+    assert run_all.main([*options, "--retry"]) == 2
+    assert run_all.main([*options, "--status"]) == 0
+    record = records.read_stage(root, run.run_id, "samples")
+    assert record and record["status"] == "ok" and record["measurements"]
+    (tmp_path / "bin" / "sbatch").write_text(accepts, encoding="utf-8")
+    capsys.readouterr()
+    assert run_all.main([*options, "--retry"]) == 0
+    assert "submitted 1 tasks as Slurm job 1\n" in capsys.readouterr().out
 
 
 def test_refused_in_the_words_of_sbatch(tmp_path, sbatch):
