@@ -34,7 +34,7 @@ def check(root: Path, todo: Collection[Run]) -> None:
             try:
                 trained_run(root, need)
             except UsageError as error:
-                raise UsageError(f"{run.run_id}: {error}") from None
+                raise UsageError(f"{run.run_id}: {error}, or name it and its seed, too") from None
 
 
 def waves(todo: Sequence[Run]) -> list[list[Run]]:

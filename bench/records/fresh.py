@@ -1,5 +1,6 @@
 """Whether a report is of what is there now: a file beside it holds a digest of what it was made of."""
 
+import ast
 import hashlib
 import sys
 from collections.abc import Iterator
@@ -25,20 +26,21 @@ def made_of(root: Path) -> str:
         except OSError:
             continue
         found.update(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    for digest in sorted(hashlib.sha256(path.read_bytes()).digest() for path in _arranging() if path.is_file()):
+    for digest in sorted(hashlib.sha256(content).digest() for content in _arranging()):
         found.update(digest)
     return found.hexdigest()
 
 
-def _arranging() -> Iterator[Path]:
+def _arranging() -> Iterator[bytes]:
     """The source of reports, the papers and their numbers, and this process's plugins, which may add to all of them."""
     report = Path(__file__).parents[1] / "report"
-    yield from (path for path in report.rglob("*") if path.parent.name != "__pycache__")
-    yield from PUBLISHED.glob("*")
-    for paper in papers.values():
-        yield from paper.folder.glob("*")
+    files = [*PUBLISHED.glob("*"), *(file for paper in papers.values() for file in paper.folder.glob("*"))]
+    files += [path for path in report.rglob("*") if path.parent.name != "__pycache__"]
+    yield from (path.read_bytes() for path in files if path.is_file())
     for plugin in loaded:
-        yield Path(plugin if plugin.endswith(".py") else str(sys.modules[plugin].__file__))
+        path = Path(plugin if plugin.endswith(".py") else str(sys.modules[plugin].__file__))
+        if path.suffix == ".py" and path.is_file():
+            yield ast.dump(ast.parse(path.read_bytes())).encode()  # without its comments
 
 
 def is_fresh(root: Path) -> bool:

@@ -28,9 +28,7 @@ def trained_run(root: Path, teacher: str) -> Run | None:
         raise UsageError(f"teacher = {teacher}: its record is of an older edition: {one_line(error)[:200]}") from error
     if found.state != "done":
         what = {"missing": "has not ended", "failed": "has failed"}.get(found.state, f"is stale ({found.reason})")
-        raise UsageError(
-            f"teacher = {teacher}: its training {what} in {root}; name its baseline and its seed among the runs, too"
-        )
+        raise UsageError(f"teacher = {teacher}: its training {what} in {root}; run its baseline first")
     return run
 
 

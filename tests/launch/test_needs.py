@@ -86,7 +86,7 @@ def test_a_teacher_that_cannot_be_trained_costs_its_students() -> None:
 
 
 def test_a_teacher_that_nobody_trains_is_missed_at_once(tmp_path: Path) -> None:
-    message = f"^{STUDENT.run_id}: teacher = {TEACHER.run_id}: its training has not ended in .*; name its baseline"
+    message = f"^{STUDENT.run_id}: teacher = {TEACHER.run_id}: its training has not ended in .*; run its baseline"
     with pytest.raises(UsageError, match=message):
         needs.check(tmp_path, [STUDENT])
     needs.check(tmp_path, [STUDENT, TEACHER])
@@ -119,7 +119,7 @@ def test_a_stale_teacher_does_not_teach(tmp_path: Path) -> None:
     needs.check(tmp_path, [STUDENT])
     assert trained_run(tmp_path, TEACHER.run_id) == TEACHER
     outdate(tmp_path, TEACHER)
-    message = f"{TEACHER.run_id}: its training is stale .measured under other settings. in .*; name its baseline"
+    message = f"{TEACHER.run_id}: its training is stale .measured under other settings. in .*; run its baseline first"
     for refuses in (lambda: needs.check(tmp_path, [STUDENT]), lambda: trained_run(tmp_path, TEACHER.run_id)):
         with pytest.raises(UsageError, match=message):
             refuses()
