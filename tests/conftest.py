@@ -12,8 +12,7 @@ import pytest
 import torch
 from oracles import GaussianMixture
 
-from bench.command.listing import SEVEN
-from bench.config.registry import Registry, baselines
+from bench.config.registry import SEVEN, Registry, baselines
 from bench.datasets.base import Dataset
 from bench.records.archive import opened
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.command.listing import SEVEN
 from bench.command.options import key_value
-from bench.config.registry import load_plugin
+from bench.config.registry import SEVEN, load_plugin
 from bench.errors import NotApplicable, UsageError, one_line
 
 if TYPE_CHECKING:

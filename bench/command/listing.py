@@ -14,19 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.command.options import declare
-from bench.config import registry as registries
-from bench.config.registry import Registry
+from bench.config.registry import SEVEN, Registry
 
 PROJECT = Path(__file__).parents[2]
-SEVEN: tuple[Registry[Any], ...] = (
-    registries.datasets,
-    registries.networks,
-    registries.baselines,
-    registries.samplers,
-    registries.metrics,
-    registries.figures,
-    registries.papers,
-)
 
 
 def show(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from bench.config.options import INPUTS, checked_options
 from bench.config.registry import baselines, datasets, networks, unknown
 from bench.config.sampling import further, swept
 from bench.config.settings import Component
-from bench.config.suite import Run
+from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError, one_line
@@ -69,7 +69,39 @@ def build_network(component: Component, dataset: Dataset, **inputs: Any) -> nn.M
 def check_network(component: Component, dataset: Dataset, **inputs: Any) -> None:
     """UsageError if the network cannot be built for the dataset, as far as can be told without building it."""
     shape, options = _network_call(component, dataset, inputs)
-    networks.check(component.name, shape, **options)
+    builder = networks[component.name]
+    if check := getattr(builder, "check", None):
+        call = inspect.signature(builder).bind(shape, **options)
+        call.apply_defaults()
+        check(**call.arguments)
+
+
+class _Checks:
+    """The `make` of Baseline.build before a run: a network is checked, and a stand-in given for it."""
+
+    def __init__(self, component: Component, dataset: Dataset) -> None:
+        self.component, self.dataset, self.complaint = component, dataset, UsageError()
+
+    def network(self, **inputs: Any) -> nn.Module:
+        try:
+            check_network(self.component, self.dataset, **inputs)
+        except UsageError as error:
+            self.complaint = error
+            raise
+        return nn.Linear(1, 1)
+
+    def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
+        return nn.Linear(1, 1) if RUN_ID.fullmatch(teacher) else self.network(**inputs)
+
+
+def check_networks(run: Run, dataset: Dataset) -> None:
+    """UsageError if a network that the run's method builds of its own cannot be, as far as `check_network` can tell."""
+    make = _Checks(run.network, dataset)
+    try:
+        build_baseline(run.baseline).build(make, about(dataset))
+    except Exception as error:  # any other is of a stand-in, or the run's to say
+        if error is make.complaint:
+            raise
 
 
 def _network_call(
@@ -187,7 +219,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
         check_data(run, dataset)
-        check_network(run.network, dataset)
+        check_networks(run, dataset)
         extractors.add(dataset.extractor)
     if "inception" in extractors:
         from bench.metrics.extractors.inception import weights

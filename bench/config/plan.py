@@ -16,6 +16,7 @@ from bench.config.registry import unknown
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
 from bench.errors import UsageError
+from bench.identity import inputs
 
 UNSET = object()  # the value of a setting that is taken away
 
@@ -83,22 +84,27 @@ class _Place:
         where = f"suite {self.suite}, {baseline}"
         cell = _cell(self.experiment, self.dataset, self.protocol, baseline, where)
         self.unset.difference_update(_set(cell, baseline, self.settings, self.known))
-        options = cell.pop("options")
+        options, fields = cell.pop("options"), {"suite": self.suite, "protocol": self.protocol, "seed": self.seed}
         if "teacher" in options:
             options["teacher"] = self._teacher(options["teacher"], (*students, baseline), where)
-        fields = {**cell, "baseline": {"name": baseline, "options": options}, "seed": self.seed}
-        run: Run = validated(Run, {"suite": self.suite, "protocol": self.protocol, **fields}, where)
+            if not RUN_ID.fullmatch(options["teacher"]):
+                fields["teacher_sha256"] = inputs.sha256(options["teacher"])
+        fields |= {**cell, "baseline": {"name": baseline, "options": options}}
+        run: Run = validated(Run, fields, where)
         return run
 
     def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> str:
         """The run of the baseline of that name in this very place; a run's id stays, a file gets its whole path.
 
-        UsageError for anything else, and for a baseline that would be taught by itself.
+        UsageError for anything else, a file that is not there, and a baseline that would be taught by itself.
         """
         if isinstance(teacher, str) and RUN_ID.fullmatch(teacher):
             return teacher
         if isinstance(teacher, str) and ("/" in teacher or teacher.endswith(".pt")):
-            return str(Path(teacher).resolve())
+            path = Path(teacher).expanduser().resolve()
+            if not path.is_file():
+                raise UsageError(f"{where}: teacher = {teacher!r}: there is no file {path}")
+            return str(path)
         if teacher in students:
             raise UsageError(f"{where}: teacher = {teacher!r}: it would be its own teacher")
         if not isinstance(teacher, str) or teacher not in self.known:

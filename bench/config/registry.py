@@ -38,31 +38,48 @@ class Registry(Mapping[str, T], Generic[T]):
         self.package = package
         self.group = f"bench.{kind}s"
         self._entries: dict[str, T] = {}
-        self._checks: dict[str, Callable[..., None]] = {}
         self._loaded = False
+        self._failure: UsageError | None = None
 
     def register(self, name: str, check: Callable[..., None] | None = None) -> Callable[[T], T]:
-        """Decorator that files its object under `name`; UsageError if another object has that name.
+        """Decorator that files its object under `name`; UsageError if that is no text, or the name of another object.
 
         `check` takes what the object is called with, all of it by keyword, and raises UsageError if that cannot be.
         """
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"register_{self.kind}: its first argument is a name, a text; not {name!r}")
 
         def file(entry: T) -> T:
+            home = home_of(entry)
+            if not home.startswith(f"{self.package}."):
+                self.load()  # a name of the project's is never a plugin's
             if name in self._entries:
-                raise UsageError(f"{self.kind} {name!r} is registered twice; choose another name")
+                first = home_of(self._entries[name])
+                raise UsageError(
+                    f"{self.kind} {name!r} is registered twice, in {first} and in {home}; choose another name"
+                )
             self._entries[name] = entry
             if check:
-                self._checks[name] = check
+                entry.check = check  # type: ignore[attr-defined]
             return entry
 
         return file
+
+    def forget(self, module: str) -> None:
+        """Have nothing registered any more that a module has defined."""
+        self._entries = {name: entry for name, entry in self._entries.items() if home_of(entry) != module}
 
     def so_far(self) -> Mapping[str, T]:
         """What is registered so far, without importing anything."""
         return self._entries
 
     def load(self) -> None:
-        """Import everything that registers entries: the built-in package and the installed entry points."""
+        """Import everything that registers entries: the built-in package and the installed entry points.
+
+        UsageError for what cannot be imported, from then on at every look-up.
+        """
+        if self._failure:
+            raise self._failure
         if self._loaded:
             return
         self._loaded = True
@@ -72,18 +89,10 @@ class Registry(Mapping[str, T], Generic[T]):
         for name, load in imports.items():
             try:
                 load()
-            except UsageError:
-                raise
             except Exception as error:
-                raise UsageError(f"{self.kind}s of {name}: {one_line(error)}") from error
-
-    def check(self, name: str, *arguments: Any, **options: Any) -> None:
-        """UsageError if the object of that name cannot be called with the arguments, as far as its check tells."""
-        entry: Any = self[name]
-        if name in self._checks:
-            call = inspect.signature(entry).bind(*arguments, **options)
-            call.apply_defaults()
-            self._checks[name](**call.arguments)
+                told = error if isinstance(error, UsageError) else f"{self.kind}s of {name}: {one_line(error)}"
+                self._failure = UsageError(told)
+                raise self._failure from error
 
     def __getitem__(self, name: str) -> T:
         self.load()
@@ -117,16 +126,57 @@ def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], other
     return f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}" + (f"; {hint}" if hint else "")
 
 
+def home_of(entry: object) -> str:
+    """Name of the module that an entry is defined in."""
+    return str(getattr(entry, "__module__", ""))
+
+
+def register_class(
+    registry: Registry[Any], name: str, base: type[Any], hint: Callable[[type[Any]], str] = lambda cls: "", **said: Any
+) -> Callable[[type[Any]], type[Any]]:
+    """Decorator that files a subclass of `base`, with what is said of it as attributes of the class.
+
+    UsageError for any other object, an abstract method, to which `hint` is added, or an option outside a dataclass.
+    """
+    register = registry.register(name)
+
+    def file(cls: type[Any]) -> type[Any]:
+        where = f"{registry.kind} {name!r}"
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            raise UsageError(f"{where}: {cls!r} is not a subclass of bench.{base.__name__}")
+        if lacking := sorted(cls.__abstractmethods__):
+            raise UsageError(f"{where}: {cls.__name__} lacks {' and '.join(lacking)}{hint(cls)}")
+        for key, hinted in inspect.get_annotations(cls).items():
+            if key not in cls.__dataclass_fields__ and "ClassVar" not in str(hinted):
+                raise UsageError(f"{where}: option {key} is in a class without @dataclass(frozen=True)")
+        for key, value in {"name": name, **said}.items():
+            setattr(cls, key, value)
+        return register(cls)
+
+    return file
+
+
 def load_plugin(plugin: str) -> ModuleType:
-    """Import a file (`my_baseline.py`) or a module (`my_package.baselines`) for what it registers."""
+    """Import a file (`my_baseline.py`) or a module (`my_package.baselines`) for what it registers.
+
+    UsageError if that fails; nothing of it is registered then.
+    """
+    name = module_name(Path(plugin).resolve()) if plugin.endswith(".py") else plugin
     try:
         module = _file(plugin) if plugin.endswith(".py") else _module(plugin)
-    except UsageError:
-        raise
     except Exception as error:
+        for registry in SEVEN:
+            registry.forget(name)
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"--plugin {plugin}: {one_line(error)}") from error
     loaded[str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin] = None
     return module
+
+
+def module_name(path: Path) -> str:
+    """What a plugin's file is called as a module."""
+    return f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _module(plugin: str) -> ModuleType:
@@ -139,7 +189,7 @@ def _file(plugin: str) -> ModuleType:
     path = Path(plugin).resolve()
     if not path.is_file():
         raise UsageError(f"--plugin {plugin}: no such file")
-    name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = module_name(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -162,5 +212,6 @@ samplers: Registry[Any] = Registry("sampler", "bench.samplers")
 metrics: Registry[Any] = Registry("metric", "bench.metrics")
 figures: Registry[Any] = Registry("figure", "bench.report.plots")
 papers: Registry[Any] = Registry("paper", "bench.papers")
+SEVEN: tuple[Registry[Any], ...] = (datasets, networks, baselines, samplers, metrics, figures, papers)
 register_dataset = datasets.register
 register_network = networks.register

@@ -48,6 +48,7 @@ class Run(Frozen):
     training: Training
     evaluation: Evaluation
     seed: Seed
+    teacher_sha256: str = ""  # of the teacher's file, where it is one
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -58,10 +59,13 @@ class Run(Frozen):
     def variant(self) -> str:
         """Identity without the seed: runs of one variant are averaged, others never."""
         left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
+        left_out["teacher_sha256"] = True
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         options = settings["baseline"].get("options", {})
         if self.needs and self.needs[0].endswith(f"-s{self.seed}"):  # seeds of one variant have a teacher each
             options["teacher"] = self.needs[0].removesuffix(f"-s{self.seed}")
+        if self.teacher_sha256:  # wherever the file lies
+            options["teacher"] = self.teacher_sha256
         return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{_digest(settings)}"
 
     @property

@@ -24,7 +24,7 @@ REMEMBERED = ".inputs.json"
 
 _listeners: dict[int, set[str]] = {}  # by identity: two may hold the same files
 _hooked = False
-_sums: dict[tuple[str, int, int], str] = {}
+_sums: dict[tuple[object, ...], str] = {}
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def described(opened: Iterable[str], without: Iterable[Path] = ()) -> dict[str, 
     Args:
         without: folders whose files are none of a run's inputs.
     """
-    return {path: {**_stamp(path), "sha256": _sha256(path)} for path in _data(opened, without)}
+    return {path: {**_stamp(path), "sha256": sha256(path)} for path in _data(opened, without)}
 
 
 def of_open(file: BufferedReader) -> dict[str, Any]:
@@ -130,9 +130,9 @@ def _stamp(path: str) -> dict[str, int]:
     return {"size": stat.st_size, "mtime": stat.st_mtime_ns}
 
 
-def _sha256(path: str) -> str:
-    stamp = _stamp(path)
-    key = path, stamp["size"], stamp["mtime"]
+def sha256(path: str) -> str:
+    """Of a file's content, which is read once as long as its size and time stay."""
+    key = path, *_stamp(path).values()
     if key not in _sums:
         with open(path, "rb") as file:
             _sums[key] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -142,14 +142,14 @@ def _sha256(path: str) -> str:
 def _looked_up(path: str, stamp: Mapping[str, int], root: Path | None) -> str:
     """The file's SHA-256, as it is remembered beside the records or found now."""
     if root is None:
-        return _sha256(path)
+        return sha256(path)
     memory: dict[str, Any] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
         memory = read_json(root / REMEMBERED)
         known = memory[path]
         if known["size"] == stamp["size"] and known["mtime"] == stamp["mtime"]:
             return str(known["sha256"])
-    found = _sha256(path)
+    found = sha256(path)
     with suppress(OSError):  # a folder that may only be read
         write_json(root / REMEMBERED, {**memory, path: {**stamp, "sha256": found}})
     return found

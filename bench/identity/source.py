@@ -84,11 +84,9 @@ def sha256(path: Path) -> str:
 
 
 def registered(folder: Path, name: str) -> list[Place]:
-    """Where the package in `folder` registers `name`: by a decorator, or else in statements that say the name."""
+    """Where the package in `folder` registers `name` by a decorator."""
     modules = [module(path) for path in sorted(folder.glob("*.py"))]
-    if found := [(m.path, n) for m in modules for n in m.registered.get(name, ())]:
-        return found
-    return [(m.path, BODY) for m in modules if BODY in m.definitions and name in m.definitions[BODY].texts]
+    return [(m.path, n) for m in modules for n in m.registered.get(name, ())]
 
 
 def defined(entry: object, name: str) -> list[Place]:

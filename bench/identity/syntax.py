@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 WORDS = {"print", "log", "debug", "info", "warn", "warning", "error", "report", "say", "progress"}
+TOLD = {"title", "unit", "direction", "group", "meaning"}  # of a metric, to a reader
 LEFT_OUT = {"ctx", "type_comment", "type_params", "kind", "annotation", "returns"}
 
 
@@ -53,6 +54,9 @@ def _take(node: ast.AST, parts: list[str], found: Definition) -> None:
     if isinstance(node, ast.AnnAssign):
         if node.value is not None:
             _take(ast.Assign([node.target], node.value), parts, found)
+        return
+    if isinstance(node, ast.Call) and last(node) == "Facts":  # of a number, to a reader
+        parts.append("Facts")
         return
     if isinstance(node, ast.Raise):
         kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
@@ -113,9 +117,15 @@ def imported(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str, int
     return {a.asname or a.name: (node.module or "", a.name, node.level) for a in node.names if a.name != "*"}
 
 
-def decorators(node: ast.AST) -> list[ast.expr]:
-    """Those that are more than a name in a registry."""
-    return [d for d in getattr(node, "decorator_list", ()) if not last(d).startswith("register_")]
+def decorators(node: ast.AST) -> list[ast.AST]:
+    """Those that are more than a name in a registry; of a metric's, how it is measured and the names of its numbers."""
+    found: list[ast.AST] = []
+    for decorator in getattr(node, "decorator_list", ()):
+        if not last(decorator).startswith("register_"):
+            found.append(decorator)
+        elif last(decorator) == "register_metric" and isinstance(decorator, ast.Call):
+            found += [keyword for keyword in decorator.keywords if keyword.arg not in TOLD]
+    return found
 
 
 def last(node: ast.AST) -> str:

@@ -20,8 +20,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from bench.config.registry import baselines
-from bench.errors import UsageError
+from bench.config.registry import baselines, register_class
 from bench.methods.batch import Batch, Context
 from bench.methods.model import Model
 
@@ -134,13 +133,7 @@ def register_baseline(name: str, label: str, needs_given: bool = False) -> Calla
             bench/datasets/superres.py are.
     """
 
-    def file(cls: type[Any]) -> type[Any]:
-        if not (isinstance(cls, type) and issubclass(cls, Baseline)):
-            raise UsageError(f"baseline {name!r}: {cls!r} is not a subclass of bench.Baseline")
-        if lacking := sorted(cls.__abstractmethods__):
-            of = "; derive from bench.FlowBaseline, which makes it of velocity" if hasattr(cls, "velocity") else ""
-            raise UsageError(f"baseline {name!r}: {cls.__name__} lacks {' and '.join(lacking)}" + of)
-        cls.name, cls.label, cls.needs_given = name, label, needs_given
-        return baselines.register(name)(cls)
+    def hint(cls: type[Any]) -> str:
+        return "; derive from bench.FlowBaseline, which makes it of velocity" if hasattr(cls, "velocity") else ""
 
-    return file
+    return register_class(baselines, name, Baseline, hint, label=label, needs_given=needs_given)

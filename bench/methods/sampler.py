@@ -18,10 +18,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.config.registry import samplers
+from bench.config.registry import register_class, samplers
 from bench.errors import UsageError
 from bench.methods.model import Model
 
+CAPABILITIES = tuple(f.name for f in fields(Model) if f.default is None)
 ACCURACY = ("steps", "rtol", "atol")  # the options that a sweep goes through
 
 
@@ -77,14 +78,13 @@ class Sampler(ABC):
 
 
 def register_sampler(name: str) -> Callable[[type[Any]], type[Any]]:
-    """Class decorator: file a Sampler under `name`."""
+    """Class decorator: file a Sampler under `name`; UsageError for a need that no Model has."""
+    register = register_class(samplers, name, Sampler)
 
     def file(cls: type[Any]) -> type[Any]:
-        if not (isinstance(cls, type) and issubclass(cls, Sampler)):
-            raise UsageError(f"sampler {name!r}: {cls!r} is not a subclass of bench.Sampler")
-        if lacking := sorted(cls.__abstractmethods__):
-            raise UsageError(f"sampler {name!r}: {cls.__name__} lacks {' and '.join(lacking)}")
-        cls.name = name
-        return samplers.register(name)(cls)
+        needs = getattr(cls, "needs", ())
+        if not isinstance(needs, tuple) or set(needs) - set(CAPABILITIES):
+            raise UsageError(f"sampler {name!r}: needs = {needs!r}: expected a tuple of {', '.join(CAPABILITIES)}")
+        return register(cls)
 
     return file

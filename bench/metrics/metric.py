@@ -10,14 +10,16 @@ into its record, so a report needs no plugin.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.config.registry import metrics, unknown
+from bench.config.settings import Samples
 from bench.errors import UsageError
 
 Direction = Literal["lower", "higher", ""]
 Data = Literal["points", "images", "any"]
 Needs = Literal["samples", "features", "pairs", ""]
+Group = Literal["quality", "likelihood", "geometry", "cost", ""]
 FLOOR = "_floor"  # ends the name of what the data itself scores
 USUAL = {"points": ("w2",), "images": ("fid", "kid", "precision_recall", "inception_score"), "given": ("psnr", "ssim")}
 
@@ -41,7 +43,7 @@ class Facts:
     title: str
     unit: str = ""
     direction: Direction = ""
-    group: str = "quality"
+    group: Group = "quality"
     meaning: str = ""
     place: int = 30
 
@@ -91,10 +93,10 @@ class Metric:
 
     def facts_of(self, number: str) -> Facts | None:
         """The facts of a number, if it is one of this metric's."""
-        prefix, _, extractor = number.partition("_")
-        if number in self.facts or f"{prefix}_" not in self.facts or number.endswith(FLOOR):
+        prefix = next((name for name in self.facts if name.endswith("_") and number.startswith(name)), "")
+        if number in self.facts or not prefix or number.endswith(FLOOR):
             return self.facts.get(number)
-        found = self.facts[f"{prefix}_"]
+        found, extractor = self.facts[prefix], number.removeprefix(prefix)
         title = f"{found.title} {extractor.replace('_', '-')}"
         return replace(found, title=title, meaning=found.meaning.format(repr(extractor)))
 
@@ -105,7 +107,7 @@ def register_metric(
     title: str = "",
     unit: str = "",
     direction: Direction = "",
-    group: str = "quality",
+    group: Group = "quality",
     meaning: str = "",
     place: int = Facts.place,
     facts: Mapping[str, Facts] | None = None,
@@ -117,7 +119,11 @@ def register_metric(
     Args:
         facts: by the name of a number, if that is not `name` with the facts that are named before.
         options: further attributes of Metric.
+
+    Raises:
+        UsageError: one of them is not what it may be, or another metric has a number of that name.
     """
+    register = metrics.register(name)
 
     def file(measure: Callable[..., Any]) -> Callable[..., Any]:
         if not callable(measure):
@@ -132,7 +138,8 @@ def register_metric(
         # Where it stands, for the identity of a run and for --list.
         metric.__module__, metric.__doc__ = measure.__module__, measure.__doc__
         metric.__qualname__ = measure.__qualname__  # type: ignore[attr-defined]
-        metrics.register(name)(metric)
+        _check(metric)
+        register(metric)
         return measure
 
     return file
@@ -140,7 +147,30 @@ def register_metric(
 
 def declare(name: str, data: Data = "any", in_curve: bool = False, in_sweep: bool = False, **facts: Facts) -> None:
     """Register what a stage measures: the facts of each of its numbers, by name."""
-    metrics.register(name)(Metric(name, facts, data=data, in_curve=in_curve, in_sweep=in_sweep))
+    metric = Metric(name, facts, data=data, in_curve=in_curve, in_sweep=in_sweep)
+    _check(metric)
+    metrics.register(name)(metric)
+
+
+def _check(metric: Metric) -> None:
+    """UsageError for what no metric can be, or a number that another one gives."""
+    limits = ("", *(name for name in Samples.model_fields if name.endswith("_n")))
+    told = [
+        ("needs", metric.needs, get_args(Needs)),
+        ("data", metric.data, get_args(Data)),
+        ("limit", metric.limit, limits),
+    ]
+    for facts in metric.facts.values():
+        told += [("direction", facts.direction, get_args(Direction)), ("group", facts.group, get_args(Group))]
+    for key, value, allowed in told:
+        if value not in allowed:
+            names = ", ".join(map(repr, allowed))
+            raise UsageError(f"metric {metric.name!r}: {key} = {value!r}: allowed are {names}")
+    if not callable(metric.settings):
+        raise UsageError(f"metric {metric.name!r}: settings = {metric.settings!r}: expected a function (x, reference)")
+    for other in metrics.so_far().values():
+        if other.name != metric.name and (taken := metric.facts.keys() & other.facts.keys()):
+            raise UsageError(f"metric {metric.name!r}: {min(taken)!r} is a number of metric {other.name!r}")
 
 
 def of_samples(name: str) -> Metric:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.config.names import safe_name
 from bench.config.registry import figures
-from bench.errors import one_line
+from bench.errors import UsageError, one_line
 from bench.records.arrays import stage_of
 from bench.report.artefacts import Artefacts, Exhibit
 from bench.report.scores import Scores, scores
@@ -83,7 +83,7 @@ class FigureData:
 Draw = Callable[[FigureData], "Figure | Drawing | Iterable[Drawing] | None"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class RegisteredFigure:
     """What `register_figure` files: its title, which `--list` shows, and when and where the figure stands."""
 
@@ -105,10 +105,22 @@ def register_figure(
         arrays: names of bench/records/arrays.py, all of one stage, with their number of axes.
         metrics: that the section must have.
         place: figures stand on the page by it, then by name.
+
+    Raises:
+        UsageError: an array that no stage keeps, arrays of two stages, or metrics that are no list of names.
     """
+    register, needed = figures.register(name), dict(arrays or {})
+    if len(stages := {stage_of(array) for array in needed}) > 1:
+        raise UsageError(f"figure {name!r}: arrays of {' and '.join(sorted(stages))}: all are of one stage")
+    if isinstance(metrics, str):
+        raise UsageError(f"figure {name!r}: metrics = {metrics!r}: expected a list of names")
 
     def file(draw: Draw) -> Draw:
-        figures.register(name)(RegisteredFigure(name, title, draw, arrays or {}, metrics, place))
+        if not callable(draw):
+            raise UsageError(f"figure {name!r}: {draw!r} is no function of FigureData")
+        figure = RegisteredFigure(name, title, draw, needed, metrics, place)
+        figure.__module__ = draw.__module__
+        register(figure)
         return draw
 
     return file

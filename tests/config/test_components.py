@@ -9,8 +9,8 @@ import torch
 from tiny import runs
 from torch import Tensor, nn
 
-from bench.config.components import about, build_network, check_data, check_network
-from bench.config.registry import networks
+from bench.config.components import about, build_network, check_data, check_network, check_networks
+from bench.config.registry import baselines, networks
 from bench.config.settings import Component
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
@@ -95,6 +95,37 @@ def test_an_input_that_a_network_does_not_take_is_one_line(
 def test_what_the_harness_passes_is_no_option(points: Dataset, key: str) -> None:
     with pytest.raises(UsageError, match=f"^network mlp: unknown option '{key}'"):
         build_network(Component(name="mlp", options={key: 1}), points)
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs", "words"),
+    [
+        ("concatsquash", {"time": False}, "takes no time = False"),
+        ("mlp", {"classes": 0}, "classes = 0: 1 or more are needed"),
+        ("mlp", {"classes": 2}, ""),
+        ("plain", {"given": ()}, ""),  # the method leaves out what the data gives
+        ("plain", {}, "takes no given"),
+    ],
+)
+def test_a_network_is_checked_as_the_method_builds_it(
+    vectors: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, inputs: dict[str, Any], words: str
+) -> None:
+    run = runs(tmp_path)[0].model_copy(update={"network": Component(name=network)})
+    networks.load()
+    monkeypatch.setattr(networks, "_entries", dict(networks._entries) | {"plain": lambda shape: None})
+    built: list[nn.Module] = []
+
+    def build(self: object, make: Any, data: object) -> Any:
+        built.append(make.network(**inputs))
+        return built[0].of_the_built_network_alone
+
+    monkeypatch.setattr(baselines["fm_ot"], "build", build)
+    if words:
+        with pytest.raises(UsageError, match=f"^network {network}: {words}"):
+            check_networks(run, vectors)
+    else:
+        check_networks(run, vectors)
+    assert bool(built) is not bool(words)
 
 
 class Lazy(nn.Module):

@@ -81,6 +81,7 @@ EDITS = {
     "a metric of images": (("bench/metrics/extractors/reference.py", "self.dataset", "self.data"), set()),
     "a metric that is not taken": (("bench/metrics/kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"),
                                    set()),
+    "what a metric is told": (("bench/metrics/w2.py", 'limit="w2_n"', 'limit=""'), EVALUATION - {"likelihood"}),
     "a title": (("bench/metrics/w2.py", 'title="W₂"', 'title="W"'), set()),
     "a default of a setting": (("bench/config/settings.py", "lr: Rate = 1e-3", "lr: Rate = 1e-2"), ALL),
     "a default of the evaluation": (("bench/config/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
@@ -133,6 +134,8 @@ def test_an_edit_of_one_solver_repeats_what_draws_by_it(
         (("extractors/reference.py", "self.dataset", "self.data"), {"samples", "sweep", "curve"}),
         (("fid.py", "verbose=False", "verbose=True"), {"samples", "sweep", "curve"}),
         (("kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"), {"samples"}),
+        (("fid.py", 'Facts("FID"', 'Facts("Frechet"'), set()),
+        (("fid.py", '"fid": Facts(', '"frechet": Facts('), {"samples", "sweep", "curve"}),
         (("psnr.py", "PEAK = 255", "PEAK = 256"), set()),  # nothing is given
     ],
 )

@@ -89,8 +89,8 @@ def test_a_touched_file_is_looked_at_once(data: Path, tmp_path: Path, monkeypatc
     was, root = described([str(data)]), tmp_path / "results"
     os.utime(data, ns=(1, 1))
     looks: list[str] = []
-    sha256 = inputs._sha256
-    monkeypatch.setattr(inputs, "_sha256", lambda path: looks.append(path) or sha256(path))
+    sha256 = inputs.sha256
+    monkeypatch.setattr(inputs, "sha256", lambda path: looks.append(path) or sha256(path))
     assert changed(was, root) == [] and changed(was, root) == []
     assert looks == [str(data)]
 

@@ -55,10 +55,23 @@ def test_another_teacher_is_another_method(tmp_path: Path) -> None:
     assert by_id[-1].run_id != by_name[-1].run_id  # taught by another seed's
 
 
+def test_a_teachers_file_counts_by_its_content_wherever_it_lies(tmp_path: Path) -> None:
+    ids = []
+    for folder, content in {"here": b"weights", "there": b"weights", "other": b"other"}.items():
+        path = tmp_path / folder / "teacher.pt"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        student = planned(tmp_path, str(path))[-1]
+        assert student.baseline.options["teacher"] == str(path) and student.needs == ()
+        ids.append(student.run_id)
+    assert ids[0] == ids[1] != ids[2] and ids[0] != runs(tmp_path)[1].run_id
+
+
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
         ("ddpm", "teacher = 'ddpm': it would be its own teacher"),
+        ("./no.pt", r"teacher = './no.pt': there is no file /.*/no.pt$"),
         ("ddpn", r"teacher = 'ddpn': expected a baseline of this suite \(fm_ot, ddpm\), the id of a run, or the path"),
     ],
 )

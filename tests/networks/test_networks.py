@@ -1,5 +1,6 @@
 """Networks: net(t, x) of the right shape and size, that feel the time and have the derivatives that flows need."""
 
+import inspect
 import math
 from itertools import pairwise
 from typing import Any
@@ -118,7 +119,12 @@ def test_attention_stands_where_it_is_asked_for() -> None:
     ],
 )
 def test_bad_options_of_a_unet_are_named(shape: tuple[int, ...], options: dict[str, Any], message: str) -> None:
-    for attempt in (unet, lambda *args, **more: networks.check("unet", *args, **more)):
+    def checked(*arguments: Any, **more: Any) -> None:
+        call = inspect.signature(networks["unet"]).bind(*arguments, **more)
+        call.apply_defaults()
+        networks["unet"].check(**call.arguments)
+
+    for attempt in (unet, checked):
         with pytest.raises(UsageError, match=f"^network unet: {message}") as error:
             attempt(shape, **options)
         assert "\n" not in str(error.value)
