@@ -91,7 +91,7 @@ def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solv
     """
     times = torch.linspace(0.0, t_end, points, dtype=torch.float64)
     with torch.no_grad():
-        states = solve(f, x0, tuple(times.tolist()), solver).x
+        states = solve(f, x0, tuple(times.tolist()), solver)
         v = torch.stack([f(t.to(x0), x) for t, x in zip(times, states, strict=True)]).flatten(2)
     chord = (states[-1] - states[0]).flatten(1)
     grid = times.to(v)

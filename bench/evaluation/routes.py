@@ -109,8 +109,7 @@ class ByODE(Route):
         model, probes = self.trained.model_of(net), self.own()["probes"]
         f = model.having("velocity" if model.velocity or "log_prob" not in model.absent else "log_prob")
         z = None if probes is None else self._probes(probes, k, start, start + len(x))
-        found = log_density(f, x, model.t_end, self.solver, z, self.memory.of(net), prior(self.trained))
-        return found.log_p, found.variance
+        return log_density(f, x, model.t_end, self.solver, z, self.memory.of(net), prior(self.trained))
 
     def _probes(self, probes: int, k: int, start: int, stop: int) -> Tensor:
         """Rademacher probes of samples start ... stop - 1 in the k-th draw, shape (probes, stop - start, ...)."""

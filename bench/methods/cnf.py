@@ -85,7 +85,7 @@ def flow(
         module = net.module if isinstance(net, CountedNetwork) else net
         params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
         rates = lambda t, s: derivative(t, s, probes)  # noqa: E731
-        end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None).x[-1]
+        end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None)[-1]
     elif isinstance(net, CountedNetwork) and net.compiled and not net.takes_more:
         derivative, step = _compiled(velocity, net, x.shape[1:])
         before = net.rows

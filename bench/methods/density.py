@@ -12,7 +12,7 @@ solve (Grathwohl et al. 2019).
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,15 +40,10 @@ def unit_vectors(x: Tensor) -> list[Tensor]:
 def jacobian_products(
     f: VelocityField, t: Tensor, x: Tensor, probes: Tensor | None, create_graph: bool = False
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """v = f(t, x) with vector-Jacobian products z^T (dv/dx), one for every vector z.
+    """v = f(t, x) (B, ...), vectors z, and the products z^T (dv/dx), each of the shape of x.
 
-    Args:
-        x: (B, ...).
-        probes: (M, B, ...), or None for the unit vectors, which gives the rows of the Jacobian.
-        create_graph: keep the graph, so that a loss made of the products can be differentiated.
-
-    Returns:
-        v (B, ...), the vectors z, and the products, each of the shape of x.
+    The vectors are the probes (M, B, ...), or the unit vectors, which gives the rows of the Jacobian. With
+    `create_graph` a loss made of the products can be differentiated.
     """
     vectors = list(probes) if probes is not None else unit_vectors(x)
     at_once = 1 if create_graph else min(len(vectors), len(vectors) if x.is_cuda else max(1, ROWS // len(x)))
@@ -85,18 +80,11 @@ def log_normal(x: Tensor) -> Tensor:
     return -0.5 * (x.flatten(1).square().sum(1) + x[0].numel() * math.log(2 * math.pi))
 
 
-@dataclass(frozen=True)
-class Density:
-    """log p(x) in nats (B,), its variance over the probes, the noise x0 that x comes from, and the evaluations of f.
-
-    The variance is that of the mean over the M probes, estimated from their spread: not a number for one probe, zero
-    for the exact divergence.
-    """
+class Density(NamedTuple):
+    """log p(x) in nats (B,), and the variance of that mean over the probes, by their spread: NaN for one probe."""
 
     log_p: Tensor
     variance: Tensor
-    x0: Tensor
-    nfe: int
 
 
 def log_density(
@@ -108,17 +96,10 @@ def log_density(
     memory: Memory | None = None,
     prior: Callable[[Tensor], Tensor] = log_normal,
 ) -> Density:
-    """log p(x) under the flow of f from p_0, for data at t_end; no gradient to the parameters.
+    """log p(x) of x (B, ...) at t_end under the flow of f from p_0, whose log-density is `prior`; without a gradient.
 
-    Args:
-        f: velocity field, f(t, x) -> (B, ...).
-        x: (B, ...), the whole batch is solved with common steps, of which memory holds as many rows at once as it can.
-        probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
-        memory: what other batches have found to have room.
-        prior: x0 -> log p_0(x0) in nats, (B,).
-
-    Raises:
-        Diverged: see `solve`.
+    The divergence is exact, or estimated by `probes` (M, B, ...). The whole batch is solved with common steps, of which
+    `memory` holds as many rows at once as it can. Diverged as `solve` has it.
     """
     dim = x[0].numel()
     memory = memory or Memory()
@@ -133,12 +114,11 @@ def log_density(
 
     start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1 if probes is None else len(probes))], 1)
     with torch.no_grad():
-        solution = solve(augmented, start, (t_end, 0.0), solver)
-    end, integrals = solution.x[-1].split([dim, start.shape[1] - dim], 1)
-    x0 = end.reshape(x.shape)
+        states = solve(augmented, start, (t_end, 0.0), solver)
+    x0, integrals = states[-1].split([dim, start.shape[1] - dim], 1)
     one = integrals[:, 0]
     if probes is None:
         variance = torch.zeros_like(one)
     else:
         variance = integrals.var(1) / len(probes) if len(probes) > 1 else torch.full_like(one, math.nan)
-    return Density(prior(x0) + integrals.mean(1), variance, x0, solution.nfe)
+    return Density(prior(x0.reshape(x.shape)) + integrals.mean(1), variance)

@@ -1,7 +1,6 @@
-"""Solving dx/dt = v(t, x), with the statistics that a fair comparison needs.
+"""Solving dx/dt = v(t, x) by torchdiffeq, within the times that are asked for.
 
-Every solution counts evaluations of v, not steps. The NFE of a record is counted by the network instead
-(bench/methods/network.py), since a field may ask it more than once.
+What a solution costs is counted by the network (bench/methods/network.py), since a field may ask it more than once.
 """
 
 from collections.abc import Callable
@@ -42,43 +41,6 @@ class Solver:
         return {("solver" if k == "method" else k): v for k, v in asdict(self).items() if k in relevant}
 
 
-@dataclass(frozen=True)
-class Solution:
-    """States at the requested times, stacked in front, and what they cost: `nfe` evaluations of the field."""
-
-    x: Tensor
-    nfe: int
-    accepted: int
-    rejected: int
-
-
-class _Counted:
-    """A velocity field that counts its evaluations, none of them outside the interval of its times.
-
-    torchdiffeq looks for its first step by evaluating as far ahead as |x| / |v| suggests, which has no bound where the
-    field nearly vanishes, and a path need not exist beyond its end.
-    """
-
-    def __init__(self, f: VelocityField, times: tuple[float, ...]) -> None:
-        self.f = f
-        self.first, self.last = min(times), max(times)
-        self.nfe = self.accepted = self.rejected = 0
-
-    def __call__(self, t: Tensor, x: Tensor) -> Tensor:
-        self.nfe += 1
-        return self.f(t.clamp(self.first, self.last), x)
-
-
-class _CountedSteps(_Counted):
-    """Counts an adaptive solver's accepted and rejected steps, too."""
-
-    def callback_accept_step(self, t: Tensor, x: Tensor, dt: Tensor) -> None:
-        self.accepted += 1
-
-    def callback_reject_step(self, t: Tensor, x: Tensor, dt: Tensor) -> None:
-        self.rejected += 1
-
-
 def solve(
     f: VelocityField,
     x: Tensor,
@@ -86,21 +48,20 @@ def solve(
     solver: Solver,
     ends: Tensor | None = None,
     adjoint_params: tuple[Tensor, ...] | None = None,
-) -> Solution:
-    """Integrate dx/dt = f(t, x) from times[0] through the other times (ascending or descending).
+) -> Tensor:
+    """States of dx/dt = f(t, x) at the times (ascending or descending), stacked in front, from x at the first one.
 
-    Args:
-        f: called with a scalar t and x of its own shape.
-        x: state at times[0].
-        times: at least two; a fixed-step solver divides [times[0], times[-1]] evenly and interpolates between.
-        solver: method and tolerances or steps.
-        ends: where the steps of a fixed-step solver begin and end instead, float64 (steps + 1,).
-        adjoint_params: backpropagate by the adjoint method to these parameters instead of through the steps.
-
-    Raises:
-        Diverged: the state stopped being finite, the step underflowed, or MAX_STEPS were not enough.
+    A fixed-step solver divides [times[0], times[-1]] evenly, or at `ends`, float64 (steps + 1,), and interpolates
+    between. The gradient goes through the steps, or to `adjoint_params` by the adjoint method. Diverged if the state
+    stopped being finite, the step underflowed, or MAX_STEPS were not enough.
     """
-    counted = _CountedSteps(f, times) if solver.steps is None else _Counted(f, times)
+    first, last = min(times), max(times)
+
+    def inside(t: Tensor, x: Tensor) -> Tensor:
+        # torchdiffeq looks for its first step by evaluating as far ahead as |x| / |v| suggests, which has no bound
+        # where the field nearly vanishes, and a path need not exist beyond its end.
+        return f(t.clamp(first, last), x)
+
     grid = torch.tensor(times, dtype=torch.float64, device=x.device)
     options: dict[str, Any]
     if solver.steps is None:
@@ -110,20 +71,14 @@ def solve(
         shares = torch.linspace(0, 1, solver.steps + 1, dtype=torch.float64, device=x.device)
         # An adjoint's t is reversed.
         options = {"grid_constructor": lambda _f, _x, t: torch.lerp(t[0], t[-1], shares) if ends is None else ends}
-    keywords: dict[str, Any] = {
-        "rtol": solver.rtol,
-        "atol": solver.atol,
-        "method": solver.method,
-        "options": options,
-    }
+    keywords: dict[str, Any] = {"rtol": solver.rtol, "atol": solver.atol, "method": solver.method, "options": options}
     try:
         if adjoint_params is None:
-            states = odeint(counted, x, grid, **keywords)
+            states: Tensor = odeint(inside, x, grid, **keywords)
         else:
-            states = odeint_adjoint(counted, x, grid, adjoint_params=adjoint_params, **keywords)
+            states = odeint_adjoint(inside, x, grid, adjoint_params=adjoint_params, **keywords)
     except AssertionError as error:  # how torchdiffeq reports underflow, non-finite states and too many steps
         raise Diverged(f"{solver.method}: {str(error).splitlines()[0][:120]}") from error
     if not torch.isfinite(states[-1]).all():
         raise Diverged(f"{solver.method}: the solution is not finite at t = {times[-1]:g}")
-    accepted = counted.accepted if solver.steps is None else solver.steps
-    return Solution(states, counted.nfe, accepted, counted.rejected)
+    return states

@@ -50,7 +50,7 @@ class FixedSteps(Sampler):
     def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
         # Without a grid of its own the solver makes equal steps.
         own = self.ends(model, x0) if self.grid != "uniform" else None
-        return solve(model.having("velocity"), x0, (0.0, model.t_end), Solver(self.name, steps=self.steps), own).x[-1]
+        return solve(model.having("velocity"), x0, (0.0, model.t_end), Solver(self.name, steps=self.steps), own)[-1]
 
     def ends(self, model: Model, x0: Tensor) -> Tensor:
         return ends(self.grid, self.steps, self.rho, model, x0.device)
@@ -80,7 +80,7 @@ class AtBothEnds(FixedSteps):
         f, x, times = model.having("velocity"), x0, self.ends(model, x0)
         last = float(times[-2])
         if self.steps > 1:
-            x = solve(f, x, (0.0, last), Solver(self.name, steps=self.steps - 1), times[:-1]).x[-1]
+            x = solve(f, x, (0.0, last), Solver(self.name, steps=self.steps - 1), times[:-1])[-1]
         h = model.t_end - last
         x = self.open_step(lambda share, y: f(y.new_tensor(last + share * h), y), x, h)
         if not torch.isfinite(x).all():
@@ -98,7 +98,7 @@ class Adaptive(Sampler):
         return Solver(self.name, self.rtol, self.atol).settings()
 
     def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
-        return solve(model.having("velocity"), x0, (0.0, model.t_end), Solver(self.name, self.rtol, self.atol)).x[-1]
+        return solve(model.having("velocity"), x0, (0.0, model.t_end), Solver(self.name, self.rtol, self.atol))[-1]
 
 
 @register_sampler("euler")

@@ -142,6 +142,5 @@ def test_densities_are_measured_in_the_memory_there_is(
     expected, found = (log_density(crowded(device), x, 1.0, solver, z) for device in (wide, narrow))
     torch.testing.assert_close(found.log_p, expected.log_p)
     torch.testing.assert_close(found.variance, expected.variance)
-    torch.testing.assert_close(found.x0, expected.x0)
-    assert found.nfe == expected.nfe == len(wide.sizes)
+    assert len(narrow.sizes) == 2 + 4 * len(wide.sizes)
     assert narrow.sizes[:3] == [20, 10, 5] and set(narrow.sizes[2:]) == {5}

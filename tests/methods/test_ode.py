@@ -1,5 +1,6 @@
 """Solving: orders of convergence, and honest counts."""
 
+import itertools
 import math
 
 import pytest
@@ -24,18 +25,15 @@ def swinging(t: Tensor, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("method", ORDER)
 def test_fixed_step_solvers_converge_at_their_order(method: str) -> None:
     exact = math.exp(math.sin(3))
-    errors = [abs(float(solve(swinging, ONE, (0.0, 1.0), Solver(method, steps=n)).x[-1]) - exact) for n in (256, 512)]
+    errors = [abs(float(solve(swinging, ONE, (0.0, 1.0), Solver(method, steps=n))[-1]) - exact) for n in (256, 512)]
     assert math.log2(errors[0] / errors[1]) == pytest.approx(ORDER[method], abs=0.2)
 
 
 @pytest.mark.parametrize("method", EVALUATIONS_A_STEP)
 def test_fixed_step_solvers_count_their_evaluations(method: str) -> None:
     watched = Watched(swinging)
-    solution = solve(watched, ONE, (0.0, 1.0), Solver(method, steps=7))
-    assert (
-        solution.nfe == len(watched.times) == 7 * {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4}[method]
-    )
-    assert (solution.accepted, solution.rejected) == (7, 0)
+    solve(watched, ONE, (0.0, 1.0), Solver(method, steps=7))
+    assert len(watched.times) == 7 * {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4}[method]
 
 
 def test_dopri5_counts_six_evaluations_a_step_and_two_to_begin() -> None:
@@ -43,30 +41,31 @@ def test_dopri5_counts_six_evaluations_a_step_and_two_to_begin() -> None:
         return x * torch.where(t < 0.37, 1.0, -40.0)
 
     watched = Watched(kinked)
-    solution = solve(watched, ONE, (0.0, 1.0), Solver())
-    assert solution.rejected > 0 and solution.accepted > 5
-    assert solution.nfe == len(watched.times) == 2 + 6 * (solution.accepted + solution.rejected)
+    solve(watched, ONE, (0.0, 1.0), Solver())
+    assert len(watched.times) > 2 + 6 * 6 and len(watched.times) % 6 == 2
+    assert any(later < earlier for earlier, later in itertools.pairwise(watched.times))  # a step was rejected
 
 
 @pytest.mark.parametrize("method", ["dopri5", "dopri8", "bosh3", "adaptive_heun"])
 def test_adaptive_solvers_meet_their_tolerance(method: str) -> None:
     for tolerance in (1e-3, 1e-5):
-        solution = solve(swinging, ONE, (0.0, 1.0), Solver(method, tolerance, tolerance))
-        assert abs(float(solution.x[-1]) - math.exp(math.sin(3))) < 30 * tolerance
+        end = solve(swinging, ONE, (0.0, 1.0), Solver(method, tolerance, tolerance))[-1]
+        assert abs(float(end) - math.exp(math.sin(3))) < 30 * tolerance
 
 
 def test_further_output_times_cost_nothing_and_hit_the_solution() -> None:
     times = tuple(i / 20 for i in range(21))
-    solution = solve(swinging, ONE, times, TIGHT)
-    assert solution.nfe == solve(swinging, ONE, (0.0, 1.0), TIGHT).nfe
+    many, two = Watched(swinging), Watched(swinging)
+    states, _ = solve(many, ONE, times, TIGHT), solve(two, ONE, (0.0, 1.0), TIGHT)
+    assert many.times == two.times
     exact = torch.exp(torch.sin(3 * torch.tensor(times, dtype=torch.float64)))
-    torch.testing.assert_close(solution.x.flatten(), exact, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(states.flatten(), exact, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("solver", [TIGHT, Solver("rk4", steps=100)])
 def test_backwards_undoes_forwards(solver: Solver) -> None:
-    end = solve(swinging, ONE, (0.2, 0.9), solver).x[-1]
-    back = solve(swinging, end, (0.9, 0.2), solver).x[-1]
+    end = solve(swinging, ONE, (0.2, 0.9), solver)[-1]
+    back = solve(swinging, end, (0.9, 0.2), solver)[-1]
     torch.testing.assert_close(back, ONE, rtol=1e-6, atol=0)
 
 
@@ -86,7 +85,7 @@ def test_no_solver_evaluates_outside_the_interval(data: str, backwards: bool) ->
     x = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
     times = (path.t_end, 0.0) if backwards else (0.0, path.t_end)
     for solver in (Solver(), Solver("bosh3", 1e-2, 1e-2), Solver("rk4", steps=5)):
-        assert torch.isfinite(solve(watched, x, times, solver).x).all()
+        assert torch.isfinite(solve(watched, x, times, solver)).all()
     rounding = 1e-7  # the state's single precision
     assert min(watched.times) >= 0 and max(watched.times) <= path.t_end + rounding
 
@@ -94,7 +93,7 @@ def test_no_solver_evaluates_outside_the_interval(data: str, backwards: bool) ->
 def test_adjoint_evaluates_inside_the_interval() -> None:
     weight = torch.tensor(0.3, requires_grad=True)
     watched = Watched(lambda t, x: -weight * x)
-    solve(watched, torch.ones(2, 1), (1.0, 0.0), Solver(), adjoint_params=(weight,)).x[-1].sum().backward()
+    solve(watched, torch.ones(2, 1), (1.0, 0.0), Solver(), adjoint_params=(weight,))[-1].sum().backward()
     assert weight.grad is not None
     assert float(weight.grad) == pytest.approx(2 * math.exp(0.3), rel=1e-4)
     assert min(watched.times) >= 0 and max(watched.times) <= 1
