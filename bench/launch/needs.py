@@ -26,7 +26,7 @@ def without_orphans(todo: Sequence[Run], untrained: Mapping[str, str]) -> tuple[
 
 def check(root: Path, todo: Collection[Run]) -> None:
     """UsageError for a run that needs one which neither is trained nor will be."""
-    from bench.training.teachers import trained_run
+    from bench.training.build import trained_run
 
     ids = {run.run_id for run in todo}
     for run in todo:

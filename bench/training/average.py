@@ -36,8 +36,7 @@ class Average:
     def frozen(self, shared: bool = False) -> nn.Module:
         """A copy with the averaged weights, or one that shares them, in evaluation mode and without gradients.
 
-        Raises:
-            UsageError: something in the module cannot be copied.
+        UsageError if something in the module cannot be copied.
         """
         module = copied(self.module).eval().requires_grad_(False)
         for copy, average in zip(module.parameters(), self.tensors, strict=True):

@@ -1,27 +1,34 @@
-"""What a method is made of: the module in training, built by its baseline from the run's network and from teachers."""
+"""What a method is made of: the module in training, built by its baseline from the run's network and from teachers.
 
+A teacher's weights were trained before: those of a run, from its checkpoint and the configuration in its record, or
+those of a file.
+"""
+
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from bench.config import components
 from bench.config.settings import Component
-from bench.config.suite import Run
+from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError, one_line
+from bench.identity.inputs import of_open
 from bench.methods.baseline import Baseline
 from bench.records.disk import NoSpace
-from bench.training.teachers import Teachers, load, trained_run
+from bench.records.records import run_folder, trained
+from bench.records.seal import CHANGED, check
+
+Teachers = dict[str, dict[str, Any]]  # the file of each, with its size, time and SHA-256 as it was loaded
 
 
 class Build:
-    """The `make` of Baseline.build for one dataset and network.
-
-    Attributes:
-        teachers: the files of weights that were loaded.
-    """
+    """The `make` of Baseline.build for one dataset and network, with the `teachers` that it has loaded."""
 
     def __init__(self, network: Component, dataset: Dataset, root: Path, data_dir: Path) -> None:
         self.component, self.dataset, self.root, self.data_dir = network, dataset, root, data_dir
@@ -35,33 +42,30 @@ class Build:
         return module
 
     def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
-        """The frozen network, with its averaged weights, of a run of the same results folder or of a file.
+        """The frozen network of a run of the same results folder, by its id, or of a file, for `network(**inputs)`.
 
-        Args:
-            teacher: a run's id, or the path of a checkpoint or of a state_dict for `network(**inputs)`.
-
-        Raises:
-            UsageError: there is no such training, it has not ended, or its weights are not those of the network.
+        UsageError if there is no such training, it has not ended, or its weights are not those of the network.
         """
         with torch.random.fork_rng(devices=[]):  # the student begins as it would without a teacher
             if run := trained_run(self.root, teacher):
-                origin = Build(
-                    run.network, components.build_dataset(run.dataset, self.data_dir), self.root, self.data_dir
-                )
+                dataset = components.build_dataset(run.dataset, self.data_dir)
+                origin = Build(run.network, dataset, self.root, self.data_dir)
                 module = origin.module(components.build_baseline(run.baseline))
                 self.teachers |= origin.teachers
             else:
                 module = self.network(**inputs)
-        self.teachers |= load(module, self.root, teacher)
+        path = run_folder(self.root, teacher) / "checkpoint.pt" if run else Path(teacher).expanduser()
+        if not path.is_file():
+            raise UsageError(f"teacher = {teacher}: expected the id of a trained run or a file; there is no {path}")
+        if check(path) == CHANGED:
+            raise UsageError(f"{path}: {CHANGED}")
+        with path.open("rb") as file:
+            self.teachers[os.path.abspath(path)] = of_open(file)
+            _load(module, path, file)
         return module.eval().requires_grad_(False)
 
     def module(self, baseline: Baseline) -> nn.Module:
-        """The module of a baseline.
-
-        Raises:
-            UsageError: its `build` fails, or gives no module that can be trained.
-            NotApplicable: it is not made for such data.
-        """
+        """The module of a baseline: UsageError if its `build` fails, or gives no module that can be trained."""
         what = f"baseline {baseline.name}: build(make, data)"
         try:
             module: object = baseline.build(self, components.about(self.dataset))
@@ -81,3 +85,41 @@ def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Mo
     make = Build(run.network, dataset, root, data_dir)
     torch.manual_seed(run.seed)
     return make.module(components.build_baseline(run.baseline)), make.teachers
+
+
+def trained_run(root: Path, teacher: str) -> Run | None:
+    """The run of that id, None for what is no run's id; UsageError if its training is not there or is stale."""
+    if not RUN_ID.fullmatch(teacher):
+        return None
+    try:
+        run, found = trained(root, teacher)
+    except ValidationError as error:
+        raise UsageError(f"teacher = {teacher}: its record is of an older edition: {one_line(error)[:200]}") from error
+    if found.state != "done":
+        what = {"missing": "has not ended", "failed": "has failed"}.get(found.state, f"is stale ({found.reason})")
+        raise UsageError(f"teacher = {teacher}: its training {what} in {root}; run its baseline first")
+    return run
+
+
+def _load(module: nn.Module, path: Path, file: Any) -> None:
+    """Load a checkpoint (bench/training/checkpoint.py), averaged weights where it has them, or a state_dict.
+
+    UsageError if it is neither, its tensors are not those of the module, or they are not finite.
+    """
+    try:
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file makes torch raise
+        raise UsageError(f"{path}: it holds no tensors: {one_line(error)[:200]}") from error
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path}: a {type(content).__name__}; expected a checkpoint or a state_dict")
+    is_checkpoint = {"module", "average"} <= content.keys()
+    try:
+        module.load_state_dict(content["module"] if is_checkpoint else content)
+        if is_checkpoint:
+            for parameter, average in zip(module.parameters(), content["average"], strict=True):
+                if parameter.requires_grad:  # of a frozen one there is no average
+                    parameter.data.copy_(average)
+    except Exception as error:
+        raise UsageError(f"{path}: not the weights of this network: {one_line(error)[:300]}") from error
+    if not all(bool(torch.isfinite(p).all()) for p in module.parameters() if p.requires_grad):
+        raise UsageError(f"{path}: its weights are not finite")

@@ -49,11 +49,7 @@ def state(run: State) -> dict[str, Any]:
 
 
 def look(run: State) -> None:
-    """Refuse what is not worth keeping; all ranks must ask.
-
-    Raises:
-        Diverged: the loss since the last look at it, a weight or an averaged weight is not finite.
-    """
+    """Diverged if the loss since the last look at it, a weight or an averaged one is not finite; all ranks must ask."""
     loss = float(run.recent)
     weights = _finite((*_trained(run, run.parameters), *_trained(run, run.average.tensors)))
     loss_lost, weights_lost = ranks.agreed(not math.isfinite(loss), not weights)
@@ -97,12 +93,9 @@ def previous(path: Path) -> Path:
 
 
 def restore(run: State, path: Path, log: Callable[[str], None]) -> bool:
-    """Go on from the checkpoint at `path` or, where that is damaged or missing, from the one before; whether there was.
+    """Go on from the checkpoint at `path` or, if that is damaged or missing, from the one before; whether there was.
 
-    All ranks go by the same one.
-
-    Raises:
-        UsageError: it belongs to another configuration.
+    All ranks go by the same one. UsageError if it belongs to another configuration.
     """
     for candidate in (path, previous(path)):
         if not any(ranks.agreed(candidate.exists())):

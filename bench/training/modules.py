@@ -11,14 +11,9 @@ from bench.errors import UsageError, one_line
 
 
 def materialise(module: nn.Module, name: str, example: Callable[[], tuple[list[Tensor], dict[str, Tensor]]]) -> None:
-    """Give lazy layers (nn.LazyLinear) their shapes by one forward pass; a network without any is left alone.
+    """Give lazy layers (nn.LazyLinear) their shapes by a forward pass of an example; without any nothing is done.
 
-    Args:
-        name: of the network, for messages.
-        example: makes inputs of a call.
-
-    Raises:
-        UsageError: the pass fails, or leaves a layer without a shape.
+    UsageError if the pass fails, or leaves a layer without a shape.
     """
     if not _lazy(module):
         return
@@ -43,10 +38,8 @@ def copied(module: nn.Module) -> nn.Module:
     """A copy that shares no tensor with the module.
 
     Old-style weight and spectral norm leave what they computed on a module as a plain tensor with a graph, which
-    deepcopy refuses; it is copied without its graph and computed anew by the next forward pass.
-
-    Raises:
-        UsageError: something in the module cannot be copied.
+    deepcopy refuses; it is copied without its graph and computed anew by the next forward pass. UsageError if something
+    else cannot be copied.
     """
     held = (leaf for part in module.modules() for leaf in tree_leaves(vars(part)))
     computed = {id(leaf): leaf.detach().clone() for leaf in held if isinstance(leaf, Tensor) and not leaf.is_leaf}

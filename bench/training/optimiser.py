@@ -1,10 +1,13 @@
-"""Adam with its schedule, and the gradients that ranks share.
+"""The phases of a step, each an update of its own part of the module by its own Adam, and what ranks share of them.
+
+    g = grad mean_b loss_b, of norm `clip` at most;    theta <- Adam(theta, g) at the rate of the step
 
     rate(i) = max(1e-8, lr min(1, (i + 1) / warmup) decay(s)),  decay(s) = 1, 1 - s or (1 + cos(pi s)) / 2,
 
 where s is the share of the budget after the warm-up that is spent: linear decay is the paper's schedule, from 1e-8 up
-to the peak and down to 1e-8. With `shard_optimizer` every rank keeps the moments of its share of the parameters alone
-(ZeRO stage 1, Rajbhandari et al. 2020, by torch's ZeroRedundancyOptimizer).
+to the peak and down to 1e-8. Equal phases share their optimiser: five updates of a critic per update of its generator
+are one critic's. With `shard_optimizer` every rank keeps the moments of its share of the parameters alone (ZeRO stage
+1, Rajbhandari et al. 2020, by torch's ZeroRedundancyOptimizer).
 """
 
 import math
@@ -12,17 +15,79 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.config.settings import Training
+from bench.errors import UsageError
+from bench.methods.baseline import Baseline, Phase
 from bench.training import ranks
 
 LEAST_RATE = 1e-8
 
 
+class Update:
+    """One phase, the `number`-th of its step from 0, which may change its parameters.
+
+    Attributes:
+        stream: what the names of its random streams end in: "" for the first phase, "-1" for the second.
+        whole: whether these are all of the module.
+    """
+
+    def __init__(self, number: int, phase: Phase, parameters: Sequence[Tensor], optimizer: Optimizer) -> None:
+        self.number, self.phase, self.parameters, self.optimizer = number, phase, parameters, optimizer
+        self.stream = f"-{number}" if number else ""
+        self.whole = phase.part is None
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to that of the phase's parameters."""
+        loss.backward(inputs=None if self.whole else [p for p in self.parameters if p.requires_grad])
+
+    def apply(self, settings: Training, step: int, progress: float) -> None:
+        """Move the parameters by their gradients."""
+        if settings.clip:
+            nn.utils.clip_grad_norm_(self.parameters, settings.clip)
+        if settings.warmup or settings.decay != "constant":
+            rate = learning_rate(settings, step, progress)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+        self.optimizer.step()
+
+
+def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[Update]:
+    """The updates of a step, in their order.
+
+    UsageError if a phase names a loss or a part that is not there, or that has no parameter to train.
+    """
+    found: list[Update] = []
+    optimizers: dict[Phase, Optimizer] = {}
+    for number, phase in enumerate(baseline.phases):
+        what = f"baseline {baseline.name}: phase {number}"
+        if not callable(getattr(baseline, phase.loss, None)):
+            raise UsageError(f"{what} has the loss {phase.loss!r}, which is no method of {type(baseline).__name__}")
+        parameters = list(_part(module, phase.part, what).parameters())
+        if not any(p.requires_grad for p in parameters):
+            raise UsageError(f"{what}: part {phase.part!r} has no parameter that can be trained")
+        if phase not in optimizers:
+            optimizers[phase] = optimiser(parameters, settings)
+        found.append(Update(number, phase, parameters, optimizers[phase]))
+    if not found:
+        raise UsageError(f"baseline {baseline.name}: phases are empty; allowed: at least one bench.Phase")
+    return found
+
+
+def _part(module: nn.Module, part: str | None, what: str) -> nn.Module:
+    if part is None:
+        return module
+    if not isinstance(module, nn.ModuleDict):
+        raise UsageError(f"{what} trains part {part!r}; build gives a {type(module).__name__}, not an nn.ModuleDict")
+    if part not in module:
+        raise UsageError(f"{what} trains part {part!r}; build gives the parts {', '.join(module)}")
+    return module[part]
+
+
 def optimiser(parameters: Sequence[Tensor], settings: Training) -> Optimizer:
-    """The optimiser of a run, sharded where that is asked for and there is more than one rank.
+    """The optimiser of some parameters, sharded if the settings say so and there is more than one rank.
 
     It leaves alone what has no gradient: no weight decay moves a frozen parameter.
     """
@@ -37,7 +102,7 @@ def optimiser(parameters: Sequence[Tensor], settings: Training) -> Optimizer:
 
 
 def moments(optimizer: Optimizer) -> dict[str, Any]:
-    """The state of the whole optimiser; all ranks must ask, and the main one alone is answered where it is sharded."""
+    """The state of the whole optimiser; all ranks must ask, and of a sharded one only the main rank is answered."""
     if hasattr(optimizer, "consolidate_state_dict"):
         optimizer.consolidate_state_dict(to=0)
         if not ranks.is_main():

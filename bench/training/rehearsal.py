@@ -30,10 +30,10 @@ from bench.methods.rules import require, rule, shown
 from bench.methods.sampler import Sampler
 from bench.metrics.extractors.reference import LEAST
 from bench.training.modules import copied
+from bench.training.optimiser import Update
 from bench.training.seeds import STREAMS, is_taken, number
 from bench.training.sparing import few, streams_kept
 from bench.training.trainer import Trainer
-from bench.training.update import Update
 
 WORK = 2e8  # parameters times positions that a sampler's evaluations may cost, a fraction of a second
 CALLS = (4, 1000)  # evaluations that it gets at least and at most

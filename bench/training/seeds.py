@@ -34,12 +34,7 @@ def generator(seed: int, stream: str, index: int = 0, device: torch.device | str
 
 
 def per_sample(
-    draw: Callable[[torch.Generator], Tensor],
-    seed: int,
-    stream: str,
-    start: int,
-    stop: int,
-    device: str = "cpu",
+    draw: Callable[[torch.Generator], Tensor], seed: int, stream: str, start: int, stop: int, device: str = "cpu"
 ) -> Tensor:
     """Draws start ... stop - 1 of a stream, stacked in front."""
     return torch.stack([draw(generator(seed, stream, i)) for i in range(start, stop)]).to(device)

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.datasets.source import Draws
-from bench.errors import UsageError
 from bench.methods.baseline import Baseline
 from bench.methods.network import CountedNetwork
 from bench.records.records import Measurement
@@ -16,7 +15,7 @@ from bench.training import ranks
 from bench.training.average import Average
 from bench.training.buffers import Buffers
 from bench.training.minibatches import Minibatches
-from bench.training.update import updates
+from bench.training.optimiser import updates
 
 
 class State:
@@ -24,8 +23,8 @@ class State:
 
     Attributes:
         code, curve_code: the source of the training, and of its curve.
-        teachers: SHA-256 of the weights that were loaded, sorted.
         accepted: older sources whose checkpoint is gone on from; None: any.
+        teachers: SHA-256 of the weights that were loaded, sorted.
         saved: the step of the last checkpoint.
         seconds: of steps alone, no validation and no checkpoint.
         loss: the mean over the last steps; of several phases the sum.
@@ -33,38 +32,19 @@ class State:
         nfe_before: evaluations before the restart.
         peak: bytes, of steps alone.
         validated: progress at the last point of the curve.
-
-    Raises:
-        UsageError: the ranks cannot share the pieces of a batch evenly, a phase has no part to train, or flips are
-            asked for of points.
     """
 
     def __init__(
-        self,
-        identity: str,
-        settings: Training,
-        baseline: Baseline,
-        module: nn.Module,
-        dataset: Dataset,
-        seed: int,
+        self, identity: str, settings: Training, baseline: Baseline, module: nn.Module, dataset: Dataset, seed: int
     ) -> None:
-        if settings.pieces % ranks.count():
-            raise UsageError(
-                f"training.micro_batch = {settings.micro_batch}: {ranks.count()} ranks cannot share the "
-                f"{settings.pieces} micro-batches of batch {settings.batch} evenly"
-            )
         if settings.channels_last:
             module = module.to(memory_format=torch.channels_last)
-        self.identity = identity
+        self.identity, self.settings, self.seed = identity, settings, seed
+        self.baseline, self.module, self.dataset = baseline, module, dataset
         self.code = self.curve_code = ""
         self.accepted: set[str] | None = set()
         self.teachers: list[str] = []
-        self.settings = settings
-        self.baseline = baseline
-        self.module = module
         self.device = str(next(module.parameters()).device)
-        self.dataset = dataset
-        self.seed = seed
         self.updates = updates(baseline, module, settings)
         self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))
         self.data = Minibatches(dataset, settings, seed, self.device, len(self.updates))
@@ -74,15 +54,11 @@ class State:
         self.buffers = Buffers(module, settings.pieces)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = Average(module, settings.ema)
-        self.step = 0
+        self.step = self.recent_steps = self.peak = 0
         self.saved: int | None = None
-        self.seconds = 0.0
+        self.seconds = self.nfe_before = self.validated = 0.0
         self.loss = math.nan
         self.recent = torch.zeros((), device=self.device)
-        self.recent_steps = 0
-        self.nfe_before = 0.0
-        self.peak = 0
-        self.validated = 0.0
         self.curve: list[Measurement] = []
 
     @property

@@ -1,10 +1,10 @@
 """The one training loop: every baseline is trained by it, for a budget of steps or seconds.
 
-A step is one update per phase (bench/training/update.py), each on a batch of its own, and one of the averaged weights
-(bench/training/average.py). The mean over a batch is taken piece by piece, and ranks share the pieces. Every random
-number of piece c of phase p of step i depends on (seed, p, i, c) alone: a checkpoint goes on with any number of ranks,
-and on the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does. The clock counts
-training steps alone, no validation and no checkpoint, and goes on after a restart.
+A step is one update per phase (bench/training/optimiser.py), each on a batch of its own, and one of the averaged
+weights (bench/training/average.py). The mean over a batch is taken piece by piece, and ranks share the pieces. Every
+random number of piece c of phase p of step i depends on (seed, p, i, c) alone: a checkpoint goes on with any number of
+ranks, and on the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does. The clock
+counts training steps alone, no validation and no checkpoint, and goes on after a restart.
 """
 
 import math
@@ -24,12 +24,11 @@ from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
 from bench.records.records import Measurement
 from bench.training import checkpoint, ranks
-from bench.training.optimiser import share_gradients
+from bench.training.optimiser import Update, share_gradients
 from bench.training.precision import in_training
 from bench.training.preemption import at_boundary
 from bench.training.seeds import number
 from bench.training.state import State
-from bench.training.update import Update
 
 CHECK_EVERY = 50  # steps between looks at the loss: reading it waits for the device
 
@@ -39,16 +38,14 @@ class Trainer(State):
 
     def take_step(self) -> Tensor:
         """One update of every phase; returns the sum of their mean losses over the batch, still on the device."""
-        progress = self.progress
-        total = None
+        progress, found = self.progress, []
         for update in self.updates:
-            loss = self._gradient(update)
+            found.append(self._gradient(update))
             update.apply(self.settings, self.step, progress)
-            total = loss if total is None else total + loss
-        assert total is not None
         self.average.follow(self.step)
         self.step += 1
-        return total
+        first, *more = found
+        return sum(more, start=first)
 
     def _gradient(self, update: Update) -> Tensor:
         """Put the gradient of a phase's loss on its parameters; the batch's mean loss."""
@@ -93,9 +90,8 @@ class Trainer(State):
     def fit(self, path: Path, validate: Callable[[nn.Module], list[Measurement]], log: Callable[[str], None]) -> None:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `path`.
 
-        Raises:
-            Diverged: the loss or the weights stopped being finite; no checkpoint has them.
-            UsageError: the network cannot be copied for evaluation.
+        Diverged if the loss or the weights stopped being finite; no checkpoint has them then. UsageError if the network
+        cannot be copied for evaluation.
         """
         if self.progress < 1:
             self.evaluation_module()
@@ -160,12 +156,12 @@ class Trainer(State):
         reset_peak_memory(self.device)
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint atomically; all ranks must take part. Diverged where it would be poisoned."""
+        """Write the checkpoint; all ranks must take part. Diverged if it would be poisoned."""
         checkpoint.look(self)
         checkpoint.save(self, path)
 
     def restore(self, path: Path, log: Callable[[str], None]) -> bool:
-        """Go on from a checkpoint, if there is one of this very run; UsageError for one of another."""
+        """Go on from a checkpoint, if there is one of this run; UsageError for one of another."""
         return checkpoint.restore(self, path, log)
 
 

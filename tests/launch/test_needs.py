@@ -18,7 +18,7 @@ from bench.launch.local import launch_local
 from bench.methods.baseline import register_baseline
 from bench.records import records
 from bench.records.seal import write_json
-from bench.training.teachers import trained_run
+from bench.training.build import trained_run
 
 TEACHER = make_run("teacher")
 STUDENT = make_run("student", teacher=TEACHER.run_id)

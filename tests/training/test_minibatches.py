@@ -212,14 +212,3 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_pieces(points: Dataset) ->
         torch.testing.assert_close(this.take_step(), mean.detach())
         for mine, theirs in zip(other.parameters, this.parameters, strict=True):
             torch.testing.assert_close(theirs.grad, mine.grad)
-
-
-@pytest.mark.parametrize(("micro_batch", "count"), [(None, 2), (8, 3), (8, 8)])
-def test_ranks_that_cannot_share_a_batch_are_refused(
-    points: Dataset, monkeypatch: pytest.MonkeyPatch, micro_batch: int | None, count: int
-) -> None:
-    monkeypatch.setattr(ranks, "_count", count)
-    settings = Training(steps=9, batch=32, micro_batch=micro_batch)
-    pieces = 32 // (micro_batch or 32)
-    with pytest.raises(UsageError, match=rf"{count} ranks cannot share the {pieces} micro-batches of batch 32 evenly"):
-        Trainer("the-run", settings, FlowMatchingOT(), mlp((2,), width=8, depth=1), points, seed=0)
