@@ -61,7 +61,7 @@ def write(
     from bench.records.files import write_bytes
     from bench.report.cells import headline
     from bench.report.claim_tables import claim_tables, tidy
-    from bench.report.comparable import left_out
+    from bench.report.extract import each
     from bench.report.figures import figures, overview_pictures
     from bench.report.filling import strays
     from bench.report.latex import latex
@@ -70,39 +70,36 @@ def write(
     from bench.report.page import page
     from bench.report.published import COLUMNS, published_tables, related
     from bench.report.recipe import recipes
-    from bench.report.sections import each, sections
+    from bench.report.sections import sections
     from bench.report.tables import table
     from bench.report.verdicts import verdicts
 
     published, complaints = published_numbers(), list(complaints)
     tables: list[Table] = []
-    frames: list[DataFrame] = [headline([], published)]
     laid: list[Grid] = []
     used: list[Grid] = []
     rows: list[dict[str, Any]] = []
     for part in sections(frame, configs):
         try:
-            mine = headline([part], published)
-            made = table(part, mine)
-            papers = published_tables(part, mine, published) if part.current else ([], [])
-            complaints += left_out(part, mine)
+            made = table(part)
+            papers = published_tables(part, published) if part.current else ([], [])
+            complaints += part.left_out
             recipe = recipes([part] if part.current else [], configs)
         except Exception as error:  # hours of records are worth a report without one section
             complaints.append(f"tables of {part.name}: {one_line(error)}")
             continue
         tables.append(made)
-        frames.append(mine)
         laid, used = laid + papers[0], used + recipe[0]
         rows += [*papers[1], *recipe[1]]
-    cells = pandas.concat([one for one in frames if len(one)] or frames, ignore_index=True)
+    cells = headline(made.section for made in tables)
     parts = [made.section for made in tables if made.section.current]
-    judged = verdicts(claims, parts, cells, complaints)
+    judged = verdicts(claims, parts, complaints)
     grids = [*laid, *used, *related(parts, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     opening: list[Grid] = []
     pictures: list[Picture] = []
     try:
-        compared = overviews(parts, cells)
+        compared = overviews(parts)
         opening = [one.grid() for one in compared]
         pictures = overview_pictures(root, compared)
     except Exception as error:

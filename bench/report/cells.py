@@ -1,137 +1,124 @@
-"""From the frame to the cells of the headline table: a mean over seeds with its interval, or a hole with its reason.
+"""From the rows of a section to the cells of its table: a mean over seeds with its interval, or a hole with its reason.
 
 A row is a variant of a baseline and how it was sampled; a column is a metric and every setting that its value depends
 on: n, split, extractor, batch, solver of the likelihood, divergence, dequantisation, K, and the device for a clock.
 Whatever key a measurement quotes splits its column, so numbers of different settings cannot meet by oversight.
+
+A variant's headline row is that of its first sampler: the ODE of its velocity if it has one, else the first of the
+model's own. Training and likelihood belong to the weights, and stand in that row alone.
 """
 
 import json
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas
+from pandas import DataFrame, Series
+
+from bench.metrics.metric import FLOOR as FLOOR_SUFFIX
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import vocabulary
-from bench.report.comparable import FLOOR, comparable
+from bench.report.comparable import FLOOR, comparable, meeting
+from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import STALE, kinds, not_applicable, reasons
-from bench.report.sections import KEYS, Section, each
 from bench.report.statistics import t_interval
 
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
-
-FLOOR_SUFFIX = "_floor"
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
-ROW = ["baseline", "label", "variant", "sampler", "batch", "native"]
+ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
+COLUMNS = [
+    *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
+    "run_ids", "lost", "lost_to", "hole", "word", "own_density", "published", "published_source",
+]  # fmt: skip
 WORDS = {"failed": "failed", "missing": "not run", STALE: "stale"}
 
 
-def headline(sections: Iterable[Section], published: "DataFrame | None" = None) -> "DataFrame":
-    """One row a cell of the headline table of every section.
+def measured(section: Extract) -> DataFrame:
+    """Finished measurements that have a column, with what places them in the table.
 
-    Args:
-        published: rows of `bench.papers.paper.published_numbers`, by default all.
-
-    Returns:
-        suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, native (whether
-        it is a further sampler of the weights of another row), parameters, steps, stage, metric, settings (JSON), mean,
-        half_width (NaN for one seed), n (seeds), planned (seeds), run_ids, lost (seeds whose value could not be had),
-        lost_to ("diverged"), hole (why there is no mean, or why some are lost, else ""), word (that stands for it in
-        a table), published (NaN if there is none), published_source. What the data itself scores (the NLL of the exact
-        density, the distances of held-out images) is a row of its own with the baseline "floor".
+    `comparable` is the settings of their column, `own_density` whether they stand there by a density of the model's
+    own; `sampler` and `batch` are those of their row, `is_headline` whether it is the variant's headline row.
     """
-    import pandas
-
-    published = published_numbers() if published is None else published
-    # Beside the numbers of a smoke run a published one could only mislead.
-    found = [_cells(s, published if s.protocol != "smoke" else published.iloc[:0]) for s in sections]
-    return pandas.concat(found, ignore_index=True) if found else pandas.DataFrame(columns=COLUMNS)
-
-
-def of_section(cells: "DataFrame", section: Section) -> "DataFrame":
-    """The cells of one section."""
-    return cells[(cells[KEYS] == list(section.identity)).all(axis=1)]
-
-
-def _cells(section: Section, published: "DataFrame") -> "DataFrame":
-    import pandas
-
-    found = measured(section)
-    columns = _columns(found[~not_applicable(found)])
-    cells: list[dict[str, Any]] = []
-    for row in _rows(section, found):
-        of_variant = found[found.variant == row["variant"]]
-        for stage, metric, settings in columns:
-            if row["native"] and stage != "samples":
-                continue
-            of_metric = of_variant[of_variant.metric == metric]
-            values = of_metric[(of_metric.comparable == settings) | not_applicable(of_metric)]
-            if stage == "samples":
-                values = values[values.sampler == row["sampler"]]
-            reference = _published_for(published, section.dataset, row["baseline"], metric, settings)
-            place = {"stage": stage, "metric": metric, "settings": settings, **reference}
-            cells.append({**row, **place, **_statistics(section, row["variant"], stage, values)})
-    frame = pandas.DataFrame([*_floors(section, found, columns, published), *cells], columns=COLUMNS)
-    identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
-    return frame.assign(**identity)
-
-
-COLUMNS = [
-    *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
-    "run_ids", "lost", "lost_to", "hole", "word", "published", "published_source",
-]  # fmt: skip
-
-
-def measured(section: Section) -> "DataFrame":
-    """Finished measurements that have a column, with `comparable` (its settings) and `sampler` (its row)."""
     frame = section.frame
     shown = (frame.status == "ok") & frame.metric.map(lambda name: _is_floor(name) or bool(section.about(name).group))
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & frame.step.isna()
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     found = frame[shown]
-    return found.assign(
+    drawn = (found.stage == "samples") & ~found.metric.map(_is_floor).astype(bool)
+    found = found.assign(
         comparable=[comparable(row) for row in each(found)],
-        sampler=[drawn_by(row.parsed) if row.stage == "samples" else "" for row in each(found)],
-        batch=[_batch(row.parsed) if row.stage == "samples" else "" for row in each(found)],
-        native=[_is_native(row) for row in each(found)],
+        sampler=[vocabulary.solver(s) if d else "" for s, d in zip(found.parsed, drawn, strict=True)],
+        batch=[_batch(s) if d else "" for s, d in zip(found.parsed, drawn, strict=True)],
     )
+    headlines = _are_headlines(found[drawn]).reindex(found.index, fill_value=True)
+    return meeting(found.assign(is_headline=headlines), "comparable")
 
 
 def _is_floor(metric: str) -> bool:
     return metric.endswith(FLOOR_SUFFIX)
 
 
-def _is_native(row: Any) -> bool:
-    """Whether a measurement is of samples that a method's own sampler drew."""
-    return row.stage == "samples" and not _is_floor(row.metric) and not {"rtol", "steps"} & row.parsed.keys()
-
-
-def drawn_by(settings: dict[str, Any]) -> str:
-    """How samples were drawn: "dopri5 1e-5, batch 2,000" (its NFE depends on what is solved together), "ddim-50"."""
-    return vocabulary.solver(settings) + _batch(settings)
-
-
 def _batch(settings: dict[str, Any]) -> str:
-    """What was solved together, as it ends the name of a sampler: ", batch 2,000"."""
-    return "".join(f", {words}" for words in vocabulary.words({"batch": settings.get("batch")}))
+    """What was solved together, on which the NFE of an adaptive solver depends: "batch 2,000"."""
+    return "".join(vocabulary.words({"batch": settings.get("batch")}))
 
 
-def _columns(found: "DataFrame") -> list[tuple[str, str, str]]:
-    unique = found[~found.metric.str.endswith(FLOOR_SUFFIX)][["stage", "metric", "comparable"]].drop_duplicates()
+def _are_headlines(drawn: DataFrame) -> "Series[bool]":
+    by_ode = [bool({"rtol", "steps"} & settings.keys()) for settings in drawn.parsed]
+    first = drawn.assign(by_ode=by_ode).sort_values("by_ode", ascending=False, kind="stable")
+    first = first.drop_duplicates("variant").set_index("variant")
+    return (drawn.sampler == drawn.variant.map(first.sampler)) & (drawn.batch == drawn.variant.map(first.batch))
+
+
+def cells(section: Extract, found: DataFrame) -> DataFrame:
+    """One row a cell of the headline table of a section.
+
+    Args:
+        found: what was `measured` of it.
+
+    Returns:
+        suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, batch,
+        is_headline, parameters, steps, stage, metric, settings (JSON), mean, half_width (NaN for one seed), n (seeds),
+        planned (seeds), run_ids, lost (seeds whose value could not be had), lost_to ("diverged"), hole (why there is no
+        mean, or why some are lost, else ""), word (that stands for it in a table), own_density (whether the mean is of
+        a density of the model's own), published (NaN if there is none), published_source. What the data itself scores
+        (the NLL of the exact density, the distances of held-out images) is a row of its own with the baseline "floor".
+    """
+    published = published_numbers()
+    if section.protocol == "smoke":  # beside whose numbers a published one could only mislead
+        published = published.iloc[:0]
+    columns = _columns(found[~not_applicable(found)])
+    made: list[dict[str, Any]] = _floors(section, found, columns, published)
+    for row in _rows(section, found):
+        of_variant = found[found.variant == row["variant"]]
+        for stage, metric, settings in columns:
+            if not row["is_headline"] and stage != "samples":
+                continue
+            values = of_variant[of_variant.metric == metric]
+            values = values[(values.comparable == settings) | not_applicable(values)]
+            if stage == "samples":
+                values = values[(values.sampler == row["sampler"]) & (values.batch == row["batch"])]
+            place = {"stage": stage, "metric": metric, "settings": settings}
+            beside = _published_for(published, section.dataset, row["baseline"], metric, settings)
+            made.append(row | place | beside | _statistics(section, row["variant"], stage, values))
+    identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
+    frame = DataFrame(made, columns=COLUMNS).assign(**identity)
+    return frame.astype({"is_headline": bool, "own_density": bool})
+
+
+def _columns(found: DataFrame) -> list[tuple[str, str, str]]:
+    unique = found[~found.metric.map(_is_floor).astype(bool)][["stage", "metric", "comparable"]].drop_duplicates()
     return sorted(unique.itertuples(index=False, name=None), key=lambda c: (vocabulary.order(c[1]), c[2]))
 
 
-def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
-    """The ODE row of every variant, one more for each further way its samples were drawn."""
+def _rows(section: Extract, found: DataFrame) -> list[dict[str, Any]]:
+    """The headline row of every variant, one more for each further way its samples were drawn."""
     rows = []
+    ways = found[found.sampler != ""].drop_duplicates(["variant", "sampler", "batch"])
+    ways = ways.sort_values("is_headline", ascending=False, kind="stable")
     for variant, label in section.labels.items():
         runs = section.frame[section.frame.variant == variant]
-        drawn = found[
-            (found.variant == variant) & (found.stage == "samples") & ~found.metric.str.endswith(FLOOR_SUFFIX)
-        ]
-        # The model's own samplers in the order of its record, whose first is the headline row if there is no ODE.
-        samplers = dict.fromkeys(zip(drawn.native, drawn.sampler, drawn.batch, strict=True))
         about = {
             "baseline": runs.baseline.iloc[0],
             "label": label,
@@ -140,18 +127,18 @@ def _rows(section: Section, found: "DataFrame") -> list[dict[str, Any]]:
             "parameters": runs.parameters.dropna().max(),
             "steps": runs.steps.dropna().max(),
         }
-        # Training and likelihood belong to the weights, so they stand in the variant's first row alone.
-        names = [names for _, *names in sorted(samplers, key=lambda row: row[0])] or [["", ""]]
-        rows += [{**about, "sampler": name, "batch": of, "native": i > 0} for i, (name, of) in enumerate(names)]
+        drawn = ways[ways.variant == variant][["sampler", "batch", "is_headline"]].to_dict("records")
+        rows += [{**about, **way} for way in drawn or [{"sampler": "", "batch": "", "is_headline": True}]]
     return rows
 
 
-def _statistics(section: Section, variant: str, stage: str, values: "DataFrame") -> dict[str, Any]:
+def _statistics(section: Extract, variant: str, stage: str, values: DataFrame) -> dict[str, Any]:
     without = values[values.value.isna()]
     by_run = values.drop(without.index).groupby("run_id").value.mean()
     without = without[~without.run_id.isin(by_run.index)]
     lost, why = without[~not_applicable(without)], list(dict.fromkeys(reasons(without)))
     found = {"run_ids": tuple(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
+    found["own_density"] = bool(values.own_density.any())
     hole = "; ".join(why)
     if len(by_run):
         return {**t_interval(by_run)._asdict(), **found, "hole": hole, "word": ""}
@@ -162,23 +149,22 @@ def _statistics(section: Section, variant: str, stage: str, values: "DataFrame")
 
 
 def _floors(
-    section: Section, found: "DataFrame", columns: list[tuple[str, str, str]], published: "DataFrame"
+    section: Extract, found: DataFrame, columns: list[tuple[str, str, str]], published: DataFrame
 ) -> list[dict[str, Any]]:
     """What the data scores under each column that was measured on as many samples and under the same settings."""
     rows = []
     label = "Floor (exact density)" if (found.metric == "nll_floor").any() else "Held-out images"
+    row = {**dict.fromkeys(ROW, ""), "baseline": FLOOR, "label": label, "is_headline": False, "own_density": False}
+    row |= {"half_width": math.nan, "lost": 0, "lost_to": "", "hole": "", "word": ""}
     for stage, metric, settings in columns:
         floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
-        same = floors.loc[[_within(row, column) for row in each(floors)]]
+        same = floors.loc[[_within(floor, column) for floor in each(floors)]]
         if len(same):
-            row = dict.fromkeys(ROW, "") | {"baseline": FLOOR, "label": label, "native": False}
-            place = {"stage": stage, "metric": metric, "settings": settings}
             by_run = same.groupby("run_id").value.mean()
-            values: dict[str, Any] = {"mean": float(by_run.mean()), "half_width": math.nan, "n": len(by_run)}
-            printed = _published_for(published, section.dataset, REFERENCE, metric, settings)
-            values |= {"run_ids": tuple(by_run.index), "lost": 0, "lost_to": "", "hole": "", "word": ""}
-            rows.append({**row, **place, **values, **printed})
+            place = {"stage": stage, "metric": metric, "settings": settings}
+            values = {"mean": float(by_run.mean()), "n": len(by_run), "run_ids": tuple(by_run.index)}
+            rows.append(row | place | values | _published_for(published, section.dataset, REFERENCE, metric, settings))
     return rows
 
 
@@ -188,7 +174,7 @@ def _within(floor: Any, column: dict[str, Any]) -> bool:
     return all(column.get(key) == value for key, value in settings.items())
 
 
-def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
+def _published_for(numbers: DataFrame, dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
     """The published value and where it comes from; of bits/dim that of the same K."""
     rows = numbers[numbers.beside & (numbers.dataset == dataset)]
     rows = rows[(rows.method == baseline) & (rows.metric == metric)]
@@ -197,7 +183,17 @@ def _published_for(numbers: "DataFrame", dataset: str, baseline: str, metric: st
         return {"published": math.nan, "published_source": ""}
     row: Series[Any] = rows.iloc[0]
     detail = "; ".join(part for part in (row.settings, row.note) if part)
-    return {
-        "published": row.value,
-        "published_source": f"{row.source} {row.table}" + f" ({detail})" * bool(detail),
-    }
+    source = f"{row.source} {row.table}" + f" ({detail})" * bool(detail)
+    return {"published": row.value, "published_source": source}
+
+
+def headline(sections: Iterable[Any]) -> DataFrame:
+    """The cells of all sections in one frame."""
+    found = [section.cells for section in sections]
+    return pandas.concat([one for one in found if len(one)] or [DataFrame(columns=COLUMNS)], ignore_index=True)
+
+
+def of_section(cells: object, section: Any) -> DataFrame:
+    """The name of before, until no figure uses it."""
+    found: DataFrame = section.cells
+    return found.assign(native=~found.is_headline & (found.baseline != FLOOR))

@@ -1,21 +1,22 @@
 """The one rule of which numbers are compared, by tables, figures and verdicts alike.
 
-Numbers meet if they share every setting that they depend on (`comparable`): such settings are a column of a table. If a
-metric was measured under several, figures and verdicts compare under those that most variants share (`settled`); among
-equals an adaptive solver goes before a fixed-step one, more draws before fewer, and what has more values first. What
-the rule drops is said on the page (`left_out`).
+Numbers meet if they share every setting that they depend on (`comparable`): such settings are a column of a table. A
+density of a model's own is as exact as one by the ODE, and meets it if they share all that is not the solver's
+(`meeting`); a bound is a metric of its own and meets neither. If a metric was measured under several settings, figures
+and verdicts compare under those that most variants share (`settled`); among equals an adaptive solver goes before a
+fixed-step one, more draws before fewer, and what has more values first. What the rule drops is said on the page.
 """
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.report.sections import Section, each, listed
+from pandas import DataFrame, Series, concat
 
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+from bench.report.extract import each
 
 WAYS = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
+OF_DENSITY = {*WAYS, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 FLOOR = "floor"  # the baseline of what the data itself scores
 
@@ -33,6 +34,23 @@ def _without(row: Any, keys: set[str]) -> dict[str, Any]:
     return settings | ({} if row.n is None or math.isnan(row.n) else {"n": int(row.n)})
 
 
+def meeting(rows: DataFrame, key: str) -> DataFrame:
+    """The rows with those by a model's own density under each `key` by an ODE that they meet, marked `own_density`."""
+    rows = rows.assign(own_density=[settings.get("density") == "own" for settings in rows.parsed])
+    if not rows.own_density.any():
+        return rows
+    rows = rows.assign(of=rows[key].map({text: _of_density(text) for text in rows[key].unique()}))
+    by_ode = rows[["solver" in settings for settings in rows.parsed]]
+    keys = by_ode[["metric", "of", key]].drop_duplicates()
+    own = rows[rows.own_density].merge(keys, on=["metric", "of"], how="left", suffixes=("_own", ""))
+    own[key] = own[key].fillna(own[f"{key}_own"])
+    return concat([rows[~rows.own_density], own], ignore_index=True)[[*rows.columns.drop("of")]]
+
+
+def _of_density(text: str) -> str:
+    return json.dumps({name: value for name, value in json.loads(text).items() if name not in OF_DENSITY})
+
+
 def settled(keys: "Series[str]", variants: "Series[str]") -> str | None:
     """The settings that most variants have a value under; None of no values."""
     found = keys.groupby(keys).size()
@@ -46,42 +64,10 @@ def settled(keys: "Series[str]", variants: "Series[str]") -> str | None:
     return max(sorted(found.index), key=rank, default=None)
 
 
-def of_one_kind(rows: "DataFrame") -> "DataFrame":
+def of_one_kind(rows: DataFrame) -> DataFrame:
     """The rows of a curve or sweep under the settings that are settled: a line never joins numbers of others."""
     if rows.empty:
         return rows
-    rows = rows.assign(kind=[json.dumps(_without(row, WAYS), sort_keys=True) for row in each(rows)])
+    kinds = [json.dumps(_without(row, WAYS), sort_keys=True) for row in each(rows)]
+    rows = meeting(rows.assign(kind=kinds), "kind")
     return rows[rows.kind == settled(rows.kind, rows.variant)]
-
-
-def settled_cells(cells: "DataFrame", metric: str, draws: int | None = None) -> str | None:
-    """The settings of a metric that are settled among a section's cells, in the variants' own rows.
-
-    Args:
-        draws: the K that is asked for, of which alone settings are then taken.
-    """
-    mine = cells[(cells.metric == metric) & (cells.n > 0) & (cells.baseline != FLOOR) & ~cells.native.astype(bool)]
-    if draws is not None:
-        mine = mine[[json.loads(settings).get("draws") == draws for settings in mine.settings]]
-    return settled(mine.settings, mine.variant)
-
-
-def left_out(section: Section, cells: "DataFrame") -> list[str]:
-    """What the rule drops of a section, a sentence each.
-
-    Args:
-        cells: those of the section.
-    """
-    said = []
-    own = cells[(cells.n > 0) & (cells.baseline != FLOOR) & ~cells.native.astype(bool)]
-    for metric, of in own.groupby("metric"):
-        kept = set(of.variant[of.settings == settled_cells(of, str(metric))])
-        if without := [label for variant, label in section.labels.items() if variant in set(of.variant) - kept]:
-            title = section.about(str(metric)).title
-            said.append(f"{section.name}: {listed(without)} has no {title} under the settings that most variants share")
-    for what, rows in (("the course of training", section.curve), ("the sweep", section.sweep)):
-        for metric, of in rows.groupby("metric"):
-            if dropped := len(of) - len(of_one_kind(of)):
-                title = section.about(str(metric)).title
-                said.append(f"{section.name}: {dropped} values of {title} in {what} are of other settings than most")
-    return [f"{sentence}: left out of figures and verdicts" for sentence in said]

@@ -8,18 +8,16 @@ are paired by seed. A metric of which more is better enters with its sign turned
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pandas
+from pandas import DataFrame, Series
 
 from bench.papers.claims import Claim
-from bench.report.cells import of_section
-from bench.report.comparable import of_one_kind, settled_cells
+from bench.report.comparable import of_one_kind
 from bench.report.crossings import crossing, nfe_ratio
+from bench.report.extract import each
 from bench.report.incidents import head, reasons
-from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section, each
-
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+from bench.report.sections import Section
 
 EARLY = 1 / 8  # share of the training that `variation` leaves out
 
@@ -44,32 +42,21 @@ def comparisons(claim: Claim) -> list[Comparison]:
     return [Comparison(s, r, c) for s in claim.subject for r in claim.against for c in conditions if s != r]
 
 
-def metric_of(claim: Claim, section: Section) -> str | None:
-    """The metric that stands for "nll" or "quality" in the section; None if it has none."""
-    if claim.metric == "nll":
-        return likelihood_metric(section)
-    return distance_metric(section) if claim.metric == "quality" else claim.metric
-
-
 class Effects:
-    """The effects of one claim in one section.
+    """The effects of one claim in one section."""
 
-    Args:
-        cells: of `bench.report.cells.headline`, which settles the settings that values are compared under.
-        rows: of `bench.report.cells.measured`, the values themselves.
-    """
-
-    def __init__(self, claim: Claim, section: Section, cells: "DataFrame", rows: "DataFrame") -> None:
+    def __init__(self, claim: Claim, section: Section) -> None:
         self.claim, self.section = claim, section
-        self.metric = metric_of(claim, section)
-        self.sign = -1 if self.metric and section.about(self.metric).better == "higher" else 1
+        self.metric = section.metric(claim.metric)
+        turned = claim.measure not in ("spread", "variation")  # of which less is better whatever the metric
+        self.sign = -1 if turned and self.metric and section.about(self.metric).better == "higher" else 1
         self._planned: dict[str, list[str]] = {}
         for row in each(section.frame.drop_duplicates("variant")):
             self._planned.setdefault(row.baseline, []).append(row.variant)
         measured = set(section.frame.variant[section.frame.status == "ok"])
         only = {baseline: variants[0] for baseline, variants in self._planned.items() if len(variants) == 1}
         self._variant = {baseline: variant for baseline, variant in only.items() if variant in measured}
-        self._values, self._lost = self._rows(cells, rows)
+        self._values, self._lost = self._rows()
         self._found: dict[Comparison, Series[float]] = {}
 
     def label(self, baseline: str) -> str | None:
@@ -88,8 +75,6 @@ class Effects:
         return self._found[comparison]
 
     def _paired(self, comparison: Comparison) -> "Series[float]":
-        import pandas
-
         subject, rival = (dict(iter(self._of(self._values, s, comparison).groupby("seed"))) for s in comparison.sides)
         found = {int(str(seed)): self._effect(rows, rival[seed]) for seed, rows in subject.items() if seed in rival}
         effects = {seed: effect for seed, effect in found.items() if effect is not None}
@@ -112,13 +97,11 @@ class Effects:
         good = frame[(frame.status == "ok") & frame.variant.isin(sides) & frame.seed.isin(seeds)]
         return tuple(dict.fromkeys(good.run_id))
 
-    def _rows(self, cells: "DataFrame", rows: "DataFrame") -> "tuple[DataFrame, DataFrame]":
+    def _rows(self) -> tuple[DataFrame, DataFrame]:
         """The values that the claim's measure takes, and those that could not be had: a seed with one has no effect."""
         claim, section = self.claim, self.section
         if claim.measure in ("value", "spread"):
-            mine = rows[(rows.metric == self.metric) & ~rows.native.astype(bool)]
-            key = settled_cells(of_section(cells, section), self.metric) if self.metric else None
-            mine = mine[mine.comparable == key] if key else mine
+            mine = section.compared(self.metric or "")
             values = mine[mine.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
             if claim.measure == "spread":
                 mean = values.groupby("variant").value.transform("mean")
@@ -135,11 +118,11 @@ class Effects:
             return values[values.nfe.isin(claim.nfe)], lost[lost.nfe.round().isin(claim.nfe)]
         return values[(values.solver == "midpoint") & (values.value > 0)], lost[lost.solver == "midpoint"]
 
-    def _of(self, rows: "DataFrame", baseline: str, comparison: Comparison | None = None) -> "DataFrame":
+    def _of(self, rows: DataFrame, baseline: str, comparison: Comparison | None = None) -> DataFrame:
         rows = rows[rows.variant == self._variant.get(baseline)]
         return rows[rows.solver == comparison.condition] if comparison and comparison.condition else rows
 
-    def _effect(self, subject: "DataFrame", rival: "DataFrame") -> float | None:
+    def _effect(self, subject: DataFrame, rival: DataFrame) -> float | None:
         """The effect of one seed; None without anything to compare."""
         sides = (subject, rival)
         if self.claim.measure == "to_error":

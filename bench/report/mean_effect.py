@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import pandas
+
 from bench.report import numbers
 from bench.report.effects import Comparison, Effects
-from bench.report.sections import listed
+from bench.report.extract import listed
 from bench.report.statistics import equal, sign_flip, student, t_interval
 
 
@@ -63,8 +65,6 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
 
     A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
     """
-    import pandas
-
     claim = each[0].claim
     names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison.sides]
     rival = names[1] + (f" by {comparison.condition}" if comparison.condition else "")

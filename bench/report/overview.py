@@ -1,36 +1,31 @@
 """The overview of a suite: methods by quality, likelihood, evaluations and cost over all of its datasets at once."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.report.axes import DASHES
 from bench.report.canvas import WIDTH, legible, sheet
-from bench.report.cells import measured, of_section
-from bench.report.comparable import settled_cells
+from bench.report.extract import count, each
 from bench.report.figure import SMOKE, Drawing
 from bench.report.grid import Entry, Grid, Header, Row
 from bench.report.improvement import Improvement, improvements
 from bench.report.incidents import not_applicable
-from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section, count, each
+from bench.report.sections import Section
 from bench.report.style import INK, looks, ordered
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-MEASURES: dict[str, Callable[[Section], str | None]] = {
-    "Quality": distance_metric,
-    "Likelihood": likelihood_metric,
-    "Sampling NFE": lambda section: "nfe_sampling",
-    "Training time": lambda section: "train_seconds",
+MEASURES = {  # what `Section.metric` takes
+    "Quality": "quality",
+    "Likelihood": "nll",
+    "Sampling NFE": "nfe_sampling",
+    "Training time": "train_seconds",
 }
 HOW = (
     "Mean rank over datasets by the mean over seeds; bold: the best of the methods that are on all of them. P: the "
     "probability that a seed of the method is better than one of another method on the same data, ties by half, mean "
     "over methods and datasets; in brackets its 95% interval by a bootstrap of seeds within each method and dataset. A "
-    "value that could not be had is worse than any number."
+    "value that could not be had, or whose run failed, is worse than any number."
 )
 LEADING = ("Method", "Datasets")
 BAR = 0.3  # inches a method
@@ -95,37 +90,42 @@ class Overview:
         return Drawing(figure, title, reading)
 
 
-def overviews(sections: Sequence[Section], cells: "DataFrame") -> list[Overview]:
+def overviews(sections: Sequence[Section]) -> list[Overview]:
     """One a suite and protocol, of two methods or more."""
     found = []
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
-        rows = [measured(section) for section in mine]
-        measures = {}
-        for name, metric_of in MEASURES.items():
-            values = [_values(s, of_section(cells, s), of, metric_of(s)) for s, of in zip(mine, rows, strict=True)]
-            if compared := improvements(values):
-                measures[name] = compared
+        compared = {name: improvements([_values(s, of) for s in mine]) for name, of in MEASURES.items()}
+        measures = {name: of for name, of in compared.items() if of}
         baseline = {row.label: row.baseline for s in mine for row in each(s.frame.drop_duplicates("variant"))}
-        compared_labels = {label for of in measures.values() for label in of}
         place = {name: i for i, name in enumerate(ordered(baseline.values()))}
-        labels = sorted(compared_labels, key=lambda label: (place[baseline[label]], label))
-        if labels:
-            seeds = max(s.seeds for s in mine)
-            found.append(Overview(suite, protocol, seeds, len(mine), measures, {v: baseline[v] for v in labels}))
+        labels = {label for of in measures.values() for label in of}
+        baselines = {v: baseline[v] for v in sorted(labels, key=lambda label: (place[baseline[label]], label))}
+        if baselines:
+            found.append(Overview(suite, protocol, max(s.seeds for s in mine), len(mine), measures, baselines))
     return found
 
 
-def _values(section: Section, cells: "DataFrame", rows: "DataFrame", metric: str | None) -> dict[str, list[float]]:
-    """The values of a metric by label, one a seed, turned so that less is better; infinite for one that was lost."""
-    settings = settled_cells(cells, metric) if metric else None
-    if metric is None or settings is None:
+def _values(section: Section, name: str) -> dict[str, list[float]]:
+    """The values of a metric by label, one a seed, turned so that less is better; infinite for one that was lost.
+
+    A seed whose run failed before the metric could be measured is lost too, unless the metric is not applicable.
+    """
+    metric = section.metric(name)
+    rows = section.compared(metric or "")
+    if metric is None or not rows.value.notna().any():
         return {}
-    mine = rows[(rows.metric == metric) & (rows.comparable == settings) & ~rows.native.astype(bool)]
-    mine = mine[~not_applicable(mine)]
+    stage, rows = rows.stage.iloc[0], rows[~not_applicable(rows)]
     sign = -1 if section.about(metric).better == "higher" else 1
-    by_seed = (sign * mine.value).fillna(math.inf).groupby([mine.variant, mine.seed]).mean()
-    return {section.labels[str(variant)]: list(of) for variant, of in by_seed.groupby(level=0)}
+    values: dict[Any, float] = (sign * rows.value).fillna(math.inf).groupby([rows.variant, rows.seed]).mean().to_dict()
+    inapplicable = section.measured[(section.measured.metric == metric) & not_applicable(section.measured)]
+    failures = [i for i in section.incidents if i.status == "failed" and i.explains(stage)]
+    lost: dict[Any, float] = {(i.variant, seed): math.inf for i in failures for seed in i.seeds}
+    lost = {key: value for key, value in lost.items() if key[0] not in set(inapplicable.variant)}
+    found: dict[str, list[float]] = {}
+    for (variant, _), value in sorted((lost | values).items()):
+        found.setdefault(section.labels[variant], []).append(value)
+    return found
 
 
 def _entries(of: dict[str, Improvement], label: str, datasets: int) -> tuple[Entry, Entry]:

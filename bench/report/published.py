@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pandas import DataFrame
 
 from bench.papers.paper import REFERENCE, Paper, Table, known
 from bench.report import vocabulary
-from bench.report.cells import headline, of_section
-from bench.report.comparable import FLOOR, settled_cells
+from bench.report.comparable import FLOOR
+from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
-from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section, each
+from bench.report.sections import Section
 from bench.report.tables import CAPTION, number
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 HOUR = 3600.0
 Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it is
@@ -40,15 +38,13 @@ class Filled:
     paper: Paper
     table: Table
     section: Section
-    cells: "DataFrame"
-    printed: "DataFrame"
+    printed: DataFrame
 
     @cached_property
     def columns(self) -> dict[Column, list[dict[str, Any]]]:
         """Tidy cells, one per method, of all that the table names and that is measured or printed."""
         frame = self.section.frame
-        whichever = {"nll": likelihood_metric, "quality": distance_metric}
-        names = [whichever[name](self.section) if name in whichever else name for name in self.table.columns]
+        names = [self.section.metric(name) for name in self.table.columns]
         columns: list[Column] = [
             (name, None) for name in names if name and name in {*frame.metric, *self.printed.metric}
         ]
@@ -70,13 +66,13 @@ class Filled:
 
     def _cells(self, column: Column) -> list[dict[str, Any]]:
         """The cells of a column, under the settings that most variants share."""
-        mine, (metric, draws) = of_section(self.cells, self.section), column
-        mine = mine[(mine.metric == metric) & (mine.settings == settled_cells(mine, metric, draws))]
+        mine, (metric, draws) = self.section.cells, column
+        mine = mine[(mine.metric == metric) & (mine.settings == self.section.settled(metric, draws))]
         printed = self.printed[self.printed.metric == metric]
         printed = printed[printed.draws == draws] if draws else printed
         cells = []
         for method, label, variant in self.methods:
-            of = mine.baseline == FLOOR if variant == FLOOR else (mine.variant == variant) & ~mine.native.astype(bool)
+            of = mine.baseline == FLOOR if variant == FLOOR else (mine.variant == variant) & mine.is_headline
             found, beside = next(each(mine[of]), None), next(each(printed[printed.method == method]), None)
             cells.append(self._cell(found, beside, method, label, variant.replace(FLOOR, ""), metric, draws))
         return cells
@@ -139,9 +135,7 @@ class Filled:
         return (*dict.fromkeys(remarks), *([f"Published with: {' | '.join(printed)}."] if printed else []))
 
 
-def published_tables(
-    section: Section, cells: "DataFrame", published: "DataFrame"
-) -> tuple[list[Grid], list[dict[str, Any]]]:
+def published_tables(section: Section, published: DataFrame) -> tuple[list[Grid], list[dict[str, Any]]]:
     """The tables of all papers that the section has a place in: for readers, and as tidy rows with the columns COLUMNS.
 
     Args:
@@ -154,8 +148,7 @@ def published_tables(
         printed = published[own & (published.table == table.name) & (published.dataset == dataset)]
         if (table.everywhere or len(printed)) and (table.task == "super-resolution") == section.is_super_resolution:
             part = _only(section, table.settings) if table.settings else section
-            values = headline([part], published.iloc[:0]) if table.settings else cells
-            found.append(Filled(paper, table, part, values, printed))
+            found.append(Filled(paper, table, part, printed))
     found = [filled for filled in found if len(filled.section.frame) and filled.columns]
     rows = [cell for filled in found for line in zip(*filled.columns.values(), strict=True) for cell in line]
     return [filled.grid() for filled in found], rows
@@ -169,7 +162,7 @@ def _only(section: Section, settings: dict[str, Any]) -> Section:
     return replace(section, frame=kept if (kept.stage == "samples").any() else kept[:0])
 
 
-def related(sections: Sequence[Section], published: "DataFrame") -> list[Grid]:
+def related(sections: Sequence[Section], published: DataFrame) -> list[Grid]:
     """Numbers of other sources on the data of the sections, once per dataset, in tables of their own.
 
     They are of other code and other protocols, which is said below them, and never stand in a column of ours.
@@ -183,7 +176,7 @@ def related(sections: Sequence[Section], published: "DataFrame") -> list[Grid]:
     return grids
 
 
-def _related(title: str, differs: str, rows: "DataFrame", names: tuple[str, ...]) -> Grid:
+def _related(title: str, differs: str, rows: DataFrame, names: tuple[str, ...]) -> Grid:
     """Methods by metrics; a method that is printed under several settings has a line for each."""
     metrics = sorted(dict.fromkeys(rows.metric), key=vocabulary.order)
     lines = []

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.papers.paper import Paper, Recipe, known
+from bench.report.extract import listed
 from bench.report.grid import ABSENT, Entry, Grid, Row
-from bench.report.sections import Section, listed
+from bench.report.sections import Section
 
 Config = Mapping[str, Any]
 HEADERS = ("Settings published", "Used here", "Difference")

@@ -2,16 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bench.report import numbers, vocabulary
-from bench.report.cells import of_section
-from bench.report.comparable import FLOOR, settled_cells
-from bench.report.sections import Section
+from pandas import DataFrame
+
+from bench.report import numbers
+from bench.report.comparable import FLOOR
+from bench.report.extract import Extract
 from bench.report.statistics import Interval
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from bench.report.vocabulary import Metric
 
 
 @dataclass(frozen=True)
@@ -20,13 +19,9 @@ class Scores:
 
     metric: str
     settings: str
-    section: Section
+    about: Metric
     values: dict[str, Interval]
     floor: float | None
-
-    @property
-    def about(self) -> vocabulary.Metric:
-        return self.section.about(self.metric)
 
     def text(self, variant: str) -> str:
         """ "NLL 3.70 ± 0.02", or nothing where the variant has no value."""
@@ -42,31 +37,28 @@ class Scores:
         return f"held-out images {self.floor:.4g}"
 
 
-def scores(section: Section, cells: "DataFrame", metric: str) -> Scores | None:
-    """The means of a metric in the variants' own rows, under the settings most variants share."""
-    mine = of_section(cells, section)
-    settings = settled_cells(mine, metric)
-    if settings is None:
-        return None
-    mine = mine[(mine.metric == metric) & (mine.settings == settings) & (mine.n > 0)]
-    floors = mine["mean"][mine.baseline == FLOOR]
-    chosen = mine[(mine.baseline != FLOOR) & ~mine.native.astype(bool)]
-    divide = section.about(metric).divide
+def scored(cells: DataFrame, metric: str, settings: str, about: Metric) -> Scores:
+    """The means of the headline rows, and of the floor, in one column of a section's cells."""
+    column = cells[(cells.metric == metric) & (cells.settings == settings) & (cells.n > 0)]
+    floors = column["mean"][column.baseline == FLOOR]
+    chosen = column[column.is_headline]
     values = {
-        variant: Interval(mean / divide, half / divide, int(n))
+        variant: Interval(mean / about.divide, half / about.divide, int(n))
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
         if math.isfinite(mean)
     }
-    return Scores(metric, settings, section, values, float(floors.iloc[0]) if len(floors) else None)
+    return Scores(metric, settings, about, values, float(floors.iloc[0]) if len(floors) else None)
 
 
-def likelihood_metric(section: Section) -> str:
-    """nll_bpd for images that have it, else nll_nats."""
-    return "nll_bpd" if (section.frame.metric == "nll_bpd").any() else "nll_nats"
+# Names of before, until no figure uses them.
+def scores(section: Any, cells: object, metric: str) -> Scores | None:
+    found: Scores | None = section.scores(metric)
+    return found
 
 
-def distance_metric(section: Section) -> str | None:
-    """What sample quality is measured by: w2, else FID, else another feature distance, else nothing."""
-    present = sorted({name for name in section.frame.metric if name.startswith("fd_")})
-    ranked = [name for name in ("w2", "fid") if (section.frame.metric == name).any()] + present
-    return ranked[0] if ranked else None
+def likelihood_metric(section: Extract) -> str:
+    return section.metric("nll") or ""
+
+
+def distance_metric(section: Extract) -> str | None:
+    return section.metric("quality")

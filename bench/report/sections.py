@@ -1,158 +1,84 @@
 """The frame cut into sections: one dataset of one version and setting under one protocol of one suite.
 
 Only numbers of one section stand side by side, and runs of the current plan never beside those of earlier settings,
-which have sections of their own.
+which have sections of their own. A section is an extract of the frame with the cells of its table.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pandas import DataFrame
 
 from bench.config.names import safe_name
-from bench.records.measurement import PLACE
-from bench.report import vocabulary
+from bench.report import cells
+from bench.report.comparable import of_one_kind, settled
+from bench.report.extract import KEYS, Extract, count, each, listed  # noqa: F401  (until no figure imports them here)
 from bench.report.filling import filled
-from bench.report.incidents import Incident, losses, lost, unfinished
-from bench.report.style import Look, looks, ordered
+from bench.report.scores import Scores, scored
 from bench.report.variants import Config
-from bench.report.vocabulary import Metric
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
-LARGEST = 1e15  # of anything that is counted
 EARLIER = " · earlier settings"
 
 
 @dataclass(frozen=True)
-class Section:
-    """What is comparable: the rows of the frame that share suite, protocol, dataset, its version and its setting.
+class Section(Extract):
+    """An extract with its table: what figures, verdicts and tables take their numbers from."""
 
-    Attributes:
-        setting: what tells the dataset from others of its name in the suite ("mean = 3.0"), or "".
-        current: whether the runs are those of the current plan, rather than of earlier settings.
-        name: the dataset in headings, told from that of every other section.
-        stem: of the section's files.
-    """
+    @cached_property
+    def measured(self) -> DataFrame:
+        """The values that have a column, a row each (see `bench.report.cells.measured`)."""
+        return cells.measured(self)
 
-    suite: str
-    protocol: str
-    dataset: str
-    version: str
-    setting: str
-    current: bool
-    name: str
-    stem: str
-    frame: "DataFrame"
+    @cached_property
+    def cells(self) -> DataFrame:
+        """The cells of the headline table (see `bench.report.cells.cells`)."""
+        return cells.cells(self, self.measured)
+
+    def settled(self, metric: str, draws: int | None = None) -> str | None:
+        """The settings that a metric is compared under, None if the headline rows have no value of it.
+
+        Args:
+            draws: the K that is asked for, of which alone settings are then taken.
+        """
+        rows = self.cells
+        rows = rows[(rows.metric == metric) & (rows.n > 0) & rows.is_headline]
+        if draws is not None:
+            rows = rows[[json.loads(settings).get("draws") == draws for settings in rows.settings]]
+        return settled(rows.settings, rows.variant)
+
+    def compared(self, metric: str) -> DataFrame:
+        """The rows of `measured` that are compared: those of headline rows under the settings that are settled."""
+        rows, settings = self.measured, self.settled(metric)
+        rows = rows[(rows.metric == metric) & rows.is_headline]
+        return rows[rows.comparable == settings] if settings else rows
+
+    def scores(self, metric: str) -> Scores | None:
+        """The means of a metric by variant, as they are compared."""
+        settings = self.settled(metric)
+        return scored(self.cells, metric, settings, self.about(metric)) if settings else None
 
     @property
-    def identity(self) -> tuple[str, str, str, str, str, bool]:
-        """The values of KEYS."""
-        return self.suite, self.protocol, self.dataset, self.version, self.setting, self.current
-
-    @cached_property
-    def seeds(self) -> int:
-        """The most seeds that any variant has a measurement for."""
-        measured = self.frame[self.frame.status == "ok"]
-        return int(measured.groupby("variant").seed.nunique().max()) if len(measured) else 0
-
-    @property
-    def where(self) -> str:
-        """What stands in the title of every table."""
-        return f"(suite {self.suite}, protocol {self.protocol}, {count(self.seeds, 'seed')})"
-
-    @cached_property
-    def is_super_resolution(self) -> bool:
-        """Whether samples were compared with the very images that they should be."""
-        return bool((self.frame.metric == "psnr").any())
-
-    @property
-    def caption(self) -> str:
-        """The line that goes with every table and figure."""
-        return f"{self.name} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        """What each variant is called, in the order of every table and plot."""
-        variants = self.frame[["variant", "baseline", "label"]].drop_duplicates("variant")
-        rank = {name: i for i, name in enumerate(ordered(variants.baseline))}
-        rows = sorted(each(variants), key=lambda row: (rank[row.baseline], row.label, row.variant))
-        return {row.variant: row.label for row in rows}
-
-    @cached_property
-    def looks(self) -> dict[str, Look]:
-        """Colour and marker by variant."""
-        baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
-        look = looks(baseline)
-        return {variant: look[baseline[variant]] for variant in self.labels}
-
-    def about(self, metric: str) -> Metric:
-        """How a metric is shown, by what its records say of it."""
-        return self._about.get(metric) or vocabulary.metric(metric)
-
-    @cached_property
-    def _about(self) -> dict[str, Metric]:
-        rows = each(self.frame.drop_duplicates("metric"))
-        return {row.metric: vocabulary.shown(row) for row in rows if isinstance(row.title, str) and row.title}
-
-    @cached_property
-    def _finite(self) -> "DataFrame":
-        return self.frame[(self.frame.status == "ok") & (self.frame.value.abs() < math.inf)]
-
-    @cached_property
-    def _lost(self) -> "DataFrame":
-        return self.frame[lost(self.frame)]
-
-    @cached_property
-    def sweep(self) -> "DataFrame":
-        """Quality at few evaluations: the section's good rows of that stage with their `solver` and `nfe`."""
-        return _swept(self._finite)
-
-    @cached_property
-    def lost_sweep(self) -> "DataFrame":
-        """What of the sweep could not be had, with its `solver` and `nfe`, NaN where that was never known."""
-        return _swept(self._lost)
-
-    @cached_property
-    def curve(self) -> "DataFrame":
-        """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
-        return _on_curve(self._finite)
-
-    @cached_property
-    def lost_curve(self) -> "DataFrame":
-        """What could not be had in the course of training."""
-        return _on_curve(self._lost)
-
-    @cached_property
-    def incidents(self) -> list[Incident]:
-        """What some seeds lack: stages that they did not finish, and values that they could not have."""
-        return [*unfinished(self.frame, self.labels), *losses(self._lost, self.labels)]
-
-    def incidents_at(self, variant: str, stage: str) -> list[Incident]:
-        """The incidents that explain why a variant lacks numbers of a stage."""
-        return [i for i in self.incidents if i.variant == variant and i.explains(stage)]
+    def left_out(self) -> list[str]:
+        """What figures and verdicts leave out, as it was measured under other settings than most; a sentence each."""
+        found = []
+        own = self.cells[(self.cells.n > 0) & self.cells.is_headline]
+        for metric, rows in own.groupby("metric"):
+            kept = set(rows.variant[rows.settings == self.settled(str(metric))])
+            if without := [label for v, label in self.labels.items() if v in set(rows.variant) - kept]:
+                title = self.about(str(metric)).title
+                found.append(f"{listed(without)} has no {title} under the settings that most variants share")
+        for what, rows in (("the course of training", self.curve), ("the sweep", self.sweep)):
+            for metric, of_metric in rows.groupby("metric"):
+                if dropped := len(of_metric) - len(of_one_kind(of_metric)):
+                    title = self.about(str(metric)).title
+                    found.append(f"{dropped} values of {title} in {what} are of other settings than most")
+        return [f"{self.name}: {sentence}: left out of figures and verdicts" for sentence in found]
 
 
-def _swept(frame: "DataFrame") -> "DataFrame":
-    frame = frame[frame.stage == "sweep"]
-    frame = frame.assign(
-        solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
-        nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
-    )
-    return frame[frame.nfe.notna() | frame.value.isna()]
-
-
-def _on_curve(frame: "DataFrame") -> "DataFrame":
-    frame = frame[(frame[list(PLACE)].abs() < LARGEST).all(axis=1)]
-    frame = frame.assign(step=frame.step.astype(int), seconds=frame.train_seconds, evaluations=frame.nfe_training)
-    frame = frame.sort_values("seconds", kind="stable")
-    return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
-
-
-def sections(frame: "DataFrame", configs: Mapping[str, Config] | None = None) -> list[Section]:
+def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> list[Section]:
     """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear.
 
     Sections of earlier settings come last.
@@ -190,19 +116,3 @@ def _names(keys: list[tuple[Any, ...]]) -> list[str]:
         name += [f"version {version}"] if len(alike) > 1 else []
         names.append(", ".join(filter(None, name)) + (EARLIER if not current else ""))
     return names
-
-
-def each(frame: "DataFrame") -> Iterator[Any]:
-    """The rows of a frame as named tuples of plain values."""
-    return iter(frame.itertuples())
-
-
-def count(number: int, noun: str) -> str:
-    """1 -> "1 seed", 3 -> "3 seeds"."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """a, b and c."""
-    *most, last = list(names)
-    return f"{', '.join(most)} and {last}" if most else last

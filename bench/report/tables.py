@@ -8,23 +8,22 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pandas import DataFrame
 
 from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
-from bench.report.cells import of_section
 from bench.report.comparable import FLOOR
+from bench.report.extract import each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
-from bench.report.sections import Section, each, listed
+from bench.report.sections import Section
 from bench.report.vocabulary import Group
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
-NATIVE = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
+FURTHER = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
 PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
 
 
@@ -67,18 +66,18 @@ class _Column:
             self.detail = tuple(word for word in words[siblings.index(self)] if word not in shared)
 
 
-def table(section: Section, cells: "DataFrame") -> Table:
-    """The grids of one section, from the cells of `headline`."""
-    mine = of_section(cells, section)
+def table(section: Section) -> Table:
+    """The grids of one section."""
+    mine = section.cells
     group_of = mine.metric.map(lambda name: section.about(name).group)
     groups: tuple[Group, ...] = ("quality", "cost")
     made = tuple(_grid(section, group, mine, mine[group_of == group]) for group in groups)
     return Table(section, made, tuple(str(incident) for incident in section.incidents))
 
 
-def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFrame") -> Grid:
+def _grid(section: Section, group: Group, all_cells: DataFrame, cells: DataFrame) -> Grid:
     columns = _columns(section, cells)
-    at = {(c.variant, c.sampler, c.metric, c.settings): c for c in each(cells)}
+    at = {(c.variant, c.sampler, c.batch, c.metric, c.settings): c for c in each(cells)}
     lines = [line for line in _lines(all_cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
     best = {column.key: _best(cells, column) for column in columns}
     batches = {line.batch for line in lines if line.batch}
@@ -87,26 +86,27 @@ def _grid(section: Section, group: Group, all_cells: "DataFrame", cells: "DataFr
     for line in lines:
         entries = _leading(section, group, line)
         for column in columns:
-            cell = at.get((line.variant, line.sampler, *column.key))
+            cell = at.get((line.variant, line.sampler, line.batch, *column.key))
             entries.append(_entry(section, column, cell, line.seeds, best[column.key]))
             if column.published:
                 entries.append(Entry(value=math.nan if cell is None else cell.published, form="g"))
         baseline = "" if line.baseline == FLOOR else line.baseline
-        rows.append(Row(baseline, line.label, line.sampler.removesuffix(batch), tuple(entries)))
+        sampler = ", ".join(filter(None, (line.sampler, "" if batch else line.batch)))
+        rows.append(Row(baseline, line.label, sampler, tuple(entries)))
     headers = [*map(Header, LEADING[group]), *(header for column in columns for header in column.headers)]
     title = f"{section.name}: {group} {section.where}"
-    remarks = _remarks(section, rows, columns, cells, batch.removeprefix(", "))
+    remarks = _remarks(section, rows, columns, cells, batch)
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 
 
-def _lines(cells: "DataFrame") -> list[Any]:
+def _lines(cells: DataFrame) -> list[Any]:
     """The rows in order, the floor last; each with the most seeds that any of its cells has."""
-    keys = ["baseline", "label", "variant", "sampler"]
+    keys = ["baseline", "label", "variant", "sampler", "batch"]
     frame = cells.assign(seeds=cells.groupby(keys).n.transform("max")).drop_duplicates(keys)
     return sorted(each(frame), key=lambda line: line.baseline == FLOOR)
 
 
-def _columns(section: Section, cells: "DataFrame") -> list[_Column]:
+def _columns(section: Section, cells: DataFrame) -> list[_Column]:
     columns = [
         _Column(section, *key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)
     ]
@@ -168,7 +168,7 @@ def number(cell: Any, divide: float) -> Entry:
     )
 
 
-def _best(cells: "DataFrame", column: _Column) -> float | None:
+def _best(cells: DataFrame, column: _Column) -> float | None:
     """The best mean of a column, where better has a meaning and most rows do not share it.
 
     A mean of the seeds that survived is none of them.
@@ -183,7 +183,7 @@ def _best(cells: "DataFrame", column: _Column) -> float | None:
 
 
 def _remarks(
-    section: Section, rows: Sequence[Row], columns: Sequence[_Column], cells: "DataFrame", batch: str
+    section: Section, rows: Sequence[Row], columns: Sequence[_Column], cells: DataFrame, batch: str
 ) -> list[str]:
     entries = [entry for row in rows for entry in row.entries]
     remarks = [CAPTION]
@@ -194,8 +194,10 @@ def _remarks(
     if any(dash not in unsuitable for dash in dashes):
         remarks.append(f"{ABSENT}: not measured under the settings of the column.")
     remarks += [f"{ABSENT} of {label}: {reason}." for label, reason in unsuitable]
-    if cells.native.any():
-        remarks.append(NATIVE)
+    if not cells.is_headline[cells.baseline != FLOOR].all():
+        remarks.append(FURTHER)
+    if own := list(dict.fromkeys(cells.label[cells.own_density])):
+        remarks.append(f"Likelihood of {listed(own)}: by the model's own density.")
     if batch:
         remarks.append(f"Samples: {batch}.")
     machines = {column.device: column.machine for column in columns if column.device}

@@ -17,17 +17,14 @@ unit; otherwise the claim must hold on each.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from bench.errors import one_line
 from bench.papers.claims import Claim
-from bench.report.cells import measured
 from bench.report.effects import Effects, comparisons
+from bench.report.extract import count, listed
 from bench.report.mean_effect import Effect, mean_effect
-from bench.report.sections import Section, count, listed
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from bench.report.sections import Section
 
 ALPHA = 0.05
 Word = Literal["supported", "contradicted", "undecided"]
@@ -61,15 +58,12 @@ class Verdict:
         return CAVEATS.get(self.protocol, f"protocol {self.protocol}, not the paper's")
 
 
-def verdicts(
-    claims: Iterable[Claim], sections: Sequence[Section], cells: "DataFrame", complaints: list[str]
-) -> list[Verdict]:
+def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: list[str]) -> list[Verdict]:
     """The verdict on every claim over the datasets of a suite and protocol; `complaints` gets what cannot be judged.
 
     What a paper claims is left out of suites without its subject, and of super-resolution: no paper's claims are of it.
     """
     found: list[Verdict] = []
-    values = {section.identity: measured(section) for section in sections}
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
@@ -80,7 +74,7 @@ def verdicts(
                 missing = f"no run of {listed(claim.subject)}"
                 found.append(Verdict(claim, suite, protocol, "", "undecided", missing))
             try:
-                each = [Effects(claim, section, cells, values[section.identity]) for section in about]
+                each = [Effects(claim, section) for section in about]
                 parts = tuple(_verdict([effects]) for effects in each)
                 if len(parts) > 1:
                     found.append(_together(each, parts))

@@ -39,7 +39,7 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "extractor_version": lambda v: f"version {v}",
     "density": lambda v: {"own": "the model's own density", "bound": "a bound"}.get(v, f"{v} density"),
     "split": lambda v: f"{v} split",
-    "labels": lambda v: f"labels of the {v} split",
+    "labels": lambda v: f"given labels of the {v} split",
     "reference_n": lambda v: f"{v:,} reference images",
     "quantiser": lambda v: f"quantised by {v}",
     "layer": lambda v: f"layer {v}",

@@ -10,7 +10,6 @@ from synthetic import LABELS
 
 from bench.papers.claims import Claim
 from bench.records.frame import read_frame
-from bench.report.cells import headline
 from bench.report.grid import Entry, Grid, Header, Row
 from bench.report.mean_effect import Effect
 from bench.report.overview import overviews
@@ -84,9 +83,9 @@ def published() -> Grid:
 def html(root: Path) -> str:
     """The page on the suite of `synthetic.write_suite`."""
     frame = read_frame(root)
-    parts, cells = sections(frame), headline(sections(frame))
+    parts = sections(frame)
     variants = {variant: CONFIG for part in parts for variant in part.labels}
-    tables = [_sourced(table(part, cells)) for part in parts]
+    tables = [_sourced(table(part)) for part in parts]
     return page(
         "a synthetic suite",
         frame,
@@ -96,7 +95,7 @@ def html(root: Path) -> str:
         pictures(),
         variants,
         [],
-        [one.grid() for one in overviews(parts, cells)],
+        [one.grid() for one in overviews(parts)],
     )
 
 

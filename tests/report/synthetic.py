@@ -131,7 +131,7 @@ def write_stage(
         "versions": {"python": "3.11.7", "torch": "2.15.0"},
         "commit": "0123456789",
         "finished": "2026-01-02T03:04:05+00:00",
-        "measurements": rows,
+        "measurements": [modern(one, stage) for one in rows],
     }
     write_json(folder / f"{stage}.json", {**known, **facts})
     if arrays:

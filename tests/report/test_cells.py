@@ -61,15 +61,15 @@ def test_seconds_of_other_devices_are_another_column_and_quality_is_not() -> Non
 def test_how_samples_were_drawn_is_the_row() -> None:
     drawn = [ODE, {**ODE, "rtol": 1e-3, "atol": 1e-3}, {"sampler": "ddim-50"}, {"sampler": "euler", "steps": 100}]
     cells = headline(sections(synthetic.frame(*({"settings": s, "value": float(i)} for i, s in enumerate(drawn)))))
-    rows = dict(zip(cells.sampler, cells["mean"], strict=True))
+    rows = dict(zip(zip(cells.sampler, cells.batch, strict=True), cells["mean"], strict=True))
     assert rows == {
-        "dopri5 1e-5, batch 500": 0.0,
-        "dopri5 1e-3, batch 500": 1.0,
-        "ddim-50": 2.0,
-        "euler, 100 steps": 3.0,
+        ("dopri5 1e-5", "batch 500"): 0.0,
+        ("dopri5 1e-3", "batch 500"): 1.0,
+        ("ddim-50", ""): 2.0,
+        ("euler, 100 steps", ""): 3.0,
     }
     assert cells.settings.nunique() == 1
-    assert (~cells.native).sum() == 1
+    assert cells.is_headline.sum() == 1
 
 
 @pytest.mark.slow
@@ -156,3 +156,44 @@ def test_a_section_of_which_nothing_was_measured_has_no_columns() -> None:
 def test_a_density_of_the_models_own_is_named_in_words() -> None:
     assert words({"density": "own", "split": "test", "draws": 1}) == ["the model's own density", "test split"]
     assert words({"density": "bound"}) == ["a bound"] and words({"density": "exact"}) == ["exact density"]
+
+
+OWN = {"density": "own", "batch": 1000, "split": "test", "weights": "ema", "draws": 1}
+BY_ODE = {**synthetic.LIKELIHOOD, "divergence": "exact", "draws": 1}
+BY_MIDPOINT = {**synthetic.MIDPOINT, "divergence": "hutchinson", "probes": 1, "draws": 1}
+
+
+def likelihoods(*settings: dict[str, object], metric: str = "nll_nats") -> pandas.DataFrame:
+    """Cells of a likelihood of each of several methods, under settings of its own."""
+    rows = [
+        {"stage": "likelihood", "metric": metric, "value": float(i), "settings": own, "variant": f"v{i}"}
+        for i, own in enumerate(settings)
+    ]
+    return headline(sections(synthetic.frame(*rows))).query("n > 0")
+
+
+def test_a_density_of_the_models_own_stands_in_the_columns_of_those_by_an_ode_and_says_so() -> None:
+    cells = likelihoods(BY_ODE, BY_MIDPOINT, OWN)
+    assert cells.settings.nunique() == 2
+    assert cells["mean"][cells.own_density].tolist() == [2.0, 2.0]
+    assert cells["mean"][~cells.own_density].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"split": "train"}, {"draws": 20}, {"dequantisation": "uniform"}, {"labels": "test"}, {"batch": 10}]
+)
+def test_an_own_density_meets_nothing_that_is_of_something_else(change: dict[str, object]) -> None:
+    for by_ode, own in ((BY_ODE, OWN | change), (BY_ODE | change, OWN)):
+        assert likelihoods(by_ode, own).settings.nunique() == 2
+
+
+def test_a_bound_never_meets_a_likelihood() -> None:
+    bound = {"stage": "likelihood", "metric": "bound_nats", "settings": {**OWN, "density": "bound"}, "variant": "v1"}
+    exact = {"stage": "likelihood", "metric": "nll_nats", "settings": BY_ODE, "variant": "v0"}
+    cells = headline(sections(synthetic.frame(bound, exact))).query("n > 0")
+    assert set(cells.metric) == {"bound_nats", "nll_nats"} and not cells.own_density.any()
+    assert likelihoods(BY_ODE, {**OWN, "density": "bound"}).settings.nunique() == 2
+
+
+def test_the_labels_that_a_number_is_given_are_named_in_words() -> None:
+    assert words({"labels": "test"}) == ["given labels of the test split"]

@@ -1,13 +1,15 @@
 """One rule says under which settings numbers are compared, and what it drops is said."""
 
 import json
+import math
+from typing import Any
 
 import pandas
 import pytest
 import synthetic
 
-from bench.report.cells import headline
-from bench.report.comparable import left_out, of_one_kind, settled
+from bench.report.cells import measured
+from bench.report.comparable import of_one_kind, settled
 from bench.report.sections import sections
 
 NLL = {"stage": "likelihood", "metric": "nll_nats"}
@@ -48,7 +50,7 @@ def test_a_curve_joins_numbers_of_one_kind_and_what_it_drops_is_said() -> None:
     final += [{**NLL, "variant": "c", "label": "C", "settings": FIXED}]
     (section,) = sections(synthetic.frame(*rows, *final))
     assert set(of_one_kind(section.curve).step) == {1, 2}
-    assert left_out(section, headline([section])) == [
+    assert section.left_out == [
         "cifar10: C has no NLL under the settings that most variants share: left out of figures and verdicts",
         "cifar10: 1 values of W₂ in the course of training are of other settings than most: "
         "left out of figures and verdicts",
@@ -58,4 +60,56 @@ def test_a_curve_joins_numbers_of_one_kind_and_what_it_drops_is_said() -> None:
 def test_what_most_share_has_no_complaint() -> None:
     rows = [{**NLL, "variant": v, "settings": s} for v in ("a", "b") for s in (FIXED, ADAPTIVE)]
     (section,) = sections(synthetic.frame(*rows))
-    assert left_out(section, headline([section])) == []
+    assert section.left_out == []
+
+
+def quality(*rows: dict[str, Any]) -> str | None:
+    return sections(synthetic.frame(*rows))[0].metric("quality")
+
+
+def test_quality_is_the_first_metric_of_the_samples_that_has_a_direction() -> None:
+    facts = {"title": "Energy", "unit": "", "group": "quality"}
+    own = [{"metric": "energy", **facts, "direction": "lower"}, {"metric": "w2"}]
+    assert quality({"metric": "count", **facts, "direction": ""}, *own) == "energy"
+    assert quality({"metric": "path_energy"}, {"metric": "kid"}) == "kid"
+    none = {"value": math.nan, "reason": "not applicable: points"}
+    assert quality({"metric": "kid", **none}, *own) == "energy"
+    assert quality({"metric": "w2", "stage": "sweep"}, {"metric": "recall"}) == "recall"
+    assert quality({"metric": "w2", "stage": "sweep"}) == "w2"
+    assert quality({"metric": "nfe_sampling"}) is None
+
+
+def test_quality_is_that_of_most_variants() -> None:
+    rows = [{"metric": metric, "variant": f"v{i}"} for i, metric in enumerate(("kid", "fid", "fid"))]
+    assert quality(*rows) == "fid"
+
+
+PSNR = {"metric": "psnr", "value": math.nan}
+
+
+@pytest.mark.parametrize(
+    ("row", "is_given"),
+    [
+        ({"metric": "fid", "given": True}, True),
+        ({"metric": "psnr", "given": False}, False),
+        ({"metric": "psnr"}, True),  # a record that does not say it
+        ({**PSNR, "reason": "diverged"}, True),
+        ({**PSNR, "reason": "not applicable: the samples are given nothing"}, False),
+        ({"metric": "fid"}, False),
+    ],
+)
+def test_super_resolution_is_told_by_what_samples_are_given(row: dict[str, Any], is_given: bool) -> None:
+    assert sections(synthetic.frame(row))[0].is_super_resolution == is_given
+
+
+def test_a_section_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(section: Any) -> pandas.DataFrame:
+        calls.append(section.name)
+        return measured(section)
+
+    monkeypatch.setattr("bench.report.cells.measured", counted)
+    (section,) = sections(synthetic.frame({"settings": ADAPTIVE}))
+    assert section.scores("fid") and len(section.compared("fid")) == 1 and not section.left_out
+    assert calls == ["cifar10"]

@@ -5,7 +5,6 @@ import pytest
 import synthetic
 
 from bench.papers.claims import Claim
-from bench.report.cells import headline, measured
 from bench.report.effects import Comparison, Effects, comparisons
 from bench.report.sections import sections
 
@@ -22,7 +21,7 @@ def of(baseline: str, seed: int, metric: str, value: float, **more: Any) -> dict
 def effects(rows: list[dict[str, Any]], comparison: Comparison = PAIR, **claim: Any) -> dict[int, float]:
     (section,) = sections(synthetic.frame(*rows))
     asked = Claim(id="T", title="t", subject=comparison.subject, against=comparison.rival, **claim)
-    found = Effects(asked, section, headline([section]), measured(section)).of(comparison)
+    found = Effects(asked, section).of(comparison)
     return {int(str(seed)): float(value) for seed, value in found.dropna().items()}
 
 
@@ -69,6 +68,18 @@ def test_native_samplers_are_not_the_methods_row() -> None:
     native = {"sampler": "ddim-50", "batch": 2000, "weights": "ema"}
     rows = [of("fm_ot", 0, "w2", 0.2), of("ddpm", 0, "w2", 0.4), of("ddpm", 0, "w2", 9.0, settings=native)]
     assert effects(rows, metric="w2") == pytest.approx({0: -math.log(2)})
+
+
+def test_a_model_without_an_ode_is_compared_by_its_first_sampler() -> None:
+    own = {"sampler": "generator", "batch": 2000, "weights": "ema"}
+    rows = [of("fm_ot", 0, "w2", 0.2, settings=own), of("ddpm", 0, "w2", 0.4)]
+    assert effects(rows, metric="w2") == pytest.approx({0: -math.log(2)})
+
+
+def test_a_spread_of_what_should_be_high_should_be_low_too() -> None:
+    rows = [of("fm_ot", s, "recall", v) for s, v in enumerate((0.5, 0.5, 0.5))]
+    rows += [of("ddpm", s, "recall", v) for s, v in enumerate((0.2, 0.5, 0.8))]
+    assert effects(rows, metric="recall", measure="spread") == pytest.approx({0: -0.3, 1: 0.0, 2: -0.3})
 
 
 def test_more_draws_go_before_fewer() -> None:

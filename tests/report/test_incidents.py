@@ -37,12 +37,12 @@ def both(seeds: int = 3, **more: Any) -> list[dict[str, Any]]:
 
 def judge(rows: list[dict[str, Any]], **claim: Any) -> Verdict:
     parts = sections(synthetic.frame(*rows))
-    (verdict,) = verdicts([Claim(**{**CLAIM, **claim})], parts, headline(parts), [])
+    (verdict,) = verdicts([Claim(**{**CLAIM, **claim})], parts, [])
     return verdict
 
 
 def entry(section: Section, label: str) -> Any:
-    grid = table(section, headline([section])).grids[0]
+    grid = table(section).grids[0]
     return next(row.entries[-1] for row in grid.rows if row.label == label)
 
 
@@ -71,7 +71,7 @@ def test_a_lost_value_is_a_word_with_its_reason_and_a_note() -> None:
     (section,) = sections(synthetic.frame(*[{**row, **LOST} if row["baseline"] == "ddpm" else row for row in both()]))
     found = entry(section, "DDPM")
     assert (found.text, found.title, found.notes) == ("diverged", WHY, (1,))
-    assert table(section, headline([section])).notes == (f"DDPM, seeds 0, 1, 2: samples: {WHY}",)
+    assert table(section).notes == (f"DDPM, seeds 0, 1, 2: samples: {WHY}",)
 
 
 def test_a_mean_of_the_seeds_that_are_left_says_so_and_is_not_the_best() -> None:
@@ -151,7 +151,7 @@ def test_what_a_model_cannot_have_makes_no_column_and_is_said_below_the_table() 
     rows = [*both(), of("fm_ot", 0, math.nan, **nll, settings={}, reason=why)]
     rows += [of("ddpm", s, 3.0, **nll, settings=synthetic.LIKELIHOOD) for s in range(3)]
     (section,) = sections(synthetic.frame(*rows))
-    grid = table(section, headline([section])).grids[0]
+    grid = table(section).grids[0]
     assert [column.title for column in grid.columns] == ["Seeds", "NLL [nats]", "W₂"]
     assert [(row.entries[1].words, row.entries[1].title) for row in grid.rows] == [("–", why), ("", "")]
     assert f"– of FM w/ OT: {why}." in grid.remarks
@@ -162,6 +162,6 @@ def test_the_first_sampler_of_a_model_without_an_ode_is_its_row() -> None:
     rows = [of("fm_ot", 0, 1.0 + i, settings=settings) for i, settings in enumerate(drawn)]
     rows.append(of("fm_ot", 0, 9.0, metric="train_seconds", stage="train", settings={}))
     cells = headline(sections(synthetic.frame(*rows)))
-    found = {(cell.metric, cell.sampler): (cell["mean"], cell.native) for _, cell in cells.iterrows()}
-    assert found["w2", "two steps, batch 500"] == (1.0, False) and found["w2", "direct, batch 500"] == (2.0, True)
-    assert found["train_seconds", "two steps, batch 500"] == (9.0, False)
+    found = {(cell.metric, cell.sampler): (cell["mean"], cell.is_headline) for _, cell in cells.iterrows()}
+    assert found["w2", "two steps"] == (1.0, True) and found["w2", "direct"] == (2.0, False)
+    assert found["train_seconds", "two steps"] == (9.0, True)

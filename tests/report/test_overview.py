@@ -1,11 +1,11 @@
 """The comparison of methods over datasets, beside cases worked by hand."""
 
 import math
+from typing import Any
 
 import pytest
 import synthetic
 
-from bench.report.cells import headline
 from bench.report.improvement import improvements
 from bench.report.overview import overviews
 from bench.report.sections import sections
@@ -51,7 +51,7 @@ def test_an_overview_ranks_every_measure_and_counts_a_lost_value_as_the_worst() 
         for row, given in ((ode, {"value": w2 + seed / 10}), (nll, {"value": -w2}))
     ]
     parts = sections(synthetic.frame(*rows))
-    (found,) = overviews(parts, headline(parts))
+    (found,) = overviews(parts)
     assert list(found.measures) == ["Quality", "Likelihood"]
     assert (found.measures["Quality"]["A"].probability, found.measures["Likelihood"]["A"].rank) == (1.0, 2.0)
     grid = found.grid()
@@ -62,5 +62,66 @@ def test_an_overview_ranks_every_measure_and_counts_a_lost_value_as_the_worst() 
         if row["metric"] == "w2":
             row |= {"value": math.nan, "reason": "diverged"}
     parts = sections(synthetic.frame(*rows))
-    (lost,) = overviews(parts, headline(parts))
+    (lost,) = overviews(parts)
     assert lost.measures["Quality"]["A"].probability == 0.0
+
+
+def drawn(label: str, w2: float, seeds: int = 3, **more: Any) -> list[dict[str, Any]]:
+    """Records of a method on moons by its W2; with the settings of an ODE, unless others are given."""
+    fixed = {"dataset": "moons", "baseline": label.lower(), "label": label, "variant": f"moons-{label.lower()}"}
+    fixed |= {"stage": "samples", "metric": "w2", "settings": synthetic.ODE}
+    return [{**fixed, "seed": seed, "value": w2 + seed / 100, **more} for seed in range(seeds)]
+
+
+ONE_SHOT = {"sampler": "generator", "batch": 2000, "weights": "ema"}
+
+
+def test_a_model_without_an_ode_is_ranked_by_its_first_sampler() -> None:
+    rows = [*drawn("A", 0.5), *drawn("B", 0.6), *drawn("Gan", 0.1, settings=ONE_SHOT)]
+    rows += drawn("Gan", 9.0, settings={**ONE_SHOT, "sampler": "noisy"})
+    rows += [{**row, "metric": "nfe_sampling", "value": 1.0 if row["label"] == "Gan" else 20.0} for row in rows[:9]]
+    (found,) = overviews(sections(synthetic.frame(*rows)))
+    assert {label: of.rank for label, of in found.measures["Quality"].items()} == {"A": 2, "B": 3, "Gan": 1}
+    assert found.measures["Sampling NFE"]["Gan"].probability == 1
+
+
+def test_a_further_sampler_of_an_ode_is_not_mixed_with_the_headline() -> None:
+    euler = {**synthetic.ODE, "sampler": "euler", "solver": "euler", "steps": 4}
+    rows = [*drawn("A", 0.5), *drawn("B", 0.6), *drawn("A", 9.0, settings=euler)]
+    (found,) = overviews(sections(synthetic.frame(*rows)))
+    assert found.measures["Quality"]["A"].rank == 1
+
+
+def test_a_seed_whose_run_failed_is_worse_than_any_number_and_one_that_was_not_run_is_not_counted() -> None:
+    dead = {"status": "failed", "error": "out of memory", "metric": "", "value": math.nan, "stage": "train"}
+    rows = [*drawn("A", 0.5), *drawn("B", 0.1)]
+    assert overviews(sections(synthetic.frame(*rows)))[0].measures["Quality"]["B"].probability == 1
+    rows[-1] |= dead
+    (found,) = overviews(sections(synthetic.frame(*rows)))
+    assert found.measures["Quality"]["B"].rank == 2
+    assert found.measures["Quality"]["B"].probability == pytest.approx(2 / 3)
+    rows[-1] |= {"status": "missing"}
+    assert overviews(sections(synthetic.frame(*rows)))[0].measures["Quality"]["B"].rank == 1
+    for row in rows[-3:]:  # a method that failed wherever it was tried is the last
+        row |= dead
+    (found,) = overviews(sections(synthetic.frame(*rows, *drawn("C", 0.7))))
+    assert [found.measures["Quality"][label].rank for label in "ABC"] == [1, 3, 2]
+
+
+def test_a_failed_run_of_what_is_not_applicable_is_no_rank() -> None:
+    nll = {"stage": "likelihood", "metric": "nll_nats", "settings": synthetic.LIKELIHOOD}
+    none = {**nll, "value": math.nan, "reason": "not applicable: a GAN has no density"}
+    failed = {**nll, "status": "failed", "metric": "", "value": math.nan, "stage": "train"}
+    rows = [*drawn("A", 1.0, **nll), *drawn("B", 2.0, **nll), *drawn("Gan", 0.0, **none)]
+    rows[-1] |= failed
+    (found,) = overviews(sections(synthetic.frame(*rows)))
+    assert set(found.measures["Likelihood"]) == {"A", "B"}
+
+
+def test_a_density_of_the_models_own_is_ranked_with_those_by_the_ode() -> None:
+    nll = {"stage": "likelihood", "metric": "nll_nats", "n": 2000}
+    by_ode = {**nll, "settings": {**synthetic.LIKELIHOOD, "divergence": "exact", "draws": 1}}
+    own = {**nll, "settings": {"density": "own", "batch": 1000, "split": "test", "weights": "ema", "draws": 1}}
+    rows = [*drawn("A", 3.5, **by_ode), *drawn("B", 3.6, **by_ode), *drawn("Flow", 3.4, **own)]
+    (found,) = overviews(sections(synthetic.frame(*rows)))
+    assert found.measures["Likelihood"]["Flow"].rank == 1

@@ -17,7 +17,6 @@ from PIL import Image
 from bench.papers.claims import Claim
 from bench.records.records import run_folder
 from bench.report import pictures as pictures_module
-from bench.report.cells import headline
 from bench.report.grid import Entry
 from bench.report.intervals import drawing
 from bench.report.mean_effect import Effect
@@ -230,7 +229,7 @@ def test_every_figure_is_explained_and_loads_late(built: Path) -> None:
 def test_a_runs_link_leads_to_its_folder() -> None:
     frame = synthetic.frame({"variant": "a/b-fm_ot-0a1b2c", "settings": synthetic.ODE})
     parts = sections(frame)
-    html = page("", frame, [table(part, headline(parts)) for part in parts], [], [], [], {}, [])
+    html = page("", frame, [table(part) for part in parts], [], [], [], {}, [])
     folder = run_folder(Path(), "a/b-fm_ot-0a1b2c-s0").name
     assert f'href="runs/{folder}/"' in html
 
@@ -241,7 +240,7 @@ def test_what_users_write_is_text() -> None:
         {"label": evil, "settings": {"sampler": evil, "rtol": 1}},
         {"seed": 1, "status": "failed", "error": evil, "metric": "", "value": math.nan},
     )
-    tables = [table(section, headline(sections(frame))) for section in sections(frame)]
+    tables = [table(section) for section in sections(frame)]
     effect = Effect(evil, evil, "difference", evil, 1, 0, 2)
     claim = Claim(id=evil, title=evil, source=evil, subject=evil, against=evil)
     verdict = Verdict(claim, "quick", evil, evil, "supported", evil, (effect,))

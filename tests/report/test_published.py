@@ -6,7 +6,6 @@ import pytest
 import synthetic
 
 from bench.papers.paper import published_numbers
-from bench.report.cells import headline
 from bench.report.grid import Grid
 from bench.report.published import COLUMNS, published_tables
 from bench.report.sections import sections
@@ -27,7 +26,7 @@ def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]
     frame = synthetic.frame(*rows)
     published = published_numbers()
     (section,) = sections(frame)
-    grids, tidy = published_tables(section, headline([section], published), published)
+    grids, tidy = published_tables(section, published)
     return {grid.title.partition(" on ")[0]: grid for grid in grids}, pandas.DataFrame(tidy, columns=COLUMNS)
 
 

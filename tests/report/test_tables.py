@@ -6,7 +6,6 @@ import pandas
 import pytest
 import synthetic
 
-from bench.report.cells import headline
 from bench.report.grid import Grid
 from bench.report.latex import latex, tex
 from bench.report.markdown import markdown
@@ -19,8 +18,7 @@ EXPECTED = Path(__file__).parent / "expected" / "table.md"
 
 
 def tables(frame: pandas.DataFrame) -> list[Table]:
-    cells = headline(sections(frame))
-    return [table(section, cells) for section in sections(frame)]
+    return [table(section) for section in sections(frame)]
 
 
 def grids(frame: pandas.DataFrame) -> list[tuple[Grid, tuple[str, ...]]]:

@@ -77,7 +77,7 @@ def test_two_settings_of_a_dataset_are_two_sections_with_names_of_their_own() ->
     assert [part.stem for part in parts] == [
         "gaussian-dim=2-default_mean", "gaussian-dim=2-mean=3.0", "gaussian-dim=3-default_mean"
     ]  # fmt: skip
-    titles = [table(part, headline(parts)).grids[0].title for part in parts]
+    titles = [table(part).grids[0].title for part in parts]
     assert [title.partition(": quality")[0] for title in titles] == [part.name for part in parts]
     assert "gaussian, dim = 2, mean = 3.0 · suite" in parts[1].caption
 
@@ -111,7 +111,7 @@ def test_a_stale_record_is_a_hole_that_says_so() -> None:
     (part,) = sections(synthetic.frame(*rows))
     cells = headline([part])
     assert list(cells["mean"]) == [1.0] and list(cells.n) == [1] and list(cells.planned) == [2]
-    said = markdown([table(part, cells)])
+    said = markdown([table(part)])
     assert "FM w/ OT, seed 0: stale: measured by older code (bench.methods.cnf)" in said
 
 

@@ -6,7 +6,6 @@ import scipy.stats
 import synthetic
 
 from bench.papers.claims import Claim
-from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.sections import sections
 from bench.report.verdicts import Verdict, verdicts
@@ -32,8 +31,7 @@ def runs(effects: tuple[float, ...], rival: str = "ddpm", dataset: str = "moons"
 
 def judge(rows: list[dict[str, Any]], **claim: Any) -> list[Verdict]:
     parts = sections(synthetic.frame(*rows))
-    cells = headline(sections(synthetic.frame(*rows)))
-    whole = verdicts([Claim(**{**FASTER, **claim})], parts, cells, [])
+    whole = verdicts([Claim(**{**FASTER, **claim})], parts, [])
     return [part for verdict in whole for part in (verdict, *verdict.parts)]
 
 
@@ -116,7 +114,7 @@ def test_a_claim_is_about_the_current_plan_however_many_seeds_earlier_settings_h
     rows = [*runs(LEAD[:3]), *earlier]
     parts = sections(synthetic.frame(*rows))
     assert [part.current for part in parts] == [True, False]
-    (verdict,) = verdicts([Claim(**FASTER)], [part for part in parts if part.current], headline(parts), [])
+    (verdict,) = verdicts([Claim(**FASTER)], [part for part in parts if part.current], [])
     assert verdict.word == "supported" and verdict.effects[0].pairs == 3
 
 
@@ -125,7 +123,7 @@ def test_a_claim_on_a_baseline_with_two_planned_settings_is_undecided_and_says_s
     frame = synthetic.frame(*runs(LEAD), *second)
     lr = {"moons-fm_ot-0a1b2c": 0.1, "moons-fm_ot-ffffff": 0.2}
     parts = sections(frame, {variant: {"training": {"lr": value}} for variant, value in lr.items()})
-    (verdict,) = verdicts([Claim(**FASTER)], parts, headline(parts), [])
+    (verdict,) = verdicts([Claim(**FASTER)], parts, [])
     assert verdict.word == "undecided"
     assert "several settings" in verdict.summary and "FM w/ OT, lr = 0.1 and FM w/ OT, lr = 0.2" in verdict.summary
 

@@ -1,0 +1,179 @@
+"""The rows of one section and what they say of themselves: names, looks, facts, curves, sweeps, and what is absent."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pandas import DataFrame
+
+from bench.metrics.metric import metric_of
+from bench.records.measurement import PLACE
+from bench.report import vocabulary
+from bench.report.incidents import Incident, losses, lost, not_applicable, unfinished
+from bench.report.style import Look, looks, ordered
+from bench.report.vocabulary import Metric
+
+KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
+LARGEST = 1e15  # of anything that is counted
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What is comparable: the rows of the frame that share suite, protocol, dataset, its version and its setting.
+
+    Attributes:
+        setting: what tells the dataset from others of its name in the suite ("mean = 3.0"), or "".
+        current: whether the runs are those of the current plan, rather than of earlier settings.
+        name: the dataset in headings, told from that of every other section.
+        stem: of the section's files.
+    """
+
+    suite: str
+    protocol: str
+    dataset: str
+    version: str
+    setting: str
+    current: bool
+    name: str
+    stem: str
+    frame: DataFrame
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, str, bool]:
+        """The values of KEYS."""
+        return self.suite, self.protocol, self.dataset, self.version, self.setting, self.current
+
+    @cached_property
+    def seeds(self) -> int:
+        """The most seeds that any variant has a measurement for."""
+        measured = self.frame[self.frame.status == "ok"]
+        return int(measured.groupby("variant").seed.nunique().max()) if len(measured) else 0
+
+    @property
+    def where(self) -> str:
+        """What stands in the title of every table."""
+        return f"(suite {self.suite}, protocol {self.protocol}, {count(self.seeds, 'seed')})"
+
+    @cached_property
+    def is_super_resolution(self) -> bool:
+        """Whether every sample is given something that it should fit, by the records or by what was measured of it."""
+        if self.frame.given.notna().any():
+            return bool(self.frame.given.eq(True).any())
+        names = self.frame.metric[(self.frame.status == "ok") & ~not_applicable(self.frame)].unique()
+        return any(known.needs == "pairs" for name in names if (known := metric_of(name)))
+
+    @property
+    def caption(self) -> str:
+        """The line that goes with every table and figure."""
+        return f"{self.name} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """What each variant is called, in the order of every table and plot."""
+        variants = self.frame[["variant", "baseline", "label"]].drop_duplicates("variant")
+        rank = {name: i for i, name in enumerate(ordered(variants.baseline))}
+        rows = sorted(each(variants), key=lambda row: (rank[row.baseline], row.label, row.variant))
+        return {row.variant: row.label for row in rows}
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """Colour and marker by variant."""
+        baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
+        look = looks(baseline)
+        return {variant: look[baseline[variant]] for variant in self.labels}
+
+    def metric(self, name: str) -> str | None:
+        """The metric that "nll" or "quality" stands for here, None if the section has none; another name as it is."""
+        if name == "nll":
+            return "nll_bpd" if (self.frame.metric == "nll_bpd").any() else "nll_nats"
+        return self._quality if name == "quality" else name
+
+    @cached_property
+    def _quality(self) -> str | None:
+        """The first metric of quality with a direction that most variants measure their samples by."""
+        frame = self.frame
+        rows = frame[(frame.status == "ok") & (frame.group == "quality") & (frame.direction != "")]
+        rows = rows[~not_applicable(rows)]
+        rows = rows[rows.stage == "samples"] if (rows.stage == "samples").any() else rows
+        firsts = rows.drop_duplicates("variant").groupby("metric", sort=False).size()
+        return str(firsts.idxmax()) if len(firsts) else None
+
+    def about(self, metric: str) -> Metric:
+        """How a metric is shown, by what its records say of it."""
+        return self._about.get(metric) or vocabulary.metric(metric)
+
+    @cached_property
+    def _about(self) -> dict[str, Metric]:
+        rows = each(self.frame.drop_duplicates("metric"))
+        return {row.metric: vocabulary.shown(row) for row in rows if isinstance(row.title, str) and row.title}
+
+    @cached_property
+    def _finite(self) -> DataFrame:
+        return self.frame[(self.frame.status == "ok") & (self.frame.value.abs() < math.inf)]
+
+    @cached_property
+    def _lost(self) -> DataFrame:
+        return self.frame[lost(self.frame)]
+
+    @cached_property
+    def sweep(self) -> DataFrame:
+        """Quality at few evaluations: the section's good rows of that stage with their `solver` and `nfe`."""
+        return _swept(self._finite)
+
+    @cached_property
+    def lost_sweep(self) -> DataFrame:
+        """What of the sweep could not be had, with its `solver` and `nfe`, NaN where that was never known."""
+        return _swept(self._lost)
+
+    @cached_property
+    def curve(self) -> DataFrame:
+        """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
+        return _on_curve(self._finite)
+
+    @cached_property
+    def lost_curve(self) -> DataFrame:
+        """What could not be had in the course of training."""
+        return _on_curve(self._lost)
+
+    @cached_property
+    def incidents(self) -> list[Incident]:
+        """What some seeds lack: stages that they did not finish, and values that they could not have."""
+        return [*unfinished(self.frame, self.labels), *losses(self._lost, self.labels)]
+
+    def incidents_at(self, variant: str, stage: str) -> list[Incident]:
+        """The incidents that explain why a variant lacks numbers of a stage."""
+        return [i for i in self.incidents if i.variant == variant and i.explains(stage)]
+
+
+def _swept(frame: DataFrame) -> DataFrame:
+    frame = frame[frame.stage == "sweep"]
+    frame = frame.assign(
+        solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
+        nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
+    )
+    return frame[frame.nfe.notna() | frame.value.isna()]
+
+
+def _on_curve(frame: DataFrame) -> DataFrame:
+    frame = frame[(frame[list(PLACE)].abs() < LARGEST).all(axis=1)]
+    frame = frame.assign(step=frame.step.astype(int), seconds=frame.train_seconds, evaluations=frame.nfe_training)
+    frame = frame.sort_values("seconds", kind="stable")
+    return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
+
+
+def each(frame: DataFrame) -> Iterator[Any]:
+    """The rows of a frame as named tuples of plain values."""
+    return iter(frame.itertuples())
+
+
+def count(number: int, noun: str) -> str:
+    """1 -> "1 seed", 3 -> "3 seeds"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """a, b and c."""
+    *most, last = list(names)
+    return f"{', '.join(most)} and {last}" if most else last
