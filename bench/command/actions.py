@@ -74,8 +74,9 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         remember(root)
         jobs = _jobs(options, root, todo, data_dir)
         for run_ in todo:
-            if states[run_.run_id].status not in ("queued", "running"):
-                Submission.forget(root, run_)  # or what is asked for again, and not done yet, would count as lost there
+            if states[run_.run_id].status in ("queued", "running"):
+                continue  # which may be beyond the stage that has lost something
+            Submission.forget(root, run_)  # or what is asked for again, and is not done yet, would count as lost there
             if options.retry:
                 retries.ask_again(root, run_)
         if options.cluster == "slurm":
@@ -94,7 +95,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     report(root, runs)
     stands = _stands(root, runs)
     say_lost(root, runs, stands)
-    return say_failures(root, _todo(root, stands, runs, retry=False)[1])
+    left, failures = _todo(root, stands, runs, retry=False)
+    return say_failures(root, failures | {run_.run_id: "it has not finished" for run_ in left})
 
 
 def _stands(root: Path, runs: Sequence[Run]) -> Stands:

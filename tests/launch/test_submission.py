@@ -9,6 +9,7 @@ from fake_jobs import FakeJob, make_run
 from tiny import runs, write_suite
 
 import run_all
+from bench.command import actions
 from bench.errors import HalfSubmitted, UsageError
 from bench.launch import slurm
 from bench.launch.queue import Submission, collect
@@ -125,10 +126,32 @@ def test_a_refused_retry_takes_no_good_record_for_lost(tmp_path, sbatch, capsys)
     assert run_all.main([*options, "--status"]) == 0
     record = records.read_stage(root, run.run_id, "samples")
     assert record and record["status"] == "ok" and record["measurements"]
+    Submission("8", "mine", "log").write(root, run)  # of which nobody asks for more than it began with
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho '8|RUNNING|None|mine'", encoding="utf-8")
+    write_json(records.record_path(root, run.run_id, "samples"), {**record, "again": False})
+    assert run_all.main([*options, "--retry"]) == 0
+    record = records.read_stage(root, run.run_id, "samples")
+    assert record and not record["again"]
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\n", encoding="utf-8")
     (tmp_path / "bin" / "sbatch").write_text(accepts, encoding="utf-8")
     capsys.readouterr()
     assert run_all.main([*options, "--retry"]) == 0
     assert "submitted 1 tasks as Slurm job 1\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_waiting_for_a_stale_run_whose_task_is_lost_is_no_success(tmp_path, sbatch, capsys, monkeypatch):
+    monkeypatch.setattr(actions, "report", lambda root, runs: 0)
+    [run] = runs(tmp_path, baselines=["fm_ot"])
+    root = tmp_path / "r" / "tiny"
+    for stage in run.stages:
+        records.write_stage(root, run, stage, [], {"code": "of before"})
+    options = ["--suite", str(tmp_path / "tiny.toml"), "--baselines", "fm_ot", "--data-dir", str(tmp_path / "d")]
+    options += ["--results", str(tmp_path / "r"), "--cluster", "slurm", "--wait"]
+    assert run_all.main(options) == 1
+    out = capsys.readouterr().out
+    assert "submitted 1 tasks" in out and "Slurm job 1 left the queue without a record" in out
+    assert f"failed: {run.run_id}: it has not finished" in out
 
 
 def test_refused_in_the_words_of_sbatch(tmp_path, sbatch):
