@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bench.config import toml
 from bench.config.plan import UNSET
 from bench.config.registry import load_plugin
+from bench.config.suite import validated
 from bench.errors import UsageError
 from bench.papers.claims import load_claims, register_claim
 
@@ -50,6 +51,8 @@ def slurm_options(options: argparse.Namespace) -> "SlurmOptions":
     """What each task asks of the cluster; UsageError for what no cluster can give."""
     from bench.launch.slurm import SlurmOptions
 
+    names = ("partition", "gpus", "cpus", "hours", "max_parallel", "nodes")
+    asked = {name: getattr(options, name) for name in names}
     extra = {key: str(value) for key, value in (key_value("--sbatch", text) for text in options.sbatch)}
-    asked = options.partition, options.gpus, options.cpus, options.hours, options.max_parallel, options.nodes
-    return SlurmOptions(*asked, extra)
+    found: SlurmOptions = validated(SlurmOptions, {**asked, "extra": extra}, "--cluster slurm")
+    return found

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import pydantic.dataclasses
+
 from bench.config.suite import Run
 from bench.errors import UsageError
 from bench.launch import Outcome
@@ -31,7 +33,7 @@ ALIVE = (*QUEUED, "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING
 
 
 @dataclass(frozen=True)
-class State:
+class SlurmState:
     """Where a run stands, its last Slurm job, and why it waits or failed."""
 
     status: Literal["queued", "running", "ok", "failed", "stale", "missing"]
@@ -39,35 +41,31 @@ class State:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class Submission:
-    """A run's place in Slurm. Job ids start again on a rebuilt cluster, so the job's name is kept, too.
+    """A run's place in Slurm: its job, whose name is kept since ids start again on a rebuilt cluster.
 
-    Attributes:
-        log: the job's standard error, relative to the folder of the suite.
+    `log` is the job's standard error, relative to the folder of the suite.
     """
 
     job: str
     name: str
     log: str
 
-    def write(self, root: Path, run: Run) -> None:
-        write_json(records.run_folder(root, run.run_id) / "slurm.json", asdict(self))
-
     @staticmethod
-    def forget(root: Path, run: Run) -> None:
-        """Of a job that has ended."""
-        (records.run_folder(root, run.run_id) / "slurm.json").unlink(missing_ok=True)
+    def path(root: Path, run: Run) -> Path:
+        """Where it is kept; whoever removes it says that its job has ended."""
+        return records.run_folder(root, run.run_id) / "slurm.json"
+
+    def write(self, root: Path, run: Run) -> None:
+        write_json(self.path(root, run), asdict(self))
 
     @classmethod
     def read(cls, root: Path, run: Run) -> "Submission | None":
         """The submission of a run, None if there is none; UsageError if it is not sound."""
-        path = records.run_folder(root, run.run_id) / "slurm.json"
+        path = cls.path(root, run)
         try:
-            values = read_json(path)
-            if strange := {key: value for key, value in values.items() if type(value) is not str}:
-                raise ValueError(f"{strange}: expected text")
-            return cls(**values)
+            return cls(**read_json(path))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, OSError) as error:
@@ -75,22 +73,21 @@ class Submission:
             raise UsageError(f"{path}: not a submission ({words}); remove it if its job has ended") from error
 
 
-def status(root: Path, runs: Sequence[Run]) -> dict[str, State]:
+def status(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
     """State of every run by its id; one that Slurm has lost is "missing" until `collect` records it."""
     submissions: dict[str, Submission | None] = {}
-    unsound: dict[str, str] = {}
+    unsound: dict[str, SlurmState] = {}
     for run in runs:
         try:
             submissions[run.run_id] = Submission.read(root, run)
         except UsageError as error:  # a run whose records are whole stands on them
-            submissions[run.run_id], unsound[run.run_id] = None, str(error)
+            submissions[run.run_id], unsound[run.run_id] = None, SlurmState("failed", None, str(error))
     queue = _queue() if any(submissions.values()) else {}
     states = {run.run_id: _state(root, run, submissions[run.run_id], queue) for run in runs}
-    lost = {run_id: State("failed", None, reason) for run_id, reason in unsound.items()}
-    return states | {run_id: state for run_id, state in lost.items() if states[run_id].status != "ok"}
+    return states | {run_id: state for run_id, state in unsound.items() if states[run_id].status != "ok"}
 
 
-def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
+def collect(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
     """`status`, after every run that Slurm has lost was given a failed record that says how it ended."""
     states = status(root, runs)
     lost = [run for run in runs if states[run.run_id].status == "missing" and states[run.run_id].job]
@@ -102,20 +99,20 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, State]:
         submission = Submission.read(root, run)
         if submission and states[run.run_id].status == "missing":
             end = f"Slurm job {submission.job} {ends.get(submission.job, 'left the queue without a record')}"
-            said = records.run_folder(root, run.run_id) / RANK_ERROR
-            if "FAILED" in end and said.exists():  # by a rank, and the main one was killed before it saw it
-                error = f"{said.read_text(encoding='utf-8')} ({end})"
+            reason = records.run_folder(root, run.run_id) / RANK_ERROR
+            if "FAILED" in end and reason.exists():  # of a rank, and the main one was killed before it saw it
+                error = f"{reason.read_text(encoding='utf-8')} ({end})"
             else:
                 error = f"{end}{_last_words(root / submission.log)}"
             if NO_SPACE in error:  # which says nothing of the run: it goes on when there is room
-                states[run.run_id] = State("missing", submission.job, error)
+                states[run.run_id] = SlurmState("missing", submission.job, error)
                 continue
             try:
                 records.fail(root, run, error)
             except OSError as denied:
                 if denied.errno not in DENIED:  # of others' results one may still ask
                     raise
-            states[run.run_id] = State("failed", submission.job, error)
+            states[run.run_id] = SlurmState("failed", submission.job, error)
     return states
 
 
@@ -148,8 +145,7 @@ def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
                     seconds = time.monotonic() - seen.get(run_id, start)
                     outcomes[run_id] = Outcome(run_id, "failed" if error else "ok", seconds, error)
                     progress.end(outcomes[run_id])
-            queued = [state.reason for state in states.values() if state.status == "queued"]
-            if queued:
+            if queued := [state.reason for state in states.values() if state.status == "queued"]:
                 progress.show("queued", f"{len(queued)} runs {' '.join(sorted(set(queued)))}")
             else:
                 progress.hide("queued")
@@ -164,9 +160,14 @@ def require(program: str) -> None:
         raise UsageError(f"--cluster slurm: {program} is not on PATH; is this a machine of a Slurm cluster?")
 
 
+def ask(*command: str) -> "subprocess.CompletedProcess[str]":
+    """Call a program of Slurm."""
+    return subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", errors="replace")
+
+
 def _state(
     root: Path, run: Run, submission: Submission | None, queue: dict[tuple[str, str], tuple[str, str]] | None
-) -> State:
+) -> SlurmState:
     # Listing a folder makes a network file system look again for files it remembers as absent.
     folder = records.run_folder(root, run.run_id)
     if folder.exists():
@@ -177,25 +178,24 @@ def _state(
     # Even what is done may be in the queue: a student whose teacher is trained anew.
     if submission and queue and (submission.job, submission.name) in queue:
         slurm, reason = queue[submission.job, submission.name]
-        return State("queued", job, reason) if slurm in QUEUED else State("running", job)
+        return SlurmState("queued", job, reason) if slurm in QUEUED else SlurmState("running", job)
     if all(stage.state == "done" for stage in stands):
-        return State("ok", job)
+        return SlurmState("ok", job)
     if submission and queue is None:
-        return State("queued", job, "no squeue here to ask")
+        return SlurmState("queued", job, "no squeue here to ask")
     if error:
-        return State("failed", job, error)
-    return State("stale" if any(stage.state == "stale" for stage in stands) else "missing", job)
+        return SlurmState("failed", job, error)
+    return SlurmState("stale" if any(stage.state == "stale" for stage in stands) else "missing", job)
 
 
 def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:
     """This user's live jobs: (id, name) to (state, reason); None on a machine without Slurm."""
     if shutil.which("squeue") is None:
         return None
-    command = ["squeue", f"--user={os.getuid()}", "--noheader", "--array", "--format=%i|%T|%r|%j"]
-    done = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode:
-        raise UsageError(f"squeue: {' '.join(done.stderr.split())}")
-    rows = [line.split("|", 3) for line in done.stdout.splitlines()]
+    answer = ask("squeue", f"--user={os.getuid()}", "--noheader", "--array", "--format=%i|%T|%r|%j")
+    if answer.returncode:
+        raise UsageError(f"squeue: {' '.join(answer.stderr.split())}")
+    rows = [line.split("|", 3) for line in answer.stdout.splitlines()]
     return {(job, name): (state, reason.replace("None", "")) for job, state, reason, name in rows}
 
 
@@ -216,10 +216,9 @@ def _ends(jobs: Collection[str]) -> dict[str, str]:
 def _accounting(jobs: Collection[str]) -> dict[str, tuple[str, str]]:
     """Job id to (state, exit code); tasks of a cancelled array that never started share a row, 12_[3-9]."""
     arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
-    command = ["sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}"]
-    said = subprocess.check_output(command, env=environment(), encoding="utf-8", errors="replace")
-    rows = [line.split("|") for line in said.splitlines()]
-    known = {row[0]: (row[1], row[2]) for row in rows}
+    answer = ask("sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}")
+    answer.check_returncode()
+    known = {job: (state, code) for job, state, code in (line.split("|") for line in answer.stdout.splitlines())}
     pending = {job.split("_")[0]: end for job, end in known.items() if "_[" in job}
     ends = {job: known.get(job) or pending.get(job.split("_")[0]) for job in jobs}
     return {job: end for job, end in ends.items() if end}
@@ -229,7 +228,6 @@ def _last_words(log: Path, lines: int = 3) -> str:
     """The last lines of a job's standard error, for a failed record's one line."""
     if not log.exists():
         return ""
-    tail = [
-        line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-50:] if line.strip()
-    ]
-    return f": {' | '.join(tail[-lines:])}" if tail else ""
+    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-50:]
+    words = [line.strip() for line in tail if line.strip()]
+    return f": {' | '.join(words[-lines:])}" if words else ""

@@ -128,7 +128,7 @@ BAD = {
     "array of this machine": (["--max-parallel", "2"], ["--max-parallel 2", "--cluster slurm"]),
     "sbatch option of this machine": (["--sbatch", "account=a"], ["--sbatch account=a", "--cluster slurm"]),
     "hours": (["--cluster", "slurm", "--hours", "0"], ["hours", "0"]),
-    "cores of a task": (["--cluster", "slurm", "--cpus", "0"], ["cpus", "0", "1 or more"]),
+    "cores of a task": (["--cluster", "slurm", "--cpus", "0"], ["cpus = 0: ", "greater than 0"]),
     "sbatch option": (["--cluster", "slurm", "--sbatch", "account"], ["--sbatch account", "KEY=VALUE"]),
     "sbatch option of ours": (["--cluster", "slurm", "--sbatch", "time=3"], ["'time'", "set by the harness"]),
 }
@@ -416,9 +416,9 @@ RANKS = {
     "gpus that are not there": (["--gpus", "2"], ["--gpus 2: torch finds no GPU here; allowed here: --device cpu"]),
     "number of gpus": (["--gpus", "-1"], ["--gpus -1: 0 or more"]),
     "number of processes": (["--gpus", "-1", "--device", "cpu"], ["--gpus -1: 0 or more"]),
-    "gpus of a node": (["--gpus", "-1", "--cluster", "slurm"], ["gpus: -1 is too few; give 0 or more"]),
+    "gpus of a node": (["--gpus", "-1", "--cluster", "slurm"], ["gpus = -1: ", "greater than or equal to 0"]),
     "nodes without slurm": (["--nodes", "2"], ["--nodes 2", "--cluster slurm", "allowed here: 1"]),
-    "number of nodes": (["--nodes", "0", "--cluster", "slurm"], ["nodes: 0 is too few; give 1 or more"]),
+    "number of nodes": (["--nodes", "0", "--cluster", "slurm"], ["nodes = 0: ", "greater than 0"]),
     "a batch in one piece": (
         ["--gpus", "2", "--device", "cpu"],
         ["--gpus 2: 2 ranks cannot share the 1 micro-batches of training.batch = 16 evenly", "training.micro_batch"],

@@ -7,7 +7,7 @@ from fake_jobs import FakeJob, make_run
 
 from bench.errors import UsageError
 from bench.launch import queue
-from bench.launch.queue import State, Submission, collect, status, wait
+from bench.launch.queue import SlurmState, Submission, collect, status, wait
 from bench.records import records
 from bench.records.seal import write_json
 
@@ -50,32 +50,32 @@ def job(tmp_path):
     return FakeJob(make_run("b"), tmp_path / "suite")
 
 
-def state_of(job: FakeJob, look=status) -> State:
+def state_of(job: FakeJob, look=status) -> SlurmState:
     return look(job.root, [job.run])[job.run.run_id]
 
 
 def test_a_run_that_was_never_submitted(cluster, job):
     cluster.breaks()  # there is nothing to ask about
-    assert state_of(job) == State("missing")
+    assert state_of(job) == SlurmState("missing")
     records.fail(job.root, job.run, "why")
-    assert state_of(job) == State("failed", None, "why")
+    assert state_of(job) == SlurmState("failed", None, "why")
     assert job() == "ok"
-    assert state_of(job) == State("ok")
+    assert state_of(job) == SlurmState("ok")
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("12_0|PENDING|Resources|suite-a1", State("queued", "12_0", "Resources")),
-        ("12_0|PENDING|None|suite-a1", State("queued", "12_0")),
+        ("12_0|PENDING|Resources|suite-a1", SlurmState("queued", "12_0", "Resources")),
+        ("12_0|PENDING|None|suite-a1", SlurmState("queued", "12_0")),
         (
             "12_0|REQUEUE_HOLD|job requeued in held state|suite-a1",
-            State("queued", "12_0", "job requeued in held state"),
+            SlurmState("queued", "12_0", "job requeued in held state"),
         ),
-        ("12_0|RUNNING|None|suite-a1", State("running", "12_0")),
-        ("12_0|COMPLETING|None|suite-a1", State("running", "12_0")),
-        ("12_0|RUNNING|None|of-another-cluster", State("missing", "12_0")),
-        ("12_1|RUNNING|None|suite-a1", State("missing", "12_0")),
+        ("12_0|RUNNING|None|suite-a1", SlurmState("running", "12_0")),
+        ("12_0|COMPLETING|None|suite-a1", SlurmState("running", "12_0")),
+        ("12_0|RUNNING|None|of-another-cluster", SlurmState("missing", "12_0")),
+        ("12_1|RUNNING|None|suite-a1", SlurmState("missing", "12_0")),
     ],
 )
 def test_states_of_the_queue(cluster, job, line, expected):
@@ -88,8 +88,8 @@ def test_what_is_done_may_be_queued_for_a_teacher_that_is_trained_anew(cluster, 
     assert job() == "ok"
     JOB.write(job.root, job.run)
     cluster.answers("squeue", "12_0|PENDING|Dependency|suite-a1", "")
-    assert state_of(job) == State("queued", "12_0", "Dependency")
-    assert state_of(job) == State("ok", "12_0")
+    assert state_of(job) == SlurmState("queued", "12_0", "Dependency")
+    assert state_of(job) == SlurmState("ok", "12_0")
 
 
 @pytest.mark.slow
@@ -108,10 +108,10 @@ def test_a_lost_run_gets_a_record_with_its_end_and_last_words(cluster, job, acco
     log.parent.mkdir(parents=True)
     log.write_text("oom\n\nkilled\n")
     cluster.answers("sacct", accounting)
-    assert state_of(job) == State("missing", "12_0")
-    assert state_of(job, collect) == State("failed", "12_0", reason)
+    assert state_of(job) == SlurmState("missing", "12_0")
+    assert state_of(job, collect) == SlurmState("failed", "12_0", reason)
     assert records.failed(job.root, job.run) == reason
-    assert state_of(job) == State("failed", "12_0", reason)
+    assert state_of(job) == SlurmState("failed", "12_0", reason)
 
 
 @pytest.mark.slow
@@ -126,14 +126,14 @@ def test_a_run_on_its_way_back_into_the_queue_is_not_dead(cluster, job):
     JOB.write(job.root, job.run)
     cluster.answers("squeue", "", "12_0|PENDING|BeginTime|suite-a1")
     cluster.answers("sacct", "12_0|NODE_FAIL|0:0")
-    assert state_of(job, collect) == State("queued", "12_0", "BeginTime")
+    assert state_of(job, collect) == SlurmState("queued", "12_0", "BeginTime")
     assert records.failed(job.root, job.run) is None
 
 
 def test_a_record_that_came_with_the_end_counts(cluster, job):
     JOB.write(job.root, job.run)
     assert job() == "ok"
-    assert state_of(job, collect) == State("ok", "12_0")
+    assert state_of(job, collect) == SlurmState("ok", "12_0")
 
 
 def test_no_answer_is_no_end(cluster, job, monkeypatch, tmp_path):
@@ -142,7 +142,7 @@ def test_no_answer_is_no_end(cluster, job, monkeypatch, tmp_path):
     with pytest.raises(UsageError, match=r"^squeue: no controller$"):
         collect(job.root, [job.run])
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert state_of(job, collect) == State("queued", "12_0", "no squeue here to ask")
+    assert state_of(job, collect) == SlurmState("queued", "12_0", "no squeue here to ask")
     with pytest.raises(UsageError, match="squeue is not on PATH"):
         wait(job.root, [job.run])
     assert records.failed(job.root, job.run) is None

@@ -10,32 +10,33 @@ from tiny import runs, write_suite
 
 import run_all
 from bench.command import actions
+from bench.command.options import slurm_options
 from bench.errors import HalfSubmitted, UsageError
 from bench.launch import slurm
 from bench.launch.queue import Submission, collect
-from bench.launch.slurm import SlurmOptions, Task, submit
+from bench.launch.slurm import ArrayTask, SlurmOptions, submit
 from bench.records import records
 from bench.records.measurement import Measurement
 from bench.records.seal import write_json
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"hours": 0}, "hours: 0 is no time limit"),
-        ({"hours": -1.5}, "hours: -1.5 is no time limit"),
-        ({"hours": math.nan}, "hours: nan is no time limit"),
-        ({"hours": math.inf}, "hours: inf is no time limit"),
-        ({"gpus": -1}, "gpus: -1 is too few; give 0 or more"),
-        ({"cpus": 0}, "cpus: 0 is too few; give 1 or more"),
-        ({"max_parallel": 0}, "max_parallel: 0 is too few; give 1 or more"),
-        ({"extra": {"cpus_per_task": "3"}}, "'cpus_per_task' is set by the harness"),
-        ({"extra": {"--time": "3"}}, "'--time' is set by the harness"),
-    ],
-)
-def test_bad_options(options, message):
-    with pytest.raises(UsageError, match=message):
-        SlurmOptions(**options)
+def test_what_no_task_can_be_is_one_line():
+    messages = {
+        ("--hours", "0"): "hours = 0.0: Input should be greater than 0",
+        ("--hours", "nan"): "hours = nan: Input should be a finite number",
+        ("--hours", "inf"): "hours = inf: Input should be a finite number",
+        ("--gpus", "-1"): "gpus = -1: Input should be greater than or equal to 0",
+        ("--cpus", "0"): "cpus = 0: Input should be greater than 0",
+        ("--max-parallel", "0"): "max_parallel = 0: Input should be greater than 0",
+        ("--nodes", "0"): "nodes = 0: Input should be greater than 0",
+        ("--sbatch", "cpus_per_task=3"): "extra: 'cpus_per_task' is set by the harness",
+        ("--sbatch", "--time=3"): "extra: '--time' is set by the harness",
+    }
+    for option, message in messages.items():
+        options = run_all.parser().parse_args(["=".join(option)])
+        with pytest.raises(UsageError) as refused:
+            slurm_options(options)
+        assert str(refused.value).startswith(f"--cluster slurm: {message}")
 
 
 def test_without_slurm(tmp_path, monkeypatch):
@@ -68,7 +69,7 @@ def test_what_sbatch_is_given(tmp_path, sbatch):
     root = tmp_path / "my suite"
     jobs = [FakeJob(make_run(f"b{i}"), root) for i in range(7)]
     extra = {"account": "lab", "exclusive": ""}
-    options = SlurmOptions("gpu", gpus=1, cpus=4, hours=0.3, max_parallel=2, extra=extra)
+    options = SlurmOptions(partition="gpu", gpus=1, cpus=4, hours=0.3, max_parallel=2, extra=extra)
     assert submit(jobs, options, root) == ["1_0", "1_1", "1_2", "2_0", "2_1", "2_2", "3"]
     first, second, third = (sbatch(i) for i in range(3))
     wanted = ["array=0-2%2", "partition=gpu", "gpus-per-node=1", "cpus-per-task=4", "time=18", "account=lab"]
@@ -171,7 +172,7 @@ def test_a_requeued_task_gives_up_only_after_whole_limits_without_progress(tmp_p
     records.run_folder(tmp_path, run.run_id).mkdir(parents=True)
 
     def cut_off(job, seconds, fruitless):
-        task = Task(job, seconds, fruitless)
+        task = ArrayTask(job, seconds, fruitless)
         task()
         return task.checkpoint().function.fruitless
 
