@@ -21,6 +21,7 @@ from bench.launch.surroundings import environment
 from bench.records import records
 from bench.records.disk import NoSpace
 from bench.records.locks import locked
+from bench.training import ranks
 from bench.training.preemption import SIGNALS
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ def main(folder: str) -> int:
     threading.Thread(target=_end_with_the_worker, args=(Path(folder),), daemon=True).start()
     source.freeze()
     job = pickle.loads((Path(folder) / "job").read_bytes())
-    from bench.training import ranks
-
     try:
         status = job()
     except NoSpace as error:
@@ -101,7 +100,4 @@ def _end_with_the_worker(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    ended = main(*sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(ended)  # torch's threads now and then abort a process that ends in the ordinary way
+    ranks.end(main(*sys.argv[1:]))

@@ -42,6 +42,7 @@ if cuda:
     torch.cuda.synchronize()
 distributed.destroy_process_group()
 print("done on", device)
+ranks.end(0)
 """
 
 

@@ -1,10 +1,6 @@
 """What is not trained is the same for any number of ranks: frozen parameters, statistics, counters, spectra."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
+from two_ranks import outputs_of_two_ranks
 
 from baselines.fm_ot import FlowMatchingOT
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
-from bench.launch.surroundings import interpreter
 from bench.training.buffers import Buffers
 from bench.training.trainer import Trainer
 
@@ -167,25 +163,8 @@ with ranks.joined("cpu", 2):
 
 @pytest.mark.slow
 def test_all_state_of_two_ranks_is_that_of_one(points: Dataset) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1])]
-    started = [
-        subprocess.Popen(
-            command,
-            env=os.environ | interpreter() | group | {"RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = []
-    for process in started:
-        out, err = process.communicate(timeout=200)
-        assert process.returncode == 0, err
-        said.append([json.loads(line) for line in out.splitlines()])
+    outputs = outputs_of_two_ranks(SCRIPT, str(Path(__file__).parents[1]))
+    said = [[json.loads(line) for line in out.splitlines()] for out in outputs]
     one = trained(points)[1]
     exact = ("passes", "seen", "frequencies", "table", "unused", "constant", "num_batches_tracked", "largest")
     for shard in (0, 1):

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 import torch
 from tiny import runs
 from torch import nn
+from two_ranks import outputs_of_two_ranks
 
 from baselines.fm_ot import FlowMatchingOT
 from bench.config.settings import Training
@@ -285,22 +284,7 @@ def test_two_processes_join_and_leave_and_join_again() -> None:
 
 def both(script: str, *arguments: str) -> None:
     """Run a script as two ranks; each says "ok"."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, *arguments],
-            env=os.environ | interpreter() | group | {"RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for process in started:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0 and out == "ok\n", err
+    assert outputs_of_two_ranks(script, *arguments) == ["ok\n", "ok\n"]
 
 
 PHASES = """
