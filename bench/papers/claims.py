@@ -121,10 +121,15 @@ def of_papers() -> list[Claim]:
     return [claim for paper in papers.values() for claim in paper.claims]
 
 
+def own() -> list[Claim]:
+    """What this process has registered beside the papers."""
+    return list(_registered.values())
+
+
 def declared(root: Path) -> tuple[list[Claim], list[str]]:
     """The papers' claims, those remembered beside the records and those of this process; what could not be read."""
     remembered, complaints = _remembered(root)
-    known = {claim.id: claim for claim in [*of_papers(), *remembered, *_registered.values()]}
+    known = {(claim.paper, claim.id): claim for claim in [*of_papers(), *remembered, *own()]}
     return list(known.values()), complaints
 
 
@@ -134,10 +139,10 @@ def remember(root: Path) -> bool:
     Returns whether there was anything new to keep.
     """
     kept, _ = _remembered(root)
-    own = list({claim.id: claim for claim in [*kept, *_registered.values()]}.values())
-    if own != kept:
-        write_json(root / REMEMBERED, {"claims": [claim.model_dump(mode="json") for claim in own]})
-    return own != kept
+    known = list({claim.id: claim for claim in [*kept, *own()]}.values())
+    if known != kept:
+        write_json(root / REMEMBERED, {"claims": [claim.model_dump(mode="json") for claim in known]})
+    return known != kept
 
 
 def _remembered(root: Path) -> tuple[list[Claim], list[str]]:

@@ -5,8 +5,8 @@ A paper is a folder:
     paper.toml     who wrote it, the order of its methods, the arrangement of its tables (`Paper`)
     claims.toml    what it claims, if anything (bench/papers/claims.py)
 
-and files that paper.toml names, in the folder or in results/published: CSV files of numbers, whose method "reference"
-is the data itself, and a TOML file of settings. The registry `papers` holds those of this package and every folder that
+and files that paper.toml names, in the folder or in results/published: CSV files of numbers (bench/papers/numbers.py)
+and a TOML file of settings. The registry `papers` holds those of this package and every folder that
 a plugin files by `register_paper`.
 """
 
@@ -20,7 +20,8 @@ from bench.config.registry import papers
 from bench.config.settings import Frozen
 from bench.config.suite import validated
 from bench.errors import UsageError
-from bench.papers.claims import Claim, load_claims
+from bench.papers.claims import Claim, load_claims, own
+from bench.papers.numbers import Number, read_numbers
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 FILE, CLAIMS = "paper.toml", "claims.toml"
 PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 REFERENCE = "reference"
-NEEDED = ("source", "table", "dataset", "method", "metric", "value")  # columns of numbers; std, settings, note may be
 
 
 class Table(Frozen):
@@ -84,6 +84,8 @@ class Paper(Frozen):
         headline: whether its numbers stand in the headline table too, by the names of data and methods.
         methods: labels by name, in the order of every table and figure.
         related: further sources that `numbers` holds, by name.
+        rows: of `numbers`.
+        printed: the settings of `recipe` by dataset.
     """
 
     folder: Path
@@ -97,6 +99,8 @@ class Paper(Frozen):
     recipe: Recipe | None = None
     related: dict[str, Related] = Field({})
     claims: tuple[Claim, ...] = ()
+    rows: tuple[Number, ...] = ()
+    printed: dict[str, dict[str, Any]] = Field({})
 
     @property
     def about(self) -> str:
@@ -107,28 +111,43 @@ class Paper(Frozen):
         """Where a file that the paper names lies."""
         return self.folder / name if (self.folder / name).exists() else PUBLISHED / name
 
-    def recipes(self) -> dict[str, dict[str, Any]]:
-        """The printed settings by dataset."""
-        return toml.read(self.path(self.recipe.file)) if self.recipe else {}
-
 
 def register_paper(folder: Path | str) -> Paper:
-    """File the paper of a folder under the folder's name; UsageError names what is wrong with its paper.toml."""
+    """File the paper of a folder under the folder's name.
+
+    Raises:
+        UsageError: a file of it is missing or does not fit, or another paper or claim has the id of one of its claims.
+    """
+    papers.load()  # so that no id is taken that a paper of this package has
     folder = Path(folder).resolve()
     where = f"paper {folder.name}"
-    try:
-        raw = toml.read(folder / FILE)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{where}: {FILE}: {getattr(error, 'strerror', None) or error}") from error
-    claims = load_claims(folder / CLAIMS, folder.name) if (folder / CLAIMS).exists() else ()
+    raw = _read(folder / FILE, f"{where}: {FILE}")
+    claims = load_claims(folder / CLAIMS, folder.name) if (folder / CLAIMS).exists() else []
+    others = [claim for name, paper in papers.so_far().items() if name != folder.name for claim in paper.claims]
+    for i, claim in enumerate(claims):
+        if other := next((c for c in [*others, *own(), *claims[:i]] if c.id == claim.id), None):
+            by = f"paper {other.paper}" if other.paper else "a claim of your own"
+            raise UsageError(f"{where}: {CLAIMS}: {by} has the id {claim.id!r} too; choose another")
     paper: Paper = validated(Paper, {"source": folder.name, **raw, "folder": folder, "claims": claims}, where)
     for name in (*paper.numbers, *([paper.recipe.file] if paper.recipe else [])):
-        if not (path := paper.path(name)).is_file():
+        if not paper.path(name).is_file():
             raise UsageError(f"{where}: no file {name!r}, neither beside {FILE} nor in {PUBLISHED}")
-        header = path.read_text(encoding="utf-8-sig").partition("\n")[0].strip().split(",")
-        if name in paper.numbers and (lacking := [column for column in NEEDED if column not in header]):
-            raise UsageError(f"{where}: {name}: no column {lacking[0]!r}; needed: {', '.join(NEEDED)}")
-    return papers.register(folder.name)(paper)
+    read: dict[str, Any] = {
+        "rows": tuple(n for name in paper.numbers for n in read_numbers(paper.path(name), f"{where}: {name}"))
+    }
+    if paper.recipe:
+        name = paper.recipe.file
+        read["printed"] = _read(paper.path(name), f"{where}: {name}")
+        if odd := [dataset for dataset, settings in read["printed"].items() if not isinstance(settings, dict)]:
+            raise UsageError(f"{where}: {name}: {odd[0]} = {read['printed'][odd[0]]!r}: expected a table of settings")
+    return papers.register(folder.name)(paper.model_copy(update=read))
+
+
+def _read(path: Path, where: str) -> dict[str, Any]:
+    try:
+        return toml.read(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def known() -> list[Paper]:
@@ -142,23 +161,16 @@ def order() -> list[str]:
 
 
 def published_numbers() -> "DataFrame":
-    """All numbers of all papers: the columns NEEDED, std, n_seeds, settings, note, and three more.
+    """All numbers of all papers: the columns of `bench.papers.numbers.Number`, with NaN for none, and two more.
 
-    `paper` is who has them, `beside` whether the headline table shows them, and `draws` the K that bits/dim are of: 1
-    if the settings name none ("K=50; dopri5 1e-5").
+    `paper` is who has them, and `beside` whether the headline table shows them.
     """
     import pandas
 
-    read = [pandas.DataFrame(columns=[*NEEDED, "std", "n_seeds", "settings", "note"])]
-    for paper, name in [(one, name) for one in known() for name in one.numbers]:
-        rows = pandas.read_csv(paper.path(name), keep_default_na=False, na_values={"value": [""], "std": [""]})
-        read.append(rows.assign(paper=paper.folder.name, beside=paper.headline & (rows.source == paper.source)))
-    found = pandas.concat(read, ignore_index=True).fillna({"settings": "", "note": ""})
-    draws = found.settings.str.extract(r"\bK=(\d+)", expand=False).astype(float).fillna(1)
-    return found.assign(
-        value=found.value.astype(float),
-        std=found["std"].astype(float),
-        beside=found.beside.astype(bool),
-        metric=found.metric.replace("nfe", "nfe_sampling"),
-        draws=draws.where(found.metric == "nll_bpd"),
-    )
+    rows = [
+        row.model_dump() | {"paper": paper.folder.name, "beside": paper.headline and row.source == paper.source}
+        for paper in known()
+        for row in paper.rows
+    ]
+    found = pandas.DataFrame(rows, columns=[*Number.model_fields, "paper", "beside"])
+    return found.astype({"value": float, "std": float, "n_seeds": float, "draws": float, "beside": bool})

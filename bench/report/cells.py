@@ -4,8 +4,8 @@ A row is a variant of a baseline and how it was sampled; a column is a metric an
 on: n, split, extractor, batch, solver of the likelihood, divergence, dequantisation, K, and the device for a clock.
 Whatever key a measurement quotes splits its column, so numbers of different settings cannot meet by oversight.
 
-A variant's headline row is that of its first sampler: the ODE of its velocity if it has one, else the first of the
-model's own. Training and likelihood belong to the weights, and stand in that row alone.
+A variant's headline row is that of the sampler that its records have first: the ODE of its velocity if it has one, else
+the first of the model's own. Training and likelihood belong to the weights, and stand in that row alone.
 """
 
 import json
@@ -65,9 +65,7 @@ def _batch(settings: dict[str, Any]) -> str:
 
 
 def _are_headlines(drawn: DataFrame) -> "Series[bool]":
-    by_ode = [bool({"rtol", "steps"} & settings.keys()) for settings in drawn.parsed]
-    first = drawn.assign(by_ode=by_ode).sort_values("by_ode", ascending=False, kind="stable")
-    first = first.drop_duplicates("variant").set_index("variant")
+    first = drawn.drop_duplicates("variant").set_index("variant")
     return (drawn.sampler == drawn.variant.map(first.sampler)) & (drawn.batch == drawn.variant.map(first.batch))
 
 

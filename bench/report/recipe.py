@@ -25,7 +25,7 @@ def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple
         the grids, and rows with columns of `bench.report.published`.
     """
     found = [
-        _recipe(paper, paper.recipe, section, configs, paper.recipes().get(section.dataset, {}))
+        _recipe(paper, paper.recipe, section, configs, paper.printed.get(section.dataset, {}))
         for paper in known()
         if paper.recipe
         for section in sections

@@ -105,3 +105,9 @@ def test_of_a_memory_of_another_version_the_rest_is_kept(tmp_path: Path) -> None
     known, (complaint,) = declared(tmp_path)
     assert known == [*of_papers(), Claim(**{**OWN, "id": "T2"})]
     assert "claims.json[0]" in complaint and "measure = 'of the future'" in complaint
+
+
+def test_a_remembered_claim_takes_no_place_of_a_papers(tmp_path: Path) -> None:
+    write_json(tmp_path / claims.REMEMBERED, {"claims": [{**OWN, "id": "C1"}]})
+    known, _ = declared(tmp_path)
+    assert [claim.paper for claim in known if claim.id == "C1"] == ["lipman2023", ""]

@@ -9,7 +9,8 @@ import pytest
 from bench.config import registry
 from bench.config.registry import load_plugin, papers
 from bench.errors import UsageError
-from bench.papers.claims import of_papers
+from bench.papers import claims
+from bench.papers.claims import Claim, of_papers
 from bench.papers.paper import known, order, published_numbers, register_paper
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,60 @@ def test_numbers_without_a_column_are_one_line(folder: Path) -> None:
     (folder / "ours.csv").write_text("source,table,dataset,method,value\n")
     with pytest.raises(UsageError, match=r"paper aaa2030: ours\.csv: no column 'metric'; needed: source, table, "):
         register_paper(folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("x,t1,moons,ours,w2,0.1 +- 0.02,", "value = '0.1 +- 0.02': Input should be a valid number"),
+        ("x,t1,moons,ours,w2,nan,", "value = 'nan': Input should be a finite number"),
+        ("x,t1,moons,ours,w2,,", "value: Field required"),
+        ("x,t1,,ours,w2,0.1,", "dataset: Field required"),
+        ("x,t1,moons,ours,w2,0.1,much", "std = 'much': Input should be a valid number"),
+        ("x,t1,moons,ours,w2,0.1,0.2,5", "more values than the header has columns"),
+    ],
+)
+def test_a_bad_number_is_one_line_with_file_line_and_column(row: str, said: str, folder: Path) -> None:
+    good = "x,t1,moons,ours,w2,0.1,0.01"
+    (folder / "ours.csv").write_text("\n".join([",".join([*SHARED, "std"]), good, row, good]))
+    with pytest.raises(UsageError) as error:
+        register_paper(folder)
+    assert str(error.value).startswith(f"paper aaa2030: ours.csv, line 3: {said}") and "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_text_and_an_unknown_column_are_one_line(folder: Path) -> None:
+    (folder / "ours.csv").write_bytes(b"source,\xff\xfe")
+    with pytest.raises(UsageError, match=r"paper aaa2030: ours\.csv: 'utf-8' codec can't decode"):
+        register_paper(folder)
+    (folder / "ours.csv").write_text(",".join(SHARED) + ",stdd\nx,t1,moons,ours,w2,0.1,0.2\n")
+    with pytest.raises(UsageError, match=r"ours\.csv, line 2: unknown key 'stdd'.*did you mean 'std'"):
+        register_paper(folder)
+
+
+@pytest.mark.parametrize(("text", "said"), [("cifar10 = 3", "cifar10 = 3: expected a table"), ("[cifar10", "Expected")])
+def test_a_bad_file_of_settings_is_one_line(text: str, said: str, folder: Path) -> None:
+    recipe = '[recipe]\nname = "t3"\ntitle = "T"\nfile = "t3.toml"\nremark = ""\nsettings = {}\n'
+    (folder / "paper.toml").write_text(OURS + recipe)
+    (folder / "t3.toml").write_text(text)
+    with pytest.raises(UsageError, match=rf"paper aaa2030: t3\.toml: {said}"):
+        register_paper(folder)
+
+
+def test_the_draws_may_be_a_column(folder: Path) -> None:
+    (folder / "ours.csv").write_text(",".join(SHARED) + ",draws\nx,t1,cifar10,ours,nll_bpd,3,20\n")
+    assert register_paper(folder).rows[0].draws == 20
+
+
+@pytest.mark.parametrize("taken", ["A1", "C1", "T1"])
+def test_an_id_is_that_of_one_claim(taken: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Claim(id="T1", title="t", subject="ours", against="fm_ot")
+    monkeypatch.setattr(claims, "_registered", {"T1": mine})
+    text = (folder / "claims.toml").read_text()
+    (folder / "claims.toml").write_text(text + text.replace("A1", taken))
+    before = of_papers()
+    with pytest.raises(UsageError, match=rf"paper aaa2030: claims\.toml: .* has the id '{taken}' too; choose another"):
+        register_paper(folder)
+    assert of_papers() == before
 
 
 def test_numbers_may_come_without_settings_and_notes(folder: Path) -> None:

@@ -4,7 +4,6 @@ import pandas
 import pytest
 import synthetic
 
-from bench.papers.paper import published_numbers
 from bench.report.cells import headline
 from bench.report.sections import sections
 from bench.report.vocabulary import words
@@ -139,13 +138,6 @@ def test_what_held_out_images_score_is_a_row_where_as_many_were_measured() -> No
     assert list(cells["mean"]) == [9.0, 40.0] and cells.label.iloc[0] == "Held-out images"
     fewer = headline(sections(synthetic.frame(samples, {**floor, "n": 100})))
     assert list(fewer.baseline) == ["fm_ot"]  # biased in n: another n is no floor of this column
-
-
-def test_published_numbers_are_those_of_the_files() -> None:
-    numbers = published_numbers()
-    fid = numbers.query("source == 'lipman2023' and dataset == 'imagenet64' and metric == 'fid'")
-    assert fid.set_index("method").value["fm_ot"] == 14.45
-    assert "nfe" not in set(numbers.metric)  # the files' name for nfe_sampling
 
 
 def test_a_section_of_which_nothing_was_measured_has_no_columns() -> None:
