@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.config.settings import STAGES
 from bench.metrics.metric import SAID
 from bench.records import standing
 from bench.records.measurement import PLACE
-from bench.records.reading import read_planned, read_record, utf8
-from bench.records.records import cell, run_folder
+from bench.records.reading import utf8
+from bench.records.records import cell
 from bench.records.standing import OTHER_SETTINGS
+from bench.records.stored import Stored, stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,35 +46,27 @@ def read_frame(root: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    entries, complaint = read_planned(root)
-    planned = {entry["run_id"]: entry for entry in entries}
-    folders = {run_folder(root, run_id): entry for run_id, entry in planned.items()}
-    for path in sorted((root / "runs").glob("*")):
-        if path.is_dir():
-            folders.setdefault(path, {})
-    replaced = {cell(entry) for entry in entries}
+    runs, complaint = stored(root)
+    replaced = {cell(run.entry) for run in runs if run.entry}
     columns = _Columns()
     left_out: list[str] = []
     if complaint:
         columns.add({"run_id": "plan.json", "status": "failed", "error": complaint})
-    for folder, entry in folders.items():
-        there = {path.stem for path in folder.glob("*.json")}
-        known: dict[str, Any] = {"steps": None, "run_id": utf8(folder.name), **entry}
-        stages = entry.get("stages") or [stage for stage in STAGES if stage in there]
-        found = {stage: read_record(folder / f"{stage}.json") for stage in stages}
-        whole = [record for record in found.values() if record and "variant" in record]
+    for folder, entry in runs:
+        found = Stored(folder, entry).records()
         # A run that no plan knows is of the current one only where that says nothing of its kind.
-        known.setdefault("current", bool(entry) or not any(cell(record) in replaced for record in whole))
-        for stage, record in found.items():
-            record = record or {"stage": stage, "status": "missing", "error": "not run"}
+        current = bool(entry) or not any(cell(record) in replaced for record in found.values() if "variant" in record)
+        known: dict[str, Any] = {"run_id": utf8(folder.name), "current": current, **entry}
+        for stage in entry.get("stages") or found:
+            record = found.get(stage) or {"stage": stage, "status": "missing", "error": "not run"}
             if standing.is_older_curve(record, entry.get("curve")):
                 record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
                 left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
             if reason := staleness(record, entry, stage):
                 record = {"stage": stage, "status": "missing", "error": f"stale: {reason}"}
-            # What one stage's record says of the run also describes its stages that failed early or are missing.
-            known.update({k: record[k] for k in OF_RUN if record.get(k) is not None})
             told = {key: value for key, value in record.items() if value is not None}
+            # What one stage's record says of the run also describes its stages that failed early or are missing.
+            known.update({key: told[key] for key in OF_RUN if key in told})
             columns.add({**known, **told, "current": known["current"], "stale": reason})
     if not columns.values["run_id"]:
         return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
@@ -97,22 +89,15 @@ def _on_curve(row: Mapping[str, Any]) -> bool:
     return "step" in row.get("place", {})
 
 
-def _number(value: Any) -> float:
-    """A place on an axis; NaN for what is none."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-
 def read_configs(root: Path) -> dict[str, dict[str, Any]]:
     """The configuration of every variant: what the plan asks for, or a record says where it does not."""
-    plan = read_planned(root)[0]
-    found = {entry["variant"]: entry["config"] for entry in plan if isinstance(entry.get("config"), dict)}
-    known = {entry["run_id"] for entry in plan if entry["variant"] in found}
-    for folder in sorted((root / "runs").glob("*")):
-        for stage in STAGES if folder.name not in known else ():
-            record = read_record(folder / f"{stage}.json")
-            if record and record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
+    runs = stored(root)[0]
+    planned = [run.entry for run in runs if isinstance(run.entry.get("config"), dict)]
+    found = {entry["variant"]: entry["config"] for entry in planned}
+    for run in runs:
+        for record in run.records().values() if run.entry.get("variant") not in found else ():
+            if record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
                 found[record["variant"]] = record["config"]
-                break
     return found
 
 
@@ -132,20 +117,20 @@ class _Columns:
         """The rows of one record, or the one row that says why there is none."""
         lost: list[dict[str, Any]] = [{"metric": "", "value": math.nan}]
         rows = record["measurements"] if record["status"] == "ok" else lost
-        shared = {
-            **{column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)},
+        shared = {column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)} | {
             "label": record.get("label") or record.get("baseline"),
             "current": record.get("current") is not False,
             "stale": record.get("stale", ""),
             "versions": self._json(record.get("versions") or {}),
         }
-        for column, value in shared.items():
-            self.values[column] += [value] * len(rows)
-        for column in ("metric", "value", "stderr", "n", "seconds", "reason"):
-            self.values[column] += [row.get(column) for row in rows]
-        for column in SAID:
-            self.values[column] += [sys.intern(row.get(column, "")) for row in rows]
-        places: list[dict[str, Any]] = [row.get("place", {}) for row in rows]
-        for column in PLACES:
-            self.values[column] += [_number(place.get(column)) for place in places]
-        self.values["settings"] += [self._json(row.get("settings", {})) for row in rows]
+        for column, values in self.values.items():
+            if column in shared:
+                values += [shared[column]] * len(rows)
+            elif column in PLACES:
+                values += [row.get("place", {}).get(column, math.nan) for row in rows]
+            elif column == "settings":
+                values += [self._json(row.get("settings", {})) for row in rows]
+            elif column in SAID:
+                values += [sys.intern(row.get(column, "")) for row in rows]
+            else:
+                values += [row.get(column) for row in rows]

@@ -57,6 +57,6 @@ def modern(row: Mapping[str, Any], stage: str) -> dict[str, Any]:
     """A measurement of an older record as today's has it: its place apart from its settings, and its facts."""
     settings = dict(row["settings"])
     keys = PLACE if settings.pop("curve", None) else ("nfe",) if stage == "sweep" else ()
-    place = {key: settings.pop(key) for key in keys if key in settings}
+    place = {key: settings.pop(key) for key in keys if isinstance(settings.get(key), int | float)}
     facts = _facts(row["metric"], len(metrics))
     return {**facts, **row, "settings": settings, "place": {**row.get("place", {}), **place}}

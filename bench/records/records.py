@@ -128,20 +128,14 @@ def _untaught(root: Path, run: Run) -> str:
     return ""
 
 
-def outcome(root: Path, run: Run) -> tuple[bool, str | None]:
-    """Whether every stage of the run is done, and the error of its first failed stage."""
-    found = stands(root, run).values()
-    return all(s.state == "done" for s in found), next((s.reason for s in found if s.state == "failed"), None)
-
-
 def finished(root: Path, run: Run) -> bool:
     """Whether every stage of the run is done."""
-    return outcome(root, run)[0]
+    return all(found.state == "done" for found in stands(root, run).values())
 
 
 def failed(root: Path, run: Run) -> str | None:
-    """The error of the run's failed stage, if it has one (of this very evaluation)."""
-    return outcome(root, run)[1]
+    """The error of the run's first failed stage, if it has one (of this very evaluation)."""
+    return next((found.reason for found in stands(root, run).values() if found.state == "failed"), None)
 
 
 def fail(root: Path, run: Run, error: str, facts: Mapping[str, Any] | None = None) -> None:

@@ -145,7 +145,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a label in a list": (edited(label=["FM"]), "label = ['FM']: expected text"),
     "a label with half a character": (
         text('"FM w/ OT"', '"FM \\ud83d"', sealed=True),
-        "label = 'FM \\ud83d': expected text",
+        "Invalid JSON: ",
     ),
     "a commit that is a number": (edited(commit=10), "commit = 10: expected text"),
     "an error in a table": (edited(error={}), "error = {}: expected text"),
@@ -157,21 +157,19 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a measurement that is null": (edited(measurements=[None]), "measurements[0] = None: expected a table"),
     "settings in a list": (row(settings=[]), "measurements[1].settings = []: expected a table"),
     "no settings": (row(settings=...), "no measurements[1].settings"),
-    "a setting of 400 digits": (row(settings={"nfe": [HUGE]}), "measurements[1].settings: 999999"),
     "settings nested without end": (
         row(settings={"a": functools.reduce(lambda v, _: [v], range(300), 0)}),
         "recursion",
     ),
     "half a character in a setting": (
         text('"solver": "dopri5"', '"solver": "\\udfff"', sealed=True),
-        "measurements[0].settings.solver = '\\udfff': expected text",
+        "Invalid JSON: ",
     ),
     "a value of text": (row(value="3.5"), "measurements[1].value = '3.5': expected a number"),
     "a value that is true": (row(value=True), "measurements[1].value = True: expected a number"),
     "a value in a list": (row(value=[3.5]), "measurements[1].value = [3.5]: expected a number"),
     "no value": (row(value=None), "measurements[1].value = None: expected a number"),
     "a value left out": (row(value=...), "no measurements[1].value"),
-    "a value of 400 digits": (row(value=HUGE), "measurements[1].value = 999999"),
     "a value of 5,000 digits": (text('"value": 50.0', '"value": ' + "9" * 5000), "Invalid JSON: number out of range"),
     "no metric": (row(metric=...), "no measurements[1].metric"),
     "an empty metric": (row(metric=""), "measurements[1].metric = ''"),
@@ -193,6 +191,8 @@ SOUND: dict[str, Damage] = {
     "settings nested deeply": row(settings={"a": DEEP}),
     "a setting that is not finite": row(settings={"tolerance": math.inf, "nfe": math.nan}),
     "a value that is not finite": row(value=-math.inf, stderr=math.nan, seconds=None),
+    "a value of 400 digits": row(value=HUGE),
+    "a setting of 400 digits": row(settings={"nfe": [HUGE], "steps": HUGE}),
     "a value that could not be had": row(value=math.nan, reason="diverged at 4 evaluations <b>&amp;"),
     "a dataset named like a path": edited(dataset="../../x", protocol="a%j%x", label="<script>x"),
     "no facts": edited(label=None, device=..., steps=None, parameters=..., versions=None, config=...),
@@ -218,8 +218,8 @@ def test_a_damaged_record_is_a_failed_stage_with_the_reason(tmp_path: Path, root
     path = records.run_folder(root, run.run_id) / "likelihood.json"
     damage(path)
 
-    done, error = records.outcome(root, run)
-    assert not done and error is not None
+    error = records.failed(root, run)
+    assert not records.finished(root, run) and error is not None
     assert error.startswith(f"{path}: ") and words in error and "\n" not in error
     assert [found.state == "done" for found in records.stands(root, run).values()] == [True, False, True]
 
@@ -244,7 +244,7 @@ def test_what_is_odd_and_no_fault_is_read(tmp_path: Path, root: Path, kind: str)
     run = runs(tmp_path)[0]
     complete(root, run)
     SOUND[kind](records.run_folder(root, run.run_id) / "likelihood.json")
-    assert records.outcome(root, run) == (True, None)
+    assert records.finished(root, run) and records.failed(root, run) is None
     table = read_frame(root)
     assert set(table.status) == {"ok"} and list(table.metric) == ["steps", "nll_nats", "nfe_likelihood", "steps"]
 
