@@ -20,18 +20,16 @@ def judge_of(reference: Reference) -> Judge:
     return judge
 
 
-def compare(
-    reference: Reference, features: Features, full: bool = True, reason: str | None = None
-) -> list[Measurement]:
+def compare(reference: Reference, features: Features, full: bool = True) -> list[Measurement]:
     """The usual measurements of features; without `full` those of a validation curve."""
     judge, collected = judge_of(reference), OfFeatures(features, reference)
     metrics = [m for m in judge.metrics if m.needs == "features" and (full or m.in_curve)]
-    return [row for metric in metrics for row in judge.rows(metric, collected, reason)]
+    return [row for metric in metrics for row in judge.measured(metric, collected, judge.rows(metric, collected))]
 
 
-def floor(reference: Reference, n: int, reason: str | None = None) -> list[Measurement]:
+def floor(reference: Reference, n: int) -> list[Measurement]:
     """What n held-out images score."""
-    return judge_of(reference).floor(n, reason)
+    return judge_of(reference).floor(n)
 
 
 def register_extractor(name: str, features: str, of: Callable[[Tensor], Tensor]) -> str:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
 from bench.evaluation.likelihood import by_route, floor
-from bench.evaluation.partial import Partial
 from bench.evaluation.routes import ByODE
 from bench.evaluation.trained import Trained, Way
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.baseline import Baseline
 from bench.methods.density import traces
 from bench.methods.flow import FlowBaseline
@@ -191,10 +191,10 @@ def drawn(trained: Trained, way: Way, n: int, batch: int) -> tuple[Tensor, float
 
 
 def likelihood(
-    trained: Trained, asked: Likelihood, weights: str = "ema", partial: Partial | None = None
+    trained: Trained, asked: Likelihood, weights: str = "ema", unfinished: Unfinished | None = None
 ) -> list[Measurement]:
     """What the stage measures by every solver that is asked for, and the floor; an error ends it."""
     solvers = [Solver(**solve.model_dump()) for solve in asked.solvers]
     routes = [ByODE(trained, asked, solver) for solver in solvers]
-    rows = [row for route in routes for row in by_route(route, weights, partial)]
+    rows = [row for route in routes for row in by_route(route, weights, unfinished)]
     return rows + floor(trained.dataset, asked.n)

@@ -14,7 +14,7 @@ from bench.command.options import declare, ranks_of_a_run, setting, slurm_option
 from bench.config.plan import plan
 from bench.config.suite import Run, Suite, load_suite
 from bench.errors import HalfSubmitted, UsageError
-from bench.evaluation.partial import clear_finished
+from bench.evaluation.unfinished import clear_finished
 from bench.identity import source
 from bench.launch import needs
 from bench.launch.queue import Submission, collect, wait

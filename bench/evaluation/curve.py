@@ -1,15 +1,11 @@
 """A point of the validation curve: the NLL and the distance of a few samples."""
 
-import math
-from functools import partial as bound
-
 from bench.config.settings import Likelihood
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_route
-from bench.evaluation.partial import Partial
-from bench.evaluation.parts import Arrays, Parts, Rows
-from bench.evaluation.quality import quoted
+from bench.evaluation.parts import Arrays, Parts, Rows, filled
 from bench.evaluation.routes import routes
+from bench.evaluation.unfinished import Unfinished
 from bench.records.records import Measurement
 
 
@@ -20,18 +16,13 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
         for route in routes(evaluator.trained, few):
             if route.metric == "bound" or model.velocity or model.log_prob:
                 measure_route(evaluator, route, parts, f"validation {route.metric}")
-    parts.measure("validation distance", bound(_distance, evaluator, n), bound(_no_distance, evaluator, n))
+    way, batch = evaluator.ways[evaluator.headline], min(n, evaluator.config.batch)
+    quote = evaluator.drawing(way, batch)
+    quality = evaluator.judge.quality(n, "curve", quote)
+    cost = [Measurement("nfe_sampling", n=n, settings=quote)]
 
+    def distance(unfinished: Unfinished) -> tuple[Rows, Arrays]:
+        nfe, _ = evaluator.drawn("curve", way, batch, quality, unfinished)
+        return quality.measured() + filled(cost, {"nfe_sampling": nfe}), {}
 
-def _distance(evaluator: Evaluator, n: int, partial: Partial) -> tuple[Rows, Arrays]:
-    quality, batch, name = evaluator.judge.quality(n, "curve"), min(n, evaluator.config.batch), evaluator.headline
-    nfe, _ = evaluator.drawn("curve", evaluator.ways[name], n, batch, quality, partial)
-    return quoted(
-        [*quality.measured(), Measurement("nfe_sampling", nfe, n=n)], evaluator.drawing(evaluator.ways[name], batch)
-    ), {}
-
-
-def _no_distance(evaluator: Evaluator, n: int, reason: str) -> Rows:
-    rows = evaluator.judge.quality(n, "curve").measured(reason)
-    rows.append(Measurement("nfe_sampling", math.nan, n=n, reason=reason))
-    return quoted(rows, evaluator.drawing(evaluator.ways[evaluator.headline], min(n, evaluator.config.batch)))
+    parts.measure("validation distance", quality.rows + cost, distance)

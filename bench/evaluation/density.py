@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Callable
-from functools import partial as bound
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.evaluation import pictures
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.routes import prior
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.density import log_density, log_normal
 from bench.methods.finite import require
 from bench.methods.ode import Solver, VelocityField
+from bench.records.records import Measurement
 from bench.training import ranks
 
 TIMES = (0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the way to t_end at which a density is kept
@@ -31,14 +31,15 @@ def measure_density(evaluator: Evaluator, parts: Parts) -> None:
     if trained.is_conditional or not (trained.dataset.keeps_density and (model.log_prob or model.velocity)):
         return  # what else stands in the record says why
     for i, t in enumerate(times):
-        where, blank = f"at t = {t:.3g}", bound(pictures.lost, "density_picture", {"time": t})
-        parts.measure(f"density {where}", bound(_density, evaluator, i, t), blank, where)
+        # What says why there is no picture; one that is there is no measurement.
+        where, rows = f"at t = {t:.3g}", [Measurement("density_picture", settings={"time": t})]
+        parts.measure(f"density {where}", rows, partial(_density, evaluator, i, t), where)
     nothing = np.full((SIZE, SIZE), np.nan, np.float16)  # of a time whose solve failed
     grids = [parts.arrays.pop(f"log_density_{i}", nothing) for i in range(len(times))]
     parts.arrays |= {"log_densities": np.stack(grids), "density_times": times, "extent": evaluator.dataset.extent}
 
 
-def _density(evaluator: Evaluator, i: int, t: float, _: Partial) -> tuple[Rows, Arrays]:
+def _density(evaluator: Evaluator, i: int, t: float, _: Unfinished) -> tuple[Rows, Arrays]:
     with ranks.failing_together():
         trained = evaluator.trained
         own = trained.model().log_prob or by_ode(trained.field(), t, prior(trained))

@@ -1,7 +1,6 @@
 """What the stages of an evaluation share: a trained network, how its samples are drawn, and what that is quoted by.
 
-Of each part of a stage there is a function that measures it and one that gives the same measurements without values;
-bench/evaluation/parts.py takes what cannot be had.
+Each part of a stage says what it measures before it does (bench/evaluation/parts.py).
 """
 
 from functools import cached_property
@@ -12,13 +11,12 @@ import torch
 from bench.config.sampling import further
 from bench.config.settings import Samples
 from bench.evaluation.clock import peak_memory
-from bench.evaluation.partial import Partial
 from bench.evaluation.parts import Log
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.trained import Trained, Way
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.ode import Solver
-from bench.records.records import Measurement
 from bench.training import ranks
 
 Settings = dict[str, Any]
@@ -47,12 +45,13 @@ class Evaluator:
         return next(iter(self.ways))
 
     def drawn(
-        self, name: str, way: Way, n: int, batch: int, quality: Quality, partial: Partial, shown: Shown | None = None
+        self, name: str, way: Way, batch: int, quality: Quality, unfinished: Unfinished, shown: Shown | None = None
     ) -> tuple[float, float]:
-        """Draw n samples into `quality`; their mean NFE, and the seconds of the rank that took longest."""
+        """Draw all samples of `quality`; their mean NFE, and the seconds of the rank that took longest."""
+        n = quality.n
         evaluations = seconds = 0.0
         with ranks.failing_together():
-            for part in self.trained.batches(name, way, n, batch, partial):
+            for part in self.trained.batches(name, way, n, batch, unfinished):
                 quality.add(part)
                 if shown:
                     shown.add(part)
@@ -68,5 +67,6 @@ class Evaluator:
         own = {"sampler": way} if isinstance(way, str) else {"sampler": way.label, **way.settings(self.trained.model())}
         return {**own, "batch": batch or self.config.batch, "weights": self.weights, **self.trained.labels()}
 
-    def peak(self) -> Measurement:
-        return Measurement("peak_memory_bytes", ranks.agreed(peak_memory(self.device))[0])
+    def peak(self) -> float:
+        """Bytes since the last reset, of the rank that took most."""
+        return ranks.agreed(peak_memory(self.device))[0]

@@ -11,7 +11,7 @@ bound of log p takes the place of log p in metrics of their own, bound_nats and 
 """
 
 import math
-from functools import partial as bound
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,10 +22,10 @@ from bench.datasets.base import Dataset
 from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.density import measure_density
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.log_densities import LogDensities, log_densities
-from bench.evaluation.partial import Partial
-from bench.evaluation.parts import Arrays, Parts, Rows, attempt
+from bench.evaluation.log_densities import log_densities
+from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled, without
 from bench.evaluation.routes import Route, routes
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.finite import complaint, lost
 from bench.records.records import Measurement
 
@@ -41,74 +41,70 @@ def measure_likelihood(evaluator: Evaluator, config: Likelihood, parts: Parts) -
     # One peak, of the route that takes most.
     peaks = [row for row in parts.rows if row.metric == "peak_memory_bytes"]
     parts.rows = [row for row in parts.rows if row.metric != "peak_memory_bytes"]
-    exact = bound(floor, evaluator.dataset, config.n)
-    parts.rows += attempt(exact, exact) + sorted(peaks, key=lambda row: -1 if row.reason else row.value)[-1:]
+    parts.rows += floor(evaluator.dataset, config.n)
+    parts.rows += sorted(peaks, key=lambda row: -1 if row.reason else row.value)[-1:]
     if evaluator.dataset.is_plane:
         measure_density(evaluator, parts)
 
 
 def measure_route(evaluator: Evaluator, route: Route, parts: Parts, name: str) -> None:
     """A part of that name: the likelihood by one route."""
+    peak = Measurement("peak_memory_bytes")
 
-    def make(partial: Partial) -> tuple[Rows, Arrays]:
+    def make(unfinished: Unfinished) -> tuple[Rows, Arrays]:
         reset_peak_memory(evaluator.device)
-        return [*by_route(route, evaluator.weights, partial), evaluator.peak()], {}
+        found = by_route(route, evaluator.weights, unfinished)
+        return [*found, replace(peak, value=evaluator.peak())], {}
 
-    def without(reason: str) -> Rows:
-        return [*blank(route, evaluator.weights, reason), Measurement("peak_memory_bytes", math.nan, reason=reason)]
-
-    parts.measure(name, make, without)
+    parts.measure(name, [*blank(route, evaluator.weights), peak], make)
 
 
-def by_route(route: Route, weights: str, partial: Partial | None = None) -> list[Measurement]:
+def blank(route: Route, weights: str) -> Rows:
+    """What `by_route` measures, without values: the NLL of each K, then its NFE and seconds."""
+    settings, n = {**route.settings(), "weights": weights}, _count(route)
+    rows = [row for k in _draws(route) for row in _of_draws(route, {**settings, "draws": k})]
+    cost = Measurement("nfe_likelihood", n=n, settings=settings)
+    return [*rows, cost, replace(cost, metric="likelihood_seconds", n=n * _draws(route)[-1])]
+
+
+def by_route(route: Route, weights: str, unfinished: Unfinished | None = None) -> Rows:
     """NLL of the first n held-out samples, for each K of the draws, its NFE and seconds.
 
     Standard errors are over images; with several probes `nll_probe_stderr` is what they leave in the NLL, in its unit.
-    Where a draw fails, each K below it is measured.
+    If a draw fails, each K below it is measured. NotApplicable if the model, or the data, has no such density; Diverged
+    if a solve of the first draw failed (Lost if several ranks share the run).
 
     Args:
         weights: "ema" or "raw", quoted in the records.
-        partial: where finished batches wait for a restart.
-
-    Raises:
-        NotApplicable: the model, or the data, has no such density.
-        Diverged: a solve of the first draw failed (Lost where several ranks share the run).
+        unfinished: where finished batches wait for a restart.
     """
-    found = log_densities(route, _count(route), _draws(route)[-1], partial or Partial())
-    return _rows(route, weights, found, found.reason)
-
-
-def blank(route: Route, weights: str, reason: str) -> list[Measurement]:
-    """What `by_route` measures, without values."""
-    return _rows(route, weights, None, reason)
-
-
-def _rows(route: Route, weights: str, found: LogDensities | None, reason: str | None) -> list[Measurement]:
-    settings, n, draws = {**route.settings(), "weights": weights}, _count(route), _draws(route)
-    whole, nfe, seconds = (len(found.log_p), found.nfe, found.seconds) if found else (0, math.nan, math.nan)
-    rows: list[Measurement] = []
+    n, draws = _count(route), _draws(route)
+    found = log_densities(route, n, draws[-1], unfinished or Unfinished())
+    *rows, nfe, seconds = blank(route, weights)
+    whole, measured = len(found.log_p), Rows()
     for k in draws:
-        own = {**settings, "draws": k}
-        if found and k <= whole:
-            rows += _nll(route, found.log_p[:k], found.variance[:k], own, seconds)
+        of_k = [row for row in rows if row.settings["draws"] == k]
+        if k > whole:
+            measured += without(of_k, found.reason or "")
         else:
-            rows += _no_nll(route, n, own, reason)
-    spent, reason = (seconds, None) if found else (None, reason)
-    rows.append(Measurement("nfe_likelihood", nfe, None, n, spent, settings, reason))
-    rows.append(Measurement("likelihood_seconds", seconds, None, n * (whole or draws[-1]), spent, settings, reason))
-    return rows
+            measured += _nll(route, of_k, found.log_p[:k], found.variance[:k], found.seconds)
+    nfe = replace(nfe, value=found.nfe, seconds=found.seconds)
+    return [*measured, nfe, replace(seconds, value=found.seconds, seconds=found.seconds, n=n * whole)]
 
 
-def floor(dataset: Dataset, n: int, reason: str | None = None) -> list[Measurement]:
+def floor(dataset: Dataset, n: int) -> Rows:
     """The exact NLL of the first n test samples, where the data has a density."""
-    if dataset.log_prob is None:
+    log_prob, n = dataset.log_prob, min(n, len(dataset.test))
+    if log_prob is None:
         return []
-    settings: dict[str, object] = {"split": dataset.held_out, "density": "exact"}
-    n = min(n, len(dataset.test))
-    if reason:
-        return [Measurement("nll_floor", math.nan, None, n, settings=settings, reason=reason)]
-    found = -dataset.log_prob(dataset.test[:n].double())
-    return [_mean("nll_floor", found, settings, None, complaint(lost(found), n, "exact log-densities"))]
+    row = Measurement("nll_floor", n=n, settings={"split": dataset.held_out, "density": "exact"})
+
+    def make() -> Rows:
+        found = -log_prob(dataset.test[:n].double())
+        reason = complaint(lost(found), n, "exact log-densities")
+        return without([row], reason) if reason else filled([row], {"nll_floor": _mean(found)})
+
+    return attempt([row], make)
 
 
 def _count(route: Route) -> int:
@@ -120,42 +116,30 @@ def _draws(route: Route) -> list[int]:
     return sorted({1, *route.config.draws}) if route.trained.dataset.is_image else [1]
 
 
-def _metric(route: Route) -> str:
-    return f"{route.metric}_{'bpd' if route.trained.dataset.levels else 'nats'}"
+def _of_draws(route: Route, settings: dict[str, Any]) -> Rows:
+    """The NLL of K draws and what several probes leave in it, without values."""
+    metrics = [f"{route.metric}_{'bpd' if route.trained.dataset.levels else 'nats'}"]
+    metrics += ["nll_probe_stderr"] if (settings.get("probes") or 1) > 1 else []
+    return [Measurement(metric, n=_count(route), settings=settings) for metric in metrics]
 
 
-def _no_nll(route: Route, n: int, settings: dict[str, Any], reason: str | None) -> list[Measurement]:
-    """What `_nll` measures, without values."""
-    metrics = [_metric(route)]
-    if (settings.get("probes") or 1) > 1:
-        metrics.append("nll_probe_stderr")
-    return [Measurement(metric, math.nan, None, n, settings=settings, reason=reason) for metric in metrics]
-
-
-def _nll(route: Route, log_p: Tensor, variance: Tensor, settings: dict[str, Any], seconds: float) -> list[Measurement]:
-    """The NLL of K draws, (K, n) log-densities, and the standard error that several probes leave in it.
+def _nll(route: Route, rows: Rows, log_p: Tensor, variance: Tensor, seconds: float) -> Rows:
+    """The rows of `_of_draws` by the log-densities of K draws, (K, n), and their variances over probes.
 
     An infinite log-density among the draws would vanish in the bound or make it perfect: then there is no value.
     """
     dataset, n = route.trained.dataset, log_p.shape[1]
-    reason = complaint(lost(log_p.T), n, "log-densities")
+    rows = [replace(row, seconds=seconds) for row in rows]
+    if reason := complaint(lost(log_p.T), n, "log-densities"):
+        return without(rows, reason)
     log_mean = torch.logsumexp(log_p, 0) - math.log(len(log_p))
     noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / n
     values = -log_mean
     if dataset.levels:
         values = bits_per_dim(log_mean, dataset.dim, dataset.levels)
         noise /= dataset.dim * math.log(2)
-    rows = [_mean(_metric(route), values, settings, seconds, reason)]
-    if (settings.get("probes") or 1) > 1:
-        value = math.nan if reason else float(noise)
-        rows.append(Measurement("nll_probe_stderr", value, None, n, seconds, settings, reason))
-    return rows
+    return filled(rows, {rows[0].metric: _mean(values), "nll_probe_stderr": float(noise)})
 
 
-def _mean(
-    metric: str, values: Tensor, quote: dict[str, object], seconds: float | None, reason: str | None
-) -> Measurement:
-    if reason:
-        return Measurement(metric, math.nan, None, len(values), seconds, quote, reason)
-    stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    return Measurement(metric, float(values.mean()), stderr, len(values), seconds, quote)
+def _mean(values: Tensor) -> tuple[float, float | None]:
+    return float(values.mean()), float(values.std() / len(values) ** 0.5) if len(values) > 1 else None

@@ -11,8 +11,8 @@ from bench.errors import NotApplicable
 from bench.evaluation.clock import now
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.lost import reason as reason_of
-from bench.evaluation.partial import Partial
 from bench.evaluation.routes import Route
+from bench.evaluation.unfinished import Unfinished
 from bench.training import ranks
 from bench.training.seeds import generator, per_sample
 
@@ -31,7 +31,7 @@ class LogDensities:
     reason: str | None
 
 
-def log_densities(route: Route, n: int, draws: int, partial: Partial) -> LogDensities:
+def log_densities(route: Route, n: int, draws: int, unfinished: Unfinished) -> LogDensities:
     """Every batch of every draw, each on one rank; NFE is the mean of the batches', weighed by their samples."""
     trained, batch = route.trained, route.config.batch
     dataset, device = trained.dataset, trained.device
@@ -61,7 +61,7 @@ def log_densities(route: Route, n: int, draws: int, partial: Partial) -> LogDens
         stop = min(start + batch, n)
         name = f"{route.name}-{k}-{start}"
         try:
-            part = partial.once(name, lambda k=k, a=start, b=stop: find(k, a, b))  # type: ignore[misc]
+            part = unfinished.once(name, lambda k=k, a=start, b=stop: find(k, a, b))  # type: ignore[misc]
         except Exception as caught:
             if not costs_a_part(caught):
                 raise

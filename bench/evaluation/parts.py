@@ -5,27 +5,38 @@ all ranks together: what can fail on one rank alone stands under `ranks.failing_
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from bench.errors import NotApplicable, is_lost
 from bench.evaluation.lost import Lost, costs_a_part, of_its_nature, of_the_value, reason
-from bench.evaluation.partial import Partial
+from bench.evaluation.unfinished import Unfinished
 from bench.records.records import Measurement
 from bench.training import ranks
 
 Rows = list[Measurement]
 Arrays = dict[str, Any]
-Blank = Callable[[str], Rows]  # reason -> the measurements of a part, without values
+Make = Callable[[Unfinished], tuple[Rows, Arrays]]
 Log = Callable[[str], None]
 ROWS = "measurements"  # the array that holds them in a part that is kept
 
 
-def attempt(make: Callable[[], Rows], blank: Blank, alone: bool = True) -> Rows:
-    """The measurements that `make` gives, or blank ones with the reason.
+def without(rows: Rows, why: str) -> Rows:
+    """Rows that cannot have their values."""
+    return [replace(row, reason=why) for row in rows]
+
+
+def filled(rows: Rows, values: Mapping[str, Any]) -> Rows:
+    """Rows with their values by metric, each a number, or a number and its standard error."""
+    pairs = [value if isinstance(value, tuple) else (value, None) for value in (values[row.metric] for row in rows)]
+    return [replace(row, value=value, stderr=stderr) for row, (value, stderr) in zip(rows, pairs, strict=True)]
+
+
+def attempt(rows: Rows, make: Callable[[], Rows], alone: bool = True) -> Rows:
+    """The measurements that `make` gives, or these rows without values with the reason.
 
     Args:
         alone: whether no other rank takes part in `make`; else what all ranks know of is taken, and no other failure.
@@ -35,7 +46,7 @@ def attempt(make: Callable[[], Rows], blank: Blank, alone: bool = True) -> Rows:
     except Exception as error:
         if not _taken(error, alone):
             raise
-        return blank(reason(error))
+        return without(rows, reason(error))
 
 
 def _taken(error: Exception, alone: bool) -> bool:
@@ -49,37 +60,35 @@ class Parts:
         rows: on ranks other than the main one they may be incomplete.
     """
 
-    def __init__(self, log: Log, partial: Partial | None = None) -> None:
-        self.log, self.partial = log, partial or Partial()
+    def __init__(self, log: Log, unfinished: Unfinished | None = None) -> None:
+        self.log, self.unfinished = log, unfinished or Unfinished()
         self.rows: Rows = []
         self.arrays: Arrays = {}
         self._errors: list[Exception] = []
         self._had = False
 
-    def measure(self, name: str, make: Callable[[Partial], tuple[Rows, Arrays]], blank: Blank, where: str = "") -> None:
-        """Add a part: as it is kept, or as `make` measures it, or blank.
+    def measure(self, name: str, rows: Rows, make: Make, where: str = "") -> None:
+        """Add a part: as it is kept, or as `make` measures it, or its rows without values.
 
         Args:
+            rows: what is measured, without values.
             make: called with where its batches are kept; ranks may work together in it.
             where: what the reason says of the part, such as "at 4 evaluations".
         """
-        partial = self.partial.part()
-        found = self._kept(partial, name) if ranks.is_main() else ([], {})
+        unfinished = self.unfinished.part()
+        found = self._kept(unfinished, name) if ranks.is_main() else ([], {})
         (lacking,) = ranks.agreed(found is None)
         if not lacking and found is not None:
-            rows, arrays = found
             self._had = True
         else:
             self.log(name)
-            rows, arrays = self._made(partial, name, make, blank, where)
-        self.rows += rows
-        self.arrays |= arrays
+            found = self._made(unfinished, name, rows, make, where)
+        self.rows += found[0]
+        self.arrays |= found[1]
 
-    def _made(
-        self, partial: Partial, name: str, make: Callable[[Partial], tuple[Rows, Arrays]], blank: Blank, where: str
-    ) -> tuple[Rows, Arrays]:
+    def _made(self, unfinished: Unfinished, name: str, rows: Rows, make: Make, where: str) -> tuple[Rows, Arrays]:
         try:
-            rows, arrays = make(partial)
+            rows, arrays = make(unfinished)
         except Exception as error:
             if not _taken(error, alone=False):
                 raise
@@ -87,7 +96,7 @@ class Parts:
                 self._errors.append(error)
             why = reason(error, where)
             self.log(f"{name}: {why}")
-            return blank(why), {}
+            return without(rows, why), {}
         self._had = True
         for said in dict.fromkeys(row.reason for row in rows if is_lost(row.reason)):
             self.log(f"{name}: {said}")
@@ -95,12 +104,12 @@ class Parts:
         if not lost:  # else its batches stay, for another try
             if ranks.is_main():
                 text = json.dumps([asdict(row) for row in rows])
-                partial.keep(name, {**arrays, ROWS: np.frombuffer(text.encode(), np.uint8)})
-            partial.drop_batches()
+                unfinished.keep(name, {**arrays, ROWS: np.frombuffer(text.encode(), np.uint8)})
+            unfinished.drop_batches()
         return rows, arrays
 
-    def _kept(self, partial: Partial, name: str) -> tuple[Rows, Arrays] | None:
-        found = partial.kept(name)
+    def _kept(self, unfinished: Unfinished, name: str) -> tuple[Rows, Arrays] | None:
+        found = unfinished.kept(name)
         if found is None:
             return None
         text = found.pop(ROWS).tobytes()

@@ -1,20 +1,18 @@
 """The paths from noise to samples: their energy, how straight they are, how far from optimal, and their picture."""
 
-import math
 from dataclasses import dataclass
-from functools import partial as bound
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.evaluation import pictures
 from bench.evaluation.evaluator import Evaluator
-from bench.evaluation.partial import Partial
-from bench.evaluation.parts import Arrays, Parts, Rows, attempt
+from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, for_plots
-from bench.evaluation.quality import quoted
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.finite import require
 from bench.methods.ode import Solver, VelocityField, solve
 from bench.methods.paths import Path
@@ -30,57 +28,43 @@ GRID = 20
 
 
 def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
-    parts.measure("paths", bound(_paths, evaluator), bound(_no_paths, evaluator))
-
-
-def _paths(evaluator: Evaluator, _: Partial) -> tuple[Rows, Arrays]:
     """Energy and straightness of the paths of the first samples, and their picture."""
-    s, arrays = evaluator.config, Arrays()
+    config, dataset, quote = evaluator.config, evaluator.dataset, evaluator.drawing(evaluator.ways[evaluator.headline])
+    n = config.path_n
+    # Samples in the optimal transport that the paths are compared with; none of images.
+    coupled = 0 if dataset.is_image else min(config.w2_n, n, len(dataset.test))
+    counts = {"path_energy": n, "straightness": n, **({"npe": coupled} if coupled else {})}
+    rows = [Measurement(metric, n=n, settings=quote) for metric, n in counts.items()]
+    parts.measure("paths", rows, partial(_paths, evaluator, rows, coupled))
+
+
+def _paths(evaluator: Evaluator, rows: Rows, coupled: int, _: Unfinished) -> tuple[Rows, Arrays]:
+    s, dataset, arrays = evaluator.config, evaluator.dataset, Arrays()
     with ranks.failing_together():
         noise = evaluator.trained.noise(0, s.path_n)
         field = evaluator.trained.field(0, s.path_n)
         paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver)
-        rows = [
-            Measurement("path_energy", paths.energy, paths.energy_stderr, s.path_n),
-            Measurement("straightness", paths.straightness, paths.straightness_stderr, s.path_n),
-        ]
-        if n := _coupled(evaluator):
-            data = evaluator.dataset.encode(evaluator.dataset.test[:n])
-            rows.append(Measurement("npe", npe(paths.energy, noise[:n], data), n=n))
+        values: dict[str, Any] = {"path_energy": paths.energy, "straightness": paths.straightness}
+        if coupled:
+            values["npe"] = npe(paths.energy[0], noise[:coupled], dataset.encode(dataset.test[:coupled]))
 
         def picture() -> Rows:
             # Along any path, whatever its source is: the model has only those that start from N(0, I).
             path = evaluator.baseline.model(evaluator.trained.network()).path
-            arrays.update(of_paths(evaluator.dataset, path, paths))
+            arrays.update(of_paths(dataset, path, paths))
             return []
 
-        lost = attempt(picture, bound(pictures.lost, "path_picture", {}))
-    return quoted(rows, evaluator.drawing(evaluator.ways[evaluator.headline])) + lost, arrays
-
-
-def _no_paths(evaluator: Evaluator, reason: str) -> Rows:
-    n = evaluator.config.path_n
-    counts = {"path_energy": n, "straightness": n, "npe": _coupled(evaluator)}
-    rows = [Measurement(metric, math.nan, n=n, reason=reason) for metric, n in counts.items() if n]
-    return quoted(rows, evaluator.drawing(evaluator.ways[evaluator.headline]))
-
-
-def _coupled(evaluator: Evaluator) -> int:
-    """Samples in the optimal transport that the paths are compared with; none of images."""
-    config, dataset = evaluator.config, evaluator.dataset
-    return 0 if dataset.is_image else min(config.w2_n, config.path_n, len(dataset.test))
+        return filled(rows, values) + attempt([Measurement("path_picture")], picture), arrays
 
 
 @dataclass(frozen=True)
 class Paths:
-    """States (T, n, ...) at `times` (T,) with the means over samples of path energy and straightness."""
+    """States (T, n, ...) at `times` (T,), and the means over samples with their standard errors."""
 
     times: Tensor
     x: Tensor
-    energy: float
-    energy_stderr: float
-    straightness: float
-    straightness_stderr: float
+    energy: tuple[float, float]
+    straightness: tuple[float, float]
 
 
 def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver) -> Paths:
@@ -97,15 +81,8 @@ def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solv
     grid = times.to(v)
     energy, deviation = path_energy(v, grid), straightness(v, chord, grid)
     require(torch.stack([energy, deviation], 1), "paths")
-    root = len(x0) ** 0.5
-    return Paths(
-        times,
-        states,
-        float(energy.mean()),
-        float(energy.std() / root),
-        float(deviation.mean()),
-        float(deviation.std() / root),
-    )
+    means = [(float(value.mean()), float(value.std() / len(x0) ** 0.5)) for value in (energy, deviation)]
+    return Paths(times, states, *means)
 
 
 def of_paths(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:

@@ -3,7 +3,6 @@
 Points are kept in half precision, images as uint8 of shape (n, H, W, C).
 """
 
-import math
 from typing import Any
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.evaluation.trained import Drawn
-from bench.records.records import Measurement
 from bench.training import ranks
 
 Arrays = dict[str, Any]
@@ -39,11 +37,6 @@ class Shown:
 def for_plots(x: Tensor) -> Any:
     """Samples as they are kept."""
     return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()
-
-
-def lost(metric: str, settings: dict[str, Any], reason: str) -> list[Measurement]:
-    """What says why there is no picture; a picture that is there is no measurement."""
-    return [Measurement(metric, math.nan, settings=settings, reason=reason)]
 
 
 def of_samples(dataset: Dataset, x: Tensor) -> Arrays:

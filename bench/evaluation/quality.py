@@ -5,8 +5,7 @@ evaluation.samples.metrics. Samples that are not finite leave measurements witho
 ranks must ask for the measurements.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
 from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs
-from bench.evaluation.parts import attempt
+from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
 from bench.metrics.extractors.reference import Reference
@@ -26,17 +25,25 @@ from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.seeds import generator
 
+NOTHING: Mapping[str, Any] = {}
+
 
 class Quality:
     """The quality of n samples on their way: what the metrics need is collected once, however many need it."""
 
-    def __init__(self, judge: "Judge", metrics: Sequence[Metric], n: int, stage: str) -> None:
+    def __init__(self, judge: "Judge", metrics: Sequence[Metric], n: int, stage: str, quote: Mapping[str, Any]) -> None:
         self.judge, self.metrics, self.n = judge, metrics, n
         self.collected: dict[str, Collected] = {}
         for needs in dict.fromkeys(metric.needs for metric in metrics):
             of = [metric for metric in metrics if metric.needs == needs]
             self.collected[needs] = judge.collection(needs, of, n, stage)
+        self.of = {metric: judge.rows(metric, self.collected[metric.needs], quote) for metric in metrics}
         self.lost = torch.zeros((), dtype=torch.float64)
+
+    @property
+    def rows(self) -> Rows:
+        """What is measured, without values."""
+        return [row for rows in self.of.values() for row in rows]
 
     def add(self, drawn: Drawn) -> None:
         """Take in a batch of this rank."""
@@ -44,20 +51,24 @@ class Quality:
         for collected in self.collected.values():
             collected.add(drawn)
 
-    def measured(self, reason: str | None = None) -> list[Measurement]:
+    def measured(self) -> Rows:
         """The measurements of all samples of all ranks, on the main one; all must ask.
 
-        Each that cannot be had has no value and says why. With a `reason` none has: no rank waits for another then.
+        Each that cannot be had has no value and says why.
         """
-        if not reason:
-            for collected in self.collected.values():
-                collected.merge()
-            lost = int(ranks.total(self.lost))
-            # A pixel cannot tell that it was no number; a point can.
-            reason = complaint(lost, self.n) if self.judge.dataset.is_image else None
+        for collected in self.collected.values():
+            collected.merge()
+        lost = int(ranks.total(self.lost))
         if not ranks.is_main():
             return []
-        return [row for metric in self.metrics for row in self.judge.rows(metric, self.collected[metric.needs], reason)]
+        # A pixel cannot tell that it was no number; a point can.
+        if self.judge.dataset.is_image and (reason := complaint(lost, self.n)):
+            return without(self.rows, reason)
+        return [
+            row
+            for metric, rows in self.of.items()
+            for row in self.judge.measured(metric, self.collected[metric.needs], rows)
+        ]
 
 
 class Judge:
@@ -89,10 +100,14 @@ class Judge:
         """Those of them that are measured of features."""
         return [metric for metric in self.metrics if metric.needs == "features"]
 
-    def quality(self, n: int, stage: str = "samples") -> Quality:
-        """Of n samples drawn for a stage, "samples", "sweep" or "curve". UsageError if it cannot be measured."""
+    def quality(self, n: int, stage: str = "samples", quote: Mapping[str, Any] = NOTHING) -> Quality:
+        """Of n samples drawn for a stage, "samples", "sweep" or "curve"; UsageError if it cannot be measured.
+
+        Args:
+            quote: settings of every measurement beside those of its metric.
+        """
         taken = [m for m in self.metrics if stage == "samples" or (m.in_sweep if stage == "sweep" else m.in_curve)]
-        return Quality(self, taken, n, stage)
+        return Quality(self, taken, n, stage, quote)
 
     def collection(self, needs: str, metrics: Sequence[Metric], n: int, stage: str) -> Collected:
         """Where samples are collected for metrics with the same needs."""
@@ -117,44 +132,42 @@ class Judge:
             judge.reference = self.reference if same else self.reference.on(judge.dataset)
         return judge
 
-    def rows(self, metric: Metric, collected: Collected, reason: str | None = None) -> list[Measurement]:
-        """The measurements of a metric, without values for a reason."""
+    def rows(self, metric: Metric, collected: Collected, quote: Mapping[str, Any] = NOTHING) -> Rows:
+        """What a metric measures, without values."""
+        settings = {**collected.settings(metric), **metric.settings(*collected.of(metric)), **quote}
+        n = collected.count(metric)
+        return [Measurement(name, n=n, settings=settings) for name in metric.numbers(collected.extractor)]
+
+    def measured(self, metric: Metric, collected: Collected, rows: Rows) -> Rows:
+        """These rows with their values."""
         x, reference = collected.of(metric)
-        settings = {**collected.settings(metric), **metric.settings(x, reference)}
-        names, n = metric.numbers(collected.extractor), collected.count(metric)
+        if reason := collected.complaint(x):
+            return without(rows, reason)
 
-        def blank(why: str) -> list[Measurement]:
-            return [Measurement(name, math.nan, None, n, None, settings, why) for name in names]
-
-        def measured() -> list[Measurement]:
+        def make() -> Rows:
             rng = generator(self.seed, f"metric-{metric.name}")
             found = collected.values(metric, x, reference, self.dataset, rng)
-            values = found if len(names) > 1 else (found,)
+            values = found if len(rows) > 1 else (found,)
             pairs = [value if isinstance(value, tuple) else (value, None) for value in values]
             return [
-                Measurement(name, float(value), stderr if stderr is None else float(stderr), n, None, settings)
-                for name, (value, stderr) in zip(names, pairs, strict=True)
+                replace(row, value=float(value), stderr=stderr if stderr is None else float(stderr))
+                for row, (value, stderr) in zip(rows, pairs, strict=True)
             ]
 
-        reason = reason or collected.complaint(x)
-        return blank(reason) if reason else attempt(measured, blank)
+        return attempt(rows, make)
 
-    def floor(self, n: int, reason: str | None = None) -> list[Measurement]:
+    def floor(self, n: int) -> Rows:
         """What n held-out images score in the place of samples, fewer if there are fewer: what a perfect model would.
 
-        `floor_split` says where they are from, test for a reference of train. The names end in _floor. Without values
-        for a `reason`.
+        `floor_split` says where they are from, test for a reference of train. The names end in _floor.
         """
         if not self.of_features or not ranks.is_main():
             return []
         split, n = self.reference.held_out(n)
-        features = self.reference.collect(n) if reason else self.reference.real(split, n)
-        collected = OfFeatures(features, self.reference)
-        rows = [row for metric in self.of_features for row in self.rows(metric, collected, reason)]
-        own = {"floor_split": split}
-        return [replace(row, metric=f"{row.metric}{FLOOR}", settings=row.settings | own) for row in rows]
+        blank = Quality(self, self.of_features, n, "samples", {"floor_split": split})
 
+        def make() -> Rows:
+            real = OfFeatures(self.reference.real(split, n), self.reference)
+            return [row for metric, rows in blank.of.items() for row in self.measured(metric, real, rows)]
 
-def quoted(rows: list[Measurement], quote: dict[str, Any]) -> list[Measurement]:
-    """The rows with further settings."""
-    return [replace(row, settings={**row.settings, **quote}) for row in rows]
+        return [replace(row, metric=f"{row.metric}{FLOOR}") for row in attempt(blank.rows, make)]

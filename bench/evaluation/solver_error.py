@@ -5,15 +5,15 @@
 with x_exact by the midpoint rule at REFERENCE evaluations (Lipman et al. 2023, figure 7: per-pixel MSE, 256 seeds).
 """
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.evaluation.partial import Partial
 from bench.evaluation.trained import Trained
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.finite import require
 from bench.methods.flow import mean_square
 from bench.methods.sampler import Sampler
@@ -27,13 +27,18 @@ REFERENCE = 1000
 class SolverError:
     """Errors of solvers on the first n samples, `batch` of them solved together."""
 
-    def __init__(self, trained: Trained, n: int, batch: int, partial: Partial) -> None:
-        self.trained, self.n, self.batch, self.partial = trained, n, min(batch, n), partial
+    def __init__(self, trained: Trained, n: int, batch: int, unfinished: Unfinished) -> None:
+        self.trained, self.n, self.batch, self.unfinished = trained, n, min(batch, n), unfinished
         self._exact: dict[int, Tensor] = {}
         self._failure: Exception | None = None
 
-    def measured(self, sampler: Sampler, settings: dict[str, Any]) -> list[Measurement]:
-        """ode_error of a sampler of the ODE with its standard error; all ranks must ask.
+    def row(self, quote: Mapping[str, Any]) -> Measurement:
+        """What is measured, without its value."""
+        settings = {**quote, "batch": self.batch, "reference": f"midpoint, NFE {REFERENCE}"}
+        return Measurement("ode_error", n=self.n, settings=settings)
+
+    def measured(self, sampler: Sampler) -> tuple[float, float | None]:
+        """The error of a sampler of the ODE and its standard error; all ranks must ask.
 
         Raises:
             Diverged: a solve failed, the reference's or the sampler's (Lost where several ranks share the run).
@@ -44,16 +49,7 @@ class SolverError:
                 error = mean_square(self._end(sampler, start).cpu().double() - exact.double())
                 errors[start : start + len(error)] = require(error, "errors")
         ranks.total(errors)
-        stderr = float(errors.std()) / np.sqrt(self.n) if self.n > 1 else None
-        return [Measurement("ode_error", float(errors.mean()), stderr, self.n, settings=self._of_reference(settings))]
-
-    def blank(self, settings: dict[str, Any], reason: str) -> list[Measurement]:
-        """The same without a value."""
-        settings = self._of_reference(settings)
-        return [Measurement("ode_error", math.nan, None, self.n, settings=settings, reason=reason)]
-
-    def _of_reference(self, settings: dict[str, Any]) -> dict[str, Any]:
-        return {**settings, "batch": self.batch, "reference": f"midpoint, NFE {REFERENCE}"}
+        return float(errors.mean()), float(errors.std()) / np.sqrt(self.n) if self.n > 1 else None
 
     def reference(self) -> dict[int, Tensor]:
         """The reference of this rank's batches, by their starts; it is tried once."""
@@ -64,7 +60,7 @@ class SolverError:
             for start in ranks.mine(range(0, self.n, self.batch)):
                 if start not in self._exact:
                     make = lambda start=start: {"x": self._end(midpoint, start).cpu().numpy()}  # noqa: E731
-                    self._exact[start] = torch.from_numpy(self.partial.once(f"ode-reference-{start}", make)["x"])
+                    self._exact[start] = torch.from_numpy(self.unfinished.once(f"ode-reference-{start}", make)["x"])
         except Exception as error:
             self._failure = error
             raise

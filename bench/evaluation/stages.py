@@ -18,12 +18,12 @@ from bench.errors import NOT_APPLICABLE, NotApplicable
 from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
-from bench.evaluation.partial import Partial, clear_all
 from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.quality import Judge
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
+from bench.evaluation.unfinished import Unfinished, clear_all
 from bench.identity import inputs
 from bench.launch.task import Task
 from bench.methods.baseline import Baseline
@@ -99,9 +99,9 @@ class Stages:
             "versions": provenance.versions(),
         }
 
-    def partial(self, stage: Stage) -> Partial:
+    def unfinished(self, stage: Stage) -> Unfinished:
         """The finished parts of a stage under way."""
-        return Partial(self.task.folder / standing.parts_folder(self.run, stage), self.log)
+        return Unfinished(self.task.folder / standing.parts_folder(self.run, stage), self.log)
 
     def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
         """The measurements and arrays of a stage; whatever is measured is measured in full float32.
@@ -113,7 +113,7 @@ class Stages:
 
     def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
         self._fit()  # the record of the training may have outlived its checkpoint
-        parts = Parts(self.log, self.partial(stage))
+        parts = Parts(self.log, self.unfinished(stage))
         evaluator, config = self._evaluator(self.trainer.evaluation_module(), self.judge), self.run.evaluation
         with full_float32(self.device):
             if stage == "likelihood" and config.likelihood:

@@ -1,9 +1,7 @@
 """The sweep: quality, seconds and the ODE's own error at few evaluations, for every sampler."""
 
-import math
 from dataclasses import replace
-from functools import partial as bound
-from typing import Any
+from functools import partial
 
 import torch
 
@@ -11,12 +9,12 @@ from bench.config.sampling import swept
 from bench.config.settings import Sweep
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.lost import costs_a_part
-from bench.evaluation.partial import Partial
-from bench.evaluation.parts import Arrays, Parts, Rows, attempt
+from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots
-from bench.evaluation.quality import quoted
+from bench.evaluation.quality import Quality
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Trained
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
 
@@ -24,20 +22,40 @@ GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose sam
 
 
 def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
-    batch = config.batch or config.n
-    error = SolverError(evaluator.trained, config.error_n, batch, parts.partial) if config.error_n else None
-    rows = _rows_an_evaluation(evaluator.trained)
+    n, batch = config.n, config.batch or config.n
+    error = SolverError(evaluator.trained, config.error_n, batch, parts.unfinished)
+    network_rows = _rows_an_evaluation(evaluator.trained)
     for sampler in swept(config):
-        settings = evaluator.drawing(sampler, batch)
-        of_ode = error if "velocity" in sampler.needs else None
-        parts.measure(
-            f"sweep {sampler}",
-            bound(_swept, evaluator, config.n, batch, sampler, settings, of_ode),
-            bound(_not_swept, evaluator, config.n, settings, _cost(sampler, rows), of_ode),
-            _accuracy(sampler, rows),
-        )
+        quote, cost = evaluator.drawing(sampler, batch), _cost(sampler, network_rows)
+        quality = evaluator.judge.quality(n, "sweep", quote)
+        seconds = [Measurement("sampling_seconds", n=n, settings=quote)]
+        errors = [error.row(quote)] if config.error_n and "velocity" in sampler.needs else []
+        rows = [replace(row, place=cost) for row in quality.rows + seconds + errors]
+        make = partial(_swept, evaluator, sampler, batch, quality, seconds, errors, error)
+        parts.measure(f"sweep {sampler}", rows, make, _accuracy(sampler, cost))
     if parts.arrays:
         parts.arrays["extent"] = evaluator.dataset.extent
+
+
+def _swept(
+    evaluator: Evaluator,
+    sampler: Sampler,
+    batch: int,
+    quality: Quality,
+    seconds: Rows,
+    errors: Rows,
+    error: SolverError,
+    unfinished: Unfinished,
+) -> tuple[Rows, Arrays]:
+    shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
+    nfe, spent = evaluator.drawn(f"{sampler}", sampler, batch, quality, unfinished, shown)
+    rows = quality.measured() + filled(seconds, {"sampling_seconds": spent})
+    if errors:
+        rows += attempt(errors, lambda: filled(errors, {"ode_error": error.measured(sampler)}), alone=False)
+    rows = [replace(row, place={"nfe": nfe}) for row in rows]
+    if sampler.label == "midpoint" and nfe in GRID:
+        return rows, {f"samples_midpoint_{nfe:g}": for_plots(shown.gathered())}
+    return rows, {}
 
 
 def _rows_an_evaluation(trained: Trained) -> int:
@@ -61,42 +79,7 @@ def _cost(sampler: Sampler, rows: int) -> dict[str, float]:
     return {"nfe": float(steps * sampler.evaluations_a_step * rows)} if steps else {}
 
 
-def _accuracy(sampler: Sampler, rows: int) -> str:
-    if nfe := _cost(sampler, rows).get("nfe"):
-        return f"at {nfe:g} evaluations"
+def _accuracy(sampler: Sampler, cost: dict[str, float]) -> str:
+    if cost:
+        return f"at {cost['nfe']:g} evaluations"
     return f"at tolerance {sampler.rtol:g}" if hasattr(sampler, "rtol") else ""
-
-
-def _swept(
-    evaluator: Evaluator,
-    n: int,
-    batch: int,
-    sampler: Sampler,
-    settings: dict[str, Any],
-    error: SolverError | None,
-    partial: Partial,
-) -> tuple[Rows, Arrays]:
-    quality = evaluator.judge.quality(n, "sweep")
-    shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
-    nfe, seconds = evaluator.drawn(f"{sampler}", sampler, n, batch, quality, partial, shown)
-    rows = [*quoted(quality.measured(), settings), Measurement("sampling_seconds", seconds, n=n, settings=settings)]
-    if error:
-        rows += attempt(bound(error.measured, sampler, settings), bound(error.blank, settings), alone=False)
-    rows = [replace(row, place={"nfe": nfe}) for row in rows]
-    if sampler.label == "midpoint" and nfe in GRID:
-        return rows, {f"samples_midpoint_{nfe:g}": for_plots(shown.gathered())}
-    return rows, {}
-
-
-def _not_swept(
-    evaluator: Evaluator,
-    n: int,
-    settings: dict[str, Any],
-    place: dict[str, float],
-    error: SolverError | None,
-    reason: str,
-) -> Rows:
-    rows = quoted(evaluator.judge.quality(n, "sweep").measured(reason), settings)
-    rows.append(Measurement("sampling_seconds", math.nan, n=n, settings=settings, reason=reason))
-    rows += error.blank(settings, reason) if error else []
-    return [replace(row, place=place) for row in rows]

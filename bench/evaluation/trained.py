@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.clock import now
-from bench.evaluation.partial import Partial
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.baseline import Baseline
 from bench.methods.finite import lost
 from bench.methods.memory import Memory
@@ -150,9 +150,9 @@ class Trained:
         further = {name: way for name, way in named.items() if way not in found.values()}
         return found | {name: way for name, way in further.items() if model.samplers.get(name, way) == way}
 
-    def batches(self, name: str, way: Way, n: int, batch: int, partial: Partial | None = None) -> Iterator[Drawn]:
-        """This rank's batches of n samples; those that `partial` has kept under `name` are not drawn again."""
-        partial = partial or Partial()
+    def batches(self, name: str, way: Way, n: int, batch: int, unfinished: Unfinished | None = None) -> Iterator[Drawn]:
+        """This rank's batches of n samples; those that `unfinished` has kept under `name` are not drawn again."""
+        unfinished = unfinished or Unfinished()
 
         def make(start: int, stop: int) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
             begun = now(self.device)
@@ -165,6 +165,6 @@ class Trained:
 
         for start in ranks.mine(range(0, n, batch)):
             stop = min(start + batch, n)
-            part = partial.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
+            part = unfinished.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
             x = torch.from_numpy(part["x"])
             yield Drawn(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))

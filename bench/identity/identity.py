@@ -38,7 +38,7 @@ QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
     *("bench/errors.py", "bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
     *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
-    *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "partial", "parts")),
+    *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "parts", "unfinished")),
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/components.py: check_data", "bench/config/options.py"),

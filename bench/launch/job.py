@@ -105,7 +105,7 @@ class Job(Task):
             log(f"failed: {explain(error, self.run)}")
             write_stage(self.root, self.run, stage, [], stages.facts(), error=explain(error, self.run)[:500])
             return False
-        from bench.evaluation.partial import clear_all
+        from bench.evaluation.unfinished import clear_all
         from bench.training import ranks
 
         facts = stages.facts()
@@ -113,7 +113,7 @@ class Job(Task):
             write_stage(self.root, self.run, stage, rows, facts, arrays)
             # What is lost can be measured again without the rest.
             left = any(is_lost(row.reason) for row in rows)
-            clear_all(self.folder, stage, but=stages.partial(stage).folder if left else None)
+            clear_all(self.folder, stage, but=stages.unfinished(stage).folder if left else None)
         return True
 
     def _lock(self, main: bool) -> AbstractContextManager[bool]:

@@ -1,6 +1,7 @@
 """One number with what it takes to repeat it, as it is measured and as a record has it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -26,7 +27,7 @@ class Measurement:
     """
 
     metric: str
-    value: float
+    value: float = math.nan
     stderr: float | None = None
     n: int | None = None
     seconds: float | None = None

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
 from bench.evaluation.pictures import Shown
-from bench.evaluation.quality import Judge, Quality, quoted
+from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.trained import Drawn
 from bench.metrics.psnr import psnr
 from bench.metrics.ssim import ssim
@@ -179,23 +179,27 @@ def test_the_judge_compares_with_the_reference_that_is_asked_for(images: Dataset
     assert all(row.n == N and row.settings["floor_split"] == "test" for row in floor.values())
 
 
-def test_rows_are_quoted_with_more_settings() -> None:
-    row = Measurement("w2", 1.0, n=3, settings={"split": "test", "batch": 1})
-    (found,) = quoted([row], {"batch": 7, "sampler": "rk4"})
-    assert found == replace(row, settings={"split": "test", "batch": 7, "sampler": "rk4"})
-    assert row.settings == {"split": "test", "batch": 1}
-
-
 @pytest.mark.parametrize("stage", ["samples", "sweep", "curve"])
-def test_without_values_the_rows_are_those_that_would_be_measured(images: Dataset, tmp_path: Path, stage: str) -> None:
-    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0)
-    quality = judge.quality(N, stage)
-    lost = [*quality.measured("diverged"), *judge.floor(N, "diverged")]
+def test_the_rows_that_are_said_before_are_those_that_are_measured(images: Dataset, tmp_path: Path, stage: str) -> None:
+    quality = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0).quality(N, stage, {"sampler": "rk4"})
+    said = quality.rows
     fed(quality, SAMPLES, PIECES)
-    had = [*quality.measured(), *judge.floor(N)]
-    assert [(row.metric, row.n, row.settings) for row in lost] == [(row.metric, row.n, row.settings) for row in had]
-    assert all(math.isnan(row.value) and row.stderr is None and row.reason == "diverged" for row in lost)
+    had = quality.measured()
+    assert [(row.metric, row.n, row.settings) for row in said] == [(row.metric, row.n, row.settings) for row in had]
+    assert all(math.isnan(row.value) and row.settings["sampler"] == "rk4" for row in said)
     assert all(math.isfinite(row.value) and row.reason is None for row in had)
+
+
+def test_a_floor_that_cannot_be_had_is_the_cell_that_it_would_have_been(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0)
+    judge.prepare()
+    had = judge.floor(N)
+    monkeypatch.setattr("bench.metrics.extractors.reference.Reference.real", lambda *_: 1 / 0)
+    lost = judge.floor(N)
+    assert [(row.metric, row.n, row.settings) for row in lost] == [(row.metric, row.n, row.settings) for row in had]
+    assert {row.reason for row in lost} == {"ZeroDivisionError: division by zero"}
 
 
 def test_a_distance_that_cannot_be_had_takes_no_other(

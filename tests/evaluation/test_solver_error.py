@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from oracles import Given, trained
 
-from bench.evaluation.partial import Partial
 from bench.evaluation.solver_error import REFERENCE, SolverError
 from bench.evaluation.trained import Trained
+from bench.evaluation.unfinished import Unfinished
 from bench.samplers.ode import Euler, Midpoint
 
 H = 2 / REFERENCE
@@ -23,26 +23,27 @@ def growing() -> Trained:
 @pytest.mark.parametrize("batch", [64, 20])
 def test_eulers_error_is_its_closed_form_whatever_the_batch(steps: int, batch: int) -> None:
     this = growing()
-    (found,) = SolverError(this, 64, batch, Partial()).measured(Euler(steps=steps), {"sampler": "euler"})
+    error = SolverError(this, 64, batch, Unfinished())
+    found, (value, stderr) = error.row({"sampler": "euler"}), error.measured(Euler(steps=steps))
     squares = this.noise(0, 64).double().square().mean(1) * ((1 + 1 / steps) ** steps - EXACT) ** 2
     assert found.metric == "ode_error" and found.n == 64
-    assert found.value == pytest.approx(float(squares.mean()), rel=1e-3)
-    assert found.stderr == pytest.approx(float(squares.std()) / 8, rel=1e-3)
+    assert value == pytest.approx(float(squares.mean()), rel=1e-3)
+    assert stderr == pytest.approx(float(squares.std()) / 8, rel=1e-3)
     assert found.settings == {"sampler": "euler", "batch": min(batch, 64), "reference": "midpoint, NFE 1000"}
 
 
 def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.evaluation.partial.WORTH", 0.0)
+    monkeypatch.setattr("bench.evaluation.unfinished.WORTH", 0.0)
     midpoint = Midpoint(steps=REFERENCE // 2)
-    first = SolverError(growing(), 8, 4, Partial(tmp_path))
-    assert first.measured(midpoint, {})[0].value == 0.0
+    first = SolverError(growing(), 8, 4, Unfinished(tmp_path))
+    assert first.measured(midpoint)[0] == 0.0
     assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.setattr(Trained, "draw", lambda *_: pytest.fail("solved again"))
-    again = SolverError(growing(), 8, 4, Partial(tmp_path))
+    again = SolverError(growing(), 8, 4, Unfinished(tmp_path))
     assert {start: x.tolist() for start, x in again.reference().items()} == {
         start: x.tolist() for start, x in first.reference().items()
     }
 
 
 def test_one_sample_has_no_standard_error() -> None:
-    assert SolverError(growing(), 1, 64, Partial()).measured(Euler(steps=1), {})[0].stderr is None
+    assert SolverError(growing(), 1, 64, Unfinished()).measured(Euler(steps=1))[1] is None

@@ -14,11 +14,11 @@ from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.density import by_ode, log_density_grid
-from bench.evaluation.partial import Partial
 from bench.evaluation.paths import follow
 from bench.evaluation.quality import Judge
 from bench.evaluation.solver_error import SolverError
-from bench.evaluation.trained import Drawn, Trained
+from bench.evaluation.trained import Trained
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.finite import NotFinite, complaint, lost, require
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
@@ -133,15 +133,6 @@ def test_no_metric_of_images_takes_pixels_that_were_not_finite(
         assert row.reason == "2 of 20 samples are not finite"
 
 
-def test_a_row_without_a_value_has_the_settings_of_one_with(pictures: Dataset, tmp_path: Path) -> None:
-    quality = Judge(pictures, Samples(), tmp_path, "cpu", 0).quality(40)
-    quality.add(Drawn(0, pictures.test, 0.0, 0.0))
-    whole, none = quality.measured(), quality.measured("because")
-    assert [math.isfinite(row.value) for row in whole] == [True] * 6
-    for row, other in zip(whole, none, strict=True):
-        assert replace(row, value=0.0, stderr=None, reason="because") == replace(other, value=0.0)
-
-
 def test_features_that_are_not_finite_are_no_distance(pictures: Dataset, tmp_path: Path) -> None:
     reference = Reference(pictures, "fragile", tmp_path)
     features = reference.collect(40)
@@ -249,10 +240,10 @@ def test_a_grid_of_densities_may_hold_zeros_alone(monkeypatch: pytest.MonkeyPatc
 
 def test_an_error_of_a_solver_beyond_all_numbers_is_none() -> None:
     this = trained(Given(lambda t, x: x), (2,), 0)
-    error = SolverError(this, 4, 4, Partial())
+    error = SolverError(this, 4, 4, Unfinished())
     error.reference()[0][1] = INF
     with pytest.raises(NotFinite, match="1 of 4 errors"):
-        error.measured(sampler_of(Solver("euler", steps=1)), {})
+        error.measured(sampler_of(Solver("euler", steps=1)))
 
 
 # Data.

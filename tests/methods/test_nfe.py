@@ -12,8 +12,8 @@ from baselines.ddpm import DDPM
 from baselines.regression import Regression
 from bench.config.settings import Likelihood, Solve, Training
 from bench.datasets.base import Dataset
-from bench.evaluation.partial import Partial
 from bench.evaluation.trained import Trained, Way
+from bench.evaluation.unfinished import Unfinished
 from bench.methods.baseline import Baseline
 from bench.methods.flow import FlowBaseline
 from bench.methods.memory import Memory
@@ -124,8 +124,8 @@ def test_a_condition_is_no_row_of_its_own(images: Dataset) -> None:
 
 
 def test_a_restart_keeps_the_count_of_a_part(points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.evaluation.partial.WORTH", 0)
-    this, partial = trained(Guided(True), points), Partial(tmp_path)
+    monkeypatch.setattr("bench.evaluation.unfinished.WORTH", 0)
+    this, unfinished = trained(Guided(True), points), Unfinished(tmp_path)
     for _ in range(2):
-        parts = list(this.batches("test", sampler_of(MIDPOINT), 10, 4, partial))
+        parts = list(this.batches("test", sampler_of(MIDPOINT), 10, 4, unfinished))
         assert [part.nfe for part in parts] == [12, 12, 12]

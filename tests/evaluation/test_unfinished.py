@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bench.config.settings import Likelihood, Solve, Stage
 from bench.datasets.base import Dataset
-from bench.evaluation import partial
-from bench.evaluation.partial import Partial
+from bench.evaluation import unfinished
 from bench.evaluation.trained import Trained
+from bench.evaluation.unfinished import Unfinished
 from bench.launch.job import Job
 from bench.methods.ode import Solver, VelocityField
 from bench.records import records, standing
@@ -27,27 +27,27 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _every_part_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial, "WORTH", 0)
+    monkeypatch.setattr(unfinished, "WORTH", 0)
 
 
-def part(value: float) -> Callable[[], partial.Arrays]:
+def part(value: float) -> Callable[[], unfinished.Arrays]:
     return lambda: {"x": np.array([value, 1 / 3]), "k": np.array([1, 255], dtype=np.uint8)}
 
 
-def never() -> partial.Arrays:
+def never() -> unfinished.Arrays:
     raise AssertionError("made again")
 
 
 def test_a_part_is_made_once(tmp_path: Path) -> None:
     folder = tmp_path / "partial-run-samples"
-    made = Partial(folder).once("dopri5-0", part(0.1))
+    made = Unfinished(folder).once("dopri5-0", part(0.1))
     assert [path.name for path in folder.iterdir()] == ["dopri5-0.npz"]
-    kept = Partial(folder).once("dopri5-0", never)
+    kept = Unfinished(folder).once("dopri5-0", never)
     assert kept.keys() == made.keys()
     for key in made:
         assert np.array_equal(kept[key], made[key]) and kept[key].dtype == made[key].dtype
-    other = Partial(folder).once("dopri5-10", part(0.2))
-    assert other["x"][0] == 0.2 and Partial(folder).once("dopri5-0", never)["x"][0] == 0.1
+    other = Unfinished(folder).once("dopri5-10", part(0.2))
+    assert other["x"][0] == 0.2 and Unfinished(folder).once("dopri5-0", never)["x"][0] == 0.1
 
 
 def test_names_of_settings_become_names_of_files(tmp_path: Path) -> None:
@@ -55,27 +55,27 @@ def test_names_of_settings_become_names_of_files(tmp_path: Path) -> None:
         (0, 0), (0, 10), (1, 0), (10, 0),
     )]  # fmt: skip
     for i, name in enumerate(names):
-        Partial(tmp_path).once(name, part(i))
-    assert [Partial(tmp_path).once(name, never)["x"][0] for name in names] == list(range(8))
+        Unfinished(tmp_path).once(name, part(i))
+    assert [Unfinished(tmp_path).once(name, never)["x"][0] for name in names] == list(range(8))
     assert len(list(tmp_path.iterdir())) == 8
 
 
 def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "partial-run-samples"
     with pytest.raises(AssertionError):
-        Partial(folder).once("dopri5-0", never)
+        Unfinished(folder).once("dopri5-0", never)
     assert not folder.exists()
 
 
 def test_what_is_made_faster_than_it_is_kept_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial, "WORTH", 60)
+    monkeypatch.setattr(unfinished, "WORTH", 60)
     folder = tmp_path / "partial-run-samples"
-    assert Partial(folder).once("dopri5-0", part(0.1))["x"][0] == 0.1
+    assert Unfinished(folder).once("dopri5-0", part(0.1))["x"][0] == 0.1
     assert not folder.exists()
 
 
 def test_parts_are_forgotten_together(tmp_path: Path) -> None:
-    this = Partial(tmp_path / "partial-run-samples")
+    this = Unfinished(tmp_path / "partial-run-samples")
     this.clear()
     this.once("dopri5-0", part(0.1))
     this.clear()
@@ -85,8 +85,8 @@ def test_parts_are_forgotten_together(tmp_path: Path) -> None:
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [Partial().once("dopri5-0", part(value))["x"][0] for value in (0.1, 0.2)] == [0.1, 0.2]
-    Partial().clear()
+    assert [Unfinished().once("dopri5-0", part(value))["x"][0] for value in (0.1, 0.2)] == [0.1, 0.2]
+    Unfinished().clear()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,7 +123,7 @@ ASKED = Likelihood(n=40, batch=10, draws=(1, 3), divergence="hutchinson", probes
 Rows = list[tuple[str, float, float | None]]
 
 
-def measured(f: VelocityField, dataset: Dataset, parts: Partial) -> Rows:
+def measured(f: VelocityField, dataset: Dataset, parts: Unfinished) -> Rows:
     """The NLL of one and of three draws in 12 batches, with the errors of their probes."""
     rows: list[Measurement] = likelihood(Trained(Given(f), Idle(), dataset, 0, "cpu"), ASKED, "ema", parts)
     assert len(rows) == 6
@@ -134,7 +134,7 @@ def measured(f: VelocityField, dataset: Dataset, parts: Partial) -> Rows:
 def whole(tested: Dataset) -> tuple[Rows, int]:
     """What an undisturbed likelihood measures, and its calls of the network."""
     f = Field()
-    return measured(f, tested, Partial()), f.calls
+    return measured(f, tested, Unfinished()), f.calls
 
 
 @pytest.mark.slow
@@ -145,20 +145,20 @@ def test_a_killed_likelihood_repeats_one_batch_at_most(
     expected, calls = whole
     first, second, third = Field(round(share * calls)), Field(), Field()
     with pytest.raises(Killed):
-        measured(first, tested, Partial(tmp_path))
+        measured(first, tested, Unfinished(tmp_path))
     assert abs(len(list(tmp_path.iterdir())) - 12 * share) <= 2
-    assert measured(second, tested, Partial(tmp_path)) == expected
+    assert measured(second, tested, Unfinished(tmp_path)) == expected
     longest = max(int(np.load(path)["nfe"]) for path in tmp_path.iterdir())
     assert calls <= first.calls + second.calls < calls + longest
     assert len(list(tmp_path.iterdir())) == 12
-    assert measured(third, tested, Partial(tmp_path)) == expected and third.calls == 0
+    assert measured(third, tested, Unfinished(tmp_path)) == expected and third.calls == 0
 
 
 @pytest.mark.parametrize("way", ["ode", "native"])
 def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> None:
     points = Dataset("none", "1", torch.zeros(1, 2), torch.zeros(1, 2))
 
-    def drawn(f: Field, parts: Partial | None) -> tuple[list[tuple[int, float]], Tensor]:
+    def drawn(f: Field, parts: Unfinished | None) -> tuple[list[tuple[int, float]], Tensor]:
         def noisy(x: Tensor, rng: torch.Generator) -> Tensor:
             return x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
 
@@ -172,9 +172,9 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
     assert len(cost) == 5 and len(expected) == 44
     first, second = Field(whole.calls // 2), Field()
     with pytest.raises(Killed):
-        drawn(first, Partial(tmp_path / "parts"))
+        drawn(first, Unfinished(tmp_path / "parts"))
     assert 1 <= len(list((tmp_path / "parts").iterdir())) <= 3
-    again, x = drawn(second, Partial(tmp_path / "parts"))
+    again, x = drawn(second, Unfinished(tmp_path / "parts"))
     assert again == cost and torch.equal(x, expected)
     assert (
         whole.calls
@@ -195,10 +195,10 @@ def test_parts_move_between_numbers_of_ranks(
         for rank in (0, 1):
             two.setattr(ranks, "_rank", rank)
             share = Field()
-            measured(share, tested, Partial(tmp_path))
+            measured(share, tested, Unfinished(tmp_path))
             assert 0.3 < share.calls / whole[1] < 0.7
     last = Field()
-    assert measured(last, tested, Partial(tmp_path)) == whole[0] and last.calls == 0
+    assert measured(last, tested, Unfinished(tmp_path)) == whole[0] and last.calls == 0
 
 
 def job(folder: Path, text: str = SUITE) -> Job:
@@ -215,10 +215,10 @@ def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, m
     assert undisturbed() == "ok"
 
     made: list[tuple[str, str]] = []
-    once = Partial.once
+    once = Unfinished.once
 
-    def watched(self: Partial, name: str, make: Callable[[], partial.Arrays]) -> partial.Arrays:
-        def third_dies() -> partial.Arrays:
+    def watched(self: Unfinished, name: str, make: Callable[[], unfinished.Arrays]) -> unfinished.Arrays:
+        def third_dies() -> unfinished.Arrays:
             if self.folder:
                 made.append((self.folder.name, name))
                 if [folder for folder, _ in made].count(self.folder.name) == 3:
@@ -227,7 +227,7 @@ def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, m
 
         return once(self, name, third_dies)
 
-    monkeypatch.setattr(Partial, "once", watched)
+    monkeypatch.setattr(Unfinished, "once", watched)
     stages: tuple[Stage, ...] = ("likelihood", "samples", "sweep")
     for stage in stages:
         with pytest.raises(Killed):
@@ -260,7 +260,7 @@ def test_parts_of_other_weights_are_not_used(tmp_path: Path) -> None:
     expected = distances()
     for name in ("checkpoint.pt", "samples.json"):
         (this.folder / name).unlink()
-    stale = Partial(this.folder / standing.parts_folder(this.run, "samples"))
+    stale = Unfinished(this.folder / standing.parts_folder(this.run, "samples"))
     stale.once("dopri5-0", lambda: {"x": np.zeros((40, 2)), "nfe": np.array(1.0), "seconds": np.array(1.0)})
     assert this() == "ok"
     assert len(expected) == 3 and distances() == expected

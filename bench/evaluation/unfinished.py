@@ -47,7 +47,7 @@ def clear_finished(run: Path, stages: Iterable[str]) -> None:
                 clear_all(run, stage)
 
 
-class Partial:
+class Unfinished:
     """Parts in a folder of their own; without a folder nothing is kept."""
 
     def __init__(self, folder: Path | None = None, log: Log = _silent) -> None:
@@ -69,9 +69,9 @@ class Partial:
         self._batches.append(path)
         return found
 
-    def part(self) -> "Partial":
+    def part(self) -> "Unfinished":
         """The same folder for another part, whose batches are its own."""
-        return Partial(self.folder, self.log)
+        return Unfinished(self.folder, self.log)
 
     def kept(self, name: str) -> Arrays | None:
         """A finished part; None if it is not there."""
