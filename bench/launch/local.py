@@ -23,17 +23,11 @@ if TYPE_CHECKING:
 
 
 def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> list[Outcome]:
-    """Run the jobs in worker processes of this machine; outcomes come in the order of the jobs.
+    """Run the jobs in `workers` processes of this machine, by default one per core or, for "cuda", per GPU, or as many
+    of them as share a run; outcomes come in the order of the jobs.
 
-    Args:
-        workers: number of processes; None means the cores this process may use, or the GPUs for "cuda", by the ranks
-            of a run.
-        device: "cpu" or "cuda".
-
-    Raises:
-        UsageError: a number of workers below one, or no GPU for "cuda".
-        KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP, once the workers have saved their checkpoints and ended.
-        NoSpace: a disk is full, once the workers have ended; no run has failed for it.
+    UsageError if there is no GPU for "cuda"; KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, once the workers have
+    saved their checkpoints and ended; NoSpace if a disk is full, once they have ended: no run has failed for it.
     """
     environments = worker_environments(workers, device, len(jobs), max((job.ranks for job in jobs), default=1))
     with Progress(len(jobs)) as progress, _stops_interrupt():
@@ -54,8 +48,6 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
 
 def worker_environments(workers: int | None, device: str, jobs: int, ranks: int = 1) -> list[dict[str, str]]:
     """Environment variables of every worker of its own: its threads and, on CUDA, its GPU or those of its ranks."""
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers: {workers} is too few, at least 1 is needed")
     gpus = usable_gpus() if device == "cuda" else []
     if gpus and ranks > len(gpus):
         raise UsageError(f"--gpus {ranks}: this machine has {len(gpus)} GPUs ({', '.join(gpus)})")
@@ -66,9 +58,8 @@ def worker_environments(workers: int | None, device: str, jobs: int, ranks: int 
 
 
 def threads_of_a_rank(workers: int | None, device: str, ranks: int = 1) -> int:
-    """Threads of each process of a run that begins: one on the CPU, or a share of the cores where workers are counted.
-
-    The runs that there are, or are left, are not asked: the same run has the same threads.
+    """Threads of each process of a run that begins, whatever other runs there are: one on the CPU, or its share of the
+    cores if workers are counted.
     """
     if workers is None:
         if device != "cuda":
@@ -103,13 +94,12 @@ def _stops_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # Under nohup SIGHUP is ignored, and stays so.
-    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
-    mine = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in mine:
-        signal.signal(number, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        for number in mine:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

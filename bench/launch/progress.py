@@ -1,29 +1,21 @@
 """What a launcher shows: on a terminal a live line for every active run, elsewhere one line an event."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bench.launch import Outcome
 
 
 class Progress:
-    """Context manager that shows `total` runs on their way.
-
-    Args:
-        total: number of runs that will end.
-        console: where to write; standard output by default.
-    """
+    """Context manager that shows `total` runs on their way, on standard output by default."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        self.total = total
-        self.ended = 0
-        self.failed = 0
+        self.total, self.ended, self.failed = total, 0, 0
         self._console = console or Console(highlight=False)
         self._since = time.monotonic()
         self._lines: dict[str, tuple[str, float]] = {}
@@ -34,15 +26,13 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def show(self, run_id: str, text: str) -> None:
         """Set the line of a run that is being worked on; its clock starts with the first one."""
-        _, since = self._lines.get(run_id, ("", time.monotonic()))
-        self._lines = {**self._lines, run_id: (text, since)}
+        since = self._lines[run_id][1] if run_id in self._lines else time.monotonic()
+        self._lines = {**self._lines, run_id: (text, since)}  # another one, as the display's thread reads it
 
     def hide(self, run_id: str) -> None:
         """Take away the line of a run that is no longer being worked on."""
@@ -63,10 +53,8 @@ class Progress:
         self._console.print(message, soft_wrap=True, markup=False)
 
     def _render(self) -> RenderableType:
-        table = Table.grid(padding=(0, 2), expand=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, ratio=1)
-        table.add_column(justify="right")
+        table = Table.grid(Column(no_wrap=True), Column(no_wrap=True, ratio=1), Column(justify="right"), padding=(0, 2))
+        table.expand = True
         now = time.monotonic()
         for run_id, (text, since) in self._lines.items():
             table.add_row(Text(run_id, "cyan"), Text(text), _clock(now - since))

@@ -23,23 +23,22 @@ Stands = Mapping[str, Mapping[Stage, Standing]]  # by run_id
 
 
 def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | None = None) -> None:
-    """Add runs to the plan of the folder; the report shows those without a record as missing.
+    """Add runs, whose stages stand as they do, to the plan of the folder; the report shows those without a record as
+    missing.
 
     What was planned before for the same protocol, dataset and baseline with other settings is current no more. The plan
     names the records that are stale. Nothing is written where it says all that already.
-
-    Args:
-        standing: where the stages of the runs stand, if that is known.
     """
     runs = list(runs)
     known = {run.run_id: (standing or {}).get(run.run_id) or stands(root, run) for run in runs}
 
-    def planned(before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        entries = {entry["run_id"]: entry for entry in before}
+    def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        by_id = {entry["run_id"]: entry for entry in entries}
         for run in runs:
-            there = entries.get(run.run_id)
-            facts = {
-                "label": there["label"] if there else baselines[run.baseline.name].label,
+            before = by_id.get(run.run_id)
+            by_id[run.run_id] = {
+                **identity_of(run),
+                "label": before["label"] if before else baselines[run.baseline.name].label,
                 "stages": list(run.stages),
                 "steps": run.training.steps,
                 "asked": {stage: run.fingerprint(stage) for stage in run.stages},
@@ -47,8 +46,7 @@ def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | N
                 "curve": curve(run),
                 "outdated": _outdated(known[run.run_id]),
             }
-            entries[run.run_id] = {**identity_of(run), **facts}
-        return marked(list(entries.values()), {run.variant for run in runs})
+        return marked(by_id.values(), {run.variant for run in runs})
 
     _rewrite(root, planned, about)
 
@@ -71,12 +69,11 @@ def _rewrite(
     root: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], about: str | None = None
 ) -> None:
     """Change the entries of the plan; without a change nothing is written or locked."""
-    before = read_plan(root)
+    before = read_planned(root)[0]
     if before and change(before) == before:
         return
     with locked(root / ".plan.lock"):
-        entries = change(read_plan(root))
-        if entries:
+        if entries := change(read_planned(root)[0]):
             about = read_about(root) if about is None else about
             write_json(root / "plan.json", {"about": about, "runs": entries})
 
@@ -105,8 +102,3 @@ def marked(entries: Iterable[Mapping[str, Any]], variants: Collection[str]) -> l
         return entry["variant"] in variants if cell(entry) in asked_for else entry.get("current") is not False
 
     return [{**entry, "current": current(entry)} for entry in entries]
-
-
-def read_plan(root: Path) -> list[dict[str, Any]]:
-    """The planned runs, as `write_plan` left them; what is not sound is left out."""
-    return read_planned(root)[0]

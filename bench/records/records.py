@@ -97,7 +97,7 @@ def stands(root: Path, run: Run) -> dict[Stage, Standing]:
     So is one that a teacher taught whose training is no longer done. Every record is read whole, so what this says of a
     file is what a report would.
     """
-    found = {stage: standing.judge(read_stage(root, run.run_id, stage), run, stage, root) for stage in run.stages}
+    found = {stage: standing.of(read_stage(root, run.run_id, stage), run, stage, root) for stage in run.stages}
     if found["train"].state == "done" and (why := _untaught(root, run)):
         found["train"] = Standing("stale", why, found["train"].finished)
     if found["train"].state == "stale":
@@ -157,7 +157,7 @@ def vouch(root: Path, run: Run) -> int:
         record, now = read_stage(root, run.run_id, stage), identity.code(run, stage)
         if record is None or now is None:
             continue
-        found = standing.judge(record, run, stage, root)
+        found = standing.of(record, run, stage, root)
         older = [now.digest] * found.of_older_code + [str(standing.curve(run))] * found.older_curve
         if older:
             vouched = [*(record.get("vouched") or ()), *older]

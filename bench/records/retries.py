@@ -20,13 +20,10 @@ def lost(root: Path, run: Run, stages: Mapping[Stage, Standing] | None = None) -
     """Metrics without a value by stage and reason, in records that are what the run asks for.
 
     A point of the curve is none of them: its weights are gone.
-
-    Args:
-        stages: where the stages of the run stand, if that is known.
     """
     found: Losses = {}
-    for stage, there in (stages or stands(root, run)).items():
-        for metric, reason in there.lost if stage != "train" and there.state == "done" else ():
+    for stage, standing in (stages or stands(root, run)).items():
+        for metric, reason in standing.lost if stage != "train" and standing.state == "done" else ():
             found.setdefault((stage, reason), []).append(metric)
     return found
 

@@ -23,13 +23,10 @@ OLDER_CODE = "measured by older code"
 
 @dataclass(frozen=True)
 class Standing:
-    """The state of a stage.
+    """The state of a stage: why it is stale, or its error, and when its record was finished.
 
-    Attributes:
-        reason: why it is stale, or the error of a failed one.
-        finished: when its record was.
-        older_curve: whether the curve in the record was measured under another evaluation.
-        lost: the measurements of one that is done without a value that they could have: metric and reason.
+    `older_curve` is whether the curve in the record was measured under another evaluation; `lost` are the measurements
+    of one that is done without a value that they could have, metric and reason.
     """
 
     state: State
@@ -43,18 +40,13 @@ class Standing:
         return self.state == "stale" and self.reason.startswith(OLDER_CODE)
 
 
-def judge(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path | None = None) -> Standing:
-    """Where a stage stands with the record that is there.
-
-    Args:
-        root: folder of the results, which remembers what touched files were found to be.
-    """
+def of(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path | None = None) -> Standing:
+    """Where a stage stands with its record; the folder of the results remembers what touched files were found to be."""
     if record is None:
         return Standing("missing")
-    finished = str(record.get("finished"))
+    finished, older = str(record.get("finished")), _older_code(record, run, stage)
     # A record that is not sound cannot say which evaluation it was of.
-    asked, older = run.fingerprint(stage), _older_code(record, run, stage)
-    same = record.get("fingerprint", asked) == asked
+    same = record.get("fingerprint") in (None, run.fingerprint(stage))
     if record["status"] == "failed":
         return Standing("failed", str(record["error"])) if same and not older else Standing("missing")
     if not same:
@@ -62,8 +54,8 @@ def judge(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path |
     older_curve = stage == "train" and is_older_curve(record, curve(run))
     if older:
         return Standing("stale", older, finished, older_curve)
-    if other := inputs.changed(record.get("inputs") or {}, root):
-        return Standing("stale", f"measured from another {other[0]}", finished, older_curve)
+    if changed := inputs.changed(record.get("inputs") or {}, root):
+        return Standing("stale", f"measured from another {changed[0]}", finished, older_curve)
     lost = tuple((row["metric"], row["reason"]) for row in record["measurements"] if is_lost(row.get("reason")))
     # A record that is asked for again is bench/records/retries.py's.
     return Standing("missing" if record.get("again") else "done", "", finished, older_curve, lost)

@@ -227,11 +227,6 @@ def test_gpus_are_found_without_torch(tmp_path, monkeypatch):
         worker_environments(None, "cuda", 9)
 
 
-def test_too_few_workers(tmp_path):
-    with pytest.raises(UsageError, match="workers: 0 is too few"):
-        launch_local([], workers=0, device="cpu")
-
-
 @pytest.mark.slow
 def test_the_launcher_imports_nothing_heavy():
     script = f"import sys, {local.__name__}, bench.launch.slurm\n"

@@ -20,7 +20,7 @@ from bench.config.suite import Run
 from bench.errors import UsageError
 from bench.records import records
 from bench.records.frame import read_frame
-from bench.records.planned import read_plan, write_plan
+from bench.records.planned import write_plan
 from bench.records.reading import read_planned, read_record
 from bench.records.records import Measurement, write_stage
 from bench.records.seal import read_json, write_arrays, write_json, write_sealed
@@ -473,7 +473,7 @@ def test_a_damaged_plan_is_named_and_the_records_are_kept(tmp_path: Path, root: 
     (complaint,) = table[table.status == "failed"].error
     assert complaint.startswith(str(root / "plan.json")) and words in complaint and "\n" not in complaint
     assert len(table[table.run_id == run.run_id]) == 4
-    assert read_plan(root) == []
+    assert read_planned(root)[0] == []
 
 
 def test_the_sound_entries_of_a_damaged_plan_are_kept(tmp_path: Path, root: Path) -> None:
@@ -482,7 +482,7 @@ def test_the_sound_entries_of_a_damaged_plan_are_kept(tmp_path: Path, root: Path
     plan = read_json(root / "plan.json")
     plan["runs"][0]["stages"] = ["train", "cooking"]
     write_json(root / "plan.json", plan)
-    assert [entry["run_id"] for entry in read_plan(root)] == [second.run_id]
+    assert [entry["run_id"] for entry in read_planned(root)[0]] == [second.run_id]
     assert "stages[1] = 'cooking'" in read_frame(root).error[0]
 
 

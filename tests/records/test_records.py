@@ -13,7 +13,8 @@ from bench.config.suite import Run
 from bench.metrics.metric import facts_of
 from bench.records import records, retries, seal
 from bench.records.frame import COLUMNS, read_frame
-from bench.records.planned import read_plan, write_plan
+from bench.records.planned import write_plan
+from bench.records.reading import read_planned
 from bench.records.records import Measurement, write_stage
 
 FACTS = {
@@ -254,9 +255,9 @@ def test_plans_add_up(tmp_path: Path, root: Path) -> None:
     write_plan(root, "about", [first])
     write_plan(root, "about", [second])
     write_plan(root, "about", [first])
-    assert [entry["run_id"] for entry in read_plan(root)] == [first.run_id, second.run_id]
+    assert [entry["run_id"] for entry in read_planned(root)[0]] == [first.run_id, second.run_id]
     assert json.loads((root / "plan.json").read_text())["about"] == "about"
-    entry = read_plan(root)[0]
+    entry = read_planned(root)[0][0]
     assert entry["stages"] == ["train", "likelihood", "samples"] and entry["steps"] == 6
     assert {"run_id", "variant", "dataset", "baseline", "label", "seed", "stages", "steps"} <= set(entry)
 
@@ -292,9 +293,9 @@ def test_a_record_under_settings_that_the_plan_does_not_ask_for_has_no_values(tm
 def test_a_damaged_plan_is_written_anew(root: Path, run: Run) -> None:
     root.mkdir(parents=True)
     (root / "plan.json").write_text('{"runs": [')
-    assert read_plan(root) == []
+    assert read_planned(root)[0] == []
     write_plan(root, "about", [run])
-    assert [entry["run_id"] for entry in read_plan(root)] == [run.run_id]
+    assert [entry["run_id"] for entry in read_planned(root)[0]] == [run.run_id]
 
 
 def test_what_a_model_cannot_have_leaves_its_stage_done_and_nothing_to_retry(root: Path, run: Run) -> None:
