@@ -3,7 +3,6 @@
 import signal
 from typing import TYPE_CHECKING
 
-from bench.records import records
 from bench.training.preemption import SIGNALS
 
 if TYPE_CHECKING:
@@ -15,24 +14,22 @@ FRUITLESS = 3  # stops in a row without headway after which a run is given up
 
 def headway(job: "Job") -> Headway:
     """Time and length of the run's records, its checkpoint and the parts of a stage under way."""
-    folder = records.run_folder(job.root, job.run.run_id)
-    named = [folder / f"{stage}.json" for stage in job.run.stages] + [folder / "checkpoint.pt"]
+    folder = job.folder
+    named = [folder / f"{stage}.json" for stage in job.run.stages]
     seen: Headway = {}
-    for path in (*named, *folder.glob("partial-*"), *folder.glob("partial-*/*")):
+    for path in (*named, folder / "checkpoint.pt", *folder.glob("partial-*"), *folder.glob("partial-*/*")):
         try:
-            found = path.stat()
+            stat = path.stat()
         except OSError:
             continue
-        seen[str(path.relative_to(folder))] = (found.st_mtime_ns, found.st_size)
+        seen[str(path.relative_to(folder))] = (stat.st_mtime_ns, stat.st_size)
     return seen
 
 
 def goes_on(code: int, moved: bool, fruitless: int) -> bool:
     """Whether a run whose process ended with `code` is to be started again.
 
-    Args:
-        moved: whether it made headway since it was started.
-        fruitless: starts in a row, this one too, that made none.
+    `moved` is whether it made headway since it was started; `fruitless` starts in a row, this one too, made none.
     """
     if code == -signal.SIGKILL:  # for want of memory, as a rule: again only if there is less left to do
         return moved

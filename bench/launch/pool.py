@@ -13,9 +13,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from bench.launch import GRACE, Outcome
@@ -32,19 +31,15 @@ RETRY = 5.0  # seconds between two looks at a run that another process holds
 STARTS = 3  # workers in a row that may die before they are ready
 
 
-@dataclass
 class _Worker:
     """One process, the pipe to it, and the job it works on: since when, and how far it was then."""
 
-    own: dict[str, str]  # environment variables beside those of every process
-    ready: bool = False
-    job: "Job | None" = None
-    since: float = 0.0
-    headway: Headway = field(default_factory=dict)
-    pipe: Connection = field(init=False)
-    process: "subprocess.Popen[bytes]" = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, own: dict[str, str]) -> None:
+        self.own = own  # environment variables beside those of every process
+        self.ready = False
+        self.job: Job | None = None
+        self.since = 0.0
+        self.headway: Headway = {}
         self.pipe, theirs = Pipe()
         # A group of its own keeps a terminal's Ctrl-C from the worker: the launcher decides how it stops.
         self.process = subprocess.Popen(
@@ -57,11 +52,10 @@ class _Worker:
         theirs.close()
 
     def start(self, job: "Job") -> None:
-        folder = records.run_folder(job.root, job.run.run_id)
-        folder.mkdir(parents=True, exist_ok=True)
+        job.folder.mkdir(parents=True, exist_ok=True)
         self.job, self.since, self.headway = job, time.monotonic(), headway(job)
         with suppress(OSError):  # a worker that has just died is found by `messages`
-            self.pipe.send((str(folder / "log.txt"), pickle.dumps(job)))
+            self.pipe.send((str(job.folder / "log.txt"), pickle.dumps(job)))
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What has arrived, and at last ("died", exit code) if the process has ended."""
@@ -145,24 +139,21 @@ class Pool:
                 self._end(job, worker.since, error)
 
     def _bury(self, worker: _Worker, code: int) -> None:
-        if worker.job:
-            self._stopped(worker, worker.job, code)
+        """Put the run back that a dead worker left, or end it; RuntimeError if no worker starts."""
+        job, cause = worker.job, cause_of_death(code)
+        if job:
+            run_id, moved = job.run.run_id, headway(job) != worker.headway
+            self._fruitless[run_id] = 0 if moved else self._fruitless[run_id] + 1
+            if goes_on(code, moved, self._fruitless[run_id]):
+                self._progress.hide(run_id)
+                self._progress.say(f"{run_id} was stopped ({cause}) and goes on")
+                self._pending.append(job)
+            else:
+                self._fail(job, worker.since, cause)
         elif not worker.ready:
             self._failed_starts += 1
             if self._failed_starts == STARTS:
-                raise RuntimeError(f"{STARTS} workers in a row did not start: {cause_of_death(code)}")
-
-    def _stopped(self, worker: _Worker, job: "Job", code: int) -> None:
-        """Put the run back that its worker left, or end it."""
-        run_id, cause = job.run.run_id, cause_of_death(code)
-        moved = headway(job) != worker.headway
-        self._fruitless[run_id] = 0 if moved else self._fruitless[run_id] + 1
-        if goes_on(code, moved, self._fruitless[run_id]):
-            self._progress.hide(run_id)
-            self._progress.say(f"{run_id} was stopped ({cause}) and goes on")
-            self._pending.append(job)
-        else:
-            self._fail(job, worker.since, cause)
+                raise RuntimeError(f"{STARTS} workers in a row did not start: {cause}")
 
     def _hold(self, job: "Job") -> None:
         self._progress.hide(job.run.run_id)
@@ -204,6 +195,5 @@ def cause_of_death(code: int) -> str:
     """Exit code of a worker in words."""
     if code >= 0:
         return f"worker exited with status {code}"
-    name = signal.Signals(-code).name
     hint = "; out of memory?" if -code == signal.SIGKILL else ""
-    return f"worker killed by signal {-code} ({name}{hint})"
+    return f"worker killed by signal {-code} ({signal.Signals(-code).name}{hint})"

@@ -13,11 +13,9 @@ RANK_ERROR = "rank-error.txt"
 class Task:
     """A run with where its records go, where data is, what it runs on, and the plugins it needs.
 
-    Attributes:
-        ranks: processes that share the run, each with a GPU of its own where the device is "cuda".
-        threads: of each rank on the CPU, if the run begins now (bench/launch/threads.py); None leaves them to the
-            process.
-        keep_stale: whether a checkpoint of older source is gone on from.
+    `ranks` processes share the run, each with a GPU of its own if the device is "cuda", and each with `threads` on the
+    CPU if the run begins now (bench/launch/threads.py), or with those that the process has. `keep_stale` is whether a
+    checkpoint of older source is gone on from.
     """
 
     run: Run

@@ -177,7 +177,7 @@ def test_a_requeued_task_gives_up_only_after_whole_limits_without_progress(tmp_p
         return task.checkpoint().function.fruitless
 
     idle = lambda: None  # noqa: E731
-    idle.run, idle.root, idle.ranks = run, tmp_path, 1
+    idle.run, idle.root, idle.folder, idle.ranks = run, tmp_path, records.run_folder(tmp_path, run.run_id), 1
     assert cut_off(idle, seconds=3600.0, fruitless=1) == 0  # preempted long before its limit
     assert cut_off(Training(run, tmp_path), seconds=0.0, fruitless=1) == 0
     assert cut_off(idle, seconds=0.0, fruitless=0) == 1
