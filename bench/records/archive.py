@@ -20,10 +20,10 @@ from bench.config.settings import STAGES
 from bench.errors import UsageError, one_line
 from bench.papers.claims import REMEMBERED
 from bench.records.files import write_bytes
-from bench.records.planned import marked
-from bench.records.reading import read_planned, read_record
+from bench.records.planned import marked, read_about
 from bench.records.records import run_folder
 from bench.records.seal import json_bytes, read_arrays, read_json, write_arrays
+from bench.records.stored import stored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,26 +53,21 @@ class Records:
 
 def gathered(root: Path) -> Records:
     """The sound records in a folder of one suite; those that are not sound are noted."""
-    entries, complaint = read_planned(root)
-    found = Records(plan={entry["run_id"]: entry for entry in entries}, notes=[complaint] if complaint else [])
-    for name, key in (("plan.json", "about"), (REMEMBERED, "claims")):
-        try:
-            content = read_json(root / name).get(key)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            found.notes += [f"left out: {root / name}: {error}"] if name == REMEMBERED else []
-            continue
-        if isinstance(content, str):
-            found.about = content
-        elif isinstance(content, list):
-            found.claims = {str(claim.get("id")): claim for claim in content if isinstance(claim, dict)}
-    for folder in sorted((root / "runs").glob("*")):
-        for stage in STAGES:
-            record = read_record(folder / f"{stage}.json")
-            if record and "run_id" in record:
+    runs, complaint = stored(root)
+    plan = {run.entry["run_id"]: run.entry for run in runs if run.entry}
+    found = Records(read_about(root), plan, notes=[complaint] if complaint else [])
+    try:
+        claims = read_json(root / REMEMBERED).get("claims") or []
+        found.claims = {str(claim.get("id")): claim for claim in claims if isinstance(claim, dict)}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        found.notes.append(f"left out: {root / REMEMBERED}: {error}")
+    for run in runs:
+        for stage, record in run.records().items():
+            if "run_id" in record:
                 found.stages[record["run_id"], stage] = (record, root)
-            elif record:
+            else:
                 found.notes.append(f"left out: {record['error']}")
     return found
 

@@ -7,17 +7,14 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bench.command.options import declare
 from bench.config.suite import load_suite
 from bench.errors import UsageError
 from bench.records.archive import SUFFIX, beside, opened, unpack, write_archive
 from bench.records.frame import staleness
-from bench.records.reading import read_planned, read_record
-from bench.records.records import run_folder
+from bench.records.stored import Stored, stored
 
 
 def act(options: argparse.Namespace) -> int:
@@ -75,30 +72,29 @@ def report(path: Path) -> int:
 def status(path: Path, dry_run: bool) -> int:
     """Print how every run of an archive stands, by the archive's own plan."""
     with opened(path) as root:
-        entries, complaint = read_planned(root)
-        folders: dict[Path, Mapping[str, Any]] = {run_folder(root, entry["run_id"]): entry for entry in entries}
-        for folder in sorted((root / "runs").glob("*")):
-            folders.setdefault(folder, {"run_id": folder.name})
+        runs, complaint = stored(root)
         counts: Counter[str] = Counter()
-        for folder, entry in folders.items():
-            state, reason = _state(folder, entry)
+        for run in runs:
+            state, reason = _state(run)
             counts[state] += 1
-            print(f"{state:8} {entry['run_id']}" + f"  {reason}".rstrip().replace(str(root), str(path)))
+            name = run.entry.get("run_id", run.folder.name)
+            print(f"{state:8} {name}" + f"  {reason}".rstrip().replace(str(root), str(path)))
         print(", ".join(f"{count} {name}" for name, count in counts.items()))
     if complaint:
         print(complaint.replace(str(root), str(path)), file=sys.stderr)
     if dry_run:
-        print(f"0 of {len(folders)} runs would start: an archive is only read")
+        print(f"0 of {len(runs)} runs would start: an archive is only read")
     return 1 if counts["failed"] and not dry_run else 0
 
 
-def _state(folder: Path, entry: Mapping[str, Any]) -> tuple[str, str]:
+def _state(run: Stored) -> tuple[str, str]:
     """How a run stands, and why it is not whole."""
-    stages = entry.get("stages") or [file.stem for file in sorted(folder.glob("*.json"))]
-    found = {stage: read_record(folder / f"{stage}.json") for stage in stages}
-    for stage, record in found.items():
+    found = run.records()
+    stages = run.entry.get("stages") or list(found)
+    for stage in stages:
+        record = found.get(stage)
         if record and record["status"] == "failed":
             return "failed", str(record["error"])
-        if record and (reason := staleness(record, entry, stage)):
+        if record and (reason := staleness(record, run.entry, stage)):
             return "stale", f"{stage}: {reason}"
-    return ("ok" if all(found.values()) else "missing"), ""
+    return ("ok" if all(stage in found for stage in stages) else "missing"), ""

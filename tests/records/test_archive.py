@@ -117,7 +117,7 @@ def test_what_is_not_sound_in_an_archive_is_named_by_it(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = records.run_folder(root, runs(tmp_path)[0].run_id) / "train.json"
-    monkeypatch.setattr("bench.records.archive.read_record", lambda at: seal_off(at) if at == path else read_record(at))
+    monkeypatch.setattr("bench.records.stored.read_record", lambda at: seal_off(at) if at == path else read_record(at))
 
     def seal_off(at: Path) -> dict[str, object] | None:
         record = read_record(at)
