@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.identity.syntax import Definition, chain_of, decorators, definition, imported, is_words, last
+from bench.identity.syntax import (
+    Definition,
+    Imports,
+    Names,
+    chain_of,
+    decorators,
+    definition,
+    imported,
+    is_words,
+    last,
+)
 
 PLAIN = {
     *("property", "cached_property", "staticmethod", "classmethod", "abstractmethod", "lru_cache", "cache"),
@@ -28,16 +38,16 @@ class Module:
     Attributes:
         definitions: by name; members as "Class.name".
         members: of every class, name to whether it counts although nobody names it.
-        bases: of every class, the chains of its base classes.
-        imports: as of a definition; `stars` are the modules that everything is imported from.
+        bases: of every class, the names of its base classes.
+        imports: as of a definition; `stars` are the modules, with their dots, that everything is imported from.
         registered: first text of a decorator's call, such as a registered name, to the definitions below it.
     """
 
     path: Path
     definitions: dict[str, Definition] = field(default_factory=dict)
     members: dict[str, dict[str, bool]] = field(default_factory=dict)
-    bases: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    imports: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    bases: dict[str, list[Names]] = field(default_factory=dict)
+    imports: Imports = field(default_factory=dict)
     stars: list[tuple[str, int]] = field(default_factory=list)
     registered: dict[str, list[str]] = field(default_factory=dict)
 
@@ -47,68 +57,68 @@ def read(path: Path, text: str | bytes) -> Module:
     module = Module(path)
     pieces: dict[str, list[ast.AST]] = defaultdict(list)
     _statements(ast.parse(text).body, module, pieces)
-    if "__getattr__" in pieces:  # its names are imported when they are asked for, and here for type checkers
-        for node in ast.walk(ast.Module([node for node in ast.parse(text).body if isinstance(node, ast.If)], [])):
-            module.imports |= imported(node) if isinstance(node, ast.ImportFrom) else {}
-    for name, nodes in pieces.items():
-        module.definitions[name] = definition(nodes)
+    module.definitions = {name: definition(nodes) for name, nodes in pieces.items()}
     return module
 
 
 def _statements(body: Iterable[ast.stmt], module: Module, pieces: dict[str, list[ast.AST]]) -> None:
     """Deal out the statements of a module to the names that they define."""
     for node in body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            module.imports |= imported(node)
-            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                module.stars.append((node.module or "", node.level))
-        elif isinstance(node, (*Function, ast.ClassDef)):
-            for text in _registrations(node):
-                module.registered.setdefault(text, []).append(node.name)
-            if isinstance(node, ast.ClassDef):
-                _class(node, module, pieces)
-            else:
-                pieces[node.name].append(node)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for name in {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)} - {"__all__"}:
-                pieces[name].append(node)
-        elif isinstance(node, ast.If) and _mentions(node.test, {"TYPE_CHECKING", "__name__"}):
-            continue
-        elif isinstance(node, (ast.If, ast.Try)):
-            branches = [node.body, node.orelse]
-            if isinstance(node, ast.Try):
-                branches += [node.finalbody, *(handler.body for handler in node.handlers)]
-            else:
+        match node:
+            case ast.Import():
+                module.imports |= imported(node)
+            case ast.ImportFrom():
+                module.imports |= imported(node)
+                module.stars += [(node.module or "", node.level)] if node.names[0].name == "*" else []
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                for text in _registrations(node):
+                    module.registered.setdefault(text, []).append(node.name)
+                if isinstance(node, ast.ClassDef):
+                    _class(node, module, pieces)
+                else:
+                    pieces[node.name].append(node)
+            case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+                for name in _assigned(node) - {"__all__"}:
+                    pieces[name].append(node)
+            case ast.If() if _mentions(node.test, "TYPE_CHECKING"):  # a lazy package has the homes of its names there
+                _statements([inner for inner in node.body if isinstance(inner, ast.ImportFrom)], module, pieces)
+            case ast.If() if not _mentions(node.test, "__name__"):
                 pieces[BODY].append(node.test)
-            for branch in branches:
-                _statements(branch, module, pieces)
-        elif not is_words(node) and not _mentions(node, {"register_claim"}):
-            pieces[BODY].append(node)
+                _statements([*node.body, *node.orelse], module, pieces)
+            case ast.Try():
+                handled = [statement for handler in node.handlers for statement in handler.body]
+                _statements([*node.body, *node.orelse, *node.finalbody, *handled], module, pieces)
+            case ast.If() | ast.Expr(value=ast.Constant()):
+                pass
+            case _ if not _mentions(node, "register_claim") and not (isinstance(node, ast.Expr) and is_words(node)):
+                pieces[BODY].append(node)
 
 
 def _class(node: ast.ClassDef, module: Module, pieces: dict[str, list[ast.AST]]) -> None:
     members = module.members.setdefault(node.name, {})
-    module.bases[node.name] = [chain for base in node.bases if (chain := chain_of(_unsubscripted(base)))]
-    header: list[ast.AST] = [*node.bases, *node.keywords, *decorators(node)]
+    bases = (base.value if isinstance(base, ast.Subscript) else base for base in node.bases)
+    module.bases[node.name] = [chain for base in bases if (chain := chain_of(base))]
+    header: list[ast.AST] = [ast.Constant("class"), *node.bases, *node.keywords, *decorators(node)]
     for item in node.body:
-        names: list[str] = []
-        counts = False
+        names, counts = set[str](), False
         if isinstance(item, Function):
-            names = [item.name]
-            counts = _is_dunder(item.name) or not all(last(d) in PLAIN for d in item.decorator_list)
-        elif isinstance(item, ast.Assign):
-            names = [n.id for target in item.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
-        elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            names = [item.target.id]
+            names = {item.name}
+            counts = item.name.startswith("__") or not all(last(d) in PLAIN for d in item.decorator_list)
+        elif isinstance(item, (ast.Assign, ast.AnnAssign)):
+            names = _assigned(item)
             if item.value is None:  # the order of what has no default is how positions are read
-                header.append(ast.Name(item.target.id))
-        elif not is_words(item):
+                header += [ast.Name(name) for name in names]
+        elif not (isinstance(item, ast.Expr) and is_words(item)):
             header.append(item)
         for name in names:
             pieces[f"{node.name}.{name}"].append(item)
             members[name] = members.get(name, False) or counts
-    pieces[node.name] += [ast.Constant("class"), *header]
+    pieces[node.name] += header
+
+
+def _assigned(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
 
 
 def _registrations(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[str]:
@@ -118,13 +128,5 @@ def _registrations(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) 
             yield first.value
 
 
-def _unsubscripted(node: ast.expr) -> ast.expr:
-    return node.value if isinstance(node, ast.Subscript) else node
-
-
-def _is_dunder(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
-
-
-def _mentions(node: ast.AST, names: set[str]) -> bool:
-    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(node))
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node))

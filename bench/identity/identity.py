@@ -4,13 +4,12 @@ The source of a stage is what its root below reaches, with the method, network a
 only the likelihood needs repeats the likelihood; an edit of a loss repeats the training and all that follows from it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.config.registry import Registry, baselines, datasets, metrics, networks, samplers
 from bench.config.settings import Component, Samples
@@ -63,13 +62,17 @@ NOT_IN = {
     ),
 }
 
-# Which metrics of samples a stage takes; a name that is not known here is taken, as its code is not known then.
-OF_SAMPLES: dict[str, Callable[[Any], bool]] = {
-    "samples": lambda metric: True,
-    "sweep": lambda metric: metric is None or metric.in_sweep,
-    "curve": lambda metric: metric is None or metric.in_curve,
-}
-Further = tuple[tuple[str, ...], tuple[str, ...] | None]
+
+class _Asked(NamedTuple):
+    """What the source of a stage hangs on; `state` changes with what is registered and with any file that was read."""
+
+    stage: str
+    baseline: str
+    network: str
+    dataset: str
+    samplers: tuple[str, ...] = ()
+    metrics: tuple[str, ...] | None = None
+    state: object = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Code:
 
 def code(run: Run, stage: str) -> Code | None:
     """The source of a stage as it is now, "curve" included; None where a component is not known here."""
-    return _code(*_names(run), stage, _further(run, stage), _state())
+    return _code(_asked(run, stage))
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> str:
@@ -102,70 +105,54 @@ def plugins(run: Run) -> dict[str, str]:
     """Files outside the project that the run's method, network and dataset are made of, with their SHA-256."""
     found: set[Path] = set()
     for stage in ("train", *run.stages):
-        if reached := _reached(*_names(run), stage, _further(run, stage), _state()):
+        if reached := _reached(_asked(run, stage)):
             found |= {path for path, _ in reached.definitions if not source.is_own(path)}
     return {str(path): source.sha256(path) for path in sorted(found)}
 
 
-def _names(run: Run) -> tuple[str, str, str]:
-    return run.baseline.name, run.network.name, run.dataset.name
-
-
-def _further(run: Run, stage: str) -> Further:
-    """The samplers that a stage draws by, and the metrics of samples that the run names."""
+def _asked(run: Run, stage: str) -> _Asked:
     samples, sweep = run.evaluation.samples or Samples(), run.evaluation.sweep
-    named: list[Component] = []
-    if stage in ("samples", "curve"):
-        named = [Component(name=samples.solver.method), *(samples.samplers if stage == "samples" else ())]
-    elif stage == "sweep" and sweep:
-        named = [*sweep.ways]
-    measured = run.evaluation.samples.metrics if run.evaluation.samples and stage in OF_SAMPLES else None
-    return tuple(sorted({component.name for component in named})), measured
-
-
-def _metrics(names: tuple[str, ...] | None, stage: str, data: Reached) -> list[tuple[Place, ...]]:
-    """Where the metrics of samples are defined that a stage takes, by default the usual ones of such data."""
-    if stage not in OF_SAMPLES:
-        return []
-    metrics.load()
-    found = names or usual(data.says("levels="), data.says("given="))
-    taken = OF_SAMPLES[stage]
-    return [_places(metrics, name) for name in found if taken(metrics.so_far().get(name))]
-
-
-def _state() -> tuple[object, ...]:
-    """Changes with what is registered and with any file that was read: what is remembered below hangs on it."""
-    there = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
-    return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in there), source.edition)
+    headline = Component(name=samples.solver.method)
+    drawn = {"samples": (headline, *samples.samplers), "curve": (headline,), "sweep": sweep.ways if sweep else ()}
+    names = tuple(sorted({component.name for component in drawn.get(stage, ())}))
+    known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
+    state = (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)
+    measured = samples.metrics if stage in drawn else None
+    return _Asked(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, state)
 
 
 @lru_cache(maxsize=4096)
-def _code(baseline: str, network: str, dataset: str, stage: str, further: Further, state: object) -> Code | None:
-    reached = _reached(baseline, network, dataset, stage, further, state)
-    if reached is None:
-        return None
-    if stage == "train":
-        return Code(reached.digest, (reached,))
+def _code(asked: _Asked) -> Code | None:
+    reached = _reached(asked)
+    if reached is None or asked.stage == "train":
+        return Code(reached.digest, (reached,)) if reached else None
     # Whatever is measured is measured of what was trained.
-    training = _code(baseline, network, dataset, "train", ((), None), state)
+    training = _code(asked._replace(stage="train", samplers=(), metrics=None))
     assert training is not None
     return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
 
 
 @lru_cache(maxsize=4096)
-def _reached(baseline: str, network: str, dataset: str, stage: str, further: Further, state: object) -> Reached | None:
-    method, net, of_data = _places(baselines, baseline), _places(networks, network), _places(datasets, dataset)
-    if not (method and net and of_data):
+def _reached(asked: _Asked) -> Reached | None:
+    stage = asked.stage
+    roots = [_places(baselines, asked.baseline), _places(networks, asked.network), _places(datasets, asked.dataset)]
+    if not all(roots):
         return None
-    data = _data(of_data, state)
-    chosen = [*(_places(samplers, name) for name in further[0]), *_metrics(further[1], stage, data)]
-    if not all(chosen):
+    data = _data(roots[-1], asked.state)
+    roots += [_places(samplers, name) for name in asked.samplers]
+    if stage in ("samples", "sweep", "curve"):
+        metrics.load()
+        for name in asked.metrics or usual(data.says("levels="), data.says("given=")):
+            # One that is not known here is taken, as its code is not known then.
+            if getattr(metrics.so_far().get(name), f"in_{stage}", True):
+                roots.append(_places(metrics, name))
+    if not all(roots):
         return None
     others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
     if not data.says("levels="):
         left_out += IMAGES_ONLY
-    return reach([*method, *net, *data.definitions, *chain(*chosen), *map(_place, ROOTS[stage])], left_out)
+    return reach([*chain(*roots), *data.definitions, *map(_place, ROOTS[stage])], left_out)
 
 
 @lru_cache(maxsize=1024)
@@ -176,7 +163,9 @@ def _data(roots: tuple[Place, ...], state: object) -> Reached:
         further: list[Place] = []
         if any(("datasets",) in found.chains for found in reached.definitions.values()):
             texts = {text for found in reached.definitions.values() for text in found.texts}
-            known = {place for text in sorted(texts) for place in _builtin(datasets, text)}
+            known = {
+                place for text in sorted(texts) for place in source.registered(datasets.package, text, source.edition)
+            }
             further = sorted(known - set(reached.definitions))
         if not further:
             return reached
@@ -188,20 +177,11 @@ def _place(root: str) -> Place:
     return PROJECT / where, name
 
 
-def _builtin(registry: Registry[Any], name: str) -> tuple[Place, ...]:
-    return _registered(registry.package, name, _state())
-
-
-@lru_cache(maxsize=1024)
-def _registered(package: str, name: str, state: object) -> tuple[Place, ...]:
-    return tuple(source.registered(PROJECT / package.replace(".", "/"), name))
-
-
 def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:
     """Where a component is defined: in the project, or where a plugin that is loaded has it."""
-    if found := _builtin(registry, name):
+    if found := source.registered(registry.package, name, source.edition):
         return found
     if name not in registry.so_far() and metadata.entry_points(group=registry.group):
         registry.load()
     entry = registry.so_far().get(name)
-    return tuple(source.defined(entry, name)) if entry is not None else ()
+    return source.defined(entry, name) if entry is not None else ()

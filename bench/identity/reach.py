@@ -13,10 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from bench.identity import source
-from bench.identity.definitions import BODY, Definition, Module
+from bench.identity.definitions import BODY, Definition
 from bench.identity.source import Place, digest, file_of, in_folder, is_own, label, module
+from bench.identity.syntax import Imports, Names
 
 OWN_BASES = {"ABC", "object", "Protocol", "Generic", "BaseModel"}  # which call no members by themselves
+WHOLE = "*"  # all that a module defines
 
 
 @dataclass(frozen=True)
@@ -51,155 +53,93 @@ def reach(roots: Iterable[Place], left_out: Collection[str] = ()) -> Reached:
         roots: files and names in them; "Class.member" leads to its class too.
         left_out: labels of what is not entered: a file, a folder with a slash at its end, or "file: name". Roots are.
     """
-    return _Walk(left_out).run(roots)
-
-
-class _Walk:
-    def __init__(self, left_out: Collection[str]) -> None:
-        self.left_out = {text for text in left_out if not text.endswith("/")}
-        self.folders = tuple(text for text in left_out if text.endswith("/"))
-        self.found: dict[Place, Definition] = {}
-        self.foreign: set[str] = set()
-        self.said: set[str] = set()
-        self.waiting: dict[str, list[Place]] = defaultdict(list)  # members whose name nobody has said yet
-        self.roots: set[Place] = set()
-        self.todo: list[Place] = []
-
-    def run(self, roots: Iterable[Place]) -> Reached:
-        self.roots = set(roots)
-        self.todo = list(self.roots)
-        while self.todo:
-            self._enter(*self.todo.pop())
-        return Reached(self.found, frozenset(self.foreign))
-
-    def _enter(self, path: Path, name: str) -> None:
-        if (path, name) in self.found or ((path, name) not in self.roots and self._is_left_out(path, name)):
-            return
-        there = module(path)
-        definition = there.definitions.get(name)
-        if definition is None:
-            return
-        self.found[path, name] = definition
-        if BODY in there.definitions:
-            self.todo.append((path, BODY))
-        owner, _, _ = name.partition(".")
-        if owner != name:
-            self.todo.append((path, owner))
-        elif name in there.members:
-            self._class(there, name)
-        if definition.dynamic:
-            self.todo += [(path, f"{owner}.{member}") for member in there.members.get(owner, ())]
-        leads = _leads(path, name, source.edition)
-        self.todo += leads.places
-        self.foreign |= leads.foreign
-        for attribute in leads.said - self.said:
-            self._say(attribute)
-
-    def _class(self, there: Module, name: str) -> None:
-        whole = _is_whole(there.path, name, source.edition)
-        for member, counts in there.members[name].items():
-            place = there.path, f"{name}.{member}"
-            if whole or counts or member in self.said:
-                self.todo.append(place)
+    roots, skipped = set(roots), set(left_out)
+    folders = tuple(text for text in left_out if text.endswith("/"))
+    todo, found, foreign, said = list(roots), dict[Place, Definition](), set[str](), set[str]()
+    waiting: dict[str, list[Place]] = defaultdict(list)  # members whose name nobody has said yet
+    while todo:
+        place = path, name = todo.pop()
+        there, where = module(path), label(path)
+        if place in found or name not in there.definitions:
+            continue
+        if place not in roots and is_own(path) and ({where, f"{where}: {name}"} & skipped or where.startswith(folders)):
+            continue
+        found[place] = there.definitions[name]
+        owner = name.partition(".")[0]
+        todo += [(path, BODY), (path, owner)]
+        whole = name in there.bases and _is_whole(path, name, source.edition)
+        for member, counts in there.members.get(name, {}).items():
+            if whole or counts or member in said:
+                todo.append((path, f"{name}.{member}"))
             else:
-                self.waiting[member].append(place)
-
-    def _say(self, attribute: str) -> None:
-        self.said.add(attribute)
-        self.todo += self.waiting.pop(attribute, ())
-
-    def _is_left_out(self, path: Path, name: str) -> bool:
-        if not is_own(path):
-            return False
-        where = label(path)
-        return where in self.left_out or f"{where}: {name}" in self.left_out or where.startswith(self.folders)
-
-
-@dataclass
-class _Leads:
-    """Where a definition leads to: places, members' names that it says, and foreign names."""
-
-    places: list[Place]
-    said: set[str]
-    foreign: set[str]
+                waiting[member].append((path, f"{name}.{member}"))
+        if found[place].dynamic:
+            todo += [(path, f"{owner}.{member}") for member in there.members.get(owner, ())]
+        places, names, others = _leads(path, name, source.edition)
+        todo += places
+        foreign |= others
+        for attribute in names - said:
+            todo += waiting.pop(attribute, ())
+        said |= names
+    return Reached(found, frozenset(foreign))
 
 
 @lru_cache(maxsize=16384)
-def _leads(path: Path, name: str, edition: int) -> _Leads:
+def _leads(path: Path, name: str, edition: int) -> tuple[set[Place], set[str], set[str]]:
+    """Where a definition leads to: places, members' names that it says after a dot, and foreign names."""
     there = module(path)
-    definition, owner = there.definitions[name], name.partition(".")[0]
-    leads = _Leads([], set(definition.attributes), set())
-    imports = {**there.imports, **definition.imports}
+    definition = there.definitions[name]
+    places, said, foreign = set[Place](), set(definition.attributes), set[str]()
     for chain in definition.chains:
-        if chain[0] == "self" and len(chain) > 1 and chain[1] in there.members.get(owner, ()):
-            leads.places.append((path, f"{owner}.{chain[1]}"))
-        place, rest = _resolve(there, imports, chain)
+        place, rest = _resolve(path, there.imports | definition.imports, chain)
         if isinstance(place, str):
-            leads.foreign.add(place)
+            foreign.add(place)
             continue
-        if place and place[1] == "*":  # a module as a whole
-            leads.places += [(place[0], defined) for defined in module(place[0]).definitions]
+        said.update(rest)
+        if place and place[1] == WHOLE:
+            places |= {(place[0], defined) for defined in module(place[0]).definitions}
         elif place:
-            leads.places.append(place)
-        leads.said.update(rest)
-    return leads
+            places.add(place)
+    return places, said, foreign
 
 
 @lru_cache(maxsize=16384)
 def _is_whole(path: Path, name: str, edition: int) -> bool:
-    """Whether a class may have its members called by a base that is not ours."""
+    """Whether a class may have its members called by a base that is not ours, be it one of its bases' own."""
     there = module(path)
-    return not all(_is_own_base(there, base) for base in there.bases[name])
+    for chain in there.bases[name]:
+        if chain[-1] not in OWN_BASES:
+            base, _ = _resolve(path, there.imports, chain)
+            if not isinstance(base, tuple) or base[1] not in module(base[0]).bases or _is_whole(*base, edition):
+                return True
+    return False
 
 
-def _is_own_base(there: Module, chain: tuple[str, ...]) -> bool:
-    """Whether a base class is ours, down to its own bases, or known to call nothing by itself."""
-    if chain[-1] in OWN_BASES:
-        return True
-    place, _ = _resolve(there, there.imports, chain)
-    if not isinstance(place, tuple) or place[1] not in module(place[0]).bases:
-        return False
-    base = module(place[0])
-    return all(_is_own_base(base, further) for further in base.bases[place[1]])
-
-
-def _resolve(
-    there: Module, imports: dict[str, tuple[str, str, int]], chain: tuple[str, ...]
-) -> tuple[Place | str | None, tuple[str, ...]]:
-    """What a chain of names leads to: a place, the full name of something foreign, or None for a local name or a
-    builtin; and the names after it."""
-    first, rest = chain[0], chain[1:]
-    if first in there.definitions and first not in imports:
-        return (there.path, first), rest
+def _resolve(path: Path, imports: Imports, names: Names) -> tuple[Place | str | None, Names]:
+    """What a chain of names in a file leads to: a place, the full name of something foreign, or None for a local name
+    or a builtin; and the names after it."""
+    first, rest = names[0], names[1:]
     if first in imports:
         dotted, attribute, dots = imports[first]
-        return _through(there.path, dotted, (attribute, *rest) if attribute else rest, dots)
-    for dotted, dots in there.stars:
-        path = file_of(there.path, dotted, dots)
-        if path and first in module(path).definitions:
-            return (path, first), rest
+        names = (attribute, *rest) if attribute else rest
+        target = file_of(path, dotted, dots)
+        if target:
+            return _inside(target, names, {} if target == path else module(target).imports)
+        # of a foreign name the first three parts tell what it is: torch.nn.functional
+        return None if dots else ".".join([dotted, *names][:3]), names
+    if first in module(path).definitions:
+        return (path, first), rest
+    for dotted, dots in module(path).stars:
+        target = file_of(path, dotted, dots)
+        if target and first in module(target).definitions:
+            return (target, first), rest
     return None, rest
 
 
-def _through(
-    importer: Path, dotted: str, names: tuple[str, ...], dots: int
-) -> tuple[Place | str | None, tuple[str, ...]]:
-    """Follow names from a module, through submodules and what these import from elsewhere."""
-    path = file_of(importer, dotted, dots)
-    if path is None:
-        if dots:
-            return None, names
-        # of a foreign name the first three parts tell what it is: torch.nn.functional
-        return ".".join([dotted, *names][:3]), ()
+def _inside(path: Path, names: Names, imports: Imports) -> tuple[Place | str | None, Names]:
+    """The same of names in a module that is imported, be they those of its submodules."""
     if not names:
-        return (path, "*"), ()
-    there = module(path)
-    if names[0] in there.definitions or names[0] in there.imports or there.stars:
-        place, rest = _resolve(there, there.imports, names)
-        if place is not None:
-            return place, rest
-    if path.name == "__init__.py":
-        below = in_folder(path.parent, names[0])
-        if below:
-            return _through(below, "", names[1:], -1)
-    return None, names[1:]
+        return (path, WHOLE), ()
+    place, rest = _resolve(path, imports, names)
+    below = in_folder(path.parent, names[0]) if place is None and path.name == "__init__.py" else None
+    return _inside(below, names[1:], module(below).imports) if below else (place, rest)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from bench.config.registry import home_of
 from bench.identity.definitions import BODY, Definition, Module, read
 
 PROJECT = Path(__file__).parents[2]
@@ -46,10 +47,8 @@ def freeze() -> None:
     """Keep the text of everything that is imported as it is now: what this process runs, whatever is edited later."""
     new = set(sys.modules) - _seen
     _seen.update(new)
-    named = (getattr(sys.modules.get(name), "__file__", None) or "" for name in new)
-    files = {
-        Path(file).resolve() for file in named if file.endswith(".py") and not _PACKAGED.intersection(Path(file).parts)
-    }
+    named = {Path(getattr(sys.modules.get(name), "__file__", None) or "") for name in new}
+    files = {file.resolve() for file in named if file.suffix == ".py" and not _PACKAGED.intersection(file.parts)}
     own = {path for package in PACKAGES for path in (PROJECT / package).rglob("*.py")} if not _frozen else set()
     for path in own | {path for path in files if not _is_foreign(path)}:
         if path not in _frozen and path.is_file():
@@ -83,20 +82,21 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(_frozen[path] if path in _frozen else path.read_bytes()).hexdigest()
 
 
-def registered(folder: Path, name: str) -> list[Place]:
-    """Where the package in `folder` registers `name` by a decorator."""
-    modules = [module(path) for path in sorted(folder.glob("*.py"))]
-    return [(m.path, n) for m in modules for n in m.registered.get(name, ())]
+@lru_cache(maxsize=4096)
+def registered(package: str, name: str, edition: int) -> tuple[Place, ...]:
+    """Where a package registers `name` by a decorator."""
+    modules = [module(path) for path in sorted(PROJECT.joinpath(*package.split(".")).glob("*.py"))]
+    return tuple((m.path, n) for m in modules for n in m.registered.get(name, ()))
 
 
-def defined(entry: object, name: str) -> list[Place]:
+def defined(entry: object, name: str) -> tuple[Place, ...]:
     """Where an object that is registered as `name` stands: its definition, or all of its module if it has none."""
-    file = getattr(sys.modules.get(getattr(entry, "__module__", "")), "__file__", None)
+    file = getattr(sys.modules.get(home_of(entry)), "__file__", None)
     if not file or not file.endswith(".py"):
-        return []
-    there = module(Path(file).resolve())
-    names = there.registered.get(name) or [getattr(entry, "__qualname__", "")]
-    return [(there.path, n) for n in (names if all(n in there.definitions for n in names) else there.definitions)]
+        return ()
+    found = module(Path(file).resolve())
+    names = found.registered.get(name) or [getattr(entry, "__qualname__", "")]
+    return tuple((found.path, n) for n in (names if set(names) <= found.definitions.keys() else found.definitions))
 
 
 def refresh() -> None:
@@ -137,19 +137,12 @@ def file_of(importer: Path, dotted: str, dots: int) -> Path | None:
         return in_folder(PROJECT, dotted)
     if is_own(importer) or top in sys.stdlib_module_names:
         return None
-    loaded = getattr(sys.modules.get(dotted), "__file__", None)
-    if loaded and loaded.endswith(".py"):
-        path = Path(loaded).resolve()
-        return None if _is_foreign(path, importer) else path
-    if path_ := in_folder(importer.parent, dotted):
-        return path_
-    spec = PathFinder.find_spec(top)
-    if spec and spec.origin and spec.origin.endswith(".py"):
+    loaded, spec = getattr(sys.modules.get(dotted), "__file__", None), None
+    found = Path(loaded).resolve() if loaded and loaded.endswith(".py") else in_folder(importer.parent, dotted)
+    if not found and (spec := PathFinder.find_spec(top)) and spec.origin and spec.origin.endswith(".py"):
         origin = Path(spec.origin).resolve()
-        home = origin.parent.parent if origin.name == "__init__.py" else origin.parent
-        found = in_folder(home, dotted)
-        return None if found is None or _is_foreign(found, importer) else found
-    return None
+        found = in_folder(origin.parents[origin.name == "__init__.py"], dotted)
+    return found if found and not _is_foreign(found, importer) else None
 
 
 @lru_cache(maxsize=4096)

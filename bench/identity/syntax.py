@@ -1,7 +1,7 @@
 """One definition of Python, read from its syntax tree: a digest, and what it refers to.
 
 Comments, formatting, docstrings and type hints are not in the digest, nor are words: what is raised keeps its kind and
-loses its message, and lines for a log are left out. It is the same on every Python.
+loses its message, and lines for a log and facts of a number are left out. It is the same on every Python.
 """
 
 import ast
@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 WORDS = {"print", "log", "debug", "info", "warn", "warning", "error", "report", "say", "progress"}
-TOLD = {"title", "unit", "direction", "group", "meaning"}  # of a metric, to a reader
+TOLD = {"title", "unit", "direction", "group", "meaning", "place"}  # of a metric, to a reader
 LEFT_OUT = {"ctx", "type_comment", "type_params", "kind", "annotation", "returns"}
+
+Names = tuple[str, ...]  # ("a", "b", "c") of a.b.c
+Imports = dict[str, tuple[str, str, int]]  # local name to module, attribute or "", dots of a relative import
 
 
 @dataclass
@@ -20,18 +23,18 @@ class Definition:
 
     Attributes:
         digest: of its normalised syntax tree.
-        chains: ("a", "b", "c") for a.b.c, ("a",) for a.
+        chains: what it names, ("a",) for a.
         attributes: names after a dot whose left side is no chain.
         texts: short string constants, and keywords of calls as "key=".
-        imports: what it imports itself: local name to (module, attribute or "", dots of a relative import).
+        imports: what it imports itself.
         dynamic: whether it asks for an attribute whose name it computes.
     """
 
     digest: str = ""
-    chains: set[tuple[str, ...]] = field(default_factory=set)
+    chains: set[Names] = field(default_factory=set)
     attributes: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
-    imports: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    imports: Imports = field(default_factory=dict)
     dynamic: bool = False
 
 
@@ -46,47 +49,43 @@ def definition(nodes: Iterable[ast.AST]) -> Definition:
 
 def _take(node: ast.AST, parts: list[str], found: Definition) -> None:
     """Add the normalised tree of a node to `parts`, and what it refers to to `found`."""
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        found.imports |= imported(node)
-        return
-    if isinstance(node, ast.Assert) or (isinstance(node, ast.stmt) and is_words(node)):
-        return
-    if isinstance(node, ast.AnnAssign):
-        if node.value is not None:
-            _take(ast.Assign([node.target], node.value), parts, found)
-        return
-    if isinstance(node, ast.Call) and last(node) == "Facts":  # of a number, to a reader
-        parts.append("Facts")
-        return
-    if isinstance(node, ast.Raise):
-        kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        parts.append("(Raise")
-        if kind is not None:
-            _take(kind, parts, found)
-        parts.append(")")
-        return
-    if isinstance(node, ast.Constant):
-        parts.append(f"{type(node.value).__name__} {node.value!r}")
-        if isinstance(node.value, str) and len(node.value) < 80:
-            found.texts.add(node.value)
-        return
-    if isinstance(node, (ast.Name, ast.Attribute)):
-        if chain := chain_of(node):
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            found.imports |= imported(node)
+        case ast.Assert() | ast.AnnAssign(value=None):
+            pass
+        case ast.Expr() if is_words(node):
+            pass
+        case ast.AnnAssign(value=ast.expr() as value):
+            _tree(ast.Assign([node.target], value), parts, found)
+        case ast.Raise():
+            _tree(ast.Raise(node.exc.func if isinstance(node.exc, ast.Call) else node.exc), parts, found)
+        case ast.Call() if last(node) == "Facts":
+            parts.append("Facts")
+        case ast.Constant():
+            parts.append(f"{type(node.value).__name__} {node.value!r}")
+            if isinstance(node.value, str) and len(node.value) < 80:
+                found.texts.add(node.value)
+        case ast.Name() | ast.Attribute() if chain := chain_of(node):
             found.chains.add(chain)
             parts.append(".".join(chain))
-            return
-        assert isinstance(node, ast.Attribute)
+        case _:
+            _tree(node, parts, found)
+
+
+def _tree(node: ast.AST, parts: list[str], found: Definition) -> None:
+    """The same of a node that is taken as it is written, by its fields."""
+    if isinstance(node, ast.Attribute):
         found.attributes.add(node.attr)
     if isinstance(node, ast.Call):
-        _calls(node, found)
+        _call(node, found)
     parts.append(f"({type(node).__name__}")
     for name, value in ast.iter_fields(node):
         if name in LEFT_OUT or value is None or value == []:
             continue
         parts.append(name)
-        if name == "decorator_list":
-            value = decorators(node)
-        for item in value if isinstance(value, list) else [value]:
+        items = decorators(node) if name == "decorator_list" else value if isinstance(value, list) else [value]
+        for item in items:
             if isinstance(item, ast.AST):
                 _take(item, parts, found)
             else:
@@ -94,27 +93,24 @@ def _take(node: ast.AST, parts: list[str], found: Definition) -> None:
     parts.append(")")
 
 
-def _calls(node: ast.Call, found: Definition) -> None:
-    if last(node) == "Phase":  # names the method that is its loss
-        found.attributes |= {
-            a.value for a in ast.walk(node) if isinstance(a, ast.Constant) and isinstance(a.value, str)
-        }
+def _call(node: ast.Call, found: Definition) -> None:
+    """Names in texts: the method that a Phase has for its loss, what getattr asks for; and the keywords."""
     found.texts |= {f"{keyword.arg}=" for keyword in node.keywords if keyword.arg}
-    if isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr") and len(node.args) > 1:
-        name = node.args[1]
-        if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            found.attributes.add(name.value)
-        else:
-            found.dynamic = True
+    named: list[ast.expr] = []
+    if last(node) == "Phase":
+        named = [*node.args, *(keyword.value for keyword in node.keywords)]
+    elif isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr") and len(node.args) > 1:
+        named = [node.args[1]]
+        found.dynamic |= not isinstance(node.args[1], ast.Constant)
+    found.attributes |= {str(arg.value) for arg in named if isinstance(arg, ast.Constant)}
 
 
-def imported(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str, int]]:
-    if isinstance(node, ast.Import):
-        # `import a.b` binds a; `import a.b as c` binds a.b
-        return {
-            a.asname or a.name.split(".")[0]: (a.name if a.asname else a.name.split(".")[0], "", 0) for a in node.names
-        }
-    return {a.asname or a.name: (node.module or "", a.name, node.level) for a in node.names if a.name != "*"}
+def imported(node: ast.Import | ast.ImportFrom) -> Imports:
+    if isinstance(node, ast.ImportFrom):
+        return {a.asname or a.name: (node.module or "", a.name, node.level) for a in node.names if a.name != "*"}
+    # `import a.b` binds a; `import a.b as c` binds a.b
+    bound = [(a.asname, a.name) if a.asname else (a.name.split(".")[0],) * 2 for a in node.names]
+    return {name: (module, "", 0) for name, module in bound}
 
 
 def decorators(node: ast.AST) -> list[ast.AST]:
@@ -134,7 +130,7 @@ def last(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def chain_of(node: ast.AST) -> tuple[str, ...]:
+def chain_of(node: ast.AST) -> Names:
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -142,14 +138,10 @@ def chain_of(node: ast.AST) -> tuple[str, ...]:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def is_words(node: ast.stmt) -> bool:
-    """Whether a statement says something and does nothing: a docstring, a line for a log."""
-    if not isinstance(node, ast.Expr):
-        return False
-    if isinstance(node.value, ast.Constant):
-        return True
+def is_words(node: ast.Expr) -> bool:
+    """Whether an expression says something and does nothing: a docstring, a line for a log."""
     call = node.value
     if not (isinstance(call, ast.Call) and call.args and last(call) in WORDS):
-        return False
+        return isinstance(call, ast.Constant)
     first = call.args[0]
     return isinstance(first, ast.JoinedStr) or (isinstance(first, ast.Constant) and isinstance(first.value, str))
