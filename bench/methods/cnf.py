@@ -45,10 +45,7 @@ Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Flow:
-    """Of every sample (B,): log p(x) in nats, int |v|^2 dt and int |dv/dx|_F^2 dt (estimated where there are probes).
-
-    The energies are not a number where they were not asked for.
-    """
+    """Of every sample (B,): log p(x) in nats, and the energies int |v|^2 dt and int |dv/dx|_F^2 dt, or NaN."""
 
     log_p: Tensor
     kinetic: Tensor
@@ -64,18 +61,11 @@ def flow(
     adjoint: bool = False,
     energies: bool = True,
 ) -> Flow:
-    """Differentiable log-density of x (B, ...) and RNODE's two energies.
+    """Differentiable log-density of x (B, ...) under velocity(net) on [0, 1], and RNODE's two energies.
 
-    Args:
-        velocity: network -> velocity field on [0, 1].
-        net: a network; if it counts evaluations, the backward ones of the adjoint are counted too.
-        solver: dopri5 with its tolerances, or a fixed-step method.
-        probes: (M, B, ...) for Hutchinson's estimate, None for the exact divergence.
-        adjoint: adjoint gradient instead of backpropagation through the steps.
-        energies: integrate the energies too, which costs a tenth of the time.
-
-    Raises:
-        Diverged: the step underflowed, or MAX_STEPS were not enough.
+    The solver is dopri5, or one of fixed steps; the divergence and |dv/dx|_F are exact, or estimated by probes
+    (M, B, ...). The energies cost a tenth of the time. A network that counts counts the backward evaluations of the
+    adjoint too. Diverged if the step underflowed, or MAX_STEPS were not enough.
     """
     dim = x[0].numel()
     state = torch.cat([x.flatten(1), x.new_zeros(len(x), 3 if energies else 1)], 1)
@@ -194,8 +184,8 @@ def _compiled(
 class SimulatedBaseline(FlowBaseline):
     """A flow trained by maximum likelihood, with an ODE solve in every loss: the options of that solve.
 
-    `rk4_steps` equal steps of RK4 take the place of dopri5 where they are not 0. Such a solve does not know its error,
-    so the loss is what the solver finds and not the model's likelihood; evaluation is by its own solver all the same.
+    `rk4_steps` equal steps of RK4 take the place of dopri5 if they are not 0. Such a solve does not know its error, so
+    the loss is what the solver finds and not the model's likelihood; evaluation is by its own solver all the same.
     """
 
     needs_gaussian = True

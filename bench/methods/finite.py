@@ -28,11 +28,7 @@ def complaint(count: int, n: int, what: str = "samples") -> str | None:
 
 
 def require(x: Tensor, what: str = "samples") -> Tensor:
-    """x (B, ...) itself.
-
-    Raises:
-        NotFinite: a row of it is not finite.
-    """
-    if said := complaint(lost(x), len(x), what):
-        raise NotFinite(said)
+    """x (B, ...) itself; NotFinite if a row of it is not finite."""
+    if text := complaint(lost(x), len(x), what):
+        raise NotFinite(text)
     return x

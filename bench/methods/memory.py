@@ -20,20 +20,13 @@ class Counter(Protocol):
 
 @dataclass
 class Memory:
-    """Remembers in `rows` how many rows had room; None until something had not.
-
-    What an attempt without room has added to `counter` is taken back.
-    """
+    """How many rows had room, None until something had not; an attempt without room does not count in `counter`."""
 
     rows: int | None = None
     counter: Counter | None = None
 
     def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
-        """evaluate(slice) of rows 0 ... n - 1, stacked; halves the slices when a GPU runs out of memory.
-
-        Raises:
-            OutOfMemoryError: there is no room for a single row.
-        """
+        """evaluate(slice) of rows 0 ... n - 1, stacked; halves slices of several rows when a GPU runs out of memory."""
         before = self.counter.rows if self.counter else 0
         while True:
             size = min(self.rows or n, n)

@@ -19,6 +19,7 @@ time_scale = 1000 is DDPM's. After a short training its fast oscillations in t m
 solver: a smaller scale needs several times fewer evaluations at the same quality.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -97,10 +98,7 @@ def check(
     **_: object,
 ) -> None:
     """UsageError for an option of `adm` out of range, or that does not fit the shape."""
-
-    def ask(holds: bool, key: str, value: object, allowed: str) -> None:
-        require(holds, "adm", key, value, allowed)
-
+    ask = partial(require, "adm")
     require_images("adm", shape)
     ask(channels > 0 and channels % 2 == 0, "channels", channels, "an even number above 0 is needed")
     ask(min(multiples, default=0) > 0, "multiples", multiples, "a number above 0 is needed for each level")

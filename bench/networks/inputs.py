@@ -10,6 +10,7 @@ A network that is built without one of them has no weight for it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 
 import torch
@@ -25,15 +26,13 @@ Shape = tuple[int, ...]
 class Inputs:
     """The inputs of a network on samples of a shape.
 
+    UsageError if a number is below 1, or channels that join x have another size.
+
     Attributes:
         channels: C', channels that join x.
         vector: K, the length of the vector.
         numbers: the length of `joined`.
         embedded: whether there is anything beside t and x.
-
-    Raises:
-        UsageError: a number is below 1, or channels that join x have another size; each call with other inputs than
-            these.
     """
 
     def __init__(
@@ -48,10 +47,10 @@ class Inputs:
         self.network, self.shape, self.second_time, self.classes, self.time = network, shape, second_time, classes, time
         of_one = (given,) if isinstance(given, int) else tuple(given)
         beside = len(of_one) == 3 == len(shape)
-        require(classes is None or classes > 0, network, "classes", classes, "1 or more are needed")
-        require(min(of_one, default=1) > 0, network, "given", given, "numbers above 0 are needed")
-        fits = not beside or of_one[1:] == shape[1:]
-        require(fits, network, "given", given, f"channels beside x have the size of x, {shape[1:]}")
+        ask = partial(require, network)
+        ask(classes is None or classes > 0, "classes", classes, "1 or more are needed")
+        ask(min(of_one, default=1) > 0, "given", given, "numbers above 0 are needed")
+        ask(not beside or of_one[1:] == shape[1:], "given", given, f"channels beside x have the size of x, {shape[1:]}")
         self.channels = of_one[0] if beside else 0
         self.vector = prod(of_one) if of_one and not beside else 0
         self.numbers = time + second_time + (classes + 1 if classes else 0) + self.vector
@@ -95,11 +94,7 @@ class Inputs:
 
 
 class Told(nn.Module):
-    """Embeddings of r, the classes and the vector, (B, width) each, which are added to that of t.
-
-    Args:
-        features: numbers that a second time is embedded by.
-    """
+    """Embeddings of r, by so many features, of the classes and the vector, (B, width) each, beside that of t."""
 
     def __init__(self, inputs: Inputs, features: int, width: int) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ imports nothing heavy, so that a run that cannot be is refused before anything s
 from bench.errors import UsageError
 
 
-def require(holds: bool, network: str, key: str, value: object, allowed: str) -> None:
+def require(network: str, holds: bool, key: str, value: object, allowed: str) -> None:
     """UsageError for an option, or the shape of the data, that does not fit."""
     if not holds:
         raise UsageError(f"network {network}: {key} = {value!r}: {allowed}")
@@ -15,11 +15,11 @@ def require(holds: bool, network: str, key: str, value: object, allowed: str) ->
 
 def require_images(network: str, shape: tuple[int, ...]) -> None:
     """UsageError unless the shape is (C, H, W)."""
-    require(len(shape) == 3, network, "shape", shape, "images (C, H, W) are needed")
+    require(network, len(shape) == 3, "shape", shape, "images (C, H, W) are needed")
 
 
 def require_halves(network: str, shape: tuple[int, ...], levels: int) -> None:
     """UsageError unless the sides of images (C, H, W) can be halved `levels - 1` times."""
     smallest = 2 ** (levels - 1)
     divided = all(side % smallest == 0 for side in shape[1:])
-    require(divided, network, "shape", shape, f"sides divisible by {smallest} are needed for {levels} levels")
+    require(network, divided, "shape", shape, f"sides divisible by {smallest} are needed for {levels} levels")

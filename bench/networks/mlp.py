@@ -16,12 +16,7 @@ from bench.networks.inputs import Inputs, Shape
 from bench.networks.limits import require
 
 Activation = Literal["silu", "tanh", "softplus", "selu"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "softplus": nn.Softplus,
-    "selu": nn.SELU,
-}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh, "softplus": nn.Softplus, "selu": nn.SELU}
 
 
 class MLP(nn.Module):
@@ -31,8 +26,7 @@ class MLP(nn.Module):
         super().__init__()
         self.inputs, self.classes, self.out = inputs, inputs.classes, out
         dim = prod(inputs.shape)
-        joining = inputs.channels * prod(inputs.shape[1:])
-        sizes = [dim + joining + inputs.numbers] + [width] * depth
+        sizes = [dim + inputs.channels * prod(inputs.shape[1:]) + inputs.numbers] + [width] * depth
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
@@ -49,7 +43,7 @@ def check(
 ) -> None:
     """UsageError for inputs that cannot be, or a number of outputs below 1."""
     Inputs("mlp", shape, second_time, classes, given, time)
-    require(out is None or out > 0, "mlp", "out", out, "a number above 0 is needed")
+    require("mlp", out is None or out > 0, "out", out, "a number above 0 is needed")
 
 
 @register_network("mlp", check=check)

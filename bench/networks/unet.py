@@ -7,6 +7,7 @@ Attention stands where `attention` names a resolution's level (0 is the full res
 middle block always attends.
 """
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,10 +49,7 @@ def check(
     **_: object,
 ) -> None:
     """UsageError for an option of `unet` out of range, or that does not fit the shape."""
-
-    def ask(holds: bool, key: str, value: object, allowed: str) -> None:
-        require(holds, "unet", key, value, allowed)
-
+    ask = partial(require, "unet")
     require_images("unet", shape)
     Inputs("unet", shape, second_time, classes, given)
     ask(min(channels, default=0) > 0, "channels", channels, "a number above 0 is needed for each level")
@@ -60,13 +58,9 @@ def check(
     ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
     require_halves("unet", shape, len(channels))
     ask(not any(width % groups for width in channels), "groups", groups, f"it must divide all of channels = {channels}")
-    ask(
-        set(attention) <= set(range(len(channels))),
-        "attention",
-        attention,
-        f"levels 0 to {len(channels) - 1} are there",
-    )
-    attending = sorted({*attention, len(channels) - 1})
+    levels = range(len(channels))
+    ask(set(attention) <= set(levels), "attention", attention, f"levels 0 to {levels[-1]} are there")
+    attending = sorted({*attention, levels[-1]})
     widths = [channels[level] for level in attending]
     ask(head_channels <= min(widths), "head_channels", head_channels, f"the levels that attend have {widths} channels")
 
@@ -84,11 +78,7 @@ def unet(
     classes: int | None = None,
     given: Shape | int = (),
 ) -> nn.Module:
-    """channels at each level (resolution halves in between), `layers` residual blocks a level.
-
-    What it takes beside t and x is in bench/networks/inputs.py. UsageError for an option out of range, or that does not
-    fit the shape.
-    """
+    """`layers` residual blocks a level of so many channels; resolution halves in between. UsageError as in `check`."""
     check(shape, channels, layers, attention, head_channels, groups, second_time, classes, given)
     inputs = Inputs("unet", shape, second_time, classes, given)
     from diffusers import UNet2DModel
