@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DiffusionBaseline, Network, Sampler, mean_square, noise, register_baseline
-from bench.methods.ode import VelocityField
+from bench import DiffusionBaseline, Network, Sampler, VelocityField, mean_square, noise, register_baseline
 from bench.samplers.ancestral import Ancestral
 from bench.samplers.ddim import DDIM
 

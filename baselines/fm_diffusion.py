@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DiffusionBaseline, Network, mean_square, noise, register_baseline
-from bench.methods.ode import VelocityField
+from bench import DiffusionBaseline, Network, VelocityField, mean_square, noise, register_baseline
 
 
 @register_baseline("fm_diffusion", label="FM w/ Diffusion")

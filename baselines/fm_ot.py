@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import FlowBaseline, Network, mean_square, noise, register_baseline
-from bench.methods.ode import VelocityField
-from bench.methods.paths import OptimalTransport
+from bench import FlowBaseline, Network, OptimalTransport, VelocityField, mean_square, noise, register_baseline
 
 
 @register_baseline("fm_ot", label="FM w/ OT")

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DiffusionBaseline, Network, mean_square, noise, register_baseline
-from bench.methods.ode import VelocityField
-from bench.methods.paths import like
+from bench import DiffusionBaseline, Network, VelocityField, like, mean_square, noise, register_baseline
 
 
 @register_baseline("scoreflow", label="ScoreFlow")

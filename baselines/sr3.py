@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DiffusionBaseline, Network, Sampler, noise, register_baseline
-from bench.methods.ode import VelocityField
+from bench import DiffusionBaseline, Network, Sampler, VelocityField, noise, register_baseline
 from bench.samplers.ancestral import Ancestral
 
 

@@ -96,7 +96,7 @@ def log_density(
     memory: Memory | None = None,
     prior: Callable[[Tensor], Tensor] = log_normal,
 ) -> Density:
-    """log p(x) of x (B, ...) at t_end under the flow of f from p_0, whose log-density is `prior`; without a gradient.
+    """log p(x) in nats of x (B, ...) at t_end under the flow of f from p_0, of log-density `prior`; without a gradient.
 
     The divergence is exact, or estimated by `probes` (M, B, ...). The whole batch is solved with common steps, of which
     `memory` holds as many rows at once as it can. Diverged as `solve` has it.
