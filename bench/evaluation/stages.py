@@ -114,7 +114,7 @@ class Stages:
     def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
         self._fit()  # the record of the training may have outlived its checkpoint
         parts = Parts(self.log, self.unfinished(stage))
-        evaluator, config = self._evaluator(self.trainer.evaluation_module(), self.judge), self.run.evaluation
+        evaluator, config = self._evaluator(self.trainer.average.frozen(), self.judge), self.run.evaluation
         with full_float32(self.device):
             if stage == "likelihood" and config.likelihood:
                 measure_likelihood(evaluator, config.likelihood, parts)

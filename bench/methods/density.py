@@ -116,9 +116,7 @@ def log_density(
     with torch.no_grad():
         states = solve(augmented, start, (t_end, 0.0), solver)
     x0, integrals = states[-1].split([dim, start.shape[1] - dim], 1)
-    one = integrals[:, 0]
-    if probes is None:
-        variance = torch.zeros_like(one)
-    else:
-        variance = integrals.var(1) / len(probes) if len(probes) > 1 else torch.full_like(one, math.nan)
+    spread = probes is not None and len(probes) > 1
+    unknown = torch.full_like(integrals[:, 0], 0.0 if probes is None else math.nan)
+    variance = integrals.var(1) / integrals.shape[1] if spread else unknown
     return Density(prior(x0.reshape(x.shape)) + integrals.mean(1), variance)

@@ -84,12 +84,11 @@ class Inputs:
         """UsageError unless a call has the inputs that the network was built with; labels may be left out."""
         if r is labels is given is None and not self.embedded:
             return  # the usual call, of small networks many a second
-        found = {"second_time": r is not None, "classes": labels is not None, "given": given is not None}
-        built = {"second_time": self.second_time, "classes": bool(self.classes), "given": self.vector > 0}
-        for option, key in {"second_time": "r", "classes": "labels", "given": "given"}.items():
-            if found[option] > built[option]:
+        of_r, of_vector = ("second_time", self.second_time, "r", r), ("given", self.vector, "given", given)
+        for option, built, key, value in (of_r, ("classes", self.classes, "labels", labels), of_vector):
+            if value is not None and not built:
                 raise UsageError(f"network {self.network}: built without {option}, called with {key}")
-            if found[option] < built[option] and option != "classes":
+            if value is None and built and option != "classes":
                 raise UsageError(f"network {self.network}: built with {option}, called without {key}")
 
 

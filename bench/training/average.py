@@ -25,12 +25,10 @@ class Average:
     @torch.no_grad()
     def follow(self, step: int) -> None:
         """Take in the weights after an update, the `step`-th from 0."""
-        if not self.ema:
-            return
-        decay = min(self.ema, (1 + step) / (10 + step))
-        pairs = zip(self.tensors, self.parameters, strict=True)
-        averages, trained = zip(*((a, p) for a, p in pairs if p.requires_grad), strict=True)
-        torch._foreach_lerp_(averages, trained, 1 - decay)
+        if self.ema:
+            pairs = zip(self.tensors, self.parameters, strict=True)
+            averages, trained = zip(*((a, p) for a, p in pairs if p.requires_grad), strict=True)
+            torch._foreach_lerp_(averages, trained, 1 - min(self.ema, (1 + step) / (10 + step)))
 
     @torch.no_grad()
     def frozen(self, shared: bool = False) -> nn.Module:

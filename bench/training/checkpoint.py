@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from bench.errors import Diverged, UsageError
+from bench.errors import UsageError
 from bench.records.records import Measurement
 from bench.records.seal import check, write_sealed
 from bench.training import ranks
@@ -54,15 +54,7 @@ def look(run: State) -> None:
     weights = _finite((*_trained(run, run.parameters), *_trained(run, run.average.tensors)))
     loss_lost, weights_lost = ranks.agreed(not math.isfinite(loss), not weights)
     if loss_lost or weights_lost:
-        what = f"the loss is {loss}" if loss_lost else "the weights are not finite"
-        raise Diverged(f"{what} at step {run.step}; {before(run)}")
-
-
-def before(run: State) -> str:
-    """Where a diverged run would go on, for its error."""
-    if run.saved is None:
-        return "no checkpoint is older"
-    return f"--retry goes on from the checkpoint of step {run.saved}"
+        raise run.diverged(f"the loss is {loss}" if loss_lost else "the weights are not finite")
 
 
 def _trained(run: State, items: Iterable[T]) -> list[T]:
@@ -155,15 +147,13 @@ def _moments(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _load(run: State, path: Path, content: dict[str, Any]) -> None:
-    identity = content["identity"]
-    if identity != run.identity:
+    if (identity := content["identity"]) != run.identity:
         raise UsageError(f"{path}: a checkpoint of {identity}, not of {run.identity}; move it away to train anew")
     run.module.load_state_dict(content["module"])
     run.buffers.restore(content.get("buffers", {}))  # which older checkpoints lack
     with torch.no_grad():
-        pairs = zip(run.average.tensors, content["average"], strict=True)
-        for mine, stored in _trained(run, pairs):
-            mine.copy_(stored)
+        for average, stored in _trained(run, zip(run.average.tensors, content["average"], strict=True)):
+            average.copy_(stored)
     for optimizer, stored in zip(run.optimizers, _moments(content), strict=True):
         restore_moments(optimizer, stored)
     for name in PROGRESS:

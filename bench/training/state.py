@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.datasets.source import Draws
+from bench.errors import Diverged
 from bench.methods.baseline import Baseline
 from bench.methods.network import CountedNetwork
 from bench.records.records import Measurement
@@ -78,6 +79,7 @@ class State:
         done = ranks.total(torch.tensor(float(self.net.rows), dtype=torch.float64))
         return self.nfe_before + float(done) / self.settings.batch
 
-    def evaluation_module(self) -> nn.Module:
-        """A copy with the averaged weights, frozen: what every metric is measured on."""
-        return self.average.frozen()
+    def diverged(self, what: str) -> Diverged:
+        """The error of a run whose loss or weights are not finite, which says where it would go on."""
+        goes_on = f"--retry goes on from the checkpoint of step {self.saved}"
+        return Diverged(f"{what} at step {self.step}; {'no checkpoint is older' if self.saved is None else goes_on}")

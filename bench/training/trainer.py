@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import Diverged
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
 from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
@@ -94,7 +93,7 @@ class Trainer(State):
         cannot be copied for evaluation.
         """
         if self.progress < 1:
-            self.evaluation_module()
+            self.average.frozen()
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
         marks = [m for m in marks if m > self.validated]
         precision = in_training(self.settings.precision, self.device)
@@ -140,7 +139,7 @@ class Trainer(State):
         """Read the mean loss of the last steps and say where training stands."""
         self.loss = float(self.recent) / self.recent_steps
         if not math.isfinite(self.loss):
-            raise Diverged(f"the loss is {self.loss} at step {self.step}; {checkpoint.before(self)}")
+            raise self.diverged(f"the loss is {self.loss}")
         self.recent.zero_()
         self.recent_steps = 0
         s = self.settings
@@ -151,7 +150,7 @@ class Trainer(State):
     def _validate(self, validate: Callable[[nn.Module], list[Measurement]]) -> None:
         place = {"step": self.step, "train_seconds": self.seconds, "nfe_training": self.evaluations()}
         self.peak = max(self.peak, peak_memory(self.device))
-        self.curve += [replace(m, place=place) for m in validate(self.evaluation_module())]
+        self.curve += [replace(m, place=place) for m in validate(self.average.frozen())]
         self.validated = self.progress
         reset_peak_memory(self.device)
 

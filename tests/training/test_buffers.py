@@ -51,7 +51,7 @@ class Stateful(nn.Module):
 def state(trainer: Trainer) -> dict[str, list[Any]]:
     """Everything that a trained network and its averaged copy hold."""
     found = {}
-    for name, module in (("raw", trainer.module), ("average", trainer.evaluation_module())):
+    for name, module in (("raw", trainer.module), ("average", trainer.average.frozen())):
         named = [*module.named_parameters(), *module.named_buffers()]
         found |= {f"{name}.{key}": tensor.detach().double().flatten().tolist() for key, tensor in named}
     return found

@@ -58,7 +58,7 @@ def test_a_normalised_network_is_trained_and_copied(points: Dataset, tmp_path: P
     torch.manual_seed(0)
     t = trainer(Wrapped(WRAPS[name]), points, ema=ema)
     t.fit(tmp_path / "c.pt", lambda module: [], lambda text: None)
-    module = t.evaluation_module()
+    module = t.average.frozen()
     x, time = points.test[:7], torch.full((7,), 0.3)
     for parameter, average in zip(t.module.parameters(), t.average.tensors, strict=True):
         parameter.data.copy_(average)  # what the copy should answer with

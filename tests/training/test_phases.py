@@ -272,7 +272,7 @@ def test_a_loss_is_given_its_batch_and_the_averaged_network(points: Dataset, ema
     labelled = Dataset("d", "1", points.train, points.test, train_labels=torch.arange(512) % 3)
     trainer = Trainer("r", Training(steps=4, batch=16, ema=ema, lr=1e-2), Curious(), Noisy(), labelled, 0)
     for step in range(3):
-        frozen = trainer.evaluation_module()
+        frozen = trainer.average.frozen()
         trainer.take_step()
         batch, ctx, average = seen[-1]
         assert batch.index is not None and torch.equal(batch.x, points.train[batch.index])
@@ -318,4 +318,4 @@ def test_a_frozen_part_is_held_once_and_follows_the_module(points: Dataset, tmp_
     first.save(tmp_path / "c.pt")
     assert second.restore(tmp_path / "c.pt", lambda text: None)
     for trained in (first, second):
-        assert torch.equal(trained.evaluation_module()["generator"][0].weight, first.module["generator"][0].weight)
+        assert torch.equal(trained.average.frozen()["generator"][0].weight, first.module["generator"][0].weight)

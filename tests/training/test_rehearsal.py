@@ -271,7 +271,7 @@ def test_nothing_of_the_run_changes(points: Dataset, tmp_path: Path) -> None:
         assert module.passes == 0 and trainer.net.rows == 0 and all(p.grad is None for p in module.parameters())
         for _ in range(4):
             trainer.take_step()
-        state = [*trainer.evaluation_module().state_dict().values()]
+        state = [*trainer.average.frozen().state_dict().values()]
         return [float(x.double().sum()) for x in state]
 
     assert trained(True) == trained(False)

@@ -90,7 +90,7 @@ def test_of_a_run_and_of_its_checkpoint_the_averaged_weights_are_taken(tmp_path:
         before = torch.get_rng_state()
         module = make.pretrained(teacher)
         assert torch.equal(torch.get_rng_state(), before)
-        assert equal(module, trainer.evaluation_module()) and not equal(module, trainer.module)
+        assert equal(module, trainer.average.frozen()) and not equal(module, trainer.module)
         assert not module.training and not any(p.requires_grad for p in module.parameters())
         assert make.teachers == inputs.described([str(path)])
 
@@ -141,7 +141,7 @@ def test_what_is_no_teacher_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_a_student_learns_from_it_and_leaves_it_as_it_is(tmp_path: Path) -> None:
     run = runs(tmp_path, PLAIN)[0]
-    teacher = trained(tmp_path, run, tmp_path).evaluation_module()
+    teacher = trained(tmp_path, run, tmp_path).average.frozen()
     student = taught_by(run)
     module, files = build(student, components.build_dataset(run.dataset, tmp_path), tmp_path, tmp_path)
     assert len(files) == 1 and isinstance(module, nn.ModuleDict)
@@ -178,7 +178,7 @@ def test_a_checkpoint_of_another_teacher_is_set_aside_and_said(tmp_path: Path) -
     later = student_of(run, tmp_path)
     assert not later.restore(path, said.append) and later.step == 0
     assert said == ["checkpoint student.pt cannot be used (it is of another teacher); kept as student.older"]
-    assert equal(later.module["teacher"], teacher.evaluation_module()) and (tmp_path / "student.older").exists()
+    assert equal(later.module["teacher"], teacher.average.frozen()) and (tmp_path / "student.older").exists()
 
 
 def test_a_teacher_is_known_by_what_was_loaded_wherever_its_file_lies(tmp_path: Path) -> None:

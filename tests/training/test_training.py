@@ -130,7 +130,7 @@ def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
     assert curve(whole) == curve(second)
     assert [step for step, _, _ in curve(whole)] == [18, 35, 70]  # at 1/4, 1/2 and all of 70
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
-    ends = [t.evaluation_module()(torch.full((5,), 0.5), x) for t in (whole, second)]
+    ends = [t.average.frozen()(torch.full((5,), 0.5), x) for t in (whole, second)]
     assert torch.equal(*ends)
 
 
@@ -323,7 +323,7 @@ def test_evaluation_has_the_averaged_weights_frozen_and_its_own(points: Dataset,
     t = trainer(points, ema=ema)
     for _ in range(5):
         t.take_step()
-    module = t.evaluation_module()
+    module = t.average.frozen()
     assert not module.training and not any(p.requires_grad for p in module.parameters())
     for p, a in zip(module.parameters(), t.average.tensors, strict=True):
         assert torch.equal(p, a) and p.data_ptr() != a.data_ptr()
