@@ -169,11 +169,11 @@ def test_a_moved_definition_is_no_change(run: Run, edit: Edit) -> None:
     start = text.index("def mean_square")
     moved = text[start:]
     edit("bench/methods/flow.py", moved, "")
-    edit("baselines/fm_ot.py", "Network, mean_square, noise", "Network, noise")
+    edit("baselines/fm_ot.py", "VelocityField, mean_square, noise", "VelocityField, noise")
     edit_both = (
         (PROJECT / "baselines/fm_ot.py")
         .read_text(encoding="utf-8")
-        .replace("Network, mean_square, noise", "Network, noise")
+        .replace("VelocityField, mean_square, noise", "VelocityField, noise")
     )
     source._frozen[PROJECT / "baselines/fm_ot.py"] = (
         edit_both + "\nfrom bench.training.seeds import mean_square\n"
