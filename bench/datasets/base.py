@@ -16,7 +16,6 @@ from torch import Tensor
 
 from bench.datasets.source import Source, drawn
 from bench.datasets.space import Space
-from bench.errors import UsageError
 from bench.methods.finite import require
 
 SPLITS = ("train", "validation", "test")
@@ -25,7 +24,7 @@ PROBED = 8  # samples that functions are tried on
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits of a data set, with the facts that a measurement must quote.
+    """The splits of a data set, with the facts that a measurement must quote; `contract.checked` has its rules.
 
     Final numbers are measured on `test`; what is looked at in training, or chosen by, on `validation` where there is
     one (`for_tuning`).
@@ -48,9 +47,6 @@ class Dataset:
         space: map to model space (bench/datasets/space.py), None for that of this module.
         held_out: what records call the split in `test`.
         fixed: whether name, version, train and test decide all the rest, as those of the data sets of this package do.
-
-    Raises:
-        UsageError: a value of a split is not finite.
     """
 
     name: str
@@ -71,19 +67,6 @@ class Dataset:
     space: Space | None = None
     held_out: str = "test"
     fixed: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        """Refuse values that are not finite, of which a metric would make nonsense; `contract` has the other rules."""
-        for split in SPLITS:
-            values: object = getattr(self, split)
-            if not isinstance(values, Tensor) or not values.is_floating_point() or torch.isfinite(values).all():
-                continue
-            row, *place = (~torch.isfinite(values)).nonzero()[0].tolist()
-            lost = int((~torch.isfinite(values)).sum())
-            raise UsageError(
-                f"dataset {self.name!r}, {split} split: row {row}, column {', '.join(map(str, place))} is "
-                f"{float(values[row, *place])}, as {lost} of {values.numel()} values are not finite; leave them out"
-            )
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

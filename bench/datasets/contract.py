@@ -26,6 +26,7 @@ def checked(name: str, dataset: Any) -> Dataset:
     levels = dataset.levels
     whole = levels is None or (isinstance(levels, int) and 2 <= levels <= LEVELS)
     require(whole, f"levels = {levels!r}: 2 to {LEVELS} grey levels, or None for points")
+    labelled: dict[bool, list[str]] = {True: [], False: []}
     for split in SPLITS:
         values, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
         if split == "validation" and values is None:
@@ -36,22 +37,15 @@ def checked(name: str, dataset: Any) -> Dataset:
         require(train == shape, f"a sample of train has shape {train}, one of {split} {shape}")
         fits = labels is None or _is_labels(labels, n)
         require(fits, f"{split}_labels is {shown(labels)}, not int64 ({n},) from 0 up")
-    splits = [split for split in SPLITS if getattr(dataset, split) is not None]
-    labelled = [split for split in splits if getattr(dataset, f"{split}_labels") is not None]
-    bare = " and ".join(split for split in splits if split not in labelled)
-    rule = f"labels of {' and '.join(labelled)}, none of {bare}: all splits have labels, or none of them"
-    require(not labelled or not bare, rule)
+        labelled[labels is not None].append(split)
+    some, none = (" and ".join(labelled[known]) for known in (True, False))
+    require(not (some and none), f"labels of {some}, none of {none}: all splits have labels, or none of them")
     few = dataset.test[:PROBED]
     if dataset.log_prob:
         found = dataset.log_prob(few)
         require(_has_shape(found, (len(few),)), f"log_prob of {len(few)} samples is {shown(found)}, not ({len(few)},)")
     if dataset.given:
-        found = dataset.given(few)
-        images = few.ndim == 4 and _has_shape(
-            found, (len(few), *getattr(found, "shape", few.shape)[1:2], *few.shape[2:])
-        )
-        vectors = isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(few)
-        require(images or vectors, f"given of {shown(few)} is {shown(found)}, not (B, C', H, W) of its size or (B, K)")
+        require(*_given(few, dataset.given(few)))
     if dataset.space is not None:
         require(*_space(dataset, few))
     if dataset.source is not None:
@@ -74,9 +68,22 @@ def _stored(split: str, values: Any, levels: int | None) -> tuple[bool, str]:
         fits, rule = values.dtype == torch.uint8 and values.ndim == 4, "not uint8 (N, C, H, W) images"
     if not fits or not values.numel():
         return False, f"{split} is {shown(values)}, {rule if not fits else 'empty'}"
+    if levels is None and not (finite := torch.isfinite(values)).all():
+        row, column = (~finite).nonzero()[0].tolist()
+        place = f"row {row}, column {column} is {float(values[row, column])}"
+        lost = f"{int((~finite).sum())} of {values.numel()} values are not finite"
+        return False, f"{split} split: {place}, as {lost}; leave them out"
     if levels is not None and levels < LEVELS and (highest := int(values.max())) >= levels:
         return False, f"{split} has the value {highest}; with levels = {levels} the highest is {levels - 1}"
     return True, ""
+
+
+def _given(few: Tensor, found: Any) -> tuple[bool, str]:
+    """Whether that is what few samples can be given, and the rule."""
+    vectors = isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(few)
+    images = isinstance(found, Tensor) and few.ndim == found.ndim == 4 and len(found) == len(few)
+    fits = vectors or (images and found.shape[2:] == few.shape[2:])
+    return fits, f"given of {shown(few)} is {shown(found)}, not (B, C', H, W) of its size or (B, K)"
 
 
 def _space(dataset: Dataset, few: Tensor) -> tuple[bool, str]:

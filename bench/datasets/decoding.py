@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-OTHERS = (
-    *(".avif", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jpe", ".jxl"),
-    *(".pbm", ".pcx", ".pgm", ".ppm", ".psd", ".svg", ".tga"),
-)
-
-
-def is_image(name: str) -> bool:
-    """Whether a file's name is that of an image, of a type that is read or not."""
-    return name.lower().endswith((*SUFFIXES, *OTHERS))
 
 
 def decoded(path: Path) -> "Image":

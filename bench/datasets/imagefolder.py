@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.datasets.decoding import SUFFIXES, decoded, is_image
+from bench.datasets.decoding import SUFFIXES, decoded
 from bench.datasets.parts import Block, File, Originals, Part
 from bench.errors import UsageError
 
@@ -77,26 +77,14 @@ def image_parts(root: Path, group: str, size: int, crop: bool, label: int | None
 
 
 def left_out(listed: Collection[Path]) -> dict[str, int]:
-    """How many images in or below the folders are not read, by kind: of another type, or a folder deeper.
-
-    A folder that is listed itself is no deeper one.
-    """
+    """How many files in or below the folders are not read, by kind: of another type, or a folder deeper."""
     known, found = frozenset(listed), Counter[str]()
-    for folder in listed:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name[0] == ".":
-                    continue
-                if entry.is_dir():
-                    if folder / entry.name not in known:
-                        found["images a folder deeper"] += _images_below(folder / entry.name)
-                elif is_image(entry.name) and not entry.name.lower().endswith(SUFFIXES):
-                    found[f"{Path(entry.name).suffix.lower()} files"] += 1
-    return dict(+found)
-
-
-def _images_below(folder: Path) -> int:
-    return sum(is_image(name) and name[0] != "." for _, _, names in os.walk(folder) for name in names)
+    for path in (path for folder in listed for path in folder.iterdir() if path.name[0] != "."):
+        if path.is_dir() and path not in known:
+            found["files a folder deeper"] += sum(len(names) for _, _, names in os.walk(path))
+        elif path.suffix.lower() not in SUFFIXES and path not in known:
+            found[f"{path.suffix.lower() or 'other'} files"] += 1
+    return dict(+found)  # none of an empty folder
 
 
 def _read(folder: Path, files: tuple[File, ...], size: int, crop: bool, label: int | None) -> Block:

@@ -60,7 +60,7 @@ class Originals:
         version: names the edition of the data.
         labelled: whether the parts have labels.
         splits: the parts of each split.
-        left_out: counts the images that are not packed, by kind ("images a folder deeper").
+        left_out: counts the files that are not packed, by kind ("files a folder deeper").
     """
 
     version: str

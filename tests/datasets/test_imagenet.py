@@ -362,10 +362,10 @@ def test_other_types_are_read_and_what_is_left_out_is_said(tmp_path, capsys):
         (root / name).write_bytes(b"")
     dataset = datasets["imagenet128"](tmp_path)
     (line,) = capsys.readouterr().err.splitlines()
-    assert all(text in line for text in ("left out: ", "1 .svg files", "1 .avif files", "2 images a folder deeper"))
+    assert all(text in line for text in ("left out: ", "1 .svg files", "1 .avif files", "2 files a folder deeper"))
     assert int((dataset.test == 51).flatten(1).all(1).sum()) == 4 and len(dataset.test) == 6
     stamp = read_json(tmp_path / "imagenet128/packed/stamp.json")
-    assert stamp["left_out"] == {".svg files": 1, ".avif files": 1, "images a folder deeper": 2}
+    assert stamp["left_out"] == {".svg files": 1, ".avif files": 1, ".txt files": 1, "files a folder deeper": 2}
     datasets["imagenet128"](tmp_path)
     assert not capsys.readouterr().err
 

@@ -251,10 +251,10 @@ def test_what_an_older_version_packed_is_refused(tmp_path):
 
 def test_images_that_are_left_out_are_counted_and_said(tmp_path, capsys):
     source = Source(tmp_path)
-    source.left_out = {".avif files": 2, "images a folder deeper": 7}
+    source.left_out = {".avif files": 2, "files a folder deeper": 7}
     source.open(tmp_path)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("once; left out: 2 .avif files, 7 images a folder deeper")
+    assert line.endswith("once; left out: 2 .avif files, 7 files a folder deeper")
     assert read_json(tmp_path / "stamp.json")["left_out"] == source.left_out
 
 

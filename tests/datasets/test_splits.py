@@ -8,6 +8,7 @@ import torch
 
 from bench.config.registry import datasets
 from bench.datasets.base import Dataset
+from bench.datasets.contract import checked
 from bench.datasets.splits import with_validation
 from bench.errors import UsageError
 
@@ -75,4 +76,4 @@ def test_classes_are_counted_over_all_splits() -> None:
 def test_a_validation_split_that_is_not_finite_is_refused() -> None:
     x = torch.zeros(4, 2)
     with pytest.raises(UsageError, match="validation split: row 1, column 0 is nan"):
-        Dataset("bad", "1", x, x, validation=x.index_fill(0, torch.tensor([1]), torch.nan))
+        checked("bad", Dataset("bad", "1", x, x, validation=x.index_fill(0, torch.tensor([1]), torch.nan)))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.config.settings import Likelihood, Samples, Solve
 from bench.datasets.base import Dataset
+from bench.datasets.contract import checked
 from bench.errors import Diverged, UsageError
 from bench.evaluation.density import by_ode, log_density_grid
 from bench.evaluation.paths import follow
@@ -256,7 +257,7 @@ def test_a_dataset_that_is_not_finite_is_refused(split: str, bad: float) -> None
     splits[split][150, 1] = bad
     splits[split][151, 2] = NAN
     with pytest.raises(UsageError) as refused:
-        Dataset("measured", "1", **splits)
+        checked("measured", Dataset("measured", "1", **splits))
     said = str(refused.value)
-    assert "'measured'" in said and f"{split} split" in said and "row 150, column 1" in said and f"{bad}" in said
+    assert "dataset measured: " in said and f"{split} split: row 150, column 1 is {bad}" in said
     assert "2 of" in said and "\n" not in said
