@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     for run_id, stages in stands.items():
         whole = [stage for stage, stand in stages.items() if stand.state == "done" and not stand.lost]
         clear_finished(records.run_folder(root, run_id), whole)
-    todo, failures = _todo(root, stands, runs, options.retry)
+    todo, failures = _todo(stands, runs, options.retry)
     if todo:
         check(options, todo)
         needs.check(root, todo)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         write_plan(root, about, runs, stands)
     if not todo and not remember(root) and fresh.is_fresh(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
-        say_lost(root, runs, stands)
+        say_lost(stands)
         return say_failures(root, failures)
     if todo:
         if options.cluster == "local":
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             from bench.launch.local import launch_local
 
             for run_ in todo:
-                records.forget_failure(root, run_)
+                retries.forget_failure(root, run_)
             print(
                 f"{root}: {len(todo)} runs to do, {len(runs) - len(todo) - len(failures)} finished, on {jobs[0].device}"
                 + idle_cores(options, jobs)
@@ -95,8 +95,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             launch_local(jobs, options.workers, jobs[0].device)
     report(root, runs)
     stands = _stands(root, runs)
-    say_lost(root, runs, stands)
-    left, failures = _todo(root, stands, runs, retry=False)
+    say_lost(stands)
+    left, failures = _todo(stands, runs, retry=False)
     return say_failures(root, failures | {run_.run_id: "it has not finished" for run_ in left})
 
 
@@ -104,11 +104,11 @@ def _stands(root: Path, runs: Sequence[Run]) -> Stands:
     return {run_.run_id: records.stands(root, run_) for run_ in runs}
 
 
-def _todo(root: Path, stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
+def _todo(stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
     """Runs to launch, and the errors of failed ones that are left alone."""
     failed = {i: [found.reason for found in s.values() if found.state == "failed"] for i, s in stands.items()}
-    lost = {run_.run_id for run_ in runs if retry and retries.lost(root, run_, stands[run_.run_id])}
-    left = {i for i, s in stands.items() if i in lost or any(found.state != "done" for found in s.values())}
+    left = {i for i, s in stands.items() if any(found.state != "done" for found in s.values())}
+    left |= {i for i, s in stands.items() if retry and retries.lost(s)}
     left -= {i for i, errors in failed.items() if errors and not retry}
     left |= needs.with_students([i for i in left if stands[i]["train"].state != "done"], runs)
     failures = {i: errors[0] for i, errors in failed.items() if errors and i not in left}
@@ -171,7 +171,7 @@ def status(root: Path, runs: Sequence[Run]) -> int:
             + (f"  {state.reason}" if state.reason else "")
         )
     counts = Counter(state.status for state in states.values())
-    say_lost(root, runs, stands)
+    say_lost(stands)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
     return 1 if counts["failed"] else 0
 
@@ -201,7 +201,7 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     check_options(options)
     check(options, runs)
     stands = _stands(root, runs)
-    todo, failures = _todo(root, stands, runs, options.retry)
+    todo, failures = _todo(stands, runs, options.retry)
     needs.check(root, todo)
     say_stale(stands)
     for run_ in runs:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.config.suite import Run
 from bench.launch.invocation import again
 from bench.records import records, retries
 from bench.records.planned import Stands
@@ -27,12 +26,12 @@ def say_stale(stands: Stands) -> None:
             print(f"left out: {run_id}: its curve was measured under another evaluation; it is not trained again")
 
 
-def say_lost(root: Path, runs: Sequence[Run], stands: Stands) -> None:
+def say_lost(stands: Stands) -> None:
     """Name the measurements of finished runs that have a reason in place of a value."""
     count = 0
-    for run_ in runs:
-        for (stage, reason), metrics in retries.lost(root, run_, stands[run_.run_id]).items():
-            print(f"lost: {run_.run_id}: {stage} {', '.join(dict.fromkeys(metrics))}: {reason}")
+    for run_id, stages in stands.items():
+        for (stage, reason), metrics in retries.lost(stages).items():
+            print(f"lost: {run_id}: {stage} {', '.join(dict.fromkeys(metrics))}: {reason}")
             count += len(metrics)
     if count:
         print(f"{count} measurement{'s' * (count > 1)} lost; --retry measures {'them' if count > 1 else 'it'} again")

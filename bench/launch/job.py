@@ -67,7 +67,7 @@ class Job(Task):
                 import bench.training.checkpoint
 
                 if found["train"].state == "stale" and ranks.is_main():
-                    log(f"the training is {found['train'].reason}; its checkpoint is set aside")
+                    log(f"the training is stale ({found['train'].reason}); its checkpoint is set aside")
                     bench.training.checkpoint.set_aside(self.checkpoint)
                     set_aside(self.root, self.run)
                 ranks.barrier()

@@ -28,6 +28,7 @@ from bench.launch.threads import VARIABLES
 from bench.records import records
 from bench.records.files import write_bytes
 from bench.records.locks import locked
+from bench.records.retries import forget_failure
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -148,7 +149,7 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
     # The guard in ArrayTask ends what gets nowhere, so submitit need not count.
     executor = SlurmExecutor(root / "slurm" / name, max_num_timeout=10**6)
     executor.update_parameters(**_parameters(options, name, minutes, len(jobs), after))
-    failures = [failure for job in jobs for failure in records.forget_failure(root, job.run).items()]
+    failures = [failure for job in jobs for failure in forget_failure(root, job.run).items()]
     try:
         with applied():
             submitted = executor.submit_array([ArrayTask(job, minutes * 60) for job in jobs])

@@ -19,7 +19,6 @@ from pydantic import ValidationError
 from bench.config.names import safe_name
 from bench.config.settings import Stage
 from bench.config.suite import Run
-from bench.errors import UsageError
 from bench.identity import identity
 from bench.records import standing
 from bench.records.measurement import Measurement
@@ -173,23 +172,6 @@ def trained_by(root: Path, run: Run, keep_stale: bool) -> tuple[str, set[str] | 
     if code is None or keep_stale:
         return code.digest if code else "", None
     return code.digest, {str(record.get("code"))} if code.digest in (record.get("vouched") or ()) else set()
-
-
-def forget_failure(root: Path, run: Run) -> dict[Path, bytes]:
-    """Remove the run's failed records, so that it is run again from its last checkpoint; what was removed, by path.
-
-    Raises:
-        UsageError: what stands at the place of a record is no file.
-    """
-    forgotten: dict[Path, bytes] = {}
-    for stage in run.stages:
-        record, path = read_stage(root, run.run_id, stage), record_path(root, run.run_id, stage)
-        if record and record["status"] == "failed":
-            if not path.is_file():
-                raise UsageError(f"{path}: not a file; move away what stands at the place of a record")
-            forgotten[path] = path.read_bytes()
-            path.unlink()
-    return forgotten
 
 
 def set_aside(root: Path, run: Run) -> None:

@@ -111,16 +111,16 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
 ) -> None:
     job = replace(done, root=tmp_path / "results")
     shutil.copytree(done.root, job.root)
-    found = retries.lost(job.root, job.run)
+    found = retries.lost(records.stands(job.root, job.run))
     said = {reason.rsplit(": ", 1)[0]: metrics for (stage, reason), metrics in found.items() if stage == "sweep"}
     swept = ["w2", "sampling_seconds", "ode_error"]
     assert said == {f"diverged at 8 evaluations: {solver}": swept for solver in ("euler", "rk4")}
     assert {stage for stage, _ in found} == {"likelihood", "sweep"}  # and no point of the curve
     assert records.finished(job.root, job.run)
     stands = {job.run.run_id: records.stands(job.root, job.run)}
-    assert command._todo(job.root, stands, [job.run], retry=False) == ([], {})
-    assert command._todo(job.root, stands, [job.run], retry=True) == ([job.run], {})
-    notices.say_lost(job.root, [job.run], stands)
+    assert command._todo(stands, [job.run], retry=False) == ([], {})
+    assert command._todo(stands, [job.run], retry=True) == ([job.run], {})
+    notices.say_lost(stands)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"lost: {job.run.run_id}: ") and lines[-1].endswith("--retry measures them again")
     assert int(lines[-1].split()[0]) == sum(map(len, found.values()))

@@ -139,7 +139,7 @@ def test_a_stale_teacher_does_not_teach(tmp_path: Path) -> None:
 
 
 def todo(root: Path, *runs: Run, retry: bool = False) -> tuple[list[Run], dict[str, str]]:
-    return _todo(root, {run.run_id: records.stands(root, run) for run in runs}, runs, retry)
+    return _todo({run.run_id: records.stands(root, run) for run in runs}, runs, retry)
 
 
 def evaluated(run: Run) -> Run:

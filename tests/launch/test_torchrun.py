@@ -23,7 +23,7 @@ from bench.launch import torchrun
 from bench.launch.job import Job
 from bench.launch.local import launch_local
 from bench.launch.surroundings import interpreter
-from bench.records import records
+from bench.records import records, retries
 from bench.records.locks import locked
 from bench.training.trainer import Trainer
 
@@ -127,7 +127,7 @@ def test_ranks_that_end_without_a_record_get_one(tmp_path: Path, monkeypatch: py
     this.folder.mkdir(parents=True)
     assert ended(monkeypatch, this, 3, lambda folder: this.rank_error.write_text("ValueError: odd")) == "failed"
     assert records.failed(this.root, this.run) == "ValueError: odd"
-    records.forget_failure(this.root, this.run)
+    retries.forget_failure(this.root, this.run)
     # The next attempt has a reason of its own, or none.
     assert ended(monkeypatch, this, 3, lambda folder: None) == "failed"
     assert records.failed(this.root, this.run) == "torchrun ended with status 3"
@@ -144,12 +144,12 @@ def test_what_the_main_rank_says_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert ended(monkeypatch, this, 1, failed) == "failed"
     assert records.failed(this.root, this.run) == "its own"
     # A signal to one of the ranks says nothing of the run.
-    records.forget_failure(this.root, this.run)
+    retries.forget_failure(this.root, this.run)
     with pytest.raises(SystemExit) as stop:
         ended(monkeypatch, this, 1, lambda folder: (folder / "status").write_text("stopped: 143"))
     assert stop.value.code == 143
     # Nothing that happens after the last record makes a failure of it.
-    records.forget_failure(this.root, this.run)
+    retries.forget_failure(this.root, this.run)
     assert ended(monkeypatch, this, 1, lambda folder: records.write_stage(this.root, this.run, "train", [], {})) == "ok"
     assert records.failed(this.root, this.run) is None
 
@@ -333,7 +333,7 @@ def test_a_run_goes_on_with_any_number_of_ranks_whatever_stopped_it(
     output, _ = process.communicate(timeout=120)
     assert "worker killed by signal 9" in str(records.failed(this.root, this.run)) and "1/1] failed" in output
     wait_until(lambda: not any(map(running, pids)))
-    records.forget_failure(this.root, this.run)
+    retries.forget_failure(this.root, this.run)
 
     (tmp_path / "slow").unlink()
     assert alone() == "ok" and torchrun.run(this) == "ok"

@@ -18,7 +18,7 @@ from tiny import SUITE, runs, write_suite
 import run_all
 from bench.config.suite import Run
 from bench.errors import UsageError
-from bench.records import records
+from bench.records import records, retries
 from bench.records.frame import read_frame
 from bench.records.planned import write_plan
 from bench.records.reading import read_planned, read_record
@@ -314,9 +314,9 @@ def test_retrying_removes_what_is_damaged_and_keeps_the_rest(tmp_path: Path, roo
         damage(path)
         if not path.is_file():
             with pytest.raises(UsageError, match=r"likelihood\.json: not a file; move away"):
-                records.forget_failure(root, run)
+                retries.forget_failure(root, run)
             path.rmdir() if path.is_dir() else path.unlink()
-        records.forget_failure(root, run)
+        retries.forget_failure(root, run)
         assert not path.exists(), kind
         assert [found.state == "done" for found in records.stands(root, run).values()] == [True, False, True]
 

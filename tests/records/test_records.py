@@ -169,11 +169,11 @@ def test_a_finished_run_cannot_fail(root: Path, run: Run) -> None:
 def test_forgetting_a_failure_keeps_what_is_good(root: Path, run: Run) -> None:
     write_stage(root, run, "train", [], FACTS)
     records.fail(root, run, "underflow", FACTS)
-    records.forget_failure(root, run)
+    retries.forget_failure(root, run)
     assert records.failed(root, run) is None
     assert stage_file(root, run, "train").exists() and not stage_file(root, run, "likelihood").exists()
     stage_file(root, run, "samples").write_text("damaged")
-    records.forget_failure(root, run)
+    retries.forget_failure(root, run)
     assert not stage_file(root, run, "samples").exists()
 
 
@@ -304,8 +304,8 @@ def test_what_a_model_cannot_have_leaves_its_stage_done_and_nothing_to_retry(roo
     write_stage(root, run, "train", [], FACTS)
     write_stage(root, run, "likelihood", rows[:1], FACTS)
     stand = records.stands(root, run)["likelihood"]
-    assert (stand.state, stand.lost) == ("done", ()) and retries.lost(root, run) == {}
+    assert (stand.state, stand.lost) == ("done", ()) and retries.lost(records.stands(root, run)) == {}
     retries.ask_again(root, run)
     assert records.stands(root, run)["likelihood"].state == "done"
     write_stage(root, run, "likelihood", rows, FACTS)
-    assert retries.lost(root, run) == {("likelihood", "diverged"): ["w2"]}
+    assert retries.lost(records.stands(root, run)) == {("likelihood", "diverged"): ["w2"]}
