@@ -130,7 +130,7 @@ def test_a_network_is_checked_as_the_method_builds_it(
 
 def test_a_metric_for_other_data_is_refused_before_anything_starts(tmp_path: Path) -> None:
     run = runs(tmp_path, settings={"evaluation.samples.metrics": ["fid"]})[0]
-    with pytest.raises(UsageError, match="'fid' is for images, and the data are points; allowed: .*w2"):
+    with pytest.raises(UsageError, match=r"'fid' is for images, and the data are points; allowed: .*w2"):
         prepare([run], tmp_path)
 
 
