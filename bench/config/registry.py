@@ -41,7 +41,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._loaded = False
         self._failure: UsageError | None = None
 
-    def register(self, name: str, check: Callable[..., None] | None = None) -> Callable[[T], T]:
+    def register(self, name: str, check: Callable[..., object] | None = None) -> Callable[[T], T]:
         """Decorator that files its object under `name`; UsageError if that is no text, or the name of another object.
 
         `check` takes what the object is called with, all of it by keyword, and raises UsageError if that cannot be.
