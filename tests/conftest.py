@@ -66,9 +66,9 @@ def reference() -> Iterator[Callable[[str], Path]]:
         yield functools.cache(lambda suite: stack.enter_context(opened(REFERENCE / f"{suite}.tar.xz")))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def warm_interpreters() -> Iterator[None]:
-    """Processes that the tests of a module start are forked from one that has imported everything."""
+    """Processes that the test starts are forked from one that has imported everything."""
     with warm.interpreters():
         yield
 

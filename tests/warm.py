@@ -4,6 +4,7 @@ An interpreter with torch takes three to eight seconds to start, a fork a hundre
 starts `sys.executable` through `subprocess` gets a fork of the nursery, a process of its own that has imported modules
 and done nothing else; what such a process starts in turn is a fork of it. Arguments, environment, folder, descriptors,
 group, exit code and signals are those of a new interpreter. Switches other than -u and -P get a new interpreter.
+Pictures of a density are small in such processes and in this one: their 6,400 points take most of a small run.
 """
 
 import atexit
@@ -32,9 +33,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    *("torch", "torch._dynamo", "torch.distributed.run", "torchdiffeq", "diffusers", "ot", "scipy.stats", "sklearn.datasets", "pandas", "jinja2"),
+    *(
+        "torch",
+        "torch._dynamo",
+        "torch.distributed.run",
+        "torchdiffeq",
+        "diffusers",
+        "ot",
+        "scipy.stats",
+        "sklearn.datasets",
+        "pandas",
+        "jinja2",
+    ),
     *("matplotlib.pyplot", "seaborn", "PIL.Image", "rich.live", "threadpoolctl", "baselines", "bench.command.actions"),
     *("bench.command.check", "bench.command.conformance", "bench.command.conformance_of_results"),
     *("bench.launch.job", "bench.launch.local", "bench.launch.torchrun", "bench.evaluation.stages", "bench.report"),
@@ -42,6 +56,7 @@ MODULES = (
     *("diffusers.schedulers.scheduling_ddim", "diffusers.schedulers.scheduling_ddpm", "pandas.io.formats.style"),
     *("fontTools.subset", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_agg"),
 )
+SIDE = 16  # points a side of a density's picture
 HIGH = 512  # descriptors above this are on their way to their own number
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
@@ -63,13 +78,14 @@ class Start(NamedTuple):
 @contextmanager
 def interpreters() -> Iterator[None]:
     """Within, `subprocess` forks the nursery for an interpreter."""
+    from bench.evaluation import density
+
     nursery()  # before anything is patched
-    before = subprocess.Popen._execute_child  # type: ignore[attr-defined]
-    subprocess.Popen._execute_child = functools.partialmethod(_execute, _forked_by_the_nursery)  # type: ignore
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        execute = functools.partialmethod(_execute, _forked_by_the_nursery)
+        patch.setattr(subprocess.Popen, "_execute_child", execute)
+        patch.setattr(density, "SIZE", SIDE)
         yield
-    finally:
-        subprocess.Popen._execute_child = before  # type: ignore[attr-defined]
 
 
 @functools.cache
@@ -150,7 +166,10 @@ def serve(descriptor: int) -> None:
     from PIL import Image
 
     from bench.command.listing import SEVEN
+    from bench.evaluation import density
     from bench.identity import source
+
+    density.SIZE = SIDE
 
     for registry in SEVEN:
         registry.load()
