@@ -30,6 +30,7 @@ import types
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -124,11 +125,12 @@ def _received(connection: socket.socket, size: int) -> bytes:
 
 def _execute(process: Any, fork: Any, args: Any, executable: Any, preexec_fn: Any, *more: Any) -> None:
     """`Popen._execute_child`, of an interpreter that can be forked or of anything else."""
-    (close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, *pipes) = more
-    pipes, (restore, gid, gids, uid, umask, session, group) = pipes[:6], pipes[6:]
+    _, pass_fds, cwd, env, _, _, shell, *pipes_and_rights = more
+    pipes, (*_, session, group) = pipes_and_rights[:6], pipes_and_rights[6:]
     arguments = [os.fsdecode(part) for part in args] if isinstance(args, list | tuple) else []
-    rest = [part for part in arguments[1:] if part not in ("-u", "-P")] if arguments[:1] == [sys.executable] else []
-    if shell or preexec_fn or not rest or (rest[0].startswith("-") and rest[0] not in ("-m", "-c")):
+    rest = list(dropwhile(("-u", "-P").__contains__, arguments[1:]))
+    known = rest and (rest[0] in ("-m", "-c") or not rest[0].startswith("-"))
+    if arguments[:1] != [sys.executable] or not known or shell or preexec_fn:
         new_interpreter(process, args, executable, preexec_fn, *more)
         return
     inside = {0: pipes[0], 1: pipes[3], 2: pipes[5]} | {fd: fd for fd in pass_fds}
@@ -256,8 +258,12 @@ def _take_over(start: Start, descriptors: list[int]) -> None:
         stream = None
         if number in start.numbers:
             handling = "backslashreplace" if number == 2 else errors or "strict"
-            file = open(number, mode + "b", closefd=False)
-            stream = io.TextIOWrapper(file, encoding, handling, line_buffering=number == 2 or os.isatty(number))
+            stream = io.TextIOWrapper(
+                os.fdopen(number, mode + "b", closefd=False),
+                encoding,
+                handling,
+                line_buffering=number == 2 or os.isatty(number),
+            )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     faulthandler.disable()
