@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.datasets.source import Source, drawn
 from bench.datasets.space import Space
-from bench.methods.finite import all_finite
+from bench.methods.finite import require
 
 SPLITS = ("train", "validation", "test")
 PROBED = 8  # samples that functions are tried on
@@ -118,13 +118,14 @@ class Dataset:
         Labels and validation count by each value. The maps `given` and `space` and a `source` count by what they make
         of the first samples, the mean of its magnitude to three digits: more digits differ from machine to machine.
         """
-        values, beside = self.stamp or _digest(self.train, self.test), [] if self.fixed else self._beside()
+        values = self.stamp or digest_of(self.train, self.test)[:16]
+        beside = [] if self.fixed else self._beside()
         return hashlib.sha256(" ".join([values, *beside]).encode()).hexdigest()[:16] if beside else values
 
     def _beside(self) -> list[str]:
         """What lies beside train and test, a text each."""
         names = ("train_labels", "validation", "validation_labels", "test_labels")
-        found = [f"{name} {_digest(values)}" for name in names if (values := getattr(self, name)) is not None]
+        found = [f"{name} {digest_of(values)}" for name in names if (values := getattr(self, name)) is not None]
         few, made = self.test[:PROBED], {}
         if self.given:
             made["given"] = self.given(few)
@@ -167,7 +168,7 @@ class Dataset:
             return self.space.decode(x)
         if self.levels is None:
             return x
-        all_finite(x, "images")
+        require(x, "images")
         levels = ((x + 1) * (self.levels / 2)).floor().clamp(0, self.levels - 1)
         return (levels * (255 / (self.levels - 1))).round().to(torch.uint8)
 
@@ -179,8 +180,9 @@ class Dataset:
         return (k.float() * (255 / (self.levels - 1))).round().to(torch.uint8)
 
 
-def _digest(*splits: Tensor) -> str:
+def digest_of(*tensors: Tensor) -> str:
+    """SHA-256 of the values of tensors, one after the other."""
     digest = hashlib.sha256()
-    for values in splits:
+    for values in tensors:
         digest.update(values.cpu().contiguous().numpy().reshape(-1).data)
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()

@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from bench.datasets.base import Dataset
-from bench.datasets.builder import finished
-from bench.datasets.splits import with_validation
+from bench.datasets.splits import finished, with_validation
 from bench.errors import UsageError
 
 N_TRAIN = 1437  # four fifths

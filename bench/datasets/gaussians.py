@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.datasets.builder import finished
 from bench.datasets.points import Points, at_least, in_chunks, split
+from bench.datasets.splits import finished
 from bench.errors import UsageError
 
 

@@ -28,8 +28,7 @@ PART = 1 << 26  # bytes of pixels in a part
 def photographs(root: Path, size: int) -> Originals | None:
     """The photographs in `root`/{train,val}/CLASS, with the class's place in alphabetical order; None if none is there.
 
-    Raises:
-        UsageError: one of train and val, or a class in one of them, is missing or has no images.
+    UsageError if one of train and val, or a class in one of them, is missing or has no images.
     """
     expected = "expected train/CLASS/*.JPEG and val/CLASS/*.JPEG with the same classes"
     train, val = (folders(root / split) for split in ("train", "val"))
@@ -56,13 +55,8 @@ def folders(root: Path) -> list[str]:
 def image_parts(root: Path, group: str, size: int, crop: bool, label: int | None = None) -> list[Part]:
     """The images in the folder `root / group`, in the order of their names, as parts of about PART bytes.
 
-    Args:
-        size: S, the side of the images that are read.
-        crop: whether they are made S x S, or must be.
-        label: their class, if they have one.
-
-    Raises:
-        UsageError: no image there; by a part that is read: an image that is not whole, or not S x S.
+    With `crop` they are made S x S, else they must be. UsageError if there is none, and by a part that is read for an
+    image that is not whole, or not S x S.
     """
     folder = root / group
     with os.scandir(folder) as entries:

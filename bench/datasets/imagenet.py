@@ -21,11 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.datasets.base import Dataset
-from bench.datasets.builder import finished
 from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Originals, Part, file_of
-from bench.datasets.splits import with_validation
+from bench.datasets.splits import finished, with_validation
 from bench.errors import UsageError, one_line
 
 BATCHES = (*(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz")

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.datasets.builder import finished
 from bench.datasets.mirrors import files
 from bench.datasets.order import shuffled
-from bench.datasets.splits import with_validation
+from bench.datasets.splits import finished, with_validation
 from bench.errors import UsageError
 
 VERSION = "2"  # 1 had the published order

@@ -7,7 +7,6 @@ than it had then is hashed, and gets its time back. One process packs while othe
 where everything is packed.
 """
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bench.datasets.base import Dataset
+from bench.datasets.base import Dataset, digest_of
 from bench.datasets.mapped import Shape, mapped
 from bench.datasets.packing import LAYOUT, STAMP, Stamp, pack
 from bench.datasets.parts import Originals
@@ -28,17 +27,12 @@ from bench.records.seal import read_json
 
 
 def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str) -> Dataset:
-    """The dataset in `folder`, packed there first if it is not; its tensors are mapped files.
+    """The dataset in `folder`, packed there first if it is not; its tensors are mapped files of `shape`.
 
-    Args:
-        shape: (3, S, S).
-        find: lists what to pack, or None where nothing is left of it: then what is packed counts.
-        expected: what the sources are and where they lie, for the message when there is nothing at all.
-
-    Raises:
-        UsageError: neither sources nor anything packed; bad sources; sources that changed since; an array that is
-            not what the stamp says; another layout; a folder that cannot be written to.
-        NoSpace: the disk is full; packing goes on from there when there is room.
+    `find` lists what to pack, or gives None if nothing is left of it: then what is packed counts. `expected` says what
+    the sources are and where they lie. UsageError for bad sources, for sources that changed since, for an array that is
+    not what the stamp says, for another layout, for a folder that cannot be written to; NoSpace if the disk is full,
+    and packing goes on from there when there is room.
     """
     with inputs.unnoted():  # up to 1.3 million images; the stamp stands for them
         try:
@@ -94,7 +88,7 @@ def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stam
         path, time = folder / f"{array}.npy", stamp.times[array]
         tensors[array] = mapped(path, size)
         if path.stat().st_mtime_ns != time:
-            if hashlib.sha256(tensors[array].numpy().reshape(-1).data).hexdigest() != stamp.digests[array]:
+            if digest_of(tensors[array]) != stamp.digests[array]:
                 raise UsageError(f"{path}: its values are not those that were packed; {again}")
             with suppress(OSError):  # in a folder that cannot be written to it is hashed each time
                 os.utime(path, ns=(time, time))

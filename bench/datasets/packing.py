@@ -3,7 +3,6 @@
 Rows are counted first. After each part what was written is forced to the disk and progress.json notes it.
 """
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from bench.datasets.base import digest_of
 from bench.datasets.mapped import Shape, allocate, is_whole, mapped, write_rows
 from bench.datasets.order import places
 from bench.datasets.parts import Originals, Part
@@ -58,15 +58,11 @@ def pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, 
     arrays: dict[str, Shape] = {}
     for split in sources.splits:
         arrays |= _pack_split(folder, split, shape, sources, progress)
-    joint, digests, times = hashlib.sha256(), {}, {}
-    for array, size in arrays.items():
-        values = mapped(_partial(folder, array), size).numpy().reshape(-1).data
-        digests[array] = hashlib.sha256(values).hexdigest()
-        if array in sources.splits:
-            joint.update(values)
-    for array in arrays:
-        times[array] = _partial(folder, array).replace(folder / f"{array}.npy").stat().st_mtime_ns
-    checksum = joint.hexdigest()[:16]
+    tensors = {array: mapped(_partial(folder, array), size) for array, size in arrays.items()}
+    digests = {array: digest_of(values) for array, values in tensors.items()}
+    checksum = digest_of(*(tensors[split] for split in sources.splits))[:16]
+    finished = {array: _partial(folder, array).replace(folder / f"{array}.npy") for array in arrays}
+    times = {array: path.stat().st_mtime_ns for array, path in finished.items()}
     stamp = Stamp(LAYOUT, sources.version, checksum, arrays, digests, times, sources.listing(), left_out)
     write_json(folder / STAMP, asdict(stamp))
     (folder / PROGRESS).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.datasets.builder import finished
+from bench.datasets.splits import finished
 from bench.errors import UsageError
 from bench.training.seeds import generator
 
@@ -47,12 +47,7 @@ class Points(NamedTuple):
 
 
 def split(
-    points: Points,
-    *,
-    n_train: int = N_TRAIN,
-    n_test: int = N_TEST,
-    n_validation: int | None = None,
-    seed: int = 0,
+    points: Points, *, n_train: int = N_TRAIN, n_test: int = N_TEST, n_validation: int | None = None, seed: int = 0
 ) -> Dataset:
     """Draw train, validation and test points, float32 (n, D).
 

@@ -14,8 +14,7 @@ from torch.nn.functional import interpolate
 
 from bench.config.registry import datasets
 from bench.datasets.base import Dataset
-from bench.datasets.builder import finished
-from bench.datasets.splits import with_validation
+from bench.datasets.splits import finished, with_validation
 
 
 def degraded(images: Tensor, side: int, top: int = 255) -> Tensor:

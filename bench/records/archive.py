@@ -154,8 +154,7 @@ def halved(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 def unpack(path: Path, folder: Path) -> None:
     """Write the files of an archive under `folder`; one that is there already must be the same.
 
-    Raises:
-        UsageError: it is no archive of records, or damaged; or the folder holds other records.
+    UsageError if it is no archive of records, or damaged, or if the folder holds other records.
     """
     members = dict(_members(path))
     there = {str(file.relative_to(folder)) for file in (folder / "runs").glob("*/*.json")}
@@ -198,11 +197,7 @@ def opened(path: Path) -> Iterator[Path]:
 
 
 def write_archive(sources: Sequence[Path], path: Path) -> Records:
-    """Archive the records of one or more folders or archives; what was written.
-
-    Raises:
-        UsageError: there are no records.
-    """
+    """Archive the records of one or more folders or archives; what was written. UsageError if there are none."""
     with ExitStack() as stack:
         roots = [stack.enter_context(opened(source)) for source in sources]
         records = gathered(roots[0])

@@ -21,10 +21,7 @@ _TEMPORARY = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>[0-9]+)\.[0-9a-f]{8}\.p
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path in the same folder, then rename it to `path`; no trace if it raises.
 
-    The file has the permissions that the umask leaves, so that a folder may be shared.
-
-    Raises:
-        NoSpace: the disk is full.
+    The file has the permissions that the umask leaves, so that a folder may be shared. NoSpace if the disk is full.
     """
     temporary = path.parent / f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.part{path.suffix}"
     try:

@@ -22,8 +22,7 @@ WITHOUT_FLOCK = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 def locked(path: Path, wait: bool = True) -> Iterator[bool]:
     """Hold an exclusive lock on a file, freed even by a kill; yields whether it was got (always, if it may wait).
 
-    Raises:
-        OSError: the folder cannot be written.
+    OSError if the folder cannot be written to.
     """
     from filelock import Timeout
 

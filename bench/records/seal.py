@@ -88,12 +88,7 @@ def check_json(data: bytes) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The table in a sealed JSON file, without its digest.
-
-    Raises:
-        ValueError: it is not JSON, not a table or not what was written.
-        OSError: it cannot be read.
-    """
+    """The table in a sealed JSON file, without its digest; ValueError if it is no table, or not what was written."""
     data = path.read_bytes()
     try:
         value = json.loads(data)
@@ -119,12 +114,7 @@ def write_arrays(path: Path, arrays: "Mapping[str, Any]", compressed: bool = Tru
 
 
 def read_arrays(path: Path) -> "Arrays":
-    """All arrays of a sealed .npz.
-
-    Raises:
-        ValueError: it is not what was written.
-        OSError: it cannot be read.
-    """
+    """All arrays of a sealed .npz; ValueError if it is not what was written."""
     import numpy as np
 
     if complaint := check(path):
