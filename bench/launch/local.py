@@ -6,13 +6,11 @@ one worker of two threads; on CUDA there is one for every GPU, or for as many as
 
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
 from bench.launch import Outcome
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
@@ -26,8 +24,8 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
     """Run the jobs in `workers` processes of this machine, by default one per core or, for "cuda", per GPU, or as many
     of them as share a run; outcomes come in the order of the jobs.
 
-    UsageError if there is no GPU for "cuda"; KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, once the workers have
-    saved their checkpoints and ended; NoSpace if a disk is full, once they have ended: no run has failed for it.
+    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP, once the workers have saved their checkpoints and ended; NoSpace
+    if a disk is full, once they have ended: no run has failed for it.
     """
     environments = worker_environments(workers, device, len(jobs), max((job.ranks for job in jobs), default=1))
     with Progress(len(jobs)) as progress, _stops_interrupt():
@@ -49,8 +47,6 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
 def worker_environments(workers: int | None, device: str, jobs: int, ranks: int = 1) -> list[dict[str, str]]:
     """Environment variables of every worker of its own: its threads and, on CUDA, its GPU or those of its ranks."""
     gpus = usable_gpus() if device == "cuda" else []
-    if gpus and ranks > len(gpus):
-        raise UsageError(f"--gpus {ranks}: this machine has {len(gpus)} GPUs ({', '.join(gpus)})")
     groups = [",".join(gpus[i : i + ranks]) for i in range(0, len(gpus) - ranks + 1, ranks)]
     count = min(workers or len(groups) or max(1, cores() // ranks), jobs)
     shared = dict.fromkeys(VARIABLES, str(threads_of_a_rank(workers, device, ranks)))
@@ -74,18 +70,13 @@ def cores() -> int:
 
 
 def usable_gpus() -> list[str]:
-    """Names of the usable GPUs, as CUDA_VISIBLE_DEVICES takes them, found without importing torch."""
+    """Names of the GPUs, as CUDA_VISIBLE_DEVICES takes them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        try:
-            query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-            visible = ",".join(subprocess.check_output(query, encoding="utf-8", errors="replace").split())
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise UsageError(f"device: 'cuda' needs a GPU, but nvidia-smi finds none ({error})") from None
-    gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
-    if not gpus:
-        raise UsageError(f"device: 'cuda' needs a GPU, but CUDA_VISIBLE_DEVICES={visible!r} allows none")
-    return gpus
+        import torch
+
+        return [str(i) for i in range(torch.cuda.device_count())]
+    return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -35,7 +35,7 @@ class _Worker:
     """One process, the pipe to it, and the job it works on: since when, and how far it was then."""
 
     def __init__(self, own: dict[str, str]) -> None:
-        self.own = own  # environment variables beside those of every process
+        self.own = own  # environment variables, beside those of every process
         self.ready = False
         self.job: Job | None = None
         self.since = 0.0
@@ -84,8 +84,7 @@ class Pool:
     def __init__(self, jobs: Sequence["Job"], environments: list[dict[str, str]], progress: Progress) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self._unfinished = {job.run.run_id for job in jobs}
-        self._pending = deque(jobs)
-        self._held: deque[tuple[float, Job]] = deque()  # time of the next look, run of another process
+        self._waiting = [(0.0, job) for job in jobs]  # each until a time: that of another process's is looked at then
         self._announced: set[str] = set()
         self._fruitless: Counter[str] = Counter()  # stops in a row without headway
         self._failed_starts = 0
@@ -109,13 +108,11 @@ class Pool:
                         self._hear(worker, kind, content)
 
     def _next(self) -> "Job | None":
-        for job in tuple(self._pending):
-            if any(need in self._unfinished for need in job.run.needs):
-                continue
-            self._pending.remove(job)
-            return job
-        if self._held and self._held[0][0] <= time.monotonic():
-            return self._held.popleft()[1]
+        """The first job whose time has come and whose teacher has ended."""
+        for place, (start, job) in enumerate(self._waiting):
+            if start <= time.monotonic() and self._unfinished.isdisjoint(job.run.needs):
+                del self._waiting[place]
+                return job
         return None
 
     def _hear(self, worker: _Worker, kind: str, content: Any) -> None:
@@ -147,7 +144,7 @@ class Pool:
             if goes_on(code, moved, self._fruitless[run_id]):
                 self._progress.hide(run_id)
                 self._progress.say(f"{run_id} was stopped ({cause}) and goes on")
-                self._pending.append(job)
+                self._waiting.append((0.0, job))
             else:
                 self._fail(job, worker.since, cause)
         elif not worker.ready:
@@ -160,7 +157,7 @@ class Pool:
         if job.run.run_id not in self._announced:
             self._announced.add(job.run.run_id)
             self._progress.say(f"{job.run.run_id} is worked on by another process: waiting for it")
-        self._held.append((time.monotonic() + RETRY, job))
+        self._waiting.append((time.monotonic() + RETRY, job))
 
     def _fail(self, job: "Job", since: float, error: str) -> None:
         records.fail(job.root, job.run, error)

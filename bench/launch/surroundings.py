@@ -53,9 +53,8 @@ def _path() -> list[str]:
 def applied() -> Iterator[None]:
     """Within, this process has that environment too, for a library that starts processes itself."""
     before = dict(os.environ)
-    now = environment()
+    _become(environment())
     try:
-        _become(now)
         yield
     finally:
         _become(before)

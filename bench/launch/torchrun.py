@@ -35,9 +35,8 @@ STOPPED = "stopped: "
 def run(job: "Job") -> str:
     """Run the job in `job.ranks` processes: "ok", "failed" (a failed record says why) or "busy".
 
-    Raises:
-        SystemExit: a signal to stop came, to this process or to a rank; the ranks have saved a checkpoint.
-        NoSpace: a disk is full.
+    SystemExit if a signal to stop came, to this process or to a rank; the ranks have saved a checkpoint. NoSpace if a
+    disk is full.
     """
     stopped: signal.Signals | None = None
     job.rank_error.unlink(missing_ok=True)  # of an earlier attempt
@@ -60,8 +59,8 @@ def run(job: "Job") -> str:
         finally:
             for number in SIGNALS:
                 signal.signal(number, before[number])
-        said = Path(folder) / "status"
-        status = said.read_text(encoding="utf-8") if said.exists() else "failed"
+        answer = Path(folder) / "status"
+        status = answer.read_text(encoding="utf-8") if answer.exists() else "failed"
     if stopped:
         raise SystemExit(128 + stopped)
     if status.startswith(FULL):

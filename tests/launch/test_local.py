@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from fake_jobs import FakeJob, make_run
 
-from bench.errors import UsageError
 from bench.launch import local, pool
 from bench.launch.local import launch_local, worker_environments
 from bench.launch.surroundings import interpreter
@@ -199,8 +199,6 @@ def test_ranks_of_a_run_have_gpus_of_their_own(monkeypatch):
     assert groups(None, 1, 2) == ["0,1"]
     assert groups(3, 9, 2) == ["0,1", "2,GPU-ab", "0,1"]
     assert groups(None, 9, 5) == ["0,1,2,GPU-ab,4"]
-    with pytest.raises(UsageError, match=r"--gpus 6: this machine has 5 GPUs \(0, 1, 2, GPU-ab, 4\)"):
-        groups(None, 9, 6)
 
 
 def test_ranks_of_a_run_share_the_cores_of_its_worker(monkeypatch):
@@ -212,19 +210,12 @@ def test_ranks_of_a_run_share_the_cores_of_its_worker(monkeypatch):
     assert not any("CUDA_VISIBLE_DEVICES" in e for found in shares.values() for e in found)
 
 
-def test_gpus_are_found_without_torch(tmp_path, monkeypatch):
+def test_gpus_are_those_that_torch_finds_or_the_visible_ones(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    fake = tmp_path / "nvidia-smi"
-    fake.write_text("#!/bin/sh\necho 0\necho 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(None, "cuda", 9)] == ["0", "1"]
-    fake.unlink()
-    with pytest.raises(UsageError, match="nvidia-smi finds none"):
-        worker_environments(None, "cuda", 9)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    with pytest.raises(UsageError, match="allows none"):
-        worker_environments(None, "cuda", 9)
+    assert local.usable_gpus() == []  # which the command refuses
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from bench.launch.job import Job
 from bench.launch.queue import collect, status, wait
 from bench.launch.slurm import SlurmOptions, submit
 from bench.records import records
+from bench.records.seal import write_json
 
 pytestmark = pytest.mark.slurm
 
@@ -141,6 +142,22 @@ def test_a_cancelled_run_fails(tmp_path):
     assert [outcome.status for outcome in outcomes] == ["failed"] * 3
     assert all("CANCELLED" in str(outcome.error) for outcome in outcomes)
     assert not jobs[1].starts() and not jobs[2].starts()
+
+
+def test_a_stale_teacher_is_run_again_and_so_is_its_student_after_it(tmp_path):
+    teacher = FakeJob(make_run("teacher"), tmp_path, steps=20, pause=0.05)
+    student = FakeJob(make_run("student", teacher=teacher.run.run_id), tmp_path)
+    runs = [student.run, teacher.run]
+    assert (teacher(), student()) == ("ok", "ok")
+    write_json(teacher.folder / "train.json", {**teacher.record(), "fingerprint": "of before"})
+    (teacher.folder / "checkpoint.pt").unlink()
+    assert {state.status for state in status(tmp_path, runs).values()} == {"stale"}
+    assert len(submit([student, teacher], QUICK, tmp_path)) == 2
+    assert {state.status for state in status(tmp_path, runs).values()} <= {"queued", "running"}
+    assert [outcome.status for outcome in wait(tmp_path, runs, poll=0.5)] == ["ok", "ok"]
+    assert len(teacher.starts()) == 2
+    logs = sorted((tmp_path / "slurm").glob("*/*_log.out"), key=lambda path: path.stat().st_mtime)
+    assert len(logs) == 2  # the student's task came, and found its teacher as it was
 
 
 @pytest.mark.parametrize(("array_size", "max_parallel"), [(1001, 2), (2, 1)])
