@@ -7,12 +7,10 @@ after them. A difference is taken only of like with like, and of nothing of a sm
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
-from pandas import DataFrame
+from pandas import DataFrame, Series, concat
 
 from bench.papers.paper import REFERENCE, Paper, Table, known
 from bench.report import vocabulary
@@ -24,115 +22,13 @@ from bench.report.tables import CAPTION, number
 
 HOUR = 3600.0
 Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it is
-MEASURED = ("mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole")
+Columns = dict[Column, DataFrame]
+MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole"]
+PRINTED = {"value": "published", "std": "published_std", "settings": "published_settings", "draws": "published_draws"}
 COLUMNS = [
     *("paper", "table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
     *("published_std", "published_settings", "difference", *MEASURED),
 ]
-
-
-@dataclass(frozen=True)
-class Filled:
-    """One table of a paper, filled from a section's cells and from what is printed of its data."""
-
-    paper: Paper
-    table: Table
-    section: Section
-    printed: DataFrame
-
-    @cached_property
-    def columns(self) -> dict[Column, list[dict[str, Any]]]:
-        """Tidy cells, one per method, of all that the table names and that is measured or printed."""
-        frame = self.section.frame
-        names = [self.section.metric(name) for name in self.table.columns]
-        columns: list[Column] = [
-            (name, None) for name in names if name and name in {*frame.metric, *self.printed.metric}
-        ]
-        if self.table.by_draws:
-            draws = sorted({s["draws"] for s in frame[frame.metric.isin(names)].parsed if "draws" in s})
-            columns = [(name, k) for name, _ in columns for k in draws] if len(draws) > 1 else []
-        return {column: self._cells(column) for column in columns}
-
-    @cached_property
-    def methods(self) -> list[tuple[str, str, str]]:
-        """Name, label and variant of what was run, and of what is only printed."""
-        baseline = self.section.frame.drop_duplicates("variant").set_index("variant").baseline
-        found = [(str(baseline[variant]), label, variant) for variant, label in self.section.labels.items()]
-        absent = [name for name in dict.fromkeys(self.printed.method) if name not in {name for name, _, _ in found}]
-        labels = {REFERENCE: "Reference", **self.paper.methods}
-        found += [(name, labels.get(name, name), FLOOR if name == REFERENCE else "") for name in absent]
-        order = self.table.rows or tuple(self.paper.methods)
-        return sorted(found, key=lambda method: order.index(method[0]) if method[0] in order else len(order))
-
-    def _cells(self, column: Column) -> list[dict[str, Any]]:
-        """The cells of a column, under the settings that most variants share."""
-        mine, (metric, draws) = self.section.cells, column
-        mine = mine[(mine.metric == metric) & (mine.settings == self.section.settled(metric, draws))]
-        printed = self.printed[self.printed.metric == metric]
-        printed = printed[printed.draws == draws] if draws else printed
-        cells = []
-        for method, label, variant in self.methods:
-            of = mine.baseline == FLOOR if variant == FLOOR else (mine.variant == variant) & mine.is_headline
-            found, beside = next(each(mine[of]), None), next(each(printed[printed.method == method]), None)
-            cells.append(self._cell(found, beside, method, label, variant.replace(FLOOR, ""), metric, draws))
-        return cells
-
-    def _cell(self, found: Any, printed: Any, *about: Any) -> dict[str, Any]:
-        *method, metric, draws = about
-        absent = (math.nan, math.nan, 0, 0, "", "", (), "not run")
-        cell = dict(zip(MEASURED, [getattr(found, key) for key in MEASURED] if found else absent, strict=True))
-        values = (printed.value, printed.std, printed.settings) if printed else (math.nan, math.nan, "")
-        draws = json.loads(found.settings).get("draws") if found else draws
-        # Like with like: bits/dim of one K, and what depends on all of a protocol under that protocol.
-        protocol = self.section.protocol
-        alike = protocol == "paper" or (protocol != "smoke" and metric not in self.table.strict)
-        alike = alike and bool(printed) and (math.isnan(printed.draws) or printed.draws == draws)
-        place = (self.paper.folder.name, self.table.name, self.section.suite, protocol, self.section.dataset)
-        difference = cell["mean"] - values[0] if alike else math.nan
-        return dict(zip(COLUMNS, (*place, *method, metric, draws, *values, difference), strict=False)) | cell
-
-    def grid(self) -> Grid:
-        """The table for readers; columns of what is published and what differs stand if there is any."""
-        headers: list[Header] = []
-        shown: list[list[Entry]] = []
-        for (metric, draws), cells in self.columns.items():
-            title = self._title(metric, draws)
-            divide = HOUR if metric == "train_seconds" else self.section.about(metric).divide
-            form = f".{max(_decimals(cell[key]) for cell in cells for key in ('published', 'published_std'))}f"
-            difference = [Entry(value=cell["difference"], form=f"+{form}") for cell in cells]
-            for header, entries in (
-                (Header(title, published=True), [_published(cell, form) for cell in cells]),
-                (Header(title), [_measured(cell, divide) for cell in cells]),
-                (Header(f"{title} difference"), difference),
-            ):
-                if header == Header(title) or any(entry.is_number for entry in entries):
-                    headers.append(header)
-                    shown.append(entries)
-        seeds = [max(cell["n"] for cell in cells) for cells in zip(*self.columns.values(), strict=True)]
-        rows = [
-            Row(name, label, str(n or ABSENT), tuple(entries))
-            for (name, label, _), n, *entries in zip(self.methods, seeds, *shown, strict=True)
-        ]
-        title = f"{self.table.title} on {self.section.name} {self.section.where}"
-        about = (("Method", "Seeds"), (self.section.name,), self.section.protocol)
-        return Grid(title, "quality", tuple(headers), tuple(rows), self._remarks(), *about)
-
-    def _title(self, metric: str, draws: int | None) -> str:
-        about = self.section.about(metric)
-        name, unit = ("Training", "h") if metric == "train_seconds" else (about.title, about.unit)
-        return f"{name}{f', K = {draws}' * bool(draws)}{f' [{unit}]' * bool(unit)}"
-
-    def _remarks(self) -> tuple[str, ...]:
-        remarks = [CAPTION]
-        if self.section.protocol == "smoke":
-            remarks.append("Smoke run, no result: no difference is taken.")
-        for (metric, _), cells in self.columns.items():
-            settings = next((cell["settings"] for cell in cells if cell["settings"]), "{}")
-            words = vocabulary.words({k: v for k, v in json.loads(settings).items() if k != "device"})
-            remarks += [f"{self._title(metric, cells[0]['draws'])}: {', '.join(words)}."] if words else []
-        settings = [[cell["published_settings"] for cell in cells] for cells in self.columns.values()]
-        printed = dict.fromkeys(text for line in zip(*settings, strict=True) for text in line if text)
-        return (*dict.fromkeys(remarks), *([f"Published with: {' | '.join(printed)}."] if printed else []))
 
 
 def published_tables(section: Section, published: DataFrame) -> tuple[list[Grid], list[dict[str, Any]]]:
@@ -141,17 +37,119 @@ def published_tables(section: Section, published: DataFrame) -> tuple[list[Grid]
     Args:
         published: rows of `bench.papers.paper.published_numbers`.
     """
-    found: list[Filled] = []
+    grids: list[Grid] = []
+    rows: list[Any] = []
     for paper, table in [(one, table) for one in known() for table in one.tables]:
         dataset = table.datasets.get(section.dataset) if table.datasets else section.dataset
         own = (published.paper == paper.folder.name) & (published.source == paper.source)
         printed = published[own & (published.table == table.name) & (published.dataset == dataset)]
-        if (table.everywhere or len(printed)) and (table.task == "super-resolution") == section.is_super_resolution:
-            part = _only(section, table.settings) if table.settings else section
-            found.append(Filled(paper, table, part, printed))
-    found = [filled for filled in found if len(filled.section.frame) and filled.columns]
-    rows = [cell for filled in found for line in zip(*filled.columns.values(), strict=True) for cell in line]
-    return [filled.grid() for filled in found], rows
+        if (table.task == "super-resolution") != section.is_super_resolution or not (table.everywhere or len(printed)):
+            continue
+        part = _only(section, table.settings) if table.settings else section
+        if len(part.frame) and (columns := _columns(paper, table, part, printed)):
+            grids.append(_grid(table, part, columns))
+            rows += concat(columns.values()).sort_index(kind="stable").to_dict("records")
+    return grids, rows
+
+
+def _columns(paper: Paper, table: Table, section: Section, printed: DataFrame) -> Columns:
+    """Tidy cells, one per method, of all that the table names and that is measured or printed."""
+    names = [section.metric(name) for name in table.columns]
+    kept = {*section.frame.metric, *printed.metric}
+    columns: list[Column] = [(name, None) for name in names if name and name in kept]
+    if table.by_draws:
+        of_names = section.frame[section.frame.metric.isin(names)]
+        draws = sorted({settings["draws"] for settings in of_names.parsed if "draws" in settings})
+        columns = [(name, k) for name, _ in columns for k in draws] if len(draws) > 1 else []
+    methods = _methods(paper, table, section, printed)
+    place = {"paper": paper.folder.name, "table": table.name, "suite": section.suite, "protocol": section.protocol}
+    place["dataset"] = section.dataset
+    return {
+        (metric, k): _cells(section, methods, printed, metric, k, metric in table.strict).assign(**place)[COLUMNS]
+        for metric, k in columns
+    }
+
+
+def _methods(paper: Paper, table: Table, section: Section, printed: DataFrame) -> DataFrame:
+    """Name, label and variant of what was run, and of what is only printed."""
+    baseline = section.frame.drop_duplicates("variant").set_index("variant").baseline
+    found = [(str(baseline[variant]), label, variant) for variant, label in section.labels.items()]
+    labels = {REFERENCE: "Reference", **paper.methods}
+    found += [(name, labels.get(name, name), "") for name in dict.fromkeys(printed.method) if name not in set(baseline)]
+    order = table.rows or tuple(paper.methods)
+    found.sort(key=lambda method: order.index(method[0]) if method[0] in order else len(order))
+    return DataFrame(found, columns=["method", "label", "variant"])
+
+
+def _cells(
+    section: Section, methods: DataFrame, printed: DataFrame, metric: str, draws: int | None, strict: bool
+) -> DataFrame:
+    """The cells of a column, a row per method, under the settings that most variants share."""
+    ours = section.cells
+    ours = ours[(ours.metric == metric) & (ours.settings == section.settled(metric, draws))]
+    ours = ours[ours.is_headline | (ours.baseline == FLOOR)]
+    ours = ours.assign(method=ours.baseline.replace(FLOOR, REFERENCE))[["method", "variant", *MEASURED]]
+    theirs = printed[(printed.metric == metric) & ((printed.draws == draws) | (not draws))]
+    theirs = theirs.drop_duplicates("method").rename(columns=PRINTED)[["method", *PRINTED.values()]]
+    cells = methods.merge(ours, on=["method", "variant"], how="left").merge(theirs, on="method", how="left")
+    cells = cells.fillna(
+        {"n": 0, "lost": 0, "lost_to": "", "settings": "", "hole": "not run", "published_settings": ""}
+    )
+    cells["run_ids"] = [runs if isinstance(runs, tuple) else () for runs in cells.run_ids]
+    of = Series([json.loads(text).get("draws") if text else draws for text in cells.settings], dtype=float)
+    # Like with like: bits/dim of one K, and what depends on all of a protocol under that protocol.
+    compared = section.protocol == "paper" or (section.protocol != "smoke" and not strict)
+    alike = cells.published_draws.isna() | (cells.published_draws == of)
+    difference = (cells["mean"] - cells.published).where(alike & compared)
+    return cells.assign(metric=metric, draws=of, difference=difference).astype({"n": int, "lost": int})
+
+
+def _grid(table: Table, section: Section, columns: Columns) -> Grid:
+    """The table for readers; columns of what is published and what differs stand if there is any."""
+    headers: list[Header] = []
+    shown: list[list[Entry]] = []
+    for (metric, draws), cells in columns.items():
+        title = _title(section, metric, draws)
+        divide = HOUR if metric == "train_seconds" else section.about(metric).divide
+        form = f".{max(map(_decimals, [*cells.published, *cells.published_std]))}f"
+        for header, entries in (
+            (Header(title, published=True), [_published(cell, form) for cell in each(cells)]),
+            (Header(title), [_measured(cell, divide) for cell in each(cells)]),
+            (Header(f"{title} difference"), [Entry(value=x, form=f"+{form}") for x in cells.difference]),
+        ):
+            if header == Header(title) or any(entry.is_number for entry in entries):
+                headers.append(header)
+                shown.append(entries)
+    first = next(iter(columns.values()))
+    seeds = concat([cells.n for cells in columns.values()], axis=1).max(axis=1)
+    rows = [
+        Row(name, label, str(n or ABSENT), tuple(entries))
+        for name, label, n, *entries in zip(first.method, first.label, seeds, *shown, strict=True)
+    ]
+    title = f"{table.title} on {section.name} {section.where}"
+    about = (("Method", "Seeds"), (section.name,), section.protocol)
+    return Grid(title, "quality", tuple(headers), tuple(rows), _remarks(section, columns), *about)
+
+
+def _title(section: Section, metric: str, draws: float | None) -> str:
+    about = section.about(metric)
+    name, unit = ("Training", "h") if metric == "train_seconds" else (about.title, about.unit)
+    return f"{name}{f', K = {draws}' * bool(draws)}{f' [{unit}]' * bool(unit)}"
+
+
+def _remarks(section: Section, columns: Columns) -> tuple[str, ...]:
+    remarks = [CAPTION]
+    if section.protocol == "smoke":
+        remarks.append("Smoke run, no result: no difference is taken.")
+    for (metric, draws), cells in columns.items():
+        settings: dict[str, Any] = json.loads(next(filter(None, cells.settings), "{}"))
+        settings.pop("device", None)
+        words = vocabulary.words(settings)
+        remarks += [f"{_title(section, metric, draws)}: {', '.join(words)}."] if words else []
+    settings_printed = concat([cells.published_settings for cells in columns.values()]).sort_index(kind="stable")
+    if printed := dict.fromkeys(filter(None, settings_printed)):
+        remarks.append(f"Published with: {' | '.join(printed)}.")
+    return tuple(dict.fromkeys(remarks))
 
 
 def _only(section: Section, settings: dict[str, Any]) -> Section:
@@ -189,16 +187,15 @@ def _related(title: str, differs: str, rows: DataFrame, names: tuple[str, ...]) 
     return Grid(title, "quality", headers, tuple(lines), (differs, *notes), ("Method", "Settings"), names)
 
 
-def _measured(cell: dict[str, Any], divide: float) -> Entry:
-    if not cell["n"]:
-        return Entry(cell["lost_to"] if cell["lost"] else ABSENT, title=cell["hole"])
-    return number(SimpleNamespace(**cell), divide)
+def _measured(cell: Any, divide: float) -> Entry:
+    if not cell.n:
+        return Entry(cell.lost_to if cell.lost else ABSENT, title=cell.hole)
+    return number(cell, divide)
 
 
-def _published(cell: dict[str, Any], form: str) -> Entry:
-    deviation = cell["published_std"]
-    tail = f"(std {deviation:{form}})" if math.isfinite(deviation) else ""
-    return Entry(value=cell["published"], form=form, tail=tail)
+def _published(cell: Any, form: str) -> Entry:
+    tail = f"(std {cell.published_std:{form}})" if math.isfinite(cell.published_std) else ""
+    return Entry(value=cell.published, form=form, tail=tail)
 
 
 def _decimals(value: float) -> int:
