@@ -6,50 +6,45 @@ of its dataset share is filled in. Stale rows (measured by older code) become ho
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+from pandas import DataFrame, Series
 
 from bench.report.incidents import STALE
 from bench.report.variants import SUITE, Config, named
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-RUN = ("variant", "dataset", "baseline", "seed", "suite", "protocol", "label")
+RUN = ["variant", "dataset", "baseline", "seed", "suite", "protocol", "label"]
 
 
-def filled(frame: "DataFrame", configs: Mapping[str, Config]) -> "DataFrame":
+def filled(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
     """The frame with what a row lacks taken from rows that share its run, and `settings` parsed.
 
     Rows whose run no record and no plan tells are left out; `strays` lists them.
     """
-    import pandas
-
     frame = frame.copy()
-    for column in RUN:
-        _share(frame, column, "run_id")
+    _share(frame, RUN, "run_id")
     frame = frame[frame.variant.notna()].copy()
     stale = frame.stale != ""
     frame["status"], frame["error"] = frame.status.mask(stale, STALE), frame.error.mask(stale, frame.stale)
     frame["seed"] = frame.seed.astype(int)
     # A run that never wrote a record goes by the registry's name of its baseline.
     frame["label"] = frame.label.mask(frame.label == frame.baseline)
-    _share(frame, "label", "baseline")
-    _share(frame, "protocol", "variant")
+    _share(frame, ["label"], "baseline")
+    _share(frame, ["protocol"], "variant")
     frame["label"] = frame.label.fillna(frame.baseline)
     frame[SUITE] = frame[SUITE].ffill().bfill().fillna("unknown")
     frame = named(frame, configs)
-    _share(frame, "dataset_version", "variant")
-    _share(frame, "dataset_version", ["dataset", "setting"])
+    _share(frame, ["dataset_version"], "variant")
+    _share(frame, ["dataset_version"], ["dataset", "setting"])
     frame["dataset_version"] = frame.dataset_version.ffill().bfill().fillna("unknown")
     parsed = [json.loads(text) for text in frame.settings]
-    return frame.assign(parsed=pandas.Series(parsed, index=frame.index, dtype=object))
+    return frame.assign(parsed=Series(parsed, index=frame.index, dtype=object))
 
 
-def _share(frame: "DataFrame", column: str, scope: str | list[str]) -> None:
-    """Fill a column with its first value among the rows of equal `scope`."""
-    frame[column] = frame[column].fillna(frame.groupby(scope)[column].transform("first"))
+def _share(frame: DataFrame, columns: list[str], scope: str | list[str]) -> None:
+    """Fill columns with their first value among the rows of equal `scope`."""
+    frame[columns] = frame[columns].fillna(frame.groupby(scope)[columns].transform("first"))
 
 
-def strays(frame: "DataFrame") -> "DataFrame":
+def strays(frame: DataFrame) -> DataFrame:
     """Rows that belong to no run: unreadable records in folders of which neither plan nor another record tells."""
     return frame[frame.groupby("run_id").variant.transform("count") == 0]

@@ -6,11 +6,10 @@ or if the folder holds runs of settings that the plan no longer has. They are to
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from pandas import DataFrame
 
 Config = Mapping[str, Any]
 SUITE = ["suite", "protocol", "dataset"]
@@ -20,49 +19,36 @@ MOST = 3  # settings in a name, unless it takes more to tell variants apart
 UNKNOWN = "settings not recorded"
 
 
-def named(frame: "DataFrame", configs: Mapping[str, Config]) -> "DataFrame":
+def named(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
     """The frame with `setting`, what tells its dataset from others of its name, and labels that differ in a section.
 
-    Args:
-        frame: with SUITE, baseline, variant, label and `current` in every row.
-        configs: the configuration of each variant, as a record's "config" has it.
+    It has SUITE, baseline, variant, label and `current` in every row; `configs` are by variant, as records have them.
     """
     variants = frame.drop_duplicates("variant").set_index("variant")
-    setting = {v: "" for v in variants.index}
-    for _, those in variants.groupby(SUITE, sort=False):
-        setting |= _told(those, {v: _part(configs, v, "dataset") for v in those.index})
-    variants["setting"] = setting
-    label = dict(variants.label)
-    for _, those in variants.groupby([*SUITE, "setting", "label"], sort=False):
-        told = _told(those, {v: _without(configs.get(v), ELSEWHERE) for v in those.index}, unknown=UNKNOWN)
-        label |= {v: ", ".join(filter(None, [label[v], said])) for v, said in told.items()}
-    variants["label"] = label
+    known = {variant: configs[variant] for variant in variants.index if variant in configs}
+    datasets = {variant: {"dataset": config.get("dataset")} for variant, config in known.items()}
+    others = {v: {key: of for key, of in config.items() if key not in ELSEWHERE} for v, config in known.items()}
+    variants["setting"] = _told(variants, SUITE, datasets)
+    told = _told(variants, [*SUITE, "setting", "label"], others, UNKNOWN)
+    variants["label"] = [", ".join(filter(None, names)) for names in zip(variants.label, told, strict=True)]
     again = variants.groupby([*SUITE, "setting", "current", "label"]).cumcount()  # nothing that is recorded differs
-    label |= {v: f"{label[v]} ({i + 1})" for v, i in again.items() if i}
-    return frame.assign(setting=frame.variant.map(setting), label=frame.variant.map(label))
+    variants["label"] = [f"{label} ({i + 1})" if i else label for label, i in zip(variants.label, again, strict=True)]
+    return frame.assign(setting=frame.variant.map(variants.setting), label=frame.variant.map(variants.label))
 
 
-def _told(those: "DataFrame", configs: Mapping[str, Config | None], unknown: str = "") -> dict[str, str]:
-    """Current variants are told from each other, earlier ones from all."""
-    current = [v for v in those.index if those.current[v]]
-    found = differences({v: configs[v] for v in those.index}, unknown)
-    return found | differences({v: configs[v] for v in current}, unknown)
-
-
-def _part(configs: Mapping[str, Config], variant: str, part: str) -> Config | None:
-    config = configs.get(variant)
-    return None if config is None else {part: config.get(part)}
-
-
-def _without(config: Config | None, parts: Iterable[str]) -> Config | None:
-    return None if config is None else {key: value for key, value in config.items() if key not in parts}
+def _told(variants: DataFrame, scope: list[str], configs: Mapping[str, Config], unknown: str = "") -> list[str]:
+    """What tells each variant from others of its scope: current ones from each other, earlier ones from all."""
+    found: dict[str, str] = {}
+    for _, alike in variants.groupby(scope, sort=False):
+        for names in (alike.index, alike.index[alike.current.astype(bool)]):
+            found |= differences({variant: configs.get(variant) for variant in names}, unknown)
+    return [found[variant] for variant in variants.index]
 
 
 def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict[str, str]:
     """What tells each of several configurations from the others: "lr = 0.01, width = 32"; "" for equal ones.
 
-    Args:
-        unknown: what is said of a configuration that is None, with a number where there are several.
+    Of one that is None `unknown` is said, with a number if there are several.
     """
     known = {name: dict(settings(config)) for name, config in configs.items() if config is not None}
     keys = list(dict.fromkeys(key for flat in known.values() for key in flat if key not in SILENT))
@@ -71,10 +57,10 @@ def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict
         differing = _fewest(differing, list(known.values()))
     short = _short(differing)
 
-    def said(flat: Mapping[str, str], key: str) -> str:
+    def setting(flat: Mapping[str, str], key: str) -> str:
         return f"{short[key]} = {flat[key]}" if key in flat else f"default {short[key]}"
 
-    found = {name: ", ".join(said(flat, key) for key in differing) for name, flat in known.items()}
+    found = {name: ", ".join(setting(flat, key) for key in differing) for name, flat in known.items()}
     strange = [name for name, config in configs.items() if config is None]
     if len(configs) > 1:
         found |= {name: f"{unknown} {i}" if unknown and strange[1:] else unknown for i, name in enumerate(strange, 1)}
@@ -83,14 +69,13 @@ def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict
 
 def _fewest(keys: Sequence[str], known: Sequence[Mapping[str, str]]) -> list[str]:
     """MOST of the keys, and more only until all configurations are told apart that can be."""
-    kept: list[str] = []
-    there = 1
+    needed: list[str] = []
+    apart = 1
     for key in keys:
-        apart = len({tuple(flat.get(k) for k in [*kept, key]) for flat in known})
-        if apart > there:
-            kept, there = [*kept, key], apart
-    more = [key for key in keys if key not in kept][: max(0, MOST - len(kept))]
-    return [key for key in keys if key in kept or key in more]
+        if (found := len({tuple(flat.get(k) for k in [*needed, key]) for flat in known})) > apart:
+            needed, apart = [*needed, key], found
+    more = [key for key in keys if key not in needed][: max(0, MOST - len(needed))]
+    return [key for key in keys if key in needed or key in more]
 
 
 def _short(keys: Sequence[str]) -> dict[str, str]:
