@@ -7,7 +7,7 @@ are paired by seed. A metric of which more is better enters with its sign turned
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas
 from pandas import DataFrame, Series
@@ -15,31 +15,24 @@ from pandas import DataFrame, Series
 from bench.papers.claims import Claim
 from bench.report.comparable import of_one_kind
 from bench.report.crossings import crossing, nfe_ratio
-from bench.report.extract import each
 from bench.report.incidents import head, reasons
 from bench.report.sections import Section
 
 EARLY = 1 / 8  # share of the training that `variation` leaves out
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What is compared: a subject with a rival, and with which solver, "" if the claim names none."""
+class Comparison(NamedTuple):
+    """A subject with a rival, and by which solver, "" if the claim names none."""
 
     subject: str
     rival: str
-    condition: str = ""
-
-    @property
-    def sides(self) -> tuple[str, str]:
-        """Subject and rival."""
-        return self.subject, self.rival
+    solver: str = ""
 
 
 def comparisons(claim: Claim) -> list[Comparison]:
     """Everything that must hold for the claim to hold."""
-    conditions = claim.solvers if claim.measure == "few" else ("",)
-    return [Comparison(s, r, c) for s in claim.subject for r in claim.against for c in conditions if s != r]
+    solvers = claim.solvers if claim.measure == "few" else ("",)
+    return [Comparison(s, r, by) for s in claim.subject for r in claim.against for by in solvers if s != r]
 
 
 class Effects:
@@ -50,18 +43,19 @@ class Effects:
         self.metric = section.metric(claim.metric)
         turned = claim.measure not in ("spread", "variation")  # of which less is better whatever the metric
         self.sign = -1 if turned and self.metric and section.about(self.metric).better == "higher" else 1
-        self._planned: dict[str, list[str]] = {}
-        for row in each(section.frame.drop_duplicates("variant")):
-            self._planned.setdefault(row.baseline, []).append(row.variant)
-        measured = set(section.frame.variant[section.frame.status == "ok"])
-        only = {baseline: variants[0] for baseline, variants in self._planned.items() if len(variants) == 1}
-        self._variant = {baseline: variant for baseline, variant in only.items() if variant in measured}
+        variants = section.frame.drop_duplicates("variant")
+        self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
+        self._finished = set(section.frame.variant[section.frame.status == "ok"])
         self._values, self._lost = self._rows()
-        self._found: dict[Comparison, Series[float]] = {}
+
+    def _variant(self, baseline: str) -> str | None:
+        """The one variant of the baseline; None without a finished run, or with several variants (see `several`)."""
+        variants = self._planned.get(baseline, [])
+        return variants[0] if len(variants) == 1 and variants[0] in self._finished else None
 
     def label(self, baseline: str) -> str | None:
-        """What the baseline is called here; None without a finished run, or with several variants (see `several`)."""
-        return self.section.labels.get(self._variant.get(baseline, ""))
+        """What that variant is called."""
+        return self.section.labels.get(self._variant(baseline) or "")
 
     def several(self, baseline: str) -> list[str]:
         """What the variants of a baseline are called that is planned with several settings; nothing for one."""
@@ -70,32 +64,26 @@ class Effects:
 
     def of(self, comparison: Comparison) -> "Series[float]":
         """e_s by seed, NaN for a seed that was planned and has none; empty if no seed has one."""
-        if comparison not in self._found:
-            self._found[comparison] = self._paired(comparison)
-        return self._found[comparison]
-
-    def _paired(self, comparison: Comparison) -> "Series[float]":
-        subject, rival = (dict(iter(self._of(self._values, s, comparison).groupby("seed"))) for s in comparison.sides)
+        subject, rival = (dict(iter(rows.groupby("seed"))) for rows in self._sides(self._values, comparison))
         found = {int(str(seed)): self._effect(rows, rival[seed]) for seed, rows in subject.items() if seed in rival}
         effects = {seed: effect for seed, effect in found.items() if effect is not None}
         # What the other seeds say would be of survivors.
-        lost = [self._of(self._lost, side, comparison) for side in comparison.sides]
-        effects |= dict.fromkeys((int(seed) for rows in lost for seed in rows.seed), math.nan)
-        both = set.intersection(*(set(self._of(self.section.frame, side).seed) for side in comparison.sides))
+        lost = pandas.concat(self._sides(self._lost, comparison))
+        effects |= dict.fromkeys(map(int, lost.seed), math.nan)
+        both = set.intersection(*(set(rows.seed) for rows in self._sides(self.section.frame, comparison[:2])))
         planned = sorted(both) if effects else []
-        return pandas.Series({seed: effects.get(seed, math.nan) for seed in planned}, dtype=float)
+        return Series({seed: effects.get(seed, math.nan) for seed in planned}, dtype=float)
 
     def lost(self, comparison: Comparison) -> list[str]:
         """What of either side could not be had, and why: "A: diverged at 4 evaluations"."""
-        lost = {side: reasons(self._of(self._lost, side, comparison)) for side in comparison.sides}
-        return list(dict.fromkeys(f"{self.label(side)}: {head(why)}" for side, found in lost.items() for why in found))
+        sides = zip(comparison[:2], self._sides(self._lost, comparison), strict=True)
+        return list(dict.fromkeys(f"{self.label(side)}: {head(why)}" for side, rows in sides for why in reasons(rows)))
 
-    def runs(self, comparison: Comparison) -> tuple[str, ...]:
+    def runs(self, comparison: Comparison, effects: "Series[float]") -> tuple[str, ...]:
         """The runs behind the effects."""
-        frame, seeds = self.section.frame, self.of(comparison).dropna().index
-        sides = [self._variant.get(side) for side in comparison.sides]
-        good = frame[(frame.status == "ok") & frame.variant.isin(sides) & frame.seed.isin(seeds)]
-        return tuple(dict.fromkeys(good.run_id))
+        good = pandas.concat(self._sides(self.section.frame, comparison[:2]))
+        good = good[(good.status == "ok") & good.seed.isin(effects.dropna().index)]
+        return tuple(dict.fromkeys(good.sort_index().run_id))
 
     def _rows(self) -> tuple[DataFrame, DataFrame]:
         """The values that the claim's measure takes, and those that could not be had: a seed with one has no effect."""
@@ -118,9 +106,11 @@ class Effects:
             return values[values.nfe.isin(claim.nfe)], lost[lost.nfe.round().isin(claim.nfe)]
         return values[(values.solver == "midpoint") & (values.value > 0)], lost[lost.solver == "midpoint"]
 
-    def _of(self, rows: DataFrame, baseline: str, comparison: Comparison | None = None) -> DataFrame:
-        rows = rows[rows.variant == self._variant.get(baseline)]
-        return rows[rows.solver == comparison.condition] if comparison and comparison.condition else rows
+    def _sides(self, rows: DataFrame, comparison: tuple[str, ...]) -> list[DataFrame]:
+        """The rows of subject and rival, by the solver if the comparison names one."""
+        subject, rival, *solver = comparison
+        rows = rows[rows.solver == solver[0]] if any(solver) else rows
+        return [rows[rows.variant == self._variant(side)] for side in (subject, rival)]
 
     def _effect(self, subject: DataFrame, rival: DataFrame) -> float | None:
         """The effect of one seed; None without anything to compare."""

@@ -66,26 +66,26 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
     """
     claim = each[0].claim
-    names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison.sides]
-    rival = names[1] + (f" by {comparison.condition}" if comparison.condition else "")
+    names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison[:2]]
+    rival = names[1] + (f" by {comparison.solver}" if comparison.solver else "")
     unit = "bits/dim" if each[0].metric == "nll_bpd" else each[0].section.about(each[0].metric or "").unit
     empty = Effect(names[0], rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
 
     def lacking(what: str, of: str = "", pairs: int = 0) -> Effect:
         return replace(empty, pairs=pairs, missing=(what, of))
 
-    for side, name in zip(comparison.sides, names, strict=True):
+    for side, name in zip(comparison[:2], names, strict=True):
         if several := list(dict.fromkeys(label for effects in each for label in effects.several(side))):
             return lacking("planned with several settings, of which a claim means one:", listed(several))
         if without := [effects.section.name for effects in each if effects.label(side) is None]:
             return lacking("no finished run of", name + (f" on {listed(without)}" if len(without) < len(each) else ""))
-    by_dataset = {effects.section.identity: effects.of(comparison) for effects in each}
-    if any(found.empty for found in by_dataset.values()):
+    found = [effects.of(comparison) for effects in each]
+    if any(effect.empty for effect in found):
         return lacking("not measured against", rival)
-    pairs = pandas.DataFrame(by_dataset).mean(axis=1, skipna=False)
+    pairs = pandas.concat(found, axis=1).mean(axis=1, skipna=False)
     finite = pairs[pairs.abs() < math.inf]
     if len(finite) < (needed := max(len(pairs), claim.seeds)):
-        lost = list(dict.fromkeys(said for effects in each for said in effects.lost(comparison)))
+        lost = list(dict.fromkeys(why for effects in each for why in effects.lost(comparison)))
         counted = f"{len(finite)} of {needed} seeds with a finite effect"
         return lacking(counted, f"({listed(lost)})" if lost else "", len(finite))
     bound = math.log(claim.limit) if claim.is_ratio else claim.limit
@@ -93,7 +93,7 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     half = math.nan if equal(list(finite)) else half
     mean, low, high = (_exp(x) if claim.is_ratio else x for x in (mean, mean - half, mean + half))
     below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in finite])
-    runs = tuple(run for effects in each for run in effects.runs(comparison))
+    runs = tuple(run for effects, of in zip(each, found, strict=True) for run in effects.runs(comparison, of))
     kept = int((finite < bound).sum())
     return replace(empty, mean=mean, low=low, high=high, pairs=n, kept=kept, below=below, above=above, run_ids=runs)
 
