@@ -20,29 +20,30 @@ from bench.training import ranks
 
 
 class Collected(ABC):
-    """What metrics of one kind need of n samples."""
+    """What metrics of one kind need of n samples, by default rows of zeros that each are written once."""
 
     extractor = ""
+    x: Tensor
 
     @abstractmethod
     def add(self, drawn: Drawn) -> None:
         """Take in a batch of this rank."""
 
-    @abstractmethod
     def merge(self) -> None:
         """Add the shares of all ranks, once; all must ask."""
+        ranks.total(self.x)
 
     @abstractmethod
     def of(self, metric: Metric) -> tuple[Any, Any]:
         """What the metric is measured of: x and reference."""
 
-    @abstractmethod
-    def settings(self, metric: Metric) -> dict[str, Any]:
-        """What every number of the kind depends on."""
-
     def count(self, metric: Metric) -> int:
         """How many samples are behind the metric's numbers."""
         return len(self.of(metric)[0])
+
+    def settings(self, metric: Metric) -> dict[str, Any]:
+        """What every number of the kind depends on."""
+        return {}
 
     def complaint(self, x: Any) -> str | None:
         """Why nothing can be measured of it; None if it can."""
@@ -57,34 +58,35 @@ class Collected(ABC):
 class Gathered(Collected):
     """All samples, and as many held-out ones."""
 
-    def __init__(self, metrics: Sequence[Metric], dataset: Dataset, config: Samples, n: int, stage: str) -> None:
+    def __init__(self, dataset: Dataset, config: Samples, n: int, stage: str) -> None:
         self.dataset, self.config, self.stage = dataset, config, stage
+        self.split = config.reference if dataset.is_image else "test"
         dtype = torch.uint8 if dataset.is_image else dataset.test.dtype
         self.x = torch.zeros(n, *dataset.test.shape[1:], dtype=dtype)
 
     def add(self, drawn: Drawn) -> None:
         self.x[drawn.start : drawn.start + len(drawn.x)] = drawn.x.cpu()
 
-    def merge(self) -> None:
-        ranks.total(self.x)
+    def count(self, metric: Metric) -> int:
+        if not metric.limit:
+            return len(self.x)
+        held = len(getattr(self.dataset, self.split))
+        return min(held, len(self.x), getattr(self.config, metric.limit) if self.stage == "samples" else len(self.x))
 
     def of(self, metric: Metric) -> tuple[Tensor, Tensor]:
-        data = getattr(self.dataset, self.split)
-        x = self.x
-        if metric.limit:
-            x = x[: min(len(data), getattr(self.config, metric.limit) if self.stage == "samples" else len(x))]
+        data, x = getattr(self.dataset, self.split), self.x[: self.count(metric)]
         if not self.dataset.is_image:
             return x, data[: len(x)]
-        n = min(len(x), self.config.reference_n or len(data), len(data))
+        n = self._references(metric)
         return x, self.dataset.pixels(data[torch.arange(n) * len(data) // n])
 
     def settings(self, metric: Metric) -> dict[str, Any]:
-        own = {"reference_n": len(self.of(metric)[1])} if self.dataset.is_image else {}
+        own = {"reference_n": self._references(metric)} if self.dataset.is_image else {}
         return {"split": self.dataset.held_out if self.split == "test" else self.split, **own}
 
-    @property
-    def split(self) -> str:
-        return self.config.reference if self.dataset.is_image else "test"
+    def _references(self, metric: Metric) -> int:
+        held = len(getattr(self.dataset, self.split))
+        return min(self.count(metric), self.config.reference_n or held, held)
 
     def complaint(self, x: Tensor) -> str | None:
         return complaint(lost(x), len(x))
@@ -106,12 +108,12 @@ class OfFeatures(Collected):
     def of(self, metric: Metric) -> tuple[Features, Features]:
         return self.features, self.reference.features
 
+    def count(self, metric: Metric) -> int:
+        return len(self.features.kept) if metric.of_kept else self.features.n
+
     def settings(self, metric: Metric) -> dict[str, Any]:
         kept = {"kept": len(self.reference.features.kept)} if metric.of_kept else {}
         return {**self.reference.settings, **kept}
-
-    def count(self, metric: Metric) -> int:
-        return len(self.features.kept) if metric.of_kept else self.features.n
 
     def complaint(self, x: Features) -> str | None:
         if x.count != x.n:
@@ -125,32 +127,23 @@ class Pairs(Collected):
     def __init__(self, metrics: Sequence[Metric], dataset: Dataset, n: int) -> None:
         self.metrics, self.dataset = list(metrics), dataset
         self.x = torch.zeros(len(self.metrics), n, dtype=torch.float64)
-        self.refused = (
-            {}
-            if dataset.given
-            else dict.fromkeys((metric.name for metric in metrics), "no image is drawn to fit what it is given")
-        )
+        self.refused: dict[str, str] = {}
+        if not dataset.given:
+            self.refused = dict.fromkeys((m.name for m in metrics), "no image is drawn to fit what it is given")
 
     def add(self, drawn: Drawn) -> None:
-        if self.dataset.given is None:
-            return
-        stop = drawn.start + len(drawn.x)
-        targets = self.dataset.pixels(self.dataset.test[drawn.start : stop])
+        rows = slice(drawn.start, drawn.start + len(drawn.x))
+        targets = self.dataset.pixels(self.dataset.test[rows]) if self.dataset.given else None
         for i, metric in enumerate(self.metrics):
-            assert metric.measure
-            try:
-                self.x[i, drawn.start : stop] = metric.measure(drawn.x, targets, self.dataset, None)
-            except NotApplicable as reason:
-                self.refused[metric.name] = str(reason)
-
-    def merge(self) -> None:
-        ranks.total(self.x)
+            if metric.name not in self.refused:
+                assert metric.measure
+                try:
+                    self.x[i, rows] = metric.measure(drawn.x, targets, self.dataset, None)
+                except NotApplicable as reason:
+                    self.refused[metric.name] = str(reason)
 
     def of(self, metric: Metric) -> tuple[Tensor, None]:
         return self.x[self.metrics.index(metric)], None
-
-    def settings(self, metric: Metric) -> dict[str, Any]:
-        return {}
 
     def values(self, metric: Metric, x: Tensor, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
         """The mean over the pairs with its standard error."""

@@ -53,11 +53,7 @@ def by_ode(f: VelocityField, t_end: float, prior: LogProb = log_normal) -> LogPr
 
 
 def log_density_grid(log_prob: LogProb, extent: float, device: str, size: int) -> Tensor:
-    """log p on a size x size grid of the square [-extent, extent]^2, rows by ascending second coordinate.
-
-    Raises:
-        Diverged: the solve failed, or a density is not a number or infinite; it may be zero.
-    """
+    """log p on a size x size grid of [-extent, extent]^2, rows by ascending y; Diverged if NaN or inf."""
     axis = (torch.arange(size, device=device) + 0.5) / size * 2 * extent - extent
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     with torch.no_grad():

@@ -23,12 +23,7 @@ Settings = dict[str, Any]
 
 
 class Evaluator:
-    """Measures one trained network of a run.
-
-    Args:
-        config: how samples are drawn; the sweep and the curve go by its reference.
-        weights: "ema" or "raw", quoted in the records.
-    """
+    """Measures one trained network of a run; `weights`, "ema" or "raw", are quoted in the records."""
 
     def __init__(self, trained: Trained, judge: Judge, config: Samples, weights: str, log: Log) -> None:
         self.trained, self.judge, self.config, self.weights, self.log = trained, judge, config, weights, log

@@ -19,10 +19,7 @@ from bench.training.seeds import generator, per_sample
 
 @dataclass(frozen=True)
 class LogDensities:
-    """log p of every dequantisation and sample, (K, n), its variance over probes, and what it cost.
-
-    Draws from the first that failed on are left out; the reason says why.
-    """
+    """log p of each draw and sample, (K, n), its variance over probes and cost; why draws are missing at the end."""
 
     log_p: Tensor
     variance: Tensor

@@ -54,11 +54,7 @@ def _taken(error: Exception, alone: bool) -> bool:
 
 
 class Parts:
-    """The measurements and arrays of a stage, part by part.
-
-    Attributes:
-        rows: on ranks other than the main one they may be incomplete.
-    """
+    """The measurements and arrays of a stage, part by part; `rows` may be incomplete on ranks but the main one."""
 
     def __init__(self, log: Log, unfinished: Unfinished | None = None) -> None:
         self.log, self.unfinished = log, unfinished or Unfinished()

@@ -68,11 +68,7 @@ class Paths:
 
 
 def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver) -> Paths:
-    """Solve from the noise x0 and integrate speed and deviation over `points` times by the trapezoidal rule.
-
-    Raises:
-        Diverged: the solve failed, or speed or deviation of a path are not finite.
-    """
+    """Solve from x0 and integrate speed and deviation by the trapezoidal rule; Diverged if a path is not finite."""
     times = torch.linspace(0.0, t_end, points, dtype=torch.float64)
     with torch.no_grad():
         states = solve(f, x0, tuple(times.tolist()), solver)

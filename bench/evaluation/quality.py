@@ -52,10 +52,7 @@ class Quality:
             collected.add(drawn)
 
     def measured(self) -> Rows:
-        """The measurements of all samples of all ranks, on the main one; all must ask.
-
-        Each that cannot be had has no value and says why.
-        """
+        """The measurements of all ranks' samples, on the main one, each with a value or a reason; all must ask."""
         for collected in self.collected.values():
             collected.merge()
         lost = int(ranks.total(self.lost))
@@ -85,11 +82,7 @@ class Judge:
 
     @cached_property
     def metrics(self) -> list[Metric]:
-        """Those that the suite names, or the usual ones of such data.
-
-        Raises:
-            UsageError: a name is not known, or its metric is for other data.
-        """
+        """Those that the suite names, or the usual ones of such data; UsageError as `chosen` has it."""
         found = chosen(self.settings.metrics, self.dataset.is_image, self.dataset.given is not None)
         if self.settings.metrics or not any(metric.of_classifier for metric in found):
             return found
@@ -101,11 +94,7 @@ class Judge:
         return [metric for metric in self.metrics if metric.needs == "features"]
 
     def quality(self, n: int, stage: str = "samples", quote: Mapping[str, Any] = NOTHING) -> Quality:
-        """Of n samples drawn for a stage, "samples", "sweep" or "curve"; UsageError if it cannot be measured.
-
-        Args:
-            quote: settings of every measurement beside those of its metric.
-        """
+        """Of n samples drawn for "samples", "sweep" or "curve"; every measurement has the settings `quote`, too."""
         taken = [m for m in self.metrics if stage == "samples" or (m.in_sweep if stage == "sweep" else m.in_curve)]
         return Quality(self, taken, n, stage, quote)
 
@@ -115,7 +104,7 @@ class Judge:
             return OfFeatures(self.reference.collect(n), self.reference)
         if needs == "pairs":
             return Pairs(metrics, self.dataset, n)
-        return Gathered(metrics, self.dataset, self.settings, n, stage)
+        return Gathered(self.dataset, self.settings, n, stage)
 
     @cached_property
     def reference(self) -> Reference:

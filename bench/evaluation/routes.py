@@ -4,11 +4,10 @@ By the ODE the divergence is exact up to EXACT_DIMENSIONS unless said otherwise,
 is N(0, I), or the source of the data with its own log-density.
 """
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ class Route(ABC):
 
     trained: Trained
     config: Likelihood
-    metric: ClassVar[str] = "nll"
+    metric: Literal["nll", "bound"] = field(default="nll", kw_only=True)
 
     @property
     def name(self) -> str:
@@ -44,10 +43,9 @@ class Route(ABC):
     def settings(self) -> dict[str, Any]:
         """What a measurement quotes beside K and the weights."""
         dataset = self.trained.dataset
-        dequantisation = "uniform" if dataset.is_image and dataset.space is None else None
         return {
             **self.own(),
-            "dequantisation": dequantisation,
+            "dequantisation": "uniform" if dataset.is_image and dataset.space is None else None,
             "batch": self.config.batch,
             "split": dataset.held_out,
             **self.trained.labels(held_out=True),
@@ -57,38 +55,25 @@ class Route(ABC):
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
         """log p(x), (B,), of held-out samples from `start` on, in the k-th draw, and its variance over probes.
 
-        Raises:
-            NotApplicable: the model, or the data, has no such density.
-            Diverged: a solve failed.
+        NotApplicable if the model, or the data, has no such density; Diverged if a solve failed.
         """
 
 
 @dataclass(frozen=True)
-class Exact(Route):
-    """The model's own density."""
+class Own(Route):
+    """The model's own density, or its lower bound, whose random numbers are those of the first sample of a batch."""
 
     def own(self) -> dict[str, Any]:
-        return {"density": "own"}
+        return {"density": "bound" if self.metric == "bound" else "own"}
 
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
+        model = self.trained.model_of(net)
         with torch.no_grad():
-            found: Tensor = self.trained.model_of(net).having("log_prob")(x)
-        return found, torch.zeros_like(found)
-
-
-@dataclass(frozen=True)
-class Bound(Route):
-    """A lower bound of the model's own; its random numbers are those of the first sample of a batch."""
-
-    metric: ClassVar[str] = "bound"
-
-    def own(self) -> dict[str, Any]:
-        return {"density": "bound"}
-
-    def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
-        rng = generator(self.trained.seed, f"bound-{k}", start, x.device)
-        with torch.no_grad():
-            found: Tensor = self.trained.model_of(net).having("bound")(x, rng)
+            if self.metric == "bound":
+                rng = generator(self.trained.seed, f"bound-{k}", start, x.device)
+                found: Tensor = model.having("bound")(x, rng)
+            else:
+                found = model.having("log_prob")(x)
         return found, torch.zeros_like(found)
 
 
@@ -96,8 +81,8 @@ class Bound(Route):
 class ByODE(Route):
     """The change of variables along the ODE, by a solver."""
 
-    solver: Solver = dataclasses.field(default_factory=Solver)
-    memory: "Rows" = dataclasses.field(default_factory=lambda: Rows(), compare=False)
+    solver: Solver = field(default_factory=Solver)
+    memory: "Rows" = field(default_factory=lambda: Rows(), compare=False)
 
     def own(self) -> dict[str, Any]:
         exact = self.config.divergence == "exact"
@@ -144,15 +129,9 @@ class Rows(Memory):
 
 
 def prior(trained: Trained) -> Callable[[Tensor], Tensor]:
-    """The log-density that the ODE starts from.
-
-    Raises:
-        NotApplicable: the data has a source without one.
-    """
+    """The log-density that the ODE starts from; NotApplicable if the data has a source without one."""
     source = trained.dataset.source
-    if source is None:
-        return log_normal
-    found: Callable[[Tensor], Tensor] | None = getattr(source, "log_prob", None)
+    found: Callable[[Tensor], Tensor] | None = log_normal if source is None else getattr(source, "log_prob", None)
     if found is None:
         raise NotApplicable(f"the source of {trained.dataset.name} has no log-density")
     return found
@@ -161,7 +140,7 @@ def prior(trained: Trained) -> Callable[[Tensor], Tensor]:
 def routes(trained: Trained, config: Likelihood) -> list[Route]:
     """The density of the model's own, else that of the ODE by every solver; and a bound if it has one."""
     model = trained.model()
-    solvers = [Solver(**solver.model_dump()) for solver in config.solvers]
-    by_ode: list[Route] = [ByODE(trained, config, solver) for solver in solvers]
-    exact: list[Route] = [Exact(trained, config)] if model.log_prob else by_ode
-    return [*exact, *([Bound(trained, config)] if model.bound else [])]
+    found: list[Route] = [Own(trained, config)]
+    if not model.log_prob:
+        found = [ByODE(trained, config, Solver(**solver.model_dump())) for solver in config.solvers]
+    return [*found, *([Own(trained, config, metric="bound")] if model.bound else [])]

@@ -38,11 +38,7 @@ class SolverError:
         return Measurement("ode_error", n=self.n, settings=settings)
 
     def measured(self, sampler: Sampler) -> tuple[float, float | None]:
-        """The error of a sampler of the ODE and its standard error; all ranks must ask.
-
-        Raises:
-            Diverged: a solve failed, the reference's or the sampler's (Lost where several ranks share the run).
-        """
+        """The error of a sampler of the ODE and its standard error; all ranks must ask. Diverged if a solve failed."""
         errors = torch.zeros(self.n, dtype=torch.float64)
         with ranks.failing_together():
             for start, exact in self.reference().items():

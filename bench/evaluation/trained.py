@@ -63,11 +63,7 @@ class Trained:
     memory: Memory = dataclasses.field(default_factory=Memory)
 
     def network(self, start: int = 0, stop: int = 0, held_out: bool = False) -> CountedNetwork:
-        """net(t, x) of samples start ... stop - 1, in as many rows at once as memory holds.
-
-        Args:
-            held_out: whether they are those of the data, and not drawn.
-        """
+        """net(t, x) of samples start ... stop - 1, of the data's if `held_out`, in as many rows as memory holds."""
         data, rows = self.dataset, slice(start, stop)
         given = data.given(data.test[rows].to(self.device)) if data.given else None
         labels = self._labels(start, stop, held_out or data.given is not None)

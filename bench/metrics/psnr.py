@@ -31,10 +31,7 @@ PEAK = 255
     place=35,
 )
 def psnr(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
-    """PSNR in dB of each image, (B,) float64; images and targets are uint8 (B, C, H, W).
-
-    UsageError if they differ in shape or are of another type.
-    """
+    """PSNR in dB of each image, (B,) float64; images and targets are uint8 (B, C, H, W), else UsageError."""
     import torch
     from skimage.metrics import peak_signal_noise_ratio
 

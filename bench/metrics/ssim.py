@@ -32,12 +32,7 @@ SETTINGS = {"channels": "all", "data_range": PEAK, "window": "gaussian", "window
     place=36,
 )
 def ssim(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
-    """SSIM of each image, (B,) float64 in [-1, 1]; images and targets are uint8 (B, C, H, W).
-
-    Raises:
-        UsageError: they differ in shape, or are of another type.
-        NotApplicable: they are smaller than the window.
-    """
+    """SSIM of each image, (B,) float64, as `psnr` has them; NotApplicable if they are smaller than the window."""
     import torch
     from skimage.metrics import structural_similarity
 

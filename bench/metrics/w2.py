@@ -29,11 +29,7 @@ def w2(samples: "Tensor", reference: "Tensor", *_: Any) -> float:
 
 
 def wasserstein2(x: "Tensor", y: "Tensor") -> float:
-    """W2 between two sets of points (n, ...) and (m, ...) with uniform weights, in the units of the data.
-
-    Raises:
-        NotFinite: a point is not finite; the transport of such costs would cost nothing.
-    """
+    """W2 between points (n, ...) and (m, ...) of uniform weights, in the data's units; NotFinite if one is not."""
     import ot
     import torch
 

@@ -24,11 +24,7 @@ BISECTIONS = 60
 
 
 def ends(grid: Grid, steps: int, rho: float, model: Model, device: torch.device) -> Tensor:
-    """t_0 ... t_N of that grid for a model, float64 (steps + 1,).
-
-    Raises:
-        NotApplicable: the grid is one of noise levels, and the model has no path.
-    """
+    """t_0 ... t_N of that grid, float64 (steps + 1,); NotApplicable if it is one of noise and the model has no path."""
     shares = torch.linspace(0, 1, steps + 1, dtype=torch.float64, device=device)
     if grid == "uniform":
         return model.t_end * shares

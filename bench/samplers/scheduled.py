@@ -18,11 +18,7 @@ Steps = Annotated[int, Field(gt=0, le=STEPS)]
 
 
 def betas(model: Model) -> dict[str, Any]:
-    """The schedule of a model on the VP path, as diffusers takes it.
-
-    Raises:
-        NotApplicable: the model is on another path.
-    """
+    """The schedule of a model on the VP path, as diffusers takes it; NotApplicable if it is on another."""
     path = model.having("path")
     if not isinstance(path, VariancePreserving):
         raise NotApplicable(f"its path is {type(path).__name__}, and the schedule is that of VariancePreserving")

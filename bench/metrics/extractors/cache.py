@@ -24,14 +24,9 @@ from bench.records.seal import UNSEALED, check, write_sealed
 
 
 def kept(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """The file of that name in `folder`, or in the user's cache folder where it cannot be written; made if need be.
+    """The file of that name in `folder`, or in the user's cache folder if that is read-only; make(path) makes it.
 
-    Args:
-        make: writes it to the path that it is given.
-
-    Raises:
-        UsageError: neither folder can be written to.
-        NoSpace: the disk is full.
+    UsageError if neither folder can be written to, NoSpace if the disk is full.
     """
     refusals = []
     for home in (folder, _own(folder)):
@@ -68,10 +63,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
 
 
 def complaint(path: Path) -> str | None:
-    """What is wrong with a file of torch.save: it is absent or is not what was written; None for a sound one.
-
-    Files of older versions have no seal; their archive's own checksums count.
-    """
+    """What is wrong with a file of torch.save, if anything is; one without a seal has its archive's checksums."""
     try:
         why = check(path)
     except FileNotFoundError:

