@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,22 +42,19 @@ def log_densities(route: Route, n: int, draws: int, unfinished: Unfinished) -> L
         if dataset.space is not None:
             x = dataset.encode(x, generator(trained.seed, f"encode-{k}", start, x.device))
         elif dataset.is_image:
-            u = per_sample(
-                lambda g: torch.rand(dataset.shape, generator=g), trained.seed, f"dequantise-{k}", start, stop, device
-            )
+            seed, stream = trained.seed, f"dequantise-{k}"
+            u = per_sample(lambda g: torch.rand(dataset.shape, generator=g), seed, stream, start, stop, device)
             x = dataset.scale(x, u)
         net = trained.network(start, stop, held_out=True)
-        found = [value.double().cpu().numpy() for value in route.log_p(net, x, k, start)]
-        cost = {"nfe": np.array(net.rows / (stop - start)), "seconds": np.array(now(device) - begun)}
-        return {"log_p": found[0], "variance": found[1], **cost}
+        found, variance = (value.double().cpu().numpy() for value in route.log_p(net, x, k, start))
+        return {"log_p": found, "variance": variance, "nfe": net.rows / (stop - start), "seconds": now(device) - begun}
 
     error, reached = None, draws
     batches = [(k, start) for k in range(draws) for start in range(0, n, batch)]
     for k, start in ranks.mine(batches):
         stop = min(start + batch, n)
-        name = f"{route.name}-{k}-{start}"
         try:
-            part = unfinished.once(name, lambda k=k, a=start, b=stop: find(k, a, b))  # type: ignore[misc]
+            part = unfinished.once(f"{route.name}-{k}-{start}", find, k, start, stop)
         except Exception as caught:
             if not costs_a_part(caught):
                 raise

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.evaluation.trained import Trained
-from bench.evaluation.unfinished import Unfinished
+from bench.evaluation.unfinished import Arrays, Unfinished
 from bench.methods.finite import require
 from bench.methods.flow import mean_square
 from bench.methods.sampler import Sampler
@@ -52,11 +52,16 @@ class SolverError:
         if self._failure:
             raise self._failure
         midpoint = Midpoint(steps=REFERENCE // 2)
+
+        def exact(start: int) -> Arrays:
+            return {"x": self._end(midpoint, start).cpu().numpy()}
+
         try:
             for start in ranks.mine(range(0, self.n, self.batch)):
                 if start not in self._exact:
-                    make = lambda start=start: {"x": self._end(midpoint, start).cpu().numpy()}  # noqa: E731
-                    self._exact[start] = torch.from_numpy(self.unfinished.once(f"ode-reference-{start}", make)["x"])
+                    self._exact[start] = torch.from_numpy(
+                        self.unfinished.once(f"ode-reference-{start}", exact, start)["x"]
+                    )
         except Exception as error:
             self._failure = error
             raise

@@ -10,14 +10,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.clock import now
-from bench.evaluation.unfinished import Unfinished
+from bench.evaluation.unfinished import Arrays, Unfinished
 from bench.methods.baseline import Baseline
 from bench.methods.finite import lost
 from bench.methods.memory import Memory
@@ -150,17 +149,16 @@ class Trained:
         """This rank's batches of n samples; those that `unfinished` has kept under `name` are not drawn again."""
         unfinished = unfinished or Unfinished()
 
-        def make(start: int, stop: int) -> dict[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+        def make(start: int, stop: int) -> Arrays:
             begun = now(self.device)
             with torch.no_grad():
                 x, nfe = self.draw(way, start, stop)
             seconds = now(self.device) - begun
             kept = self.dataset.decode(torch.nan_to_num(x) if self.dataset.is_image else x)
-            found = {"x": kept.cpu().numpy(), "lost": np.array(lost(x))}
-            return {**found, "nfe": np.array(nfe), "seconds": np.array(seconds)}
+            return {"x": kept.cpu().numpy(), "lost": lost(x), "nfe": nfe, "seconds": seconds}
 
         for start in ranks.mine(range(0, n, batch)):
             stop = min(start + batch, n)
-            part = unfinished.once(f"{name}-{start}", lambda start=start, stop=stop: make(start, stop))  # type: ignore[misc]
+            part = unfinished.once(f"{name}-{start}", make, start, stop)
             x = torch.from_numpy(part["x"])
             yield Drawn(start, x.to(self.device), float(part["nfe"]), float(part["seconds"]), int(part["lost"]))

@@ -12,23 +12,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.config.names import safe_name
 from bench.records.locks import locked
 from bench.records.seal import read_arrays, write_arrays
 
-if TYPE_CHECKING:
-    import numpy as np
-
 WORTH = 1.0  # seconds that a batch must have taken
 
-Arrays = dict[str, "np.ndarray[Any, Any]"]
+Arrays = dict[str, Any]
 Log = Callable[[str], None]
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 def clear_all(run: Path, stage: str = "*", but: Path | None = None) -> None:
@@ -50,19 +43,19 @@ def clear_finished(run: Path, stages: Iterable[str]) -> None:
 class Unfinished:
     """Parts in a folder of their own; without a folder nothing is kept."""
 
-    def __init__(self, folder: Path | None = None, log: Log = _silent) -> None:
+    def __init__(self, folder: Path | None = None, log: Log = lambda text: None) -> None:
         self.folder, self.log = folder, log
         self._batches: list[Path] = []
 
-    def once(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+    def once(self, name: str, make: Callable[..., Arrays], *arguments: int) -> Arrays:
         """The batch of that name: as it was left before a restart, else made now."""
         if self.folder is None:
-            return make()
+            return make(*arguments)
         path = self.folder / f"{safe_name(name)}.npz"
         found = self._read(path)
         if found is None:
             begun = time.perf_counter()
-            found = make()
+            found = make(*arguments)
             if time.perf_counter() - begun <= WORTH:
                 return found
             write_arrays(path, found, compressed=False)

@@ -16,16 +16,15 @@ PRECISION = "Share of samples that lie within the data's neighbourhood in featur
 RECALL = "Share of data that lies within the samples' neighbourhood in features."
 
 
+FACTS = {
+    "precision": Facts("Precision", "", "higher", meaning=PRECISION, place=32),
+    "recall": Facts("Recall", "", "higher", meaning=RECALL, place=33),
+}
+SETTINGS = {"neighbours": NEIGHBOURS}
+
+
 @register_metric(
-    "precision_recall",
-    facts={
-        "precision": Facts("Precision", direction="higher", meaning=PRECISION, place=32),
-        "recall": Facts("Recall", direction="higher", meaning=RECALL, place=33),
-    },
-    needs="features",
-    data="images",
-    settings=lambda samples, reference: {"neighbours": NEIGHBOURS},
-    of_kept=True,
+    "precision_recall", facts=FACTS, needs="features", data="images", settings=lambda *_: SETTINGS, of_kept=True
 )
 def precision_recall(samples: "Features", reference: "Features", *_: Any) -> tuple[tuple[float, None], ...]:
     """Precision and recall in features."""

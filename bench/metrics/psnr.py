@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
-from bench.metrics.metric import register_metric
+from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,17 +18,12 @@ if TYPE_CHECKING:
 PEAK = 255
 
 
+FACTS = Facts("PSNR", "dB", "higher", meaning="Peak signal-to-noise ratio to the reference image.", place=35)
+SETTINGS = {"channels": "all", "data_range": PEAK, "identical": "one level off in one value"}
+
+
 @register_metric(
-    "psnr",
-    title="PSNR",
-    unit="dB",
-    direction="higher",
-    needs="pairs",
-    data="images",
-    in_sweep=True,
-    settings=lambda *_: {"channels": "all", "data_range": PEAK, "identical": "one level off in one value"},
-    meaning="Peak signal-to-noise ratio to the reference image.",
-    place=35,
+    "psnr", facts={"psnr": FACTS}, needs="pairs", data="images", in_sweep=True, settings=lambda *_: SETTINGS
 )
 def psnr(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """PSNR in dB of each image, (B,) float64; images and targets are uint8 (B, C, H, W), else UsageError."""

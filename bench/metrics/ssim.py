@@ -10,7 +10,7 @@ c_1 = (0.01 * 255)^2, c_2 = (0.03 * 255)^2, over the pixels whose window lies in
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable
-from bench.metrics.metric import register_metric
+from bench.metrics.metric import Facts, register_metric
 from bench.metrics.psnr import PEAK, check
 
 if TYPE_CHECKING:
@@ -20,16 +20,11 @@ SIGMA, WINDOW = 1.5, 11
 SETTINGS = {"channels": "all", "data_range": PEAK, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}
 
 
+FACTS = Facts("SSIM", "", "higher", meaning="Structural similarity to the reference image.", place=36)
+
+
 @register_metric(
-    "ssim",
-    title="SSIM",
-    direction="higher",
-    needs="pairs",
-    data="images",
-    in_sweep=True,
-    settings=lambda *_: SETTINGS,
-    meaning="Structural similarity to the reference image.",
-    place=36,
+    "ssim", facts={"ssim": FACTS}, needs="pairs", data="images", in_sweep=True, settings=lambda *_: SETTINGS
 )
 def ssim(images: "Tensor", targets: "Tensor", *_: Any) -> "Tensor":
     """SSIM of each image, (B,) float64, as `psnr` has them; NotApplicable if they are smaller than the window."""

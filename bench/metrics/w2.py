@@ -5,24 +5,20 @@ W2^2(P, Q) = min over couplings of E |x - y|^2,    exact between two sets of poi
 
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.metric import register_metric
+from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@register_metric(
-    "w2",
-    title="W₂",
-    direction="lower",
-    data="points",
-    in_curve=True,
-    in_sweep=True,
-    limit="w2_n",
-    meaning="2-Wasserstein distance between samples and held-out data, in the data's own units. Finite samples leave a "
-    "positive rest even for a perfect model.",
-    place=20,
+W2 = (
+    "2-Wasserstein distance between samples and held-out data, in the data's own units. Finite samples leave a "
+    "positive rest even for a perfect model."
 )
+FACTS = {"w2": Facts("W₂", "", "lower", meaning=W2, place=20)}
+
+
+@register_metric("w2", facts=FACTS, data="points", in_curve=True, in_sweep=True, limit="w2_n")
 def w2(samples: "Tensor", reference: "Tensor", *_: Any) -> float:
     """Of the first samples to as many held-out points."""
     return wasserstein2(samples, reference)

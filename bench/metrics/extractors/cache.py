@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,6 +60,18 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
 
     with path.open("wb") as file:
         torch.save(tensors, file)
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """SHA-256 of bytes and tensors, in their order."""
+    import torch
+
+    found = hashlib.sha256()
+    for part in parts:
+        if not isinstance(part, bytes):
+            part = part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        found.update(part)
+    return found.hexdigest()
 
 
 def complaint(path: Path) -> str | None:

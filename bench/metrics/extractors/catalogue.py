@@ -5,7 +5,6 @@ inception       the FID Inception-v3; only with it is a Frechet distance called 
 any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
 """
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from bench.config.names import safe_name
 from bench.config.registry import unknown
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.extractors.cache import code_of, kept
+from bench.metrics.extractors.cache import code_of, digest, kept
 from bench.training.precision import full_float32
 
 
@@ -106,7 +105,13 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
             register_feature_extractor(name, classifier.ClassifierFeatures)
         of = (name, classifier.VERSION, dataset.version, dataset.checksum, code_of(classifier.__name__))
         path = kept(folder, safe_name("-".join(map(str, of))) + ".pth", partial(classifier.save_trained, dataset))
-        return Extractor(name, f"{classifier.VERSION}-{classifier.digest(path)}", "penultimate", path, None)
+        return Extractor(
+            name,
+            f"{classifier.VERSION}-{digest(torch.load(path, weights_only=True).values())[:8]}",
+            "penultimate",
+            path,
+            None,
+        )
     if name not in known:
         raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
     layer = known[name].get_default_feature_layer_for_metric("fid")
@@ -118,7 +123,5 @@ def _version(extractor: Extractor, dataset: Dataset) -> str:
     import torch_fidelity
 
     net = Network(extractor, dataset.stored_shape, "cpu").net
-    found = hashlib.sha256(code_of(type(net).__module__).encode())
-    for name, tensor in net.state_dict().items():
-        found.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return f"{torch_fidelity.__version__}-{found.hexdigest()[:8]}"
+    weights = (part for name, tensor in net.state_dict().items() for part in (name.encode(), tensor))
+    return f"{torch_fidelity.__version__}-{digest([code_of(type(net).__module__).encode(), *weights])[:8]}"

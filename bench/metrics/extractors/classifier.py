@@ -10,7 +10,6 @@ Training is one code path with a fixed seed on one CPU thread: the weights of a 
 bit, whatever the number of threads or the device of the run around it.
 """
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -127,11 +126,3 @@ def save_trained(dataset: Dataset, path: Path) -> None:
     net = train(dataset)
     log.info("%s_cnn: test accuracy %.4f", dataset.name, net.accuracy)
     write_tensors(path, net.state_dict())
-
-
-def digest(path: Path) -> str:
-    """First 8 hexadecimal digits of the SHA-256 of the tensors in a weight file."""
-    found = hashlib.sha256()
-    for tensor in torch.load(path, weights_only=True).values():
-        found.update(tensor.numpy().tobytes())
-    return found.hexdigest()[:8]

@@ -13,7 +13,6 @@ torchmetrics' documentation (FID-64 12.7202, KID .0337 +- .0023). With torch-fid
 Inception Score come from the same pass as the features.
 """
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExt
 
 from bench.datasets.mirrors import INCEPTION, INCEPTION_SHA256, files
 from bench.errors import UsageError
-from bench.metrics.extractors.cache import complaint, kept, write_tensors
+from bench.metrics.extractors.cache import complaint, digest, kept, write_tensors
 
 VERSION = "2015-12-05"
 LOGITS = "logits_unbiased"  # without the last layer's bias, as in the Inception Score of Salimans et al. 2016
@@ -106,7 +105,7 @@ def weights(data_dir: Path, folder: Path) -> Path:
         if own.exists():
             raise UsageError(f"{own}: its SHA-256 is not {INCEPTION_SHA256}; put the right file there or none")
         path = kept(folder, path.name, partial(convert, file))
-    if (found := digest(torch.load(path, weights_only=True))) != TENSORS_SHA256:
+    if (found := convolutions(torch.load(path, weights_only=True))) != TENSORS_SHA256:
         raise UsageError(f"{path}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}; remove it to make it again")
     return path
 
@@ -116,13 +115,13 @@ def has_classifier(path: Path) -> bool:
     return bool(torch.load(path, weights_only=True)["fc.weight"].any())
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
+def convolutions(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the convolutions' tensors in a weight file, in the order in which the package has them."""
-    found = hashlib.sha256()
-    for name, tensor in tensors.items():
-        if name.endswith((".conv.weight", ".bn.bias", ".running_mean", ".running_var")):
-            found.update(tensor.numpy().tobytes())
-    return found.hexdigest()
+    return digest(
+        tensors[name]
+        for name in tensors
+        if name.endswith((".conv.weight", ".bn.bias", ".running_mean", ".running_var"))
+    )
 
 
 def convert(package: Path, path: Path) -> None:
@@ -137,7 +136,7 @@ def convert(package: Path, path: Path) -> None:
             for j, target in enumerate(targets):
                 array = bytearray(archive.read(f"out_jit_module/data/{4 * i + j}"))
                 target.copy_(torch.frombuffer(array, dtype=torch.float32).view_as(target))
-    if (found := digest(net.state_dict())) != TENSORS_SHA256:
+    if (found := convolutions(net.state_dict())) != TENSORS_SHA256:
         raise UsageError(f"{package}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}")
     nn.init.zeros_(net.fc.weight)
     nn.init.zeros_(net.fc.bias)
