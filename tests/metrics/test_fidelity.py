@@ -338,7 +338,8 @@ def test_cache_is_named_by_all_that_decides_it(digits, tmp_path, first_channel):
 @pytest.mark.parametrize("folder", ["fidelity", "extractors"])
 def test_a_corrupt_cache_is_set_aside_said_and_made_again(folder, digits, data_dir, tests, tmp_path, noisy, capsys):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
-    (cached,) = (tmp_path / folder).glob(f"*{digits.checksum}-test-360-{CNN}*.pt" if folder == "fidelity" else "*.pth")
+    name = f"*{digits.checksum}-test-360-{CNN}*.pt" if folder == "fidelity" else f"*{digits.checksum}*.pth"
+    (cached,) = (tmp_path / folder).glob(name)
     cached.write_bytes(cached.read_bytes()[: cached.stat().st_size // 2])
     assert complaint(cached)
     again = Reference(digits, CNN, tmp_path, split="test")
