@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.sampling import further, swept
+from bench.config.settings import Likelihood, Solve
 from bench.config.suite import Run
 from bench.datasets.source import Draws
 from bench.errors import UsageError
 from bench.evaluation.quality import Judge
-from bench.evaluation.routes import EXACT_DIMENSIONS
+from bench.evaluation.routes import ByODE, routes
 from bench.evaluation.trained import Drawn, Trained, Way
 from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
-from bench.methods.density import log_density, rademacher
 from bench.methods.finite import lost
 from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
@@ -62,19 +62,14 @@ class Rehearsal:
         self.trained = Trained(self.baseline, self.module, self.dataset, trainer.seed, self.device)
 
     def pass_through(self) -> None:
-        config, training = self.run.evaluation, self.run.training
+        config = self.run.evaluation
         model = self.model()
         if model.velocity or model.score:
             self.field("velocity" if model.velocity else "score")
         self.phases()
-        for capability in ("log_prob", "bound"):
-            if getattr(model, capability):
-                self.density(capability)
+        self.densities()
         self.samplers(model)
-        by_ode = model.velocity and not model.log_prob and self.dataset.keeps_density
-        if by_ode and (config.likelihood or training.curve_points):
-            self.likelihood()
-        if self.dataset.is_image and (config.samples or config.sweep or training.curve_points):
+        if self.dataset.is_image and (config.samples or config.sweep or self.run.training.curve_points):
             self.features()
 
     def model(self) -> Model:
@@ -149,15 +144,23 @@ class Rehearsal:
             finite = all(bool(torch.isfinite(g).all()) for g in gradients)
             require(finite, f"{self.both}: the gradient of {name} is not finite")
 
-    def density(self, capability: str) -> None:
-        """One log-density per sample in nats, of which some are finite."""
-        x, what = self.test(), f"{self.both}: {capability}(x{', rng' if capability == 'bound' else ''})"
-        with rule(f"{what} of {self.n} samples"), torch.no_grad():
-            density = self.of_test().having(capability)
-            value = density(x, self.rng) if capability == "bound" else density(x)
-            fits = isinstance(value, Tensor) and value.shape == (self.n,)
-            require(fits, f"{what} of {self.n} samples is {shown(value)}, not one per sample, ({self.n},)")
-            require(lost(value) < self.n, f"{what} of {self.n} samples is not finite")
+    def densities(self) -> None:
+        """One log-density per sample in nats, some of them finite; an ODE's also asks for the velocity's divergence."""
+        wanted, calls = self.run.evaluation.likelihood, {"own": "log_prob(x)", "bound": "bound(x, rng)"}
+        config = (wanted or Likelihood()).model_copy(update={"solvers": (Solve(method="euler", steps=1),)})
+        for route in routes(self.trained, config):
+            of_ode = isinstance(route, ByODE)
+            if of_ode and not (self.dataset.keeps_density and (wanted or self.run.training.curve_points)):
+                continue
+            what = calls.get(route.own().get("density", ""), "the divergence of velocity(net)")
+            what = f"{self.both}: {what} of {self.n} samples"
+            net = self.trained.network(0, self.n, held_out=True)
+            x = self.dataset.encode(self.dataset.test[: self.n].to(self.device), self.rng)
+            with rule(what):
+                value, _ = route.log_p(net, x, 0, 0)
+                fits = isinstance(value, Tensor) and value.shape == (self.n,)
+                require(fits, f"{what} is {shown(value)}, not one per sample, ({self.n},)")
+                require(of_ode or lost(value) < self.n, f"{what} is not finite")
 
     def samplers(self, model: Model) -> None:
         """The method's own have names of their own, and those that the suite names are tried as well.
@@ -192,15 +195,6 @@ class Rehearsal:
             require(shown(x) == shown(noise), f"{what} makes {shown(x)} of noise {shown(noise)}")
             require(lost(x) < len(x), f"{what} draws samples that are not finite")
 
-    def likelihood(self) -> None:
-        """The velocity can be differentiated by x, which its divergence needs."""
-        x, config = self.test(), self.run.evaluation.likelihood
-        exact = self.dataset.dim <= EXACT_DIMENSIONS and (config is None or config.divergence != "hutchinson")
-        probes = None if exact else rademacher(x, self.rng)
-        with rule(f"{self.both}: the divergence of velocity(net), which a likelihood needs"):
-            model = self.of_test()
-            log_density(model.having("velocity"), x, model.t_end, Solver("euler", steps=1), probes)
-
     def features(self) -> None:
         """The extractor takes the images of this dataset, and statistics can be made of what it gives."""
         extractor = self.dataset.extractor
@@ -211,14 +205,6 @@ class Rehearsal:
             if features := quality.collected.get("features"):
                 lacking = features.complaint(features.of(quality.metrics[0])[0])
                 require(lacking is None, f"extractor {extractor}: {lacking}")
-
-    def of_test(self) -> Model:
-        """What the network can do for test samples."""
-        return self.trained.model_of(self.trained.network(0, self.n, held_out=True))
-
-    def test(self) -> Tensor:
-        """Test samples in model space."""
-        return self.dataset.encode(self.dataset.test[: self.n].to(self.device), self.rng)
 
     def calls(self) -> int:
         """Evaluations of the network proper that a sampler gets."""
