@@ -224,9 +224,9 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
     if options.archive or options.results.is_file():
-        from bench.records import exchange
+        from bench.command import archives
 
-        return exchange.act(options)
+        return archives.act(options)
     name, suite, runs = command.planned(options)
     root = options.results / name
     if options.dry_run:

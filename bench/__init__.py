@@ -6,54 +6,44 @@ is the one import that the author of a method, network, dataset, sampler, metric
 not named is not imported.
 """
 
+import ast
+import pathlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from bench.config.registry import register_dataset, register_network  # noqa: F401
-    from bench.datasets.base import Dataset  # noqa: F401
-    from bench.errors import Diverged, NotApplicable, UsageError  # noqa: F401
-    from bench.methods.baseline import Baseline, Phase, register_baseline  # noqa: F401
-    from bench.methods.batch import Batch, Context  # noqa: F401
-    from bench.methods.density import log_density  # noqa: F401
-    from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise  # noqa: F401
-    from bench.methods.model import Draw, Model  # noqa: F401
-    from bench.methods.network import Network  # noqa: F401
-    from bench.methods.ode import Solver, VelocityField, solve  # noqa: F401
-    from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like  # noqa: F401
-    from bench.methods.sampler import Sampler, register_sampler  # noqa: F401
-    from bench.metrics.metric import Facts, Metric, register_metric  # noqa: F401
-    from bench.papers.claims import Claim, register_claim  # noqa: F401
-    from bench.papers.paper import Paper, register_paper  # noqa: F401
-    from bench.report.figure import Drawing, FigureData, register_figure  # noqa: F401
+# ruff: noqa: F401
+if TYPE_CHECKING:  # the names, each with its home
+    from bench.config.registry import register_dataset, register_network
+    from bench.datasets.base import Dataset
+    from bench.errors import Diverged, NotApplicable, UsageError
+    from bench.methods.baseline import Baseline, Phase, register_baseline
+    from bench.methods.batch import Batch, Context
+    from bench.methods.density import log_density
+    from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise
+    from bench.methods.model import Draw, Model
+    from bench.methods.network import Network
+    from bench.methods.ode import Solver, VelocityField, solve
+    from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
+    from bench.methods.sampler import Sampler, register_sampler
+    from bench.metrics.metric import Facts, Metric, register_metric
+    from bench.papers.claims import Claim, register_claim
+    from bench.papers.paper import Paper, register_paper
+    from bench.report.figure import Drawing, FigureData, register_figure
 
-_PLACES = {
-    "bench.config.registry": ("register_dataset", "register_network"),
-    "bench.datasets.base": ("Dataset",),
-    "bench.errors": ("Diverged", "NotApplicable", "UsageError"),
-    "bench.methods.baseline": ("Baseline", "Phase", "register_baseline"),
-    "bench.methods.batch": ("Batch", "Context"),
-    "bench.methods.flow": ("DiffusionBaseline", "FlowBaseline", "mean_square", "noise"),
-    "bench.methods.model": ("Draw", "Model"),
-    "bench.methods.network": ("Network",),
-    "bench.methods.density": ("log_density",),
-    "bench.methods.ode": ("Solver", "VelocityField", "solve"),
-    "bench.methods.paths": ("OptimalTransport", "Path", "VariancePreserving", "like"),
-    "bench.methods.sampler": ("Sampler", "register_sampler"),
-    "bench.metrics.metric": ("Facts", "Metric", "register_metric"),
-    "bench.papers.claims": ("Claim", "register_claim"),
-    "bench.papers.paper": ("Paper", "register_paper"),
-    "bench.report.figure": ("Drawing", "FigureData", "register_figure"),
+_HOMES = {
+    alias.name: str(node.module)
+    for node in ast.walk(ast.parse(pathlib.Path(__file__).read_text(encoding="utf-8")))
+    if isinstance(node, ast.ImportFrom) and str(node.module).startswith("bench.")
+    for alias in node.names
 }
-_HOME = {name: module for module, names in _PLACES.items() for name in names}
-__all__ = [*_HOME]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOMES})

@@ -1,5 +1,8 @@
 """What a user is told: complaints of one line without a traceback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 NOT_APPLICABLE = "not applicable"  # how the reason of a value begins that a model cannot have by its nature
 
 
@@ -15,6 +18,17 @@ def one_line(error: BaseException) -> str:
 
 class UsageError(ValueError):
     """A bad option, key, name, file or value: the message names it, its value and what is allowed."""
+
+
+@contextmanager
+def usage_error(where: str, *passing: type[Exception]) -> Iterator[None]:
+    """Have what goes wrong within be a UsageError of one line after `where`, but for one already and for `passing`."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (UsageError, *passing)):
+            raise
+        raise UsageError(f"{where}: {one_line(error)}") from error
 
 
 class HalfSubmitted(RuntimeError):

@@ -1,6 +1,7 @@
 """What the tests share: one thread a process, and datasets built by hand."""
 
 import functools
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm
 from oracles import GaussianMixture
 
 from bench.config.registry import SEVEN, Registry, baselines
@@ -18,6 +20,7 @@ from bench.records.archive import opened
 
 torch.set_num_threads(1)
 
+ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The quick half does not import a file whose tests are all slow: torch-fidelity alone takes ten seconds."""
     if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
-        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+        return bool(ALL_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
     return None
 
 
@@ -61,6 +64,13 @@ def reference() -> Iterator[Callable[[str], Path]]:
     """The folder of a suite's reference records, out of its archive."""
     with ExitStack() as stack:
         yield functools.cache(lambda suite: stack.enter_context(opened(REFERENCE / f"{suite}.tar.xz")))
+
+
+@pytest.fixture
+def warm_interpreters() -> Iterator[None]:
+    """Processes that the test starts are forked from one that has imported everything."""
+    with warm.interpreters():
+        yield
 
 
 @pytest.fixture

@@ -16,10 +16,13 @@ from bench.config.registry import load_plugin, networks
 from bench.config.suite import load_suite
 from bench.records.frame import read_frame
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters")]
 
 REPOSITORY = Path(__file__).parents[1]
 FAULTS = Path(__file__).parent / "faults"
+
+
+NO_LIKELIHOOD = ["--set", "evaluation.likelihood="]
 
 
 def run(folder: Path, suite: str, *arguments: str, plugin: str | None = None) -> "subprocess.CompletedProcess[str]":
@@ -49,8 +52,8 @@ def test_a_missing_value_in_a_table_is_refused_where_it_stands(tmp_path: Path) -
 
 
 def test_samples_that_are_not_finite_have_no_distance(tmp_path: Path) -> None:
-    sound = ["--set", "dataset.name=checkerboard", "--baselines", "mine"]
-    ended = run(tmp_path, "nan_points", *sound, plugin="nan_points")
+    sound = ["--set", "dataset.name=checkerboard", "--set", "training.steps=40", "--baselines", "mine"]
+    ended = run(tmp_path, "nan_points", *sound, *NO_LIKELIHOOD, plugin="nan_points")
     assert ended.returncode == 0, ended.stderr
     table = rows(tmp_path, "nan_points")
     w2 = table[(table.metric == "w2") & (table.stage == "samples")]
@@ -61,7 +64,7 @@ def test_samples_that_are_not_finite_have_no_distance(tmp_path: Path) -> None:
     assert value != value and "not finite" in why and "of 300" in why
 
 
-TRAINED_ALONE = ["--set", "evaluation.likelihood=", "--set", "evaluation.samples=", "--set", "training.steps=60"]
+TRAINED_ALONE = [*NO_LIKELIHOOD, "--set", "evaluation.samples=", "--set", "training.steps=60"]
 
 
 def test_a_frozen_parameter_stays_and_two_ranks_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +112,7 @@ def test_a_solver_that_blows_up_loses_its_own_cell_alone(tmp_path: Path) -> None
 
 
 def test_two_settings_of_one_dataset_are_told_apart(tmp_path: Path) -> None:
-    ended = run(tmp_path, "same_dataset_twice")
+    ended = run(tmp_path, "same_dataset_twice", *NO_LIKELIHOOD)
     assert ended.returncode == 0, ended.stderr
     root = tmp_path / "results" / "same_dataset_twice"
     headings = [line for line in (root / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
@@ -145,7 +148,7 @@ NETWORKS = ["weightnorm_old", "spectral_old", "lazy"]
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_network_runs_to_the_end_or_is_refused_before_the_first_step(tmp_path: Path, network: str) -> None:
-    settings = ["--set", f"network.name={network}", "--set", "training.steps=4", "--set", "evaluation.likelihood="]
+    settings = ["--set", f"network.name={network}", "--set", "training.steps=4", *NO_LIKELIHOOD]
     ended = run(tmp_path, "frozen_parameter", *settings, plugin="networks")
     root = tmp_path / "results" / "frozen_parameter"
     assert "Traceback" not in ended.stderr

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from pandas import DataFrame
 
 import run_all
@@ -77,7 +78,8 @@ def results(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
     plugins = [part for name in EXAMPLES for part in ("--plugin", str(FOLDER / f"{name}.py"))]
     where = ["--suite", str(folder / "all.toml"), "--results", str(folder), "--data-dir", str(data_dir)]
     call = [sys.executable, str(ROOT / "run_all.py"), *plugins, *where, "--device", "cpu"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    with warm.interpreters():
+        done = subprocess.run(call, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "all"
 

@@ -12,6 +12,7 @@ from bench.command.checks import check, check_options
 from bench.command.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
 from bench.command.options import declare, ranks_of_a_run, setting, slurm_options
 from bench.config.plan import plan
+from bench.config.registry import whole
 from bench.config.suite import Run, Suite, load_suite
 from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.unfinished import clear_finished
@@ -127,7 +128,7 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
+    plugins = tuple(map(whole, options.plugin))
     ranks = ranks_of_a_run(options)
     if options.cluster == "slurm":
         threads = options.cpus

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.command.options import key_value
-from bench.config.registry import SEVEN, load_plugin
+from bench.config.registry import SEVEN, load_plugin, whole
 from bench.errors import NotApplicable, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check(options: argparse.Namespace, data_dir: Path) -> int:
     ]
     if not mine:
         raise UsageError(f"--check: {', '.join(options.plugin)} registers nothing")
-    plugins = tuple(str(Path(p).resolve()) if p.endswith(".py") else p for p in options.plugin)
+    plugins = tuple(map(whole, options.plugin))
     chosen: dict[str, dict[str, Any]] = defaultdict(dict)
     for text in options.set:
         key, value = key_value("--set", text)

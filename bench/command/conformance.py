@@ -17,14 +17,10 @@ from bench.command.tiny import ENLARGED, IMAGES, NETWORKS, POINTS, Workshop, com
 from bench.config import components
 from bench.config.registry import baselines, datasets, networks
 from bench.errors import NotApplicable, UsageError
+from bench.methods.rules import require
 
 KINDS: dict[str, dict[str, Any]] = {"points": POINTS, "images": IMAGES}
 Check = tuple[str, Callable[[], str]]  # what is checked; a note, or an exception whose message is the complaint
-
-
-def require(holds: bool, complaint: str) -> None:
-    if not holds:
-        raise UsageError(complaint)
 
 
 def refuse(complaint: str) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.command.conformance import KINDS, Check, refuse, require
+from bench.command.conformance import KINDS, Check, refuse
 from bench.command.tiny import ENLARGED, POINTS, Workshop
 from bench.config.registry import metrics, papers, samplers
 from bench.config.suite import Run
 from bench.errors import NotApplicable, UsageError
 from bench.methods.model import Model
 from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
+from bench.methods.rules import require
 from bench.records.records import run_folder
 from bench.records.seal import read_json
 

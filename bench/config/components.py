@@ -19,10 +19,10 @@ from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError, usage_error
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
-from bench.metrics.metric import of_samples
+from bench.metrics.metric import chosen, of_samples
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -33,12 +33,8 @@ def build_baseline(component: Component) -> Baseline:
 
 def check_baseline(component: Component) -> None:
     """UsageError where the baseline, or the probability path that it names, cannot be built."""
-    try:
+    with usage_error(f"baseline {component.name}"):
         getattr(build_baseline(component), "t_end", None)  # asks for the path
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"baseline {component.name}: {one_line(error)}") from error
 
 
 def about(dataset: Dataset) -> About:
@@ -48,13 +44,9 @@ def about(dataset: Dataset) -> About:
 
 
 def build_network(component: Component, dataset: Dataset, **inputs: Any) -> nn.Module:
-    """The network for a dataset's samples, and for what they are given if they are.
+    """The network for a dataset's samples, and for what they are given if they are; `inputs` as in `Make.network`.
 
-    Args:
-        inputs: see `Make.network` (bench/methods/baseline.py).
-
-    Raises:
-        UsageError: an option that the network has not, or cannot have; an input that it does not take.
+    UsageError for an option that it has not, or cannot have, and for an input that it does not take.
     """
     shape, options = _network_call(component, dataset, inputs)
     module: nn.Module = networks[component.name](shape, **options)
@@ -178,13 +170,8 @@ class Built(typing.NamedTuple):
 def _dataset(name: str, data_dir: Path, options: str) -> Built:
     component, files = Component(name=name, options=json.loads(options)), set[str]()
     options_of = checked_options(datasets, component)
-    with inputs.noted(files):
-        try:
-            dataset: object = datasets[name](data_dir, **options_of)
-        except (UsageError, NoSpace):
-            raise
-        except Exception as error:
-            raise UsageError(f"dataset {name}: cannot be built: {one_line(error)}") from error
+    with inputs.noted(files), usage_error(f"dataset {name}: cannot be built", NoSpace):
+        dataset: object = datasets[name](data_dir, **options_of)
     return Built(checked(name, dataset), files, inputs.stamps(files))
 
 
@@ -210,16 +197,14 @@ def build_dataset(component: Component, data_dir: Path) -> Dataset:
 
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:
-    """Have the data of the runs, and Inception's weights, ready and whole before anything starts.
-
-    Raises:
-        UsageError: something cannot be had, or is not what it should be.
-    """
+    """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError."""
     extractors = set()
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
         check_data(run, dataset)
         check_networks(run, dataset)
+        if run.evaluation.samples:
+            chosen(run.evaluation.samples.metrics, dataset.is_image, dataset.given is not None)
         extractors.add(dataset.extractor)
     if "inception" in extractors:
         from bench.metrics.extractors.inception import weights
@@ -241,19 +226,15 @@ def validate(runs: Iterable[Run]) -> None:
         checked_options(datasets, run.dataset)
         checked_options(networks, run.network)
         check_baseline(run.baseline)
-        stages = run.evaluation
-        solves = [
-            *(stages.likelihood.solvers if stages.likelihood else ()),
-            *([stages.samples.solver] if stages.samples else ()),
-        ]
-        for solve in solves:
+        samples, likelihood, sweep = run.evaluation.samples, run.evaluation.likelihood, run.evaluation.sweep
+        for solve in [*(likelihood.solvers if likelihood else ()), *([samples.solver] if samples else ())]:
             try:
                 Solver(**solve.model_dump())
             except ValueError as error:
                 raise UsageError(f"suite {run.suite}: {error}") from error
-        if stages.samples:
-            for name in stages.samples.metrics or ():
+        if samples:
+            for name in samples.metrics or ():
                 of_samples(name)
-            further(stages.samples)
-        if stages.sweep:
-            swept(stages.sweep)
+            further(samples)
+        if sweep:
+            swept(sweep)

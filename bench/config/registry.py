@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError, usage_error
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._loaded = False
         self._failure: UsageError | None = None
 
-    def register(self, name: str, check: Callable[..., None] | None = None) -> Callable[[T], T]:
+    def register(self, name: str, check: Callable[..., object] | None = None) -> Callable[[T], T]:
         """Decorator that files its object under `name`; UsageError if that is no text, or the name of another object.
 
         `check` takes what the object is called with, all of it by keyword, and raises UsageError if that cannot be.
@@ -88,11 +88,11 @@ class Registry(Mapping[str, T], Generic[T]):
         imports |= {point.value: point.load for point in importlib.metadata.entry_points(group=self.group)}
         for name, load in imports.items():
             try:
-                load()
-            except Exception as error:
-                told = error if isinstance(error, UsageError) else f"{self.kind}s of {name}: {one_line(error)}"
-                self._failure = UsageError(told)
-                raise self._failure from error
+                with usage_error(f"{self.kind}s of {name}"):
+                    load()
+            except UsageError as error:
+                self._failure = error
+                raise
 
     def __getitem__(self, name: str) -> T:
         self.load()
@@ -156,27 +156,25 @@ def register_class(
     return file
 
 
-def load_plugin(plugin: str) -> ModuleType:
-    """Import a file (`my_baseline.py`) or a module (`my_package.baselines`) for what it registers.
+def whole(plugin: str) -> str:
+    """A plugin as any process finds it: a file (`my_baseline.py`) by its whole path, a module by its name."""
+    return str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin
 
-    UsageError if that fails; nothing of it is registered then.
-    """
-    name = module_name(Path(plugin).resolve()) if plugin.endswith(".py") else plugin
+
+def load_plugin(plugin: str) -> ModuleType:
+    """Import a plugin for what it registers; UsageError if that fails, and nothing of it is registered then."""
+    path = Path(whole(plugin))
+    own_name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = own_name if plugin.endswith(".py") else plugin
     try:
-        module = _file(plugin) if plugin.endswith(".py") else _module(plugin)
-    except Exception as error:
+        with usage_error(f"--plugin {plugin}"):
+            module = _file(plugin, path, name) if plugin.endswith(".py") else _module(plugin)
+    except UsageError:
         for registry in SEVEN:
             registry.forget(name)
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"--plugin {plugin}: {one_line(error)}") from error
-    loaded[str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin] = None
+        raise
+    loaded[whole(plugin)] = None
     return module
-
-
-def module_name(path: Path) -> str:
-    """What a plugin's file is called as a module."""
-    return f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _module(plugin: str) -> ModuleType:
@@ -185,11 +183,9 @@ def _module(plugin: str) -> ModuleType:
     return importlib.import_module(plugin)
 
 
-def _file(plugin: str) -> ModuleType:
-    path = Path(plugin).resolve()
+def _file(plugin: str, path: Path, name: str) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"--plugin {plugin}: no such file")
-    name = module_name(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

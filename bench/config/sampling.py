@@ -7,7 +7,7 @@ from typing import Any
 from bench.config.options import checked_options
 from bench.config.registry import samplers
 from bench.config.settings import Component, Samples, Sweep
-from bench.errors import UsageError, one_line
+from bench.errors import UsageError, usage_error
 from bench.methods.sampler import Sampler
 from bench.training.seeds import STREAMS, is_taken
 
@@ -15,30 +15,18 @@ from bench.training.seeds import STREAMS, is_taken
 def build_sampler(component: Component, **more: Any) -> Sampler:
     """The sampler with its options, and `more` of them; UsageError if it refuses them."""
     options = checked_options(samplers, component) | more
-    try:
+    with usage_error(f"sampler {component.name}: {options}"):
         sampler: Sampler = samplers[component.name](**options)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"sampler {component.name}: {options}: {one_line(error)}") from error
     return sampler
 
 
 def further(samples: Samples) -> dict[str, Sampler]:
-    """The samplers that have a row of their own in the stage of samples, by name.
-
-    Raises:
-        UsageError: see `swept`.
-    """
+    """The samplers that have a row of their own in the stage of samples, by name."""
     return _named(map(build_sampler, samples.samplers))
 
 
 def swept(sweep: Sweep) -> list[Sampler]:
-    """The samplers of a sweep, one per row.
-
-    Raises:
-        UsageError: a name, an option or its type is not known, or a sampler has no row, or one twice.
-    """
+    """The samplers of a sweep, one per row; UsageError for one that cannot be built, has no row, or has one twice."""
     found: list[Sampler] = []
     for component in sweep.ways:
         cls = samplers[component.name]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.datasets.source import Source, drawn
 from bench.datasets.space import Space
-from bench.methods.finite import require
+from bench.methods.finite import all_finite
 
 SPLITS = ("train", "validation", "test")
 PROBED = 8  # samples that functions are tried on
@@ -168,7 +168,7 @@ class Dataset:
             return self.space.decode(x)
         if self.levels is None:
             return x
-        require(x, "images")
+        all_finite(x, "images")
         levels = ((x + 1) * (self.levels / 2)).floor().clamp(0, self.levels - 1)
         return (levels * (255 / (self.levels - 1))).round().to(torch.uint8)
 

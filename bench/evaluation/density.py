@@ -13,7 +13,7 @@ from bench.evaluation.parts import Arrays, Parts, Rows
 from bench.evaluation.routes import prior
 from bench.evaluation.unfinished import Unfinished
 from bench.methods.density import log_density, log_normal
-from bench.methods.finite import require
+from bench.methods.finite import all_finite
 from bench.methods.ode import Solver, VelocityField
 from bench.records.records import Measurement
 from bench.training import ranks
@@ -58,5 +58,5 @@ def log_density_grid(log_prob: LogProb, extent: float, device: str, size: int) -
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     with torch.no_grad():
         log_p = log_prob(torch.stack([x.flatten(), y.flatten()], 1))
-    require(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the grid")
+    all_finite(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the grid")
     return log_p.reshape(size, size).cpu()

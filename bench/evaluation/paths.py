@@ -13,7 +13,7 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, for_plots
 from bench.evaluation.unfinished import Unfinished
-from bench.methods.finite import require
+from bench.methods.finite import all_finite
 from bench.methods.ode import Solver, VelocityField, solve
 from bench.methods.paths import Path
 from bench.metrics.npe import npe
@@ -76,7 +76,7 @@ def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solv
     chord = (states[-1] - states[0]).flatten(1)
     grid = times.to(v)
     energy, deviation = path_energy(v, grid), straightness(v, chord, grid)
-    require(torch.stack([energy, deviation], 1), "paths")
+    all_finite(torch.stack([energy, deviation], 1), "paths")
     means = [(float(value.mean()), float(value.std() / len(x0) ** 0.5)) for value in (energy, deviation)]
     return Paths(times, states, *means)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Arrays, Unfinished
-from bench.methods.finite import require
+from bench.methods.finite import all_finite
 from bench.methods.flow import mean_square
 from bench.methods.sampler import Sampler
 from bench.records.records import Measurement
@@ -43,7 +43,7 @@ class SolverError:
         with ranks.failing_together():
             for start, exact in self.reference().items():
                 error = mean_square(self._end(sampler, start).cpu().double() - exact.double())
-                errors[start : start + len(error)] = require(error, "errors")
+                errors[start : start + len(error)] = all_finite(error, "errors")
         ranks.total(errors)
         return float(errors.mean()), float(errors.std()) / np.sqrt(self.n) if self.n > 1 else None
 

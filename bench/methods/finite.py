@@ -27,7 +27,7 @@ def complaint(count: int, n: int, what: str = "samples") -> str | None:
     return f"{count} of {n} {what} are not finite" if count else None
 
 
-def require(x: Tensor, what: str = "samples") -> Tensor:
+def all_finite(x: Tensor, what: str = "samples") -> Tensor:
     """x (B, ...) itself; NotFinite if a row of it is not finite."""
     if text := complaint(lost(x), len(x), what):
         raise NotFinite(text)

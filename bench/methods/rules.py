@@ -10,6 +10,7 @@ from bench.errors import Diverged, NotApplicable, UsageError, one_line
 
 
 def require(holds: bool, broken: str) -> None:
+    """UsageError with what is broken, unless the rule holds."""
     if not holds:
         raise UsageError(broken)
 

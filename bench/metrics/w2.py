@@ -29,9 +29,9 @@ def wasserstein2(x: "Tensor", y: "Tensor") -> float:
     import ot
     import torch
 
-    from bench.methods.finite import require
+    from bench.methods.finite import all_finite
 
-    require(x, "samples")
-    require(y, "data points")
+    all_finite(x, "samples")
+    all_finite(y, "data points")
     cost = torch.cdist(x.flatten(1).double().cpu(), y.flatten(1).double().cpu()).square().numpy()
     return float(ot.emd2([], [], cost, numItermax=10**7)) ** 0.5

@@ -96,8 +96,8 @@ def check(
     classes: int | None,
     given: Shape | int,
     **_: object,
-) -> None:
-    """UsageError for an option of `adm` out of range, or that does not fit the shape."""
+) -> Inputs:
+    """What the network takes; UsageError for an option of `adm` out of range, or that does not fit the shape."""
     ask = partial(require, "adm")
     require_images("adm", shape)
     ask(channels > 0 and channels % 2 == 0, "channels", channels, "an even number above 0 is needed")
@@ -105,7 +105,7 @@ def check(
     ask(blocks > 0, "blocks", blocks, "a number above 0 is needed")
     ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
     ask(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
-    Inputs("adm", shape, second_time, classes, given)
+    inputs = Inputs("adm", shape, second_time, classes, given)
     require_halves("adm", shape, len(multiples))
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
@@ -113,6 +113,7 @@ def check(
     attending = [width for width, height in levels if width > head_channels and height in (*attention, heights[-1])]
     divides = not any(width % head_channels for width in attending)
     ask(divides, "head_channels", head_channels, f"the levels that attend have {attending} channels")
+    return inputs
 
 
 def _levels(shape: Shape, channels: int, multiples: list[int]) -> list[tuple[int, int]]:
@@ -144,8 +145,7 @@ def adm(
     has one head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice;
     torch.func cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
     """
-    check(shape, channels, multiples, blocks, attention, head_channels, dropout, second_time, classes, given)
-    inputs = Inputs("adm", shape, second_time, classes, given)
+    inputs = check(shape, channels, multiples, blocks, attention, head_channels, dropout, second_time, classes, given)
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
 

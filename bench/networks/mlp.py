@@ -40,10 +40,10 @@ class MLP(nn.Module):
 
 def check(
     shape: Shape, second_time: bool, classes: int | None, given: Shape | int, time: bool, out: int | None, **_: object
-) -> None:
-    """UsageError for inputs that cannot be, or a number of outputs below 1."""
-    Inputs("mlp", shape, second_time, classes, given, time)
+) -> Inputs:
+    """What the network takes; UsageError for inputs that cannot be, or a number of outputs below 1."""
     require("mlp", out is None or out > 0, "out", out, "a number above 0 is needed")
+    return Inputs("mlp", shape, second_time, classes, given, time)
 
 
 @register_network("mlp", check=check)
@@ -59,5 +59,4 @@ def mlp(
     out: int | None = None,
 ) -> nn.Module:
     """The perceptron on samples of a shape; further inputs (bench/networks/inputs.py) are further coordinates."""
-    check(shape, second_time, classes, given, time, out)
-    return MLP(Inputs("mlp", shape, second_time, classes, given, time), width, depth, activation, out)
+    return MLP(check(shape, second_time, classes, given, time, out), width, depth, activation, out)

@@ -47,11 +47,11 @@ def check(
     classes: int | None,
     given: Shape | int,
     **_: object,
-) -> None:
-    """UsageError for an option of `unet` out of range, or that does not fit the shape."""
+) -> Inputs:
+    """What the network takes; UsageError for an option of `unet` out of range, or that does not fit the shape."""
     ask = partial(require, "unet")
     require_images("unet", shape)
-    Inputs("unet", shape, second_time, classes, given)
+    inputs = Inputs("unet", shape, second_time, classes, given)
     ask(min(channels, default=0) > 0, "channels", channels, "a number above 0 is needed for each level")
     ask(layers > 0, "layers", layers, "a number above 0 is needed")
     ask(groups > 0, "groups", groups, "a number above 0 is needed")
@@ -63,6 +63,7 @@ def check(
     attending = sorted({*attention, levels[-1]})
     widths = [channels[level] for level in attending]
     ask(head_channels <= min(widths), "head_channels", head_channels, f"the levels that attend have {widths} channels")
+    return inputs
 
 
 @register_network("unet", check=check)
@@ -79,8 +80,7 @@ def unet(
     given: Shape | int = (),
 ) -> nn.Module:
     """`layers` residual blocks a level of so many channels; resolution halves in between. UsageError as in `check`."""
-    check(shape, channels, layers, attention, head_channels, groups, second_time, classes, given)
-    inputs = Inputs("unet", shape, second_time, classes, given)
+    inputs = check(shape, channels, layers, attention, head_channels, groups, second_time, classes, given)
     from diffusers import UNet2DModel
 
     down = tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in range(len(channels)))

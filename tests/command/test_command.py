@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 from tiny import SUITE, write_suite
 
 import run_all
@@ -35,14 +36,13 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 def command(*arguments: str, core: int = 0) -> "subprocess.Popen[str]":
     """The command in a process of its own, on one core: hence with one worker of one thread."""
-    cores = sorted(os.sched_getaffinity(0))
-    return subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "run_all.py"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {cores[core % len(cores)]}),
-    )
+    cores = os.sched_getaffinity(0)
+    call = [sys.executable, str(REPOSITORY / "run_all.py"), *arguments]
+    os.sched_setaffinity(0, {sorted(cores)[core % len(cores)]})  # which a process inherits
+    try:
+        return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 # Help.
@@ -233,16 +233,25 @@ def test_a_value_is_read_as_toml_and_else_as_text(tmp_path: Path, capsys: pytest
 # Running: two commands at once on one folder, then once more.
 
 SMOKE = ("--suite", "smoke", "--datasets", "checkerboard", "--baselines", "fm_ot,score_matching")
+SMOKE += (
+    "--set",
+    "evaluation.likelihood.n=20",
+    "--set",
+    "evaluation.samples.n=200",
+    "--set",
+    "training.curve_points=1",
+)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of two commands that were started together."""
     folder = tmp_path_factory.mktemp("command") / "results"
-    both = [command(*SMOKE, "--results", str(folder), "--data-dir", str(folder / "data"), core=i) for i in range(2)]
-    for process in both:
-        out, err = process.communicate(timeout=180)
-        assert process.returncode == 0, out + err
+    with warm.interpreters():
+        both = [command(*SMOKE, "--results", str(folder), "--data-dir", str(folder / "data"), core=i) for i in range(2)]
+        for process in both:
+            out, err = process.communicate(timeout=180)
+            assert process.returncode == 0, out + err
     return folder
 
 
@@ -380,7 +389,7 @@ class Fragile(FlowBaseline):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("own_baselines")
+@pytest.mark.usefixtures("own_baselines", "warm_interpreters")
 def test_a_failure_costs_itself_alone_and_is_retried_when_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ import torch
 from tiny import runs
 from torch import Tensor, nn
 
-from bench.config.components import about, build_network, check_data, check_network, check_networks
+from bench.config.components import about, build_network, check_data, check_network, check_networks, prepare
 from bench.config.registry import baselines, networks
 from bench.config.settings import Component
 from bench.datasets.base import Dataset
@@ -126,6 +126,12 @@ def test_a_network_is_checked_as_the_method_builds_it(
     else:
         check_networks(run, vectors)
     assert bool(built) is not bool(words)
+
+
+def test_a_metric_for_other_data_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    run = runs(tmp_path, settings={"evaluation.samples.metrics": ["fid"]})[0]
+    with pytest.raises(UsageError, match=r"'fid' is for images, and the data are points; allowed: .*w2"):
+        prepare([run], tmp_path)
 
 
 class Lazy(nn.Module):

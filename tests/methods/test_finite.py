@@ -20,7 +20,7 @@ from bench.evaluation.quality import Judge
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished
-from bench.methods.finite import NotFinite, complaint, lost, require
+from bench.methods.finite import NotFinite, all_finite, complaint, lost
 from bench.methods.model import Draw
 from bench.methods.ode import Solver
 from bench.metrics.extractors.reference import Reference
@@ -38,9 +38,9 @@ def test_rows_are_counted_not_values() -> None:
     assert lost(torch.tensor([[255]], dtype=torch.uint8)) == 0
     assert lost(torch.full((3, 2, 2, 2), NAN)) == 3
     assert complaint(2, 3) == "2 of 3 samples are not finite" and complaint(0, 3) is None
-    assert require(x[2:]) is not None
+    assert all_finite(x[2:]) is not None
     with pytest.raises(NotFinite, match="2 of 3 points are not finite"):
-        require(x, "points")
+        all_finite(x, "points")
     assert issubclass(NotFinite, Diverged)
 
 
