@@ -189,7 +189,7 @@ def report(root: Path, runs: Sequence[Run]) -> int:
     for folder in (root, root / "plots"):
         sweep(folder)
     made_of = fresh.made_of(root)
-    from bench.report import build
+    from bench.report.build import build
 
     written = build(root)
     fresh.mark(root, made_of)

@@ -56,7 +56,7 @@ def archive(options: argparse.Namespace) -> int:
 
 def report(path: Path) -> int:
     """Unpack the archive beside itself and report there."""
-    from bench.report import build
+    from bench.report.build import build
 
     root = beside(path)
     if root.exists() and not root.is_dir():

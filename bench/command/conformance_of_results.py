@@ -125,7 +125,6 @@ def _figure(name: str, workshop: Workshop) -> str:
     """It is drawn from the records of two methods on points and on images, wherever its arrays and metrics are."""
     from bench.records.frame import read_configs, read_frame
     from bench.report.artefacts import Artefacts
-    from bench.report.cells import headline
     from bench.report.figure import draw
     from bench.report.sections import sections
 
@@ -133,7 +132,7 @@ def _figure(name: str, workshop: Workshop) -> str:
         workshop.through_stages(workshop.run(method, dataset, sweep={"error_n": 8 if kind == "points" else 0}))
     drawn, complaints = [], list[str]()
     for section in sections(read_frame(workshop.folder), read_configs(workshop.folder)):
-        for drawing in draw(section, headline([section]), Artefacts(workshop.folder), complaints, only=name):
+        for drawing in draw(section, Artefacts(workshop.folder), complaints, only=name):
             drawing.figure.savefig(workshop.folder / f"{drawing.name}.png")
             drawn.append(drawing.name)
     if complaints:

@@ -3,23 +3,49 @@
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from bench.errors import one_line
+import numpy as np
+
+from bench.errors import UsageError, one_line
 from bench.records.reading import utf8
 from bench.records.records import run_folder
 from bench.records.seal import read_arrays
+from bench.report.extract import listed
 from bench.report.incidents import LOST, kind
-from bench.report.sections import Section, listed
+from bench.report.sections import Section
 from bench.report.style import Look
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
-
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+# The stage that keeps an array. Points are kept in half precision, images as uint8 (n, H, W, C); T are times.
+STAGE_OF = {
+    "samples": "samples",  # points (n, d) or images
+    "data": "samples",  # held-out, as many and of the same shape
+    "given": "samples",  # what each sample is given, as images
+    "snapshots": "samples",  # images on their way from noise (T, n, H, W, C)
+    "snapshot_times": "samples",
+    "trajectories": "samples",  # points on their way from noise (T, n, 2)
+    "times": "samples",  # of `trajectories`
+    "extent": "samples",  # half the side of the square that shows the data
+    "conditional_target": "samples",  # the data point x1 (2,) of a conditional path
+    "conditional_paths": "samples",  # noise on its way to x1 (T, n, 2)
+    "conditional_times": "samples",  # of `conditional_paths`
+    "conditional_fields": "samples",  # the field u_t(x | x1) on a grid (T, k, k, 2)
+    "conditional_field_times": "samples",
+    "log_densities": "likelihood",  # log p_t on a grid of the square (T, k, k), rows by the second coordinate
+    "density_times": "likelihood",
+    "samples_midpoint_*": "sweep",  # by the midpoint rule at so many evaluations
+}
+
+
+def stage_of(name: str) -> str:
+    """The stage whose file holds an array; UsageError for a name that no stage keeps."""
+    for pattern, stage in STAGE_OF.items():
+        if fnmatchcase(name, pattern):
+            return stage
+    raise UsageError(f"no stage keeps an array {name!r}; known: {', '.join(STAGE_OF)}")
 
 
 class Exhibit(NamedTuple):
@@ -29,7 +55,15 @@ class Exhibit(NamedTuple):
     label: str
     look: Look
     seed: int
-    arrays: "dict[str, Array]"
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def extent(self) -> float:
+        """Half the side of the square that is drawn."""
+        if float(self.arrays.get("extent", 0.0)) > 0:
+            return float(self.arrays["extent"])
+        points = next((array for array in self.arrays.values() if array.ndim >= 2), np.ones(1))
+        return float(np.nanquantile(abs(points.astype(float)), 0.99)) or 1.0
 
 
 class Artefacts:
@@ -38,10 +72,10 @@ class Artefacts:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.unreadable: dict[str, str] = {}
-        self._read: dict[Path, dict[str, Array]] = {}
+        self._read: dict[Path, dict[str, np.ndarray]] = {}
 
-    def arrays(self, run_id: str, stage: str) -> "dict[str, Array]":
-        """All arrays of a stage; none where there is no readable file."""
+    def arrays(self, run_id: str, stage: str) -> dict[str, np.ndarray]:
+        """All arrays of a stage; none if there is no readable file."""
         path = run_folder(self.root, run_id) / f"{stage}.npz"
         if path not in self._read:
             self._read[path] = {}
@@ -56,14 +90,13 @@ class Artefacts:
     def exhibits(self, section: Section, stage: str, dimensions: Mapping[str, int]) -> list[Exhibit]:
         """One exhibit a variant whose record of the stage is good and whose file holds the named arrays.
 
-        Args:
-            dimensions: the number of axes by name of array, which tells points from images.
+        `dimensions` is the number of axes by name of array, which tells points from images.
         """
         frame = section.frame
-        good = frame[(frame.stage == stage) & (frame.status == "ok")].drop_duplicates("run_id")
+        good = frame[(frame.stage == stage) & (frame.status == "ok")].drop_duplicates("run_id").sort_values("seed")
         found = []
         for variant, label in section.labels.items():
-            runs = good[good.variant == variant].sort_values("seed")
+            runs = good[good.variant == variant]
             for run_id, seed in zip(runs.run_id, runs.seed, strict=True):
                 arrays = self.arrays(run_id, stage)
                 if all(name in arrays and arrays[name].ndim == axes for name, axes in dimensions.items()):

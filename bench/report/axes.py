@@ -2,20 +2,21 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from bench.report import vocabulary
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from pandas import DataFrame
+
 from bench.report.canvas import legible
+from bench.report.extract import listed
 from bench.report.incidents import kind, reasons
-from bench.report.sections import Section, listed
+from bench.report.sections import Section
 from bench.report.statistics import half_width
 from bench.report.style import INK, MUTED
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from pandas import DataFrame
-
+from bench.report.vocabulary import Metric
 
 LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
@@ -26,66 +27,70 @@ FRONT = "#b4bac4"
 MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
-def means(rows: "DataFrame", by: Sequence[str], along: Sequence[str] = ()) -> "DataFrame":
+def means(rows: DataFrame, by: Sequence[str], along: Sequence[str] = ()) -> DataFrame:
     """Means over seeds of every variant at every `by`, with the 95% t-interval of the value as `low` and `high`.
 
     Args:
-        rows: variant, value, and the columns of `by` and `along`.
+        rows: variant, value (NaN if it was lost), and the columns of `by` and `along`.
         along: columns of which the mean is wanted too.
 
     Returns:
         variant, `by`, `along`, value, low, high, seeds; no interval (NaN) for fewer than LEAST_SEEDS seeds.
     """
-    groups = rows.groupby(["variant", *by])
+    groups = rows[rows.value.notna()].groupby(["variant", *by])
     found = groups[["value", *along]].mean()
     n = groups.value.count()
     half = half_width(groups.value.std(), n).where(n >= LEAST_SEEDS)
     return found.assign(low=found.value - half, high=found.value + half, seeds=n).reset_index()
 
 
-def curves(section: Section, axes: "Axes", points: "DataFrame", x: str, bands: bool = True) -> None:
+def curves(section: Section, axes: Axes, points: DataFrame, x: str, bands: bool = True) -> None:
     """A line with markers for every variant of `points` (see `means`), its band behind it."""
-    present = set(points.variant)
-    shade = min(0.14, 0.5 / max(1, len(present)))
-    for variant in (variant for variant in section.labels if variant in present):
-        look, mine = section.looks[variant], points[points.variant == variant].sort_values(x)
-        axes.plot(mine[x], mine.value, color=look.colour, marker=look.marker, **MARKS)
-        if bands and mine.low.notna().any():
-            axes.fill_between(mine[x], mine.low, mine.high, color=look.colour, alpha=shade, linewidth=0)
+    shade = min(0.14, 0.5 / max(1, points.variant.nunique()))
+    for variant in (variant for variant in section.labels if (points.variant == variant).any()):
+        look, line = section.looks[variant], points[points.variant == variant].sort_values(x)
+        axes.plot(line[x], line.value, color=look.colour, marker=look.marker, **MARKS)
+        if bands and line.low.notna().any():
+            axes.fill_between(line[x], line.low, line.high, color=look.colour, alpha=shade, linewidth=0)
 
 
-def crosses(section: Section, axes: "Axes", rows: "DataFrame", x: str) -> None:
-    """A cross at the upper edge wherever a variant lacks a value (see `incidents.lost`); at the end for no place."""
-    variants = [variant for variant in section.labels if (rows.variant == variant).any()]
-    for line, variant in enumerate(variants):
-        places = rows[rows.variant == variant][x]
+def crosses(section: Section, axes: Axes, rows: DataFrame, x: str, place: str) -> None:
+    """A cross at the upper edge per variant and `place` whose value was lost; at the end for no x."""
+    lost = rows[rows.value.isna()].drop_duplicates(["variant", place])
+    for line, variant in enumerate(variant for variant in section.labels if (lost.variant == variant).any()):
+        at, height = lost[lost.variant == variant][x], 1 - STEP * line
         style: dict[str, Any] = {"color": section.looks[variant].colour, "linestyle": "", **CROSS}
-        height, known = 1 - STEP * line, places.dropna().drop_duplicates()
+        known = at.dropna().drop_duplicates()
         axes.plot(known, [height] * len(known), transform=axes.get_xaxis_transform(), **style)
-        if places.isna().any():
+        if at.isna().any():
             axes.plot([0.985], [height], transform=axes.transAxes, **style)
 
 
-def lacking(section: Section, rows: "DataFrame") -> str:
-    """What a figure says of its crosses, a sentence after its reading; nothing where it has none."""
-    said = []
+def lacking(section: Section, rows: DataFrame) -> str:
+    """What a figure says of its crosses, a sentence after its reading; nothing if no value was lost."""
+    told, lost = [], rows[rows.value.isna()]
     for variant, label in section.labels.items():
-        if counts := Counter(map(kind, reasons(rows[rows.variant == variant]))):
-            said.append(f"{label} ({', '.join(f'{number} {word}' for word, number in counts.items())})")
-    return f" Crosses at the upper edge: values that could not be had, {listed(said)}." if said else ""
+        if counts := Counter(map(kind, reasons(lost[lost.variant == variant]))):
+            told.append(f"{label} ({', '.join(f'{number} {word}' for word, number in counts.items())})")
+    return f" Crosses at the upper edge: values that could not be had, {listed(told)}." if told else ""
 
 
-def floor_line(axes: "Axes", height: float, text: str, right: bool = False) -> None:
+def floor_line(axes: Axes, height: float, text: str, right: bool = False) -> None:
     """A dashed line at what the data itself scores."""
     axes.axhline(height, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
     where: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(text, (0.99 if right else 0.01, height), (0, 3), ha="right" if right else "left", size=8.5, **where)
 
 
-def titled(about: vocabulary.Metric, n: float | None = None) -> str:
+def titled(about: Metric, n: float | None = None) -> str:
     """What an axis says of a metric: "NLL [nats], n = 4,000"."""
     unit = f" [{about.unit}]" if about.unit else ""
-    return f"{about.title}{unit}{sized(n)}"
+    return f"{about.title}{unit}{sized(n)}{', higher is better' if about.better == 'higher' else ''}"
+
+
+def sign_of(about: Metric) -> int:
+    """By which values are multiplied for less to be better."""
+    return -1 if about.better == "higher" else 1
 
 
 def sized(n: float | None) -> str:
@@ -93,7 +98,7 @@ def sized(n: float | None) -> str:
     return f", n = {int(n):,}" if n is not None and math.isfinite(n) else ""
 
 
-def limit(axes: "Axes", means: Any, floor: float | None = None) -> str:
+def limit(axes: Axes, means: Any, floor: float | None = None) -> str:
     """Limits by the bulk of the means rather than by bands and outliers; says so where it cuts some off."""
     low, high, most = float(means.min()), float(means.max()), float(means.quantile(0.9))
     if low == high and floor in (None, low):
@@ -110,8 +115,6 @@ def limit(axes: "Axes", means: Any, floor: float | None = None) -> str:
 
 def plain_log(axis: Any, places: Iterable[float] = ()) -> None:
     """Ticks of a logarithmic axis in plain numbers: at `places` that are not too close, or at 1, 2, 5 and the like."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
-
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low) if low > 0 else 1
     steps = (
@@ -127,10 +130,8 @@ def plain_log(axis: Any, places: Iterable[float] = ()) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend(section: Section, axes: "Axes", values: dict[Any, str], heading: str) -> None:
+def legend(section: Section, axes: Axes, values: Mapping[str, str], heading: str) -> None:
     """Names in their ink at the right, in the order given, with the value each curve stands for."""
-    from matplotlib.lines import Line2D
-
     handles = []
     for variant, value in values.items():
         look, name = section.looks[variant], f"{section.labels[variant]}  {value}".strip()
@@ -152,10 +153,10 @@ def legend(section: Section, axes: "Axes", values: dict[Any, str], heading: str)
         text.set_fontweight("bold")
 
 
-def pareto(costs: Sequence[float], values: Sequence[float]) -> list[int]:
-    """Places of the points that no other is at least as good as in both and better in one, cheapest first."""
-    front: list[int] = []
-    for i in sorted(range(len(costs)), key=lambda i: (costs[i], values[i])):
-        if not front or values[i] < values[front[-1]]:
-            front.append(i)
-    return front
+def front(points: DataFrame, cost: str, sign: int) -> DataFrame:
+    """Points that no other is at least as good as in cost and `value` and better in one, cheapest first.
+
+    `sign` is that of the metric (see `sign_of`).
+    """
+    ranked = points.assign(signed=sign * points.value).sort_values([cost, "signed"])
+    return ranked[ranked.signed < ranked.signed.cummin().shift(fill_value=math.inf)]

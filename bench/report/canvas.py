@@ -1,18 +1,19 @@
 """Figures of one make: a title on top, below it what was measured, then panels laid out in inches."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 
 from bench.report.style import FAINT, INK, MUTED, Look
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH = 10.0  # inches; all figures share it, so that text has one size on the page
 TOP = 0.72
 LONGEST = 92  # characters of a title in full size
+LETTER = 0.08 / 9  # inches that a bold letter takes per point of its size
 ONE_DRAWN = "one seed drawn, means over seeds quoted"
 
 
@@ -25,32 +26,60 @@ def sheet(
     right: float = 0.1,
     bottom: float = 0.15,
     head: float = 0.26,
-    **options: Any,
-) -> "tuple[Figure, list[list[Axes]]]":
+) -> tuple[Figure, list[list[Axes]]]:
     """A figure of WIDTH inches with rows x columns axes of `size` (width, height), everything in inches.
 
-    Args:
-        gap: space between columns and between rows.
-        head: space above the first row for the titles of panels.
-        options: of `Figure.add_axes`.
+    `gap` is between columns and between rows, `head` above the first row for the titles of panels.
     """
-    from matplotlib.figure import Figure
-
     height = TOP + head + rows * size[1] + (rows - 1) * gap[1] + bottom
     figure = Figure(figsize=(WIDTH, height))
-    axes = []
-    for i in range(rows):
-        y = height - TOP - head - (i + 1) * size[1] - i * gap[1]
-        line = []
-        for j in range(columns):
-            x = left + j * (size[0] + gap[0])
-            box = (x / WIDTH, y / height, size[0] / WIDTH, size[1] / height)
-            line.append(figure.add_axes(box, **options))
-        axes.append(line)
-    return figure, axes
+
+    def panel(i: int, j: int) -> Axes:
+        x, y = left + j * (size[0] + gap[0]), height - TOP - head - (i + 1) * size[1] - i * gap[1]
+        return figure.add_axes((x / WIDTH, y / height, size[0] / WIDTH, size[1] / height))
+
+    return figure, [[panel(i, j) for j in range(columns)] for i in range(rows)]
 
 
-def entitle(figure: "Figure", title: str, caption: str) -> None:
+def squares(
+    number: int, side: float = 2.9, gap: float = 0.14, left: float = 0.1, right: float = 0.1, most: int = 4
+) -> tuple[Figure, list[Axes]]:
+    """So many square panels of up to `side` inches, up to `most` in a row, and as few empty places as can be."""
+    rows = -(-number // most)
+    columns = -(-number // rows)
+    side = min(side, (WIDTH - left - right - (columns - 1) * gap) / columns)
+    figure, grid = sheet(rows, columns, (side, side), (gap, 0.52), left, right, 0.3)
+    axes = [one for line in grid for one in line]
+    for one in axes[number:]:
+        one.remove()
+    return figure, axes[:number]
+
+
+def matrix(
+    names: Sequence[tuple[str, Look | None]], moments: Sequence[str], gap: float = 0.07, right: float = 0.1
+) -> tuple[Figure, list[list[Axes]]]:
+    """A small square panel per name and moment, axes[name][moment]; the more numerous of the two go across the page."""
+    plain: list[tuple[str, Look | None]] = [(moment, None) for moment in moments]
+    across = len(names) > len(moments)
+    above, aside = (names, plain) if across else (plain, names)
+    left = 0.85 if across else 1.35
+    side = min(1.75, (WIDTH - left - right - (len(above) - 1) * gap) / len(above))
+    figure, axes = sheet(len(aside), len(above), (side, side), (gap, gap), left, right, 0.12)
+    for one, (name, look) in zip(axes[0], above, strict=True):
+        size = min(9.0, 0.97 * (side + gap) / (LETTER * len(name)))
+        one.set_title(name, loc="center", size=size, pad=0.06 * 72, **_ink(look))
+    for line, (name, look) in zip(axes, aside, strict=True):
+        words = name.replace(", ", ",\n").replace(" and ", "\nand ")
+        style: dict[str, Any] = {"transform": line[0].transAxes, "linespacing": 1.25, **_ink(look)}
+        line[0].text((0.1 - left) / side, 0.5, words, va="center", size=9, **style)
+    return figure, [list(moments_of) for moments_of in zip(*axes, strict=True)] if across else axes
+
+
+def _ink(look: Look | None) -> dict[str, Any]:
+    return {"color": legible(look.colour), "weight": "bold"} if look else {"color": MUTED, "weight": "normal"}
+
+
+def entitle(figure: Figure, title: str, caption: str) -> None:
     """Write the title and, below it in grey, the protocol and what else the figure holds for."""
     height = figure.get_figheight()
     x = 0.1 / WIDTH
@@ -59,13 +88,7 @@ def entitle(figure: "Figure", title: str, caption: str) -> None:
     figure.text(x, 1 - 0.42 / height, caption, va="top", size=9, color=MUTED)
 
 
-def arrange(panels: int, most: int = 5) -> tuple[int, int]:
-    """Rows and columns for a number of panels: at most `most` columns, as few empty places as can be."""
-    rows = -(-panels // most)
-    return rows, -(-panels // rows)
-
-
-def plane(axes: "Axes", extent: float) -> None:
+def plane(axes: Axes, extent: float) -> None:
     """Make axes a bare square of the plane, [-extent, extent]^2."""
     axes.set(xlim=(-extent, extent), ylim=(-extent, extent), xticks=[], yticks=[], aspect="equal")
     axes.grid(False)
@@ -73,31 +96,35 @@ def plane(axes: "Axes", extent: float) -> None:
         spine.set(visible=True, color=FAINT, linewidth=0.7)
 
 
-def thinned(paths: "np.ndarray[Any, Any]", most: int = 26) -> "np.ndarray[Any, Any]":
-    """Paths (T, n, 2) at no more than `most` of their times, both ends among them: as smooth to the eye."""
-    import numpy as np
-
-    return paths[np.unique(np.linspace(0, len(paths) - 1, most).round().astype(int))]
+def strike(axes: Axes) -> None:
+    """A cross in the middle of a panel that could not be had."""
+    axes.plot([0.5], [0.5], "x", color=MUTED, markersize=14, markeredgewidth=2, transform=axes.transAxes)
 
 
-def ruler(axes: "Axes", extent: float) -> None:
-    """Ticks at one side of one panel, for all sides and panels that share its scale."""
-    tick = max(1, int(extent * 0.9))
-    axes.set(yticks=[-tick, 0, tick])
-    axes.tick_params(labelsize=7.5, length=2, pad=1.5)
+def dots(axes: Axes, points: np.ndarray, size: float, colour: str, **style: Any) -> None:
+    """Points (n, 2) of the plane."""
+    axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, **style)
 
 
-def name_panel(axes: "Axes", label: str, look: Look | None, note: str = "") -> None:
+def name_panel(axes: Axes, label: str, look: Look | None, note: str = "") -> None:
     """A panel's name in its baseline's ink, and a number at the right."""
     axes.set_title(label, loc="left", size=9.5, weight="bold", color=legible(look.colour) if look else INK, pad=4)
     if note:
         axes.text(1, -0.03, note, transform=axes.transAxes, ha="right", va="top", size=8, color=MUTED)
 
 
+def colour_bar(image: Any, beside: Axes, gap: float, label: str, top: Axes | None = None, **options: Any) -> None:
+    """The scale of an image, `gap` inches at the right of a panel, as high as it and those up to `top`."""
+    figure, box = beside.figure, beside.get_position()
+    height = (top or beside).get_position().y1 - box.y0
+    bar = figure.colorbar(image, cax=figure.add_axes((box.x1 + gap / WIDTH, box.y0, 0.1 / WIDTH, height)), **options)
+    bar.set_label(label, size=8)
+    bar.ax.tick_params(labelsize=7.5, length=2)
+    bar.outline.set_visible(False)
+
+
 def legible(colour: str) -> str:
     """A colour dark enough for text on white: mixed with ink until its relative luminance is at most 0.3."""
-    from matplotlib.colors import to_hex, to_rgb
-
     rgb, ink = to_rgb(colour), to_rgb(INK)
     for share in (0.0, 0.15, 0.3, 0.45, 0.6):
         r, g, b = ((1 - share) * a + share * b for a, b in zip(rgb, ink, strict=True))
@@ -105,9 +132,3 @@ def legible(colour: str) -> str:
         if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] <= 0.3:
             break
     return to_hex((r, g, b))
-
-
-def blank(axes: Sequence["Axes"]) -> None:
-    """Take axes without a panel out of the figure."""
-    for one in axes:
-        one.remove()

@@ -65,9 +65,13 @@ def settled(keys: "Series[str]", variants: "Series[str]") -> str | None:
 
 
 def of_one_kind(rows: DataFrame) -> DataFrame:
-    """The rows of a curve or sweep under the settings that are settled: a line never joins numbers of others."""
+    """The rows of a curve or sweep under the settings that are settled: a line never joins numbers of others.
+
+    What was lost (NaN) is kept, whatever its settings.
+    """
     if rows.empty:
         return rows
     kinds = [json.dumps(_without(row, WAYS), sort_keys=True) for row in each(rows)]
     rows = meeting(rows.assign(kind=kinds), "kind")
-    return rows[rows.kind == settled(rows.kind, rows.variant)]
+    known = rows[rows.value.notna()]
+    return rows[(rows.kind == settled(known.kind, known.variant)) | rows.value.isna()]

@@ -96,8 +96,9 @@ class Effects:
                 values = values.assign(value=(values.value - mean).abs())
             return values, mine[mine.value.isna()]
         curve = claim.measure in ("variation", "to_target")
-        values, lost = (section.curve, section.lost_curve) if curve else (section.sweep, section.lost_sweep)
-        values, lost = of_one_kind(values[values.metric == self.metric]), lost[lost.metric == self.metric]
+        rows = section.curve if curve else section.sweep
+        rows = of_one_kind(rows[rows.metric == self.metric])
+        values, lost = rows[rows.value.notna()], rows[rows.value.isna()]
         if curve:
             batch = values.global_batch if claim.over == "nfe_training" else 1  # evaluations are counted by sample
             values = values.assign(x=values[claim.over] * batch)

@@ -110,57 +110,36 @@ class Extract:
         return {row.metric: vocabulary.shown(row) for row in rows if isinstance(row.title, str) and row.title}
 
     @cached_property
-    def _finite(self) -> DataFrame:
-        return self.frame[(self.frame.status == "ok") & (self.frame.value.abs() < math.inf)]
-
-    @cached_property
-    def _lost(self) -> DataFrame:
-        return self.frame[lost(self.frame)]
+    def _numbers(self) -> DataFrame:
+        """The rows that have a finite value, and those whose value was lost: NaN, with its reason."""
+        return self.frame[((self.frame.status == "ok") & (self.frame.value.abs() < math.inf)) | lost(self.frame)]
 
     @cached_property
     def sweep(self) -> DataFrame:
-        """Quality at few evaluations: the section's good rows of that stage with their `solver` and `nfe`."""
-        return _swept(self._finite)
-
-    @cached_property
-    def lost_sweep(self) -> DataFrame:
-        """What of the sweep could not be had, with its `solver` and `nfe`, NaN where that was never known."""
-        return _swept(self._lost)
+        """Quality at few evaluations, or what was lost of it, with `solver` and `nfe` (NaN if it was never known)."""
+        frame = self._numbers[self._numbers.stage == "sweep"]
+        frame = frame.assign(
+            solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
+            nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
+        )
+        return frame[frame.nfe.notna() | frame.value.isna()]
 
     @cached_property
     def curve(self) -> DataFrame:
-        """Metrics in the course of training: the section's curve rows with `point`, their place in their run."""
-        return _on_curve(self._finite)
-
-    @cached_property
-    def lost_curve(self) -> DataFrame:
-        """What could not be had in the course of training."""
-        return _on_curve(self._lost)
+        """Metrics in the course of training, or what was lost of them, with `point`, their place in their run."""
+        frame = self._numbers[(self._numbers[list(PLACE)].abs() < LARGEST).all(axis=1)]
+        frame = frame.assign(step=frame.step.astype(int), seconds=frame.train_seconds, evaluations=frame.nfe_training)
+        frame = frame.sort_values("seconds", kind="stable")
+        return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
     @cached_property
     def incidents(self) -> list[Incident]:
         """What some seeds lack: stages that they did not finish, and values that they could not have."""
-        return [*unfinished(self.frame, self.labels), *losses(self._lost, self.labels)]
+        return [*unfinished(self.frame, self.labels), *losses(self.frame[lost(self.frame)], self.labels)]
 
     def incidents_at(self, variant: str, stage: str) -> list[Incident]:
         """The incidents that explain why a variant lacks numbers of a stage."""
         return [i for i in self.incidents if i.variant == variant and i.explains(stage)]
-
-
-def _swept(frame: DataFrame) -> DataFrame:
-    frame = frame[frame.stage == "sweep"]
-    frame = frame.assign(
-        solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
-        nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
-    )
-    return frame[frame.nfe.notna() | frame.value.isna()]
-
-
-def _on_curve(frame: DataFrame) -> DataFrame:
-    frame = frame[(frame[list(PLACE)].abs() < LARGEST).all(axis=1)]
-    frame = frame.assign(step=frame.step.astype(int), seconds=frame.train_seconds, evaluations=frame.nfe_training)
-    frame = frame.sort_values("seconds", kind="stable")
-    return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
 
 def each(frame: DataFrame) -> Iterator[Any]:

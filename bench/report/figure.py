@@ -8,20 +8,17 @@ keeps its arrays or a metric that it names was not measured. If it fails, the pa
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.config.names import safe_name
 from bench.config.registry import figures
 from bench.errors import UsageError, one_line
-from bench.records.arrays import stage_of
-from bench.report.artefacts import Artefacts, Exhibit
-from bench.report.scores import Scores, scores
+from bench.report.artefacts import Artefacts, Exhibit, stage_of
 from bench.report.sections import Section
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a plugin that registers a figure does not wait for matplotlib
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 SMOKE = "Smoke run, no result: "
 LAST = 100
@@ -50,33 +47,23 @@ class FigureData:
     """What a figure is drawn from.
 
     Attributes:
-        section: its `frame` has a row a measurement; `labels` and `looks` (colour, marker) are by variant.
-        cells: of the headline table: means over seeds with their intervals (bench/report/cells.py).
+        section: its `frame` has a row a measurement; `labels` and `looks` (colour, marker) are by variant; `cells` are
+            those of the headline table, means over seeds with their intervals (bench/report/cells.py).
         exhibits: a variant's arrays each, those of the lowest seed that keeps all that the figure needs.
     """
 
     section: Section
-    cells: "DataFrame"
     artefacts: Artefacts
     exhibits: list[Exhibit] = field(default_factory=list)
-
-    @property
-    def frame(self) -> "DataFrame":
-        """The measurements of the section, tidy."""
-        return self.section.frame
 
     def kept(self, arrays: Mapping[str, int]) -> list[Exhibit]:
         """One exhibit per variant that keeps the arrays, by name with their number of axes."""
         (stage,) = {stage_of(name) for name in arrays}
         return self.artefacts.exhibits(self.section, stage, arrays)
 
-    def scores(self, metric: str | None) -> Scores | None:
-        """The means of a metric by variant, under the settings that figures and verdicts compare under."""
-        return scores(self.section, self.cells, metric) if metric else None
-
     def ends(self, metric: str | None) -> dict[str, str]:
         """A metric's mean in words by variant, "NLL 3.70 ± 0.02", "" for none."""
-        found = self.scores(metric)
+        found = self.section.scores(metric) if metric else None
         return {variant: found.text(variant) if found else "" for variant in self.section.labels}
 
 
@@ -102,7 +89,7 @@ def register_figure(
 
     Args:
         title: one line of what is drawn.
-        arrays: names of bench/records/arrays.py, all of one stage, with their number of axes.
+        arrays: names of bench/report/artefacts.py, all of one stage, with their number of axes.
         metrics: that the section must have.
         place: figures stand on the page by it, then by name.
 
@@ -126,17 +113,17 @@ def register_figure(
     return file
 
 
-def draw(
-    section: Section, cells: "DataFrame", artefacts: Artefacts, complaints: list[str], only: str = ""
-) -> Iterator[Drawing]:
+def draw(section: Section, artefacts: Artefacts, complaints: list[str], only: str = "") -> Iterator[Drawing]:
     """The figures of a section, or `only` one, in the order of the page; one that fails is named in `complaints`."""
     from bench.report.canvas import entitle
 
     measured = set(section.frame.metric[section.frame.status == "ok"])
+    smoke = SMOKE if section.protocol == "smoke" else ""
     for registered in [figures[only]] if only else sorted(figures.values(), key=lambda one: (one.place, one.name)):
         try:
-            data = FigureData(section, cells, artefacts)
-            data = replace(data, exhibits=data.kept(registered.arrays) if registered.arrays else [])
+            data = FigureData(section, artefacts)
+            if registered.arrays:
+                data = FigureData(section, artefacts, data.kept(registered.arrays))
             if not set(registered.metrics) <= measured or (registered.arrays and not data.exhibits):
                 continue
             drawn = registered.draw(data)
@@ -144,11 +131,9 @@ def draw(
         except Exception as error:  # hours of records are worth a report without one figure
             complaints.append(f"figure {registered.name} of {section.name}: {one_line(error)}")
             continue
-        for one in made:
-            if one is None:
-                continue
+        for one in filter(None, made):
             drawing = one if isinstance(one, Drawing) else Drawing(one)
-            title = f"{SMOKE if section.protocol == 'smoke' else ''}{drawing.title or registered.title}"
-            entitle(drawing.figure, title, f"{section.caption} · {drawing.note}" if drawing.note else section.caption)
+            title = smoke + (drawing.title or registered.title)
+            entitle(drawing.figure, title, " · ".join(filter(None, [section.caption, drawing.note])))
             name = safe_name(f"{section.stem}_{drawing.name or registered.name}")
-            yield replace(drawing, name=name, title=title, reading=drawing.reading or f"{registered.title}.")
+            yield Drawing(drawing.figure, title, drawing.reading or f"{registered.title}.", name, drawing.note)

@@ -1,26 +1,28 @@
 """Every figure of every section drawn and saved as PNG and PDF, sections side by side in processes of their own.
 
-Figures are most of a report's time and share nothing but the frame. The processes are plain ones that leave a file a
-section: one that is killed takes nothing else with it, nobody waits for it, and its sections are drawn once more. None
-is forked, as a fork of a process with threads may hang.
+Figures are most of a report's time and share nothing but the frame. None of joblib's processes is forked, as a fork of
+a process with threads may hang. If one of them is killed, sections that have not come are drawn once more, one by one.
 """
 
 import io
 import os
-import pickle
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from bench.config.names import safe_name
 from bench.config.registry import load_plugin, loaded
 from bench.errors import one_line
-from bench.launch.surroundings import environment
+from bench.launch.surroundings import applied
 from bench.records.files import write_bytes
+from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.canvas import entitle
 from bench.report.figure import Drawing, draw
@@ -28,14 +30,7 @@ from bench.report.overview import Overview
 from bench.report.pictures import OVERVIEW, Picture, palette
 from bench.report.sections import Section
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
-
 WORTH = 2  # sections that a process must have, to be worth its start
-# A process finds the project as this one does, however that was started.
-CHILD = "import sys; sys.path[:] = sys.argv[2:]; from bench.report.figures import drawing; drawing(sys.argv[1])"
-LONGEST = 300  # characters of what a process that ended early had to say
 
 
 class Drawn(NamedTuple):
@@ -45,74 +40,47 @@ class Drawn(NamedTuple):
     complaints: list[str]
 
 
-def figures(root: Path, sections: Sequence[Section], cells: "DataFrame") -> Iterator[Drawn]:
+def figures(root: Path, sections: Sequence[Section]) -> Iterator[Drawn]:
     """The figures of each section, saved under root/plots, in the order of the sections."""
     workers = min(len(sections) // WORTH, os.cpu_count() or 1)
-    if workers < 2 or not sys.executable:
-        yield from (_drawn(root, cells, section) for section in sections)
+    if workers < 2:
+        yield from (_drawn(root, section) for section in sections)
         return
-    asked = dict(enumerate(sections))
-    found, _ = _side_by_side(root, asked, cells, workers)
-    lost = {place: section for place, section in asked.items() if place not in found}
-    again, said = _side_by_side(root, lost, cells, 1) if lost else ({}, "")
-    for place, section in asked.items():
-        yield found.get(place) or again.get(place) or Drawn([], [f"figures of {section.name}: {said}"])
+    found = _side_by_side(root, dict(enumerate(sections)), workers)
+    for place, section in enumerate(sections):
+        again = found if place in found else _side_by_side(root, {place: section}, 2)
+        yield again.get(place) or Drawn([], [f"figures of {section.name}: the process that drew them was killed"])
 
 
-def _side_by_side(
-    root: Path, sections: Mapping[int, Section], cells: "DataFrame", workers: int
-) -> tuple[dict[int, Drawn], str]:
-    """What processes have drawn of the sections, and what the last one said that ended early."""
-    said = ""
-    with tempfile.TemporaryDirectory(prefix="bench-figures-") as folder:
-        started: list[tuple[subprocess.Popen[bytes], Path]] = []
-        try:
-            for i in range(workers):
-                task = Path(folder, f"task-{i}")
-                mine = dict(list(sections.items())[i::workers])
-                task.write_bytes(pickle.dumps((os.getpid(), list(loaded), root.resolve(), cells, mine)))
-                with task.with_suffix(".log").open("wb") as log:
-                    command = [sys.executable, "-c", CHILD, str(task), *sys.path]
-                    process = subprocess.Popen(
-                        command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-                    )
-                started.append((process, task.with_suffix(".log")))
-            for process, log_file in started:
-                if code := process.wait():
-                    words = log_file.read_text(encoding="utf-8", errors="replace").split()
-                    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-                    said = f"the process that drew them {how}: {' '.join(words)[-LONGEST:]}".removesuffix(": ")
-        finally:
-            for process, _ in started:
-                process.kill()
-                process.wait()
-        return {int(path.stem): pickle.loads(path.read_bytes()) for path in Path(folder).glob("*.drawn")}, said
+def _side_by_side(root: Path, sections: dict[int, Section], workers: int) -> dict[int, Drawn]:
+    """What processes have drawn of the sections until one of them was killed, if any was."""
+    tasks = (delayed(_task)(list(loaded), place, root.resolve(), section) for place, section in sections.items())
+    found: dict[int, Drawn] = {}
+    try:
+        with applied():  # a process finds the project as this one does, however that was started
+            for place, drawn in Parallel(workers, return_as="generator_unordered", max_nbytes=None)(tasks):
+                found[place] = drawn
+    except TerminatedWorkerError:
+        pass
+    finally:
+        get_reusable_executor().shutdown()  # of processes that would wait for more to do
+    return found
 
 
-def drawing(task: str) -> None:
-    """Draw the sections of a task, as a process of its own."""
-    parent, plugins, root, cells, sections = pickle.loads(Path(task).read_bytes())
+def _task(plugins: Sequence[str], place: int, root: Path, section: Section) -> tuple[int, Drawn]:
     for plugin in plugins:
         load_plugin(plugin)
-    for place, section in sections.items():
-        if os.getppid() != parent:
-            return  # nobody waits for it any more
-        drawn = _drawn(root, cells, section)
-        write_bytes(Path(task).with_name(f"{place}.drawn"), pickle.dumps(drawn))
+    return place, _drawn(root, section)
 
 
-def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
-    from matplotlib import rc_context
-
-    from bench.report import style
-
+def _drawn(root: Path, section: Section) -> Drawn:
     artefacts = Artefacts(root)
     pictures: list[Picture] = []
     complaints: list[str] = []
     with rc_context(style.theme()):  # type: ignore[arg-type]
-        for drawn in draw(section, cells, artefacts, complaints):
+        for drawn in draw(section, artefacts, complaints):
             try:
-                pictures.append(saved(root, drawn, section.stem))
+                pictures.append(_saved(root, drawn, section.stem))
             except Exception as error:  # hours of records are worth a report without one figure
                 complaints.append(f"figure {drawn.name}: {one_line(error)}")
     complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
@@ -121,32 +89,26 @@ def _drawn(root: Path, cells: "DataFrame", section: Section) -> Drawn:
 
 def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture]:
     """The figures of the overviews, saved."""
-    from matplotlib import rc_context
-
-    from bench.report import style
-
     pictures = []
     with rc_context(style.theme()):  # type: ignore[arg-type]
         for one in overviews:
             drawn = one.drawing()
             entitle(drawn.figure, drawn.title, one.title)
             name = safe_name("-".join(["overview", one.suite, one.protocol] if overviews[1:] else ["overview"]))
-            pictures.append(saved(root, replace(drawn, name=name), OVERVIEW))
+            pictures.append(_saved(root, replace(drawn, name=name), OVERVIEW))
     return pictures
 
 
-def saved(root: Path, drawn: Drawing, dataset: str) -> Picture:
+def _saved(root: Path, drawn: Drawing, dataset: str) -> Picture:
     """The drawing as files under root/plots, and as a picture of the page."""
-    png = palette(_saved(drawn.figure, "png", Software=None))
-    write_bytes(root / "plots" / f"{drawn.name}.pdf", _saved(drawn.figure, "pdf", CreationDate=None))
+    png = palette(_file(drawn.figure, "png", Software=None))
+    write_bytes(root / "plots" / f"{drawn.name}.pdf", _file(drawn.figure, "pdf", CreationDate=None))
     write_bytes(root / "plots" / f"{drawn.name}.png", png)
     return Picture(drawn.name, dataset, drawn.title, drawn.reading, png)
 
 
-def _saved(figure: "Figure", suffix: str, **metadata: None) -> bytes:
-    """The file of a figure, without what would tell one drawing of it from another."""
-    from bench.report import style
-
+def _file(figure: Figure, suffix: str, **metadata: None) -> bytes:
+    """The bytes of a figure, without what would tell one drawing of it from another."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix, dpi=style.DPI, metadata=metadata)
     return buffer.getvalue()

@@ -12,46 +12,32 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.markers import MarkerStyle
+from pandas import DataFrame
 
 from bench.config.names import safe_name
 from bench.report import numbers, origins, vocabulary
 from bench.report.cells import FLOOR_SUFFIX
+from bench.report.extract import each, listed
 from bench.report.grid import ARROWS, Grid
 from bench.report.intervals import intervals
 from bench.report.pictures import OVERVIEW, Picture, embedded
-from bench.report.sections import Section, each, listed
+from bench.report.sections import Section
 from bench.report.style import Look, looks, ordered
 from bench.report.tables import Table
 from bench.report.verdicts import Verdict
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-    from pandas import DataFrame
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLACE = "<!-- {} -->"  # of what is put in last; text of records cannot look like it, being escaped
 
 
-class Gallery(NamedTuple):
-    """The figures of one dataset, under the name, data and protocol that the filter knows."""
-
-    title: str
-    facets: dict[str, list[str]]
-    pictures: list[Picture]
-
-
-class Option(NamedTuple):
-    """One value that the filter offers, with what it is called and its marker."""
-
-    value: str
-    label: str
-    swatch: "Markup | str" = ""
-
-
 def page(
     about: str,
-    frame: "DataFrame",
+    frame: DataFrame,
     tables: Sequence[Table],
     verdicts: Sequence[Verdict],
     paper: Sequence[Grid],
@@ -60,18 +46,10 @@ def page(
     complaints: Sequence[str],
     overview: Sequence[Grid] = (),
 ) -> str:
-    """The page as HTML.
+    """The page as HTML: about (what the suite says of itself), overview, verdicts, tables, paper's tables, pictures.
 
-    Args:
-        about: what the suite says of itself.
-        paper: published tables, beside those of the suite.
-        configs: the configuration of each variant, as a record's "config" has it.
-        complaints: what could not be read or drawn, a sentence each.
-        overview: what the page opens with, beside its pictures.
+    `complaints` are what could not be read or drawn, a sentence each.
     """
-    import jinja2
-    from markupsafe import Markup
-
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -79,10 +57,10 @@ def page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(digits="{:.6g}".format, facets=_facets, probability=_probability, safe_name=safe_name)
+    environment.filters.update(digits="{:.6g}".format, facets=_facets, probability=_p_value, safe_name=safe_name)
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
-    of_run = {run.run_id: variant for variant in variants for run in variant.runs}
+    of_run = {run_id: variant for variant in variants for run_id, _, _ in variant["runs"]}
     measured = {name: s.about(name) for s in sections for name in set(s.frame.metric[s.frame.status == "ok"])}
     shown = [name for name in measured if measured[name].group and not name.endswith(FLOOR_SUFFIX)]
     protocols = dict.fromkeys(section.protocol for section in sections)
@@ -100,17 +78,17 @@ def page(
         verdicts=verdicts,
         drawn=lambda v: zip(v.effects, map(Markup, intervals(v.effects, v.claim.limit)), strict=True),
         arrows=ARROWS,
-        tables=list(zip(tables, map(_swatches, sections), strict=True)),
+        tables=[(t, {t.section.labels[v]: _swatch(look) for v, look in t.section.looks.items()}) for t in tables],
         paper=paper,
-        published={option.label: option.swatch for option in options["baseline"]},
-        variants_of=lambda runs: list(dict.fromkeys(of_run[run] for run in runs if run in of_run)),
+        published={option["label"]: option["swatch"] for option in options["baseline"]},
+        variants_of=lambda runs: list({of_run[run]["name"]: of_run[run] for run in runs if run in of_run}.values()),
         overview=overview,
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
         galleries=_galleries(sections, [picture for picture in pictures if picture.dataset != OVERVIEW]),
         images={picture.name: Markup(PLACE.format(i)) for i, picture in enumerate(pictures)},
         metrics=[measured[name] for name in sorted(shown, key=vocabulary.order)],
         variants=variants,
-        shared=_shared(variants),
+        shared=_shared([variant["settings"] for variant in variants if variant["settings"]]),
         provenance=origins.provenance(frame),
         complaints=complaints,
     )
@@ -120,51 +98,50 @@ def page(
     return re.sub(PLACE.format("(\\w+)"), lambda place: filled[place[1]], text)
 
 
-def _facets(kind: str, **values: str | Sequence[str]) -> "Markup":
+def _facets(kind: str, **values: str | Sequence[str]) -> Markup:
     """The attributes by which the filter finds an element: its kind, and its dataset, protocol and baselines."""
-    from markupsafe import Markup
-
-    said = {name: [given] if isinstance(given, str) else list(given) for name, given in values.items() if given}
-    text = json.dumps(said, separators=(",", ":"))
-    for character, entity in (("&", "&amp;"), ("'", "&#39;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, entity)
-    return Markup('data-kind="{}" ').format(kind) + Markup(f"data-facets='{text}'")
+    named = {name: [value] if isinstance(value, str) else list(value) for name, value in values.items() if value}
+    text = json.dumps(named, separators=(",", ":"))
+    return Markup("data-kind=\"{}\" data-facets='{}'").format(kind, text)
 
 
-def _probability(p: float) -> str:
+def _p_value(p: float) -> str:
     return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else numbers.plain(p, 2)
 
 
-def _options(sections: Sequence[Section]) -> dict[str, list[Option]]:
+def _options(sections: Sequence[Section]) -> dict[str, list[dict[str, Any]]]:
     """What the filter offers: the datasets, protocols and baselines of the page, baselines with their markers."""
     labels: dict[str, str] = {}
     for section in sections:
         for row in each(section.frame.drop_duplicates("baseline")):
             labels.setdefault(row.baseline, row.label)
     look = looks(labels)
-    return {
-        "dataset": [Option(name, name) for name in dict.fromkeys(section.name for section in sections)],
-        "protocol": [Option(name, name) for name in dict.fromkeys(section.protocol for section in sections)],
-        "baseline": [Option(name, labels[name], _swatch(look[name])) for name in ordered(labels)],
+    names = {"dataset": [section.name for section in sections], "protocol": [section.protocol for section in sections]}
+    options: dict[str, list[dict[str, Any]]] = {
+        facet: [{"value": name, "label": name, "swatch": ""} for name in dict.fromkeys(found)]
+        for facet, found in names.items()
     }
+    baselines = [{"value": b, "label": labels[b], "swatch": _swatch(look[b])} for b in ordered(labels)]
+    return options | {"baseline": baselines}
 
 
-def _shared(variants: Sequence[origins.Variant]) -> tuple[str, ...]:
+def _shared(settings: Sequence[Sequence[str]]) -> list[str]:
     """The settings that all of several variants have."""
-    told = [variant.settings for variant in variants if variant.settings]
-    everywhere = set.intersection(*map(set, told)) if len(told) > 1 else set()
-    return tuple(line for line in told[0] if line in everywhere) if everywhere else ()
+    shared = set.intersection(*map(set, settings)) if len(settings) > 1 else set()
+    return [line for line in settings[0] if line in shared] if shared else []
 
 
-def _galleries(sections: Sequence[Section], pictures: Sequence[Picture]) -> list[Gallery]:
-    """Figures by what they are of, in their order; those of no section belong to the whole suite."""
+def _galleries(sections: Sequence[Section], pictures: Sequence[Picture]) -> list[dict[str, Any]]:
+    """Figures by what they are of, in their order, with what the filter knows of it; others are of the whole suite."""
     of = {section.stem: section for section in sections}
-    found: dict[str, Gallery] = {}
+    found: dict[str, dict[str, Any]] = {}
     for picture in pictures:
         section = of.get(picture.dataset)
-        facets = {"dataset": [section.name], "protocol": [section.protocol]} if section else {}
-        gallery = Gallery(section.name if section else picture.dataset or "The whole suite", facets, [])
-        found.setdefault(picture.dataset, gallery).pictures.append(picture)
+        facets = {"dataset": section.name, "protocol": section.protocol} if section else {}
+        title = section.name if section else picture.dataset or "The whole suite"
+        found.setdefault(picture.dataset, {"title": title, "facets": facets, "pictures": []})["pictures"].append(
+            picture
+        )
     return list(found.values())
 
 
@@ -173,15 +150,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _swatches(section: Section) -> dict[str, "Markup"]:
-    """The marker of each label as an inline drawing, in the colour that plots give it."""
-    return {section.labels[variant]: _swatch(look) for variant, look in section.looks.items()}
-
-
-def _swatch(look: Look) -> "Markup":
-    from markupsafe import Markup
-    from matplotlib.markers import MarkerStyle
-
+def _swatch(look: Look) -> Markup:
+    """The marker of a baseline as an inline drawing, in the colour that plots give it."""
     style = MarkerStyle(look.marker)
     outline: list[Any] = style.get_path().transformed(style.get_transform()).to_polygons()
     points = " ".join(f"{x:.2f},{-y:.2f}" for x, y in outline[0])

@@ -11,6 +11,8 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import PIL.Image as pil
+
 OVERVIEW = "(overview)"  # the dataset of a picture of all of them, the name of none
 LARGEST = 2_900_000  # bytes of a page
 SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
@@ -28,8 +30,6 @@ class Picture(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        import PIL.Image as pil
-
         return pil.open(io.BytesIO(self.png)).size
 
 
@@ -55,8 +55,6 @@ def embedded(pictures: Sequence[Picture], text: int) -> dict[str, str]:
 
 def palette(png: bytes) -> bytes:
     """The picture in 256 colours."""
-    import PIL.Image as pil
-
     image = pil.open(io.BytesIO(png)).convert("RGB")
     flat = image.quantize(256, method=pil.Quantize.FASTOCTREE, dither=pil.Dither.NONE)
     parts = flat.getpalette() or []
@@ -70,8 +68,6 @@ def palette(png: bytes) -> bytes:
 
 
 def _softer(png: bytes, scale: float, quality: int) -> bytes:
-    import PIL.Image as pil
-
     image = pil.open(io.BytesIO(png)).convert("RGB")
     small = image.resize((round(image.width * scale), round(image.height * scale)), pil.Resampling.LANCZOS)
     buffer = io.BytesIO()

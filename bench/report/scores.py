@@ -2,13 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from pandas import DataFrame
 
 from bench.report import numbers
 from bench.report.comparable import FLOOR
-from bench.report.extract import Extract
 from bench.report.statistics import Interval
 from bench.report.vocabulary import Metric
 
@@ -48,17 +46,3 @@ def scored(cells: DataFrame, metric: str, settings: str, about: Metric) -> Score
         if math.isfinite(mean)
     }
     return Scores(metric, settings, about, values, float(floors.iloc[0]) if len(floors) else None)
-
-
-# Names of before, until no figure uses them.
-def scores(section: Any, cells: object, metric: str) -> Scores | None:
-    found: Scores | None = section.scores(metric)
-    return found
-
-
-def likelihood_metric(section: Extract) -> str:
-    return section.metric("nll") or ""
-
-
-def distance_metric(section: Extract) -> str | None:
-    return section.metric("quality")

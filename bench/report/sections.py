@@ -15,7 +15,7 @@ from pandas import DataFrame
 from bench.config.names import safe_name
 from bench.report import cells
 from bench.report.comparable import of_one_kind, settled
-from bench.report.extract import KEYS, Extract, count, each, listed  # noqa: F401  (until no figure imports them here)
+from bench.report.extract import KEYS, Extract, listed
 from bench.report.filling import filled
 from bench.report.scores import Scores, scored
 from bench.report.variants import Config

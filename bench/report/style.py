@@ -8,6 +8,9 @@ lines. They go to methods in the order of the papers (bench/papers/paper.py).
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import seaborn
+from matplotlib.font_manager import fontManager
+
 from bench.papers.paper import order
 
 
@@ -46,9 +49,6 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 def theme() -> dict[str, Any]:
     """Matplotlib settings of every figure: seaborn's ticks style, thin grey lines, embedded TrueType fonts."""
-    import matplotlib
-    import seaborn
-
     ticks = {
         "color": MUTED,
         "labelcolor": INK,
@@ -57,7 +57,7 @@ def theme() -> dict[str, Any]:
         "major.size": 3.5,
         "minor.size": 0,
     }
-    installed = {font.name for font in matplotlib.font_manager.fontManager.ttflist}
+    installed = {font.name for font in fontManager.ttflist}
     return {
         **seaborn.axes_style("ticks"),
         **seaborn.plotting_context("paper"),

@@ -6,7 +6,7 @@ import torch
 
 from bench.evaluation.paths import FIELD_TIMES, GRID, conditional
 from bench.methods.paths import OptimalTransport, VariancePreserving
-from bench.records.arrays import stage_of
+from bench.report.artefacts import stage_of
 
 X1 = torch.tensor([1.0, -0.5])
 X0 = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))

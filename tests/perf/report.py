@@ -22,10 +22,10 @@ ADDED = {5: 0, 6: 1, 7: 2}  # seed: the one whose records it repeats
 BUILD = """
 import os, resource, sys
 from pathlib import Path
-from bench import report
+from bench.report.build import build
 if sys.argv[2] == "alone":
     os.cpu_count = lambda: 1
-report.build(Path(sys.argv[1]))
+build(Path(sys.argv[1]))
 of = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 print(sum(resource.getrusage(who).ru_maxrss for who in of) / 1024)
 """

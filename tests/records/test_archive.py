@@ -263,7 +263,7 @@ def test_claims_are_passed_on(root: Path, tmp_path: Path) -> None:
 def test_a_report_from_an_archive_has_the_tables_of_its_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.report import build
+    from bench.report.build import build
 
     monkeypatch.setattr("bench.report.figures.figures", lambda *_: [])
 

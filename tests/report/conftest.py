@@ -5,8 +5,8 @@ import pandas
 import pytest
 import synthetic
 
-from bench import report
 from bench.records.frame import read_frame
+from bench.report.build import build
 
 
 @pytest.fixture(scope="session")
@@ -24,5 +24,5 @@ def frame(root: Path) -> pandas.DataFrame:
 def built(root: Path) -> Path:
     """The synthetic suite with its report, which no warning stands in the way of."""
     with warnings.catch_warnings(action="error"):
-        report.build(root)
+        build(root)
     return root

@@ -7,11 +7,11 @@ import pandas
 import pytest
 from PIL import Image
 
-from bench import report
+from bench.report.build import build
 
 pytestmark = pytest.mark.slow
 
-PACKAGE = Path(report.__file__).parent
+PACKAGE = Path(__file__).parents[2] / "bench" / "report"
 
 
 def test_every_file_is_written_and_nothing_else(built: Path) -> None:
@@ -46,7 +46,7 @@ def test_same_records_same_bytes(built: Path, tmp_path: Path) -> None:
     again = tmp_path / built.name
     shutil.copytree(built / "runs", again / "runs", ignore=lambda _, names: [n for n in names if n.endswith(".npz")])
     shutil.copy(built / "plan.json", again)
-    written = report.build(again)
+    written = build(again)
     assert written[0] == again / "report.html"
     for name in ("table.md", "table.tex", "table.csv", "records.csv"):
         assert (again / name).read_bytes() == (built / name).read_bytes()
@@ -61,7 +61,7 @@ def test_damaged_records_are_told_not_raised(root: Path, tmp_path: Path) -> None
     stray = copy / "runs" / "not a run"
     stray.mkdir()
     (stray / "train.json").write_text("{")
-    report.build(copy)
+    build(copy)
     html = (copy / "report.html").read_text(encoding="utf-8")
     assert "runs/digits-fm_ot-81d0e4-s0/samples.npz: ValueError" in html
     assert "not a run: " in html and "train.json: not a record" in html
@@ -69,7 +69,7 @@ def test_damaged_records_are_told_not_raised(root: Path, tmp_path: Path) -> None
 
 def test_an_empty_folder_gives_an_empty_report(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    assert report.build(tmp_path)[0].read_text(encoding="utf-8").count("There are no records yet.") == 1
+    assert build(tmp_path)[0].read_text(encoding="utf-8").count("There are no records yet.") == 1
 
 
 def test_reports_import_no_trainer() -> None:

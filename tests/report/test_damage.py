@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pytest
 import synthetic
 
-from bench import report
 from bench.papers.claims import of_papers
-from bench.report import figures
+from bench.report import build
+from bench.report.artefacts import Artefacts
 from bench.report.figure import draw
 from bench.report.figures import Drawn
 from bench.report.sections import Section
@@ -47,18 +46,18 @@ def rows(data: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def drawn(root: Path, sections: list[Section], cells: pandas.DataFrame) -> Iterator[Drawn]:
+def drawn(root: Path, sections: list[Section]) -> Iterator[Drawn]:
     """Figures that are made and not saved, which would take most of the time."""
     for section in sections:
         complaints: list[str] = []
-        list(draw(section, cells, figures.Artefacts(root), complaints))
+        list(draw(section, Artefacts(root), complaints))
         yield Drawn([], complaints)
 
 
 def page_of(given: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(figures, "figures", drawn)
+    monkeypatch.setattr(build, "figures", drawn)
     with warnings.catch_warnings(action="error"):
-        written = report.write(tmp_path, "about", synthetic.frame(*given), {}, of_papers(), [])
+        written = build.write(tmp_path, "about", synthetic.frame(*given), {}, of_papers(), [])
     return written[0].read_text(encoding="utf-8")
 
 

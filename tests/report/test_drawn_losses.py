@@ -16,9 +16,8 @@ from bench.records.frame import read_frame
 from bench.records.seal import read_arrays, read_json, write_arrays, write_json
 from bench.report import style
 from bench.report.artefacts import Artefacts, Exhibit
-from bench.report.cells import headline
 from bench.report.figure import Drawing, draw
-from bench.report.plots.density_flow import density_flow
+from bench.report.plots.plane import density_flow
 from bench.report.sections import sections
 
 pytestmark = pytest.mark.slow
@@ -51,9 +50,9 @@ def drawn(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dra
     lose(
         lossy,
         "sweep",
-        lambda row: row["settings"].get("nfe") == 4 and row["settings"]["solver"] in ("euler", "midpoint"),
+        lambda row: row["place"]["nfe"] == 4 and row["settings"]["solver"] in ("euler", "midpoint"),
     )
-    lose(lossy, "train", lambda row: row["metric"] == "w2" and row["settings"].get("step") == 46)
+    lose(lossy, "train", lambda row: row["metric"] == "w2" and row["place"].get("step") == 46)
     lose(lossy, "likelihood", lambda row: row["metric"] == "nll_nats")
     lose(lossy, "samples", lambda row: True)
     arrays(lossy, "samples", lambda kept: None)
@@ -62,7 +61,7 @@ def drawn(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dra
     parts = [part for part in sections(read_frame(lossy)) if part.dataset == "checkerboard"]
     complaints: list[str] = []
     with rc_context(style.theme()), warnings.catch_warnings(action="error"):
-        made = list(draw(parts[0], headline(parts), Artefacts(lossy), complaints))
+        made = list(draw(parts[0], Artefacts(lossy), complaints))
     assert complaints == []
     return {drawing.name.removeprefix("checkerboard_"): drawing for drawing in made}
 
@@ -103,7 +102,8 @@ def test_a_method_without_quality_has_a_cross_at_its_cost(drawn: dict[str, Drawi
 def test_samples_and_densities_that_are_not_there_are_struck_or_said(drawn: dict[str, Drawing]) -> None:
     assert f"Not drawn: {LABEL} (diverged)." in drawn["trajectories"].reading
     assert "A cross stands where samples could not be had." in drawn["low_nfe"].reading
-    assert sum(line.get_marker() == "x" for line in drawn["low_nfe"].figure.axes[0].lines) == 2  # NFE 4 and adaptive
+    struck = [line for axes in drawn["low_nfe"].figure.axes for line in axes.lines if line.get_marker() == "x"]
+    assert len(struck) == 2  # NFE 4 and adaptive
     for name in ("densities", "density_flow"):
         assert "A cross stands where a density could not be had." in drawn[name].reading
         assert any(line.get_marker() == "x" for axes in drawn[name].figure.axes for line in axes.lines)
@@ -123,5 +123,5 @@ def test_a_density_at_the_end_alone_has_no_row_on_the_way() -> None:
     )
     section: Any = SimpleNamespace(labels={})
     drawn = density_flow(SimpleNamespace(exhibits=[own, flow], section=section))  # type: ignore[arg-type]
-    assert drawn and len(drawn.figure.axes[0].images) == 3
+    assert drawn and sum(len(axes.images) for axes in drawn.figure.axes) == 3
     assert density_flow(SimpleNamespace(exhibits=[own], section=section)) is None  # type: ignore[arg-type]

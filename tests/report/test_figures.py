@@ -7,17 +7,17 @@ import pytest
 import synthetic
 
 from bench.report import figures
-from bench.report.cells import headline
 from bench.report.sections import Section, sections
 
 pytestmark = pytest.mark.slow
-KILLED = "import os, signal, sys; os.kill(os.getpid(), signal.SIGKILL)"
-KILLED_ONCE = """
-import os, pathlib, signal, sys
-marker = pathlib.Path(sys.argv[1]).parent.parent / "{name}"
-if not marker.exists():
-    marker.touch()
-    os.kill(os.getpid(), signal.SIGKILL)
+DEADLY = """
+import os, signal
+from bench import register_figure
+
+@register_figure("deadly", title="D")
+def deadly(data):
+    if data.section.name == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -37,7 +37,7 @@ def four(names: Sequence[str] = "abcd") -> list[Section]:
 
 def drawn(root: Path) -> list[tuple[list[str], list[str]]]:
     parts = four()
-    found = list(figures.figures(root, parts, headline(parts)))
+    found = list(figures.figures(root, parts))
     return [([p.name for p in one.pictures], one.complaints) for one in found]
 
 
@@ -64,31 +64,20 @@ def test_a_process_knows_the_plugins_of_the_one_that_it_draws_for(
     assert "ZeroDivisionError" in drawn(tmp_path)[3][1][0]
 
 
-def test_the_sections_of_a_killed_process_are_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    once = KILLED_ONCE.format(name=tmp_path.name)
-    monkeypatch.setattr(figures, "CHILD", once + figures.CHILD)
-    monkeypatch.setattr(figures.tempfile, "tempdir", str(tmp_path))
-    assert drawn(tmp_path / "results") == ALL
-    assert (tmp_path / tmp_path.name).exists()
-
-
-def test_sections_that_kill_whoever_draws_them_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "CHILD", KILLED)
-    assert drawn(tmp_path) == [
-        ([], [f"figures of {data}: the process that drew them was killed by signal 9"]) for data in "abcd"
-    ]
-
-
-def test_an_error_of_a_process_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "CHILD", "raise SystemExit('no more memory')")
-    assert drawn(tmp_path)[0][1] == ["figures of a: the process that drew them ended with code 1: no more memory"]
+def test_a_killed_process_costs_its_section_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its companions had not drawn when all of them were ended is drawn once more."""
+    plugin = tmp_path / "deadly.py"
+    plugin.write_text(DEADLY)
+    monkeypatch.setattr(figures, "loaded", {str(plugin): None})
+    lost = ([], ["figures of b: the process that drew them was killed"])
+    assert drawn(tmp_path / "results") == [ALL[0], lost, *ALL[2:]]
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a:b", "a/b"])
 def test_no_name_leads_out_of_the_results(name: str, tmp_path: Path) -> None:
     root = tmp_path / "a" / "b"
     parts = four([name])
-    (one,) = figures.figures(root, parts, headline(parts))
+    (one,) = figures.figures(root, parts)
     assert one.complaints == [] and len(one.pictures) == 1
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) == 2 and {path.parent for path in written} == {root / "plots"}

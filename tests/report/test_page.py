@@ -215,8 +215,8 @@ def test_runs_tell_their_state_and_time() -> None:
         {"stage": "sweep", "status": "missing", "error": "not run", "metric": "", "value": math.nan},
     )
     (found,) = variants(sections(frame)[0], {})
-    assert found.runs == ((found.runs[0].run_id, "failed in samples: underflow; not run: sweep", "training 15 s"),)
-    assert (found.seconds, found.time) == (15.0, "15 s")
+    assert [run[1:] for run in found["runs"]] == [("failed in samples: underflow; not run: sweep", "training 15 s")]
+    assert (found["seconds"], found["time"]) == (15.0, "15 s")
 
 
 @pytest.mark.slow

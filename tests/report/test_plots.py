@@ -16,14 +16,13 @@ from bench.errors import UsageError
 from bench.records.frame import read_frame
 from bench.report import style
 from bench.report.artefacts import Artefacts
-from bench.report.axes import limit, means
-from bench.report.canvas import entitle, thinned
-from bench.report.cells import headline, t_interval
-from bench.report.course import course
+from bench.report.axes import front, limit, means
+from bench.report.canvas import entitle, matrix
+from bench.report.cells import t_interval
 from bench.report.figure import Drawing, FigureData, draw, register_figure
-from bench.report.mosaic import Mosaic
-from bench.report.plots import over_seconds, time_to_target
-from bench.report.plots.cost_quality import _facet, ceiling
+from bench.report.plots import cost_quality, time_to_target
+from bench.report.plots.plane import thinned
+from bench.report.plots.training import course
 from bench.report.sections import sections
 
 pytestmark = pytest.mark.slow
@@ -39,11 +38,12 @@ IMAGES = [
 ]  # fmt: skip
 
 
-def drawings(root: Path, frame: pandas.DataFrame, artefacts: Artefacts) -> tuple[list[Drawing], list[str]]:
+def drawings(
+    root: Path, frame: pandas.DataFrame, artefacts: Artefacts, only: str = ""
+) -> tuple[list[Drawing], list[str]]:
     complaints: list[str] = []
-    cells = headline(sections(frame))
     with rc_context(style.theme()):
-        made = [d for section in sections(frame) for d in draw(section, cells, artefacts, complaints)]
+        made = [d for section in sections(frame) for d in draw(section, artefacts, complaints, only)]
     return made, complaints
 
 
@@ -97,14 +97,20 @@ def test_evaluations_for_one_error_are_counted_in_those_of_the_first(drawn: dict
     assert names[0] == "FM w/ OT  1.00 · 1.00 · 1.00" and names[1].startswith("OT-CFM  1.10")
 
 
+def names_of(drawing: Drawing) -> list[str]:
+    """What stands above and beside the panels of a matrix."""
+    axes = drawing.figure.axes
+    return [one.get_title("center") for one in axes] + [text.get_text() for one in axes for text in one.texts]
+
+
 def test_methods_of_one_conditional_path_share_a_row(drawn: dict[str, Drawing]) -> None:
-    texts = {text.get_text() for text in drawn["checkerboard_conditional"].figure.axes[0].texts}
-    assert {"FM w/ OT", "FM w/ Diffusion,\nScore Matching,\nScoreFlow\nand DDPM"} <= texts
+    names = names_of(drawn["checkerboard_conditional"])
+    assert {"FM w/ OT", "FM w/ Diffusion,\nScore Matching,\nScoreFlow\nand DDPM"} <= set(names)
 
 
 def test_points_are_shown_at_few_evaluations_and_images_at_all_that_were_kept(drawn: dict[str, Drawing]) -> None:
     def moments(name: str) -> list[str]:
-        return [t.get_text() for t in drawn[name].figure.axes[0].texts if t.get_text().startswith(("NFE", "adaptive"))]
+        return [text for text in names_of(drawn[name]) if text.startswith(("NFE", "adaptive"))]
 
     assert moments("checkerboard_low_nfe") == ["NFE 4", "NFE 8", "NFE 20", "adaptive"]
     images = ["NFE 4", "NFE 8", "NFE 20", "NFE 40", "NFE 60", "NFE 100", "adaptive"]
@@ -137,6 +143,7 @@ def test_the_target_is_what_three_quarters_reach() -> None:
         [{"variant": v, "run_id": f"{v}{k}", "value": x - k / 10} for v, x in best.items() for k in (0, 1)]
     )
     assert time_to_target.target(rows) == 3.01
+    assert time_to_target.target(rows.assign(value=-rows.value)) == -1.9  # where more is better
 
 
 def test_methods_of_many_evaluations_per_step_stand_apart_whatever_they_are_for(drawn: dict[str, Drawing]) -> None:
@@ -151,13 +158,30 @@ def test_methods_of_many_evaluations_per_step_stand_apart_whatever_they_are_for(
 
 def test_front_of_quality_and_seconds() -> None:
     rows = pandas.DataFrame({"seconds": [3.0, 1.0, 2.0, 2.0, 4.0], "value": [1.0, 5.0, 3.0, 4.0, 2.0]})
-    assert [*over_seconds.front(rows).itertuples(index=False, name=None)] == [(1.0, 5.0), (2.0, 3.0), (3.0, 1.0)]
+    lower, higher = (front(rows, "seconds", sign)[["seconds", "value"]].to_numpy().tolist() for sign in (1, -1))
+    assert lower == [[1.0, 5.0], [2.0, 3.0], [3.0, 1.0]] and higher == [[1.0, 5.0]]
+
+
+def test_a_quality_of_which_more_is_better_is_turned(root: Path, frame: pandas.DataFrame) -> None:
+    turned = frame.assign(direction=frame.direction.mask(frame.metric == "w2", "higher"))
+    section = next(s for s in sections(turned) if s.dataset == "checkerboard")
+    complaints: list[str] = []
+    names = ("cost_quality", "time_to_target", "over_seconds")
+    with rc_context(style.theme()):
+        made = [d for name in names for d in draw(section, Artefacts(root), complaints, name)]
+    assert complaints == [] and len(made) == 3
+    costs, targets, seconds = (drawing.figure.axes for drawing in made)
+    assert costs[1].get_ylabel() == "W₂, n = 2,000, higher is better"
+    assert seconds[0].get_ylabel() == "W₂, n = 1,000, higher is better"
+    assert targets[1].get_title(loc="left").startswith("W₂ ") and "−" not in targets[1].get_title(loc="left")
+    legend = seconds[0].get_legend()
+    assert legend and legend.get_texts()[0].get_text().startswith("RNODE")
 
 
 def test_one_outlier_does_not_press_the_others_flat() -> None:
-    assert ceiling([3.0, 3.1, 3.2, 3.4, 22.0], 2.9) == pytest.approx(2.9 + 3 * 0.5)
-    assert ceiling([3.0, 3.1, 3.2, 3.4, 4.0], 2.9) == 4.0
-    assert ceiling([1.0, 1.0, 1.0, 1.0, 2.0], 1.0) == 2.0
+    assert cost_quality.ceiling([3.0, 3.1, 3.2, 3.4, 22.0], 2.9) == pytest.approx(2.9 + 3 * 0.5)
+    assert cost_quality.ceiling([3.0, 3.1, 3.2, 3.4, 4.0], 2.9) == 4.0
+    assert cost_quality.ceiling([1.0, 1.0, 1.0, 1.0, 2.0], 1.0) == 2.0
 
 
 @pytest.mark.parametrize("times", [2, 21, 51, 77])
@@ -167,12 +191,14 @@ def test_thinned_paths_keep_their_ends(times: int) -> None:
     assert len(kept) == min(times, 26) and kept[0, 0, 0] == 0 and kept[-1, 0, 0] == times - 1
 
 
-def test_mosaic_puts_points_into_their_panel() -> None:
-    mosaic = Mosaic([("a", None), ("b", None), ("c", None)], ["first", "second"], gap=0.0)
-    assert mosaic.across  # three names run across, two moments down
-    assert mosaic.corner(2, 1) == (2.0, -2.0)
-    inside = mosaic.inside(2, 1, np.array([[0.0, 0.0], [4.0, -4.0], [4.1, 0.0]]), 4.0)
-    assert inside[:2].tolist() == [[2.5, -1.5], [3.0, -2.0]] and np.isnan(inside[2]).all()
+def test_the_more_numerous_side_of_a_matrix_goes_across() -> None:
+    _, axes = matrix([("a", None), ("b, c and d", None), ("e", None)], ["first", "second"])
+    places = [[one.get_position() for one in moments] for moments in axes]
+    assert [len(moments) for moments in places] == [2, 2, 2]
+    assert places[0][0].x0 < places[1][0].x0 < places[2][0].x0 and places[0][0].y0 > places[0][1].y0
+    assert [name[0].get_title("center") for name in axes] == ["a", "b, c and d", "e"]
+    _, axes = matrix([("a", None), ("b, c and d", None)], ["first", "second", "third"])
+    assert axes[1][0].texts[0].get_text() == "b,\nc\nand d" and axes[0][2].get_title("center") == "third"
 
 
 def test_a_long_title_is_written_smaller() -> None:
@@ -183,11 +209,11 @@ def test_a_long_title_is_written_smaller() -> None:
 
 def test_pareto_front(frame: pandas.DataFrame) -> None:
     section = sections(frame)[1]
-    data = FigureData(section, headline(sections(frame)), Artefacts(Path("nowhere")))
-    facet = _facet(data, "sampling_seconds", "fd_digits")
-    assert facet is not None
-    assert [point.label for point in facet.front] == ["FM w/ OT"]
-    assert {point.label for point in facet.points if point.native} == {"DDPM ancestral-1000", "DDPM ddim-50"}
+    seconds, distance = section.scores("sampling_seconds"), section.scores("fd_digits")
+    assert seconds and distance
+    points = cost_quality.points_of(section, seconds, distance)
+    assert [section.labels[variant] for variant in front(points, "cost", 1).variant] == ["FM w/ OT"]
+    assert set(points.sampler[~points.is_headline]) == {"ancestral-1000", "ddim-50"}
 
 
 def test_without_data_there_is_no_figure(tmp_path: Path, frame: pandas.DataFrame) -> None:
@@ -205,7 +231,7 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
         path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     artefacts = Artefacts(copy)
     frame = read_frame(copy)
-    made = {drawing.name: drawing for drawing in drawings(copy, frame, artefacts)[0]}
+    made = {drawing.name: drawing for drawing in drawings(copy, frame, artefacts, "densities")[0]}
     titles = [axes.get_title("left") for axes in made["checkerboard_densities"].figure.axes]
     assert "FM w/ OT" not in titles and "OT-CFM" in titles
     assert sorted(artefacts.unreadable) == [
@@ -214,7 +240,7 @@ def test_a_corrupt_file_costs_its_panel_and_is_named(root: Path, tmp_path: Path,
 
 
 def test_a_smoke_run_never_reads_like_a_result(root: Path, frame: pandas.DataFrame) -> None:
-    made, _ = drawings(root, frame.assign(protocol="smoke"), Artefacts(root))
+    made, _ = drawings(root, frame.assign(protocol="smoke"), Artefacts(root), "time_to_target")
     assert made and all(drawing.title.startswith("Smoke run, no result: ") for drawing in made)
     assert all(drawing.title in {text.get_text() for text in drawing.figure.texts} for drawing in made)
 
@@ -260,6 +286,6 @@ def test_a_plugin_s_figure_stands_last_and_a_broken_one_costs_itself_alone(
 
 
 def test_an_array_that_no_stage_keeps_is_named(root: Path, frame: pandas.DataFrame) -> None:
-    data = FigureData(sections(frame)[0], headline(sections(frame)), Artefacts(root))
+    data = FigureData(sections(frame)[0], Artefacts(root))
     with pytest.raises(UsageError, match="no stage keeps an array 'smaples'; known: samples, data"):
         data.kept({"smaples": 2})

@@ -3,47 +3,32 @@
 import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import pandas
+from matplotlib.axes import Axes
+from pandas import DataFrame
 
 from bench.report import numbers
-from bench.report.axes import FRONT, LEAST_SEEDS, crosses, floor_line, lacking, pareto, plain_log, titled
-from bench.report.canvas import WIDTH, sheet
-from bench.report.cells import of_section
+from bench.report.axes import (
+    FRONT,
+    LEAST_SEEDS,
+    LEGEND,
+    crosses,
+    floor_line,
+    front,
+    lacking,
+    legend,
+    plain_log,
+    sign_of,
+    titled,
+)
+from bench.report.canvas import WIDTH, legible, sheet
 from bench.report.comparable import FLOOR
+from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.labels import Label, place_labels
-from bench.report.scores import Scores, distance_metric, likelihood_metric
-from bench.report.statistics import Interval
-from bench.report.style import Look
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from pandas import DataFrame
-
-
-class Point(NamedTuple):
-    """One baseline, or one native sampler of it."""
-
-    label: str
-    look: Look
-    cost: Interval
-    quality: Interval
-    native: bool
-
-
-class Facet(NamedTuple):
-    """Points of one cost and one quality, lower being better for both; `lost` are the cells of lost quality."""
-
-    cost: Scores
-    quality: Scores
-    points: list[Point]
-    lost: "DataFrame"
-
-    @property
-    def front(self) -> list[Point]:
-        """Points that no other is at least as good as in both and better in one, cheapest first."""
-        places = pareto([p.cost.mean for p in self.points], [p.quality.mean for p in self.points])
-        return [self.points[i] for i in places]
+from bench.report.scores import Scores
+from bench.report.sections import Section
 
 
 @register_figure(
@@ -51,99 +36,85 @@ class Facet(NamedTuple):
 )
 def cost_quality(data: FigureData) -> Drawing | None:
     """Training seconds against likelihood, sampling seconds against the distance to the data."""
-    import pandas
-
     section = data.section
-    pairs = [("train_seconds", likelihood_metric(section)), ("sampling_seconds", distance_metric(section))]
-    facets = [facet for cost, quality in pairs if quality and (facet := _facet(data, cost, quality))]
+    facets = []
+    for cost_name, quality_name in (("train_seconds", "nll"), ("sampling_seconds", "quality")):
+        cost, quality = section.scores(cost_name), section.scores(section.metric(quality_name) or "")
+        if cost and quality:
+            points = points_of(section, cost, quality)
+            if points.value.notna().sum() > 1:
+                facets.append((cost, quality, points))
     if not facets:
         return None
     gap = 0.95
-    width = min(5.4, (WIDTH - 0.8 - 0.2 - gap * (len(facets) - 1)) / len(facets))
-    figure, axes = sheet(1, len(facets), (width, 3.6), (gap, 0), left=0.8, bottom=0.6, head=0.1)
-    for one, facet in zip(axes[0], facets, strict=True):
-        _draw(one, facet)
-        crosses(section, one, facet.lost, "cost")
-    title = "; ".join(f"{facet.quality.about.title} against {facet.cost.about.title.lower()}" for facet in facets)
+    width = min(5.4, (WIDTH - 0.8 - LEGEND - gap * (len(facets) - 1)) / len(facets))
+    figure, [axes] = sheet(1, len(facets), (width, 3.6), (gap, 0), left=0.8, right=LEGEND, bottom=0.6, head=0.1)
+    for one, facet in zip(axes, facets, strict=True):
+        _draw(section, one, *facet)
+    everything = pandas.concat([points for _, _, points in facets])
+    legend(section, axes[-1], {v: "" for v in section.labels if (everything.variant == v).any()}, "")
+    title = "; ".join(f"{quality.about.title} against {cost.about.title.lower()}" for cost, quality, _ in facets)
     reading = (
-        "Down and left is better; the cost axis is logarithmic. Bars are 95% t-intervals from three seeds on. The grey "
-        "steps join the points that no other beats in both; hollow markers are native samplers of the same weights. "
-        "A value far above all others is drawn at the upper edge, with an arrow and its number."
+        "Left is better, and down unless the axis says otherwise; the cost axis is logarithmic. Bars are 95% "
+        "t-intervals from three seeds on. The grey steps join the points that no other beats in both; hollow markers "
+        "are further samplers of the same weights. A value far above all others is drawn at the upper edge, with an "
+        "arrow and its number."
     )
-    return Drawing(figure, title, reading + lacking(section, pandas.concat([facet.lost for facet in facets])))
+    return Drawing(figure, title, reading + lacking(section, everything))
 
 
-def _facet(data: FigureData, cost: str, quality: str) -> Facet | None:
-    """The rows of the table that have both numbers; native samplers too where sampling is what costs."""
-    section, costs, qualities = data.section, data.scores(cost), data.scores(quality)
-    if not costs or not qualities:
-        return None
-    mine = of_section(data.cells, section)
-    measured = mine[(mine["mean"].abs() < math.inf) & (mine.baseline != FLOOR)]
-    row = ["variant", "sampler"]
-    x = measured[(measured.metric == cost) & (measured.settings == costs.settings)].set_index(row)
-    y = measured[(measured.metric == quality) & (measured.settings == qualities.settings)].set_index(row)
-    points = []
-    for key in x.index.intersection(y.index, sort=False):
-        variant, sampler = map(str, key)
-        native = bool(x.native[key])
-        label = f"{section.labels[variant]} {sampler.split(', ')[0]}" if native else section.labels[variant]
-        points.append(Point(label, section.looks[variant], _interval(x, key), _interval(y, key), native))
-    lost = mine[(mine.metric == quality) & (mine.settings == qualities.settings) & (mine.lost > 0) & (mine.n == 0)]
-    place = [x["mean"].get(key, math.nan) for key in zip(lost.variant, lost.sampler, strict=True)]
-    return Facet(costs, qualities, points, lost.assign(cost=place, reason=lost.hole)) if len(points) > 1 else None
+def points_of(section: Section, cost: Scores, quality: Scores) -> DataFrame:
+    """The rows of the table that have both numbers, and those whose quality was lost (value NaN).
+
+    Returns:
+        variant, sampler, is_headline, value, half_width, seeds, reason, cost, cost_half_width.
+    """
+    row = ["variant", "sampler", "batch"]
+    cells = section.cells[section.cells.baseline != FLOOR].set_index(row)
+    x, y = (cells[(cells.metric == of.metric) & (cells.settings == of.settings)] for of in (cost, quality))
+    x = x[["mean", "half_width"]].set_axis(["cost", "cost_half_width"], axis=1)
+    points = y.rename(columns={"mean": "value", "n": "seeds", "hole": "reason"}).join(x).reset_index()
+    is_lost = (points.lost > 0) & (points.seeds == 0)
+    return points[is_lost | ((points.value.abs() < math.inf) & (points.cost.abs() < math.inf))]
 
 
-def _interval(cells: "DataFrame", key: Any) -> Interval:
-    return Interval(float(cells["mean"][key]), float(cells.half_width[key]), int(cells.n[key]))
-
-
-def _draw(axes: "Axes", facet: Facet) -> None:
-    costs = [point.cost.mean for point in facet.points]
-    qualities = [point.quality.mean for point in facet.points]
-    low = min([*qualities, *([facet.quality.floor] if facet.quality.floor is not None else [])])
-    high = ceiling(qualities, low)
-    for point in facet.points:
-        (x, dx, _), (y, dy, _) = point.cost, point.quality
-        colour = point.look.colour
-        if point.cost.n >= LEAST_SEEDS:
-            axes.errorbar(x, y, dy, min(dx, 0.9 * x), color=colour, alpha=0.3, linewidth=1, zorder=2)
-        axes.plot(
-            [x], [min(y, high)], point.look.marker, markersize=9, zorder=3, color="white" if point.native else colour,
-            markeredgecolor=colour if point.native else "white", markeredgewidth=1.4 if point.native else 0.6,
-        )  # fmt: skip
+def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: DataFrame) -> None:
+    shown = points[points.value.notna()]
+    low = min(shown.value.min(), math.inf if quality.floor is None else quality.floor)
+    sign = sign_of(quality.about)
+    high = ceiling(shown.value.tolist(), low) if sign > 0 else shown.value.max()
+    for row in each(shown):
+        look = section.looks[row.variant]
+        if row.seeds >= LEAST_SEEDS:
+            bars = row.half_width, min(row.cost_half_width, 0.9 * row.cost)
+            axes.errorbar(row.cost, row.value, *bars, color=look.colour, alpha=0.3, linewidth=1, zorder=2)
+        style: dict[str, Any] = {"color": look.colour, "markeredgecolor": "white", "markeredgewidth": 0.6}
+        if not row.is_headline:
+            style = {"color": "white", "markeredgecolor": look.colour, "markeredgewidth": 1.4}
+        axes.plot([row.cost], [min(row.value, high)], look.marker, markersize=9, zorder=3, **style)
+        words = [] if row.is_headline else [row.sampler]
+        words += [f"↑ {numbers.mean(row.value, row.half_width)}"] if row.value > high else []
+        place: dict[str, Any] = {"xytext": (6, -9), "textcoords": "offset points", "va": "center", "size": 8.5}
+        axes.annotate(" ".join(words), (row.cost, min(row.value, high)), color=legible(look.colour), **place)
     margin = (high - low or abs(high) or 1) * 0.12
-    reach = [*costs, *facet.lost.cost[facet.lost.cost > 0]]
-    axes.set(xscale="log", xlim=(min(reach) / 1.45, max(reach) * 1.7), ylim=(low - margin, high + margin))
+    reach = points.cost[points.cost > 0]
+    axes.set(xscale="log", xlim=(reach.min() / 1.45, reach.max() * 1.7), ylim=(low - margin, high + margin))
     if low > 0 and high / low > 20:
         axes.set(yscale="log", ylim=(low / 1.4, high * 1.4))
         plain_log(axes.yaxis)
-    front = facet.front
-    costs_on, qualities_on = [p.cost.mean for p in front], [p.quality.mean for p in front]
-    corners = [costs_on[0], *costs_on, 10 * max(costs)], [high + 10 * margin, *qualities_on, qualities_on[-1]]
-    axes.step(corners[0], corners[1], where="post", color=FRONT, linewidth=1.4, zorder=1)
-    if facet.quality.floor is not None:
-        floor_line(axes, facet.quality.floor, facet.quality.floor_text, right=True)
-    axes.set(xlabel=_axis(facet.cost), ylabel=_axis(facet.quality))
+    best = front(shown, "cost", sign)
+    edge = high + 10 * margin if sign > 0 else low - 10 * margin
+    steps = [best.cost.iloc[0], *best.cost, 10 * shown.cost.max()], [edge, *best.value, best.value.iloc[-1]]
+    axes.step(*steps, where="post", color=FRONT, linewidth=1.4, zorder=1)
+    if quality.floor is not None:
+        floor_line(axes, quality.floor, quality.floor_text, right=True)
+    labels = (titled(of.about, json.loads(of.settings).get("n")) for of in (cost, quality))
+    axes.set(**dict(zip(("xlabel", "ylabel"), labels, strict=True)))
     plain_log(axes.xaxis)
-    labels = [
-        Label(_told(p, high), p.cost.mean, min(p.quality.mean, high), p.look.colour, not p.native, p in front)
-        for p in facet.points
-    ]
-    place_labels(axes, labels)
+    crosses(section, axes, points, "cost", "sampler")
 
 
 def ceiling(values: Sequence[float], low: float) -> float:
     """The highest value, or three times as far above `low` as four fifths of them lie, where some lie beyond."""
     most = sorted(values)[math.ceil(0.8 * len(values)) - 1]
     return max(values) if most <= low else min(max(values), low + 3 * (most - low))
-
-
-def _told(point: Point, high: float) -> str:
-    """A name, with the value where it is above the axis."""
-    beyond = point.quality.mean > high
-    return f"{point.label} ↑ {numbers.mean(*point.quality[:2])}" if beyond else point.label
-
-
-def _axis(found: Scores) -> str:
-    return titled(found.about, json.loads(found.settings).get("n"))

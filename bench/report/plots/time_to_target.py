@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from bench.report import numbers
-from bench.report.axes import LEAST_SEEDS, sized
+from bench.report.axes import LEAST_SEEDS, sign_of, sized
 from bench.report.canvas import WIDTH, legible, sheet
-from bench.report.comparable import of_one_kind
-from bench.report.course import validated
 from bench.report.crossings import crossing
+from bench.report.extract import each, listed
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.scores import distance_metric, likelihood_metric
-from bench.report.sections import Section, each, listed
+from bench.report.plots.training import validated, validations
+from bench.report.sections import Section
 from bench.report.statistics import Interval, t_interval
 from bench.report.style import FAINT, MUTED
 
@@ -35,33 +34,33 @@ BAR = 0.3  # inches
 def time_to_target(data: FigureData) -> Drawing | None:
     """Horizontal bars, one panel for the likelihood and one for the distance to the data."""
     section = data.section
-    wanted = [likelihood_metric(section), distance_metric(section)]
-    metrics = [metric for metric in wanted if metric in validated(section)]
-    rows = {metric: of_one_kind(section.curve[section.curve.metric == metric]) for metric in metrics}
+    wanted = [section.metric("nll"), section.metric("quality")]
+    curves = {metric: validations(section, metric) for metric in wanted if metric in validated(section)}
+    signs = {metric: sign_of(section.about(metric)) for metric in curves}
+    rows = {m: curve[curve.value.notna()].assign(value=signs[m] * curve.value) for m, curve in curves.items()}
     rows = {metric: found for metric, found in rows.items() if found.variant.nunique() > 1}
     if not rows:
         return None
     goals = {metric: target(found) for metric, found in rows.items()}
+    words = {metric: _goal(section, metric, signs[metric] * goal) for metric, goal in goals.items()}
     finished = {metric: finishes(section, found, goals[metric]) for metric, found in rows.items()}
     lines = max(len(found) + found.many.nunique() for found in finished.values())
     left, gap = 1.35, 2.75  # names at the left, times at the right
     width = (WIDTH - left - 1.4 - gap * (len(rows) - 1)) / len(rows)
     figure, axes = sheet(1, len(rows), (width, lines * BAR), (gap, 0), left=left, right=1.4, bottom=0.55)
     for one, metric in zip(axes[0], rows, strict=True):
-        _bars(section, one, finished[metric], lines)
-        one.set_title(
-            f"{_goal(section, metric, goals[metric])}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5
-        )
+        _bars(section, one, finished[metric].assign(best=signs[metric] * finished[metric].best), lines)
+        one.set_title(f"{words[metric]}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5)
     reading = (
-        "Seconds of training steps alone until the validation curve falls to the target, interpolated between "
+        "Seconds of training steps alone until the validation curve reaches the target, interpolated between "
         "validations; the target is what about three quarters of the methods reach. Mean over the seeds, whiskers: 95% "
         "t-interval from three seeds on. The evaluations of the network per training step are counted: methods that "
         "solve an ODE in every step take more, and so do those of several networks or with a teacher."
     )
-    lost = section.lost_curve[section.lost_curve.metric.isin(list(rows))]
-    if without := [label for variant, label in section.labels.items() if (lost.variant == variant).any()]:
+    lost = {variant for metric in rows for variant in curves[metric].variant[curves[metric].value.isna()]}
+    if without := [label for variant, label in section.labels.items() if variant in lost]:
         reading += f" Validations that could not be had are left out: some of {listed(without)}."
-    title = f"Seconds of training to {listed(_goal(section, metric, goal) for metric, goal in goals.items())}"
+    title = f"Seconds of training to {listed(words.values())}"
     return Drawing(figure, title, reading)
 
 
@@ -78,7 +77,7 @@ def finishes(section: Section, rows: DataFrame, goal: float) -> DataFrame:
 
     Returns:
         variant, many (evaluations per training step), seconds (mean; NaN if no seed reached it), half_width, reached
-        (seeds), seeds, best (mean of the lowest values), spent (mean seconds of the whole training).
+        (seeds), seeds, best (mean of the runs' lowest values), spent (mean seconds of the whole training).
     """
     found = []
     for variant in (variant for variant in section.labels if (rows.variant == variant).any()):
@@ -88,7 +87,7 @@ def finishes(section: Section, rows: DataFrame, goal: float) -> DataFrame:
         interval = t_interval(reached) if reached else Interval(math.nan, math.nan, 0)
         best = sum(run.value.min() for run in runs) / len(runs)
         last = DataFrame([run.iloc[-1] for run in runs])
-        many = (last.nfe_training / last.step).mean() > FEW
+        many = (last.nfe / last.step).mean() > FEW
         found.append((variant, many, *interval, len(runs), best, last.seconds.mean()))
     columns = ["variant", "many", "seconds", "half_width", "reached", "seeds", "best", "spent"]
     return DataFrame(found, columns=columns).sort_values(["many", "seconds", "best"], ignore_index=True)

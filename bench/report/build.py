@@ -1,0 +1,115 @@
+"""A report written: all its files, each whole or as it was before, from the records under a folder."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pandas import DataFrame
+
+from bench.errors import one_line
+from bench.papers.claims import Claim, declared
+from bench.papers.paper import published_numbers
+from bench.records.files import write_bytes
+from bench.records.frame import read_configs, read_frame
+from bench.records.planned import read_about
+from bench.report.cells import headline
+from bench.report.claim_tables import claim_tables, tidy
+from bench.report.extract import each
+from bench.report.figures import figures, overview_pictures
+from bench.report.filling import strays
+from bench.report.grid import Grid
+from bench.report.latex import latex
+from bench.report.markdown import document, markdown
+from bench.report.overview import Overview, overviews
+from bench.report.page import page
+from bench.report.pictures import Picture
+from bench.report.published import COLUMNS, published_tables, related
+from bench.report.recipe import recipes
+from bench.report.sections import sections
+from bench.report.tables import Table, table
+from bench.report.variants import Config
+from bench.report.verdicts import verdicts
+
+
+def build(root: Path) -> list[Path]:
+    """Write the report on the records under `root` into `root`; returns the files, report.html first.
+
+    What cannot be read, told or drawn is named on the page.
+    """
+    claims, complaints = declared(root)
+    frame = read_frame(root)
+    complaints += frame.attrs.get("left_out", [])
+    return write(root, read_about(root), frame, read_configs(root), claims, complaints)
+
+
+def write(
+    root: Path,
+    about: str,
+    frame: DataFrame,
+    configs: Mapping[str, Config],
+    claims: Iterable[Claim],
+    complaints: Iterable[str],
+) -> list[Path]:
+    """Write the report on a frame into `root`; `about` is what the suite says of itself."""
+    published, complaints = published_numbers(), list(complaints)
+    tables: list[Table] = []
+    papers: list[Grid] = []
+    settings: list[Grid] = []
+    rows: list[dict[str, Any]] = []
+    for section in sections(frame, configs):
+        with _spared(f"tables of {section.name}", complaints):
+            made, left_out = table(section), section.left_out
+            if section.current:
+                grids, of_grids = published_tables(section, published)
+                recipe, of_recipe = recipes([section], configs)
+                papers, settings, rows = papers + grids, settings + recipe, rows + of_grids + of_recipe
+            tables.append(made)
+            complaints += left_out
+    current = [made.section for made in tables if made.section.current]
+    judged = verdicts(claims, current, complaints)
+    beside = [*papers, *settings, *related(current, published)]
+    complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
+    compared: list[Overview] = []
+    pictures: list[Picture] = []
+    with _spared("overview", complaints):
+        compared = overviews(current)
+        pictures = overview_pictures(root, compared)
+    opening = [one.grid() for one in compared]
+    for drawn in figures(root, current):
+        pictures += drawn.pictures
+        complaints += drawn.complaints
+    judgements = claim_tables(judged)
+    texts = {
+        "report.html": page(about, frame, tables, judged, beside, pictures, configs, complaints, opening),
+        "table.md": markdown(tables, opening),
+        "table.tex": latex([*((grid, ()) for grid in opening), *((g, t.notes) for t in tables for g in t.grids)]),
+        "table.csv": _csv(headline(made.section for made in tables)),
+        "paper.md": document("The paper's tables from these records", beside),
+        "paper.tex": latex((grid, ()) for grid in beside),
+        "paper.csv": _csv(DataFrame(rows, columns=COLUMNS)),
+        "claims.md": document("Claims", judgements),
+        "claims.tex": latex((grid, ()) for grid in judgements),
+        "claims.csv": _csv(tidy(judged)),
+        "records.csv": _csv(frame),
+    }
+    for name, text in texts.items():
+        write_bytes(root / name, text.encode("utf-8", "backslashreplace"))
+    plots = [root / "plots" / f"{p.name}.{suffix}" for p in pictures for suffix in ("pdf", "png")]
+    return [*(root / name for name in texts), *plots]
+
+
+@contextmanager
+def _spared(part: str, complaints: list[str]) -> Iterator[None]:
+    """A part of the report whose failure is a complaint: hours of records are worth a report without it."""
+    try:
+        yield
+    except Exception as error:
+        complaints.append(f"{part}: {one_line(error)}")
+
+
+def _csv(frame: DataFrame) -> str:
+    """A frame as CSV, with spaces between the `run_ids` of a row."""
+    if "run_ids" in frame:
+        frame = frame.assign(run_ids=frame.run_ids.map(" ".join))
+    return frame.to_csv(index=False)

@@ -1,0 +1,125 @@
+"""Figures of image samples: those of each method, their way from noise, and what few evaluations of the field make."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bench.report.artefacts import absent
+from bench.report.canvas import ONE_DRAWN, dots, matrix, name_panel, plane, squares, strike
+from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.incidents import LOST
+from bench.report.style import MUTED
+
+BESIDE = {"Held-out data": "data", "What is given": "given"}
+PAPER = 200  # a grey between images, beside which both black and white ones have an edge
+KEPT = "samples_midpoint_"
+FEW = 20  # evaluations; a cloud of points looks the same at more
+
+
+@register_figure("samples", title="Samples of each method from the same noise", arrays={"samples": 4}, place=124)
+def samples(data: FigureData) -> Drawing:
+    """64 samples a baseline, beside held-out images and what was given if they were kept."""
+    ends = data.ends(data.section.metric("quality"))
+    kept = {name: data.kept({key: 4}) for name, key in BESIDE.items()}
+    panels: list[Any] = [(name, None, "", found[0].arrays[BESIDE[name]]) for name, found in kept.items() if found]
+    panels += [(e.label, e.look, ends[e.variant], e.arrays["samples"]) for e in data.exhibits]
+    figure, axes = squares(len(panels))
+    for one, (name, look, note, pictures) in zip(axes, panels, strict=True):
+        show(one, pictures)
+        name_panel(one, name, look, note)
+    reading = (
+        "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can "
+        "be compared."
+    )
+    return Drawing(figure, reading=reading + absent(data.section, data.exhibits, "samples"), note=ONE_DRAWN)
+
+
+@register_figure(
+    "snapshots", title="The way of samples from noise to image", arrays={"snapshots": 5, "snapshot_times": 1}, place=127
+)
+def snapshots(data: FigureData) -> Drawing:
+    """One panel a baseline: a line of states from noise to image for each of a few samples."""
+    exhibits, ends = data.exhibits, data.ends("path_energy")
+    moments = len(exhibits[0].arrays["snapshot_times"])
+    figure, axes = squares(len(exhibits), gap=0.2)
+    for one, exhibit in zip(axes, exhibits, strict=True):
+        states = exhibit.arrays["snapshots"][:, :moments]  # as many samples as moments make a square
+        show(one, np.concatenate(list(states.swapaxes(0, 1))), across=len(states))
+        name_panel(one, exhibit.label, exhibit.look, ends[exhibit.variant])
+        first, last = exhibit.arrays["snapshot_times"][[0, -1]]
+        one.text(0, -0.03, f"t = {first:.2g} to {last:.2g}", transform=one.transAxes, va="top", size=8, color=MUTED)
+    reading = (
+        "One sample a line, from noise at the left to image at the right at equal times; the noise is the same in "
+        "every panel. The earlier an image can be seen, the fewer evaluations are spent on noise."
+    )
+    return Drawing(figure, reading=reading + absent(data.section, exhibits, "samples"), note=ONE_DRAWN)
+
+
+@register_figure(
+    "low_nfe", title="Samples of the midpoint rule at few evaluations, and of the adaptive solver", place=130
+)
+def low_nfe(data: FigureData) -> Drawing | None:
+    """Rows of baselines, columns of NFE; points at the smallest alone."""
+    section = data.section
+    swept = {e.variant: e for e in data.artefacts.exhibits(section, "sweep", {})}
+    names = sorted({n for e in swept.values() for n in e.arrays if n.startswith(KEPT)}, key=_evaluations)
+    points = [name for name in names if _evaluations(name) <= FEW and data.kept({name: 2})]
+    budgets, axes_of_one = (points, 2) if points else ([name for name in names if data.kept({name: 4})], 4)
+    if not budgets:
+        return None
+
+    def has_lost(variant: str, stage: str) -> bool:
+        return any(incident.status == LOST for incident in section.incidents_at(variant, stage))
+
+    whole = {e.variant: e for e in data.kept(dict.fromkeys(budgets, axes_of_one))}
+    found = {v: e for v, e in swept.items() if has_lost(v, "sweep")} | whole
+    exhibits = [found[variant] for variant in section.labels if variant in found]
+    rows = [[exhibit.arrays.get(name) for name in budgets] for exhibit in exhibits]
+    moments = [f"NFE {_evaluations(name)}" for name in budgets]
+    adaptive = {e.variant: e.arrays["samples"] for e in data.kept({"samples": axes_of_one})}
+    if all(e.variant in adaptive or has_lost(e.variant, "samples") for e in exhibits):
+        moments.append("adaptive")
+        rows = [[*row, adaptive.get(e.variant)] for e, row in zip(exhibits, rows, strict=True)]
+    most = max((len(kept) for row in rows for kept in row[: len(budgets)] if kept is not None), default=0)
+    figure, axes = matrix([(e.label, e.look) for e in exhibits], moments, gap=0.07 if points else 0.1)
+    for line, exhibit, row in zip(axes, exhibits, rows, strict=True):
+        for one, kept in zip(line, row, strict=True):
+            plane(one, exhibit.extent) if points else one.set_axis_off()
+            if kept is None:
+                strike(one)
+            elif points:
+                size = min(8.0, 1.5 * (2000 / most) ** 0.6)
+                dots(one, kept[:most].astype(float), size, exhibit.look.colour, alpha=0.75, rasterized=True)
+            else:
+                show(one, kept[:most])
+    reading = (
+        "Samples from the same noise at a fixed number of evaluations of the velocity field (two a midpoint step), the "
+        "adaptive solver's last. A method whose first panel already looks like its last is cheap to sample."
+    )
+    if any(kept is None for row in rows for kept in row):
+        reading += " A cross stands where samples could not be had."
+    return Drawing(figure, reading=reading, note="midpoint rule, one seed drawn")
+
+
+def _evaluations(name: str) -> int:
+    return int(name.removeprefix(KEPT))
+
+
+def show(axes: Axes, pictures: np.ndarray, across: int = 0) -> None:
+    """Fill the axes with a sheet of images."""
+    axes.imshow(tiled(pictures, across), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def tiled(pictures: np.ndarray, across: int = 0) -> np.ndarray:
+    """Images (N, H, W, C), `across` on a line or as square as N allows, on grey: (rows, columns[, 3])."""
+    n, height, width, channels = pictures.shape
+    across = across or int(np.ceil(np.sqrt(n)))
+    down = -(-n // across)
+    gap = max(1, height // 16)
+    paper = np.full((down * (height + gap) - gap, across * (width + gap) - gap, channels), PAPER, np.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = divmod(i, across)
+        paper[y * (height + gap) :, x * (width + gap) :][:height, :width] = picture
+    return paper[..., 0] if channels == 1 else paper[..., :3]

@@ -1,0 +1,121 @@
+"""Figures of the course of training: metrics at every validation against steps, seconds and evaluations of the network.
+
+Seeds are joined at the same step of training, at their mean seconds there.
+"""
+
+import math
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from bench.report import numbers, vocabulary
+from bench.report.axes import LEGEND, crosses, curves, floor_line, lacking, legend, limit, means, plain_log, titled
+from bench.report.canvas import WIDTH, sheet
+from bench.report.comparable import of_one_kind
+from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.sections import Section
+
+COSTS = {
+    "step": "Training steps",
+    "seconds": "Training time [s], without evaluation",
+    "nfe": "Training NFE [network evaluations, forward and adjoint]",
+}
+LINES = "Lines: mean over seeds; bands: 95% t-intervals from three seeds on."
+
+
+@register_figure("over_training", title="Quality on held-out data in the course of training", place=30)
+def over_training(data: FigureData) -> Iterator[Drawing]:
+    """A figure for every quality that was validated."""
+    for metric in validated(data.section):
+        about = data.section.about(metric)
+        if about.group != "quality":
+            continue
+        figure, cut = _panels(data, metric, ["step", "seconds"])
+        reading = (
+            f"{about.title} on held-out data against training steps and against the seconds of those steps alone, both "
+            f"on logarithmic axes. {LINES} A curve further to the left and lower buys the same quality for less: on "
+            "the left in steps, on the right in time, where a simulation-based step pays for its ODE solve."
+        )
+        yield Drawing(figure, f"{about.title} in the course of training", reading + cut, f"{metric}_over_training")
+
+
+@register_figure("over_training_nfe", title="Likelihood against evaluations of the network in training", place=40)
+def over_training_nfe(data: FigureData) -> Drawing | None:
+    """Likelihood against what training costs, whatever a step or a second is."""
+    metric = data.section.metric("nll")
+    if metric not in validated(data.section):
+        return None
+    figure, cut = _panels(data, metric, ["nfe"])
+    title = f"{data.section.about(metric).title} against evaluations of the network in training"
+    reading = (
+        "One evaluation is one pass of a batch through the network. Simulation-free flows take one a step; "
+        f"simulation-based ones solve an ODE and its adjoint in every step. {LINES}"
+    )
+    return Drawing(figure, title, reading + cut, f"{metric}_over_training_nfe")
+
+
+@register_figure("nfe_sampling_over_training", title="Sampling NFE in the course of training", place=50)
+def nfe_sampling_over_training(data: FigureData) -> Drawing | None:
+    """Evaluations that the adaptive solver needs for samples, while the network trains."""
+    if "nfe_sampling" not in validated(data.section):
+        return None
+    figure, cut = _panels(data, "nfe_sampling", ["step"])
+    solver = vocabulary.solver(validations(data.section, "nfe_sampling").parsed.iloc[0])
+    reading = (
+        f"Evaluations of the velocity field for one batch of samples by {solver}, against training steps on a "
+        f"logarithmic axis. A field that stays smooth while it is learnt keeps its curve level. {LINES}"
+    )
+    return Drawing(figure, reading=reading + cut)
+
+
+def validated(section: Section) -> list[str]:
+    """The metrics that have a curve, of more than one point, in the order of the table's columns."""
+    curve = section.curve[section.curve.value.notna()]
+    return sorted(set(curve.metric[curve.point > 0]), key=vocabulary.order)
+
+
+def validations(section: Section, metric: str) -> DataFrame:
+    """The rows of a metric's curves that are compared, with step, seconds and nfe."""
+    rows = of_one_kind(section.curve[section.curve.metric == metric])
+    return rows.assign(nfe=rows.evaluations)
+
+
+def course(section: Section, metric: str) -> DataFrame:
+    """Means over seeds (see `means`) at every validation, with its step, seconds and nfe."""
+    rows = validations(section, metric)
+    # A budget of seconds ends at another step for every seed, and then the place in the run is what they share.
+    last = rows.groupby(["variant", "run_id"]).step.max()
+    by_steps = bool((last.groupby("variant").nunique() == 1).all())
+    return means(rows.assign(place=rows.step if by_steps else rows.point), ["place"], ["step", "seconds", "nfe", "n"])
+
+
+def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, str]:
+    """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off or lost, in words."""
+    section, about, found = data.section, data.section.about(metric), data.section.scores(metric)
+    rows, points = validations(section, metric), course(section, metric)
+    gap, quality = 0.22, about.group == "quality"
+    width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
+    figure, [axes] = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
+    floor = found.floor if found and quality else None
+    distance = about.unit != "nats" and metric != "nll_bpd" and quality
+    for one, cost in zip(axes, costs, strict=True):
+        curves(section, one, points, cost)
+        if distance and points.value.min() > 0 and points.value.max() > 4 * points.value.min():
+            one.set_yscale("log")
+        cut = limit(one, points.value, floor)
+        one.set(xscale="log", xlabel=COSTS[cost])
+        plain_log(one.xaxis)
+        if one.get_yscale() == "log":
+            plain_log(one.yaxis)
+        crosses(section, one, rows, cost, "step")
+        one.tick_params(labelleft=one is axes[0])
+        if found and floor is not None:
+            floor_line(one, floor, found.floor_text if one is axes[0] else "")
+    axes[0].set_ylabel(titled(about, points.n.iloc[0]))
+    final = points.sort_values("place").groupby("variant").tail(1)
+    final = final.sort_values("value", ascending=about.better != "higher")
+    digits = 2 - math.floor(math.log10(max(final.value.abs().median(), 1e-6))) if quality else 0
+    ends = {v: numbers.fixed(value, digits) for v, value in zip(final.variant, final.value, strict=True)}
+    legend(section, axes[-1], ends, "last point, mean")
+    return figure, cut + lacking(section, rows)
