@@ -24,8 +24,8 @@ def checked(name: str, dataset: Any) -> Dataset:
     require(isinstance(dataset, Dataset), f"its builder gives a {type(dataset).__name__}, not a Dataset")
     require(isinstance(dataset.version, str) and dataset.version != "", f"version is {dataset.version!r}, not a text")
     levels = dataset.levels
-    whole = levels is None or (isinstance(levels, int) and 2 <= levels <= LEVELS)
-    require(whole, f"levels = {levels!r}: 2 to {LEVELS} grey levels, or None for points")
+    fits = levels is None or (isinstance(levels, int) and 2 <= levels <= LEVELS)
+    require(fits, f"levels = {levels!r}: 2 to {LEVELS} grey levels, or None for points")
     labelled: dict[bool, list[str]] = {True: [], False: []}
     for split in SPLITS:
         values, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")

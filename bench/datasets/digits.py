@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 
 from bench.datasets.base import Dataset
-from bench.datasets.splits import finished, with_validation
+from bench.datasets.splits import split_by, with_validation
 from bench.errors import UsageError
 
 N_TRAIN = 1437  # four fifths
 SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 
 
-@finished("digits", with_validation)
+@split_by("digits", with_validation)
 def digits(data_dir: Path) -> Dataset:
     """1,437 training and 360 test images, uint8 (N, 1, 8, 8), split by one fixed permutation.
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.datasets.points import Points, at_least, in_chunks, split
-from bench.datasets.splits import finished
+from bench.datasets.points import Points, at_least, in_chunks, split_points
+from bench.datasets.splits import split_by
 from bench.errors import UsageError
 
 
@@ -70,14 +70,14 @@ def seeded_mixture(dim: int, components: int, std: float, seed: int) -> Mixture:
     return mixture(means, std, 1 + torch.rand(components, generator=rng, dtype=torch.float64))
 
 
-@finished("gaussian", split)
+@split_by("gaussian", split_points)
 def gaussian(data_dir: Path, dim: int = 2, mean: float | list[float] = 0.0, std: float | list[float] = 1.0) -> Points:
     """N(mean, diag(std^2)) in `dim` dimensions; mean and std are one number, or one for each dimension."""
     at_least(1, "gaussian", dim=dim)
     return _points("gaussian", mixture(_vector("mean", mean, dim).unsqueeze(0), _vector("std", std, dim)))
 
 
-@finished("gaussian_mixture", split)
+@split_by("gaussian_mixture", split_points)
 def gaussian_mixture(data_dir: Path, dim: int = 2, components: int = 8, std: float = 0.5, seed: int = 0) -> Points:
     """A mixture of `components` isotropic Gaussians whose means and weights `seed` decides."""
     at_least(1, "gaussian_mixture", dim=dim, components=components)

@@ -24,7 +24,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.imagefolder import folders, image_parts, left_out, photographs
 from bench.datasets.packed import packed
 from bench.datasets.parts import Block, Originals, Part, file_of
-from bench.datasets.splits import finished, with_validation
+from bench.datasets.splits import split_by, with_validation
 from bench.errors import UsageError, one_line
 
 BATCHES = (*(f"train_data_batch_{number}.npz" for number in range(1, 11)), "val_data.npz")
@@ -32,25 +32,25 @@ CLASSES = 1000
 HOME = "ImageNet may not be passed on: get it from image-net.org with an account of your own"
 
 
-@finished("imagenet32", with_validation)
+@split_by("imagenet32", with_validation)
 def imagenet32(data_dir: Path) -> Dataset:
     """ImageNet-32 of either version from DATA_DIR/imagenet32; images of shape (3, 32, 32)."""
     return _downsampled(32, data_dir)
 
 
-@finished("imagenet64", with_validation)
+@split_by("imagenet64", with_validation)
 def imagenet64(data_dir: Path) -> Dataset:
     """ImageNet-64 of either version from DATA_DIR/imagenet64; images of shape (3, 64, 64)."""
     return _downsampled(64, data_dir)
 
 
-@finished("imagenet128", with_validation)
+@split_by("imagenet128", with_validation)
 def imagenet128(data_dir: Path) -> Dataset:
     """Centre squares of DATA_DIR/imagenet/{train,val}/CLASS/*.JPEG as images of shape (3, 128, 128)."""
     return _photographs(128, data_dir)
 
 
-@finished("imagenet256", with_validation)
+@split_by("imagenet256", with_validation)
 def imagenet256(data_dir: Path) -> Dataset:
     """Centre squares of DATA_DIR/imagenet/{train,val}/CLASS/*.JPEG as images of shape (3, 256, 256)."""
     return _photographs(256, data_dir)

@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.datasets.mirrors import files
 from bench.datasets.order import shuffled
-from bench.datasets.splits import finished, with_validation
+from bench.datasets.splits import split_by, with_validation
 from bench.errors import UsageError
 
 VERSION = "2"  # 1 had the published order
@@ -24,19 +24,19 @@ CIFAR10_SHAPE = (3, 32, 32)
 UINT8 = 8
 
 
-@finished("mnist", with_validation)
+@split_by("mnist", with_validation)
 def mnist(data_dir: Path) -> Dataset:
     """Handwritten digits (LeCun et al., 1998): 60,000 + 10,000 images of shape (1, 28, 28), 10 classes."""
     return _from_idx("mnist", data_dir)
 
 
-@finished("fashion_mnist", with_validation)
+@split_by("fashion_mnist", with_validation)
 def fashion_mnist(data_dir: Path) -> Dataset:
     """Clothes (Xiao et al., 2017): 60,000 + 10,000 images of shape (1, 28, 28), 10 classes."""
     return _from_idx("fashion_mnist", data_dir)
 
 
-@finished("cifar10", with_validation)
+@split_by("cifar10", with_validation)
 def cifar10(data_dir: Path) -> Dataset:
     """Small photographs (Krizhevsky, 2009): 50,000 + 10,000 images of shape (3, 32, 32), 10 classes."""
     paths = files("cifar10", data_dir)

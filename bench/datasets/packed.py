@@ -36,12 +36,12 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals |
     """
     with inputs.unnoted():  # up to 1.3 million images; the stamp stands for them
         try:
-            sources, whole = find(), (folder / STAMP).is_file()
+            sources, is_packed = find(), (folder / STAMP).is_file()
         except OSError as error:
             raise UsageError(f"{name}: cannot read {error.filename}: {error.strerror}") from error
-        if not whole and sources is None:
+        if not is_packed and sources is None:
             raise UsageError(f"{name}: {expected}")
-        if not whole and sources is not None:
+        if not is_packed and sources is not None:
             _pack_once(name, folder, shape, sources)
     stamp = _read(folder)
     with inputs.unnoted():

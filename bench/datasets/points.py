@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
-from bench.datasets.splits import finished
+from bench.datasets.splits import split_by
 from bench.errors import UsageError
 from bench.training.seeds import generator
 
@@ -22,7 +22,7 @@ N_TEST = 10_000
 
 CHUNK = 2**21  # float64 numbers that a density holds at once in one tensor: 16 MiB
 
-Sampler = Callable[[int, torch.Generator], Tensor]
+Sample = Callable[[int, torch.Generator], Tensor]
 Density = Callable[[Tensor], Tensor]
 
 
@@ -40,13 +40,13 @@ class Points(NamedTuple):
     """
 
     name: str
-    sample: Sampler
+    sample: Sample
     log_prob: Density | None = None
     extent: float = 4.0
     edition: str = "1"
 
 
-def split(
+def split_points(
     points: Points, *, n_train: int = N_TRAIN, n_test: int = N_TEST, n_validation: int | None = None, seed: int = 0
 ) -> Dataset:
     """Draw train, validation and test points, float32 (n, D).
@@ -74,15 +74,15 @@ def split(
     )
 
 
-def toy(name: str, log_prob: Density | None = None, extent: float = 4.0) -> Callable[[Sampler], Sampler]:
+def toy(name: str, log_prob: Density | None = None, extent: float = 4.0) -> Callable[[Sample], Sample]:
     """Decorator that registers `sample(n, rng) -> (n, 2)` itself."""
 
-    def file(sample: Sampler) -> Sampler:
+    def file(sample: Sample) -> Sample:
         def points(data_dir: Path) -> Points:
             return Points(name, sample, log_prob, extent)
 
         points.__doc__ = sample.__doc__
-        finished(name, split)(points)
+        split_by(name, split_points)(points)
         return sample
 
     return file

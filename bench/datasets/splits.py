@@ -12,13 +12,13 @@ from bench.errors import UsageError
 Make = TypeVar("Make", bound=Callable[..., Any])
 
 
-def finished(name: str, finish: Callable[..., Dataset]) -> Callable[[Make], Make]:
-    """Decorator that files finish(make(data_dir, **its options), **its keywords) under `name`, as `fixed` data.
+def split_by(name: str, split: Callable[..., Dataset]) -> Callable[[Make], Make]:
+    """Decorator that files split(make(data_dir, **its options), **its keywords) under `name`, as `fixed` data.
 
     An option that both have goes to both.
     """
     kinds = inspect.Parameter
-    shared = {key: p for key, p in inspect.signature(finish).parameters.items() if p.kind is kinds.KEYWORD_ONLY}
+    shared = {key: p for key, p in inspect.signature(split).parameters.items() if p.kind is kinds.KEYWORD_ONLY}
 
     def file(make: Make) -> Make:
         own = inspect.signature(make).parameters
@@ -26,9 +26,9 @@ def finished(name: str, finish: Callable[..., Dataset]) -> Callable[[Make], Make
         signature = inspect.Signature(options)
 
         def build(*args: Any, **options: Any) -> Dataset:
-            told = signature.bind(*args, **options).arguments
-            made = make(**{key: value for key, value in told.items() if key in own})
-            return finish(made, **{key: value for key, value in told.items() if key in shared}).fix()
+            values = signature.bind(*args, **options).arguments
+            made = make(**{key: value for key, value in values.items() if key in own})
+            return split(made, **{key: value for key, value in values.items() if key in shared}).fix()
 
         build.__signature__ = signature  # type: ignore[attr-defined]
         build.__annotations__ = {p.name: p.annotation for p in options}

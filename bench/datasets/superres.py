@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from bench.config.registry import datasets
 from bench.datasets.base import Dataset
-from bench.datasets.splits import finished, with_validation
+from bench.datasets.splits import split_by, with_validation
 
 
 def degraded(images: Tensor, side: int, top: int = 255) -> Tensor:
@@ -35,19 +35,19 @@ def _enlarging(name: str, large: str, side: int, data_dir: Path) -> Dataset:
     return replace(dataset, name=name, given=enlarged(dataset, side))
 
 
-@finished("digits_4_to_8", with_validation)
+@split_by("digits_4_to_8", with_validation)
 def digits_4_to_8(data_dir: Path) -> Dataset:
     """The digits, from 4 x 4 to 8 x 8 pixels: a task to try a method on, without a download."""
     return replace(_enlarging("digits_4_to_8", "digits", 4, data_dir), extractor="digits_4_to_8_cnn")
 
 
-@finished("cifar10_8_to_32", with_validation)
+@split_by("cifar10_8_to_32", with_validation)
 def cifar10_8_to_32(data_dir: Path) -> Dataset:
     """CIFAR-10, from 8 x 8 to 32 x 32 pixels."""
     return _enlarging("cifar10_8_to_32", "cifar10", 8, data_dir)
 
 
-@finished("imagenet64_to_256", with_validation)
+@split_by("imagenet64_to_256", with_validation)
 def imagenet64_to_256(data_dir: Path) -> Dataset:
     """ImageNet, from 64 x 64 to 256 x 256 pixels: the task of the paper's table 2."""
     return _enlarging("imagenet64_to_256", "imagenet256", 64, data_dir)

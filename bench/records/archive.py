@@ -157,10 +157,10 @@ def unpack(path: Path, folder: Path) -> None:
     UsageError if it is no archive of records, or damaged, or if the folder holds other records.
     """
     members = dict(_members(path))
-    there = {str(file.relative_to(folder)) for file in (folder / "runs").glob("*/*.json")}
-    for name in sorted(there | members.keys()):
+    unpacked = {str(file.relative_to(folder)) for file in (folder / "runs").glob("*/*.json")}
+    for name in sorted(unpacked | members.keys()):
         file = folder / name
-        if name in there - members.keys() or (file.exists() and file.read_bytes() != members[name]):
+        if name in unpacked - members.keys() or (file.exists() and file.read_bytes() != members[name]):
             raise UsageError(f"{file}: not of {path}, which is unpacked there; move the folder away")
     for name, content in members.items():
         if not (folder / name).exists():

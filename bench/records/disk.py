@@ -33,8 +33,8 @@ def _complaint(path: Path) -> NoSpace:
 
 
 def _is_full(folder: Path) -> bool:
-    there = os.statvfs(folder)
-    return there.f_bavail * there.f_frsize < 1 << 16
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < 1 << 16
 
 
 def _device(path: Path) -> str:

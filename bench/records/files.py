@@ -57,19 +57,19 @@ def sweep(folder: Path) -> list[Path]:
     """
     swept = []
     for path in folder.glob(".*.part*"):
-        told = _TEMPORARY.fullmatch(path.name)
+        parsed = _TEMPORARY.fullmatch(path.name)
         with suppress(OSError):
-            if told and (_dead(told) or time.time() - path.stat().st_mtime > ABANDONED):
+            if parsed and (_dead(parsed) or time.time() - path.stat().st_mtime > ABANDONED):
                 path.unlink()
                 swept.append(path)
     return swept
 
 
-def _dead(told: "re.Match[str]") -> bool:
-    if told["host"] != _host():
+def _dead(parsed: "re.Match[str]") -> bool:
+    if parsed["host"] != _host():
         return False
     try:
-        os.kill(int(told["pid"]), 0)
+        os.kill(int(parsed["pid"]), 0)
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:  # another user's process

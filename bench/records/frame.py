@@ -64,10 +64,10 @@ def read_frame(root: Path) -> "pd.DataFrame":
                 left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
             if reason := staleness(record, entry, stage):
                 record = {"stage": stage, "status": "missing", "error": f"stale: {reason}"}
-            told = {key: value for key, value in record.items() if value is not None}
+            facts = {key: value for key, value in record.items() if value is not None}
             # What one stage's record says of the run also describes its stages that failed early or are missing.
-            known.update({key: told[key] for key in OF_RUN if key in told})
-            columns.add({**known, **told, "current": known["current"], "stale": reason})
+            known.update({key: facts[key] for key in OF_RUN if key in facts})
+            columns.add({**known, **facts, "current": known["current"], "stale": reason})
     if not columns.values["run_id"]:
         return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
     table = pd.DataFrame(columns.values, columns=COLUMNS)
