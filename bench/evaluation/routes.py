@@ -82,7 +82,7 @@ class ByODE(Route):
     """The change of variables along the ODE, by a solver."""
 
     solver: Solver = field(default_factory=Solver)
-    memory: "Rows" = field(default_factory=lambda: Rows(), compare=False)
+    memory: Memory = field(default_factory=Memory, compare=False)
 
     def own(self) -> dict[str, Any]:
         exact = self.config.divergence == "exact"
@@ -94,7 +94,8 @@ class ByODE(Route):
         model, probes = self.trained.model_of(net), self.own()["probes"]
         f = model.having("velocity" if model.velocity or "log_prob" not in model.absent else "log_prob")
         z = None if probes is None else self._probes(probes, k, start, start + len(x))
-        return log_density(f, x, model.t_end, self.solver, z, self.memory.of(net), prior(self.trained))
+        self.memory.shared = net.shared
+        return log_density(f, x, model.t_end, self.solver, z, self.memory, prior(self.trained))
 
     def _probes(self, probes: int, k: int, start: int, stop: int) -> Tensor:
         """Rademacher probes of samples start ... stop - 1 in the k-th draw, shape (probes, stop - start, ...)."""
@@ -104,28 +105,6 @@ class ByODE(Route):
             return torch.randint(0, 2, shape, generator=g).float() * 2 - 1
 
         return per_sample(draw, trained.seed, f"probe-{k}", start, stop, trained.device).transpose(0, 1)
-
-
-class Rows(Memory):
-    """Remembers what has room from batch to batch; a network whose rows are cut is given what those rows are given."""
-
-    def of(self, net: CountedNetwork) -> "Rows":
-        """For evaluations of a batch's network."""
-        self.counter, self.net = net, net
-        return self
-
-    def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
-        net, given, labels = self.net, self.net.given, self.net.labels
-
-        def cut(rows: slice) -> Tensor:
-            net.given = None if given is None else given[rows]
-            net.labels = None if labels is None else labels[rows]
-            return evaluate(rows)
-
-        try:
-            return super().rowwise(cut, n)
-        finally:
-            net.given, net.labels = given, labels
 
 
 def prior(trained: Trained) -> Callable[[Tensor], Tensor]:

@@ -77,7 +77,10 @@ def flow(
         rates = lambda t, s: derivative(t, s, probes)  # noqa: E731
         end = solve(rates, state, (1.0, 0.0), solver, adjoint_params=params if adjoint else None)[-1]
     elif isinstance(net, CountedNetwork) and net.compiled and not net.takes_more:
-        derivative, step = _compiled(velocity, net, x.shape[1:])
+        if net.flow is None:  # compiled once, and kept with the network; the derivative counts
+            first, others = (derivative_of(velocity(n), x.shape[1:], functional=True) for n in (net.eager, net.module))
+            net.flow = first, torch.compile(solver_step(others, dim + 1))
+        derivative, step = net.flow
         before = net.rows
         end, nfe = _integrate(derivative, step, state, probes, solver)
         net.rows += (net.rows - before) * (nfe - 1)  # compiled steps do not count, the one evaluation before them does
@@ -168,16 +171,6 @@ def _integrate(
         # A ratio that is not a number fails both comparisons and takes the smallest factor.
         h *= min(10.0, max(0.2, 0.9 * max(ratio, 1e-10) ** -0.2)) if ratio < float("inf") else 0.2
     raise Diverged(f"dopri5: {MAX_STEPS} steps were not enough")
-
-
-def _compiled(
-    velocity: Callable[[Network], VelocityField], net: CountedNetwork, shape: torch.Size
-) -> tuple[Derivative, Step]:
-    """The derivative, which counts, and the compiled step of a network, compiled once and kept with it."""
-    if net.flow is None:
-        first, others = (derivative_of(velocity(n), shape, functional=True) for n in (net.eager, net.module))
-        net.flow = first, torch.compile(solver_step(others, shape.numel() + 1))
-    return net.flow
 
 
 @dataclass(frozen=True)

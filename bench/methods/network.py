@@ -6,7 +6,6 @@ The NFE of a batch is `rows` over the rows of the batch, whatever a method made 
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,24 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from bench.methods.memory import Memory
+from bench.methods.memory import Memory, Shared
 
 Network = Callable[..., Tensor]
 AS_BOUND: Any = object()  # labels are those of the batch unless a call says otherwise
-
-
-@dataclass
-class Shared:
-    """What a network has in common with its parts and with its other forms.
-
-    Attributes:
-        given, labels: those of the batch, (B, ...) and int64 (B,); None where the data has none.
-        rows: that went through, each counted once however often an attempt ran out of memory.
-    """
-
-    given: Tensor | None = None
-    labels: Tensor | None = None
-    rows: int = 0
 
 
 def _shared(name: str) -> Any:

@@ -65,7 +65,15 @@ def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[U
         what = f"baseline {baseline.name}: phase {number}"
         if not callable(getattr(baseline, phase.loss, None)):
             raise UsageError(f"{what} has the loss {phase.loss!r}, which is no method of {type(baseline).__name__}")
-        parameters = list(_part(module, phase.part, what).parameters())
+        part = module
+        if phase.part is not None:
+            if not isinstance(module, nn.ModuleDict):
+                kind = type(module).__name__
+                raise UsageError(f"{what} trains part {phase.part!r}; build gives a {kind}, not an nn.ModuleDict")
+            if phase.part not in module:
+                raise UsageError(f"{what} trains part {phase.part!r}; build gives the parts {', '.join(module)}")
+            part = module[phase.part]
+        parameters = list(part.parameters())
         if not any(p.requires_grad for p in parameters):
             raise UsageError(f"{what}: part {phase.part!r} has no parameter that can be trained")
         if phase not in optimizers:
@@ -74,16 +82,6 @@ def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[U
     if not found:
         raise UsageError(f"baseline {baseline.name}: phases are empty; allowed: at least one bench.Phase")
     return found
-
-
-def _part(module: nn.Module, part: str | None, what: str) -> nn.Module:
-    if part is None:
-        return module
-    if not isinstance(module, nn.ModuleDict):
-        raise UsageError(f"{what} trains part {part!r}; build gives a {type(module).__name__}, not an nn.ModuleDict")
-    if part not in module:
-        raise UsageError(f"{what} trains part {part!r}; build gives the parts {', '.join(module)}")
-    return module[part]
 
 
 def optimiser(parameters: Sequence[Tensor], settings: Training) -> Optimizer:

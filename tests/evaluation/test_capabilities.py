@@ -20,11 +20,11 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
 from bench.evaluation.parts import Parts
 from bench.evaluation.quality import Judge
-from bench.evaluation.routes import Rows
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.methods.baseline import Baseline
+from bench.methods.memory import Memory
 from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
@@ -448,7 +448,7 @@ def test_a_value_of_the_sweep_that_is_lost_stands_where_its_siblings_do(points: 
 
 def test_a_network_has_its_batch_back_when_rows_were_cut() -> None:
     net = CountedNetwork(nn.Identity(), labels=torch.arange(4), given=torch.zeros(4, 1))
-    memory = Rows(rows=3).of(net)
+    memory = Memory(rows=3, shared=net.shared)
     assert memory.rowwise(lambda rows: net.labels, 4).tolist() == [0, 1, 2, 3]
     with pytest.raises(RuntimeError):
         memory.rowwise(lambda rows: torch.cat([net.labels, net.given]), 4)
