@@ -55,9 +55,11 @@ def _facts(number: str, known: int) -> dict[str, str]:
 
 
 def modern(row: Mapping[str, Any], stage: str) -> dict[str, Any]:
-    """A measurement of an older record as today's has it: its place apart from its settings, and its facts."""
-    settings = dict(row["settings"])
-    keys = PLACE if settings.pop("curve", None) else ("nfe",) if stage == "sweep" else ()
-    place = {key: settings.pop(key) for key in keys if isinstance(settings.get(key), int | float)}
+    """A measurement of schema 2 as today's records have it: its place apart from its settings, and its facts."""
+    of_curve = stage == "train" and row["settings"].get("curve") is True
+    keys = ("curve", *PLACE) if of_curve else ("nfe",) if stage == "sweep" else ()
+    place = {key: value for key, value in row["settings"].items() if key in keys and isinstance(value, int | float)}
+    settings = {key: value for key, value in row["settings"].items() if key not in place}
+    place.pop("curve", None)
     facts = _facts(row["metric"], len(metrics))
     return {**facts, **row, "settings": settings, "place": {**row.get("place", {}), **place}}

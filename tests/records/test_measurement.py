@@ -54,6 +54,8 @@ def test_a_place_is_no_setting(tmp_path: Path, run: Run) -> None:
         ("train", {"step": 6}, {"step": 6}, {}),
         ("sweep", {"sampler": "euler", "nfe": 4.0}, {"sampler": "euler"}, {"nfe": 4.0}),
         ("samples", {"nfe": 4.0}, {"nfe": 4.0}, {}),
+        ("samples", {"curve": True, **AT}, {"curve": True, **AT}, {}),
+        ("train", {"curve": "roc", "step": 3}, {"curve": "roc", "step": 3}, {}),
     ],
 )
 def test_a_record_of_the_schema_before_reads_as_one_of_today(
