@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.command.checks import check, check_options
 from bench.command.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
-from bench.command.options import declare, ranks_of_a_run, setting, slurm_options
+from bench.command.options import check, check_options, declare, ranks_of_a_run, setting, slurm_options
 from bench.config.plan import plan
 from bench.config.registry import whole
 from bench.config.suite import Run, Suite, load_suite

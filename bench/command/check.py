@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.command.options import key_value
-from bench.config.registry import SEVEN, load_plugin, whole
+from bench.config.registry import SEVEN, home_of, load_plugin, whole
 from bench.errors import NotApplicable, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(options: argparse.Namespace, data_dir: Path) -> int:
-    """Check the plugins' entries; the exit code is 1 if a check fails.
-
-    Raises:
-        UsageError: there is no plugin, or it registers nothing.
-    """
+    """Check the plugins' entries; exit code 1 if a check fails, UsageError if there is no plugin or no entry."""
     if not options.plugin:
         raise UsageError("--check: name the file to check, as --plugin FILE")
     for registry in SEVEN:
@@ -31,7 +27,7 @@ def check(options: argparse.Namespace, data_dir: Path) -> int:
         (registry.kind, name)
         for registry in SEVEN
         for name, entry in registry.items()
-        if (registry.kind, name) not in before or str(getattr(entry, "__module__", "")).startswith(modules)
+        if (registry.kind, name) not in before or home_of(entry).startswith(modules)
     ]
     if not mine:
         raise UsageError(f"--check: {', '.join(options.plugin)} registers nothing")
@@ -70,6 +66,4 @@ def checks_of(kind: str, name: str, workshop: "Workshop") -> Iterator[tuple[str,
     """What is checked of an entry, and what checks it."""
     from bench.command import conformance, conformance_of_results
 
-    of = f"of_{kind}"
-    found: Callable[..., Any] = getattr(conformance, of, None) or getattr(conformance_of_results, of)
-    yield from found(name, workshop)
+    yield from (vars(conformance) | vars(conformance_of_results))[f"of_{kind}"](name, workshop)

@@ -6,7 +6,7 @@ Each has a name and a function, whose answer is a note and whose exception a com
 import dataclasses
 import inspect
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial as bound
 from typing import Any
 
@@ -23,12 +23,18 @@ KINDS: dict[str, dict[str, Any]] = {"points": POINTS, "images": IMAGES}
 Check = tuple[str, Callable[[], str]]  # what is checked; a note, or an exception whose message is the complaint
 
 
-def refuse(complaint: str) -> str:
-    raise UsageError(complaint)
+def some_fit(what: str, refusals: Collection[str], tried: Collection[str]) -> Iterator[Check]:
+    """A check that fails if all that was tried was refused."""
+
+    def refuse() -> str:
+        raise UsageError("; ".join(refusals))
+
+    if len(refusals) == len(tried):
+        yield what, refuse
 
 
 def of_baseline(name: str, workshop: Workshop) -> Iterator[Check]:
-    cls, refused = baselines[name], {}
+    cls, refused = baselines[name], list[str]()
     yield "options", bound(_options, cls)
     kinds: dict[str, dict[str, Any]] = {"images": ENLARGED} if cls.needs_given else KINDS
     for kind, dataset in kinds.items():
@@ -39,15 +45,14 @@ def of_baseline(name: str, workshop: Workshop) -> Iterator[Check]:
             yield f"on {kind}, a teacher", bound(workshop.through_stages, teacher)
         run = workshop.run(name, dataset, options=options)
         if isinstance(refusal := workshop.refusal(run), NotApplicable):
-            refused[kind] = f"not applicable: {refusal}"
-            yield f"on {kind}", bound(str, refused[kind])
+            refused.append(f"not applicable: {refusal}")
+            yield f"on {kind}", bound(str, refused[-1])
             continue
         if refusal:  # a U-Net makes images of images and times, and nothing else
             run = workshop.run(name, dataset, NETWORKS["points"], options)
         yield f"on {kind}, a restart", bound(workshop.repeats, run)
         yield f"on {kind}, stages", bound(workshop.through_stages, run)
-    if len(refused) == len(kinds):
-        yield "data", bound(refuse, "; ".join(refused.values()))
+    yield from some_fit("data", refused, kinds)
 
 
 def _options(cls: type[Any]) -> str:
@@ -59,32 +64,24 @@ def _options(cls: type[Any]) -> str:
         require(option.default is not dataclasses.MISSING, f"option {option.name} has no default")
         plain = isinstance(option.default, (bool, int, float, str))
         require(plain, f"option {option.name} = {option.default!r}: not a number, a text, or true or false")
-    declared = {key for c in cls.__mro__[:-1] for key in inspect.get_annotations(c) if not _is_class_variable(c, key)}
-    for key in sorted(declared - {option.name for option in fields}):
-        raise UsageError(f"option {key} is in a class without @dataclass(frozen=True)")
     made = cls(**{option.name: "" for option in fields if option.name == "teacher"})
     require(pickle.loads(pickle.dumps(made)) == made, "two of the same options are not equal")
     return ", ".join(f"{option.name} = {option.default}" for option in fields) or "none"
 
 
-def _is_class_variable(cls: type[Any], key: str) -> bool:
-    return "ClassVar" in str(inspect.get_annotations(cls)[key])
-
-
 def of_network(name: str, workshop: Workshop) -> Iterator[Check]:
-    refused = {}
+    refused = []
     for kind, dataset in KINDS.items():
         data = workshop.data(dataset)
         try:
             components.build_network(component(workshop.component(name)), data)
         except UsageError as refusal:
-            refused[kind] = f"{kind}: {refusal}"
+            refused.append(f"{kind}: {refusal}")
             continue
         run = workshop.run("fm_ot", dataset, workshop.component(name))
         yield f"on {kind}, its answer", bound(_answer, name, data.shape, workshop.options.get(name, {}))
         yield f"on {kind}, stages", bound(workshop.through_stages, run)
-    if len(refused) == len(KINDS):
-        yield "data", bound(refuse, "; ".join(refused.values()))
+    yield from some_fit("data", refused, KINDS)
 
 
 # What a builder takes for a further input, and what a call of the network then names.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.command.conformance import KINDS, Check, refuse
+from bench.command.conformance import KINDS, Check, some_fit
 from bench.command.tiny import ENLARGED, POINTS, Workshop
 from bench.config.registry import metrics, papers, samplers
 from bench.config.suite import Run
@@ -23,21 +23,20 @@ MEAN, STD = 1.0, 0.5
 
 
 def of_sampler(name: str, workshop: Workshop) -> Iterator[Check]:
-    sampler, refused = samplers[name](**workshop.options.get(name, {})), {}
+    sampler, refused = samplers[name](**workshop.options.get(name, {})), list[str]()
     paths: dict[str, Path] = {"fm_ot": OptimalTransport(), "fm_diffusion": VariancePreserving()}
     for method, path in paths.items():
         try:
             sampler.draw(exact(path), torch.zeros(2, 2), torch.Generator())
         except NotApplicable as refusal:
-            refused[method] = f"not applicable to {type(path).__name__}: {refusal}"
+            refused.append(f"not applicable to {type(path).__name__}: {refusal}")
             continue
         except Exception:  # which the check will say
             pass
         yield f"on {type(path).__name__}", bound(_drawn, sampler, path)
         run = workshop.run(method, POINTS, sweep={"samplers": [workshop.component(name)]})
         yield f"in a sweep of {method}", bound(workshop.through_stages, run)
-    if len(refused) == len(paths):
-        yield "models", bound(refuse, "; ".join(refused.values()))
+    yield from some_fit("models", refused, paths)
 
 
 def exact(path: Path) -> Model:

@@ -1,13 +1,15 @@
-"""What options of the command line come to: plugins, claims, settings, ranks of a run, what is asked of Slurm."""
+"""What options of the command line come to: plugins, claims, settings, ranks, a task of Slurm; and what is refused."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.config import toml
 from bench.config.plan import UNSET
-from bench.config.registry import load_plugin
-from bench.config.suite import validated
+from bench.config.registry import baselines, load_plugin
+from bench.config.suite import Run, validated
 from bench.errors import UsageError
+from bench.launch.queue import require
 from bench.papers.claims import load_claims, register_claim
 
 if TYPE_CHECKING:
@@ -56,3 +58,58 @@ def slurm_options(options: argparse.Namespace) -> "SlurmOptions":
     extra = {key: str(value) for key, value in (key_value("--sbatch", text) for text in options.sbatch)}
     found: SlurmOptions = validated(SlurmOptions, {**asked, "extra": extra}, "--cluster slurm")
     return found
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """UsageError for an option that no run could start with, whether or not one is to start."""
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: at least 1")
+    if options.cluster == "slurm":
+        slurm_options(options)
+        return
+    if options.nodes != 1:
+        raise UsageError(f"--nodes {options.nodes}: for --cluster slurm; allowed here: 1")
+    if options.gpus < 0:
+        raise UsageError(f"--gpus {options.gpus}: 0 or more")
+    slurm_only = {"partition": options.partition, "max-parallel": options.max_parallel}
+    for key, value in (slurm_only | {"sbatch": " ".join(options.sbatch) or None}).items():
+        if value is not None:
+            raise UsageError(f"--{key} {value}: for --cluster slurm; leave it out with --cluster {options.cluster}")
+
+
+def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """UsageError for what cannot be run as it is asked for; the plugin's methods that no run is of are named."""
+    if options.cluster == "slurm":
+        require("sbatch")
+    else:
+        _check_gpus(options)
+    for run_ in runs:
+        t = run_.training
+        if t.pieces % ranks_of_a_run(options):
+            raise UsageError(
+                f"--gpus {options.gpus}: {ranks_of_a_run(options)} ranks cannot share the {t.pieces} micro-batches of "
+                f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"
+            )
+    plugins = {load_plugin(plugin).__name__ for plugin in options.plugin}
+    from bench.config.components import validate
+
+    validate(runs)
+    methods = {run_.baseline.name for run_ in runs}
+    idle = [name for name, cls in baselines.items() if cls.__module__ in plugins and name not in methods]
+    if idle and options.baselines is None:
+        every = ",".join([*sorted(methods), *idle])
+        print(f"not among the runs: {', '.join(idle)}, of --plugin; --baselines {every} runs all")
+
+
+def _check_gpus(options: argparse.Namespace) -> None:
+    """A run on this machine has the GPUs that it asks for."""
+    if options.device == "cuda" or (options.gpus and options.device is None):
+        import torch
+
+        count = torch.cuda.device_count()
+        if count < max(1, options.gpus):
+            option = f"--gpus {options.gpus}" if options.gpus else "--device cuda"
+            allowed = f"--gpus {count}" if count else "--device cpu"
+            raise UsageError(
+                f"{option}: torch finds {count or 'no'} GPU{'s' * (count > 1)} here; allowed here: {allowed}"
+            )

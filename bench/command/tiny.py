@@ -40,19 +40,12 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where tiny runs are made.
-
-    Attributes:
-        folder: for records, which are thrown away.
-        data_dir: for datasets and extractors.
-        plugins: files whose entries the runs may name.
-        options: of entries, by their names, that are not their defaults.
-    """
+    """Where tiny runs are made: `folder` is for records, which are thrown away."""
 
     folder: Path
     data_dir: Path
-    plugins: tuple[str, ...] = ()
-    options: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()  # whose entries the runs may name
+    options: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # by entry, those that are not its defaults
 
     def component(self, name: str) -> dict[str, Any]:
         return {"name": name, **self.options.get(name, {})}
@@ -102,11 +95,7 @@ class Workshop:
         return None
 
     def through_stages(self, run: Run) -> str:
-        """Take the run through all its stages; what is not applicable is the note.
-
-        Raises:
-            UsageError: a stage failed, or has lost a measurement.
-        """
+        """Take the run through all its stages, or a UsageError; what is not applicable is the note."""
         components.prepare([run], self.data_dir)
         self.job(run)()
         reasons: dict[str, None] = {}
@@ -120,11 +109,7 @@ class Workshop:
         return f"{', '.join(run.stages)}" + "".join(f"; {reason}" for reason in reasons)
 
     def repeats(self, run: Run) -> str:
-        """Train a step, then another one twice: before and after a restart from the checkpoint, elsewhere seeded.
-
-        Raises:
-            UsageError: the losses differ.
-        """
+        """Train a step, then another one twice: before and after a restart from the checkpoint, elsewhere seeded."""
 
         def stages(seed: int) -> Stages:
             random.seed(seed)

@@ -32,19 +32,18 @@ def plan(
 ) -> list[Run]:
     """The runs of a suite, in the order of its file, narrowed to what was asked for.
 
-    Args:
-        settings: dotted keys (`training.steps`, `network.width`, `evaluation.samples.n`, `fm_ot.sigma_min`) to values,
-            or to UNSET.
-
-    Raises:
-        UsageError: an unknown protocol, or a baseline, dataset or key that nothing in the suite answers to.
+    `settings` takes dotted keys (`training.steps`, `network.width`, `fm_ot.sigma_min`) to values, or to UNSET.
+    UsageError for an unknown protocol, and for a baseline, dataset or key that nothing in the suite answers to.
     """
     protocol = protocol or suite.protocol
     offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
     if protocol not in offered:
         raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
+    every = [d.name for e in suite.experiments for d in e.dataset]
+    chosen_datasets = every if datasets is None else list(datasets)
+    if foreign := [dataset for dataset in chosen_datasets if dataset not in every]:
+        raise UsageError(f"--datasets {foreign[0]}: " + unknown(f"dataset of suite {name}", foreign[0], every))
     named = list(baselines) if baselines is not None else None
-    chosen_datasets = _narrow("--datasets", datasets, [d.name for e in suite.experiments for d in e.dataset], name)
     layers = [(e, e.protocols.get(protocol, Variation())) for e in suite.experiments]
     known = list(dict.fromkeys([*(b for e, v in layers for b in v.baselines or e.baselines), *(named or ())]))
     unset = {key for key, value in (settings or {}).items() if value is UNSET}
@@ -96,7 +95,7 @@ class _Place:
     def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> str:
         """The run of the baseline of that name in this very place; a run's id stays, a file gets its whole path.
 
-        UsageError for anything else, a file that is not there, and a baseline that would be taught by itself.
+        UsageError for anything else, and for a baseline that would be taught by itself.
         """
         if isinstance(teacher, str) and RUN_ID.fullmatch(teacher):
             return teacher
@@ -169,8 +168,7 @@ def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known
 def _take_away(cell: dict[str, Any], baseline: str, key: str) -> bool:
     """Remove what the cell says of a dotted key; whether it said anything.
 
-    Raises:
-        UsageError: a key that no setting has, or a name, which has no default.
+    UsageError for a key that no setting has, and for a name, which has no default.
     """
     head, *parts, last = key.split(".")
     if head in ("training", "evaluation"):
@@ -189,9 +187,7 @@ def _take_away(cell: dict[str, Any], baseline: str, key: str) -> bool:
         holder = cell[head]["options"]
     else:
         holder = cell["options"] if head == baseline else {}
-    there = last in holder
-    holder.pop(last, None)
-    return there
+    return holder.pop(last, UNSET) is not UNSET
 
 
 def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:
@@ -202,12 +198,3 @@ def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:
             _merge(into[key], value, where)
         else:
             into[key] = value
-
-
-def _narrow(option: str, wanted: Iterable[str] | None, there: list[str], suite: str) -> list[str]:
-    if wanted is None:
-        return there
-    for name in wanted:
-        if name not in there:
-            raise UsageError(f"{option} {name}: " + unknown(f"dataset of suite {suite}", name, there))
-    return list(wanted)

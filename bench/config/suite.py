@@ -180,11 +180,7 @@ def suite_path(name: str) -> Path:
 
 
 def load_suite(name: str) -> tuple[str, Suite]:
-    """The suite's name (its file's stem, made safe) and its contents.
-
-    Raises:
-        UsageError: the key, its value and what is allowed.
-    """
+    """The suite's name (its file's stem, made safe) and its contents; UsageError for a key or value that is wrong."""
     path = suite_path(name)
     try:
         raw = toml.read(path)

@@ -10,22 +10,12 @@ class NotToml(ValueError):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tables of a UTF-8 file.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: what is wrong with its content, in one line.
-    """
+    """The tables of a UTF-8 file; OSError if it cannot be read, ValueError for what is wrong with it, in one line."""
     return parse(path.read_bytes().decode("utf-8-sig"))
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The tables of a text.
-
-    Raises:
-        NotToml: it is not TOML.
-        ValueError: a number beyond 64 bits, or nested too deeply.
-    """
+    """The tables of a text; NotToml if it is none, ValueError for a number beyond 64 bits, or nested too deeply."""
     try:
         tables = tomllib.loads(text)
         _check(tables)

@@ -67,11 +67,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def described(opened: Iterable[str], without: Iterable[Path] = ()) -> dict[str, dict[str, Any]]:
-    """Of every data file among those that were opened, its size in bytes, time of change in ns and SHA-256.
-
-    Args:
-        without: folders whose files are none of a run's inputs.
-    """
+    """Of every data file that was opened, but in the folders `without`, its size in bytes, time in ns and SHA-256."""
     return {path: {**_stamp(path), "sha256": sha256(path)} for path in _data(opened, without)}
 
 
@@ -107,11 +103,7 @@ def _data(opened: Iterable[str], without: Iterable[Path] = ()) -> list[str]:
 
 
 def changed(recorded: Mapping[str, Any], root: Path | None = None) -> list[str]:
-    """The files of a record that have another content now.
-
-    Args:
-        root: folder that remembers what touched files were found to be.
-    """
+    """The files of a record that have another content now; `root` remembers what touched ones were found to be."""
     found = []
     for path, was in recorded.items():
         try:

@@ -121,14 +121,7 @@ def forget(path: Path) -> None:
 
 
 def file_of(importer: Path, dotted: str, dots: int) -> Path | None:
-    """The file of a module that is imported; None for a foreign one, of Python or of an installed package.
-
-    Args:
-        importer: the file that imports it.
-        dots: of a relative import; -1 means the importer itself.
-    """
-    if dots == -1:
-        return importer
+    """The file of a module that is imported; None for a foreign one, of Python or of an installed package."""
     if dots:
         folder = importer.parents[dots - 1]
         return in_folder(folder, dotted) if dotted else in_folder(folder, "__init__")
