@@ -134,28 +134,23 @@ def _example(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[list[Tens
 
 def check_data(run: Run, dataset: Dataset) -> None:
     """UsageError where a run's method cannot be trained on the data, or more samples are asked for than it can give."""
-    config, training, method = run.evaluation, run.training, baselines[run.baseline.name]
-    if method.needs_given and not dataset.given:
+    baseline, samples, sweep = run.baseline.name, run.evaluation.samples, run.evaluation.sweep
+    if baselines[baseline].needs_given and not dataset.given:
         raise UsageError(
-            f"baseline {run.baseline.name}: needs samples that are given something; those of {dataset.name} are not"
+            f"baseline {baseline}: needs samples that are given something; those of {dataset.name} are not"
         )
-    if method.needs_gaussian and dataset.source is not None:
-        raise UsageError(
-            f"baseline {run.baseline.name}: needs noise from N(0, I); {dataset.name} has a source of its own"
-        )
+    if baselines[baseline].needs_gaussian and dataset.source is not None:
+        raise UsageError(f"baseline {baseline}: needs noise from N(0, I); {dataset.name} has a source of its own")
     if not dataset.given:
         return
-    of_test: dict[str, int] = {}
-    if config.samples:
-        of_test |= {"evaluation.samples.n": config.samples.n, "evaluation.samples.path_n": config.samples.path_n}
-    if config.sweep:
-        of_test["evaluation.sweep.n"] = config.sweep.n
-    of_curve = {"training.curve_n": training.curve_n} if training.curve_points else {}
-    for data, drawn in ((dataset.for_tuning, of_curve), (dataset, of_test)):
-        for key, n in drawn.items():
-            if n > (held := len(data.test)):
-                kind = f"{data.held_out} {'image' if data.is_image else 'sample'}"
-                raise UsageError(f"{key} = {n}: a sample of {data.name} is given a {kind}, and there are {held}")
+    drawn = {"training.curve_n": run.training.curve_n} if run.training.curve_points else {}
+    drawn |= {f"evaluation.samples.{key}": getattr(samples, key) for key in ("n", "path_n") if samples}
+    drawn |= {"evaluation.sweep.n": sweep.n} if sweep else {}
+    for key, n in drawn.items():
+        data = dataset.for_tuning if key.startswith("training") else dataset
+        if n > (held := len(data.test)):
+            kind = f"{data.held_out} {'image' if data.is_image else 'sample'}"
+            raise UsageError(f"{key} = {n}: a sample of {data.name} is given a {kind}, and there are {held}")
 
 
 class Built(typing.NamedTuple):

@@ -142,52 +142,41 @@ def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known
     """Apply `--set KEY=VALUE` to the cell of one baseline; the keys that were there and were taken away."""
     gone = set()
     for key, value in settings.items():
-        head, *rest = key.split(".")
-        if value is UNSET and rest and head in (*known, "dataset", "network", "training", "evaluation"):
-            if _take_away(cell, baseline, key):
-                gone.add(key)
-        elif head in known and len(rest) == 1:
-            if head == baseline:
-                cell["options"][rest[0]] = value
-        elif head in ("dataset", "network") and len(rest) == 1:
-            target = cell[head] if rest[0] == "name" else cell[head]["options"]
-            target[rest[0]] = value
-        elif head in ("training", "evaluation") and rest:
-            nested: Any = value
-            for part in reversed(rest):
-                nested = {part: nested}
-            _merge(cell[head], nested, f"--set {key}")
+        head, *path = _path(key, value, known)
+        if head in known and head != baseline:
+            continue
+        holder: dict[str, Any] = cell["options"] if head == baseline else cell[head]
+        *above, last = path
+        if value is UNSET:
+            for part in above:
+                inner = holder.get(part)
+                holder = inner if isinstance(inner, dict) else {}
+            gone |= {key} if holder.pop(last, UNSET) is not UNSET else set()
         else:
-            raise UsageError(
-                f"--set {key}={'' if value is UNSET else value}: a key is training.KEY, evaluation.STAGE.KEY, "
-                f"network.OPTION, dataset.OPTION or BASELINE.OPTION (baselines here: {', '.join(known)})"
-            )
+            for part in reversed(path):
+                value = {part: value}
+            _merge(holder, value, f"--set {key}")
     return gone
 
 
-def _take_away(cell: dict[str, Any], baseline: str, key: str) -> bool:
-    """Remove what the cell says of a dotted key; whether it said anything.
-
-    UsageError for a key that no setting has, and for a name, which has no default.
-    """
-    head, *parts, last = key.split(".")
-    if head in ("training", "evaluation"):
-        fields = fields_at(Run, (head, *parts))
-        if last not in fields:
-            raise UsageError(f"--set {key}=: " + unknown("key", last, fields))
-        holder = cell[head]
-        for part in parts:
-            inner = holder.get(part)
-            holder = inner if isinstance(inner, dict) else {}
-    elif parts:
-        raise UsageError(f"--set {key}=: expected {head}.OPTION")
-    elif head in ("dataset", "network"):
-        if last == "name":
-            raise UsageError(f"--set {key}=: it needs a value")
-        holder = cell[head]["options"]
-    else:
-        holder = cell["options"] if head == baseline else {}
-    return holder.pop(last, UNSET) is not UNSET
+def _path(key: str, value: Any, known: list[str]) -> list[str]:
+    """Where a cell has a dotted key; UsageError for one that no setting has, and for a name that is taken away."""
+    head, *rest = key.split(".")
+    if head in (*known, "dataset", "network") and len(rest) == 1:
+        if rest == ["name"] and head not in known:
+            if value is UNSET:
+                raise UsageError(f"--set {key}=: it needs a value")
+            return [head, "name"]
+        return [head, *([] if head in known else ["options"]), *rest]
+    if head in ("training", "evaluation") and rest:
+        fields = fields_at(Run, (head, *rest[:-1]))
+        if value is UNSET and rest[-1] not in fields:
+            raise UsageError(f"--set {key}=: " + unknown("key", rest[-1], fields))
+        return [head, *rest]
+    raise UsageError(
+        f"--set {key}={'' if value is UNSET else value}: a key is training.KEY, evaluation.STAGE.KEY, "
+        f"network.OPTION, dataset.OPTION or BASELINE.OPTION (baselines here: {', '.join(known)})"
+    )
 
 
 def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:
