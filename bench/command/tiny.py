@@ -20,7 +20,6 @@ from bench.evaluation.stages import Stages
 from bench.launch.job import Job
 from bench.records.records import run_folder, stands
 from bench.records.seal import read_json
-from bench.training.build import Build
 
 SOLVER = {"method": "midpoint", "steps": 4}
 TRAINING = {"steps": 20, "batch": 32, "ema": 0.9, "curve_points": 2, "curve_n": 16}
@@ -84,14 +83,11 @@ class Workshop:
         return job
 
     def refusal(self, run: Run) -> UsageError | NotApplicable | None:
-        """What the module of a run cannot be built for: its network, or the method at all."""
-        build = Build(run.network, self.data(run.dataset.model_dump()), self.folder, self.data_dir)
+        """Why a run cannot be: its network, or the data."""
         try:
-            components.build_baseline(run.baseline).build(build, components.about(build.dataset))
+            components.check_networks(run, self.data(run.dataset.model_dump()))
         except (UsageError, NotApplicable) as refusal:
             return refusal
-        except Exception:
-            return None  # the run will say it
         return None
 
     def through_stages(self, run: Run) -> str:

@@ -5,6 +5,7 @@ import inspect
 import json
 import typing
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
-from bench.errors import UsageError, usage_error
+from bench.errors import NotApplicable, UsageError, usage_error
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
 from bench.metrics.metric import chosen, of_samples
@@ -87,12 +88,15 @@ class _Checks:
 
 
 def check_networks(run: Run, dataset: Dataset) -> None:
-    """UsageError if a network that the run's method builds of its own cannot be, as far as `check_network` can tell."""
+    """UsageError if the run's method cannot build its networks, as far as `check_network` can tell.
+
+    NotApplicable if it is not for such data.
+    """
     make = _Checks(run.network, dataset)
     try:
         build_baseline(run.baseline).build(make, about(dataset))
     except Exception as error:  # any other is of a stand-in, or the run's to say
-        if error is make.complaint:
+        if error is make.complaint or isinstance(error, NotApplicable):
             raise
 
 
@@ -197,7 +201,8 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
         check_data(run, dataset)
-        check_networks(run, dataset)
+        with suppress(NotApplicable):  # which the run's records say
+            check_networks(run, dataset)
         if run.evaluation.samples:
             chosen(run.evaluation.samples.metrics, dataset.is_image, dataset.given is not None)
         extractors.add(dataset.extractor)
