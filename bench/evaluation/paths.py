@@ -1,7 +1,6 @@
 """The paths from noise to samples: their energy, how straight they are, how far from optimal, and their picture."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,32 +28,30 @@ GRID = 20
 
 def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
     """Energy and straightness of the paths of the first samples, and their picture."""
-    config, dataset, quote = evaluator.config, evaluator.dataset, evaluator.drawing(evaluator.ways[evaluator.headline])
-    n = config.path_n
+    s, dataset, quote = evaluator.config, evaluator.dataset, evaluator.drawing(evaluator.ways[evaluator.headline])
     # Samples in the optimal transport that the paths are compared with; none of images.
-    coupled = 0 if dataset.is_image else min(config.w2_n, n, len(dataset.test))
-    counts = {"path_energy": n, "straightness": n, **({"npe": coupled} if coupled else {})}
+    coupled = 0 if dataset.is_image else min(s.w2_n, s.path_n, len(dataset.test))
+    counts = {"path_energy": s.path_n, "straightness": s.path_n, **({"npe": coupled} if coupled else {})}
     rows = [Measurement(metric, n=n, settings=quote) for metric, n in counts.items()]
-    parts.measure("paths", rows, partial(_paths, evaluator, rows, coupled))
 
+    def make(_: Unfinished) -> tuple[Rows, Arrays]:
+        arrays = Arrays()
+        with ranks.failing_together():
+            noise, field = evaluator.trained.noise(0, s.path_n), evaluator.trained.field(0, s.path_n)
+            paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver)
+            values: dict[str, Any] = {"path_energy": paths.energy, "straightness": paths.straightness}
+            if coupled:
+                values["npe"] = npe(paths.energy[0], noise[:coupled], dataset.encode(dataset.test[:coupled]))
 
-def _paths(evaluator: Evaluator, rows: Rows, coupled: int, _: Unfinished) -> tuple[Rows, Arrays]:
-    s, dataset, arrays = evaluator.config, evaluator.dataset, Arrays()
-    with ranks.failing_together():
-        noise = evaluator.trained.noise(0, s.path_n)
-        field = evaluator.trained.field(0, s.path_n)
-        paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver)
-        values: dict[str, Any] = {"path_energy": paths.energy, "straightness": paths.straightness}
-        if coupled:
-            values["npe"] = npe(paths.energy[0], noise[:coupled], dataset.encode(dataset.test[:coupled]))
+            def picture() -> Rows:
+                # Along any path, whatever its source is: the model has only those that start from N(0, I).
+                path = evaluator.baseline.model(evaluator.trained.network()).path
+                arrays.update(of_paths(dataset, path, paths))
+                return []
 
-        def picture() -> Rows:
-            # Along any path, whatever its source is: the model has only those that start from N(0, I).
-            path = evaluator.baseline.model(evaluator.trained.network()).path
-            arrays.update(of_paths(dataset, path, paths))
-            return []
+            return filled(rows, values) + attempt([Measurement("path_picture")], picture), arrays
 
-        return filled(rows, values) + attempt([Measurement("path_picture")], picture), arrays
+    parts.measure("paths", rows, make)
 
 
 @dataclass(frozen=True)

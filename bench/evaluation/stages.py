@@ -127,10 +127,10 @@ class Stages:
 
     def train(self) -> tuple[Rows, Arrays]:
         trainer = self.trainer
-        prepares = self.run.training.curve_points or self.run.evaluation.samples or self.run.evaluation.sweep
-        if prepares and not self.unfit:
+        curve, evaluation = self.run.training.curve_points, self.run.evaluation
+        if not self.unfit and (evaluation.samples or evaluation.sweep):
             self.judge.prepare()
-        if self.run.training.curve_points:
+        if not self.unfit and curve:
             self.judge.for_tuning.prepare()
         self._fit()
         rows = [

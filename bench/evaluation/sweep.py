@@ -1,7 +1,6 @@
 """The sweep: quality, seconds and the ODE's own error at few evaluations, for every sampler."""
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -11,7 +10,6 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots
-from bench.evaluation.quality import Quality
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished
@@ -22,40 +20,47 @@ GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose sam
 
 
 def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
-    n, batch = config.n, config.batch or config.n
+    batch = config.batch or config.n
     error = SolverError(evaluator.trained, config.error_n, batch, parts.unfinished)
     network_rows = _rows_an_evaluation(evaluator.trained)
     for sampler in swept(config):
-        quote, cost = evaluator.drawing(sampler, batch), _cost(sampler, network_rows)
-        quality = evaluator.judge.quality(n, "sweep", quote)
-        seconds = [Measurement("sampling_seconds", n=n, settings=quote)]
-        errors = [error.row(quote)] if config.error_n and "velocity" in sampler.needs else []
-        rows = [replace(row, place=cost) for row in quality.rows + seconds + errors]
-        make = partial(_swept, evaluator, sampler, batch, quality, seconds, errors, error)
-        parts.measure(f"sweep {sampler}", rows, make, _accuracy(sampler, cost))
+        steps = getattr(sampler, "steps", None)
+        nfe = float(steps * sampler.evaluations_a_step * network_rows) if steps else None
+        of_ode = error if config.error_n and "velocity" in sampler.needs else None
+        _measure_sampler(evaluator, sampler, config.n, batch, nfe, of_ode, parts)
     if parts.arrays:
         parts.arrays["extent"] = evaluator.dataset.extent
 
 
-def _swept(
+def _measure_sampler(
     evaluator: Evaluator,
     sampler: Sampler,
+    n: int,
     batch: int,
-    quality: Quality,
-    seconds: Rows,
-    errors: Rows,
-    error: SolverError,
-    unfinished: Unfinished,
-) -> tuple[Rows, Arrays]:
-    shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
-    nfe, spent = evaluator.drawn(f"{sampler}", sampler, batch, quality, unfinished, shown)
-    rows = quality.measured() + filled(seconds, {"sampling_seconds": spent})
-    if errors:
-        rows += attempt(errors, lambda: filled(errors, {"ode_error": error.measured(sampler)}), alone=False)
-    rows = [replace(row, place={"nfe": nfe}) for row in rows]
-    if sampler.label == "midpoint" and nfe in GRID:
-        return rows, {f"samples_midpoint_{nfe:g}": for_plots(shown.gathered())}
-    return rows, {}
+    nominal: float | None,
+    error: SolverError | None,
+    parts: Parts,
+) -> None:
+    """A part of the sweep: one sampler, which stands at its `nominal` evaluations if nothing counts them."""
+    quote = evaluator.drawing(sampler, batch)
+    quality = evaluator.judge.quality(n, "sweep", quote)
+    seconds = [Measurement("sampling_seconds", n=n, settings=quote)]
+    errors = [error.row(quote)] if error else []
+
+    def make(unfinished: Unfinished) -> tuple[Rows, Arrays]:
+        shown = Shown(FEW_IMAGES if evaluator.dataset.is_image else FEW_POINTS)
+        nfe, spent = evaluator.drawn(f"{sampler}", sampler, batch, quality, unfinished, shown)
+        rows = quality.measured() + filled(seconds, {"sampling_seconds": spent})
+        if error:
+            rows += attempt(errors, lambda: filled(errors, {"ode_error": error.measured(sampler)}), alone=False)
+        kept = sampler.label == "midpoint" and nfe in GRID
+        arrays = {f"samples_midpoint_{nfe:g}": for_plots(shown.gathered())} if kept else {}
+        return [replace(row, place={"nfe": nfe}) for row in rows], arrays
+
+    where = f"at tolerance {sampler.rtol:g}" if hasattr(sampler, "rtol") else ""
+    place = {} if nominal is None else {"nfe": nominal}
+    rows = [replace(row, place=place) for row in quality.rows + seconds + errors]
+    parts.measure(f"sweep {sampler}", rows, make, where if nominal is None else f"at {nominal:g} evaluations")
 
 
 def _rows_an_evaluation(trained: Trained) -> int:
@@ -71,15 +76,3 @@ def _rows_an_evaluation(trained: Trained) -> int:
         if not costs_a_part(error):
             raise
     return net.rows or 1
-
-
-def _cost(sampler: Sampler, rows: int) -> dict[str, float]:
-    """The evaluations of a sampler of so many steps, where nothing has counted them."""
-    steps = getattr(sampler, "steps", None)
-    return {"nfe": float(steps * sampler.evaluations_a_step * rows)} if steps else {}
-
-
-def _accuracy(sampler: Sampler, cost: dict[str, float]) -> str:
-    if cost:
-        return f"at {cost['nfe']:g} evaluations"
-    return f"at tolerance {sampler.rtol:g}" if hasattr(sampler, "rtol") else ""
