@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -31,20 +30,24 @@ def measure_density(evaluator: Evaluator, parts: Parts) -> None:
     if trained.is_conditional or not (trained.dataset.keeps_density and (model.log_prob or model.velocity)):
         return  # what else stands in the record says why
     for i, t in enumerate(times):
-        # What says why there is no picture; one that is there is no measurement.
-        where, rows = f"at t = {t:.3g}", [Measurement("density_picture", settings={"time": t})]
-        parts.measure(f"density {where}", rows, partial(_density, evaluator, i, t), where)
+        _measure_at(evaluator, i, t, parts)
     nothing = np.full((SIZE, SIZE), np.nan, np.float16)  # of a time whose solve failed
     grids = [parts.arrays.pop(f"log_density_{i}", nothing) for i in range(len(times))]
     parts.arrays |= {"log_densities": np.stack(grids), "density_times": times, "extent": evaluator.dataset.extent}
 
 
-def _density(evaluator: Evaluator, i: int, t: float, _: Unfinished) -> tuple[Rows, Arrays]:
-    with ranks.failing_together():
-        trained = evaluator.trained
-        own = trained.model().log_prob or by_ode(trained.field(), t, prior(trained))
-        grid = log_density_grid(own, evaluator.dataset.extent, evaluator.device, SIZE)
-    return [], {f"log_density_{i}": grid.half().numpy()}
+def _measure_at(evaluator: Evaluator, i: int, t: float, parts: Parts) -> None:
+    """A picture is no measurement; what is measured says why there is none."""
+
+    def make(_: Unfinished) -> tuple[Rows, Arrays]:
+        with ranks.failing_together():
+            trained = evaluator.trained
+            own = trained.model().log_prob or by_ode(trained.field(), t, prior(trained))
+            grid = log_density_grid(own, evaluator.dataset.extent, evaluator.device, SIZE)
+        return [], {f"log_density_{i}": grid.half().numpy()}
+
+    where = f"at t = {t:.3g}"
+    parts.measure(f"density {where}", [Measurement("density_picture", settings={"time": t})], make, where)
 
 
 def by_ode(f: VelocityField, t_end: float, prior: LogProb = log_normal) -> LogProb:

@@ -60,7 +60,10 @@ def measure_route(evaluator: Evaluator, route: Route, parts: Parts, name: str) -
 
 
 def blank(route: Route, weights: str) -> Rows:
-    """What `by_route` measures, without values: the NLL of each K, then its NFE and seconds."""
+    """What is measured of the first n held-out samples, without values: the NLL of each K, then its NFE and seconds.
+
+    Standard errors are over images; with several probes `nll_probe_stderr` is what they leave in the NLL, in its unit.
+    """
     settings, n = {**route.settings(), "weights": weights}, _count(route)
     rows = [row for k in _draws(route) for row in _of_draws(route, {**settings, "draws": k})]
     cost = Measurement("nfe_likelihood", n=n, settings=settings)
@@ -68,15 +71,10 @@ def blank(route: Route, weights: str) -> Rows:
 
 
 def by_route(route: Route, weights: str, unfinished: Unfinished | None = None) -> Rows:
-    """NLL of the first n held-out samples, for each K of the draws, its NFE and seconds.
+    """The rows of `blank` with their values; if a draw fails, each K below it is measured.
 
-    Standard errors are over images; with several probes `nll_probe_stderr` is what they leave in the NLL, in its unit.
-    If a draw fails, each K below it is measured. NotApplicable if the model, or the data, has no such density; Diverged
-    if a solve of the first draw failed (Lost if several ranks share the run).
-
-    Args:
-        weights: "ema" or "raw", quoted in the records.
-        unfinished: where finished batches wait for a restart.
+    NotApplicable if the model, or the data, has no such density; Diverged if a solve of the first draw failed (Lost if
+    several ranks share the run).
     """
     n, draws = _count(route), _draws(route)
     found = log_densities(route, n, draws[-1], unfinished or Unfinished())

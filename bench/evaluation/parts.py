@@ -36,11 +36,7 @@ def filled(rows: Rows, values: Mapping[str, Any]) -> Rows:
 
 
 def attempt(rows: Rows, make: Callable[[], Rows], alone: bool = True) -> Rows:
-    """The measurements that `make` gives, or these rows without values with the reason.
-
-    Args:
-        alone: whether no other rank takes part in `make`; else what all ranks know of is taken, and no other failure.
-    """
+    """The measurements that `make` gives, or these rows with the reason; not `alone`, of what all ranks know."""
     try:
         return make()
     except Exception as error:
@@ -64,12 +60,10 @@ class Parts:
         self._had = False
 
     def measure(self, name: str, rows: Rows, make: Make, where: str = "") -> None:
-        """Add a part: as it is kept, or as `make` measures it, or its rows without values.
+        """Add a part: as it is kept, or as `make` measures it, or its rows without values and with the reason.
 
-        Args:
-            rows: what is measured, without values.
-            make: called with where its batches are kept; ranks may work together in it.
-            where: what the reason says of the part, such as "at 4 evaluations".
+        `make` is called with where its batches are kept; ranks may work together in it. `where` stands in the reason,
+        such as "at 4 evaluations".
         """
         unfinished = self.unfinished.part()
         found = self._kept(unfinished, name) if ranks.is_main() else ([], {})

@@ -1,8 +1,6 @@
 """The stages of a run, the same for every baseline: train -> likelihood -> samples -> sweep.
 
-Each stage returns its measurements and the arrays that plots need. How training goes is
-bench/training/trainer.py's; what the others measure of the trained network is likelihood.py's, samples.py's and
-sweep.py's.
+Each stage returns its measurements and the arrays that plots need; whatever is measured is measured in full float32.
 """
 
 import math
@@ -39,11 +37,7 @@ from bench.training.trainer import Trainer
 
 
 class Stages:
-    """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one.
-
-    Attributes:
-        unfit: the reason of every measurement, if the method is not for such data and nothing can be measured.
-    """
+    """The dataset, the baseline and the network of one run, restored from its checkpoint where there is one."""
 
     def __init__(self, task: Task, log: Callable[[str], None]) -> None:
         run = task.run
@@ -60,7 +54,7 @@ class Stages:
         self.baseline = components.build_baseline(run.baseline)
         components.check_data(run, self.dataset)
         self.method: Baseline = self.baseline
-        self.unfit = ""
+        self.unfit = ""  # the reason of every measurement, if the method is not for such data
         try:
             module, self.teachers = build(run, self.dataset, task.root, task.data_dir)
         except NotApplicable as reason:
@@ -100,14 +94,10 @@ class Stages:
         }
 
     def unfinished(self, stage: Stage) -> Unfinished:
-        """The finished parts of a stage under way."""
         return Unfinished(self.task.folder / standing.parts_folder(self.run, stage), self.log)
 
     def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
-        """The measurements and arrays of a stage; whatever is measured is measured in full float32.
-
-        What of it cannot be had is a measurement without a value, with its reason.
-        """
+        """The measurements and arrays of a stage; what cannot be had is a measurement with a reason."""
         with inputs.noted(self.opened):
             return self.train() if stage == "train" else self._evaluated(stage)
 

@@ -34,16 +34,13 @@ NONE: Mapping[str, Sampler] = {}
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples start ... start + len(x) - 1, uint8 pixels or points, with their NFE and seconds.
-
-    `lost` of them were not finite; as pixels, which have no NaN, they are grey.
-    """
+    """Samples from `start` on, uint8 pixels or points, with their NFE and seconds."""
 
     start: int
     x: Tensor
     nfe: float
     seconds: float
-    lost: int = 0
+    lost: int = 0  # of them were not finite; as pixels, which have no NaN, they are grey
 
 
 @dataclass

@@ -40,6 +40,10 @@ def clear_finished(run: Path, stages: Iterable[str]) -> None:
                 clear_all(run, stage)
 
 
+def _file_of(part: str) -> str:
+    return f"{safe_name(part)}.part.npz"
+
+
 class Unfinished:
     """Parts in a folder of their own; without a folder nothing is kept."""
 
@@ -67,28 +71,19 @@ class Unfinished:
         return Unfinished(self.folder, self.log)
 
     def kept(self, name: str) -> Arrays | None:
-        """A finished part; None if it is not there."""
-        return self._read(self._place(name)) if self.folder else None
+        """A finished part, if it is there."""
+        return self._read(self.folder / _file_of(name)) if self.folder else None
 
     def keep(self, name: str, found: Arrays) -> None:
         """Keep a finished part."""
         if self.folder:
-            write_arrays(self._place(name), found, compressed=False)
+            write_arrays(self.folder / _file_of(name), found, compressed=False)
 
     def drop_batches(self) -> None:
         """Forget this rank's batches of a part that is kept."""
         for path in self._batches:
             path.unlink(missing_ok=True)
         self._batches.clear()
-
-    def clear(self) -> None:
-        """Forget all parts."""
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _place(self, name: str) -> Path:
-        assert self.folder
-        return self.folder / f"{safe_name(name)}.part.npz"
 
     def _read(self, path: Path) -> Arrays | None:
         try:

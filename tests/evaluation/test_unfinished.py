@@ -74,19 +74,9 @@ def test_what_is_made_faster_than_it_is_kept_is_not_kept(tmp_path: Path, monkeyp
     assert not folder.exists()
 
 
-def test_parts_are_forgotten_together(tmp_path: Path) -> None:
-    this = Unfinished(tmp_path / "partial-run-samples")
-    this.clear()
-    this.once("dopri5-0", part(0.1))
-    this.clear()
-    assert list(tmp_path.iterdir()) == []
-    assert this.once("dopri5-0", part(0.2))["x"][0] == 0.2
-
-
 def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert [Unfinished().once("dopri5-0", part(value))["x"][0] for value in (0.1, 0.2)] == [0.1, 0.2]
-    Unfinished().clear()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.metrics.extractors import features
 from bench.metrics.extractors.cache import complaint
-from bench.metrics.extractors.catalogue import Network
+from bench.metrics.extractors.catalogue import Loaded
 from bench.metrics.extractors.reference import Reference
 from bench.records.records import Measurement
 
@@ -90,13 +90,13 @@ def first_channel() -> str:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that go through an extractor."""
     sizes: list[int] = []
-    call = Network.__call__
+    call = Loaded.__call__
 
-    def counted(network: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def counted(network: Loaded, pixels: Tensor) -> tuple[Tensor, Tensor]:
         sizes.append(len(pixels))
         return call(network, pixels)
 
-    monkeypatch.setattr(Network, "__call__", counted)
+    monkeypatch.setattr(Loaded, "__call__", counted)
     return sizes
 
 
@@ -350,14 +350,14 @@ def test_a_corrupt_cache_is_set_aside_said_and_made_again(folder, digits, data_d
 
 def _refer(dataset: Dataset, data_dir: Path, calls: Path) -> None:
     torch.set_num_threads(1)
-    call = Network.__call__
+    call = Loaded.__call__
 
-    def counted(network: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def counted(network: Loaded, pixels: Tensor) -> tuple[Tensor, Tensor]:
         with calls.open("a") as file:
             file.write("x" * len(pixels))
         return call(network, pixels)
 
-    Network.__call__ = counted
+    Loaded.__call__ = counted
     assert Reference(dataset, CNN, data_dir, split="test", n=300).features.count == 300
 
 

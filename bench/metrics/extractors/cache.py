@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,35 +62,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
         torch.save(tensors, file)
 
 
-def digest(parts: Iterable[Any]) -> str:
-    """SHA-256 of bytes and tensors, in their order."""
-    import torch
-
-    found = hashlib.sha256()
-    for part in parts:
-        if not isinstance(part, bytes):
-            part = part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        found.update(part)
-    return found.hexdigest()
-
-
 def complaint(path: Path) -> str | None:
     """What is wrong with a file of torch.save, if anything is; one without a seal has its archive's checksums."""
     try:
         why = check(path)
+        if why == UNSEALED:
+            with zipfile.ZipFile(path) as archive:
+                why = None if archive.testzip() is None else why
     except FileNotFoundError:
         return "it is not there"
+    except (zipfile.BadZipFile, EOFError, NotImplementedError):
+        return UNSEALED
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    return None if why == UNSEALED and _intact(path) else why
-
-
-def _intact(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
-        return False
+    return why
 
 
 def _own(folder: Path) -> Path:
@@ -109,10 +94,8 @@ def code_of(*modules: str) -> str:
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list):
-                node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+                node.body = [  # type: ignore[attr-defined]
+                    part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+                ]
         found.update(ast.dump(tree).encode("utf-8"))
     return found.hexdigest()[:8]
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,4 +1,4 @@
-"""Names of feature extractors -> what torch-fidelity needs to run them, and the running network.
+"""Names of feature extractors -> what torch-fidelity needs to run them, and the extractor as it is loaded.
 
 inception       the FID Inception-v3; only with it is a Frechet distance called FID, an MMD called KID
 <dataset>_cnn   a small classifier trained on that dataset's own train split (digits_cnn, mnist_cnn, ...)
@@ -15,39 +15,29 @@ from torch import Tensor
 
 from bench.config.names import safe_name
 from bench.config.registry import unknown
-from bench.datasets.base import Dataset
+from bench.datasets.base import Dataset, digest_of
 from bench.errors import UsageError
-from bench.metrics.extractors.cache import code_of, digest, kept
+from bench.metrics.extractors.cache import code_of, kept
 from bench.training.precision import full_float32
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A feature extractor under the name it is registered with torch-fidelity.
-
-    Attributes:
-        name: as above.
-        version: names the architecture and the weights; part of the name of everything cached.
-        layer: the features that are compared.
-        weights: its weight file, None where torch-fidelity finds its own.
-        channels: 3 where greyscale images must be repeated to RGB, else None.
-        logits: the layer that the Inception Score is taken from, None where the weights have no classifier.
-    """
+    """A feature extractor under the name it is registered with torch-fidelity."""
 
     name: str
-    version: str
-    layer: str
-    weights: Path | None = None
-    channels: int | None = 3
-    logits: str | None = None
+    version: str  # of the architecture and the weights; part of the name of everything cached
+    layer: str  # the features that are compared
+    weights: Path | None = None  # its file, unless torch-fidelity finds its own
+    channels: int | None = 3  # to which greyscale images are repeated
+    logits: str | None = None  # the layer that the Inception Score is taken from, if the weights have a classifier
 
     @property
     def layers(self) -> list[str]:
-        """The layers that are asked for."""
         return [self.layer, self.logits] if self.logits else [self.layer]
 
 
-class Network:
+class Loaded:
     """An extractor for images of one shape: uint8 (B, C, H, W) -> features (B, D), logits (B, K) or (B, 0), float32."""
 
     def __init__(self, extractor: Extractor, shape: tuple[int, ...], device: str) -> None:
@@ -55,7 +45,6 @@ class Network:
 
     @cached_property
     def net(self) -> Any:
-        """torch-fidelity's module."""
         from torch_fidelity.utils import create_feature_extractor
 
         path = self.extractor.weights and str(self.extractor.weights)
@@ -107,7 +96,7 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
         path = kept(folder, safe_name("-".join(map(str, of))) + ".pth", partial(classifier.save_trained, dataset))
         return Extractor(
             name,
-            f"{classifier.VERSION}-{digest(torch.load(path, weights_only=True).values())[:8]}",
+            f"{classifier.VERSION}-{digest_of(*torch.load(path, weights_only=True).values())[:8]}",
             "penultimate",
             path,
             None,
@@ -122,6 +111,9 @@ def _version(extractor: Extractor, dataset: Dataset) -> str:
     """torch-fidelity's version and a digest of what the extractor is: its weights, and the module that defines it."""
     import torch_fidelity
 
-    net = Network(extractor, dataset.stored_shape, "cpu").net
-    weights = (part for name, tensor in net.state_dict().items() for part in (name.encode(), tensor))
-    return f"{torch_fidelity.__version__}-{digest([code_of(type(net).__module__).encode(), *weights])[:8]}"
+    net = Loaded(extractor, dataset.stored_shape, "cpu").net
+    parts: list[str | Tensor] = [code_of(type(net).__module__)]
+    for name, tensor in net.state_dict().items():
+        parts += [name, tensor.cpu().contiguous().reshape(-1).view(torch.uint8)]
+    values = (torch.tensor([*part.encode()], dtype=torch.uint8) if isinstance(part, str) else part for part in parts)
+    return f"{torch_fidelity.__version__}-{digest_of(*values)[:8]}"

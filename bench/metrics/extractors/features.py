@@ -25,7 +25,7 @@ from bench.training import ranks
 KEPT = 10_000
 SPLITS, SHUFFLE_SEED = 10, 2020  # torch-fidelity's
 SUMS = ("count", "sum", "outer", "kept", "members", "p", "p_log_p")
-Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+Extract = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Features:
@@ -35,7 +35,7 @@ class Features:
     `origin` (D,), close to the mean and the same on every rank, keeps the covariance's sums small.
     """
 
-    def __init__(self, n: int, network: Network, origin: Tensor, classes: int = 0, batch: int = 64) -> None:
+    def __init__(self, n: int, network: Extract, origin: Tensor, classes: int = 0, batch: int = 64) -> None:
         self.n, self.network, self.batch = n, network, batch
         self.origin = origin.double()
         dim, splits = len(origin), min(SPLITS, n)
@@ -81,12 +81,11 @@ class Features:
 
     @property
     def complaint(self) -> str | None:
-        """Why these features are good for nothing: some of them are not finite. None where all are."""
+        """Why these features are good for nothing, if some of them are not finite."""
         return complaint(int(self.lost), self.n, "images' features")
 
     @property
     def classes(self) -> int:
-        """Number of classes K of the classifier, 0 where there is none."""
         return self.p.shape[1]
 
     @property
@@ -110,7 +109,7 @@ class Features:
         return {name: getattr(self, name).cpu() for name in ("origin", *SUMS)}
 
     @classmethod
-    def load(cls, state: Mapping[str, Tensor], network: Network, device: str, batch: int = 64) -> "Features":
+    def load(cls, state: Mapping[str, Tensor], network: Extract, device: str, batch: int = 64) -> "Features":
         """The whole set of images that `state` was saved of."""
         features = cls(int(state["count"]), network, state["origin"].to(device), state["p"].shape[1], batch)
         for name in SUMS:

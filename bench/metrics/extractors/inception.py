@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
+from bench.datasets.base import digest_of
 from bench.datasets.mirrors import INCEPTION, INCEPTION_SHA256, files
 from bench.errors import UsageError
-from bench.metrics.extractors.cache import complaint, digest, kept, write_tensors
+from bench.metrics.extractors.cache import complaint, kept, write_tensors
 
 VERSION = "2015-12-05"
 LOGITS = "logits_unbiased"  # without the last layer's bias, as in the Inception Score of Salimans et al. 2016
@@ -39,7 +40,10 @@ class Skeleton(FeatureExtractorInceptionV3):
     """The network before it has weights: torch-fidelity's names and shapes."""
 
     def __init__(self, name: str, features_list: list[str]) -> None:
-        super().__init__(name, features_list, feature_extractor_weights_path=_nothing())
+        nothing = io.BytesIO()
+        torch.save({}, nothing)
+        nothing.seek(0)
+        super().__init__(name, features_list, feature_extractor_weights_path=nothing)
 
     @staticmethod
     def get_provided_features_list() -> tuple[str, ...]:
@@ -79,13 +83,6 @@ class Inception(Skeleton):
         return x.flatten(1)
 
 
-def _nothing() -> io.BytesIO:
-    file = io.BytesIO()
-    torch.save({}, file)
-    file.seek(0)
-    return file
-
-
 def bilinear(size: int, out: int, device: torch.device) -> Tensor:
     """Matrix R (out, size) of TensorFlow 1's bilinear resize: row i reads position i * size / out."""
     position = torch.arange(out, device=device) * torch.tensor(size / out)
@@ -117,11 +114,8 @@ def has_classifier(path: Path) -> bool:
 
 def convolutions(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the convolutions' tensors in a weight file, in the order in which the package has them."""
-    return digest(
-        tensors[name]
-        for name in tensors
-        if name.endswith((".conv.weight", ".bn.bias", ".running_mean", ".running_var"))
-    )
+    ends = (".conv.weight", ".bn.bias", ".running_mean", ".running_var")
+    return digest_of(*(tensor for name, tensor in tensors.items() if name.endswith(ends)))
 
 
 def convert(package: Path, path: Path) -> None:

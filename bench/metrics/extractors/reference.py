@@ -18,7 +18,7 @@ from bench.config.names import safe_name
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.metrics.extractors.cache import code_of, kept, write_tensors
-from bench.metrics.extractors.catalogue import Network, extractor_for
+from bench.metrics.extractors.catalogue import Loaded, extractor_for
 from bench.metrics.extractors.features import Features
 
 LEAST = 4  # for a covariance, two subsets and three neighbours
@@ -51,7 +51,7 @@ class Reference:
         n = self._fits(len(getattr(dataset, split)) if n is None else n)
         self.folder = data_dir / "fidelity"
         self.extractor = extractor_for(extractor, dataset, data_dir)
-        self.network = Network(self.extractor, dataset.stored_shape, device)
+        self.network = Loaded(self.extractor, dataset.stored_shape, device)
         self.features = self.real(split, n)
 
     def _fits(self, n: int) -> int:
@@ -102,10 +102,8 @@ class Reference:
 
     def real(self, split: str, n: int) -> Features:
         """The features of n images of a split, computed in one process unless they are in the cache."""
-        data, by = self.dataset, self.extractor
-        where = self.name_of(split)
+        data, by, where = self.dataset, self.extractor, self.name_of(split)
         of = (data.name, data.version, data.checksum, where, n, by.name, by.version, *by.layers, code_of(*CODE))
-
         images: Tensor = getattr(data, split)
 
         def pixels(start: int) -> Tensor:
