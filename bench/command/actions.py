@@ -76,7 +76,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         for run_ in todo:
             if states[run_.run_id].status in ("queued", "running"):
                 continue  # which may be beyond the stage that has lost something
-            # Or what is asked for again, and is not done yet, would count as lost by its last job.
+            # Or what begins here, and is not done yet, would count as lost by its last job.
             Submission.path(root, run_).unlink(missing_ok=True)
             if options.retry:
                 retries.ask_again(root, run_)

@@ -34,9 +34,9 @@ ALIVE = (*QUEUED, "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING
 
 @dataclass(frozen=True)
 class SlurmState:
-    """Where a run stands, its last Slurm job, and why it waits or failed."""
+    """Where a run stands, its last Slurm job, and why it waits or failed; "lost" is what that job should have left."""
 
-    status: Literal["queued", "running", "ok", "failed", "stale", "missing"]
+    status: Literal["queued", "running", "ok", "failed", "stale", "missing", "lost"]
     job: str | None = None
     reason: str = ""
 
@@ -45,12 +45,13 @@ class SlurmState:
 class Submission:
     """A run's place in Slurm: its job, whose name is kept since ids start again on a rebuilt cluster.
 
-    `log` is the job's standard error, relative to the folder of the suite.
+    `log` is the job's standard error, relative to the folder of the suite; `asked` is what the run was then (`asked`).
     """
 
     job: str
     name: str
     log: str
+    asked: str = ""
 
     @staticmethod
     def path(root: Path, run: Run) -> Path:
@@ -74,7 +75,7 @@ class Submission:
 
 
 def status(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
-    """State of every run by its id; one that Slurm has lost is "missing" until `collect` records it."""
+    """State of every run by its id; one that Slurm has lost is "lost" until `collect` records it."""
     submissions: dict[str, Submission | None] = {}
     unsound: dict[str, SlurmState] = {}
     for run in runs:
@@ -90,14 +91,14 @@ def status(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
 def collect(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
     """`status`, after every run that Slurm has lost was given a failed record that says how it ended."""
     states = status(root, runs)
-    lost = [run for run in runs if states[run.run_id].status == "missing" and states[run.run_id].job]
+    lost = [run for run in runs if states[run.run_id].status == "lost"]
     if not lost:
         return states
     ends = _ends({str(states[run.run_id].job) for run in lost})
     states |= status(root, lost)  # what was on its way back into the queue has arrived by now
     for run in lost:
         submission = Submission.read(root, run)
-        if submission and states[run.run_id].status == "missing":
+        if submission and states[run.run_id].status == "lost":
             end = f"Slurm job {submission.job} {ends.get(submission.job, 'left the queue without a record')}"
             reason = records.run_folder(root, run.run_id) / RANK_ERROR
             if "FAILED" in end and reason.exists():  # of a rank, and the main one was killed before it saw it
@@ -173,19 +174,29 @@ def _state(
     if folder.exists():
         os.listdir(folder)
     job = submission.job if submission else None
-    stands = records.stands(root, run).values()
-    error = next((stage.reason for stage in stands if stage.state == "failed"), None)
+    stands = records.stands(root, run)
+    left = {stage: found for stage, found in stands.items() if found.state != "done"}
     # Even what is done may be in the queue: a student whose teacher is trained anew.
     if submission and queue and (submission.job, submission.name) in queue:
         slurm, reason = queue[submission.job, submission.name]
         return SlurmState("queued", job, reason) if slurm in QUEUED else SlurmState("running", job)
-    if all(stage.state == "done" for stage in stands):
+    if not left:
         return SlurmState("ok", job)
     if submission and queue is None:
         return SlurmState("queued", job, "no squeue here to ask")
-    if error:
+    if error := next((found.reason for found in left.values() if found.state == "failed"), None):
         return SlurmState("failed", job, error)
-    return SlurmState("stale" if any(stage.state == "stale" for stage in stands) else "missing", job)
+    if any(found.state == "stale" for found in left.values()):
+        return SlurmState("stale", job)
+    # A job that left a record, though of older code, or that was not asked for one, has lost none.
+    left_none = not records.record_path(root, run.run_id, next(iter(left))).exists()
+    is_lost = submission and left_none and submission.asked in ("", asked(run))
+    return SlurmState("lost" if is_lost else "missing", job)
+
+
+def asked(run: Run) -> str:
+    """All that a run is to measure: another evaluation is not what an earlier job was for."""
+    return " ".join(run.fingerprint(stage) for stage in run.stages)
 
 
 def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:

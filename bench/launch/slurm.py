@@ -22,7 +22,7 @@ from bench.errors import HalfSubmitted, UsageError
 from bench.identity import source
 from bench.launch.headway import headway
 from bench.launch.needs import waves
-from bench.launch.queue import Submission, ask, collect, require
+from bench.launch.queue import Submission, ask, asked, collect, require
 from bench.launch.surroundings import applied, interpreter
 from bench.launch.threads import VARIABLES
 from bench.records import records
@@ -158,7 +158,8 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
             write_bytes(path, record)
         raise UsageError(" ".join(str(error).split())) from error
     for job, slurm_job in zip(jobs, submitted, strict=True):
-        Submission(slurm_job.job_id, name, os.path.relpath(slurm_job.paths.stderr, root)).write(root, job.run)
+        log = os.path.relpath(slurm_job.paths.stderr, root)
+        Submission(slurm_job.job_id, name, log, asked(job.run)).write(root, job.run)
     return [slurm_job.job_id for slurm_job in submitted]
 
 

@@ -1,10 +1,12 @@
 """What the queue and accounting say, played by scripts, and what is made of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_jobs import FakeJob, make_run
 
+from bench.config.settings import Evaluation
 from bench.errors import UsageError
 from bench.launch import queue
 from bench.launch.queue import SlurmState, Submission, collect, status, wait
@@ -74,8 +76,8 @@ def test_a_run_that_was_never_submitted(cluster, job):
         ),
         ("12_0|RUNNING|None|suite-a1", SlurmState("running", "12_0")),
         ("12_0|COMPLETING|None|suite-a1", SlurmState("running", "12_0")),
-        ("12_0|RUNNING|None|of-another-cluster", SlurmState("missing", "12_0")),
-        ("12_1|RUNNING|None|suite-a1", SlurmState("missing", "12_0")),
+        ("12_0|RUNNING|None|of-another-cluster", SlurmState("lost", "12_0")),
+        ("12_1|RUNNING|None|suite-a1", SlurmState("lost", "12_0")),
     ],
 )
 def test_states_of_the_queue(cluster, job, line, expected):
@@ -108,10 +110,30 @@ def test_a_lost_run_gets_a_record_with_its_end_and_last_words(cluster, job, acco
     log.parent.mkdir(parents=True)
     log.write_text("oom\n\nkilled\n")
     cluster.answers("sacct", accounting)
-    assert state_of(job) == SlurmState("missing", "12_0")
+    assert state_of(job) == SlurmState("lost", "12_0")
     assert state_of(job, collect) == SlurmState("failed", "12_0", reason)
     assert records.failed(job.root, job.run) == reason
     assert state_of(job) == SlurmState("failed", "12_0", reason)
+
+
+def test_a_stage_that_its_job_was_not_asked_for_is_not_lost(cluster, job):
+    replace(JOB, asked=queue.asked(job.run)).write(job.root, job.run)
+    assert state_of(job) == SlurmState("lost", "12_0")
+    records.write_stage(job.root, job.run, "train", [], {})
+    assert state_of(job) == SlurmState("ok", "12_0")
+    more = job.run.model_copy(update={"evaluation": Evaluation.model_validate({"likelihood": {}})})
+    assert state_of(FakeJob(more, job.root), collect) == SlurmState("missing", "12_0")
+    assert records.failed(job.root, more) is None
+
+
+def test_a_failure_of_older_code_is_not_the_job_s_of_today(cluster, job, monkeypatch):
+    JOB.write(job.root, job.run)
+    records.fail(job.root, job.run, "a bug")
+    assert state_of(job, collect) == SlurmState("failed", "12_0", "a bug")
+    record = records.read_stage(job.root, job.run.run_id, "train")
+    write_json(job.folder / "train.json", {**record, "fingerprint": "of before"})
+    assert state_of(job, collect) == SlurmState("missing", "12_0")
+    assert records.failed(job.root, job.run) is None
 
 
 @pytest.mark.slow

@@ -128,9 +128,9 @@ def test_a_crash_leaves_a_failed_record_and_the_rest_finish(tmp_path):
     assert "ValueError: a bug" in reasons[3]
     assert reasons[4] == "it was told to fail"
     assert [records.failed(tmp_path, job.run) for job in jobs[1:5]] == reasons[1:5]
-    again = [FakeJob(job.run, tmp_path) for job in jobs]
+    again = [FakeJob(job.run, tmp_path) for job in jobs[1:5]]
     assert len(submit(again, QUICK, tmp_path)) == 4
-    assert {o.status for o in wait(tmp_path, [job.run for job in again], poll=0.5)} == {"ok"}
+    assert {o.status for o in wait(tmp_path, [job.run for job in jobs], poll=0.5)} == {"ok"}
 
 
 def test_a_cancelled_run_fails(tmp_path):
@@ -150,7 +150,6 @@ def test_a_stale_teacher_is_run_again_and_so_is_its_student_after_it(tmp_path):
     runs = [student.run, teacher.run]
     assert (teacher(), student()) == ("ok", "ok")
     write_json(teacher.folder / "train.json", {**teacher.record(), "fingerprint": "of before"})
-    (teacher.folder / "checkpoint.pt").unlink()
     assert {state.status for state in status(tmp_path, runs).values()} == {"stale"}
     assert len(submit([student, teacher], QUICK, tmp_path)) == 2
     assert {state.status for state in status(tmp_path, runs).values()} <= {"queued", "running"}
