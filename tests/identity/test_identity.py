@@ -82,7 +82,7 @@ EDITS = {
     "a metric that is not taken": (("bench/metrics/kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"),
                                    set()),
     "what a metric is told": (("bench/metrics/w2.py", 'limit="w2_n"', 'limit=""'), EVALUATION - {"likelihood"}),
-    "a title": (("bench/metrics/w2.py", 'title="W₂"', 'title="W"'), set()),
+    "a title": (("bench/metrics/w2.py", 'Facts("W₂"', 'Facts("W"'), set()),
     "a default of a setting": (("bench/config/settings.py", "lr: Rate = 1e-3", "lr: Rate = 1e-2"), ALL),
     "a default of the evaluation": (("bench/config/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
                                      "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
