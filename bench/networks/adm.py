@@ -28,8 +28,7 @@ from torch import Tensor, nn
 
 from bench.config.registry import register_network
 from bench.networks.blocks import Attention, Residual, checkpointed, group_norm, zero
-from bench.networks.inputs import Inputs, Shape, Told
-from bench.networks.limits import require, require_halves, require_images
+from bench.networks.inputs import Inputs, Shape, Told, require, require_images
 
 MAX_PERIOD = 10_000
 
@@ -99,14 +98,13 @@ def check(
 ) -> Inputs:
     """What the network takes; UsageError for an option of `adm` out of range, or that does not fit the shape."""
     ask = partial(require, "adm")
-    require_images("adm", shape)
+    require_images("adm", shape, len(multiples))
     ask(channels > 0 and channels % 2 == 0, "channels", channels, "an even number above 0 is needed")
     ask(min(multiples, default=0) > 0, "multiples", multiples, "a number above 0 is needed for each level")
     ask(blocks > 0, "blocks", blocks, "a number above 0 is needed")
     ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
     ask(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
     inputs = Inputs("adm", shape, second_time, classes, given)
-    require_halves("adm", shape, len(multiples))
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
     ask(set(attention) <= set(heights), "attention", attention, f"the levels have heights {heights}")

@@ -6,7 +6,9 @@
     given          the shape of what a sample is given: images (C', H, W) beside images join x as further channels, in
                    what the caller passes as x; anything else is the keyword `given`, a vector (B, K)
 
-A network that is built without one of them has no weight for it.
+A network that is built without one of them has no weight for it. What its options must fulfil is said in one form, by
+the check that it is registered with, which takes what the builder takes and imports nothing heavy: a run that cannot be
+is refused before anything starts.
 """
 
 from collections.abc import Callable
@@ -18,9 +20,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from bench.networks.limits import require
 
 Shape = tuple[int, ...]
+
+
+def require(network: str, holds: bool, key: str, value: object, allowed: str) -> None:
+    """UsageError for an option, or the shape of the data, that does not fit."""
+    if not holds:
+        raise UsageError(f"network {network}: {key} = {value!r}: {allowed}")
+
+
+def require_images(network: str, shape: Shape, levels: int) -> None:
+    """UsageError unless the shape is (C, H, W), of sides that can be halved `levels - 1` times."""
+    require(network, len(shape) == 3, "shape", shape, "images (C, H, W) are needed")
+    smallest = 2 ** (levels - 1)
+    halved = all(side % smallest == 0 for side in shape[1:])
+    require(network, halved, "shape", shape, f"sides divisible by {smallest} are needed for {levels} levels")
 
 
 class Inputs:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from bench.config.registry import register_network
 from bench.config.settings import Positive
-from bench.networks.inputs import Inputs, Shape
-from bench.networks.limits import require
+from bench.networks.inputs import Inputs, Shape, require
 
 Activation = Literal["silu", "tanh", "softplus", "selu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh, "softplus": nn.Softplus, "selu": nn.SELU}

@@ -13,8 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bench.config.registry import register_network
-from bench.networks.inputs import Inputs, Shape, Told
-from bench.networks.limits import require, require_halves, require_images
+from bench.networks.inputs import Inputs, Shape, Told, require, require_images
 
 
 class UNet(nn.Module):
@@ -50,13 +49,12 @@ def check(
 ) -> Inputs:
     """What the network takes; UsageError for an option of `unet` out of range, or that does not fit the shape."""
     ask = partial(require, "unet")
-    require_images("unet", shape)
+    require_images("unet", shape, len(channels))
     inputs = Inputs("unet", shape, second_time, classes, given)
     ask(min(channels, default=0) > 0, "channels", channels, "a number above 0 is needed for each level")
     ask(layers > 0, "layers", layers, "a number above 0 is needed")
     ask(groups > 0, "groups", groups, "a number above 0 is needed")
     ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
-    require_halves("unet", shape, len(channels))
     ask(not any(width % groups for width in channels), "groups", groups, f"it must divide all of channels = {channels}")
     levels = range(len(channels))
     ask(set(attention) <= set(levels), "attention", attention, f"levels 0 to {levels[-1]} are there")
