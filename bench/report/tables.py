@@ -37,17 +37,18 @@ class Table:
 
 
 class _Column:
-    """A metric under one set of settings; `detail` tells it from its siblings."""
+    """A metric under one set of settings; `detail` tells it from its siblings, columns of the same metric."""
 
-    def __init__(self, section: Section, metric: str, settings: str) -> None:
-        self.key = (metric, settings)
-        self.about = section.about(metric)
+    def __init__(self, section: Section, metric: str, settings: str, cells: DataFrame) -> None:
+        self.metric, self.settings, self.about = metric, settings, section.about(metric)
         parsed = json.loads(settings)
         self.device = parsed.pop("device", None)
         self.machine = ""
         self.words = tuple(vocabulary.words(parsed))
         self.detail: tuple[str, ...] = ()
-        self.published = False
+        self.published = bool(cells.published.notna().any())
+        self.best = _best(cells, self.about.better)
+        self.cells = {(cell.variant, cell.sampler, cell.batch): cell for cell in each(cells)}
 
     @property
     def headers(self) -> list[Header]:
@@ -56,38 +57,57 @@ class _Column:
         own = Header(self.about.title + unit, self.about.better, self.detail)
         return [own, Header(self.about.title, published=True)] if self.published else [own]
 
-    def differ_from(self, siblings: Sequence["_Column"]) -> None:
-        """Keep in `detail` the words that not all siblings share, or raw settings that no words tell apart."""
-        words = [(*column.words, *([column.machine] if column.machine else [])) for column in siblings]
-        if len(set(words)) < len(siblings):
-            self.detail = (self.key[1],)
-        else:
-            shared = set.intersection(*map(set, words))
-            self.detail = tuple(word for word in words[siblings.index(self)] if word not in shared)
+
+def _columns(section: Section, cells: DataFrame) -> list[_Column]:
+    of = dict(iter(cells.groupby(["metric", "settings"], sort=False)))
+    keys = sorted(
+        ((str(metric), str(settings)) for metric, settings in of), key=lambda k: (vocabulary.order(k[0]), k[1])
+    )
+    columns = [_Column(section, *key, of[key]) for key in keys]
+    devices = list(dict.fromkeys(column.device for column in columns if column.device))
+    for column in columns if len(devices) > 1 else ():
+        column.machine = f"machine {devices.index(column.device) + 1}" if column.device else ""
+    for column in columns:
+        siblings = [(*one.words, *filter(None, [one.machine])) for one in columns if one.metric == column.metric]
+        words = (*column.words, *filter(None, [column.machine]))
+        if len(set(siblings)) < len(siblings):  # no words tell them apart
+            column.detail = (column.settings,)
+        elif len(siblings) > 1:
+            column.detail = tuple(word for word in words if not all(word in others for others in siblings))
+    return columns
+
+
+def _best(cells: DataFrame, better: str) -> float | None:
+    """The best mean of a column, where better has a meaning and most rows do not share it.
+
+    A mean of the seeds that survived is none of them.
+    """
+    means = cells["mean"][(cells.baseline != FLOOR) & (cells.lost == 0)].dropna()
+    if not better or len(means) < 2:
+        return None
+    best = float(means.min() if better == "lower" else means.max())
+    return best if 2 * (means == best).sum() <= len(means) else None
 
 
 def table(section: Section) -> Table:
     """The grids of one section."""
-    mine = section.cells
-    group_of = mine.metric.map(lambda name: section.about(name).group)
+    group_of = section.cells.metric.map(lambda name: section.about(name).group)
     groups: tuple[Group, ...] = ("quality", "cost")
-    made = tuple(_grid(section, group, mine, mine[group_of == group]) for group in groups)
-    return Table(section, made, tuple(str(incident) for incident in section.incidents))
+    grids = tuple(_grid(section, group, section.cells[group_of == group]) for group in groups)
+    return Table(section, grids, tuple(str(incident) for incident in section.incidents))
 
 
-def _grid(section: Section, group: Group, all_cells: DataFrame, cells: DataFrame) -> Grid:
+def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:
     columns = _columns(section, cells)
-    at = {(c.variant, c.sampler, c.batch, c.metric, c.settings): c for c in each(cells)}
-    lines = [line for line in _lines(all_cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
-    best = {column.key: _best(cells, column) for column in columns}
+    lines = [line for line in _lines(section.cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
     batches = {line.batch for line in lines if line.batch}
     batch = batches.pop() if len(batches) == 1 else ""
     rows = []
     for line in lines:
         entries = _leading(section, group, line)
         for column in columns:
-            cell = at.get((line.variant, line.sampler, line.batch, *column.key))
-            entries.append(_entry(section, column, cell, line.seeds, best[column.key]))
+            cell = column.cells.get((line.variant, line.sampler, line.batch))
+            entries.append(_entry(section, column, cell, line.seeds))
             if column.published:
                 entries.append(Entry(value=math.nan if cell is None else cell.published, form="g"))
         baseline = "" if line.baseline == FLOOR else line.baseline
@@ -106,32 +126,13 @@ def _lines(cells: DataFrame) -> list[Any]:
     return sorted(each(frame), key=lambda line: line.baseline == FLOOR)
 
 
-def _columns(section: Section, cells: DataFrame) -> list[_Column]:
-    columns = [
-        _Column(section, *key) for key in cells[["metric", "settings"]].drop_duplicates().itertuples(index=False)
-    ]
-    columns.sort(key=lambda column: (vocabulary.order(column.key[0]), column.key[1]))
-    devices = list(dict.fromkeys(column.device for column in columns if column.device))
-    for column in columns:
-        if column.device and len(devices) > 1:
-            column.machine = f"machine {devices.index(column.device) + 1}"
-    for column in columns:
-        siblings = [other for other in columns if other.key[0] == column.key[0]]
-        if len(siblings) > 1:
-            column.differ_from(siblings)
-        mine = cells[(cells.metric == column.key[0]) & (cells.settings == column.key[1])]
-        column.published = bool(mine.published.notna().any())
-    return columns
-
-
 def _leading(section: Section, group: Group, line: Any) -> list[Entry]:
     if line.baseline == FLOOR:
         return [Entry()] * len(LEADING[group])
-    if line.seeds == line.planned:
-        seeds = Entry(value=line.seeds)
-    else:
-        said = f"{line.seeds} of {line.planned:.0f}"
-        seeds = Entry(said, line.seeds, notes=_notes(section, line.variant, "samples"))
+    seeds = Entry(value=line.seeds)
+    if line.seeds != line.planned:
+        words = f"{line.seeds} of {line.planned:.0f}"
+        seeds = Entry(words, line.seeds, notes=_notes(section, line.variant, "samples"))
     if group == "quality":
         return [seeds]
     return [seeds, *(Entry(value=v) if math.isfinite(v) else Entry(ABSENT) for v in (line.parameters, line.steps))]
@@ -142,7 +143,7 @@ def _notes(section: Section, variant: str, stage: str) -> tuple[int, ...]:
     return tuple(i for i, incident in enumerate(section.incidents, 1) if incident in incidents)
 
 
-def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float | None) -> Entry:
+def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     """One cell; it counts its own seeds where they are not those of its row."""
     if cell is None:
         return Entry()
@@ -155,7 +156,7 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int, best: float
         return replace(shown, n=None)
     if 1 < cell.n < seeds and not cell.lost:
         shown = replace(shown, tail=f"(n={cell.n})")
-    return replace(shown, best=not cell.lost and best is not None and cell.mean == best, notes=notes)
+    return replace(shown, best=not cell.lost and cell.mean == column.best, notes=notes)
 
 
 def number(cell: Any, divide: float) -> Entry:
@@ -166,20 +167,6 @@ def number(cell: Any, divide: float) -> Entry:
     return replace(
         entry, n=None, tail=f"({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})", title=cell.hole
     )
-
-
-def _best(cells: DataFrame, column: _Column) -> float | None:
-    """The best mean of a column, where better has a meaning and most rows do not share it.
-
-    A mean of the seeds that survived is none of them.
-    """
-    chosen = (cells.metric == column.key[0]) & (cells.settings == column.key[1]) & (cells.baseline != FLOOR)
-    chosen &= cells.lost == 0
-    means = cells["mean"][chosen].dropna()
-    if not column.about.better or len(means) < 2:
-        return None
-    best = float(means.min() if column.about.better == "lower" else means.max())
-    return best if 2 * (means == best).sum() <= len(means) else None
 
 
 def _remarks(
@@ -204,10 +191,10 @@ def _remarks(
     if machines:
         named = [f"{device} ({machine})" if machine else device for device, machine in machines.items()]
         remarks.append(f"Seconds and memory: on {listed(named)}.")
-    said: dict[tuple[str, ...], list[str]] = {}
+    titles: dict[tuple[str, ...], dict[str, None]] = {}
     for column in columns:
-        said.setdefault(column.words, []).append(column.about.title)
-    remarks += [f"{listed(dict.fromkeys(titles))}: {', '.join(words)}." for words, titles in said.items() if words]
+        titles.setdefault(column.words, {})[column.about.title] = None
+    remarks += [f"{listed(of_words)}: {', '.join(words)}." for words, of_words in titles.items() if words]
     if sources := list(dict.fromkeys(cells.published_source[cells.published.notna()])):
         differs = "" if section.protocol == "paper" else f", and another protocol than '{section.protocol}'"
         remarks.append(f"{PUBLISHED}{differs}. They are from {listed(sources)}.")
