@@ -1,18 +1,18 @@
 """Verdicts as tables: the claims of a suite one by one, the same by dataset, and every comparison as a tidy row."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.report.grid import ABSENT, Entry, Grid, Row
+from pandas import DataFrame
+
+from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.verdicts import Verdict
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 COLUMNS = [
     *("claim", "title", "source", "suite", "protocol", "dataset", "verdict", "caveat", "comparison", "scale", "unit"),
     *("mean", "low", "high", "pairs", "kept", "p", "missing", "run_ids"),
 ]
+HEADERS = (Header("Verdict"), Header("Effect"))
 HOW = (
     "Supported: for every comparison the 95% interval of the effect, paired by seed, lies below the claim's bound. "
     "Contradicted: for some comparison an interval that is widened for their number lies above it. Effects are those "
@@ -29,18 +29,18 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
         where, leading = f"(suite {suite}, protocol {protocol})", ("Claim", "Source")
         remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in mine if v.caveat), HOW)
         rows = tuple(_row(v, Entry(_word(v)), Entry(v.summary)) for v in mine)
-        grids.append(Grid(f"Claims {where}", "quality", ("Verdict", "Effect"), rows, remarks, leading))
+        grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, leading))
         if datasets := tuple(dict.fromkeys(part.dataset for v in mine for part in v.parts)):
             on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in mine]
             rows = tuple(_row(v, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
-            grids.append(Grid(f"Claims by dataset {where}", "quality", datasets, rows, remarks[:-1], leading))
+            grids.append(
+                Grid(f"Claims by dataset {where}", "quality", tuple(map(Header, datasets)), rows, remarks[:-1], leading)
+            )
     return grids
 
 
-def tidy(verdicts: Sequence[Verdict]) -> "DataFrame":
+def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
     """One row per comparison, with the columns COLUMNS; a verdict without any has one row."""
-    import pandas
-
     rows: list[tuple[Any, ...]] = []
     for v in (part for whole in verdicts for part in (whole, *whole.parts)):
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
@@ -49,7 +49,7 @@ def tidy(verdicts: Sequence[Verdict]) -> "DataFrame":
              e.text if e.missing else "", e.run_ids)
             for e in v.effects
         ] or [(*claim, *[""] * (len(COLUMNS) - len(claim)))]  # fmt: skip
-    return pandas.DataFrame(rows, columns=COLUMNS)
+    return DataFrame(rows, columns=COLUMNS)
 
 
 def _row(verdict: Verdict, *entries: Entry) -> Row:

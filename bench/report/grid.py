@@ -99,14 +99,9 @@ class Grid:
 
     title: str
     group: Group
-    headers: tuple[Header | str, ...]
+    headers: tuple[Header, ...]
     rows: tuple[Row, ...]
     remarks: tuple[str, ...]
     leading: tuple[str, str] = ("Baseline", "Sampler")
     data: tuple[str, ...] = ()
     protocol: str = ""
-
-    @property
-    def columns(self) -> tuple[Header, ...]:
-        """The headers after the leading two."""
-        return tuple(Header(header) if isinstance(header, str) else header for header in self.headers)

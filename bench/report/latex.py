@@ -38,24 +38,21 @@ def latex(grids: Iterable[tuple[Grid, Sequence[str]]]) -> str:
 
 
 def _environment(grid: Grid, notes: Sequence[str]) -> str:
-    headers = [*map(Header, grid.leading), *grid.columns]
-    plain = [[row.label, row.sampler, *(entry.plain for entry in row.entries)] for row in grid.rows]
-    lines = [[tex(row.label), tex(row.sampler), *map(_entry, row.entries)] for row in grid.rows]
-    same = {}
-    for i, header in enumerate(headers):
-        values = {line[i] for line, row in zip(plain, grid.rows, strict=True) if row.baseline}
-        if header.title in MAY_BE_SAID_BELOW and len(values) == 1:
-            same[i] = values.pop()
-    kept = [i for i in range(len(headers)) if i not in same]
-    used = {number for row in grid.rows for entry in row.entries for number in entry.notes}
-    below = [f"{headers[i].title}: {value}." for i, value in same.items() if value]
+    headers = [*map(Header, grid.leading), *grid.headers]
+    lines = [[Entry(row.label), Entry(row.sampler), *row.entries] for row in grid.rows]
+    of_methods = [line for line, row in zip(lines, grid.rows, strict=True) if row.baseline]
+    values = {i: {line[i].plain for line in of_methods} for i in range(len(headers))}
+    same = {i: of for i, of in values.items() if headers[i].title in MAY_BE_SAID_BELOW and len(of) == 1}
+    columns = [i for i in range(len(headers)) if i not in same]
+    used = {number for line in lines for entry in line for number in entry.notes}
+    below = [f"{headers[i].title}: {value}." for i, of in same.items() for value in of if value]
     below += grid.remarks[1:]
     below += [f"[{i}] {note}." for i, note in enumerate(notes, 1) if i in used]
     return ENVIRONMENT % {
         "caption": tex(" ".join([f"{grid.title}.", *grid.remarks[:1]])),
-        "columns": "".join("l" if i < 2 else "r" for i in kept),
-        "header": _line(_header(headers[i]) for i in kept),
-        "body": "\n".join(_line(line[i] for i in kept) for line in lines),
+        "columns": "".join("l" if i < 2 else "r" for i in columns),
+        "header": _line(_header(headers[i]) for i in columns),
+        "body": "\n".join(_line(_entry(line[i]) for i in columns) for line in lines),
         "below": tex(" ".join(below)),
     }
 
@@ -66,12 +63,11 @@ def _line(cells: Iterable[str]) -> str:
 
 def _header(header: Header) -> str:
     """A header with a line for each word of its title, its arrow beside the last, and one for its detail."""
-    lines = re.split(r" (?=[^↓↑\[])", replace(header, detail=()).text) + [", ".join(header.detail)] * bool(
-        header.detail
-    )
-    if len(lines) == 1:
+    words = re.split(r" (?=[^↓↑\[])", replace(header, detail=()).text)
+    if not words[1:] and not header.detail:
         return tex(header.text)
-    return r"\begin{tabular}[b]{@{}r@{}}" + r" \\ ".join(map(tex, lines)) + r"\end{tabular}"
+    lines = map(tex, filter(None, [*words, ", ".join(header.detail)]))
+    return r"\begin{tabular}[b]{@{}r@{}}" + r" \\ ".join(lines) + r"\end{tabular}"
 
 
 def _entry(entry: Entry) -> str:

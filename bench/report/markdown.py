@@ -13,12 +13,13 @@ def markdown(tables: Iterable[Table], overview: Iterable[Grid] = ()) -> str:
     tables = list(tables)
     suites = ", ".join(dict.fromkeys(table.section.suite for table in tables))
     parts = [f"# Headline table of suite {suites}"]
-    parts += [f"Protocol {name}: {vocabulary.PROTOCOLS.get(name, '')}" for name in _protocols(tables)]
+    protocols = dict.fromkeys(table.section.protocol for table in tables)
+    parts += [f"Protocol {name}: {vocabulary.PROTOCOLS.get(name, '')}" for name in protocols]
     parts += map(_grid, overview)
     for table in tables:
-        parts += [_grid(grid) for grid in table.grids]
-        if table.notes:
-            parts.append("\n".join(f"- [{i}] {_plain(note)}" for i, note in enumerate(table.notes, 1)))
+        parts += map(_grid, table.grids)
+        notes = [f"- [{i}] {_plain(note)}" for i, note in enumerate(table.notes, 1)]
+        parts += ["\n".join(notes)] if notes else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -28,18 +29,14 @@ def document(title: str, grids: Iterable[Grid]) -> str:
 
 
 def _grid(grid: Grid) -> str:
-    lines = [[*grid.leading, *(_plain(column.text) for column in grid.columns)]]
-    lines += [[_plain(row.label), _plain(row.sampler), *map(_bold, row.entries)] for row in grid.rows]
+    lines = [[*grid.leading, *(_plain(header.text) for header in grid.headers)]]
+    lines += [[_plain(row.label), _plain(row.sampler), *map(_entry, row.entries)] for row in grid.rows]
     remarks = "\n".join(f"- {_plain(remark)}" for remark in grid.remarks)
     right = [False, False, *(any(row.entries[i].is_number for row in grid.rows) for i in range(len(grid.headers)))]
     return f"## {_plain(grid.title)}\n\n{_aligned(lines, right)}\n\n{remarks}"
 
 
-def _protocols(tables: Iterable[Table]) -> list[str]:
-    return list(dict.fromkeys(table.section.protocol for table in tables))
-
-
-def _bold(entry: Entry) -> str:
+def _entry(entry: Entry) -> str:
     return f"**{_plain(entry.plain)}**" if entry.best else _plain(entry.plain)
 
 
@@ -51,10 +48,10 @@ def _plain(text: str) -> str:
 def _aligned(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """Columns of numbers to the right, of words to the left."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * (width - 1) + ":" if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
 
     def line(texts: Sequence[str]) -> str:
         padded = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True)]
         return f"| {' | '.join(padded)} |"
 
-    rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
-    return "\n".join([line(lines[0]), line(rule), *map(line, lines[1:])])
+    return "\n".join(map(line, [lines[0], rule, *lines[1:]]))

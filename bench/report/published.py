@@ -183,7 +183,7 @@ def _related(title: str, differs: str, rows: DataFrame, names: tuple[str, ...]) 
         entries = tuple(Entry(value=values.get(name, math.nan), form="g") for name in metrics)
         lines.append(Row(str(method), str(method), str(settings), entries))
     notes = (f"Note: {note}." for note in dict.fromkeys(rows.note) if note)
-    headers = tuple(vocabulary.metric(name).title for name in metrics)
+    headers = tuple(Header(vocabulary.metric(name).title) for name in metrics)
     return Grid(title, "quality", headers, tuple(lines), (differs, *notes), ("Method", "Settings"), names)
 
 

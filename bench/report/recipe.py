@@ -8,11 +8,11 @@ from typing import Any
 
 from bench.papers.paper import Paper, Recipe, known
 from bench.report.extract import listed
-from bench.report.grid import ABSENT, Entry, Grid, Row
+from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.sections import Section
 
 Config = Mapping[str, Any]
-HEADERS = ("Settings published", "Used here", "Difference")
+HEADERS = (Header("Settings published"), Header("Used here"), Header("Difference"))
 
 
 def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple[list[Grid], list[dict[str, Any]]]:

@@ -152,7 +152,7 @@ def test_what_a_model_cannot_have_makes_no_column_and_is_said_below_the_table() 
     rows += [of("ddpm", s, 3.0, **nll, settings=synthetic.LIKELIHOOD) for s in range(3)]
     (section,) = sections(synthetic.frame(*rows))
     grid = table(section).grids[0]
-    assert [column.title for column in grid.columns] == ["Seeds", "NLL [nats]", "W₂"]
+    assert [column.title for column in grid.headers] == ["Seeds", "NLL [nats]", "W₂"]
     assert [(row.entries[1].words, row.entries[1].title) for row in grid.rows] == [("–", why), ("", "")]
     assert f"– of FM w/ OT: {why}." in grid.remarks
 

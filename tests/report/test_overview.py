@@ -55,7 +55,7 @@ def test_an_overview_ranks_every_measure_and_counts_a_lost_value_as_the_worst() 
     assert list(found.measures) == ["Quality", "Likelihood"]
     assert (found.measures["Quality"]["A"].probability, found.measures["Likelihood"]["A"].rank) == (1.0, 2.0)
     grid = found.grid()
-    assert [column.text for column in grid.columns][:2] == ["Quality: mean rank ↓", "Quality: P ↑"]
+    assert [column.text for column in grid.headers][:2] == ["Quality: mean rank ↓", "Quality: P ↑"]
     assert (grid.rows[0].label, grid.rows[0].sampler) == ("A", "1")
     assert [entry.text for entry in grid.rows[0].entries] == ["1.00", "1.00 [1.00, 1.00]", "2.00", "0.00 [0.00, 0.00]"]
     for row in rows[:4]:

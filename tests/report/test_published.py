@@ -31,7 +31,7 @@ def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]
 
 
 def heads(grid: Grid) -> list[str]:
-    return [column.text for column in grid.columns]
+    return [column.text for column in grid.headers]
 
 
 def line(grid: Grid, label: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ def grids(frame: pandas.DataFrame) -> list[tuple[Grid, tuple[str, ...]]]:
 
 
 def heads(grid: Grid) -> list[str]:
-    return [column.text for column in grid.columns]
+    return [column.text for column in grid.headers]
 
 
 @pytest.mark.slow
