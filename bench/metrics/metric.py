@@ -38,6 +38,7 @@ class Facts:
         meaning: one sentence for a reader who is new to it.
         place: where its column stands among others, in ascending order: from 10 likelihoods, from 20 quality, from 40
             geometry, from 50 evaluations, from 60 seconds and memory.
+        divide: a value over this is shown in another `unit` than the recorded one.
     """
 
     title: str
@@ -46,6 +47,12 @@ class Facts:
     group: Group = "quality"
     meaning: str = ""
     place: int = 30
+    divide: float = 1.0
+
+    @property
+    def table(self) -> Literal["quality", "cost", ""]:
+        """The table that has its column."""
+        return "cost" if self.group == "cost" else "quality" if self.group else ""
 
     def row(self) -> dict[str, str]:
         """What a record's measurement says of it."""

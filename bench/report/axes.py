@@ -10,13 +10,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from pandas import DataFrame
 
+from bench.metrics.metric import Facts
 from bench.report.canvas import legible
 from bench.report.extract import listed
 from bench.report.incidents import kind, reasons
 from bench.report.sections import Section
 from bench.report.statistics import half_width
 from bench.report.style import INK, MUTED
-from bench.report.vocabulary import Metric
 
 LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
@@ -82,15 +82,15 @@ def floor_line(axes: Axes, height: float, text: str, right: bool = False) -> Non
     axes.annotate(text, (0.99 if right else 0.01, height), (0, 3), ha="right" if right else "left", size=8.5, **where)
 
 
-def titled(about: Metric, n: float | None = None) -> str:
+def titled(about: Facts, n: float | None = None) -> str:
     """What an axis says of a metric: "NLL [nats], n = 4,000"."""
     unit = f" [{about.unit}]" if about.unit else ""
-    return f"{about.title}{unit}{sized(n)}{', higher is better' if about.better == 'higher' else ''}"
+    return f"{about.title}{unit}{sized(n)}{', higher is better' if about.direction == 'higher' else ''}"
 
 
-def sign_of(about: Metric) -> int:
+def sign_of(about: Facts) -> int:
     """By which values are multiplied for less to be better."""
-    return -1 if about.better == "higher" else 1
+    return -1 if about.direction == "higher" else 1
 
 
 def sized(n: float | None) -> str:

@@ -189,9 +189,3 @@ def headline(sections: Iterable[Any]) -> DataFrame:
     """The cells of all sections in one frame."""
     found = [section.cells for section in sections]
     return pandas.concat([one for one in found if len(one)] or [DataFrame(columns=COLUMNS)], ignore_index=True)
-
-
-def of_section(cells: object, section: Any) -> DataFrame:
-    """The name of before, until no figure uses it."""
-    found: DataFrame = section.cells
-    return found.assign(native=~found.is_headline & (found.baseline != FLOOR))

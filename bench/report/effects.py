@@ -42,7 +42,7 @@ class Effects:
         self.claim, self.section = claim, section
         self.metric = section.metric(claim.metric)
         turned = claim.measure not in ("spread", "variation")  # of which less is better whatever the metric
-        self.sign = -1 if turned and self.metric and section.about(self.metric).better == "higher" else 1
+        self.sign = -1 if turned and self.metric and section.about(self.metric).direction == "higher" else 1
         variants = section.frame.drop_duplicates("variant")
         self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
         self._finished = set(section.frame.variant[section.frame.status == "ok"])

@@ -8,12 +8,11 @@ from typing import Any
 
 from pandas import DataFrame
 
-from bench.metrics.metric import metric_of
+from bench.metrics.metric import Facts, metric_of
 from bench.records.measurement import PLACE
 from bench.report import vocabulary
 from bench.report.incidents import Incident, losses, lost, not_applicable, unfinished
 from bench.report.style import Look, looks, ordered
-from bench.report.vocabulary import Metric
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
 LARGEST = 1e15  # of anything that is counted
@@ -100,14 +99,14 @@ class Extract:
         firsts = rows.drop_duplicates("variant").groupby("metric", sort=False).size()
         return str(firsts.idxmax()) if len(firsts) else None
 
-    def about(self, metric: str) -> Metric:
+    def about(self, metric: str) -> Facts:
         """How a metric is shown, by what its records say of it."""
         return self._about.get(metric) or vocabulary.metric(metric)
 
     @cached_property
-    def _about(self) -> dict[str, Metric]:
+    def _about(self) -> dict[str, Facts]:
         rows = each(self.frame.drop_duplicates("metric"))
-        return {row.metric: vocabulary.shown(row) for row in rows if isinstance(row.title, str) and row.title}
+        return {row.metric: vocabulary.recorded(row) for row in rows if isinstance(row.title, str) and row.title}
 
     @cached_property
     def _numbers(self) -> DataFrame:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.report import numbers
-from bench.report.vocabulary import Group
 
+Group = Literal["quality", "cost"]
 ABSENT = "–"
 ARROWS = {"lower": "↓", "higher": "↑", "": ""}
 

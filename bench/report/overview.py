@@ -116,7 +116,7 @@ def _values(section: Section, name: str) -> dict[str, list[float]]:
     if metric is None or not rows.value.notna().any():
         return {}
     stage, rows = rows.stage.iloc[0], rows[~not_applicable(rows)]
-    sign = -1 if section.about(metric).better == "higher" else 1
+    sign = -1 if section.about(metric).direction == "higher" else 1
     values: dict[Any, float] = (sign * rows.value).fillna(math.inf).groupby([rows.variant, rows.seed]).mean().to_dict()
     inapplicable = section.measured[(section.measured.metric == metric) & not_applicable(section.measured)]
     failures = [i for i in section.incidents if i.status == "failed" and i.explains(stage)]

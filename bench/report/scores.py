@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
+from bench.metrics.metric import Facts
 from bench.report import numbers
 from bench.report.comparable import FLOOR
 from bench.report.statistics import Interval
-from bench.report.vocabulary import Metric
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Scores:
 
     metric: str
     settings: str
-    about: Metric
+    about: Facts
     values: dict[str, Interval]
     floor: float | None
 
@@ -35,7 +35,7 @@ class Scores:
         return f"held-out images {self.floor:.4g}"
 
 
-def scored(cells: DataFrame, metric: str, settings: str, about: Metric) -> Scores:
+def scored(cells: DataFrame, metric: str, settings: str, about: Facts) -> Scores:
     """The means of the headline rows, and of the floor, in one column of a section's cells."""
     column = cells[(cells.metric == metric) & (cells.settings == settings) & (cells.n > 0)]
     floors = column["mean"][column.baseline == FLOOR]

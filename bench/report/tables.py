@@ -16,9 +16,8 @@ from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
 from bench.report.comparable import FLOOR
 from bench.report.extract import each, listed
-from bench.report.grid import ABSENT, Entry, Grid, Header, Row
+from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row
 from bench.report.sections import Section
-from bench.report.vocabulary import Group
 
 LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
@@ -47,14 +46,14 @@ class _Column:
         self.words = tuple(vocabulary.words(parsed))
         self.detail: tuple[str, ...] = ()
         self.published = bool(cells.published.notna().any())
-        self.best = _best(cells, self.about.better)
+        self.best = _best(cells, self.about.direction)
         self.cells = {(cell.variant, cell.sampler, cell.batch): cell for cell in each(cells)}
 
     @property
     def headers(self) -> list[Header]:
         """Its own, and that of the published values beside it."""
         unit = f" [{self.about.unit}]" if self.about.unit else ""
-        own = Header(self.about.title + unit, self.about.better, self.detail)
+        own = Header(self.about.title + unit, self.about.direction, self.detail)
         return [own, Header(self.about.title, published=True)] if self.published else [own]
 
 
@@ -91,7 +90,7 @@ def _best(cells: DataFrame, better: str) -> float | None:
 
 def table(section: Section) -> Table:
     """The grids of one section."""
-    group_of = section.cells.metric.map(lambda name: section.about(name).group)
+    group_of = section.cells.metric.map(lambda name: section.about(name).table)
     groups: tuple[Group, ...] = ("quality", "cost")
     grids = tuple(_grid(section, group, section.cells[group_of == group]) for group in groups)
     return Table(section, grids, tuple(str(incident) for incident in section.incidents))

@@ -1,31 +1,10 @@
 """What the names in a record mean, in plain words: metrics, protocols and the settings of a measurement."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 from bench.metrics.metric import SAID, Facts, facts_of
-
-Group = Literal["quality", "cost", ""]
-
-
-class Metric(NamedTuple):
-    """How a metric is shown.
-
-    Attributes:
-        title: in a header; `unit` follows in brackets.
-        better: which direction is, or "" if neither is.
-        group: the table that has its column; without one it has none.
-        divide: a stored value over this is the shown one.
-        meaning: one sentence for a reader who is new to it.
-    """
-
-    title: str
-    unit: str
-    better: Literal["lower", "higher", ""]
-    group: Group
-    meaning: str
-    divide: float = 1.0
-
 
 SCALES = {"bytes": ("MiB", 2.0**20)}  # unit of a record: the one that is shown, and what a value is divided by then
 HANDLED = ("solver", "sampler", "rtol", "atol", "steps", "divergence", "probes", "dequantisation", "draws")
@@ -60,21 +39,20 @@ PHRASES: dict[str, Callable[[Any], str]] = {
 }
 
 
-def metric(name: str) -> Metric:
+def metric(name: str) -> Facts:
     """How a metric is shown of which there is no record."""
     return _shown(facts_of(name))
 
 
-def shown(row: Any) -> Metric:
-    """How a metric is shown, by the title, unit, direction and group of a row of the frame."""
-    found = _shown(Facts(*(getattr(row, key) for key in SAID)))
-    return found if row.meaning else found._replace(meaning=metric(row.metric).meaning)
+def recorded(row: Any) -> Facts:
+    """How a metric is shown, by what a row of the frame says of it."""
+    facts = Facts(*(getattr(row, key) for key in SAID))
+    return _shown(facts if facts.meaning else replace(facts, meaning=facts_of(row.metric).meaning))
 
 
-def _shown(facts: Facts) -> Metric:
+def _shown(facts: Facts) -> Facts:
     unit, divide = SCALES.get(facts.unit, (facts.unit, 1.0))
-    group: Group = "cost" if facts.group == "cost" else "quality" if facts.group else ""
-    return Metric(facts.title, unit, facts.direction, group, facts.meaning or "A metric of a plugin.", divide)
+    return replace(facts, unit=unit, divide=divide, meaning=facts.meaning or "A metric of a plugin.")
 
 
 def order(name: str) -> tuple[int, str]:

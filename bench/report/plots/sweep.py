@@ -27,7 +27,7 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality of the sweep; its legend ranks the variants at the smallest NFE that all have."""
     section = data.section
     known = set(section.sweep.metric[section.sweep.value.notna()]) - {"ode_error"}
-    for metric in sorted((m for m in known if section.about(m).group == "quality"), key=vocabulary.order):
+    for metric in sorted((m for m in known if section.about(m).table == "quality"), key=vocabulary.order):
         about, rows = section.about(metric), swept(section, metric)
         points = at_every_accuracy(rows)
         figure, axes = _facets(section, rows, points, LEGEND)
@@ -38,7 +38,7 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
         axes[0].set_ylabel(titled(about, points.n.iloc[0]))
         shared = points[points.groupby(["solver", "nfe"]).variant.transform("nunique") == points.variant.nunique()]
         at = shared[shared.nfe == shared.nfe.min()] if len(shared) else points
-        order = at.sort_values("value", ascending=about.better != "higher").variant.unique()
+        order = at.sort_values("value", ascending=about.direction != "higher").variant.unique()
         legend(section, axes[-1], dict.fromkeys(order, ""), "")
         reading = (
             "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is "

@@ -29,7 +29,7 @@ def over_training(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality that was validated."""
     for metric in validated(data.section):
         about = data.section.about(metric)
-        if about.group != "quality":
+        if about.table != "quality":
             continue
         figure, cut = _panels(data, metric, ["step", "seconds"])
         reading = (
@@ -94,7 +94,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off or lost, in words."""
     section, about, found = data.section, data.section.about(metric), data.section.scores(metric)
     rows, points = validations(section, metric), course(section, metric)
-    gap, quality = 0.22, about.group == "quality"
+    gap, quality = 0.22, about.table == "quality"
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
     figure, [axes] = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
     floor = found.floor if found and quality else None
@@ -114,7 +114,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
             floor_line(one, floor, found.floor_text if one is axes[0] else "")
     axes[0].set_ylabel(titled(about, points.n.iloc[0]))
     final = points.sort_values("place").groupby("variant").tail(1)
-    final = final.sort_values("value", ascending=about.better != "higher")
+    final = final.sort_values("value", ascending=about.direction != "higher")
     digits = 2 - math.floor(math.log10(max(final.value.abs().median(), 1e-6))) if quality else 0
     ends = {v: numbers.fixed(value, digits) for v, value in zip(final.variant, final.value, strict=True)}
     legend(section, axes[-1], ends, "last point, mean")
