@@ -27,7 +27,7 @@ def test_table_3_stands_beside_what_was_used() -> None:
     }
     (grid,), tidy = recipes([section], configs)
     found = {row.label: [entry.text for entry in row.entries] for row in grid.rows}
-    assert grid.headers == ("Settings published", "Used here", "Difference")
+    assert [header.title for header in grid.headers] == ["Settings published", "Used here", "Difference"]
     assert found["steps"] == ["391,000", "1,000; DDPM 2,000", "differs"]
     assert found["channels"] == ["256", "256", "same"]
     assert found["multiples"] == ["1, 2, 2, 2", "1, 2, 2, 2", "same"]
@@ -42,7 +42,7 @@ def test_table_3_stands_beside_what_was_used() -> None:
 
 def test_data_that_is_not_the_papers_has_no_published_column() -> None:
     (grid,), _ = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": config(1000, width=64)})
-    assert grid.headers == ("Used here",)
+    assert [header.title for header in grid.headers] == ["Used here"]
     assert {row.label for row in grid.rows} == {"width", "batch", "steps", "lr"}
 
 

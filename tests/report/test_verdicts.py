@@ -201,7 +201,7 @@ def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
     (row,) = claims.rows
     assert (row.label, row.sampler) == ("T FM-OT is fastest", "s. 1")
     assert row.entries[0].text.endswith("(small)")
-    assert by_dataset.headers == ("moons", "rings")
+    assert [header.title for header in by_dataset.headers] == ["moons", "rings"]
     assert [entry.text for entry in by_dataset.rows[0].entries] == ["supported (small)", "undecided (small)"]
     assert any("reduced scale" in remark for remark in claims.remarks)
 
