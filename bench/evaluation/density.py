@@ -31,9 +31,11 @@ def measure_density(evaluator: Evaluator, parts: Parts) -> None:
         return  # what else stands in the record says why
     for i, t in enumerate(times):
         _measure_at(evaluator, i, t, parts)
-    nothing = np.full((SIZE, SIZE), np.nan, np.float16)  # of a time whose solve failed
-    grids = [parts.arrays.pop(f"log_density_{i}", nothing) for i in range(len(times))]
-    parts.arrays |= {"log_densities": np.stack(grids), "density_times": times, "extent": evaluator.dataset.extent}
+    grids = {i: parts.arrays.pop(f"log_density_{i}") for i in range(len(times)) if f"log_density_{i}" in parts.arrays}
+    if grids:
+        nothing = np.full((SIZE, SIZE), np.nan, np.float16)  # of a time whose solve failed
+        stack = np.stack([grids.get(i, nothing) for i in range(len(times))])
+        parts.arrays |= {"log_densities": stack, "density_times": times, "extent": evaluator.dataset.extent}
 
 
 def _measure_at(evaluator: Evaluator, i: int, t: float, parts: Parts) -> None:

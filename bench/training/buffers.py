@@ -64,10 +64,7 @@ class Buffers:
         """Whatever is done within leaves all of them as they were."""
         before = {name: tensor.detach().clone() for name, tensor in self._tensors()}
         yield
-        now = dict(self._tensors())
-        with torch.no_grad():
-            for name, value in before.items():
-                now[name].copy_(value)
+        self.restore(before)
 
     def unsaved(self) -> dict[str, Tensor]:
         """The buffers that a state_dict leaves out (persistent=False), which may change all the same."""
@@ -76,8 +73,8 @@ class Buffers:
 
     @torch.no_grad()
     def restore(self, stored: dict[str, Tensor]) -> None:
-        """Put back what `unsaved` gave."""
-        now = dict(self.module.named_buffers())
+        """Put tensors back by their names, such as `unsaved` gave."""
+        now = dict(self._tensors())
         for name, tensor in stored.items():
             now[name].copy_(tensor)
 

@@ -36,6 +36,7 @@ def test_what_a_method_is_not_for_is_a_dash_with_its_reason(tmp_path: Path, caps
         assert rows == [(row["metric"], row["settings"]) for row in flow[stage]["measurements"]], stage
         assert all(math.isnan(row["value"]) for row in record["measurements"] if row["reason"])
     assert {found.state for found in stands(root, planned[1]).values()} == {"done"}
+    assert not list((root / "runs" / planned[1].run_id).glob("*.npz"))  # nor a picture of nothing
     assert not any(found.lost for found in stands(root, planned[1]).values())
 
     before = {path: path.read_bytes() for path in root.glob("runs/*/*.json")}
