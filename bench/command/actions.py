@@ -127,18 +127,13 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    plugins = tuple(map(whole, options.plugin))
-    ranks = ranks_of_a_run(options)
-    if options.cluster == "slurm":
-        threads = options.cpus
-    else:
+    ranks, threads = ranks_of_a_run(options), options.cpus
+    if options.cluster == "local":
         from bench.launch.local import threads_of_a_rank
 
         threads = threads_of_a_rank(options.workers, device, ranks)
-    return [
-        Job(run_, root.resolve(), data_dir.resolve(), device, plugins, ranks, threads, options.keep_stale)
-        for run_ in runs
-    ]
+    places, plugins = (root.resolve(), data_dir.resolve()), tuple(map(whole, options.plugin))
+    return [Job(run_, *places, device, plugins, ranks, threads, options.keep_stale) for run_ in runs]
 
 
 def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:
@@ -165,11 +160,8 @@ def status(root: Path, runs: Sequence[Run]) -> int:
     stands = _stands(root, runs)
     say_stale(stands)
     for run_id, state in states.items():
-        print(
-            f"{state.status:8} {run_id}"
-            + (f"  [Slurm {state.job}]" if state.job else "")
-            + (f"  {state.reason}" if state.reason else "")
-        )
+        job = f"[Slurm {state.job}]" if state.job else ""
+        print("  ".join(filter(None, [f"{state.status:8} {run_id}", job, state.reason])))
     counts = Counter(state.status for state in states.values())
     say_lost(stands)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))

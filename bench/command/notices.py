@@ -50,10 +50,10 @@ def idle_cores(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:
     """What to do with cores that the runs leave idle."""
     from bench.launch.local import cores
 
-    used, there = len(jobs) * jobs[0].ranks, cores()
-    if options.workers is not None or jobs[0].device != "cpu" or 2 * used > there:
+    used, count = len(jobs) * jobs[0].ranks, cores()
+    if options.workers is not None or jobs[0].device != "cpu" or 2 * used > count:
         return ""
-    return f"; {used} of {there} cores at work: --workers {len(jobs)} gives each run {there // used} threads"
+    return f"; {used} of {count} cores at work: --workers {len(jobs)} gives each run {count // used} threads"
 
 
 def say_submitted(ids: Sequence[str]) -> None:

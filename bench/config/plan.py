@@ -125,7 +125,7 @@ def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: s
     }
     variation = experiment.protocols.get(protocol, Variation())
     layers = {
-        f"protocols.{protocol}": variation.layer,
+        f"protocols.{protocol}": variation.model_extra or {},
         f"overrides.{baseline}": experiment.overrides.get(baseline, {}),
         f"protocols.{protocol}.overrides.{baseline}": variation.overrides.get(baseline, {}),
     }

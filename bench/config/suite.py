@@ -92,33 +92,25 @@ class Run(Frozen):
     @property
     def curve_settings(self) -> str:
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
-        parts: dict[str, set[str]] = {
+        keys = {
             "likelihood": {"batch", "divergence"},
             "samples": {"batch", "metrics", "solver", "reference", "reference_n"},
         }
-        asked = {stage: getattr(self.evaluation, stage) for stage in parts}
-        return _digest(
-            {
-                stage: given.model_dump(mode="json", include=parts[stage], exclude_defaults=True)
-                for stage, given in asked.items()
-                if given is not None
-            }
-        )
+        settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
+        return _digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
 
 
 class Variation(BaseModel):
-    """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys."""
+    """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys.
+
+    Those are the extra ones: settings of every baseline.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     baselines: tuple[str, ...] | None = None
     seeds: tuple[Seed, ...] | None = None
     overrides: dict[str, dict[str, Any]] = {}
-
-    @property
-    def layer(self) -> dict[str, Any]:
-        """Settings of every baseline: training, evaluation, network, dataset or options."""
-        return dict(self.model_extra or {})
 
 
 class Experiment(Frozen):
@@ -137,11 +129,9 @@ class Experiment(Frozen):
     def _names_apply(self) -> "Experiment":
         every = [*self.baselines, *(name for v in self.protocols.values() for name in v.baselines or ())]
         _known("protocols", "protocol", self.protocols, PROTOCOLS)
-        for key, overrides in [
-            ("", self.overrides),
-            *((f"protocols.{p}.", v.overrides) for p, v in self.protocols.items()),
-        ]:
-            _known(f"{key}overrides", "baseline of this experiment", overrides, every)
+        _known("overrides", "baseline of this experiment", self.overrides, every)
+        for protocol, variation in self.protocols.items():
+            _known(f"protocols.{protocol}.overrides", "baseline of this experiment", variation.overrides, every)
         return self
 
 
@@ -169,19 +159,16 @@ def suite_names() -> list[str]:
     return sorted(p.stem for p in SUITES.glob("*.toml"))
 
 
-def suite_path(name: str) -> Path:
-    """File of a suite given by name or by path; UsageError if there is none."""
-    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
-    if not path.is_file():
-        raise UsageError(
-            f"--suite {name}: no such file" if name.endswith(".toml") else unknown("suite", name, suite_names())
-        )
-    return path
-
-
 def load_suite(name: str) -> tuple[str, Suite]:
-    """The suite's name (its file's stem, made safe) and its contents; UsageError for a key or value that is wrong."""
-    path = suite_path(name)
+    """The name (its file's stem, made safe) and the contents of a suite that is given by name or by file.
+
+    UsageError if there is none, or for a key or value that is wrong.
+    """
+    path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+    if not path.is_file() and name.endswith(".toml"):
+        raise UsageError(f"--suite {name}: no such file")
+    if not path.is_file():
+        raise UsageError(unknown("suite", name, suite_names()))
     try:
         raw = toml.read(path)
     except ValueError as error:
