@@ -19,12 +19,15 @@ from bench.config.settings import Stage
 from bench.config.suite import Run
 from bench.errors import UsageError, is_lost
 from bench.evaluation.lost import cause, costs_a_part
+from bench.evaluation.unfinished import clear_all
 from bench.identity import source
+from bench.launch import threads
 from bench.launch.task import Task
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
 from bench.records.records import fail, set_aside, stands, write_stage
+from bench.training import ranks
 
 if TYPE_CHECKING:
     from bench.evaluation.stages import Stages
@@ -36,17 +39,13 @@ class Job(Task):
     def __call__(self, progress: Callable[[str], None] | None = None) -> str:
         """Run the missing stages: "ok", "failed" (a failed record says why) or "busy" (another process is at it).
 
-        Raises:
-            NoSpace: a disk is full.
+        NoSpace if a disk is full.
         """
-        from bench.launch import threads
-        from bench.training import ranks
-
         log = _log(self.folder / "log.txt", progress)
         stages: Stages | None = None
         try:
-            with ranks.joined(self.device, self.ranks), self._lock(ranks.is_main()) as mine:
-                if any(ranks.agreed(not mine)):
+            with ranks.joined(self.device, self.ranks), self._held() as free:
+                if any(ranks.agreed(not free)):
                     return "busy"
                 for plugin in self.plugins:
                     load_plugin(plugin)
@@ -62,7 +61,7 @@ class Job(Task):
                     begun = threads.kept(self.folder, self.threads) if ranks.is_main() else 0
                     threads.use(int(ranks.agreed(begun)[0]))
                 ranks.barrier()
-                log = log if ranks.is_main() else _silent
+                log = log if ranks.is_main() else lambda text: None
                 import bench.evaluation.stages
                 import bench.training.checkpoint
 
@@ -105,9 +104,6 @@ class Job(Task):
             log(f"failed: {explain(error, self.run)}")
             write_stage(self.root, self.run, stage, [], stages.facts(), error=explain(error, self.run)[:500])
             return False
-        from bench.evaluation.unfinished import clear_all
-        from bench.training import ranks
-
         facts = stages.facts()
         if ranks.is_main():
             write_stage(self.root, self.run, stage, rows, facts, arrays)
@@ -116,8 +112,8 @@ class Job(Task):
             clear_all(self.folder, stage, but=stages.unfinished(stage).folder if left else None)
         return True
 
-    def _lock(self, main: bool) -> AbstractContextManager[bool]:
-        return locked(self.folder / "lock", wait=False) if main else nullcontext(True)
+    def _held(self) -> AbstractContextManager[bool]:
+        return locked(self.folder / "lock", wait=False) if ranks.is_main() else nullcontext(True)
 
 
 def explain(error: Exception, run: Run) -> str:
@@ -131,10 +127,6 @@ def explain(error: Exception, run: Run) -> str:
             "stays), network.checkpointing = true where the network has it, or training.shard_optimizer = true"
         )
     return message if isinstance(error, UsageError) or not kind else f"{kind}: {message}"
-
-
-def _silent(text: str) -> None:
-    """What ranks other than the main one say."""
 
 
 def _log(path: Path, progress: Callable[[str], None] | None) -> Callable[[str], None]:

@@ -6,18 +6,19 @@ one worker of two threads; on CUDA there is one for every GPU, or for as many as
 
 import os
 import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.launch import Outcome
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
 from bench.launch.threads import VARIABLES
+from bench.training.preemption import handled
 
 if TYPE_CHECKING:
     from bench.launch.job import Job
+
+STOPS = (signal.SIGTERM, signal.SIGHUP)  # which end a launch as Ctrl-C does
 
 
 def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> list[Outcome]:
@@ -28,7 +29,7 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
     if a disk is full, once they have ended: no run has failed for it.
     """
     environments = worker_environments(workers, device, len(jobs), max((job.ranks for job in jobs), default=1))
-    with Progress(len(jobs)) as progress, _stops_interrupt():
+    with Progress(len(jobs)) as progress, handled(STOPS, signal.default_int_handler):
         pool = Pool(jobs, environments, progress)
         try:
             pool.work()
@@ -77,20 +78,3 @@ def usable_gpus() -> list[str]:
 
         return [str(i) for i in range(torch.cuda.device_count())]
     return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
-
-
-@contextmanager
-def _stops_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a launch as Ctrl-C does. Only the main thread may set handlers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as SIGHUP is under nohup
-            signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -22,7 +22,7 @@ from bench.records import records
 from bench.records.disk import NoSpace
 from bench.records.locks import locked
 from bench.training import ranks
-from bench.training.preemption import SIGNALS
+from bench.training.preemption import SIGNALS, handled
 
 if TYPE_CHECKING:
     from bench.launch.job import Job
@@ -53,12 +53,8 @@ def run(job: "Job") -> str:
             stopped = signal.Signals(number)
             process.terminate()
 
-        before = {number: signal.signal(number, stop) for number in SIGNALS}
-        try:
+        with handled(SIGNALS, stop):
             code = process.wait()
-        finally:
-            for number in SIGNALS:
-                signal.signal(number, before[number])
         answer = Path(folder) / "status"
         status = answer.read_text(encoding="utf-8") if answer.exists() else "failed"
     if stopped:

@@ -8,14 +8,33 @@ them stops all at the same step.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from bench.training import ranks
 
 # SIGHUP: the terminal is gone. SIGXCPU: a limit on CPU seconds is near (ulimit -St, or a batch system's).
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGINT)
+
+
+@contextmanager
+def handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Within, the handler takes the signals that are neither ignored, as SIGHUP is under nohup, nor another language's.
+
+    Only the main thread may set handlers; in another nothing changes.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    found = {number: signal.getsignal(number) for number in numbers if main}
+    previous = {number: before for number, before in found.items() if before not in (None, signal.SIG_IGN)}
+    for number in previous:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 @contextmanager
@@ -51,13 +70,8 @@ def at_boundary(save: Callable[[], None]) -> Iterator[Callable[[], None]]:
             raise SystemExit(128 + number)
         deliver()
 
-    # A handler that another language installed, or that ignores the signal, is left alone.
-    mine = [n for n, handler in previous.items() if handler not in (None, signal.SIG_IGN)]
-    for number in mine:
-        signal.signal(number, hold)
     try:
-        yield boundary
+        with handled(SIGNALS, hold):
+            yield boundary
     finally:
-        for number in mine:
-            signal.signal(number, previous[number])
         deliver()

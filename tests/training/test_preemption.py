@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench.training import ranks
-from bench.training.preemption import at_boundary
+from bench.training.preemption import at_boundary, handled
 
 pytestmark = pytest.mark.slow
 
@@ -173,3 +173,18 @@ def test_training_saves_at_the_end_of_the_step_and_dies_of_the_signal(tmp_path: 
     assert ended.stdout == "in the middle of step 12\n"
     state = torch.load(tmp_path / "c.pt", weights_only=True)
     assert state["step"] == 13
+
+
+def test_a_handler_takes_what_is_not_ignored_and_gives_it_back() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    seen: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with handled(before, lambda number, frame: seen.append(number)):
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, before[signal.SIGHUP])
