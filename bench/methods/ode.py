@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchdiffeq import odeint, odeint_adjoint
 
-from bench.errors import Diverged
+from bench.errors import Diverged, UsageError
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
 
@@ -31,9 +31,9 @@ class Solver:
 
     def __post_init__(self) -> None:
         if self.method not in (*ADAPTIVE, *EVALUATIONS_A_STEP):
-            raise ValueError(f"solver {self.method!r}: allowed are {', '.join((*ADAPTIVE, *EVALUATIONS_A_STEP))}")
+            raise UsageError(f"solver {self.method!r}: allowed are {', '.join((*ADAPTIVE, *EVALUATIONS_A_STEP))}")
         if (self.method in EVALUATIONS_A_STEP) != (self.steps is not None):
-            raise ValueError(f"solver {self.method!r} with steps={self.steps}: steps are for the fixed-step methods")
+            raise UsageError(f"solver {self.method!r} with steps={self.steps}: steps are for the fixed-step methods")
 
     def settings(self) -> dict[str, Any]:
         """What a record quotes of this solver."""
