@@ -70,18 +70,11 @@ def _are_headlines(drawn: DataFrame) -> "Series[bool]":
 
 
 def cells(section: Extract, found: DataFrame) -> DataFrame:
-    """One row a cell of the headline table of a section.
+    """One row a cell of the headline table of a section, with the columns COLUMNS, from what was `measured` of it.
 
-    Args:
-        found: what was `measured` of it.
-
-    Returns:
-        suite, protocol, dataset, dataset_version, setting, current, baseline, label, variant, sampler, batch,
-        is_headline, parameters, steps, stage, metric, settings (JSON), mean, half_width (NaN for one seed), n (seeds),
-        planned (seeds), run_ids, lost (seeds whose value could not be had), lost_to ("diverged"), hole (why there is no
-        mean, or why some are lost, else ""), word (that stands for it in a table), own_density (whether the mean is of
-        a density of the model's own), published (NaN if there is none), published_source. What the data itself scores
-        (the NLL of the exact density, the distances of held-out images) is a row of its own with the baseline "floor".
+    `settings` are JSON; half_width is NaN for one seed; `lost` counts seeds whose value could not be had; `hole` says
+    why there is no mean, or why some are lost, and `word` stands for it in a table. What the data itself scores (the
+    NLL of the exact density, the distances of held-out images) is a row of its own with the baseline "floor".
     """
     published = published_numbers()
     if section.protocol == "smoke":  # beside whose numbers a published one could only mislead

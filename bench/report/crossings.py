@@ -12,13 +12,11 @@ logarithms:
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    Array = np.ndarray[Any, Any]
-
+Array = np.ndarray[Any, Any]
 LEVELS = 33
 
 
@@ -33,10 +31,8 @@ def crossing(x: Sequence[float], values: Sequence[float], goal: float) -> float:
     return float(x[k - 1] * (x[k] / x[k - 1]) ** part)
 
 
-def nfe_ratio(line: "tuple[Array, Array]", reference: "tuple[Array, Array]") -> float:
+def nfe_ratio(line: tuple[Array, Array], reference: tuple[Array, Array]) -> float:
     """How many evaluations a curve (NFE rising, errors) needs in units of another's; NaN if no error is shared."""
-    import numpy as np
-
     (nfe, errors), (nfe0, errors0) = ((x, np.minimum.accumulate(y)) for x, y in (line, reference))
     low, high = np.log(max(errors.min(), errors0.min())), np.log(min(errors.max(), errors0.max()))
     if low > high:

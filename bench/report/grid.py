@@ -13,14 +13,7 @@ ARROWS = {"lower": "↓", "higher": "↑", "": ""}
 
 @dataclass(frozen=True)
 class Header:
-    """What stands above a column.
-
-    Attributes:
-        title: with its unit.
-        better: which direction is.
-        detail: the settings that tell the column from others of its metric.
-        published: whether its numbers are a paper's.
-    """
+    """What stands above a column: its title with its unit, and the settings that tell it from others of its metric."""
 
     title: str
     better: Literal["lower", "higher", ""] = ""
@@ -39,13 +32,10 @@ class Entry:
     """What one place of a grid shows: words, or a number and what is known of it.
 
     Attributes:
-        words: instead of the number.
-        value: by which the column is sorted; NaN for a hole.
-        half_width, n: of its 95% interval over so many seeds.
-        form: a format of the value ("+.2f"); without one its digits follow from the interval.
+        value: by which the column is sorted; NaN for a hole, whose reason is `title`.
+        form: a format of the value ("+.2f"); without one its digits follow from the interval over n seeds.
         tail: what stands behind the number: "(2 of 3 seeds; 1 diverged)".
         notes: numbers of the table's notes, from 1.
-        title: a hole's reason.
         runs: the `run_id` of what stands behind the number.
     """
 

@@ -11,13 +11,11 @@ drawn anew among themselves.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    Array = np.ndarray[Any, Any]
-
+Array = np.ndarray[Any, Any]
 Values = Mapping[str, Sequence[float]]  # by method, one a seed, of one dataset
 DRAWS = 2000
 
@@ -34,8 +32,6 @@ class Improvement(NamedTuple):
 
 def improvements(datasets: Sequence[Values], draws: int = DRAWS) -> dict[str, Improvement]:
     """The comparison of all methods; a dataset with a single method says nothing and is left out."""
-    import numpy as np
-
     datasets = [values for values in datasets if len(values) > 1]
     rng = np.random.default_rng(0)
     found: dict[str, list[tuple[float, Array, float]]] = {}
@@ -57,10 +53,8 @@ def improvements(datasets: Sequence[Values], draws: int = DRAWS) -> dict[str, Im
     return made
 
 
-def _over(values: "Mapping[str, Array]", method: str) -> "Array":
+def _over(values: Mapping[str, Array], method: str) -> Array:
     """P of a method over the mean other one, of values (draws, seeds) by method: (draws,)."""
-    import numpy as np
-
     x = values[method][:, :, None]
     others = [y[:, None, :] for name, y in values.items() if name != method]
     return np.mean([((x < y) + 0.5 * (x == y)).mean((1, 2)) for y in others], axis=0)

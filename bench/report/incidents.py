@@ -6,13 +6,11 @@ evaluations: ...". Where it would stand, its kind stands: the first words of the
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+
+from pandas import DataFrame, Series
 
 from bench.config.settings import STAGES
 from bench.errors import NOT_APPLICABLE
-
-if TYPE_CHECKING:
-    from pandas import DataFrame, Series
 
 STALE = "stale"
 LOST = "lost"
@@ -34,8 +32,16 @@ class Incident:
     @property
     def reason(self) -> str:
         """What stands in the place of a number: "failed in train: ...", "stale: ..." or "missing: not run"."""
-        told = {"failed": f"failed in {self.stage}: {self.error}", STALE: f"stale: {self.error}", LOST: self.error}
-        return told.get(self.status, "missing: not run")
+        return self._told("missing: not run", self.error)
+
+    def __str__(self) -> str:
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        told = self._told(f"missing: {self.stage} not run", f"{self.stage}: {self.error}")
+        return f"{self.label}, {seeds}: {told}"
+
+    def _told(self, missing: str, values_lost: str) -> str:
+        told = {"failed": f"failed in {self.stage}: {self.error}", STALE: f"stale: {self.error}", LOST: values_lost}
+        return told.get(self.status, missing)
 
     def explains(self, stage: str) -> bool:
         """Whether numbers of a stage may be missing for it."""
@@ -43,13 +49,8 @@ class Incident:
             return self.stage == stage
         return STAGES.index(self.stage) <= STAGES.index(stage)
 
-    def __str__(self) -> str:
-        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
-        told = {"missing": f"missing: {self.stage} not run", LOST: f"{self.stage}: {self.error}"}
-        return f"{self.label}, {seeds}: {told.get(self.status, self.reason)}"
 
-
-def unfinished(frame: "DataFrame", labels: Mapping[str, str]) -> list[Incident]:
+def unfinished(frame: DataFrame, labels: Mapping[str, str]) -> list[Incident]:
     """The first unfinished stage of every run that has one, seeds with the same story together."""
     stories: dict[tuple[str, str, str, str], list[int]] = {}
     rows = frame[frame.status != "ok"]
@@ -59,51 +60,44 @@ def unfinished(frame: "DataFrame", labels: Mapping[str, str]) -> list[Incident]:
             stage, status, error = min(stages, key=lambda row: (row[1] != "failed", STAGES.index(row[0])))
             story = (variant, stage, status, "" if status == "missing" else str(error))
             stories.setdefault(story, []).append(int(str(seed)))
-    return [_incident(labels, *story, seeds) for story, seeds in stories.items()]
+    return [Incident(v, labels[v], tuple(seeds), *story) for (v, *story), seeds in stories.items()]
 
 
-def losses(rows: "DataFrame", labels: Mapping[str, str]) -> list[Incident]:
-    """The values that could not be had, of one variant, stage and kind together.
-
-    Args:
-        rows: those of `lost`.
-    """
+def losses(rows: DataFrame, labels: Mapping[str, str]) -> list[Incident]:
+    """The values that could not be had, rows of `lost`, of one variant, stage and kind together."""
     found = []
-    for variant in labels:
-        mine = rows[rows.variant == variant].assign(reason=reasons(rows[rows.variant == variant]))
-        for (stage, _), group in mine.groupby(["stage", mine.reason.map(kind)], sort=False):
-            said = list(dict.fromkeys(group.reason))
-            more = [f"and {len(said) - SEVERAL} more"] if len(said) > SEVERAL else []
-            seeds = sorted({int(seed) for seed in group.seed})
-            found.append(_incident(labels, variant, str(stage), LOST, "; ".join([*said[:SEVERAL], *more]), seeds))
+    for variant, label in labels.items():
+        of_variant = rows[rows.variant == variant]
+        why = reasons(of_variant)
+        for (stage, _), group in of_variant.groupby(["stage", why.map(kind)], sort=False):
+            told = list(dict.fromkeys(why[group.index]))
+            more = [f"and {len(told) - SEVERAL} more"] if len(told) > SEVERAL else []
+            seeds = tuple(sorted({int(seed) for seed in group.seed}))
+            found.append(Incident(variant, label, seeds, str(stage), LOST, "; ".join([*told[:SEVERAL], *more])))
     return found
 
 
-def _incident(labels: Mapping[str, str], variant: str, stage: str, status: str, error: str, seeds: Any) -> Incident:
-    return Incident(variant, labels[variant], tuple(seeds), stage, status, error)
-
-
-def lost(frame: "DataFrame") -> "Series[bool]":
+def lost(frame: DataFrame) -> "Series[bool]":
     """Which rows are values that could not be had; those that a model cannot have by its nature are none."""
     return (frame.status == "ok") & frame.value.isna() & ~not_applicable(frame)
 
 
-def not_applicable(rows: "DataFrame") -> "Series[bool]":
+def not_applicable(rows: DataFrame) -> "Series[bool]":
     """Which rows are without a value that the model cannot have by its nature."""
     return rows.reason.astype("string").str.startswith(NOT_APPLICABLE, na=False).astype(bool)
 
 
-def reasons(rows: "DataFrame") -> "Series[str]":
+def reasons(rows: DataFrame) -> "Series[str]":
     """Why each row of `lost` has no value."""
     return rows.reason.fillna("not a number").astype(object)
 
 
 def kind(reason: str) -> str:
     """ "diverged at 4 evaluations: euler: ..." -> "diverged": what stands in a cell."""
-    said = reason.partition(":")[0].partition(" at ")[0].strip()
-    if "not finite" in said:
+    words = reason.partition(":")[0].partition(" at ")[0].strip()
+    if "not finite" in words:
         return "not finite"
-    return said if said and len(said) <= LONGEST else "no value"
+    return words if words and len(words) <= LONGEST else "no value"
 
 
 def head(reason: str) -> str:

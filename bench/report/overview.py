@@ -49,17 +49,13 @@ class Overview:
 
     def grid(self) -> Grid:
         """A row a method, a rank and a probability for every measure."""
-        headers = [
-            header
-            for name in self.measures
-            for header in (Header(f"{name}: mean rank", "lower"), Header(f"{name}: P", "higher"))
-        ]
+        pairs = [(Header(f"{name}: mean rank", "lower"), Header(f"{name}: P", "higher")) for name in self.measures]
         rows = []
         for label, baseline in self.baselines.items():
             on = max(of[label].datasets for of in self.measures.values() if label in of)
             entries = [entry for of in self.measures.values() for entry in _entries(of, label, self.datasets)]
             rows.append(Row(baseline, label, str(on), tuple(entries)))
-        return Grid(self.title, "quality", tuple(headers), tuple(rows), (HOW,), LEADING, (), self.protocol)
+        return Grid(self.title, "quality", sum(pairs, ()), tuple(rows), (HOW,), LEADING, (), self.protocol)
 
     def drawing(self) -> Drawing:
         """P of every method with its interval, a panel a measure."""
@@ -134,6 +130,5 @@ def _entries(of: dict[str, Improvement], label: str, datasets: int) -> tuple[Ent
     p, low, high, rank, on = of[label]
     interval = f"[{low:.2f}, {high:.2f}]" if math.isfinite(low) else ""
     everywhere = [other.rank for other in of.values() if other.datasets == datasets]
-    return Entry(value=rank, form=".2f", best=on == datasets and rank == min(everywhere)), Entry(
-        value=p, form=".2f", tail=interval
-    )
+    best = on == datasets and rank == min(everywhere)
+    return Entry(value=rank, form=".2f", best=best), Entry(value=p, form=".2f", tail=interval)

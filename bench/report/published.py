@@ -32,11 +32,7 @@ COLUMNS = [
 
 
 def published_tables(section: Section, published: DataFrame) -> tuple[list[Grid], list[dict[str, Any]]]:
-    """The tables of all papers that the section has a place in: for readers, and as tidy rows with the columns COLUMNS.
-
-    Args:
-        published: rows of `bench.papers.paper.published_numbers`.
-    """
+    """The tables of all papers that the section has a place in: for readers, and as tidy rows of COLUMNS."""
     grids: list[Grid] = []
     rows: list[Any] = []
     for paper, table in [(one, table) for one in known() for table in one.tables]:
@@ -167,24 +163,28 @@ def related(sections: Sequence[Section], published: DataFrame) -> list[Grid]:
     """
     grids = []
     for dataset in dict.fromkeys(section.dataset for section in sections):
-        names, mine = tuple(s.name for s in sections if s.dataset == dataset), published[published.dataset == dataset]
+        names = tuple(section.name for section in sections if section.dataset == dataset)
         for source, about in [pair for paper in known() for pair in paper.related.items()]:
-            if len(rows := mine[mine.source == source]):
-                grids.append(_related(f"{dataset}: {about.citation}", about.differs, rows, names))
+            rows = published[(published.dataset == dataset) & (published.source == source)]
+            if len(rows):
+                metrics = sorted(rows.metric.unique(), key=vocabulary.order)
+                headers = tuple(Header(vocabulary.metric(name).title) for name in metrics)
+                notes = (f"Note: {note}." for note in dict.fromkeys(rows.note) if note)
+                title, leading = f"{dataset}: {about.citation}", ("Method", "Settings")
+                grids.append(
+                    Grid(title, "quality", headers, _related(rows, metrics), (about.differs, *notes), leading, names)
+                )
     return grids
 
 
-def _related(title: str, differs: str, rows: DataFrame, names: tuple[str, ...]) -> Grid:
+def _related(rows: DataFrame, metrics: Sequence[str]) -> tuple[Row, ...]:
     """Methods by metrics; a method that is printed under several settings has a line for each."""
-    metrics = sorted(dict.fromkeys(rows.metric), key=vocabulary.order)
     lines = []
-    for (method, settings), mine in rows.groupby(["method", "settings"], sort=False):
-        values = dict(zip(mine.metric, mine.value, strict=True))
+    for (method, settings), of in rows.groupby(["method", "settings"], sort=False):
+        values = dict(zip(of.metric, of.value, strict=True))
         entries = tuple(Entry(value=values.get(name, math.nan), form="g") for name in metrics)
         lines.append(Row(str(method), str(method), str(settings), entries))
-    notes = (f"Note: {note}." for note in dict.fromkeys(rows.note) if note)
-    headers = tuple(Header(vocabulary.metric(name).title) for name in metrics)
-    return Grid(title, "quality", headers, tuple(lines), (differs, *notes), ("Method", "Settings"), names)
+    return tuple(lines)
 
 
 def _measured(cell: Any, divide: float) -> Entry:

@@ -6,7 +6,7 @@ A setting that all variants share is one line, others name who differs.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.papers.paper import Paper, Recipe, known
+from bench.papers.paper import Paper, known
 from bench.report.extract import listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.sections import Section
@@ -18,38 +18,32 @@ HEADERS = (Header("Settings published"), Header("Used here"), Header("Difference
 def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple[list[Grid], list[dict[str, Any]]]:
     """A grid per section and paper, of the settings that its variants or the paper name; a tidy row per variant too.
 
-    Args:
-        configs: the configuration of each variant, as its record holds it.
-
-    Returns:
-        the grids, and rows with columns of `bench.report.published`.
+    `configs` are by variant, as records have them; the rows have columns of `bench.report.published`.
     """
-    found = [
-        _recipe(paper, paper.recipe, section, configs, paper.printed.get(section.dataset, {}))
-        for paper in known()
-        if paper.recipe
-        for section in sections
-    ]
-    return [grid for grid, _ in found], [row for _, rows in found for row in rows]
+    grids, tidy = [], []
+    for paper, section in [(one, section) for one in known() if one.recipe for section in sections]:
+        grid, rows = _recipe(paper, section, {v: configs[v] for v in section.labels if v in configs})
+        grids.append(grid)
+        tidy += rows
+    return grids, tidy
 
 
-def _recipe(
-    paper: Paper, recipe: Recipe, section: Section, configs: Mapping[str, Config], printed: Mapping[str, Any]
-) -> tuple[Grid, list[dict[str, Any]]]:
+def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tuple[Grid, list[dict[str, Any]]]:
+    recipe, printed = paper.recipe, paper.printed.get(section.dataset, {})
+    assert recipe
     lines, tidy = [], []
     for part, name in [(part, name) for part, names in recipe.settings.items() for name in names]:
-        used = {variant: _part(configs[variant], part).get(name) for variant in section.labels if variant in configs}
-        given = [value for value in used.values() if value is not None]
-        if name not in printed and not given:
+        used = {variant: _part(config, part).get(name) for variant, config in configs.items()}
+        values = [value for value in used.values() if value is not None]
+        if name not in printed and not values:
             continue
-        same = {_same(value, printed[name]) for value in given} if name in printed else set()
+        same = {_same(value, printed[name]) for value in values} if name in printed else set()
         differs = "" if not same else "same" if same == {True} else "differs"
         here = _shared({section.labels[variant]: value for variant, value in used.items()})
-        words = [_said(printed[name]) if name in printed else "", here, differs] if printed else [here]
+        words = [_in_words(printed[name]) if name in printed else "", here, differs] if printed else [here]
         lines.append(Row(name, name, part, tuple(map(Entry, words))))
-        for variant, value in used.items():
-            place = {"paper": paper.folder.name, "table": recipe.name, "metric": name}
-            tidy.append(place | _tidy(section, variant, printed.get(name), value))
+        place = {"paper": paper.folder.name, "table": recipe.name, "metric": name}
+        tidy += [place | _tidy(section, variant, printed.get(name), value) for variant, value in used.items()]
     remarks, headers = ((recipe.remark,), HEADERS) if printed else ((), HEADERS[1:2])
     title, about = f"{recipe.title} on {section.name} {section.where}", (("Setting", "Of"), (section.name,))
     return Grid(title, "cost", headers, tuple(lines), remarks, *about, section.protocol), tidy
@@ -69,7 +63,7 @@ def _tidy(section: Section, variant: str, printed: Any, used: Any) -> dict[str, 
     row = {
         "suite": section.suite, "protocol": section.protocol, "dataset": section.dataset,
         "method": rows.baseline.iloc[0], "label": section.labels[variant], "variant": variant,
-        "published_settings": "" if printed is None else _said(printed), "settings": _said(used),
+        "published_settings": "" if printed is None else _in_words(printed), "settings": _in_words(used),
         "run_ids": tuple(dict.fromkeys(rows.run_id)),
     }  # fmt: skip
     row |= {key: n for key, n in (("published", printed), ("mean", used)) if isinstance(n, int | float)}
@@ -82,12 +76,12 @@ def _shared(used: Mapping[str, Any]) -> str:
     """ "4000; A 2000; B and C 300": what most have, then the others."""
     groups: dict[str, list[str]] = {}
     for label, value in used.items():
-        groups.setdefault(_said(value), []).append(label)
+        groups.setdefault(_in_words(value), []).append(label)
     most, *others = sorted(groups.items(), key=lambda group: -len(group[1])) or [(ABSENT, [])]
     return "; ".join([most[0], *(f"{listed(labels)} {value}" for value, labels in others)])
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if value is None:
         return ABSENT
     if isinstance(value, list):

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 EXACT = 20  # values whose million patterns of signs are all tried
 ROUNDING = 1e-12  # deviations below this share of the mean are those of rounding
 
@@ -25,8 +27,6 @@ class Interval(NamedTuple):
 
 def t_interval(values: Iterable[float]) -> Interval:
     """Student's 95% interval of the mean of independent values."""
-    import numpy as np
-
     x = np.asarray(list(values), dtype=float)
     with np.errstate(over="ignore", invalid="ignore"):  # values near the largest number have an infinite deviation
         mean = float(x.mean())
@@ -61,7 +61,6 @@ def student(excess: Sequence[float]) -> tuple[float, float]:
 
 def sign_flip(excess: Sequence[float]) -> tuple[float, float]:
     """The same by the distribution of the mean over all patterns of signs; beyond EXACT values by Student's t."""
-    import numpy as np
     from scipy.stats import permutation_test
 
     if len(excess) > EXACT:
