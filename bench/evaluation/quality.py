@@ -19,7 +19,8 @@ from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
-from bench.metrics.extractors.reference import Reference
+from bench.methods.rules import rule
+from bench.metrics.extractors.reference import LEAST, Reference
 from bench.metrics.metric import FLOOR, Metric, chosen
 from bench.records.records import Measurement
 from bench.training import ranks
@@ -76,9 +77,8 @@ class Judge:
         self.seed = seed
 
     def prepare(self) -> None:
-        """Make extractor and reference ready, so that what is wrong with them is said before hours of training."""
-        if self.of_features:
-            _ = self.reference
+        """Make all that metrics take ready, so that what is wrong with it is said before hours of training."""
+        self.quality(LEAST)
 
     @cached_property
     def metrics(self) -> list[Metric]:
@@ -123,7 +123,8 @@ class Judge:
 
     def rows(self, metric: Metric, collected: Collected, quote: Mapping[str, Any] = NOTHING) -> Rows:
         """What a metric measures, without values."""
-        settings = {**collected.settings(metric), **metric.settings(*collected.of(metric)), **quote}
+        with rule(f"metric {metric.name!r}: settings(x, reference)"):
+            settings = {**collected.settings(metric), **metric.settings(*collected.of(metric)), **quote}
         n = collected.count(metric)
         return [Measurement(name, n=n, settings=settings) for name in metric.numbers(collected.extractor)]
 

@@ -75,7 +75,8 @@ class Metric:
             "pairs": a batch of images, and the image that each should be; the numbers (B,) are averaged.
         data: the kind of data that it is for.
         in_curve, in_sweep: whether validation curves and sweeps take it.
-        settings: (x, reference) -> what the numbers depend on beside the samples, the split and the extractor.
+        settings: (x, reference) -> what the numbers depend on beside the samples, the split and the extractor; asked
+            before x has its values.
         limit: name of the setting of samples that says how many it takes at most; it takes no more than are held out.
         of_kept: whether it sees the features that are kept alone.
         of_classifier: whether it takes an extractor with a classifier; it is no usual metric of others.

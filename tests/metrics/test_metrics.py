@@ -132,6 +132,13 @@ def test_named_metrics_are_measured_in_their_order(points: Dataset, own_entries:
     assert [metric.name for metric in judge.quality(5, "sweep").metrics] == ["mean", "w2"]
 
 
+def test_settings_that_cannot_be_had_are_said_before_anything_is_drawn(points: Dataset, own_entries: None) -> None:
+    register_metric("mine", title="Mine", settings=lambda x, reference: {"bins": x.bins})(lambda *_: 0.0)
+    judge = Judge(points, Samples(metrics="mine"), Path("none"), "cpu", 0)
+    with pytest.raises(UsageError, match=r"^metric 'mine': settings\(x, reference\): AttributeError: 'Tensor'.*bins"):
+        judge.prepare()
+
+
 def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_entries: None) -> None:
     for name in ("one", "two"):
         register_metric(name, title=name.title())(lambda x, y, dataset, rng: torch.rand((), generator=rng))
