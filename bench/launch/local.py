@@ -66,7 +66,6 @@ def threads_of_a_rank(workers: int | None, device: str, ranks: int = 1) -> int:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -183,13 +183,11 @@ class Pool:
             raise
 
     def kill(self) -> None:
-        """End every worker at once, whatever it is at."""
         for worker in self._workers:
             worker.process.kill()
 
 
 def cause_of_death(code: int) -> str:
-    """Exit code of a worker in words."""
     if code >= 0:
         return f"worker exited with status {code}"
     hint = "; out of memory?" if -code == signal.SIGKILL else ""

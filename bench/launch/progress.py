@@ -35,7 +35,6 @@ class Progress:
         self._lines = {**self._lines, run_id: (text, since)}  # another one, as the display's thread reads it
 
     def hide(self, run_id: str) -> None:
-        """Take away the line of a run that is no longer being worked on."""
         self._lines = {key: line for key, line in self._lines.items() if key != run_id}
 
     def end(self, outcome: Outcome) -> None:
@@ -49,7 +48,6 @@ class Progress:
         self.say(line.append(f": {outcome.error}") if outcome.error else line)
 
     def say(self, message: str | Text) -> None:
-        """Print one line that stays."""
         self._console.print(message, soft_wrap=True, markup=False)
 
     def _render(self) -> RenderableType:

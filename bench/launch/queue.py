@@ -156,13 +156,11 @@ def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
 
 
 def require(program: str) -> None:
-    """UsageError unless the program of Slurm is there."""
     if shutil.which(program) is None:
         raise UsageError(f"--cluster slurm: {program} is not on PATH; is this a machine of a Slurm cluster?")
 
 
 def ask(*command: str) -> "subprocess.CompletedProcess[str]":
-    """Call a program of Slurm."""
     return subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", errors="replace")
 
 

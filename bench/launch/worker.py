@@ -23,7 +23,7 @@ from queue import SimpleQueue
 
 from bench.errors import one_line
 from bench.identity import source
-from bench.launch import GRACE
+from bench.launch import GRACE, torchrun
 from bench.records import records
 from bench.records.disk import shortage
 
@@ -65,12 +65,7 @@ def _run(pipe: Connection, pickled: bytes) -> tuple[str, str | None]:
 
     try:
         job = pickle.loads(pickled)
-        if job.ranks > 1:
-            from bench.launch.torchrun import run
-
-            status = run(job)
-        else:
-            status = job(progress)
+        status = torchrun.run(job) if job.ranks > 1 else job(progress)
         if status != "failed":
             return status, None
         return status, records.failed(job.root, job.run) or "no record says why"
