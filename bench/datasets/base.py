@@ -126,6 +126,7 @@ class Dataset:
         """What lies beside train and test, a text each."""
         names = ("train_labels", "validation", "validation_labels", "test_labels")
         found = [f"{name} {digest_of(values)}" for name in names if (values := getattr(self, name)) is not None]
+        found += [f"{self.held_out} in the place of test"] if self.held_out != "test" else []  # a stamp is of all
         few, made = self.test[:PROBED], {}
         if self.given:
             made["given"] = self.given(few)

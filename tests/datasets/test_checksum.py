@@ -67,6 +67,12 @@ def test_what_lies_beside_train_and_test_is_in_it(kind: str, stamp: str | None) 
     assert all(len(each.checksum) == 16 for each in (one, other, bare)) and bare.checksum == (stamp or bare.checksum)
 
 
+def test_what_curves_see_is_no_other_test_split() -> None:
+    """Statistics of a reference are kept by the checksum, and a stamp is that of train and test."""
+    found = data(validation=POINTS, stamp="0123456789abcdef").fix()
+    assert found.checksum == "0123456789abcdef" != found.for_tuning.checksum
+
+
 def test_the_noise_of_another_machine_is_not() -> None:
     assert data(space=Scaled(2.0)).checksum == data(space=Scaled(2.0 + 1e-6)).checksum
 
