@@ -81,8 +81,15 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     """UsageError for what cannot be run as it is asked for; the plugin's methods that no run is of are named."""
     if options.cluster == "slurm":
         require("sbatch")
-    else:
-        _check_gpus(options)
+    elif options.device == "cuda" or (options.gpus and options.device is None):
+        import torch
+
+        count = torch.cuda.device_count()
+        if count < max(1, options.gpus):
+            option = f"--gpus {options.gpus}" if options.gpus else "--device cuda"
+            allowed = f"--gpus {count}" if count else "--device cpu"
+            found = f"{count or 'no'} GPU{'s' * (count > 1)}"
+            raise UsageError(f"{option}: torch finds {found} here; allowed here: {allowed}")
     for run_ in runs:
         t = run_.training
         if t.pieces % ranks_of_a_run(options):
@@ -99,17 +106,3 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
     if idle and options.baselines is None:
         every = ",".join([*sorted(methods), *idle])
         print(f"not among the runs: {', '.join(idle)}, of --plugin; --baselines {every} runs all")
-
-
-def _check_gpus(options: argparse.Namespace) -> None:
-    """A run on this machine has the GPUs that it asks for."""
-    if options.device == "cuda" or (options.gpus and options.device is None):
-        import torch
-
-        count = torch.cuda.device_count()
-        if count < max(1, options.gpus):
-            option = f"--gpus {options.gpus}" if options.gpus else "--device cuda"
-            allowed = f"--gpus {count}" if count else "--device cpu"
-            raise UsageError(
-                f"{option}: torch finds {count or 'no'} GPU{'s' * (count > 1)} here; allowed here: {allowed}"
-            )

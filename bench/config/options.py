@@ -23,7 +23,10 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
         names = [f.name for f in dataclasses.fields(builder)]
     else:
         names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
-    hints = _hints(builder)
+    try:
+        hints = typing.get_type_hints(builder, include_extras=True)
+    except (NameError, TypeError):  # imported for type checkers only
+        hints = {}
     checked = {}
     for key, value in component.options.items():
         if key not in names:
@@ -34,14 +37,6 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
             message = error.errors()[0]["msg"]
             raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
     return checked
-
-
-def _hints(builder: Any) -> dict[str, Any]:
-    """The types that a builder declares; none where they are imported for type checkers only."""
-    try:
-        return typing.get_type_hints(builder, include_extras=True)
-    except (NameError, TypeError):
-        return {}
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:

@@ -6,7 +6,7 @@ bench/identity/syntax.py reads one.
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +71,10 @@ def _statements(body: Iterable[ast.stmt], module: Module, pieces: dict[str, list
                 module.imports |= imported(node)
                 module.stars += [(node.module or "", node.level)] if node.names[0].name == "*" else []
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                for text in _registrations(node):
-                    module.registered.setdefault(text, []).append(node.name)
+                for decorator in node.decorator_list:
+                    match decorator:
+                        case ast.Call(args=[ast.Constant(value=str(text)), *_]):
+                            module.registered.setdefault(text, []).append(node.name)
                 if isinstance(node, ast.ClassDef):
                     _class(node, module, pieces)
                 else:
@@ -119,13 +121,6 @@ def _class(node: ast.ClassDef, module: Module, pieces: dict[str, list[ast.AST]])
 def _assigned(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> set[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-
-
-def _registrations(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[str]:
-    for decorator in node.decorator_list:
-        first = decorator.args[0] if isinstance(decorator, ast.Call) and decorator.args else None
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield first.value
 
 
 def _mentions(node: ast.AST, name: str) -> bool:

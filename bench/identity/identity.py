@@ -148,11 +148,12 @@ def _reached(asked: _Asked) -> Reached | None:
                 roots.append(_places(metrics, name))
     if not all(roots):
         return None
+    own = [(PROJECT / file, name) for file, _, name in (root.partition(": ") for root in ROOTS[stage])]
     others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
     if not data.says("levels="):
         left_out += IMAGES_ONLY
-    return reach([*chain(*roots), *data.definitions, *map(_place, ROOTS[stage])], left_out)
+    return reach([*chain(*roots), *data.definitions, *own], left_out)
 
 
 @lru_cache(maxsize=1024)
@@ -170,11 +171,6 @@ def _data(roots: tuple[Place, ...], state: object) -> Reached:
         if not further:
             return reached
         roots = (*roots, *further)
-
-
-def _place(root: str) -> Place:
-    where, _, name = root.partition(": ")
-    return PROJECT / where, name
 
 
 def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:
