@@ -40,12 +40,12 @@ def parser() -> argparse.ArgumentParser:
 
     def seeds(text: str) -> list[int]:
         try:
-            asked = [int(part) for part in names(text)]
+            found = [int(part) for part in names(text)]
         except ValueError:
-            asked = [-1]
-        if not all(0 <= seed < 2**63 for seed in asked):
+            found = [-1]
+        if not all(0 <= seed < 2**63 for seed in found):
             raise argparse.ArgumentTypeError(f"{text[:60]!r}: expected whole numbers from 0 to 2^63 - 1, such as 0,1,2")
-        return asked
+        return found
 
     p = Parser(prog=program(), description="Compare generative models: same data, network, solver, metrics.")
     what = p.add_argument_group("what to run")

@@ -23,13 +23,13 @@ def check(options: argparse.Namespace, data_dir: Path) -> int:
         registry.load()
     before = {(registry.kind, name) for registry in SEVEN for name in registry.so_far()}
     modules = tuple(load_plugin(plugin).__name__ for plugin in options.plugin)
-    mine = [
+    entries = [
         (registry.kind, name)
         for registry in SEVEN
         for name, entry in registry.items()
         if (registry.kind, name) not in before or home_of(entry).startswith(modules)
     ]
-    if not mine:
+    if not entries:
         raise UsageError(f"--check: {', '.join(options.plugin)} registers nothing")
     plugins = tuple(map(whole, options.plugin))
     chosen: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -41,7 +41,7 @@ def check(options: argparse.Namespace, data_dir: Path) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Path(folder), data_dir, plugins, chosen)
-        return 1 if sum([checked(kind, name, workshop) for kind, name in mine]) else 0
+        return 1 if sum([checked(kind, name, workshop) for kind, name in entries]) else 0
 
 
 def checked(kind: str, name: str, workshop: "Workshop") -> int:
@@ -51,15 +51,15 @@ def checked(kind: str, name: str, workshop: "Workshop") -> int:
         try:
             what = "what to check"
             what, act = next(checks)
-            verdict, said = "ok", act()
+            verdict, note = "ok", act()
         except StopIteration:
             return failed
         except NotApplicable as reason:
-            verdict, said = "ok", f"not applicable: {reason}"
+            verdict, note = "ok", f"not applicable: {reason}"
         except Exception as error:
-            verdict, said = "FAILED", str(error) if isinstance(error, UsageError) else one_line(error)
+            verdict, note = "FAILED", str(error) if isinstance(error, UsageError) else one_line(error)
             failed += 1
-        print(f"{verdict:6}  {kind} {name}, {what}: {said}", flush=True)
+        print(f"{verdict:6}  {kind} {name}, {what}: {note}", flush=True)
 
 
 def checks_of(kind: str, name: str, workshop: "Workshop") -> Iterator[tuple[str, Callable[[], str]]]:

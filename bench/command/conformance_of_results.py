@@ -72,9 +72,9 @@ def _drawn(sampler: Any, path: Path) -> str:
     require(fits, f"samples are {tuple(getattr(x, 'shape', ()))}, and the noise is {tuple(x0.shape)}")
     require(bool(x.isfinite().all()), "samples are not finite")
     require(torch.equal(x, draw(1)), "two calls with the same noise and generator differ: rng is the only randomness")
-    said = f"mean {float(x.mean()):.3f} and std {float(x.std()):.3f} of an exact N({MEAN:g}, {STD:g}^2)"
-    require(abs(float(x.mean()) - MEAN) < 0.2, said)
-    return said
+    note = f"mean {float(x.mean()):.3f} and std {float(x.std()):.3f} of an exact N({MEAN:g}, {STD:g}^2)"
+    require(abs(float(x.mean()) - MEAN) < 0.2, note)
+    return note
 
 
 def of_metric(name: str, workshop: Workshop) -> Iterator[Check]:
@@ -96,11 +96,11 @@ def _told_apart(metric: Any, data: Any) -> str:
     noise = data.decode(torch.randn(32, *data.shape, generator=rng))
     found = [metric.measure(x, rows[32:], data, torch.Generator().manual_seed(0)) for x in (rows[:32], noise)]
     values = [float(next(iter(value)) if isinstance(value, tuple) else value) for value in found]
-    said = f"{values[0]:.4g} of held-out data, {values[1]:.4g} of noise"
+    note = f"{values[0]:.4g} of held-out data, {values[1]:.4g} of noise"
     direction = next(iter(metric.facts.values())).direction
     wrong = {"lower": values[0] > values[1], "higher": values[0] < values[1]}.get(direction, False)
-    require(not wrong, f"direction {direction!r}, yet {said}")
-    return said
+    require(not wrong, f"direction {direction!r}, yet {note}")
+    return note
 
 
 def _measured(metric: Any, workshop: Workshop, run: Run) -> str:

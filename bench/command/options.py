@@ -54,9 +54,9 @@ def slurm_options(options: argparse.Namespace) -> "SlurmOptions":
     from bench.launch.slurm import SlurmOptions
 
     names = ("partition", "gpus", "cpus", "hours", "max_parallel", "nodes")
-    asked = {name: getattr(options, name) for name in names}
+    settings = {name: getattr(options, name) for name in names}
     extra = {key: str(value) for key, value in (key_value("--sbatch", text) for text in options.sbatch)}
-    found: SlurmOptions = validated(SlurmOptions, {**asked, "extra": extra}, "--cluster slurm")
+    found: SlurmOptions = validated(SlurmOptions, {**settings, "extra": extra}, "--cluster slurm")
     return found
 
 

@@ -63,7 +63,7 @@ NOT_IN = {
 }
 
 
-class _Asked(NamedTuple):
+class _Key(NamedTuple):
     """What the source of a stage hangs on; `state` changes with what is registered and with any file that was read."""
 
     stage: str
@@ -90,7 +90,7 @@ class Code:
 
 def code(run: Run, stage: str) -> Code | None:
     """The source of a stage as it is now, "curve" included; None where a component is not known here."""
-    return _code(_asked(run, stage))
+    return _code(_key(run, stage))
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> str:
@@ -105,12 +105,12 @@ def plugins(run: Run) -> dict[str, str]:
     """Files outside the project that the run's method, network and dataset are made of, with their SHA-256."""
     found: set[Path] = set()
     for stage in ("train", *run.stages):
-        if reached := _reached(_asked(run, stage)):
+        if reached := _reached(_key(run, stage)):
             found |= {path for path, _ in reached.definitions if not source.is_own(path)}
     return {str(path): source.sha256(path) for path in sorted(found)}
 
 
-def _asked(run: Run, stage: str) -> _Asked:
+def _key(run: Run, stage: str) -> _Key:
     samples, sweep = run.evaluation.samples or Samples(), run.evaluation.sweep
     headline = Component(name=samples.solver.method)
     drawn = {"samples": (headline, *samples.samplers), "curve": (headline,), "sweep": sweep.ways if sweep else ()}
@@ -118,31 +118,31 @@ def _asked(run: Run, stage: str) -> _Asked:
     known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
     state = (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)
     measured = samples.metrics if stage in drawn else None
-    return _Asked(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, state)
+    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, state)
 
 
 @lru_cache(maxsize=4096)
-def _code(asked: _Asked) -> Code | None:
-    reached = _reached(asked)
-    if reached is None or asked.stage == "train":
+def _code(key: _Key) -> Code | None:
+    reached = _reached(key)
+    if reached is None or key.stage == "train":
         return Code(reached.digest, (reached,)) if reached else None
     # Whatever is measured is measured of what was trained.
-    training = _code(asked._replace(stage="train", samplers=(), metrics=None))
+    training = _code(key._replace(stage="train", samplers=(), metrics=None))
     assert training is not None
     return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
 
 
 @lru_cache(maxsize=4096)
-def _reached(asked: _Asked) -> Reached | None:
-    stage = asked.stage
-    roots = [_places(baselines, asked.baseline), _places(networks, asked.network), _places(datasets, asked.dataset)]
+def _reached(key: _Key) -> Reached | None:
+    stage = key.stage
+    roots = [_places(baselines, key.baseline), _places(networks, key.network), _places(datasets, key.dataset)]
     if not all(roots):
         return None
-    data = _data(roots[-1], asked.state)
-    roots += [_places(samplers, name) for name in asked.samplers]
+    data = _data(roots[-1], key.state)
+    roots += [_places(samplers, name) for name in key.samplers]
     if stage in ("samples", "sweep", "curve"):
         metrics.load()
-        for name in asked.metrics or usual(data.says("levels="), data.says("given=")):
+        for name in key.metrics or usual(data.says("levels="), data.says("given=")):
             # One that is not known here is taken, as its code is not known then.
             if getattr(metrics.so_far().get(name), f"in_{stage}", True):
                 roots.append(_places(metrics, name))

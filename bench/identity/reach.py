@@ -55,61 +55,61 @@ def reach(roots: Iterable[Place], left_out: Collection[str] = ()) -> Reached:
     """
     roots, skipped = set(roots), set(left_out)
     folders = tuple(text for text in left_out if text.endswith("/"))
-    todo, found, foreign, said = list(roots), dict[Place, Definition](), set[str](), set[str]()
+    todo, found, foreign, named = list(roots), dict[Place, Definition](), set[str](), set[str]()
     waiting: dict[str, list[Place]] = defaultdict(list)  # members whose name nobody has said yet
     while todo:
         place = path, name = todo.pop()
-        there, where = module(path), label(path)
-        if place in found or name not in there.definitions:
+        home, where = module(path), label(path)
+        if place in found or name not in home.definitions:
             continue
         if place not in roots and is_own(path) and ({where, f"{where}: {name}"} & skipped or where.startswith(folders)):
             continue
-        found[place] = there.definitions[name]
+        found[place] = home.definitions[name]
         owner = name.partition(".")[0]
         todo += [(path, BODY), (path, owner)]
-        whole = name in there.bases and _is_whole(path, name, source.edition)
-        for member, counts in there.members.get(name, {}).items():
-            if whole or counts or member in said:
+        whole = name in home.bases and _is_whole(path, name, source.edition)
+        for member, counts in home.members.get(name, {}).items():
+            if whole or counts or member in named:
                 todo.append((path, f"{name}.{member}"))
             else:
                 waiting[member].append((path, f"{name}.{member}"))
         if found[place].dynamic:
-            todo += [(path, f"{owner}.{member}") for member in there.members.get(owner, ())]
+            todo += [(path, f"{owner}.{member}") for member in home.members.get(owner, ())]
         places, names, others = _leads(path, name, source.edition)
         todo += places
         foreign |= others
-        for attribute in names - said:
+        for attribute in names - named:
             todo += waiting.pop(attribute, ())
-        said |= names
+        named |= names
     return Reached(found, frozenset(foreign))
 
 
 @lru_cache(maxsize=16384)
 def _leads(path: Path, name: str, edition: int) -> tuple[set[Place], set[str], set[str]]:
     """Where a definition leads to: places, members' names that it says after a dot, and foreign names."""
-    there = module(path)
-    definition = there.definitions[name]
-    places, said, foreign = set[Place](), set(definition.attributes), set[str]()
+    home = module(path)
+    definition = home.definitions[name]
+    places, named, foreign = set[Place](), set(definition.attributes), set[str]()
     for chain in definition.chains:
-        place, rest = _resolve(path, there.imports | definition.imports, chain)
+        place, rest = _resolve(path, home.imports | definition.imports, chain)
         if isinstance(place, str):
             foreign.add(place)
             continue
-        said.update(rest)
+        named.update(rest)
         if place and place[1] == WHOLE:
             places |= {(place[0], defined) for defined in module(place[0]).definitions}
         elif place:
             places.add(place)
-    return places, said, foreign
+    return places, named, foreign
 
 
 @lru_cache(maxsize=16384)
 def _is_whole(path: Path, name: str, edition: int) -> bool:
     """Whether a class may have its members called by a base that is not ours, be it one of its bases' own."""
-    there = module(path)
-    for chain in there.bases[name]:
+    home = module(path)
+    for chain in home.bases[name]:
         if chain[-1] not in OWN_BASES:
-            base, _ = _resolve(path, there.imports, chain)
+            base, _ = _resolve(path, home.imports, chain)
             if not isinstance(base, tuple) or base[1] not in module(base[0]).bases or _is_whole(*base, edition):
                 return True
     return False
