@@ -42,7 +42,6 @@ class Collected(ABC):
         return len(self.of(metric)[0])
 
     def settings(self, metric: Metric) -> dict[str, Any]:
-        """What every number of the kind depends on."""
         return {}
 
     def complaint(self, x: Any) -> str | None:
@@ -50,7 +49,6 @@ class Collected(ABC):
         return None
 
     def values(self, metric: Metric, x: Any, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
-        """What the metric measures of it."""
         assert metric.measure
         return metric.measure(x, reference, dataset, rng)
 
@@ -146,7 +144,6 @@ class Pairs(Collected):
         return self.x[self.metrics.index(metric)], None
 
     def values(self, metric: Metric, x: Tensor, reference: Any, dataset: Dataset, rng: torch.Generator) -> Any:
-        """The mean over the pairs with its standard error."""
         if metric.name in self.refused:
             raise NotApplicable(self.refused[metric.name])
         return float(x.mean()), float(x.std()) / math.sqrt(len(x)) if len(x) > 1 else None

@@ -48,7 +48,6 @@ def measure_likelihood(evaluator: Evaluator, config: Likelihood, parts: Parts) -
 
 
 def measure_route(evaluator: Evaluator, route: Route, parts: Parts, name: str) -> None:
-    """A part of that name: the likelihood by one route."""
     peak = Measurement("peak_memory_bytes")
 
     def make(unfinished: Unfinished) -> tuple[Rows, Arrays]:
@@ -110,7 +109,6 @@ def _count(route: Route) -> int:
 
 
 def _draws(route: Route) -> list[int]:
-    """Every K that is measured."""
     return sorted({1, *route.config.draws}) if route.trained.dataset.is_image else [1]
 
 

@@ -25,7 +25,6 @@ ROWS = "measurements"  # the array that holds them in a part that is kept
 
 
 def without(rows: Rows, why: str) -> Rows:
-    """Rows that cannot have their values."""
     return [replace(row, reason=why) for row in rows]
 
 

@@ -35,7 +35,6 @@ class Shown:
 
 
 def for_plots(x: Tensor) -> Any:
-    """Samples as they are kept."""
     return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()
 
 

@@ -43,11 +43,9 @@ class Quality:
 
     @property
     def rows(self) -> Rows:
-        """What is measured, without values."""
         return [row for rows in self.of.values() for row in rows]
 
     def add(self, drawn: Drawn) -> None:
-        """Take in a batch of this rank."""
         self.lost += drawn.lost
         for collected in self.collected.values():
             collected.add(drawn)
@@ -90,7 +88,6 @@ class Judge:
 
     @property
     def of_features(self) -> list[Metric]:
-        """Those of them that are measured of features."""
         return [metric for metric in self.metrics if metric.needs == "features"]
 
     def quality(self, n: int, stage: str = "samples", quote: Mapping[str, Any] = NOTHING) -> Quality:
@@ -99,7 +96,6 @@ class Judge:
         return Quality(self, taken, n, stage, quote)
 
     def collection(self, needs: str, metrics: Sequence[Metric], n: int, stage: str) -> Collected:
-        """Where samples are collected for metrics with the same needs."""
         if needs == "features":
             return OfFeatures(self.reference.collect(n), self.reference)
         if needs == "pairs":
@@ -122,7 +118,6 @@ class Judge:
         return judge
 
     def rows(self, metric: Metric, collected: Collected, quote: Mapping[str, Any] = NOTHING) -> Rows:
-        """What a metric measures, without values."""
         with rule(f"metric {metric.name!r}: settings(x, reference)"):
             settings = {**collected.settings(metric), **metric.settings(*collected.of(metric)), **quote}
         n = collected.count(metric)

@@ -33,7 +33,6 @@ class SolverError:
         self._failure: Exception | None = None
 
     def row(self, quote: Mapping[str, Any]) -> Measurement:
-        """What is measured, without its value."""
         settings = {**quote, "batch": self.batch, "reference": f"midpoint, NFE {REFERENCE}"}
         return Measurement("ode_error", n=self.n, settings=settings)
 

@@ -75,7 +75,6 @@ class Stages:
         self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, run.seed)
 
     def facts(self) -> dict[str, Any]:
-        """What a record says of the run beside its measurements."""
         return {
             "label": self.baseline.label,
             "dataset_version": f"{self.dataset.version}:{self.dataset.checksum}",

@@ -91,7 +91,6 @@ class Trained:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether the network is given something, or told a class."""
         return self.dataset.given is not None or self.has_classes
 
     def model(self, start: int = 0, stop: int = 0) -> Model:
@@ -108,7 +107,6 @@ class Trained:
         return dataclasses.replace(model, path=None, score=None, eps=None, absent=absent)
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
-        """The velocity field of samples start ... stop - 1."""
         field: VelocityField = self.model(start, stop).having("velocity")
         return field
 

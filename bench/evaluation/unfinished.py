@@ -67,15 +67,12 @@ class Unfinished:
         return found
 
     def part(self) -> "Unfinished":
-        """The same folder for another part, whose batches are its own."""
         return Unfinished(self.folder, self.log)
 
     def kept(self, name: str) -> Arrays | None:
-        """A finished part, if it is there."""
         return self._read(self.folder / _file_of(name)) if self.folder else None
 
     def keep(self, name: str, found: Arrays) -> None:
-        """Keep a finished part."""
         if self.folder:
             write_arrays(self.folder / _file_of(name), found, compressed=False)
 

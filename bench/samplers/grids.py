@@ -38,7 +38,6 @@ def ends(grid: Grid, steps: int, rho: float, model: Model, device: torch.device)
 
 
 def level(path: Path, t: Tensor) -> Tensor:
-    """s = sigma / alpha."""
     return path.sigma(t) / path.alpha(t)
 
 

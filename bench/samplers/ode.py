@@ -165,7 +165,6 @@ class AdaptiveHeun(Adaptive):
 
 
 def sampler_of(solver: Solver) -> Sampler:
-    """The sampler that draws by a solver."""
     options = ("steps",) if solver.steps is not None else ("rtol", "atol")
     sampler: Sampler = samplers[solver.method](**{name: getattr(solver, name) for name in options})
     return sampler

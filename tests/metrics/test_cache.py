@@ -19,7 +19,7 @@ from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.launch.job import Job
 from bench.metrics.extractors import cache, classifier
-from bench.metrics.extractors.cache import code_of, complaint, kept
+from bench.metrics.extractors.cache import code_of, complaint, kept, write_tensors
 from bench.metrics.extractors.catalogue import extractor_for
 from bench.metrics.extractors.reference import Reference
 from bench.records.locks import locked
@@ -126,7 +126,7 @@ def test_what_is_made_again_is_the_same_file(tmp_path, monkeypatch):
     images = Dataset("pairs", "1", pictures(0), pictures(1), 256, labels, labels)
     made = []
     for _ in range(2):
-        path = kept(tmp_path, "net.pth", lambda path: classifier.save_trained(images, path))
+        path = kept(tmp_path, "net.pth", lambda path: write_tensors(path, classifier.train(images).state_dict()))
         made.append(path.read_bytes())
         path.unlink()
     assert made[0] == made[1]

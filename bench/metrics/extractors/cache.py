@@ -79,7 +79,6 @@ def complaint(path: Path) -> str | None:
 
 
 def _own(folder: Path) -> Path:
-    """The user's folder for what cannot be kept in `folder`."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(home) / "flow-matching-bench" / folder.name
 

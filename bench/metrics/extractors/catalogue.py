@@ -6,7 +6,7 @@ any other name  an extractor registered with torch-fidelity: its own (vgg16, din
 """
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.config.names import safe_name
 from bench.config.registry import unknown
 from bench.datasets.base import Dataset, digest_of
 from bench.errors import UsageError
-from bench.metrics.extractors.cache import code_of, kept
+from bench.metrics.extractors.cache import code_of, kept, write_tensors
 from bench.training.precision import full_float32
 
 
@@ -80,7 +80,8 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
         if name not in known:
             register_feature_extractor(name, inception.Inception)
         path = inception.weights(data_dir, folder)
-        logits = inception.LOGITS if inception.has_classifier(path) else None
+        # Without its last layer there is no Inception Score.
+        logits = inception.LOGITS if torch.load(path, weights_only=True)["fc.weight"].any() else None
         return Extractor(name, inception.VERSION, "2048", path, logits=logits)
     if name.endswith("_cnn"):
         from bench.metrics.extractors import classifier
@@ -93,7 +94,8 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
         if name not in known:
             register_feature_extractor(name, classifier.ClassifierFeatures)
         of = (name, classifier.VERSION, dataset.version, dataset.checksum, code_of(classifier.__name__))
-        path = kept(folder, safe_name("-".join(map(str, of))) + ".pth", partial(classifier.save_trained, dataset))
+        name_of_file = safe_name("-".join(map(str, of))) + ".pth"
+        path = kept(folder, name_of_file, lambda file: write_tensors(file, classifier.train(dataset).state_dict()))
         return Extractor(
             name,
             f"{classifier.VERSION}-{digest_of(*torch.load(path, weights_only=True).values())[:8]}",

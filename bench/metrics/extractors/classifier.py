@@ -11,7 +11,6 @@ bit, whatever the number of threads or the device of the run around it.
 """
 
 import logging
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,6 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
-from bench.metrics.extractors.cache import write_tensors
 
 VERSION = 1  # of the architecture and of the training below: a change of either is a new extractor
 FEATURES = 64
@@ -95,9 +93,11 @@ def train(dataset: Dataset) -> Classifier:
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(0)
-            return _fit(dataset, dataset.train_labels.long(), dataset.test_labels.long())
+            net = _fit(dataset, dataset.train_labels.long(), dataset.test_labels.long())
     finally:
         torch.set_num_threads(threads)
+    log.info("%s_cnn: test accuracy %.4f", dataset.name, net.accuracy)
+    return net
 
 
 def _fit(dataset: Dataset, train_labels: Tensor, test_labels: Tensor) -> Classifier:
@@ -119,10 +119,3 @@ def _fit(dataset: Dataset, train_labels: Tensor, test_labels: Tensor) -> Classif
         guesses = torch.cat([net(dataset.pixels(part)).argmax(1) for part in dataset.test.split(1000)])
     net.accuracy.fill_((guesses == test_labels).float().mean())
     return net.eval()
-
-
-def save_trained(dataset: Dataset, path: Path) -> None:
-    """Train the dataset's classifier and write its tensors to `path`."""
-    net = train(dataset)
-    log.info("%s_cnn: test accuracy %.4f", dataset.name, net.accuracy)
-    write_tensors(path, net.state_dict())

@@ -105,12 +105,10 @@ class Features:
         return float(scores.mean()), float(scores.std(correction=0))
 
     def state(self) -> dict[str, Tensor]:
-        """Everything but the network, on the CPU."""
         return {name: getattr(self, name).cpu() for name in ("origin", *SUMS)}
 
     @classmethod
     def load(cls, state: Mapping[str, Tensor], network: Extract, device: str, batch: int = 64) -> "Features":
-        """The whole set of images that `state` was saved of."""
         features = cls(int(state["count"]), network, state["origin"].to(device), state["p"].shape[1], batch)
         for name in SUMS:
             getattr(features, name).copy_(state[name])

@@ -54,7 +54,6 @@ class Skeleton(FeatureExtractorInceptionV3):
         return super().load_state_dict(state_dict, strict, assign) if state_dict else None
 
     def convolutions(self) -> list[BasicConv2d]:
-        """The 94 convolutions, each with its batch normalisation, in the order of definition."""
         return [layer for layer in self.modules() if isinstance(layer, BasicConv2d)]
 
 
@@ -105,11 +104,6 @@ def weights(data_dir: Path, folder: Path) -> Path:
     if (found := convolutions(torch.load(path, weights_only=True))) != TENSORS_SHA256:
         raise UsageError(f"{path}: its tensors have SHA-256 {found}, not {TENSORS_SHA256}; remove it to make it again")
     return path
-
-
-def has_classifier(path: Path) -> bool:
-    """Whether the last layer is in the weight file, without which there is no Inception Score."""
-    return bool(torch.load(path, weights_only=True)["fc.weight"].any())
 
 
 def convolutions(tensors: Mapping[str, Tensor]) -> str:

@@ -86,7 +86,6 @@ class Reference:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What every value depends on."""
         return {
             "extractor": self.extractor.name,
             "extractor_version": self.extractor.version,
