@@ -1,20 +1,33 @@
 """Figures of one make: a title on top, below it what was measured, then panels laid out in inches."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from bench.report.style import FAINT, INK, MUTED, Look
 
 WIDTH = 10.0  # inches; all figures share it, so that text has one size on the page
 TOP = 0.72
+DPI = 150
+LOOK = Path(__file__).parent / "templates" / "figures.mplstyle"
+FONTS = ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
 LONGEST = 92  # characters of a title in full size
 LETTER = 0.08 / 9  # inches that a bold letter takes per point of its size
 ONE_DRAWN = "one seed drawn, means over seeds quoted"
+
+
+def themed() -> AbstractContextManager[None]:
+    """Within, figures are drawn in one look: templates/figures.mplstyle, in those of FONTS that are installed."""
+    installed = {font.name for font in fontManager.ttflist}
+    return rc_context({"font.family": [font for font in FONTS if font in installed]}, LOOK)
 
 
 def sheet(

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bench.config.names import safe_name
@@ -22,9 +21,8 @@ from bench.config.registry import load_plugin, loaded
 from bench.errors import one_line
 from bench.launch.surroundings import applied
 from bench.records.files import write_bytes
-from bench.report import style
 from bench.report.artefacts import Artefacts
-from bench.report.canvas import entitle
+from bench.report.canvas import DPI, entitle, themed
 from bench.report.figure import Drawing, draw
 from bench.report.overview import Overview
 from bench.report.pictures import OVERVIEW, Picture, palette
@@ -77,7 +75,7 @@ def _drawn(root: Path, section: Section) -> Drawn:
     artefacts = Artefacts(root)
     pictures: list[Picture] = []
     complaints: list[str] = []
-    with rc_context(style.theme()):  # type: ignore[arg-type]
+    with themed():
         for drawn in draw(section, artefacts, complaints):
             try:
                 pictures.append(_saved(root, drawn, section.stem))
@@ -90,7 +88,7 @@ def _drawn(root: Path, section: Section) -> Drawn:
 def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture]:
     """The figures of the overviews, saved."""
     pictures = []
-    with rc_context(style.theme()):  # type: ignore[arg-type]
+    with themed():
         for one in overviews:
             drawn = one.drawing()
             entitle(drawn.figure, drawn.title, one.title)
@@ -110,5 +108,5 @@ def _saved(root: Path, drawn: Drawing, dataset: str) -> Picture:
 def _file(figure: Figure, suffix: str, **metadata: None) -> bytes:
     """The bytes of a figure, without what would tell one drawing of it from another."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, dpi=style.DPI, metadata=metadata)
+    figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
     return buffer.getvalue()

@@ -6,10 +6,7 @@ lines. They go to methods in the order of the papers (bench/papers/paper.py).
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
-
-import seaborn
-from matplotlib.font_manager import fontManager
+from typing import NamedTuple
 
 from bench.papers.paper import order
 
@@ -29,8 +26,6 @@ INK = "#1d2430"
 MUTED = "#5d6675"
 FAINT = "#c9ced6"
 NOISE = "#7f8896"
-FONTS = ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
-DPI = 150
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -45,43 +40,3 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     others = [name for name in names if name not in first]
     spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(others)}
     return {name: first.get(name) or spare[name] for name in names}
-
-
-def theme() -> dict[str, Any]:
-    """Matplotlib settings of every figure: seaborn's ticks style, thin grey lines, embedded TrueType fonts."""
-    ticks = {
-        "color": MUTED,
-        "labelcolor": INK,
-        "labelsize": 8.5,
-        "major.width": 0.7,
-        "major.size": 3.5,
-        "minor.size": 0,
-    }
-    installed = {font.name for font in fontManager.ttflist}
-    return {
-        **seaborn.axes_style("ticks"),
-        **seaborn.plotting_context("paper"),
-        **{f"{axis}tick.{name}": value for axis in "xy" for name, value in ticks.items()},
-        "font.family": [font for font in FONTS if font in installed],
-        "font.size": 9.5,
-        "text.parse_math": False,  # labels are what users write
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.labelsize": 9.5,
-        "axes.titlesize": 9.5,
-        "axes.titlelocation": "left",
-        "axes.edgecolor": MUTED,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#e6e9ee",
-        "grid.linewidth": 0.6,
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 5,
-        "pdf.fonttype": 42,
-        "svg.hashsalt": "flow-matching-bench",
-    }

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 
 from bench.records.frame import read_frame
 from bench.records.seal import read_arrays, read_json, write_arrays, write_json
 from bench.report import style
 from bench.report.artefacts import Artefacts, Exhibit
+from bench.report.canvas import themed
 from bench.report.figure import Drawing, draw
 from bench.report.plots.plane import density_flow
 from bench.report.sections import sections
@@ -60,7 +60,7 @@ def drawn(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dra
     arrays(lossy, "likelihood", lambda kept: kept | {"log_densities": np.full_like(kept["log_densities"], np.nan)})
     parts = [part for part in sections(read_frame(lossy)) if part.dataset == "checkerboard"]
     complaints: list[str] = []
-    with rc_context(style.theme()), warnings.catch_warnings(action="error"):
+    with themed(), warnings.catch_warnings(action="error"):
         made = list(draw(parts[0], Artefacts(lossy), complaints))
     assert complaints == []
     return {drawing.name.removeprefix("checkerboard_"): drawing for drawing in made}

@@ -8,16 +8,14 @@ import numpy as np
 import pandas
 import pytest
 import synthetic
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench.errors import UsageError
 from bench.records.frame import read_frame
-from bench.report import style
 from bench.report.artefacts import Artefacts
 from bench.report.axes import front, limit, means
-from bench.report.canvas import entitle, matrix
+from bench.report.canvas import entitle, matrix, themed
 from bench.report.cells import t_interval
 from bench.report.figure import Drawing, FigureData, draw, register_figure
 from bench.report.plots import cost_quality, time_to_target
@@ -42,7 +40,7 @@ def drawings(
     root: Path, frame: pandas.DataFrame, artefacts: Artefacts, only: str = ""
 ) -> tuple[list[Drawing], list[str]]:
     complaints: list[str] = []
-    with rc_context(style.theme()):
+    with themed():
         made = [d for section in sections(frame) for d in draw(section, artefacts, complaints, only)]
     return made, complaints
 
@@ -67,7 +65,7 @@ def test_every_figure_states_its_protocol(drawn: dict[str, Drawing]) -> None:
 
 
 def test_no_text_is_taken_for_mathematics(drawn: dict[str, Drawing]) -> None:
-    with rc_context(style.theme()):
+    with themed():
         for drawing in drawn.values():
             drawing.figure.canvas.draw()
             assert not [text for text in drawing.figure.findobj(Text) if "$" in text.get_text()]
@@ -167,7 +165,7 @@ def test_a_quality_of_which_more_is_better_is_turned(root: Path, frame: pandas.D
     section = next(s for s in sections(turned) if s.dataset == "checkerboard")
     complaints: list[str] = []
     names = ("cost_quality", "time_to_target", "over_seconds")
-    with rc_context(style.theme()):
+    with themed():
         made = [d for name in names for d in draw(section, Artefacts(root), complaints, name)]
     assert complaints == [] and len(made) == 3
     costs, targets, seconds = (drawing.figure.axes for drawing in made)
