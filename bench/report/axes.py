@@ -18,12 +18,10 @@ from bench.report.sections import Section
 from bench.report.statistics import half_width
 from bench.report.style import INK, MUTED
 
-LEGEND = 2.3  # inches at the right
 LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
 DASHES = (0, (5, 3))
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "clip_on": False, "zorder": 6}
 STEP = 0.05  # of an axis' height, between the crosses of two variants
-FRONT = "#b4bac4"
 MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
@@ -136,21 +134,10 @@ def legend(section: Section, axes: Axes, values: Mapping[str, str], heading: str
     for variant, value in values.items():
         look, name = section.looks[variant], f"{section.labels[variant]}  {value}".strip()
         handles.append(Line2D([], [], color=look.colour, label=name, marker=look.marker, **MARKS))
-    legend = axes.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1.02),
-        borderaxespad=0,
-        handlelength=1.8,
-        labelspacing=0.6,
-        title=heading or None,
-        title_fontsize=8.5,
-        alignment="left",
-    )
-    legend.get_title().set_color(MUTED)
-    for text, variant in zip(legend.get_texts(), values, strict=True):
-        text.set_color(legible(section.looks[variant].colour))
-        text.set_fontweight("bold")
+    style: dict[str, Any] = {"labelcolor": [legible(section.looks[variant].colour) for variant in values]}
+    style |= {"prop": {"weight": "bold", "size": 9}, "title": heading or None, "alignment": "left", "borderaxespad": 0}
+    legend = axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), **style)
+    legend.get_title().set(color=MUTED, size=8.5)
 
 
 def front(points: DataFrame, cost: str, sign: int) -> DataFrame:

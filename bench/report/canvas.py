@@ -16,6 +16,7 @@ from bench.report.style import FAINT, INK, MUTED, Look
 
 WIDTH = 10.0  # inches; all figures share it, so that text has one size on the page
 TOP = 0.72
+LEGEND = 2.3  # inches at the right
 DPI = 150
 LOOK = Path(__file__).parent / "templates" / "figures.mplstyle"
 FONTS = ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]

@@ -44,20 +44,21 @@ def figures(root: Path, sections: Sequence[Section]) -> Iterator[Drawn]:
     if workers < 2:
         yield from (_drawn(root, section) for section in sections)
         return
-    found = _side_by_side(root, dict(enumerate(sections)), workers)
-    for place, section in enumerate(sections):
-        again = found if place in found else _side_by_side(root, {place: section}, 2)
-        yield again.get(place) or Drawn([], [f"figures of {section.name}: the process that drew them was killed"])
+    found = _side_by_side(root, sections, workers)
+    yield from found
+    for section in sections[len(found) :]:
+        lost = Drawn([], [f"figures of {section.name}: the process that drew them was killed"])
+        yield from _side_by_side(root, [section], 2) or [lost]
 
 
-def _side_by_side(root: Path, sections: dict[int, Section], workers: int) -> dict[int, Drawn]:
-    """What processes have drawn of the sections until one of them was killed, if any was."""
-    tasks = (delayed(_task)(list(loaded), place, root.resolve(), section) for place, section in sections.items())
-    found: dict[int, Drawn] = {}
+def _side_by_side(root: Path, sections: Sequence[Section], workers: int) -> list[Drawn]:
+    """What processes have drawn of the sections, in their order, until one of them was killed, if any was."""
+    found: list[Drawn] = []
+    tasks = (delayed(_task)(list(loaded), root.resolve(), section) for section in sections)
     try:
         with applied():  # a process finds the project as this one does, however that was started
-            for place, drawn in Parallel(workers, return_as="generator_unordered", max_nbytes=None)(tasks):
-                found[place] = drawn
+            for drawn in Parallel(workers, return_as="generator", max_nbytes=None)(tasks):
+                found.append(drawn)
     except TerminatedWorkerError:
         pass
     finally:
@@ -65,10 +66,10 @@ def _side_by_side(root: Path, sections: dict[int, Section], workers: int) -> dic
     return found
 
 
-def _task(plugins: Sequence[str], place: int, root: Path, section: Section) -> tuple[int, Drawn]:
+def _task(plugins: Sequence[str], root: Path, section: Section) -> Drawn:
     for plugin in plugins:
         load_plugin(plugin)
-    return place, _drawn(root, section)
+    return _drawn(root, section)
 
 
 def _drawn(root: Path, section: Section) -> Drawn:

@@ -80,7 +80,7 @@ def page(
         arrows=ARROWS,
         tables=[(t, {t.section.labels[v]: _swatch(look) for v, look in t.section.looks.items()}) for t in tables],
         paper=paper,
-        published={option["label"]: option["swatch"] for option in options["baseline"]},
+        published={label: swatch for _, label, swatch in options["baseline"]},
         variants_of=lambda runs: list({of_run[run]["name"]: of_run[run] for run in runs if run in of_run}.values()),
         overview=overview,
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
@@ -109,20 +109,16 @@ def _p_value(p: float) -> str:
     return "–" if math.isnan(p) else "< 0.001" if p < 0.001 else numbers.plain(p, 2)
 
 
-def _options(sections: Sequence[Section]) -> dict[str, list[dict[str, Any]]]:
-    """What the filter offers: the datasets, protocols and baselines of the page, baselines with their markers."""
-    labels: dict[str, str] = {}
-    for section in sections:
-        for row in each(section.frame.drop_duplicates("baseline")):
-            labels.setdefault(row.baseline, row.label)
+def _options(sections: Sequence[Section]) -> dict[str, list[tuple[str, str, str]]]:
+    """What the filter offers: datasets, protocols and baselines of the page, each with its label and marker."""
+    first = [row for section in reversed(sections) for row in each(section.frame.drop_duplicates("baseline"))]
+    labels = {row.baseline: row.label for row in first}
     look = looks(labels)
-    names = {"dataset": [section.name for section in sections], "protocol": [section.protocol for section in sections]}
-    options: dict[str, list[dict[str, Any]]] = {
-        facet: [{"value": name, "label": name, "swatch": ""} for name in dict.fromkeys(found)]
-        for facet, found in names.items()
+    return {
+        "dataset": [(name, name, "") for name in dict.fromkeys(section.name for section in sections)],
+        "protocol": [(name, name, "") for name in dict.fromkeys(section.protocol for section in sections)],
+        "baseline": [(name, labels[name], _swatch(look[name])) for name in ordered(labels)],
     }
-    baselines = [{"value": b, "label": labels[b], "swatch": _swatch(look[b])} for b in ordered(labels)]
-    return options | {"baseline": baselines}
 
 
 def _shared(settings: Sequence[Sequence[str]]) -> list[str]:

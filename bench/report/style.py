@@ -26,6 +26,7 @@ INK = "#1d2430"
 MUTED = "#5d6675"
 FAINT = "#c9ced6"
 NOISE = "#7f8896"
+FRONT = "#b4bac4"
 
 
 def ordered(names: Iterable[str]) -> list[str]:

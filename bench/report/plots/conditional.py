@@ -71,13 +71,9 @@ def distinct(exhibits: list[Exhibit]) -> list[list[Exhibit]]:
     groups: list[list[Exhibit]] = []
     for exhibit in exhibits:
         field = exhibit.arrays[FIELDS].astype(float)
-        for group in groups:
-            known = group[0].arrays[FIELDS].astype(float)
-            if known.shape == field.shape and np.allclose(known, field, rtol=0.01, atol=0.01):
-                group.append(exhibit)
-                break
-        else:
-            groups.append([exhibit])
+        alike = [g for g in groups if g[0].arrays[FIELDS].shape == field.shape]
+        alike = [g for g in alike if np.allclose(g[0].arrays[FIELDS].astype(float), field, rtol=0.01, atol=0.01)]
+        alike[0].append(exhibit) if alike else groups.append([exhibit])
     return groups
 
 

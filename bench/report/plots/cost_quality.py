@@ -10,25 +10,14 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from bench.report import numbers
-from bench.report.axes import (
-    FRONT,
-    LEAST_SEEDS,
-    LEGEND,
-    crosses,
-    floor_line,
-    front,
-    lacking,
-    legend,
-    plain_log,
-    sign_of,
-    titled,
-)
-from bench.report.canvas import WIDTH, legible, sheet
+from bench.report.axes import LEAST_SEEDS, crosses, floor_line, front, lacking, legend, plain_log, sign_of, titled
+from bench.report.canvas import LEGEND, WIDTH, legible, sheet
 from bench.report.comparable import FLOOR
 from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.scores import Scores
 from bench.report.sections import Section
+from bench.report.style import FRONT
 
 
 @register_figure(

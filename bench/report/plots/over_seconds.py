@@ -3,11 +3,12 @@
 from typing import Any
 
 from bench.report import vocabulary
-from bench.report.axes import FRONT, LEGEND, MARKS, front, legend, plain_log, sign_of, sized, titled
-from bench.report.canvas import WIDTH, legible, sheet
+from bench.report.axes import MARKS, front, legend, plain_log, sign_of, sized, titled
+from bench.report.canvas import LEGEND, WIDTH, legible, sheet
 from bench.report.extract import each, listed
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.plots.sweep import at_every_accuracy, swept
+from bench.report.style import FRONT
 
 NEAR = 1.1  # as good as the best but for a tenth
 
@@ -54,10 +55,9 @@ def over_seconds(data: FigureData) -> Drawing | None:
         plain_log(axes.yaxis)
     near = overall[sign * overall.value <= sign * overall.value.iloc[-1] * NEAR**sign]
     for row in each(near.iloc[[0, -1]].drop_duplicates()):
-        style: dict[str, Any] = {"size": 8.5, "color": legible(section.looks[row.variant].colour)}
-        axes.annotate(
-            _setting(row), (row.seconds, row.value), (7, -10), textcoords="offset points", va="center", **style
-        )
+        name = row.solver + (f", NFE {row.nfe:.0f}" if row.fixed else f" {vocabulary.tolerance(float(row.accuracy))}")
+        style: dict[str, Any] = {"size": 8.5, "color": legible(section.looks[row.variant].colour), "va": "center"}
+        axes.annotate(name, (row.seconds, row.value), (7, -10), textcoords="offset points", **style)
     ranked = {variant: f"{ends[variant]:#.3g}" for variant in sorted(ends, key=lambda v: sign * ends[v])}
     legend(section, axes, ranked, "best of all settings, mean")
     reading = (
@@ -72,8 +72,3 @@ def over_seconds(data: FigureData) -> Drawing | None:
         reading += f" Settings that could not be solved have no seconds and no place: {listed(named)}."
     title = f"{about.title} against sampling time, over every setting of the sweep"
     return Drawing(figure, title, reading, f"{metric}_over_seconds")
-
-
-def _setting(row: Any) -> str:
-    how = f", NFE {row.nfe:.0f}" if row.fixed else f" {vocabulary.tolerance(float(row.accuracy))}"
-    return row.solver + how

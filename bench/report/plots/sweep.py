@@ -11,8 +11,8 @@ from matplotlib.ticker import NullFormatter
 from pandas import DataFrame
 
 from bench.report import vocabulary
-from bench.report.axes import LEGEND, crosses, curves, lacking, legend, limit, means, plain_log, titled
-from bench.report.canvas import WIDTH, sheet
+from bench.report.axes import crosses, curves, lacking, legend, limit, means, plain_log, titled
+from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.comparable import of_one_kind
 from bench.report.crossings import nfe_ratio
 from bench.report.figure import Drawing, FigureData, register_figure

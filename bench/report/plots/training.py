@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from bench.report import numbers, vocabulary
-from bench.report.axes import LEGEND, crosses, curves, floor_line, lacking, legend, limit, means, plain_log, titled
-from bench.report.canvas import WIDTH, sheet
+from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, means, plain_log, titled
+from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.comparable import of_one_kind
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
