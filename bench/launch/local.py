@@ -34,11 +34,7 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
         try:
             pool.work()
         except KeyboardInterrupt:
-            try:
-                progress.say("stopping: the runs save their checkpoints, the next launch resumes (again: kill)")
-                pool.stop()
-            except KeyboardInterrupt:
-                pool.kill()
+            progress.say("stopping: the runs save their checkpoints, the next launch resumes (again: kill)")
             raise
         finally:
             pool.stop()

@@ -14,15 +14,15 @@ FILE = "threads"
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def kept(folder: Path, given: int) -> int:
-    """The threads that the run of this folder was begun with; if it begins now, those that are given, and kept."""
+def kept(folder: Path, count: int) -> int:
+    """The threads that the run of this folder was begun with; if it begins now, `count`, which is kept."""
     path = folder / FILE
     with suppress(OSError, ValueError):
         begun = int(path.read_text(encoding="ascii"))
         if begun > 0:
             return begun
-    write_text(path, f"{given}\n")
-    return given
+    write_text(path, f"{count}\n")
+    return count
 
 
 def use(count: int) -> None:

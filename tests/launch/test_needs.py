@@ -17,6 +17,8 @@ from bench.launch import needs
 from bench.launch.local import launch_local
 from bench.methods.baseline import register_baseline
 from bench.records import records
+from bench.records.frame import read_frame
+from bench.records.planned import write_plan
 from bench.records.seal import write_json
 from bench.training.build import trained_run
 
@@ -125,6 +127,18 @@ def test_whom_a_stale_teacher_taught_is_stale(tmp_path: Path) -> None:
     assert grandchild.reason == f"its teacher {STUDENT.run_id} is stale: {student.reason}"
     records.set_aside(tmp_path, TEACHER)  # as if its training had begun anew
     assert records.stands(tmp_path, STUDENT)["train"].reason == f"its teacher {TEACHER.run_id} is not trained"
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_a_report_leaves_out_whom_a_stale_teacher_taught(tmp_path: Path) -> None:
+    for name in ("teacher", "student"):
+        register_baseline(name, label=name)(type(name, (FlowMatchingOT,), {}))
+    finished(tmp_path, TEACHER, STUDENT)
+    outdate(tmp_path, TEACHER)
+    write_plan(tmp_path, "", [TEACHER, STUDENT])
+    table = read_frame(tmp_path).set_index("baseline")
+    assert set(table.status) == {"missing"}
+    assert table.stale["student"] == f"its teacher {TEACHER.run_id} is stale: measured under other settings"
 
 
 def test_a_stale_teacher_does_not_teach(tmp_path: Path) -> None:
