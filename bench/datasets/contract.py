@@ -35,7 +35,7 @@ def checked(name: str, dataset: Any) -> Dataset:
         require(*_stored(split, values, levels))
         train, shape, n = dataset.stored_shape, tuple(values.shape[1:]), len(values)
         require(train == shape, f"a sample of train has shape {train}, one of {split} {shape}")
-        fits = labels is None or _is_labels(labels, n)
+        fits = labels is None or (_has_shape(labels, (n,)) and labels.dtype == torch.int64 and int(labels.min()) >= 0)
         require(fits, f"{split}_labels is {shown(labels)}, not int64 ({n},) from 0 up")
         labelled[labels is not None].append(split)
     some, none = (" and ".join(labelled[known]) for known in (True, False))
@@ -99,10 +99,6 @@ def _space(dataset: Dataset, few: Tensor) -> tuple[bool, str]:
         return False, f"encode and decode: {one_line(error)}"
     fits = _has_shape(back, tuple(few.shape)) and back.dtype == few.dtype
     return fits, f"decode of {shown(x)} is {shown(back)}, not {shown(few)}"
-
-
-def _is_labels(labels: Any, n: int) -> bool:
-    return _has_shape(labels, (n,)) and labels.dtype == torch.int64 and int(labels.min()) >= 0
 
 
 def _has_shape(values: Any, shape: tuple[int, ...]) -> bool:

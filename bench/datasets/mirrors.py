@@ -126,15 +126,12 @@ def _fetch(name: str, folder: Path) -> str:
     for mirror in MIRRORS[name]:  # a bad file that somebody put there is named too
         placed = {file_of(url): checksum for url, checksum in mirror.downloads.items()}
         wrong |= {file: why for file, why in _wrong({**placed, **mirror.files}, folder).items() if why != "missing"}
-    put = ", ".join(f"{file_of(url)} ({_labelled(checksum)})" for url, checksum in home.downloads.items())
+    named = [(url, checksum if ":" in checksum else f"sha256:{checksum}") for url, checksum in home.downloads.items()]
+    put = ", ".join(f"{file_of(url)} ({checksum.replace(':', ' ')})" for url, checksum in named)
     raise UsageError(
         f"{name}: {', '.join(map(' '.join, wrong.items()))} in {folder}; tried {'; '.join(tried)}; run "
         f"`{remembered('--fetch')}` on a machine with a network, or put {put} into {folder}"
     )
-
-
-def _labelled(checksum: str) -> str:
-    return checksum.replace(":", " ") if ":" in checksum else f"sha256 {checksum}"
 
 
 def _download(url: str, checksum: str, folder: Path, scratch: Path) -> Path:

@@ -9,7 +9,7 @@ where everything is packed.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -53,20 +53,16 @@ def _pack_once(name: str, folder: Path, shape: Shape, sources: Originals) -> Non
         with locked(folder / ".lock"):
             sweep(folder)
             if not (folder / STAMP).is_file():
-                left_out = sources.left_out()
-                _say(name, folder, sources, left_out)
+                left_out, splits = sources.left_out(), sources.splits.items()
+                files = " and ".join(f"{sum(len(part.files) for part in parts)} {split}" for split, parts in splits)
+                out = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
+                note = f"; left out: {out}" if out else ""
+                print(f"{name}: packing {files} files into {folder}, once{note}", file=sys.stderr, flush=True)
                 pack(folder, shape, sources, left_out)
     except OSError as error:
         if complaint := shortage(error, folder):
             raise complaint from error
         raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
-
-
-def _say(name: str, folder: Path, sources: Originals, left_out: Mapping[str, int]) -> None:
-    files = " and ".join(f"{sum(len(part.files) for part in parts)} {s}" for s, parts in sources.splits.items())
-    out = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
-    note = f"; left out: {out}" if out else ""
-    print(f"{name}: packing {files} files into {folder}, once{note}", file=sys.stderr, flush=True)
 
 
 def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stamp: Stamp) -> Dataset:

@@ -23,18 +23,14 @@ def shortage(error: BaseException, path: Path) -> NoSpace | None:
             return _complaint(Path(seen.filename) if isinstance(seen.filename, str) else path)
         seen = seen.__cause__ or seen.__context__
     # torch says "unexpected pos 64 vs 0" for whatever kept it from writing.
-    if isinstance(error, RuntimeError) and "unexpected pos" in f"{error}" and _is_full(path.parent):
-        return _complaint(path)
+    if isinstance(error, RuntimeError) and "unexpected pos" in f"{error}":
+        disk = os.statvfs(path.parent)
+        return _complaint(path) if disk.f_bavail * disk.f_frsize < 1 << 16 else None
     return None
 
 
 def _complaint(path: Path) -> NoSpace:
     return NoSpace(f"{NO_SPACE} {_device(path)} for {path}")
-
-
-def _is_full(folder: Path) -> bool:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize < 1 << 16
 
 
 def _device(path: Path) -> str:

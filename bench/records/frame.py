@@ -60,7 +60,8 @@ def read_frame(root: Path) -> "pd.DataFrame":
         for stage in entry.get("stages") or found:
             record = found.get(stage) or {"stage": stage, "status": "missing", "error": "not run"}
             if standing.is_older_curve(record, entry.get("curve")):
-                record = {**record, "measurements": [m for m in record["measurements"] if not _on_curve(m)]}
+                others = [row for row in record["measurements"] if "step" not in row.get("place", {})]
+                record = {**record, "measurements": others}
                 left_out.append(f"{known['run_id']}: its curve was measured under another evaluation")
             if reason := staleness(record, entry, stage):
                 record = {"stage": stage, "status": "missing", "error": f"stale: {reason}"}
@@ -83,10 +84,6 @@ def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -
     if asked is not None and record["fingerprint"] != asked:
         return OTHER_SETTINGS
     return str(stale["reason"]) if stale and stale["finished"] == record.get("finished") else ""
-
-
-def _on_curve(row: Mapping[str, Any]) -> bool:
-    return "step" in row.get("place", {})
 
 
 def read_configs(root: Path) -> dict[str, dict[str, Any]]:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench.records import disk
 from bench.records.disk import NoSpace, shortage
 from bench.records.files import ABANDONED, sweep, write_atomic, write_text
 from bench.records.locks import locked
@@ -196,7 +196,7 @@ def test_torchs_words_for_a_full_disk_are_not_taken_at_their_word(
 ) -> None:
     error = RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
     assert shortage(error, tmp_path / "c.pt") is None
-    monkeypatch.setattr(disk, "_is_full", lambda folder: True)
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=1, f_frsize=4096))
     assert isinstance(shortage(error, tmp_path / "c.pt"), NoSpace)
     assert shortage(RuntimeError("another"), tmp_path / "c.pt") is None
 
