@@ -87,8 +87,8 @@ class Minibatches:
 
     def _begin_at(self, piece: Piece) -> None:
         """Read on from a piece that nobody has read ahead: the first one, or the first after a restart."""
-        mine = ranks.mine(range(self.pieces))
-        order = ((i, p, c) for i in itertools.count(piece[0]) for p in range(self.phases) for c in mine)
+        parts = ranks.mine(range(self.pieces))
+        order = ((i, p, c) for i in itertools.count(piece[0]) for p in range(self.phases) for c in parts)
         self._order = itertools.dropwhile(lambda key: key != piece, order)
         self._ahead.clear()
         for _ in range(AHEAD):

@@ -146,11 +146,11 @@ class Rehearsal:
 
     def densities(self) -> None:
         """One log-density per sample in nats, some of them finite; an ODE's also asks for the velocity's divergence."""
-        wanted, calls = self.run.evaluation.likelihood, {"own": "log_prob(x)", "bound": "bound(x, rng)"}
-        config = (wanted or Likelihood()).model_copy(update={"solvers": (Solve(method="euler", steps=1),)})
+        settings, calls = self.run.evaluation.likelihood, {"own": "log_prob(x)", "bound": "bound(x, rng)"}
+        config = (settings or Likelihood()).model_copy(update={"solvers": (Solve(method="euler", steps=1),)})
         for route in routes(self.trained, config):
             of_ode = isinstance(route, ByODE)
-            if of_ode and not (self.dataset.keeps_density and (wanted or self.run.training.curve_points)):
+            if of_ode and not (self.dataset.keeps_density and (settings or self.run.training.curve_points)):
                 continue
             what = calls.get(route.own().get("density", ""), "the divergence of velocity(net)")
             what = f"{self.both}: {what} of {self.n} samples"
