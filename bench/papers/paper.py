@@ -36,7 +36,7 @@ class Table(Frozen):
 
     Attributes:
         name: what the numbers' column `table` says.
-        columns: metrics; "nll" and "quality" are whichever likelihood and distance the data has.
+        columns: metrics; "nll" and "quality" are what they are in claims.
         by_draws: whether every number K of draws is a column.
         rows: methods in the printed order, by default the paper's; others follow them.
         everywhere: whether the table also arranges data of which the paper prints nothing.

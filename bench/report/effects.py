@@ -18,6 +18,7 @@ from bench.report.crossings import crossing, nfe_ratio
 from bench.report.incidents import head, reasons
 from bench.report.sections import Section
 
+STAGE = {"few": "sweep", "to_error": "sweep", "variation": "train", "to_target": "train"}  # of a measure's values
 EARLY = 1 / 8  # share of the training that `variation` leaves out
 
 
@@ -40,7 +41,7 @@ class Effects:
 
     def __init__(self, claim: Claim, section: Section) -> None:
         self.claim, self.section = claim, section
-        self.metric = section.metric(claim.metric)
+        self.metric = section.metric(claim.metric, STAGE.get(claim.measure, "samples"))
         turned = claim.measure not in ("spread", "variation")  # of which less is better whatever the metric
         self.sign = -1 if turned and self.metric and section.about(self.metric).direction == "higher" else 1
         variants = section.frame.drop_duplicates("variant")
@@ -95,7 +96,7 @@ class Effects:
                 mean = values.groupby("variant").value.transform("mean")
                 values = values.assign(value=(values.value - mean).abs())
             return values, mine[mine.value.isna()]
-        curve = claim.measure in ("variation", "to_target")
+        curve = STAGE[claim.measure] == "train"
         rows = section.curve if curve else section.sweep
         rows = of_one_kind(rows[rows.metric == self.metric])
         values, lost = rows[rows.value.notna()], rows[rows.value.isna()]

@@ -83,21 +83,28 @@ class Extract:
         look = looks(baseline)
         return {variant: look[baseline[variant]] for variant in self.labels}
 
-    def metric(self, name: str) -> str | None:
-        """The metric that "nll" or "quality" stands for here, None if the section has none; another name as it is."""
+    def metric(self, name: str, stage: str = "samples") -> str | None:
+        """The metric that "nll" or "quality" stands for, None if the section has none; another name as it is.
+
+        Quality is the first metric of quality with a direction that most variants measure in the samples, and in
+        another stage too, if that measures it; else the first of the stage.
+        """
         if name == "nll":
             return "nll_bpd" if (self.frame.metric == "nll_bpd").any() else "nll_nats"
-        return self._quality if name == "quality" else name
+        return self._qualities.get(stage, next(iter(self._qualities.values()), None)) if name == "quality" else name
 
     @cached_property
-    def _quality(self) -> str | None:
-        """The first metric of quality with a direction that most variants measure their samples by."""
-        frame = self.frame
-        rows = frame[(frame.status == "ok") & (frame.group == "quality") & (frame.direction != "")]
+    def _qualities(self) -> dict[str, str]:
+        rows = self.frame[(self.frame.group == "quality") & (self.frame.direction != "") & (self.frame.status == "ok")]
         rows = rows[~not_applicable(rows)]
-        rows = rows[rows.stage == "samples"] if (rows.stage == "samples").any() else rows
-        firsts = rows.drop_duplicates("variant").groupby("metric", sort=False).size()
-        return str(firsts.idxmax()) if len(firsts) else None
+        found: dict[str, str] = {}
+        for stage in dict.fromkeys(["samples", *rows.stage]):
+            of_stage = rows[rows.stage == stage]
+            firsts = of_stage.drop_duplicates("variant").groupby("metric", sort=False).size()
+            if len(firsts):
+                of_samples = found.get("samples")
+                found[stage] = of_samples if of_samples and of_samples in set(of_stage.metric) else str(firsts.idxmax())
+        return found
 
     def about(self, metric: str) -> Facts:
         """How a metric is shown, by what its records say of it."""

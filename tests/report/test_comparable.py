@@ -79,6 +79,15 @@ def test_quality_is_the_first_metric_of_the_samples_that_has_a_direction() -> No
     assert quality({"metric": "nfe_sampling"}) is None
 
 
+def test_quality_of_a_sweep_is_that_of_the_samples_or_else_its_own_first() -> None:
+    samples = [{"metric": "recall"}, {"metric": "fid"}]
+    (section,) = sections(synthetic.frame(*samples, {"metric": "fid", "stage": "sweep"}))
+    assert (section.metric("quality"), section.metric("quality", "sweep")) == ("recall", "fid")
+    (section,) = sections(synthetic.frame(*samples, *({**row, "stage": "sweep"} for row in samples[::-1])))
+    assert section.metric("quality", "sweep") == "recall"
+    assert section.metric("quality", "train") == "recall"
+
+
 def test_quality_is_that_of_most_variants() -> None:
     rows = [{"metric": metric, "variant": f"v{i}"} for i, metric in enumerate(("kid", "fid", "fid"))]
     assert quality(*rows) == "fid"

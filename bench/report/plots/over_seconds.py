@@ -16,7 +16,7 @@ NEAR = 1.1  # as good as the best but for a tenth
 @register_figure("over_seconds", title="Quality against sampling time, over every setting of the sweep", place=70)
 def over_seconds(data: FigureData) -> Drawing | None:
     """One curve a baseline, through the settings of its own Pareto front; the front over all of them in grey."""
-    section, metric = data.section, data.section.metric("quality")
+    section, metric = data.section, data.section.metric("quality", "sweep")
     if metric is None or not {metric, "sampling_seconds"} <= set(section.sweep.metric):
         return None
     about, key = section.about(metric), ["variant", "solver", "accuracy"]
