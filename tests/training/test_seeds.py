@@ -34,7 +34,7 @@ def test_seed_stream_and_index_all_matter() -> None:
 def test_streams_have_names_that_no_sampler_may_have() -> None:
     """Every stream that the sources name begins with one of them, or is that of a sampler."""
     named = set()
-    for path in Path("bench").rglob("*.py"):
+    for path in (Path(__file__).parents[2] / "bench").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
                 "generator",
