@@ -32,12 +32,6 @@ def build_baseline(component: Component) -> Baseline:
     return baselines[component.name](**checked_options(baselines, component))
 
 
-def check_baseline(component: Component) -> None:
-    """UsageError where the baseline, or the probability path that it names, cannot be built."""
-    with usage_error(f"baseline {component.name}"):
-        getattr(build_baseline(component), "t_end", None)  # asks for the path
-
-
 def about(dataset: Dataset) -> About:
     """What a method may know of a dataset before it is trained."""
     given = tuple(dataset.given(dataset.test[:1]).shape[1:]) if dataset.given else None
@@ -225,7 +219,8 @@ def validate(runs: Iterable[Run]) -> None:
     for run in runs:
         checked_options(datasets, run.dataset)
         checked_options(networks, run.network)
-        check_baseline(run.baseline)
+        with usage_error(f"baseline {run.baseline.name}"):
+            getattr(build_baseline(run.baseline), "t_end", None)  # asks for the path
         samples, likelihood, sweep = run.evaluation.samples, run.evaluation.likelihood, run.evaluation.sweep
         for solve in [*(likelihood.solvers if likelihood else ()), *([samples.solver] if samples else ())]:
             Solver(**solve.model_dump())

@@ -146,8 +146,8 @@ def register_class(
             raise UsageError(f"{where}: {cls!r} is not a subclass of bench.{base.__name__}")
         if lacking := sorted(cls.__abstractmethods__):
             raise UsageError(f"{where}: {cls.__name__} lacks {' and '.join(lacking)}{hint(cls)}")
-        for key, hinted in inspect.get_annotations(cls).items():
-            if key not in cls.__dataclass_fields__ and "ClassVar" not in str(hinted):
+        for key, hint_of in (item for c in cls.__mro__ for item in inspect.get_annotations(c).items()):
+            if key not in cls.__dataclass_fields__ and "ClassVar" not in str(hint_of):
                 raise UsageError(f"{where}: option {key} is in a class without @dataclass(frozen=True)")
         for key, value in {"name": name, **said}.items():
             setattr(cls, key, value)

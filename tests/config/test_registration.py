@@ -62,6 +62,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: register_baseline("mine", "x")(baseline(**OPTION)),
         r"baseline 'mine': option weight is in a class without @dataclass\(frozen=True\)",
     ),
+    "an option of a base": (
+        lambda: register_sampler("mine")(dataclass(frozen=True)(type("Mine", (sampler(**OPTION),), {}))),
+        r"sampler 'mine': option weight is in a class without @dataclass\(frozen=True\)",
+    ),
     "metrics in a text": (lambda: register_figure("mine", "x", metrics="w2"), "figure 'mine': metrics = 'w2'"),
     "arrays of two stages": (
         lambda: register_figure("mine", "x", {"samples": 2, "log_densities": 3}),
