@@ -253,3 +253,19 @@ def test_a_method_may_say_that_the_data_is_not_for_it(tmp_path: Path) -> None:
 
     with pytest.raises(NotApplicable, match=r"^it needs classes$"):
         make_of(runs(tmp_path)[0], tmp_path, tmp_path).module(Picky())
+
+
+def test_a_student_of_what_is_not_for_the_data_is_not_for_it_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    teacher = taught_by(run)
+    for each in (run, teacher):
+        write_stage(tmp_path, each, "train", [], {})
+
+    def refuse(self: Student, make: Make, data: About) -> nn.Module:
+        raise NotApplicable("it needs classes")
+
+    monkeypatch.setattr(Student, "build", refuse)
+    with pytest.raises(NotApplicable, match=r"^it needs classes$"):
+        make_of(teacher, tmp_path, tmp_path).pretrained(teacher.run_id)
