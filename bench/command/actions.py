@@ -155,7 +155,6 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
 
 
 def status(root: Path, runs: Sequence[Run]) -> int:
-    """Print how every run stands."""
     states = collect(root.resolve(), runs)
     stands = _stands(root, runs)
     say_stale(stands)
@@ -189,7 +188,6 @@ def report(root: Path, runs: Sequence[Run]) -> int:
 
 
 def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
-    """Check everything and print what would run."""
     check_options(options)
     check(options, runs)
     stands = _stands(root, runs)
@@ -206,7 +204,6 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
 
 
 def fetch(runs: Sequence[Run], data_dir: Path) -> int:
-    """Fetch the data of the runs ahead."""
     from bench.datasets.mirrors import fetch as fetch_data
 
     for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):

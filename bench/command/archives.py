@@ -55,7 +55,6 @@ def archive(options: argparse.Namespace) -> int:
 
 
 def report(path: Path) -> int:
-    """Unpack the archive beside itself and report there."""
     from bench.report.build import build
 
     root = beside(path)
@@ -88,7 +87,6 @@ def status(path: Path, dry_run: bool) -> int:
 
 
 def _state(run: Stored) -> tuple[str, str]:
-    """How a run stands, and why it is not whole."""
     found = run.records()
     stages = run.entry.get("stages") or list(found)
     for stage in stages:

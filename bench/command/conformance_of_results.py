@@ -55,7 +55,7 @@ def exact(path: Path) -> Model:
         x1 = MEAN - like(path.alpha(t), x) * STD**2 * s
         return like(path.dalpha(t), x) * x1 - like(path.dsigma(t) * path.sigma(t), x) * s
 
-    return Model(velocity, path.t_end, path, score, lambda t, x: -like(path.sigma(t), x) * score(t, x))
+    return Model(velocity, path.t_end, path, score)
 
 
 def _drawn(sampler: Any, path: Path) -> str:

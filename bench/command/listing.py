@@ -21,7 +21,6 @@ PROJECT = Path(__file__).parents[2]
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print what is registered, the plugins' among it."""
     declare(options)
     found = {"suites": {name: load_suite(name)[1].about for name in suite_names()}}
     for kind, lines in (found | {f"{registry.kind}s": described(registry) for registry in SEVEN}).items():

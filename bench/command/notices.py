@@ -47,7 +47,6 @@ def say_failures(root: Path, failures: dict[str, str]) -> int:
 
 
 def idle_cores(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:
-    """What to do with cores that the runs leave idle."""
     from bench.launch.local import cores
 
     used, count = len(jobs) * jobs[0].ranks, cores()

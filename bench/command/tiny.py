@@ -83,7 +83,6 @@ class Workshop:
         return job
 
     def refusal(self, run: Run) -> UsageError | NotApplicable | None:
-        """Why a run cannot be: its network, or the data."""
         try:
             components.check_networks(run, self.data(run.dataset.model_dump()))
         except (UsageError, NotApplicable) as refusal:

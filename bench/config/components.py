@@ -33,7 +33,6 @@ def build_baseline(component: Component) -> Baseline:
 
 
 def about(dataset: Dataset) -> About:
-    """What a method may know of a dataset before it is trained."""
     given = tuple(dataset.given(dataset.test[:1]).shape[1:]) if dataset.given else None
     return About(dataset.shape, dataset.classes, given)
 
@@ -97,7 +96,6 @@ def check_networks(run: Run, dataset: Dataset) -> None:
 def _network_call(
     component: Component, dataset: Dataset, inputs: dict[str, Any]
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """The shape and the options that the builder of a network is called with."""
     given = about(dataset).given
     wanted = {"given": given or (), **inputs}
     shape = tuple(wanted.pop("shape", dataset.shape))

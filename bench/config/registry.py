@@ -114,7 +114,6 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def _modules(package: ModuleType) -> dict[str, Callable[[], object]]:
-    """What imports each module of a package."""
     found = sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
     return {name: partial(importlib.import_module, name) for name in found}
 
@@ -127,7 +126,6 @@ def unknown(kind: str, name: str, known: Mapping[str, object] | list[str], other
 
 
 def home_of(entry: object) -> str:
-    """Name of the module that an entry is defined in."""
     return str(getattr(entry, "__module__", ""))
 
 

@@ -145,7 +145,6 @@ class Sweep(Frozen):
 
     @property
     def ways(self) -> tuple[Component, ...]:
-        """The samplers, each with its options."""
         usual = tuple(Component(name=name) for name in (*self.solvers, "dopri5"))
         return usual if self.samplers is None else self.samplers
 

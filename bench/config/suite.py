@@ -135,8 +135,8 @@ class Experiment(Frozen):
         return self
 
 
-def _known(key: str, kind: str, given: Iterable[str], names: Iterable[str]) -> None:
-    for name in given:
+def _known(key: str, kind: str, found: Iterable[str], names: Iterable[str]) -> None:
+    for name in found:
         if name not in names:
             raise ValueError(f"{key}: " + unknown(kind, name, list(names)))
 
@@ -155,7 +155,6 @@ def _digest(value: Any) -> str:
 
 
 def suite_names() -> list[str]:
-    """Names of the suites that come with the project."""
     return sorted(p.stem for p in SUITES.glob("*.toml"))
 
 
@@ -188,8 +187,8 @@ def validated(model: type[Any], raw: Any, where: str) -> Any:
             fields = fields_at(model, first["loc"][:-1])
             raise UsageError(f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})") from error
         message = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
-        raise UsageError(f"{where}: {key}{given}: {message}") from error
+        value = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
+        raise UsageError(f"{where}: {key}{value}: {message}") from error
 
 
 def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

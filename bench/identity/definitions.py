@@ -33,23 +33,18 @@ Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass
 class Module:
-    """What a file defines.
-
-    Attributes:
-        definitions: by name; members as "Class.name".
-        members: of every class, name to whether it counts although nobody names it.
-        bases: of every class, the names of its base classes.
-        imports: as of a definition; `stars` are the modules, with their dots, that everything is imported from.
-        registered: first text of a decorator's call, such as a registered name, to the definitions below it.
-    """
+    """What a file defines, by name; members of its classes as "Class.name"."""
 
     path: Path
     definitions: dict[str, Definition] = field(default_factory=dict)
+    # Of every class, its members with whether one counts although nobody names it, and the names of its bases.
     members: dict[str, dict[str, bool]] = field(default_factory=dict)
     bases: dict[str, list[Names]] = field(default_factory=dict)
     imports: Imports = field(default_factory=dict)
-    stars: list[tuple[str, int]] = field(default_factory=list)
-    registered: dict[str, list[str]] = field(default_factory=dict)
+    stars: list[tuple[str, int]] = field(default_factory=list)  # modules, with dots, that everything is imported from
+    registered: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # first text of a decorator's call to what it decorates
 
 
 def read(path: Path, text: str | bytes) -> Module:

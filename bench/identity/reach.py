@@ -47,11 +47,9 @@ class Reached:
 
 
 def reach(roots: Iterable[Place], left_out: Collection[str] = ()) -> Reached:
-    """Everything that the roots lead to.
+    """Everything that the roots lead to; "Class.member" leads to its class too.
 
-    Args:
-        roots: files and names in them; "Class.member" leads to its class too.
-        left_out: labels of what is not entered: a file, a folder with a slash at its end, or "file: name". Roots are.
+    `left_out` are labels of what only roots may be: a file, a folder with a slash at its end, or "file: name".
     """
     roots, skipped = set(roots), set(left_out)
     folders = tuple(text for text in left_out if text.endswith("/"))

@@ -39,7 +39,6 @@ def label(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def is_own(path: Path) -> bool:
-    """Whether a file belongs to the project's packages."""
     return any(path.is_relative_to(PROJECT / package) for package in PACKAGES)
 
 
@@ -84,7 +83,6 @@ def sha256(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def registered(package: str, name: str, edition: int) -> tuple[Place, ...]:
-    """Where a package registers `name` by a decorator."""
     modules = [module(path) for path in sorted(PROJECT.joinpath(*package.split(".")).glob("*.py"))]
     return tuple((m.path, n) for m in modules for n in m.registered.get(name, ()))
 
@@ -140,7 +138,6 @@ def file_of(importer: Path, dotted: str, dots: int) -> Path | None:
 
 @lru_cache(maxsize=4096)
 def in_folder(folder: Path, dotted: str) -> Path | None:
-    """The file of a module of that name under a folder."""
     place = folder.joinpath(*dotted.split("."))
     for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
         if path.is_file():

@@ -19,23 +19,14 @@ Imports = dict[str, tuple[str, str, int]]  # local name to module, attribute or 
 
 @dataclass
 class Definition:
-    """One definition.
-
-    Attributes:
-        digest: of its normalised syntax tree.
-        chains: what it names, ("a",) for a.
-        attributes: names after a dot whose left side is no chain.
-        texts: short string constants, and keywords of calls as "key=".
-        imports: what it imports itself.
-        dynamic: whether it asks for an attribute whose name it computes.
-    """
+    """One definition: the digest of its normalised syntax tree, and what it refers to."""
 
     digest: str = ""
-    chains: set[Names] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
-    texts: set[str] = field(default_factory=set)
-    imports: Imports = field(default_factory=dict)
-    dynamic: bool = False
+    chains: set[Names] = field(default_factory=set)  # what it names, ("a",) for a
+    attributes: set[str] = field(default_factory=set)  # names after a dot whose left side is no chain
+    texts: set[str] = field(default_factory=set)  # short string constants, and keywords of calls as "key="
+    imports: Imports = field(default_factory=dict)  # its own
+    dynamic: bool = False  # whether it asks for an attribute whose name it computes
 
 
 def definition(nodes: Iterable[ast.AST]) -> Definition:
