@@ -15,10 +15,9 @@ from bench.report.canvas import legible
 from bench.report.extract import listed
 from bench.report.incidents import kind, reasons
 from bench.report.sections import Section
-from bench.report.statistics import half_width
+from bench.report.statistics import LEAST_SEEDS, half_width
 from bench.report.style import INK, MUTED
 
-LEAST_SEEDS = 3  # with two seeds the 95% interval is 12.7 standard errors wide and hides all else
 DASHES = (0, (5, 3))
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "clip_on": False, "zorder": 6}
 STEP = 0.05  # of an axis' height, between the crosses of two variants
@@ -78,6 +77,14 @@ def floor_line(axes: Axes, height: float, text: str, right: bool = False) -> Non
     axes.axhline(height, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
     where: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(text, (0.99 if right else 0.01, height), (0, 3), ha="right" if right else "left", size=8.5, **where)
+
+
+def name_point(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
+    """Write a name below a point of axes whose limits are set, on the side where it has room."""
+    share = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
+    style: dict[str, Any] = {"ha": "left" if share < 0.7 else "right", "va": "center", "color": legible(colour)}
+    place = (6 if share < 0.7 else -6, -9)
+    axes.annotate(text, (x, y), place, textcoords="offset points", size=8.5, **style)
 
 
 def titled(about: Facts, n: float | None = None) -> str:

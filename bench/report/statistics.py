@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+LEAST_SEEDS = 3  # of an interval that is drawn; with two it is 12.7 standard errors wide and hides all else
 EXACT = 20  # values whose million patterns of signs are all tried
 ROUNDING = 1e-12  # deviations below this share of the mean are those of rounding
 

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from bench.errors import UsageError
 from bench.records.frame import read_frame
 from bench.report.artefacts import Artefacts
-from bench.report.axes import front, limit, means
+from bench.report.axes import front, limit, means, name_point
 from bench.report.canvas import entitle, matrix, themed
 from bench.report.cells import t_interval
 from bench.report.figure import Drawing, FigureData, draw, register_figure
@@ -180,6 +180,14 @@ def test_one_outlier_does_not_press_the_others_flat() -> None:
     assert cost_quality.ceiling([3.0, 3.1, 3.2, 3.4, 22.0], 2.9) == pytest.approx(2.9 + 3 * 0.5)
     assert cost_quality.ceiling([3.0, 3.1, 3.2, 3.4, 4.0], 2.9) == 4.0
     assert cost_quality.ceiling([1.0, 1.0, 1.0, 1.0, 2.0], 1.0) == 2.0
+
+
+def test_a_name_near_the_right_edge_stands_at_the_left_of_its_point() -> None:
+    axes = Figure().subplots()
+    axes.set(xscale="log", xlim=(1, 100))
+    for x in (2, 90):
+        name_point(axes, x, 0.5, str(x), "#333d8f")
+    assert [(text.get_text(), text.get_ha()) for text in axes.texts] == [("2", "left"), ("90", "right")]
 
 
 @pytest.mark.parametrize("times", [2, 21, 51, 77])

@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from bench.report import numbers
-from bench.report.axes import LEAST_SEEDS, crosses, floor_line, front, lacking, legend, plain_log, sign_of, titled
-from bench.report.canvas import LEGEND, WIDTH, legible, sheet
+from bench.report.axes import crosses, floor_line, front, lacking, legend, name_point, plain_log, sign_of, titled
+from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.comparable import FLOOR
 from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.scores import Scores
 from bench.report.sections import Section
+from bench.report.statistics import LEAST_SEEDS
 from bench.report.style import FRONT
 
 
@@ -72,25 +73,24 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     low = min(shown.value.min(), math.inf if quality.floor is None else quality.floor)
     sign = sign_of(quality.about)
     high = ceiling(shown.value.tolist(), low) if sign > 0 else shown.value.max()
-    for row in each(shown):
-        look = section.looks[row.variant]
-        if row.seeds >= LEAST_SEEDS:
-            bars = row.half_width, min(row.cost_half_width, 0.9 * row.cost)
-            axes.errorbar(row.cost, row.value, *bars, color=look.colour, alpha=0.3, linewidth=1, zorder=2)
-        style: dict[str, Any] = {"color": look.colour, "markeredgecolor": "white", "markeredgewidth": 0.6}
-        if not row.is_headline:
-            style = {"color": "white", "markeredgecolor": look.colour, "markeredgewidth": 1.4}
-        axes.plot([row.cost], [min(row.value, high)], look.marker, markersize=9, zorder=3, **style)
-        words = [] if row.is_headline else [row.sampler]
-        words += [f"↑ {numbers.mean(row.value, row.half_width)}"] if row.value > high else []
-        place: dict[str, Any] = {"xytext": (6, -9), "textcoords": "offset points", "va": "center", "size": 8.5}
-        axes.annotate(" ".join(words), (row.cost, min(row.value, high)), color=legible(look.colour), **place)
     margin = (high - low or abs(high) or 1) * 0.12
     reach = points.cost[points.cost > 0]
     axes.set(xscale="log", xlim=(reach.min() / 1.45, reach.max() * 1.7), ylim=(low - margin, high + margin))
     if low > 0 and high / low > 20:
         axes.set(yscale="log", ylim=(low / 1.4, high * 1.4))
         plain_log(axes.yaxis)
+    for row in each(shown):
+        look, height = section.looks[row.variant], min(row.value, high)
+        if row.seeds >= LEAST_SEEDS:
+            bars = row.half_width, min(row.cost_half_width, 0.9 * row.cost)
+            axes.errorbar(row.cost, row.value, *bars, color=look.colour, alpha=0.3, linewidth=1, zorder=2)
+        style: dict[str, Any] = {"color": look.colour, "markeredgecolor": "white", "markeredgewidth": 0.6}
+        if not row.is_headline:
+            style = {"color": "white", "markeredgecolor": look.colour, "markeredgewidth": 1.4}
+        axes.plot([row.cost], [height], look.marker, markersize=9, zorder=3, **style)
+        words = [] if row.is_headline else [row.sampler]
+        words += [f"↑ {numbers.mean(row.value, row.half_width)}"] if row.value > high else []
+        name_point(axes, row.cost, height, " ".join(words), look.colour)
     best = front(shown, "cost", sign)
     edge = high + 10 * margin if sign > 0 else low - 10 * margin
     steps = [best.cost.iloc[0], *best.cost, 10 * shown.cost.max()], [edge, *best.value, best.value.iloc[-1]]

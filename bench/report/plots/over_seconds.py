@@ -1,10 +1,8 @@
 """Quality against the seconds of sampling, over every setting of the sweep, fixed steps and tolerances alike."""
 
-from typing import Any
-
 from bench.report import vocabulary
-from bench.report.axes import MARKS, front, legend, plain_log, sign_of, sized, titled
-from bench.report.canvas import LEGEND, WIDTH, legible, sheet
+from bench.report.axes import MARKS, front, legend, name_point, plain_log, sign_of, sized, titled
+from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.extract import each, listed
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.plots.sweep import at_every_accuracy, swept
@@ -56,8 +54,7 @@ def over_seconds(data: FigureData) -> Drawing | None:
     near = overall[sign * overall.value <= sign * overall.value.iloc[-1] * NEAR**sign]
     for row in each(near.iloc[[0, -1]].drop_duplicates()):
         name = row.solver + (f", NFE {row.nfe:.0f}" if row.fixed else f" {vocabulary.tolerance(float(row.accuracy))}")
-        style: dict[str, Any] = {"size": 8.5, "color": legible(section.looks[row.variant].colour), "va": "center"}
-        axes.annotate(name, (row.seconds, row.value), (7, -10), textcoords="offset points", **style)
+        name_point(axes, row.seconds, row.value, name, section.looks[row.variant].colour)
     ranked = {variant: f"{ends[variant]:#.3g}" for variant in sorted(ends, key=lambda v: sign * ends[v])}
     legend(section, axes, ranked, "best of all settings, mean")
     reading = (
