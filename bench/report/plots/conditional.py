@@ -56,7 +56,11 @@ def conditional(data: FigureData) -> Drawing:
             square = (-extent, extent, -extent, extent)
             image = one.imshow(moment, origin="lower", extent=square, cmap=colours, norm=norm, interpolation="bilinear")
             _arrows(one, field / np.maximum(moment, 1e-9)[..., None], extent)
-        _trajectories(line[-1], group[0], group[0].look.colour if len(group) == 1 else INK)
+        paths = thinned(group[0].arrays["conditional_paths"].astype(float))
+        equal_times = paths[:: max(1, len(paths) // 9)].reshape(-1, 2)
+        colour = group[0].look.colour if len(group) == 1 else INK
+        ways(line[-1], paths, colour, linewidths=0.6, alpha=0.45)
+        dots(line[-1], equal_times, 2.2, colour, alpha=0.7, rasterized=True)
     colour_bar(image, axes[-1][-1], 0.1, "speed |u|", top=axes[0][-1], format=lambda value, _: f"{value:g}")
     reading = (
         "Colour: speed, on one logarithmic scale; arrows: direction; the cross: the data point x₁. At the right "
@@ -86,10 +90,3 @@ def _arrows(axes: Axes, directions: np.ndarray, extent: float) -> None:
         pivot="mid", angles="xy", scale_units="xy", scale=13 / side, width=0.006 * side, units="xy", headwidth=4.5,
         headlength=4.5, headaxislength=4, color="white", alpha=0.85,
     )  # fmt: skip
-
-
-def _trajectories(axes: Axes, exhibit: Exhibit, colour: str) -> None:
-    paths = thinned(exhibit.arrays["conditional_paths"].astype(float))
-    ways(axes, paths, colour, linewidths=0.6, alpha=0.45)
-    moments = paths[:: max(1, len(paths) // 9)]
-    dots(axes, moments.reshape(-1, 2), 2.2, colour, alpha=0.7, rasterized=True)

@@ -63,8 +63,9 @@ def low_nfe(data: FigureData) -> Drawing | None:
     """Rows of baselines, columns of NFE; points at the smallest alone."""
     section = data.section
     swept = {e.variant: e for e in data.artefacts.exhibits(section, "sweep", {})}
-    names = sorted({n for e in swept.values() for n in e.arrays if n.startswith(KEPT)}, key=_evaluations)
-    points = [name for name in names if _evaluations(name) <= FEW and data.kept({name: 2})]
+    nfe = {name: int(name.removeprefix(KEPT)) for e in swept.values() for name in e.arrays if name.startswith(KEPT)}
+    names = sorted(nfe, key=nfe.__getitem__)
+    points = [name for name in names if nfe[name] <= FEW and data.kept({name: 2})]
     budgets, axes_of_one = (points, 2) if points else ([name for name in names if data.kept({name: 4})], 4)
     if not budgets:
         return None
@@ -76,7 +77,7 @@ def low_nfe(data: FigureData) -> Drawing | None:
     found = {v: e for v, e in swept.items() if has_lost(v, "sweep")} | whole
     exhibits = [found[variant] for variant in section.labels if variant in found]
     rows = [[exhibit.arrays.get(name) for name in budgets] for exhibit in exhibits]
-    moments = [f"NFE {_evaluations(name)}" for name in budgets]
+    moments = [f"NFE {nfe[name]}" for name in budgets]
     adaptive = {e.variant: e.arrays["samples"] for e in data.kept({"samples": axes_of_one})}
     if all(e.variant in adaptive or has_lost(e.variant, "samples") for e in exhibits):
         moments.append("adaptive")
@@ -100,10 +101,6 @@ def low_nfe(data: FigureData) -> Drawing | None:
     if any(kept is None for row in rows for kept in row):
         reading += " A cross stands where samples could not be had."
     return Drawing(figure, reading=reading, note="midpoint rule, one seed drawn")
-
-
-def _evaluations(name: str) -> int:
-    return int(name.removeprefix(KEPT))
 
 
 def show(axes: Axes, pictures: np.ndarray, across: int = 0) -> None:

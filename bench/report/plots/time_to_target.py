@@ -42,7 +42,10 @@ def time_to_target(data: FigureData) -> Drawing | None:
     if not rows:
         return None
     goals = {metric: target(found) for metric, found in rows.items()}
-    words = {metric: _goal(section, metric, signs[metric] * goal) for metric, goal in goals.items()}
+    words = {}
+    for metric, goal in goals.items():
+        about = section.about(metric)
+        words[metric] = f"{about.title} {numbers.plain(signs[metric] * goal, 3)} {about.unit}".strip()
     finished = {metric: finishes(section, found, goals[metric]) for metric, found in rows.items()}
     lines = max(len(found) + found.many.nunique() for found in finished.values())
     left, gap = 1.35, 2.75  # names at the left, times at the right
@@ -91,11 +94,6 @@ def finishes(section: Section, rows: DataFrame, goal: float) -> DataFrame:
         found.append((variant, many, *interval, len(runs), best, last.seconds.mean()))
     columns = ["variant", "many", "seconds", "half_width", "reached", "seeds", "best", "spent"]
     return DataFrame(found, columns=columns).sort_values(["many", "seconds", "best"], ignore_index=True)
-
-
-def _goal(section: Section, metric: str, goal: float) -> str:
-    about = section.about(metric)
-    return f"{about.title} {numbers.plain(goal, 3)}{f' {about.unit}' if about.unit else ''}"
 
 
 def _bars(section: Section, axes: Axes, found: DataFrame, lines: int) -> None:
