@@ -207,13 +207,15 @@ def test_a_run_that_is_killed_in_every_stage_goes_on_within_it(tmp_path: Path, m
     made: list[tuple[str, str]] = []
     once = Unfinished.once
 
-    def watched(self: Unfinished, name: str, make: Callable[[], unfinished.Arrays]) -> unfinished.Arrays:
+    def watched(
+        self: Unfinished, name: str, make: Callable[..., unfinished.Arrays], *arguments: int
+    ) -> unfinished.Arrays:
         def third_dies() -> unfinished.Arrays:
             if self.folder:
                 made.append((self.folder.name, name))
                 if [folder for folder, _ in made].count(self.folder.name) == 3:
                     raise Killed
-            return make()
+            return make(*arguments)
 
         return once(self, name, third_dies)
 
