@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 from tiny import write_suite
 
 from bench.records.frame import read_frame
 from bench.records.locks import locked
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters")]
 
 REPOSITORY = Path(__file__).parents[1]
-MARK = "KILL_SWEEP"  # in the environment of every process of a sweep
 KILLS_A_SUITE = 6
 SUITE = """
 protocol = "smoke"
@@ -45,7 +45,8 @@ class Sweep:
     """One results folder with the command that fills it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.root, self.mark = folder, folder / "results" / "tiny", str(folder)
+        self.folder, self.root = folder, folder / "results" / "tiny"
+        self.sessions: list[int] = []  # of every call's processes
         suite = str(write_suite(folder, SUITE))
         arguments = ["--suite", suite, "--results", str(folder / "results"), "--device", "cpu", "--workers", "2"]
         self.command = [sys.executable, str(REPOSITORY / "run_all.py"), *arguments, "--retry"]
@@ -53,8 +54,12 @@ class Sweep:
 
     def start(self) -> "subprocess.Popen[str]":
         with (self.folder / "said.txt").open("a", encoding="utf-8") as said:
-            environment = {**os.environ, MARK: self.mark, "OMP_NUM_THREADS": "1"}
-            return subprocess.Popen(self.command, stdout=said, stderr=said, env=environment, text=True)
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            process = subprocess.Popen(
+                self.command, stdout=said, stderr=said, env=environment, text=True, start_new_session=True
+            )
+            self.sessions.append(process.pid)
+            return process
 
     def worked_on(self, since: float) -> bool:
         """Whether a run has said something since then."""
@@ -69,15 +74,14 @@ class Sweep:
 
     def processes(self) -> list[int]:
         """Every process of this folder that lives, the launcher's workers among them."""
-        wanted = f"{MARK}={self.mark}".encode()
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                there = wanted in (path / "environ").read_bytes().split(b"\0")
-                if there and "\nState:\tZ" not in (path / "status").read_text():
-                    found.append(int(path.name))
+                state, _, _, session, *_ = (path / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
+            if int(session) in self.sessions and state != "Z":
+                found.append(int(path.name))
         return found
 
 
@@ -117,7 +121,8 @@ def leftovers(root: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = Sweep(tmp_path_factory.mktemp("undisturbed"))
-    assert sweep.end() == 0, sweep.said
+    with warm.interpreters():
+        assert sweep.end() == 0, sweep.said
     return sweep.root
 
 

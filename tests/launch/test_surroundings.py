@@ -182,6 +182,7 @@ def test_a_launcher_whose_terminal_hangs_up_saves_and_ends(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="a small file system: only root may mount it")
+@pytest.mark.usefixtures("warm_interpreters")
 def test_on_a_full_disk_the_command_says_so_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -221,6 +222,7 @@ def test_a_full_disk_stops_the_pool_and_fails_no_run(tmp_path: Path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="a read-only file system: only root may mount it")
+@pytest.mark.usefixtures("warm_interpreters")
 def test_of_read_only_results_everything_is_said_that_needs_no_writing(tmp_path: Path) -> None:
     results, suite = tmp_path / "r", str(write_suite(tmp_path))
     [done, *_] = runs(tmp_path)

@@ -293,6 +293,7 @@ def launcher(this: Job) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_interpreters")
 def test_a_run_goes_on_with_any_number_of_ranks_whatever_stopped_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ with ranks.joined("cpu", 2):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_interpreters")
 def test_all_state_of_two_ranks_is_that_of_one(points: Dataset) -> None:
     outputs = outputs_of_two_ranks(SCRIPT, str(Path(__file__).parents[1]))
     said = [[json.loads(line) for line in out.splitlines()] for out in outputs]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm
 from tiny import runs
 from torch import nn
 from two_ranks import outputs_of_two_ranks
@@ -97,7 +98,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
         two = {name: Job(planned[name], folder / "by-2", folder / "data", plugins=watch, ranks=2) for name in NAMES}
         if not (folder / "done").exists():
             (folder / "watch.py").write_text(WATCH)
-            with pytest.MonkeyPatch.context() as patch:
+            with pytest.MonkeyPatch.context() as patch, warm.interpreters():
                 for variable, value in {"OMP_NUM_THREADS": "1", **interpreter()}.items():
                     patch.setenv(variable, value)
                 assert [job() for job in one.values()] == ["ok"] * 3
@@ -277,6 +278,7 @@ def test_a_run_of_one_rank_joins_no_group_of_another_job(monkeypatch: pytest.Mon
         assert ranks.is_main() and ranks.count() == 1
 
 
+@pytest.mark.usefixtures("warm_interpreters")
 def test_two_processes_join_and_leave_and_join_again() -> None:
     """As those of a Slurm task do that finds its run held by another."""
     both(SCRIPT)
@@ -341,6 +343,7 @@ print("ok")
 """
 
 
+@pytest.mark.usefixtures("warm_interpreters")
 def test_two_phases_go_on_bit_for_bit_with_two_ranks_and_from_one_to_two_and_back(tmp_path: Path) -> None:
     """With each rank's moments whole, and with those of its share alone."""
     both(PHASES, str(tmp_path))
