@@ -37,6 +37,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file goes to one worker, that its fixtures are made once; long tests that share none are handed out singly."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if _is_split(config.rootpath / file) else file
+
+    return Scheduling(config, log) if config.option.dist == "load" else None
+
+
+@functools.cache
+def _is_split(file: Path) -> bool:
+    text = file.read_text(encoding="utf-8")
+    return bool(ALL_SLOW.search(text)) and not any(shared in text for shared in ('scope="module"', "built: Path"))
+
+
 @pytest.fixture
 def own_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers is forgotten after it."""

@@ -268,7 +268,11 @@ def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shap
 # What `--check` tries of a plugin, over all that comes with the project.
 
 DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "imagenet")
-OPTIONS: dict[str, dict[str, Any]] = {"adm": {"channels": 32, "multiples": [1], "attention": [8]}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "adm": {"channels": 32, "multiples": [1], "attention": [8]},
+    "ddpm": {"ancestral_steps": 20, "ddim_steps": 5},
+    "sr3": {"ancestral_steps": 20},
+}
 ENTRIES = [
     (registry.kind, name)
     for registry in SEVEN

@@ -31,6 +31,12 @@ def test_figures_are_not_empty(built: Path) -> None:
         assert (pixels < 250).mean() > 0.01
 
 
+def test_every_figure_is_explained_and_loads_late(built: Path) -> None:
+    html = (built / "report.html").read_text(encoding="utf-8")
+    plots = len(list((built / "plots").glob("*.png")))
+    assert html.count("How to read it.") == html.count('loading="lazy" decoding="async"') == plots > 0
+
+
 def test_csv_files_hold_the_numbers(built: Path) -> None:
     cells = pandas.read_csv(built / "table.csv")
     nll = cells.query("dataset == 'checkerboard' and metric == 'nll_nats' and baseline == 'fm_ot'").iloc[0]

@@ -219,13 +219,6 @@ def test_runs_tell_their_state_and_time() -> None:
     assert (found["seconds"], found["time"]) == (15.0, "15 s")
 
 
-@pytest.mark.slow
-def test_every_figure_is_explained_and_loads_late(built: Path) -> None:
-    html = (built / "report.html").read_text(encoding="utf-8")
-    plots = len(list((built / "plots").glob("*.png")))
-    assert html.count("How to read it.") == html.count('loading="lazy" decoding="async"') == plots > 0
-
-
 def test_a_runs_link_leads_to_its_folder() -> None:
     frame = synthetic.frame({"variant": "a/b-fm_ot-0a1b2c", "settings": synthetic.ODE})
     parts = sections(frame)
@@ -293,12 +286,15 @@ def test_the_largest_pictures_give_way_to_the_budget(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_a_page_of_a_hundred_figures_stays_below_three_megabytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_many_clouds_of_points_stays_below_three_megabytes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     buffer = io.BytesIO()
-    Image.fromarray(rng.integers(0, 255, (150, 300, 3)).astype(np.uint8)).resize((1500, 750)).save(buffer, "PNG")
-    many = [Picture(f"p{i}", "checkerboard", "s", "r.", palette(buffer.getvalue())) for i in range(60)]
+    Image.fromarray(rng.integers(0, 255, (300, 600, 3)).astype(np.uint8)).resize((1500, 750)).save(buffer, "PNG")
+    png = palette(buffer.getvalue())
+    many = [Picture(f"p{i}", "checkerboard", "s", "r.", png) for i in range(20)]
     assert sum(len(picture.png) for picture in many) > 10e6
     monkeypatch.setattr(standins, "pictures", lambda: many)
     html = standins.html(root)
-    assert html.count("data:image/webp") == 60 and len(html.encode()) < 3e6
+    assert html.count("data:image/webp") == 20 and len(html.encode()) < 3e6
