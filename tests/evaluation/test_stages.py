@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import warm
 from tiny import runs
 
 from bench.command import actions as command
@@ -20,7 +19,7 @@ from bench.launch.surroundings import interpreter
 from bench.launch.torchrun import run
 from bench.records import records, retries
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters")]
+pytestmark = pytest.mark.slow
 
 PLUGIN = Path(__file__).parents[1] / "faults" / "stiff.py"
 SUITE = """
@@ -64,8 +63,7 @@ def stiff(folder: Path) -> Job:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Job:
     job = stiff(tmp_path_factory.mktemp("stiff"))
-    with warm.interpreters():  # whose small pictures all runs of these tests have
-        assert job() == "ok"
+    assert job() == "ok"
     return job
 
 
