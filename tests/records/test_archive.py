@@ -265,7 +265,8 @@ def test_a_report_from_an_archive_has_the_tables_of_its_folder(
 ) -> None:
     from bench.report.build import build
 
-    monkeypatch.setattr("bench.report.figures.figures", lambda *_: [])
+    for drawing in ("figures", "overview_pictures"):
+        monkeypatch.setattr(f"bench.report.build.{drawing}", lambda *_: [])
 
     root = write_synthetic(tmp_path / "quick")
     build(root)
