@@ -6,7 +6,6 @@ read-only serves what it has; what it lacks is kept in the user's own cache fold
 """
 
 import ast
-import hashlib
 import os
 import sys
 import zipfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from bench.identity.syntax import definition
 from bench.records.disk import DENIED
 from bench.records.files import sweep
 from bench.records.locks import locked
@@ -85,16 +85,9 @@ def _own(folder: Path) -> Path:
 
 @cache
 def code_of(*modules: str) -> str:
-    """Eight hexadecimal digits of what modules do: of their syntax without comments, docstrings and layout."""
-    found = hashlib.sha256()
+    """Eight hexadecimal digits of what modules do, whatever their comments, docstrings, hints and layout."""
+    trees = []
     for name in modules:
         origin = getattr(sys.modules.get(name), "__file__", None) or getattr(find_spec(name), "origin", None)
-        tree = ast.parse(Path(origin).read_text(encoding="utf-8") if origin else name)
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list):
-                node.body = [  # type: ignore[attr-defined]
-                    part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
-                ]
-        found.update(ast.dump(tree).encode("utf-8"))
-    return found.hexdigest()[:8]
+        trees.append(ast.parse(Path(origin).read_text(encoding="utf-8") if origin else name))
+    return definition(trees).digest[:8]
