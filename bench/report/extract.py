@@ -50,11 +50,6 @@ class Extract:
         measured = self.frame[self.frame.status == "ok"]
         return int(measured.groupby("variant").seed.nunique().max()) if len(measured) else 0
 
-    @property
-    def where(self) -> str:
-        """What stands in the title of every table."""
-        return f"(suite {self.suite}, protocol {self.protocol}, {count(self.seeds, 'seed')})"
-
     @cached_property
     def is_super_resolution(self) -> bool:
         """Whether every sample is given something that it should fit, by the records or by what was measured of it."""
@@ -64,9 +59,14 @@ class Extract:
         return any(known.needs == "pairs" for name in names if (known := metric_of(name)))
 
     @property
+    def where(self) -> str:
+        """What stands in the title of every table."""
+        return f"(suite {self.suite}, protocol {self.protocol}, {count(self.seeds, 'seed')})"
+
+    @property
     def caption(self) -> str:
-        """The line that goes with every table and figure."""
-        return f"{self.name} · suite {self.suite} · protocol {self.protocol} · {count(self.seeds, 'seed')}"
+        """The line that goes with every figure."""
+        return f"{self.name} · {self.where[1:-1].replace(', ', ' · ')}"
 
     @cached_property
     def labels(self) -> dict[str, str]:

@@ -38,11 +38,7 @@ class Section(Extract):
         return cells.cells(self, self.measured)
 
     def settled(self, metric: str, draws: int | None = None) -> str | None:
-        """The settings that a metric is compared under, None if the headline rows have no value of it.
-
-        Args:
-            draws: the K that is asked for, of which alone settings are then taken.
-        """
+        """The settings that a metric is compared under, of K `draws` if given; None if no headline row has a value."""
         rows = self.cells
         rows = rows[(rows.metric == metric) & (rows.n > 0) & rows.is_headline]
         if draws is not None:
@@ -79,40 +75,35 @@ class Section(Extract):
 
 
 def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> list[Section]:
-    """The sections of a frame (see bench.records.frame), in the order in which their datasets first appear.
+    """The sections of a frame (see bench.records.frame) as their datasets come, those of earlier settings last.
 
-    Sections of earlier settings come last.
-
-    Args:
-        configs: the configuration of each variant, as a record's "config" has it: what tells variants apart.
+    `configs` are by variant, as records have them: they tell variants apart.
     """
     grouped = filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
     groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in grouped}
     keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
-
-    def made(key: tuple[Any, ...], name: str) -> Section:
-        suite, protocol, dataset, version, setting, current = key
-        return Section(suite, protocol, dataset, version, setting, bool(current), name, _stem(name), groups[key])
-
-    return [made(key, name) for key, name in zip(keys, _names(keys), strict=True)]
+    found = []
+    for key in keys:
+        (suite, protocol, dataset, version, setting, current), name = key, _name(key, keys)
+        place = (suite, protocol, dataset, version, setting, bool(current))
+        found.append(Section(*place, name, _stem(name), groups[key]))
+    return found
 
 
 def _stem(name: str) -> str:
     """ "gaussian, mean = 3.0" -> "gaussian-mean=3.0"."""
-    for said, written in ((" = ", "="), (", ", "-"), (EARLIER, "-earlier"), (" ", "_")):
-        name = name.replace(said, written)
+    for text, written in ((" = ", "="), (", ", "-"), (EARLIER, "-earlier"), (" ", "_")):
+        name = name.replace(text, written)
     return safe_name(name)
 
 
-def _names(keys: list[tuple[Any, ...]]) -> list[str]:
+def _name(key: tuple[Any, ...], keys: list[tuple[Any, ...]]) -> str:
     """The dataset with its setting; and suite, protocol and version where it takes these to tell sections apart."""
-    names = []
-    for suite, protocol, dataset, version, setting, current in keys:
-        alike = [other for other in keys if other[2::2] == (dataset, setting)]
-        name = [dataset, setting]
-        for i, part in enumerate((suite, protocol)):
-            name += [f"{('suite', 'protocol')[i]} {part}"] if len({other[i] for other in alike}) > 1 else []
-        alike = [other for other in alike if other[:2] + other[4:] == (suite, protocol, setting, current)]
-        name += [f"version {version}"] if len(alike) > 1 else []
-        names.append(", ".join(filter(None, name)) + (EARLIER if not current else ""))
-    return names
+    suite, protocol, dataset, version, setting, current = key
+    alike = [other for other in keys if other[2::2] == (dataset, setting)]
+    parts = [dataset, setting]
+    parts += [f"suite {suite}"] if len({other[0] for other in alike}) > 1 else []
+    parts += [f"protocol {protocol}"] if len({other[1] for other in alike}) > 1 else []
+    versions = [other for other in alike if other[:2] + other[4:] == (suite, protocol, setting, current)]
+    parts += [f"version {version}"] if len(versions) > 1 else []
+    return ", ".join(filter(None, parts)) + (EARLIER if not current else "")

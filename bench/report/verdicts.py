@@ -37,11 +37,7 @@ CAVEATS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of a claim.
-
-    Attributes:
-        dataset: "" for all datasets of the suite together; `parts` are then the verdicts on each of several.
-    """
+    """What the records say of a claim on a dataset; on "" if on all of the suite, whose `parts` are those on each."""
 
     claim: Claim
     suite: str
@@ -76,9 +72,8 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: l
             try:
                 each = [Effects(claim, section) for section in about]
                 parts = tuple(_verdict([effects]) for effects in each)
-                if len(parts) > 1:
-                    found.append(_together(each, parts))
-                found += [replace(part, dataset="") for part in parts] if len(parts) == 1 else []
+                if parts:
+                    found.append(_together(each, parts) if parts[1:] else replace(parts[0], dataset=""))
             except Exception as error:  # hours of records are worth a report without one claim
                 complaints.append(f"claim {claim.id}: {one_line(error)}")
     return found
