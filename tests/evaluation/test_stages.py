@@ -14,6 +14,7 @@ from tiny import runs
 from bench.command import actions as command
 from bench.command import notices
 from bench.config.registry import baselines, load_plugin
+from bench.evaluation.stages import Stages
 from bench.launch.job import Job
 from bench.launch.surroundings import interpreter
 from bench.launch.torchrun import run
@@ -144,6 +145,16 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
         return [(r["metric"], r["settings"], r["reason"], str(r["value"])) for r in found if not r["reason"]]
 
     assert {s: bare(s, rows(job, s)) for s in job.run.stages} == {s: bare(s, before[s]) for s in job.run.stages}
+
+
+def test_a_stage_is_of_the_runs_seed_and_says_whether_samples_are_given_something(done: Job, tmp_path: Path) -> None:
+    for seed in (0, 7):
+        run = done.run.model_copy(update={"seed": seed})
+        stages = Stages(replace(done, run=run, root=tmp_path), lambda text: None)
+        assert stages.judge.seed == stages.judge.for_tuning.seed == seed
+        assert stages.facts()["given"] is False
+    stages.dataset = replace(stages.dataset, given=lambda x: x)
+    assert stages.facts()["given"] is True
 
 
 def test_two_ranks_lose_what_one_loses(done: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
