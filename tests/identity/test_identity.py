@@ -5,10 +5,12 @@ import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import SUITE, runs
 
+from bench.config.registry import Registry, baselines, datasets, home_of, metrics, networks, samplers
 from bench.config.settings import STAGES
 from bench.config.suite import Run
 from bench.identity import identity, source
@@ -193,6 +195,14 @@ def test_every_root_is_there() -> None:
         file, _, name = text.partition(": ")
         assert (PROJECT / file).exists(), text
         assert not name or name in source.module(PROJECT / file).definitions, text
+
+
+@pytest.mark.parametrize("registry", [datasets, networks, baselines, samplers, metrics], ids=lambda one: one.kind)
+def test_every_entry_of_the_project_is_found_by_its_decorator(registry: Registry[Any]) -> None:
+    """A registration that is no decorator with the name in it would have no source, and never be stale."""
+    of_stages = {name for name, entry in registry.items() if registry is metrics and not entry.needs}
+    names = {name for name, entry in registry.items() if home_of(entry).startswith(f"{registry.package}.")}
+    assert names and all(source.registered(registry.package, name, source.edition) for name in names - of_stages)
 
 
 @pytest.mark.parametrize(
