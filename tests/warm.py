@@ -28,13 +28,14 @@ import time
 import traceback
 import types
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytest
+from joblib.externals.loky.backend import fork_exec
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -61,6 +62,7 @@ SIDE = 16  # points a side of a density's picture
 HIGH = 512  # descriptors above this are on their way to their own number
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
+one_at_a_time = threading.Lock()
 new_interpreter = subprocess.Popen._execute_child  # type: ignore[attr-defined]
 
 
@@ -85,6 +87,7 @@ def interpreters() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         execute = functools.partialmethod(_execute, _forked_by_the_nursery)
         patch.setattr(subprocess.Popen, "_execute_child", execute)
+        patch.setattr(fork_exec, "fork_exec", functools.partial(_fork_exec, _forked_by_the_nursery))
         patch.setattr(density, "SIZE", SIDE)
         yield
 
@@ -108,9 +111,10 @@ def nursery() -> socket.socket:
 def _forked_by_the_nursery(start: Start, descriptors: list[int]) -> int:
     message = pickle.dumps(start)
     header = len(message).to_bytes(8, "little")
-    nursery().sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))])
-    nursery().sendall(message)
-    return int.from_bytes(_received(nursery(), 8), "little")
+    with one_at_a_time:
+        nursery().sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))])
+        nursery().sendall(message)
+        return int.from_bytes(_received(nursery(), 8), "little")
 
 
 def _received(connection: socket.socket, size: int) -> bytes:
@@ -141,6 +145,13 @@ def _execute(process: Any, fork: Any, args: Any, executable: Any, preexec_fn: An
     process.pid = fork(Start(rest, environment, folder, cores, list(given), group, session), list(given.values()))
     process._child_created = True
     process._close_pipe_fds(*pipes)
+
+
+def _fork_exec(fork: Any, command: Sequence[str], keep_fds: Iterable[int], env: dict[str, str] | None = None) -> int:
+    """joblib's way to start an interpreter."""
+    numbers = [fd for fd in sorted({0, 1, 2, *map(int, keep_fds)}) if _is_open(fd)]
+    environment = {**os.environ, **(env or {})}
+    return fork(Start(command[1:], environment, os.getcwd(), os.sched_getaffinity(0), numbers, -1, False), numbers)
 
 
 def _is_open(fd: int) -> bool:
@@ -176,6 +187,7 @@ def serve(descriptor: int) -> None:
     for registry in SEVEN:
         registry.load()
     subprocess.Popen._execute_child = functools.partialmethod(_execute, _forked_here)  # type: ignore
+    fork_exec.fork_exec = functools.partial(_fork_exec, _forked_here)
     for path in [*(ROOT / "bench").rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]:
         source.module(path)
     with io.BytesIO() as png, io.BytesIO() as pdf:

@@ -194,6 +194,7 @@ def spread(samples, reference, dataset, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_interpreters")
 def test_a_metric_of_a_plugin_goes_from_its_file_to_a_report_without_it(tmp_path: Path) -> None:
     (tmp_path / "spread.py").write_text(PLUGIN)
     text = SUITE.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["spread", "w2"],')

@@ -42,7 +42,7 @@ def drawn(root: Path) -> list[tuple[list[str], list[str]]]:
 
 
 @pytest.fixture(autouse=True)
-def _two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def _two_processes(monkeypatch: pytest.MonkeyPatch, warm_interpreters: None) -> None:
     monkeypatch.setattr(figures.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(figures, "loaded", {})  # of other tests
 

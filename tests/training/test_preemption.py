@@ -164,6 +164,7 @@ trainer.fit(Path(sys.argv[1]), lambda module: [], lambda text: None)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_interpreters")
 @pytest.mark.parametrize("name", ["SIGUSR2", "SIGTERM", "SIGHUP", "SIGXCPU"])
 def test_training_saves_at_the_end_of_the_step_and_dies_of_the_signal(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "c.pt"), name]
