@@ -104,7 +104,7 @@ def test_rows_are_counted_once_whatever_room_there_is(points: Dataset, room: int
 def test_an_attempt_that_fails_after_its_forward_pass_is_not_counted() -> None:
     """As one does whose backward pass has no room."""
     net = CountedNetwork(Idle())
-    memory = Memory(counter=net)
+    memory = Memory(shared=net.shared)
 
     def evaluate(rows: slice) -> Tensor:
         x = torch.zeros(10, 2)[rows]
