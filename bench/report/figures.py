@@ -1,7 +1,7 @@
 """Every figure of every section drawn and saved as PNG and PDF, sections side by side in processes of their own.
 
 Figures are most of a report's time and share nothing but the frame. None of joblib's processes is forked, as a fork of
-a process with threads may hang. If one of them is killed, sections that have not come are drawn once more, one by one.
+a process with threads may hang. If one of them is lost, sections that have not come are drawn once more, one by one.
 """
 
 import io
@@ -44,15 +44,19 @@ def figures(root: Path, sections: Sequence[Section]) -> Iterator[Drawn]:
     if workers < 2:
         yield from (_drawn(root, section) for section in sections)
         return
-    found = _side_by_side(root, sections, workers)
+    found, _ = _side_by_side(root, sections, workers)
     yield from found
     for section in sections[len(found) :]:
-        lost = Drawn([], [f"figures of {section.name}: the process that drew them was killed"])
-        yield from _side_by_side(root, [section], 2) or [lost]
+        alone, why = _side_by_side(root, [section], 2)
+        yield from alone or [_lost(section, why)]
 
 
-def _side_by_side(root: Path, sections: Sequence[Section], workers: int) -> list[Drawn]:
-    """What processes have drawn of the sections, in their order, until one of them was killed, if any was."""
+def _lost(section: Section, why: str) -> Drawn:
+    return Drawn([], [f"figures of {section.name}: {why}"])
+
+
+def _side_by_side(root: Path, sections: Sequence[Section], workers: int) -> tuple[list[Drawn], str]:
+    """What processes have drawn of the sections, in their order, until one of them was lost, if any was, and why."""
     found: list[Drawn] = []
     tasks = (delayed(_task)(list(loaded), root.resolve(), section) for section in sections)
     try:
@@ -60,16 +64,21 @@ def _side_by_side(root: Path, sections: Sequence[Section], workers: int) -> list
             for drawn in Parallel(workers, return_as="generator", max_nbytes=None)(tasks):
                 found.append(drawn)
     except TerminatedWorkerError:
-        pass
+        return found, "the process that drew them was killed"
+    except Exception as error:  # hours of records are worth a report without figures
+        return found, one_line(error)
     finally:
         get_reusable_executor().shutdown()  # of processes that would wait for more to do
-    return found
+    return found, ""
 
 
 def _task(plugins: Sequence[str], root: Path, section: Section) -> Drawn:
-    for plugin in plugins:
-        load_plugin(plugin)
-    return _drawn(root, section)
+    try:
+        for plugin in plugins:  # which may have been edited since
+            load_plugin(plugin)
+        return _drawn(root, section)
+    except Exception as error:
+        return _lost(section, one_line(error))
 
 
 def _drawn(root: Path, section: Section) -> Drawn:

@@ -1,5 +1,6 @@
 """Figures are drawn by processes that may be killed."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,22 @@ def test_a_killed_process_costs_its_section_alone(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(figures, "loaded", {str(plugin): None})
     lost = ([], ["figures of b: the process that drew them was killed"])
     assert drawn(tmp_path / "results") == [ALL[0], lost, *ALL[2:]]
+
+
+def test_an_error_of_a_process_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plugin that was edited while the suite ran."""
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("def")
+    monkeypatch.setattr(figures, "loaded", {str(plugin): None})
+    for data, (pictures, (complaint,)) in zip("abcd", drawn(tmp_path), strict=True):
+        assert pictures == []
+        assert complaint.startswith(f"figures of {data}: ") and f"--plugin {plugin}: SyntaxError" in complaint
+
+
+def test_what_no_process_takes_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "loaded", {sys._getframe(): None})  # nothing that can be pickled
+    for data, (pictures, (complaint,)) in zip("abcd", drawn(tmp_path), strict=True):
+        assert pictures == [] and complaint.startswith(f"figures of {data}: ") and "pickle" in complaint
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a:b", "a/b"])
