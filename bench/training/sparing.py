@@ -1,35 +1,45 @@
 """What a dry pass spares: the time that many evaluations of a network would take, and the random streams."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-
-
-class Enough(BaseException):
-    """A network was evaluated often enough; no method takes it for a failure."""
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 
 @contextmanager
-def few(module: nn.Module, calls: int) -> Iterator[None]:
-    """What is done within ends when the module, or a part of a ModuleDict, has been evaluated `calls` times."""
-    parts = list(module.values()) if isinstance(module, nn.ModuleDict) else [module]
-    done = dict.fromkeys(parts, 0)
+def few(module: nn.Module, calls: int) -> Iterator[list[nn.Module]]:
+    """The module, or each part of a ModuleDict, is evaluated `calls` times at most, and then answers zeros.
 
-    def count(part: nn.Module, _: Any) -> None:
-        done[part] += 1
-        if done[part] > calls:
-            raise Enough
+    They are as many as x has rows, each of the shape of its last answer. Yields the parts that were spared so.
+    """
+    parts = dict.fromkeys(module.values() if isinstance(module, nn.ModuleDict) else [module])
+    forwards = {part: part.forward for part in parts}
+    spared: list[nn.Module] = []
 
-    hooks = [part.register_forward_pre_hook(count) for part in parts]
-    with suppress(Enough):
-        yield
-    for hook in hooks:
-        hook.remove()
+    def sparing(part: nn.Module) -> Callable[..., Any]:
+        answers: list[Any] = []
+
+        def forward(*inputs: Tensor, **named: Tensor | None) -> Any:
+            if len(answers) < calls:
+                answers.append(forwards[part](*inputs, **named))
+                return answers[-1]
+            spared.append(part)
+            return tree_map(lambda tensor: tensor.new_zeros(len(inputs[-1]), *tensor.shape[1:]), answers[-1])
+
+        return forward
+
+    for part in parts:
+        part.forward = sparing(part)
+    try:
+        yield spared
+    finally:
+        for part, forward in forwards.items():
+            part.forward = forward
 
 
 @contextmanager

@@ -300,20 +300,23 @@ def test_no_random_stream_moves(points: Dataset) -> None:
     assert numbers() == expected
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_of_a_large_network_cost_a_few_evaluations(
     points: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three are for the velocity, one is for the loss and one for a solve."""
+    """Three are for the velocity, one for the loss and one for a solve; the shape of samples is known all the same."""
     monkeypatch.setattr("bench.training.rehearsal.WORK", 1.0)
     Counting.everywhere = 0
     rehearsed(DDPM(), points, Counting())
     assert Counting.everywhere == 3 + 1 + 2 * CALLS[0] + 1
-    parts, calls = nn.ModuleDict({"a": nn.Identity(), "b": nn.Identity()}), list[str]()
-    with few(parts, 2):
-        for name in "abababab":
-            parts[name](torch.ones(1))
-            calls.append(name)
-    assert calls == list("abab") and parts["a"](torch.ones(1)) == 1  # and afterwards as often as one likes
+    with pytest.raises(UsageError, match="sampler 'own' makes"):
+        rehearsed(Mine(drawing=lambda x, net: sum(net(x[:, 0], x) for _ in range(99))[:1]), points, Counting())
+    both = nn.ModuleDict({"a": nn.Identity(), "b": nn.Identity()})
+    with few(both, 2) as spared:
+        assert [float(both[name](torch.ones(1))) for name in "aabaa"] == [1, 1, 1, 0, 0]
+        assert set(spared) == {both["a"]} and both["b"](torch.ones(1)) == 1
+        assert both["a"](torch.ones(3)).tolist() == [0, 0, 0]
+    assert both["a"](torch.ones(1)) == 1  # and afterwards as often as one likes
 
 
 @dataclass(frozen=True)
