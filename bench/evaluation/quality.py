@@ -15,7 +15,9 @@ import torch
 
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
+from bench.errors import NotApplicable
 from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs
+from bench.evaluation.lost import reason
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
@@ -58,8 +60,8 @@ class Quality:
         if not ranks.is_main():
             return []
         # A pixel cannot tell that it was no number; a point can.
-        if self.judge.dataset.is_image and (reason := complaint(lost, self.n)):
-            return without(self.rows, reason)
+        if self.judge.dataset.is_image and (why := complaint(lost, self.n)):
+            return without(self.rows, why)
         return [
             row
             for metric, rows in self.of.items()
@@ -118,16 +120,22 @@ class Judge:
         return judge
 
     def rows(self, metric: Metric, collected: Collected, quote: Mapping[str, Any] = NOTHING) -> Rows:
+        """Those of a metric before it is measured, which have a reason already if its settings are not applicable."""
+        n, names, why = collected.count(metric), metric.numbers(collected.extractor), None
+        own: Mapping[str, Any] = NOTHING
         with rule(f"metric {metric.name!r}: settings(x, reference)"):
-            settings = {**collected.settings(metric), **metric.settings(*collected.of(metric)), **quote}
-        n = collected.count(metric)
-        return [Measurement(name, n=n, settings=settings) for name in metric.numbers(collected.extractor)]
+            try:
+                own = metric.settings(*collected.of(metric))
+            except NotApplicable as error:
+                why = reason(error)
+            settings = {**collected.settings(metric), **own, **quote}
+            return [Measurement(name, n=n, settings=settings, reason=why) for name in names]
 
     def measured(self, metric: Metric, collected: Collected, rows: Rows) -> Rows:
         """These rows with their values."""
         x, reference = collected.of(metric)
-        if reason := collected.complaint(x):
-            return without(rows, reason)
+        if why := rows[0].reason or collected.complaint(x):
+            return without(rows, why)
 
         def make() -> Rows:
             rng = generator(self.seed, f"metric-{metric.name}")

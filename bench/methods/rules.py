@@ -1,7 +1,7 @@
 """Rules of the contract: one that does not hold is named in one line, by a UsageError."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -17,18 +17,20 @@ def require(holds: bool, broken: str) -> None:
 
 @contextmanager
 def rule(what: str) -> Iterator[None]:
-    """Whatever else goes wrong within is told in one line, after `what` was tried.
-
-    What diverges, or is not applicable, breaks no rule.
-    """
+    """Whatever else goes wrong within is told in one line, after `what` was tried."""
     try:
         yield
-    except (Diverged, NotApplicable):
-        return
     except (UsageError, MemoryError, OSError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise UsageError(f"{what}: {one_line(error)[:300]}") from error
+
+
+@contextmanager
+def tried(what: str) -> Iterator[None]:
+    """The same, but what diverges or is not applicable breaks no rule, and ends what is done within."""
+    with rule(what), suppress(Diverged, NotApplicable):
+        yield
 
 
 def shown(values: object) -> str:

@@ -26,7 +26,7 @@ from bench.methods.finite import lost
 from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import ADAPTIVE, EVALUATIONS_A_STEP, Solver
-from bench.methods.rules import require, rule, shown
+from bench.methods.rules import require, rule, shown, tried
 from bench.methods.sampler import Sampler
 from bench.metrics.extractors.reference import LEAST
 from bench.training.modules import copied
@@ -88,7 +88,7 @@ class Rehearsal:
             lambda _, inputs, answer: answers.append((inputs[-1].shape, getattr(answer, "shape", torch.Size())))
         )
         x = self.trained.noise(0, self.n)
-        with rule(f"{self.both}: {capability}(t, x)"), torch.no_grad():
+        with tried(f"{self.both}: {capability}(t, x)"), torch.no_grad():
             model = self.trained.model(0, self.n)
             end = float(model.t_end)
             require(0 < end < math.inf, f"{self.method}: t_end = {end}, not a positive time")
@@ -131,7 +131,7 @@ class Rehearsal:
         average = CountedNetwork(self.module, given=given, labels=labels, gradients=False)
         signature = ", ".join(inspect.signature(getattr(self.baseline, name)).parameters)
         to = "the network" if update.whole else f"part {update.phase.part!r}"
-        with rule(f"{self.both}: {name}({signature}) of {n} samples"):
+        with tried(f"{self.both}: {name}({signature}) of {n} samples"):
             with self.trainer.autocast():
                 loss = losses(self.baseline, update.phase, net, batch, Context(self.rng, averaged=lambda: average))
             fits = isinstance(loss, Tensor) and loss.shape == (n,)
@@ -156,7 +156,7 @@ class Rehearsal:
             what = f"{self.both}: {what} of {self.n} samples"
             net = self.trained.network(0, self.n, held_out=True)
             x = self.dataset.encode(self.dataset.test[: self.n].to(self.device), self.rng)
-            with rule(what):
+            with tried(what):
                 value, _ = route.log_p(net, x, 0, 0)
                 fits = isinstance(value, Tensor) and value.shape == (self.n,)
                 require(fits, f"{what} is {shown(value)}, not one per sample, ({self.n},)")
@@ -190,7 +190,7 @@ class Rehearsal:
         what = f"{self.method}: sampler {name!r}"
         require(not is_taken(name), f"{what} has the name of a stream of random numbers ({', '.join(STREAMS)})")
         noise = self.trained.noise(0, self.n)
-        with few(self.module, self.calls()) as spared, rule(f"{what} of {self.n} samples"), torch.no_grad():
+        with few(self.module, self.calls()) as spared, tried(f"{what} of {self.n} samples"), torch.no_grad():
             x = self.trained.draw(way, 0, self.n)[0]
             require(shown(x) == shown(noise), f"{what} makes {shown(x)} of noise {shown(noise)}")
             require(bool(spared) or lost(x) < len(x), f"{what} draws samples that are not finite")
@@ -198,7 +198,7 @@ class Rehearsal:
     def features(self) -> None:
         """The extractor takes the images of this dataset, and statistics can be made of what it gives."""
         extractor = self.dataset.extractor
-        with rule(f"extractor {extractor}: features of {LEAST} images"):
+        with tried(f"extractor {extractor}: features of {LEAST} images"):
             quality = self.judge.quality(LEAST)
             stored = self.dataset.test[:LEAST]
             quality.add(Drawn(0, self.dataset.pixels(stored).to(self.device), 0.0, 0.0))

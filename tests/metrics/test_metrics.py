@@ -15,7 +15,7 @@ from bench.config.components import validate
 from bench.config.registry import metrics
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
-from bench.errors import UsageError
+from bench.errors import NotApplicable, UsageError
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn
 from bench.metrics.extractors.features import Features
@@ -137,6 +137,25 @@ def test_settings_that_cannot_be_had_are_said_before_anything_is_drawn(points: D
     judge = Judge(points, Samples(metrics="mine"), Path("none"), "cpu", 0)
     with pytest.raises(UsageError, match=r"^metric 'mine': settings\(x, reference\): AttributeError: 'Tensor'.*bins"):
         judge.prepare()
+
+
+def test_a_setting_that_no_record_can_hold_is_said_as_well(points: Dataset, own_entries: None) -> None:
+    register_metric("mine", title="Mine", settings=lambda x, reference: {("a", 1): 2})(lambda *_: 0.0)
+    judge = Judge(points, Samples(metrics="mine"), Path("none"), "cpu", 0)
+    with pytest.raises(UsageError, match=r"^metric 'mine': settings\(x, reference\): TypeError: keys must be str"):
+        judge.prepare()
+
+
+def test_settings_that_are_not_applicable_leave_the_metric_without_a_value(points: Dataset, own_entries: None) -> None:
+    def settings(x: Any, reference: Any) -> dict[str, Any]:
+        raise NotApplicable("it needs classes")
+
+    register_metric("mine", title="Mine", settings=settings)(lambda *_: 0.0)
+    quality = Judge(points, Samples(metrics="mine"), Path("none"), "cpu", 0).quality(5, quote={"batch": 5})
+    quality.add(Drawn(0, torch.ones(5, 2), 1.0, 0.0))
+    (row,) = quality.measured()
+    assert (row.reason, row.settings) == ("not applicable: it needs classes", {"split": "test", "batch": 5})
+    assert math.isnan(row.value) and row.n == 5
 
 
 def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_entries: None) -> None:

@@ -21,7 +21,7 @@ from baselines.fm_ot import FlowMatchingOT
 from bench.config.registry import load_plugin
 from bench.config.settings import Component, Evaluation, Likelihood, Samples, Training
 from bench.datasets.base import Dataset
-from bench.errors import Diverged, UsageError
+from bench.errors import Diverged, NotApplicable, UsageError
 from bench.evaluation.quality import Judge
 from bench.launch.job import Job
 from bench.methods.baseline import Baseline, Phase
@@ -219,6 +219,14 @@ def test_a_solve_that_diverges_is_no_breach(points: Dataset) -> None:
             raise Diverged("dopri5: underflow")
 
     rehearsed(Rough(drawing=lambda x, net: x), points)
+
+
+def test_a_model_that_is_not_applicable_is_refused(points: Dataset) -> None:
+    class Picky(Mine):
+        def model(self, net: Any) -> Model:
+            raise NotApplicable("it needs classes")
+
+    refused(Picky(), points, r"^baseline mine: model\(net\): NotApplicable: it needs classes$")
 
 
 class Convolution(nn.Module):
