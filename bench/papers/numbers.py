@@ -12,27 +12,19 @@ from bench.errors import UsageError
 
 
 class Number(Frozen):
-    """One row of a file, whose header has these names.
+    """One row of a file, whose header has these names."""
 
-    Attributes:
-        source: who printed it, in `table`.
-        method: "reference" is the data itself.
-        std: over `n_seeds` seeds.
-        settings: what it was measured with, in words.
-        draws: the K that bits/dim are of; by default what `settings` name ("K=50; dopri5 1e-5"), else 1.
-    """
-
-    source: str
+    source: str  # who printed it, in `table`
     table: str
     dataset: str
-    method: str
+    method: str  # "reference" is the data itself
     metric: str
     value: FiniteFloat
-    std: FiniteFloat | None = None
+    std: FiniteFloat | None = None  # over `n_seeds` seeds
     n_seeds: Positive | None = None
-    settings: str = ""
+    settings: str = ""  # what it was measured with, in words
     note: str = ""
-    draws: Positive | None = None
+    draws: Positive | None = None  # the K that bits/dim are of; by default what `settings` name ("K=50"), else 1
 
     @model_validator(mode="before")
     @classmethod
@@ -48,11 +40,7 @@ NEEDED = [name for name, field in Number.model_fields.items() if field.is_requir
 
 
 def read_numbers(path: Path, where: str) -> tuple[Number, ...]:
-    """The rows of a file.
-
-    Raises:
-        UsageError: the file cannot be read, a column is missing, or a row does not fit; with file, line and column.
-    """
+    """The rows of a file; UsageError with file, line and column if one does not fit."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)

@@ -88,10 +88,7 @@ class Artefacts:
         return self._read[path]
 
     def exhibits(self, section: Section, stage: str, dimensions: Mapping[str, int]) -> list[Exhibit]:
-        """One exhibit a variant whose record of the stage is good and whose file holds the named arrays.
-
-        `dimensions` is the number of axes by name of array, which tells points from images.
-        """
+        """One a variant whose good record has the arrays; `dimensions`, their axes, tell points from images."""
         frame = section.frame
         good = frame[(frame.stage == stage) & (frame.status == "ok")].drop_duplicates("run_id").sort_values("seed")
         found = []

@@ -25,14 +25,9 @@ MARKS: dict[str, Any] = {"markersize": 6.5, "markeredgecolor": "white", "markere
 
 
 def means(rows: DataFrame, by: Sequence[str], along: Sequence[str] = ()) -> DataFrame:
-    """Means over seeds of every variant at every `by`, with the 95% t-interval of the value as `low` and `high`.
+    """Means of `value` and `along` over the `seeds` of every variant at every `by`, lost values (NaN) left out.
 
-    Args:
-        rows: variant, value (NaN if it was lost), and the columns of `by` and `along`.
-        along: columns of which the mean is wanted too.
-
-    Returns:
-        variant, `by`, `along`, value, low, high, seeds; no interval (NaN) for fewer than LEAST_SEEDS seeds.
+    `low` and `high` are the 95% t-interval of the value, NaN for fewer than LEAST_SEEDS seeds.
     """
     groups = rows[rows.value.notna()].groupby(["variant", *by])
     found = groups[["value", *along]].mean()
@@ -122,9 +117,8 @@ def plain_log(axis: Any, places: Iterable[float] = ()) -> None:
     """Ticks of a logarithmic axis in plain numbers: at `places` that are not too close, or at 1, 2, 5 and the like."""
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low) if low > 0 else 1
-    steps = (
-        (1,) if decades > 3 else (1, 3) if decades > 1.6 else (1, 2, 5) if decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 7)
-    )
+    fine = (1, 2, 5) if decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 7)
+    steps = (1,) if decades > 3 else (1, 3) if decades > 1.6 else fine
     kept: list[float] = []
     for place in sorted(set(places)):
         if not kept or math.log(place / kept[-1]) > 0.11 * math.log(high / low):
@@ -148,9 +142,6 @@ def legend(section: Section, axes: Axes, values: Mapping[str, str], heading: str
 
 
 def front(points: DataFrame, cost: str, sign: int) -> DataFrame:
-    """Points that no other is at least as good as in cost and `value` and better in one, cheapest first.
-
-    `sign` is that of the metric (see `sign_of`).
-    """
+    """Points that no other is at least as good as in cost and `value` and better in one, cheapest first."""
     ranked = points.assign(signed=sign * points.value).sort_values([cost, "signed"])
     return ranked[ranked.signed < ranked.signed.cummin().shift(fill_value=math.inf)]

@@ -33,10 +33,7 @@ from bench.report.verdicts import verdicts
 
 
 def build(root: Path) -> list[Path]:
-    """Write the report on the records under `root` into `root`; returns the files, report.html first.
-
-    What cannot be read, told or drawn is named on the page.
-    """
+    """Write the report on the records under `root`; returns the files, report.html first, which names all faults."""
     claims, complaints = declared(root)
     frame = read_frame(root)
     complaints += frame.attrs.get("left_out", [])

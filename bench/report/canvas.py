@@ -41,10 +41,7 @@ def sheet(
     bottom: float = 0.15,
     head: float = 0.26,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of WIDTH inches with rows x columns axes of `size` (width, height), everything in inches.
-
-    `gap` is between columns and between rows, `head` above the first row for the titles of panels.
-    """
+    """A figure of WIDTH inches with rows x columns axes of `size`, `head` above them for titles; all in inches."""
     height = TOP + head + rows * size[1] + (rows - 1) * gap[1] + bottom
     figure = Figure(figsize=(WIDTH, height))
 

@@ -35,46 +35,34 @@ WORDS = {"failed": "failed", "missing": "not run", STALE: "stale"}
 
 
 def measured(section: Extract) -> DataFrame:
-    """Finished measurements that have a column, with what places them in the table.
-
-    `comparable` is the settings of their column, `own_density` whether they stand there by a density of the model's
-    own; `sampler` and `batch` are those of their row, `is_headline` whether it is the variant's headline row.
-    """
+    """Finished measurements that have a column, with its settings (`comparable`), and what their row goes by."""
     frame = section.frame
     shown = (frame.status == "ok") & frame.metric.map(lambda name: _is_floor(name) or bool(section.about(name).group))
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & frame.step.isna()
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     found = frame[shown]
     drawn = (found.stage == "samples") & ~found.metric.map(_is_floor).astype(bool)
+    ways: list[Any] = [settings if by else {} for settings, by in zip(found.parsed, drawn, strict=True)]
     found = found.assign(
         comparable=[comparable(row) for row in each(found)],
-        sampler=[vocabulary.solver(s) if d else "" for s, d in zip(found.parsed, drawn, strict=True)],
-        batch=[_batch(s) if d else "" for s, d in zip(found.parsed, drawn, strict=True)],
+        sampler=[vocabulary.solver(way) for way in ways],
+        # What was solved together, on which the NFE of an adaptive solver depends.
+        batch=["".join(vocabulary.words({"batch": way.get("batch")})) for way in ways],
     )
-    headlines = _are_headlines(found[drawn]).reindex(found.index, fill_value=True)
-    return meeting(found.assign(is_headline=headlines), "comparable")
+    first = found[drawn].drop_duplicates("variant").set_index("variant")
+    as_first = (found.sampler == found.variant.map(first.sampler)) & (found.batch == found.variant.map(first.batch))
+    return meeting(found.assign(is_headline=as_first | ~drawn), "comparable")
 
 
 def _is_floor(metric: str) -> bool:
     return metric.endswith(FLOOR_SUFFIX)
 
 
-def _batch(settings: dict[str, Any]) -> str:
-    """What was solved together, on which the NFE of an adaptive solver depends: "batch 2,000"."""
-    return "".join(vocabulary.words({"batch": settings.get("batch")}))
-
-
-def _are_headlines(drawn: DataFrame) -> "Series[bool]":
-    first = drawn.drop_duplicates("variant").set_index("variant")
-    return (drawn.sampler == drawn.variant.map(first.sampler)) & (drawn.batch == drawn.variant.map(first.batch))
-
-
 def cells(section: Extract, found: DataFrame) -> DataFrame:
     """One row a cell of the headline table of a section, with the columns COLUMNS, from what was `measured` of it.
 
-    `settings` are JSON; half_width is NaN for one seed; `lost` counts seeds whose value could not be had; `hole` says
-    why there is no mean, or why some are lost, and `word` stands for it in a table. What the data itself scores (the
-    NLL of the exact density, the distances of held-out images) is a row of its own with the baseline "floor".
+    `lost` counts seeds whose value could not be had; `hole` says why there is no mean, or why some are lost, and `word`
+    stands for it in a table. What the data itself scores is a row of its own with the baseline "floor".
     """
     published = published_numbers()
     if section.protocol == "smoke":  # beside whose numbers a published one could only mislead
@@ -110,14 +98,8 @@ def _rows(section: Extract, found: DataFrame) -> list[dict[str, Any]]:
     ways = ways.sort_values("is_headline", ascending=False, kind="stable")
     for variant, label in section.labels.items():
         runs = section.frame[section.frame.variant == variant]
-        about = {
-            "baseline": runs.baseline.iloc[0],
-            "label": label,
-            "variant": variant,
-            "planned": runs.seed.nunique(),
-            "parameters": runs.parameters.dropna().max(),
-            "steps": runs.steps.dropna().max(),
-        }
+        about = {"baseline": runs.baseline.iloc[0], "label": label, "variant": variant, "planned": runs.seed.nunique()}
+        about |= {name: runs[name].dropna().max() for name in ("parameters", "steps")}
         drawn = ways[ways.variant == variant][["sampler", "batch", "is_headline"]].to_dict("records")
         rows += [{**about, **way} for way in drawn or [{"sampler": "", "batch": "", "is_headline": True}]]
     return rows

@@ -33,9 +33,8 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
         if datasets := tuple(dict.fromkeys(part.dataset for v in mine for part in v.parts)):
             on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in mine]
             rows = tuple(_row(v, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
-            grids.append(
-                Grid(f"Claims by dataset {where}", "quality", tuple(map(Header, datasets)), rows, remarks[:-1], leading)
-            )
+            title, headers = f"Claims by dataset {where}", tuple(map(Header, datasets))
+            grids.append(Grid(title, "quality", headers, rows, remarks[:-1], leading))
     return grids
 
 

@@ -39,7 +39,7 @@ def meeting(rows: DataFrame, key: str) -> DataFrame:
     rows = rows.assign(own_density=[settings.get("density") == "own" for settings in rows.parsed])
     if not rows.own_density.any():
         return rows
-    rows = rows.assign(of=rows[key].map({text: _of_density(text) for text in rows[key].unique()}))
+    rows = rows.assign(of=rows[key].map({text: _without_density(text) for text in rows[key].unique()}))
     by_ode = rows[["solver" in settings for settings in rows.parsed]]
     keys = by_ode[["metric", "of", key]].drop_duplicates()
     own = rows[rows.own_density].merge(keys, on=["metric", "of"], how="left", suffixes=("_own", ""))
@@ -47,7 +47,7 @@ def meeting(rows: DataFrame, key: str) -> DataFrame:
     return concat([rows[~rows.own_density], own], ignore_index=True)[[*rows.columns.drop("of")]]
 
 
-def _of_density(text: str) -> str:
+def _without_density(text: str) -> str:
     return json.dumps({name: value for name, value in json.loads(text).items() if name not in OF_DENSITY})
 
 
@@ -65,10 +65,7 @@ def settled(keys: "Series[str]", variants: "Series[str]") -> str | None:
 
 
 def of_one_kind(rows: DataFrame) -> DataFrame:
-    """The rows of a curve or sweep under the settings that are settled: a line never joins numbers of others.
-
-    What was lost (NaN) is kept, whatever its settings.
-    """
+    """The rows of a curve or sweep under the settings that are settled, and all that was lost (NaN)."""
     if rows.empty:
         return rows
     kinds = [json.dumps(_without(row, WAYS), sort_keys=True) for row in each(rows)]

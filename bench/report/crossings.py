@@ -38,6 +38,5 @@ def nfe_ratio(line: tuple[Array, Array], reference: tuple[Array, Array]) -> floa
     if low > high:
         return math.nan
     at = np.linspace(low, high, LEVELS)
-    mine = np.interp(at, np.log(errors[::-1]), np.log(nfe[::-1]))
-    theirs = np.interp(at, np.log(errors0[::-1]), np.log(nfe0[::-1]))
-    return float(np.exp(np.mean(mine - theirs)))
+    needed, needed0 = (np.interp(at, np.log(y[::-1]), np.log(x[::-1])) for x, y in ((nfe, errors), (nfe0, errors0)))
+    return float(np.exp(np.mean(needed - needed0)))

@@ -20,23 +20,16 @@ LARGEST = 1e15  # of anything that is counted
 
 @dataclass(frozen=True)
 class Extract:
-    """What is comparable: the rows of the frame that share suite, protocol, dataset, its version and its setting.
-
-    Attributes:
-        setting: what tells the dataset from others of its name in the suite ("mean = 3.0"), or "".
-        current: whether the runs are those of the current plan, rather than of earlier settings.
-        name: the dataset in headings, told from that of every other section.
-        stem: of the section's files.
-    """
+    """What is comparable: the rows of the frame that share suite, protocol, dataset, its version and its setting."""
 
     suite: str
     protocol: str
     dataset: str
     version: str
-    setting: str
-    current: bool
-    name: str
-    stem: str
+    setting: str  # what tells the dataset from others of its name in the suite ("mean = 3.0"), or ""
+    current: bool  # whether the runs are those of the current plan, rather than of earlier settings
+    name: str  # the dataset in headings, told from that of every other section
+    stem: str  # of the section's files
     frame: DataFrame
 
     @property
@@ -47,8 +40,8 @@ class Extract:
     @cached_property
     def seeds(self) -> int:
         """The most seeds that any variant has a measurement for."""
-        measured = self.frame[self.frame.status == "ok"]
-        return int(measured.groupby("variant").seed.nunique().max()) if len(measured) else 0
+        seeds = self.frame[self.frame.status == "ok"].groupby("variant").seed.nunique()
+        return int(seeds.max()) if len(seeds) else 0
 
     @cached_property
     def is_super_resolution(self) -> bool:
@@ -70,7 +63,7 @@ class Extract:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """What each variant is called, in the order of every table and plot."""
+        """By variant, in the order of every table and plot."""
         variants = self.frame[["variant", "baseline", "label"]].drop_duplicates("variant")
         rank = {name: i for i, name in enumerate(ordered(variants.baseline))}
         rows = sorted(each(variants), key=lambda row: (rank[row.baseline], row.label, row.variant))

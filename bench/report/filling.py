@@ -16,10 +16,7 @@ RUN = ["variant", "dataset", "baseline", "seed", "suite", "protocol", "label"]
 
 
 def filled(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
-    """The frame with what a row lacks taken from rows that share its run, and `settings` parsed.
-
-    Rows whose run no record and no plan tells are left out; `strays` lists them.
-    """
+    """The frame with what a row lacks taken from rows that share its run, and `settings` parsed; without `strays`."""
     frame = frame.copy()
     _share(frame, RUN, "run_id")
     frame = frame[frame.variant.notna()].copy()

@@ -29,26 +29,18 @@ class Header:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place of a grid shows: words, or a number and what is known of it.
-
-    Attributes:
-        value: by which the column is sorted; NaN for a hole, whose reason is `title`.
-        form: a format of the value ("+.2f"); without one its digits follow from the interval over n seeds.
-        tail: what stands behind the number: "(2 of 3 seeds; 1 diverged)".
-        notes: numbers of the table's notes, from 1.
-        runs: the `run_id` of what stands behind the number.
-    """
+    """What one place of a grid shows: words, or a number and what is known of it."""
 
     words: str = ""
-    value: float = math.nan
+    value: float = math.nan  # by which the column is sorted; NaN for a hole, whose reason is `title`
     half_width: float = math.nan
     n: int | None = None
-    form: str = ""
-    tail: str = ""
+    form: str = ""  # a format of the value ("+.2f"); without one its digits follow from the interval over n seeds
+    tail: str = ""  # what stands behind the number: "(2 of 3 seeds; 1 diverged)"
     best: bool = False
-    notes: tuple[int, ...] = ()
+    notes: tuple[int, ...] = ()  # numbers of the table's notes, from 1
     title: str = ""
-    runs: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()  # the `run_id` of what stands behind the number
 
     @property
     def is_number(self) -> bool:

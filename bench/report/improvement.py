@@ -47,9 +47,8 @@ def improvements(datasets: Sequence[Values], draws: int = DRAWS) -> dict[str, Im
     for method, of in found.items():
         low, high = np.quantile(np.mean([x for _, x, _ in of], axis=0), [0.025, 0.975])
         interval = (float(low), float(high)) if several else (math.nan, math.nan)
-        made[method] = Improvement(
-            float(np.mean([p for p, _, _ in of])), *interval, sum(r for *_, r in of) / len(of), len(of)
-        )
+        probability, rank = float(np.mean([p for p, *_ in of])), sum(r for *_, r in of) / len(of)
+        made[method] = Improvement(probability, *interval, rank, len(of))
     return made
 
 

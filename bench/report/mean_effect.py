@@ -19,29 +19,21 @@ from bench.report.statistics import equal, sign_flip, student, t_interval
 
 @dataclass(frozen=True)
 class Effect:
-    """One comparison with the mean of its effects, their interval, and one-sided p-values.
-
-    Attributes:
-        subject, rival: in words; the rival's have the condition, "A by euler".
-        mean, low, high: a difference, or a ratio of the subject's value to the rival's.
-        pairs: seeds; `kept` of them have an effect below the claim's bound.
-        below, above: p-values of the effect being below and above the claim's bound.
-        missing: why there is no effect: "no finished run of" something, "2 of 3 seeds" and what befell the others.
-    """
+    """One comparison with the mean of its effects, a difference or a ratio, its interval, and one-sided p-values."""
 
     subject: str
-    rival: str
+    rival: str  # with the condition: "A by euler"
     scale: Literal["difference", "ratio"]
     unit: str
     mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
     pairs: int = 0
-    kept: int = 0
-    below: float = 1.0
+    kept: int = 0  # of `pairs` seeds, those with an effect below the claim's bound
+    below: float = 1.0  # p-values of the effect being below and above that bound
     above: float = 1.0
     run_ids: tuple[str, ...] = ()
-    missing: tuple[str, str] | None = None
+    missing: tuple[str, str] | None = None  # why there is no effect: "2 of 3 seeds", and what befell the others
 
     @property
     def comparison(self) -> str:
@@ -61,10 +53,7 @@ class Effect:
 
 
 def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
-    """One comparison on one dataset, or its mean over several, of all seeds that were planned on both sides.
-
-    A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
-    """
+    """One comparison on one dataset, or its mean over several, of all seeds that were planned on both sides."""
     claim = each[0].claim
     names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison[:2]]
     rival = names[1] + (f" by {comparison.solver}" if comparison.solver else "")
@@ -84,6 +73,7 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
         return lacking("not measured against", rival)
     pairs = pandas.concat(found, axis=1).mean(axis=1, skipna=False)
     finite = pairs[pairs.abs() < math.inf]
+    # A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
     if len(finite) < (needed := max(len(pairs), claim.seeds)):
         lost = list(dict.fromkeys(why for effects in each for why in effects.lost(comparison)))
         counted = f"{len(finite)} of {needed} seeds with a finite effect"

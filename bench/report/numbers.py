@@ -8,8 +8,7 @@ HUGE = 1e9  # from here on a power of ten says more than digits
 def decimals(half_width: float) -> int:
     """Digits after the point: one significant digit of the half-width, two where it begins with 1."""
     exponent = math.floor(math.log10(half_width))
-    leading = half_width / 10**exponent
-    return -exponent + (1 if leading < 1.95 else 0)
+    return -exponent + (half_width / 10**exponent < 1.95)
 
 
 def parts(mean: float, half_width: float, n: int | None = None) -> tuple[str, str]:

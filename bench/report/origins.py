@@ -18,7 +18,6 @@ CLOCKS = {"train_seconds": "training", "likelihood_seconds": "likelihood", "samp
 
 
 def facts(sections: Sequence[Section], frame: DataFrame) -> list[str]:
-    """The page in numbers: runs, baselines, data, seeds."""
     states = frame.groupby("run_id").status.agg(set)
     complete = sum(state == {"ok"} for state in states)
     baselines = {name for section in sections for name in section.frame.baseline}
@@ -32,10 +31,7 @@ def facts(sections: Sequence[Section], frame: DataFrame) -> list[str]:
 
 
 def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was trained, a line a variant: its facts by the names of the template, numbers as entries of a table.
-
-    Of each of its `runs` there is the folder, how far it came, and where its seconds went.
-    """
+    """What was trained, a line a variant, by the names of the template; of each run how far it came, and its time."""
     found = []
     for name, label in section.labels.items():
         rows = section.frame[section.frame.variant == name]
@@ -102,9 +98,8 @@ def _state(rows: DataFrame) -> str:
 
 
 def _entry(values: "Series[Any]") -> Entry:
-    unique = [
-        Entry(value) if isinstance(value, str) else Entry(value=float(value)) for value in values.dropna().unique()
-    ]
+    known = values.dropna().unique()
+    unique = [Entry(value) if isinstance(value, str) else Entry(value=float(value)) for value in known]
     return unique[0] if len(unique) == 1 else Entry(", ".join(entry.text for entry in unique) or ABSENT)
 
 

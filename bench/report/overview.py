@@ -103,10 +103,7 @@ def overviews(sections: Sequence[Section]) -> list[Overview]:
 
 
 def _values(section: Section, name: str) -> dict[str, list[float]]:
-    """The values of a metric by label, one a seed, turned so that less is better; infinite for one that was lost.
-
-    A seed whose run failed before the metric could be measured is lost too, unless the metric is not applicable.
-    """
+    """The values of a metric by label, one a seed, less being better; infinite if lost or if its run failed before."""
     metric = section.metric(name)
     rows = section.compared(metric or "")
     if metric is None or not rows.value.notna().any():

@@ -46,17 +46,10 @@ def page(
     complaints: Sequence[str],
     overview: Sequence[Grid] = (),
 ) -> str:
-    """The page as HTML: about (what the suite says of itself), overview, verdicts, tables, paper's tables, pictures.
-
-    `complaints` are what could not be read or drawn, a sentence each.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    """The page as HTML; `about` is what the suite says of itself, `complaints` what could not be read or drawn."""
+    options: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    loader, strict = jinja2.FileSystemLoader(TEMPLATES), jinja2.StrictUndefined
+    environment = jinja2.Environment(loader=loader, undefined=strict, **options)
     environment.filters.update(digits="{:.6g}".format, facets=_facets, probability=_p_value, safe_name=safe_name)
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
@@ -64,7 +57,7 @@ def page(
     measured = {name: s.about(name) for s in sections for name in set(s.frame.metric[s.frame.status == "ok"])}
     shown = [name for name in measured if measured[name].group and not name.endswith(FLOOR_SUFFIX)]
     protocols = dict.fromkeys(section.protocol for section in sections)
-    options = _options(sections)
+    offers = _options(sections)
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     text = environment.get_template("report.html.j2").render(
         css=Markup(PLACE.format("css")),
@@ -74,13 +67,13 @@ def page(
         about=about,
         protocols={name: vocabulary.PROTOCOLS.get(name, "") for name in protocols},
         facts=origins.facts(sections, frame),
-        options={name: offered for name, offered in options.items() if len(offered) > 1},
+        options={name: offered for name, offered in offers.items() if len(offered) > 1},
         verdicts=verdicts,
         drawn=lambda v: zip(v.effects, map(Markup, intervals(v.effects, v.claim.limit)), strict=True),
         arrows=ARROWS,
         tables=[(t, {t.section.labels[v]: _swatch(look) for v, look in t.section.looks.items()}) for t in tables],
         paper=paper,
-        published={label: swatch for _, label, swatch in options["baseline"]},
+        published={label: swatch for _, label, swatch in offers["baseline"]},
         variants_of=lambda runs: list({of_run[run]["name"]: of_run[run] for run in runs if run in of_run}.values()),
         overview=overview,
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
@@ -130,15 +123,14 @@ def _shared(settings: Sequence[Sequence[str]]) -> list[str]:
 def _galleries(sections: Sequence[Section], pictures: Sequence[Picture]) -> list[dict[str, Any]]:
     """Figures by what they are of, in their order, with what the filter knows of it; others are of the whole suite."""
     of = {section.stem: section for section in sections}
-    found: dict[str, dict[str, Any]] = {}
+    galleries: dict[str, dict[str, Any]] = {}
     for picture in pictures:
         section = of.get(picture.dataset)
         facets = {"dataset": section.name, "protocol": section.protocol} if section else {}
         title = section.name if section else picture.dataset or "The whole suite"
-        found.setdefault(picture.dataset, {"title": title, "facets": facets, "pictures": []})["pictures"].append(
-            picture
-        )
-    return list(found.values())
+        gallery = galleries.setdefault(picture.dataset, {"title": title, "facets": facets, "pictures": []})
+        gallery["pictures"].append(picture)
+    return list(galleries.values())
 
 
 def _hash(text: str) -> str:

@@ -34,14 +34,10 @@ class Picture(NamedTuple):
 
 
 def embedded(pictures: Sequence[Picture], text: int) -> dict[str, str]:
-    """The source of each picture's image by its name: as it was saved, and the largest ones smaller if they do not fit.
-
-    Args:
-        text: bytes of the page without pictures; base64 takes a third more than what it holds.
-    """
+    """Each picture's image by its name, the largest ones smaller if they do not fit beside so many bytes of `text`."""
     packages = [picture.png for picture in pictures]
     kinds = ["png"] * len(packages)
-    excess = sum(map(len, packages)) - (LARGEST - text) * 3 // 4
+    excess = sum(map(len, packages)) - (LARGEST - text) * 3 // 4  # base64 takes a third more than what it holds
     for scale, quality in SOFTER:
         for i in sorted(range(len(packages)), key=lambda i: -len(packages[i])):
             if excess > 0 and len(softer := _softer(pictures[i].png, scale, quality)) < len(packages[i]):

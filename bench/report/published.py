@@ -25,6 +25,7 @@ Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it 
 Columns = dict[Column, DataFrame]
 MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole"]
 PRINTED = {"value": "published", "std": "published_std", "settings": "published_settings", "draws": "published_draws"}
+NOT_RUN = {"n": 0, "lost": 0, "lost_to": "", "settings": "", "hole": "not run", "published_settings": ""}
 COLUMNS = [
     *("paper", "table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
     *("published_std", "published_settings", "difference", *MEASURED),
@@ -88,16 +89,15 @@ def _cells(
     theirs = printed[(printed.metric == metric) & ((printed.draws == draws) | (not draws))]
     theirs = theirs.drop_duplicates("method").rename(columns=PRINTED)[["method", *PRINTED.values()]]
     cells = methods.merge(ours, on=["method", "variant"], how="left").merge(theirs, on="method", how="left")
-    cells = cells.fillna(
-        {"n": 0, "lost": 0, "lost_to": "", "settings": "", "hole": "not run", "published_settings": ""}
-    )
+    cells = cells.fillna(NOT_RUN)
     cells["run_ids"] = [runs if isinstance(runs, tuple) else () for runs in cells.run_ids]
-    of = Series([json.loads(text).get("draws") if text else draws for text in cells.settings], dtype=float)
+    measured_draws = [json.loads(text).get("draws") if text else draws for text in cells.settings]
     # Like with like: bits/dim of one K, and what depends on all of a protocol under that protocol.
     compared = section.protocol == "paper" or (section.protocol != "smoke" and not strict)
-    alike = cells.published_draws.isna() | (cells.published_draws == of)
+    cells = cells.assign(metric=metric, draws=Series(measured_draws, dtype=float))
+    alike = cells.published_draws.isna() | (cells.published_draws == cells.draws)
     difference = (cells["mean"] - cells.published).where(alike & compared)
-    return cells.assign(metric=metric, draws=of, difference=difference).astype({"n": int, "lost": int})
+    return cells.assign(difference=difference).astype({"n": int, "lost": int})
 
 
 def _grid(table: Table, section: Section, columns: Columns) -> Grid:
@@ -107,7 +107,8 @@ def _grid(table: Table, section: Section, columns: Columns) -> Grid:
     for (metric, draws), cells in columns.items():
         title = _title(section, metric, draws)
         divide = HOUR if metric == "train_seconds" else section.about(metric).divide
-        form = f".{max(map(_decimals, [*cells.published, *cells.published_std]))}f"
+        printed = [f"{value:g}" for value in (*cells.published, *cells.published_std)]
+        form = f".{max(len(text.partition('.')[2]) for text in printed)}f"
         for header, entries in (
             (Header(title, published=True), [_published(cell, form) for cell in each(cells)]),
             (Header(title), [_measured(cell, divide) for cell in each(cells)]),
@@ -157,10 +158,7 @@ def _only(section: Section, settings: dict[str, Any]) -> Section:
 
 
 def related(sections: Sequence[Section], published: DataFrame) -> list[Grid]:
-    """Numbers of other sources on the data of the sections, once per dataset, in tables of their own.
-
-    They are of other code and other protocols, which is said below them, and never stand in a column of ours.
-    """
+    """Numbers of other sources, of other code and protocols, on the data of the sections: never in a column of ours."""
     grids = []
     for dataset in dict.fromkeys(section.dataset for section in sections):
         names = tuple(section.name for section in sections if section.dataset == dataset)
@@ -170,10 +168,9 @@ def related(sections: Sequence[Section], published: DataFrame) -> list[Grid]:
                 metrics = sorted(rows.metric.unique(), key=vocabulary.order)
                 headers = tuple(Header(vocabulary.metric(name).title) for name in metrics)
                 notes = (f"Note: {note}." for note in dict.fromkeys(rows.note) if note)
-                title, leading = f"{dataset}: {about.citation}", ("Method", "Settings")
-                grids.append(
-                    Grid(title, "quality", headers, _related(rows, metrics), (about.differs, *notes), leading, names)
-                )
+                title, remarks = f"{dataset}: {about.citation}", (about.differs, *notes)
+                lines = _related(rows, metrics)
+                grids.append(Grid(title, "quality", headers, lines, remarks, ("Method", "Settings"), names))
     return grids
 
 
@@ -196,7 +193,3 @@ def _measured(cell: Any, divide: float) -> Entry:
 def _published(cell: Any, form: str) -> Entry:
     tail = f"(std {cell.published_std:{form}})" if math.isfinite(cell.published_std) else ""
     return Entry(value=cell.published, form=form, tail=tail)
-
-
-def _decimals(value: float) -> int:
-    return len(f"{value:g}".partition(".")[2])

@@ -16,10 +16,7 @@ HEADERS = (Header("Settings published"), Header("Used here"), Header("Difference
 
 
 def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple[list[Grid], list[dict[str, Any]]]:
-    """A grid per section and paper, of the settings that its variants or the paper name; a tidy row per variant too.
-
-    `configs` are by variant, as records have them; the rows have columns of `bench.report.published`.
-    """
+    """A grid per section and paper, and a row per variant with columns of `bench.report.published`."""
     grids, tidy = [], []
     for paper, section in [(one, section) for one in known() if one.recipe for section in sections]:
         grid, rows = _recipe(paper, section, {v: configs[v] for v in section.labels if v in configs})

@@ -29,12 +29,10 @@ class Section(Extract):
 
     @cached_property
     def measured(self) -> DataFrame:
-        """The values that have a column, a row each (see `bench.report.cells.measured`)."""
         return cells.measured(self)
 
     @cached_property
     def cells(self) -> DataFrame:
-        """The cells of the headline table (see `bench.report.cells.cells`)."""
         return cells.cells(self, self.measured)
 
     def settled(self, metric: str, draws: int | None = None) -> str | None:
@@ -75,18 +73,14 @@ class Section(Extract):
 
 
 def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> list[Section]:
-    """The sections of a frame (see bench.records.frame) as their datasets come, those of earlier settings last.
-
-    `configs` are by variant, as records have them: they tell variants apart.
-    """
+    """The sections of a frame as their datasets come, earlier settings last; `configs` tell variants apart."""
     grouped = filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
     groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in grouped}
     keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
     found = []
     for key in keys:
         (suite, protocol, dataset, version, setting, current), name = key, _name(key, keys)
-        place = (suite, protocol, dataset, version, setting, bool(current))
-        found.append(Section(*place, name, _stem(name), groups[key]))
+        found.append(Section(suite, protocol, dataset, version, setting, bool(current), name, _stem(name), groups[key]))
     return found
 
 

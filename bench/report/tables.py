@@ -59,9 +59,7 @@ class _Column:
 
 def _columns(section: Section, cells: DataFrame) -> list[_Column]:
     of = dict(iter(cells.groupby(["metric", "settings"], sort=False)))
-    keys = sorted(
-        ((str(metric), str(settings)) for metric, settings in of), key=lambda k: (vocabulary.order(k[0]), k[1])
-    )
+    keys = sorted(((str(name), str(text)) for name, text in of), key=lambda key: (vocabulary.order(key[0]), key[1]))
     columns = [_Column(section, *key, of[key]) for key in keys]
     devices = list(dict.fromkeys(column.device for column in columns if column.device))
     for column in columns if len(devices) > 1 else ():
@@ -77,10 +75,7 @@ def _columns(section: Section, cells: DataFrame) -> list[_Column]:
 
 
 def _best(cells: DataFrame, better: str) -> float | None:
-    """The best mean of a column, where better has a meaning and most rows do not share it.
-
-    A mean of the seeds that survived is none of them.
-    """
+    """The best mean of a column, of rows that lost no seed; None if `better` is "" or most rows share it."""
     means = cells["mean"][(cells.baseline != FLOOR) & (cells.lost == 0)].dropna()
     if not better or len(means) < 2:
         return None
@@ -89,7 +84,6 @@ def _best(cells: DataFrame, better: str) -> float | None:
 
 
 def table(section: Section) -> Table:
-    """The grids of one section."""
     group_of = section.cells.metric.map(lambda name: section.about(name).table)
     groups: tuple[Group, ...] = ("quality", "cost")
     grids = tuple(_grid(section, group, section.cells[group_of == group]) for group in groups)
@@ -163,9 +157,8 @@ def number(cell: Any, divide: float) -> Entry:
     entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
     if not cell.lost:
         return entry
-    return replace(
-        entry, n=None, tail=f"({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})", title=cell.hole
-    )
+    tail = f"({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})"
+    return replace(entry, n=None, tail=tail, title=cell.hole)
 
 
 def _remarks(
@@ -186,8 +179,7 @@ def _remarks(
         remarks.append(f"Likelihood of {listed(own)}: by the model's own density.")
     if batch:
         remarks.append(f"Samples: {batch}.")
-    machines = {column.device: column.machine for column in columns if column.device}
-    if machines:
+    if machines := {column.device: column.machine for column in columns if column.device}:
         named = [f"{device} ({machine})" if machine else device for device, machine in machines.items()]
         remarks.append(f"Seconds and memory: on {listed(named)}.")
     titles: dict[tuple[str, ...], dict[str, None]] = {}

@@ -20,10 +20,7 @@ UNKNOWN = "settings not recorded"
 
 
 def named(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
-    """The frame with `setting`, what tells its dataset from others of its name, and labels that differ in a section.
-
-    It has SUITE, baseline, variant, label and `current` in every row; `configs` are by variant, as records have them.
-    """
+    """The frame with `setting`, what tells its dataset from others of its name, and labels that differ in a section."""
     variants = frame.drop_duplicates("variant").set_index("variant")
     known = {variant: configs[variant] for variant in variants.index if variant in configs}
     datasets = {variant: {"dataset": config.get("dataset")} for variant, config in known.items()}
@@ -46,10 +43,7 @@ def _told(variants: DataFrame, scope: list[str], configs: Mapping[str, Config], 
 
 
 def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict[str, str]:
-    """What tells each of several configurations from the others: "lr = 0.01, width = 32"; "" for equal ones.
-
-    Of one that is None `unknown` is said, with a number if there are several.
-    """
+    """What tells each configuration from the others: "lr = 0.01, width = 32", "" for equal ones, `unknown` for None."""
     known = {name: dict(settings(config)) for name, config in configs.items() if config is not None}
     keys = list(dict.fromkeys(key for flat in known.values() for key in flat if key not in SILENT))
     differing = [key for key in keys if len({flat.get(key) for flat in known.values()}) > 1]

@@ -55,16 +55,13 @@ class Verdict:
 
 
 def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: list[str]) -> list[Verdict]:
-    """The verdict on every claim over the datasets of a suite and protocol; `complaints` gets what cannot be judged.
-
-    What a paper claims is left out of suites without its subject, and of super-resolution: no paper's claims are of it.
-    """
+    """The verdict on every claim over the datasets of a suite and protocol; `complaints` gets what cannot be judged."""
     found: list[Verdict] = []
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
             about = [s for s in mine if set(s.frame.baseline) & set(claim.subject)]
-            if claim.paper:
+            if claim.paper:  # it is left out of suites without its subject; no paper's claims are of super-resolution
                 about = [s for s in about if not s.is_super_resolution]
             elif not about:
                 missing = f"no run of {listed(claim.subject)}"
@@ -80,7 +77,6 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: l
 
 
 def _together(each: Sequence[Effects], parts: tuple[Verdict, ...]) -> Verdict:
-    """The verdict on the mean effect over datasets; effects of several units have none, and must hold on each."""
     counted = _counted(parts)
     if each[0].claim.is_ratio or len({effects.metric for effects in each}) == 1:
         mean = _verdict(each)

@@ -44,14 +44,8 @@ def conditional(data: FigureData) -> Drawing:
         extent = group[0].extent
         for one in line:
             plane(one, extent)
-            one.plot(
-                *group[0].arrays["conditional_target"],
-                "x",
-                color="#ff8c69",
-                markersize=6,
-                markeredgewidth=1.8,
-                zorder=4,
-            )
+            target = group[0].arrays["conditional_target"]
+            one.plot(*target, "x", color="#ff8c69", markersize=6, markeredgewidth=1.8, zorder=4)
         for one, field, moment in zip(line[:-1], of_group, speed, strict=True):
             square = (-extent, extent, -extent, extent)
             image = one.imshow(moment, origin="lower", extent=square, cmap=colours, norm=norm, interpolation="bilinear")

@@ -54,11 +54,7 @@ def cost_quality(data: FigureData) -> Drawing | None:
 
 
 def points_of(section: Section, cost: Scores, quality: Scores) -> DataFrame:
-    """The rows of the table that have both numbers, and those whose quality was lost (value NaN).
-
-    Returns:
-        variant, sampler, is_headline, value, half_width, seeds, reason, cost, cost_half_width.
-    """
+    """The rows of the table that have `cost` and `value`, and those whose quality was lost (value NaN)."""
     row = ["variant", "sampler", "batch"]
     cells = section.cells[section.cells.baseline != FLOOR].set_index(row)
     x, y = (cells[(cells.metric == of.metric) & (cells.settings == of.settings)] for of in (cost, quality))

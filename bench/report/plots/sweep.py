@@ -87,22 +87,16 @@ def ode_error_over_nfe(data: FigureData) -> Drawing | None:
 
 
 def swept(section: Section, metric: str) -> DataFrame:
-    """The rows of a metric of the sweep that are compared, with `accuracy` (steps or tolerance) and `fixed` (steps).
-
-    What was lost stands at the nfe of other seeds if its own was never known.
-    """
+    """The rows of a metric of the sweep that are compared, with `accuracy` (steps or tolerance) and `fixed` (steps)."""
     rows = of_one_kind(section.sweep[section.sweep.metric == metric])
     accuracy = [str(settings.get("rtol") or settings.get("steps")) for settings in rows.parsed]
     rows = rows.assign(accuracy=accuracy, fixed=np.array([s.get("steps") is not None for s in rows.parsed], bool))
     others = rows.groupby(["variant", "solver", "accuracy"]).nfe.transform("mean")
-    return rows.assign(nfe=rows.nfe.fillna(others))
+    return rows.assign(nfe=rows.nfe.fillna(others))  # what was lost may never have known its own
 
 
 def at_every_accuracy(rows: DataFrame) -> DataFrame:
-    """Means over seeds (see `means`) of what was `swept` by solver and accuracy.
-
-    An adaptive solver needs another NFE for every seed: seeds are joined by tolerance, at their mean NFE.
-    """
+    """Means of what was `swept`; an adaptive solver's seeds are joined by tolerance, at the mean of their NFE."""
     return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])
 
 
@@ -116,15 +110,15 @@ def _facets(
     figure, [axes] = sheet(1, len(solvers), (width, 3.3), (0.14, 0), left=0.75, right=right, bottom=0.6)
     for one, solver in zip(axes, solvers, strict=True):
         curves(section, one, points[points.solver == solver], "nfe", bands)
-        mine = places[places.solver == solver]
-        by_steps = bool(mine.fixed.all())
-        nfe = (places[places.fixed.astype(bool)] if by_steps else mine).nfe.dropna().tolist() or [1.0]
+        of_solver = places[places.solver == solver]
+        by_steps = bool(of_solver.fixed.all())
+        nfe = (places[places.fixed.astype(bool)] if by_steps else of_solver).nfe.dropna().tolist() or [1.0]
         one.set(xscale="log", xlim=(min(nfe) / 1.2, max(nfe) * 1.2), xlabel="NFE [evaluations]")
         one.set_title(solver, weight="bold", pad=9 if places.value.isna().any() else None)
         if (points.value > 0).all():
             one.set_yscale("log")
         plain_log(one.xaxis, nfe if by_steps else ())
-        crosses(section, one, mine, "nfe", "accuracy")
+        crosses(section, one, of_solver, "nfe", "accuracy")
         one.tick_params(labelleft=one is axes[0])
     return figure, axes
 

@@ -78,9 +78,8 @@ def target(rows: DataFrame) -> float:
 def finishes(section: Section, rows: DataFrame, goal: float) -> DataFrame:
     """When each variant reached the target: few evaluations per step first, then by time, those that never did last.
 
-    Returns:
-        variant, many (evaluations per training step), seconds (mean; NaN if no seed reached it), half_width, reached
-        (seeds), seeds, best (mean of the runs' lowest values), spent (mean seconds of the whole training).
+    `seconds` are of the `reached` of `seeds`, NaN for none; `best` is the mean of the runs' lowest values, `spent` that
+    of the seconds of the whole training.
     """
     found = []
     for variant in (variant for variant in section.labels if (rows.variant == variant).any()):
