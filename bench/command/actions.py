@@ -20,6 +20,7 @@ from bench.launch import needs
 from bench.launch.queue import Submission, collect, wait
 from bench.papers.claims import remember
 from bench.records import fresh, records, retries
+from bench.records.aside import take_back
 from bench.records.files import sweep
 from bench.records.planned import Stands, update_plan, write_plan
 
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     check_options(options)
     states = collect(root.resolve(), runs)
     if options.keep_stale:
+        for run_ in runs:
+            take_back(root, run_)
         kept = sum(records.vouch(root, run_) for run_ in runs)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     stands = _stands(root, runs)

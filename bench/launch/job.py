@@ -23,10 +23,11 @@ from bench.evaluation.unfinished import clear_all
 from bench.identity import source
 from bench.launch import threads
 from bench.launch.task import Task
+from bench.records.aside import set_aside
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
-from bench.records.records import fail, set_aside, stands, write_stage
+from bench.records.records import fail, stands, write_stage
 from bench.training import ranks
 
 if TYPE_CHECKING:
@@ -63,12 +64,10 @@ class Job(Task):
                 ranks.barrier()
                 log = log if ranks.is_main() else lambda text: None
                 import bench.evaluation.stages
-                import bench.training.checkpoint
 
                 if found["train"].state == "stale" and ranks.is_main():
-                    log(f"the training is stale ({found['train'].reason}); its checkpoint is set aside")
-                    bench.training.checkpoint.set_aside(self.checkpoint)
-                    set_aside(self.root, self.run)
+                    aside = ", ".join(set_aside(self.root, self.run))
+                    log(f"the training is stale ({found['train'].reason}); set aside: {aside}")
                 ranks.barrier()
                 stages = bench.evaluation.stages.Stages(self, log)
                 missing = [s for s, d in zip(self.run.stages, done, strict=True) if not d]

@@ -174,14 +174,6 @@ def trained_by(root: Path, run: Run, keep_stale: bool) -> tuple[str, set[str] | 
     return code.digest, {str(record.get("code"))} if code.digest in (record.get("vouched") or ()) else set()
 
 
-def set_aside(root: Path, run: Run) -> None:
-    """Move the run's records out of the way, as its checkpoint is: it is trained anew, and can be resumed meanwhile."""
-    for stage in run.stages:
-        path = record_path(root, run.run_id, stage)
-        if path.is_file():
-            path.replace(path.with_suffix(".older.json"))
-
-
 def cell(entry: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a later plan with other settings replaces."""
     return entry["protocol"], entry["dataset"], entry["baseline"]

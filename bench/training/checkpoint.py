@@ -104,13 +104,6 @@ def restore(run: State, path: Path, log: Callable[[str], None]) -> bool:
     return False
 
 
-def set_aside(path: Path) -> None:
-    """Move a checkpoint and the one before it out of the way: what they were trained by has changed."""
-    for candidate in (path, previous(path)):
-        if candidate.exists():
-            candidate.replace(candidate.with_suffix(".older"))
-
-
 def _read(path: Path, run: State) -> tuple[dict[str, Any], str]:
     """The content of a checkpoint, and why it cannot be used."""
     content: dict[str, Any] = {}

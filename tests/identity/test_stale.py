@@ -157,7 +157,7 @@ def test_an_edited_helper_repeats_the_training(folder: Folder, capsys: pytest.Ca
     out = folder.call(capsys)
     assert "train, likelihood: measured by older code (helper_of_mine.py: SCALE)" in out
     log = (run_folder / "log.txt").read_text(encoding="utf-8")
-    assert "its checkpoint is set aside" in log and "resumed" not in log
+    assert "set aside: checkpoint.older.pt, likelihood.older.json, train.older.json" in log and "resumed" not in log
     assert "nothing to do" in folder.call(capsys)
 
 

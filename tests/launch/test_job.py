@@ -305,7 +305,7 @@ def test_a_training_that_is_stale_is_set_aside_once_and_then_resumed(tmp_path: P
     assert {found.state for found in records.stands(this.root, this.run).values()} == {"missing"}
     assert this() == "ok"
     log = (this.folder / "log.txt").read_text(encoding="utf-8")
-    assert log.count("its checkpoint is set aside") == log.count("resumed at step 5") == 1
+    assert log.count("set aside: checkpoint.older.pt, ") == log.count("resumed at step 5") == 1
     assert {found.state for found in records.stands(this.root, this.run).values()} == {"done"}
     assert json.loads((this.folder / "train.older.json").read_text(encoding="utf-8"))["code"] == "of before"
 

@@ -17,6 +17,7 @@ from bench.launch import needs
 from bench.launch.local import launch_local
 from bench.methods.baseline import register_baseline
 from bench.records import records
+from bench.records.aside import set_aside
 from bench.records.frame import read_frame
 from bench.records.planned import write_plan
 from bench.records.seal import write_json
@@ -125,7 +126,7 @@ def test_whom_a_stale_teacher_taught_is_stale(tmp_path: Path) -> None:
     assert (student.state, grandchild.state) == ("stale", "stale")
     assert student.reason == f"its teacher {TEACHER.run_id} is stale: measured under other settings"
     assert grandchild.reason == f"its teacher {STUDENT.run_id} is stale: {student.reason}"
-    records.set_aside(tmp_path, TEACHER)  # as if its training had begun anew
+    set_aside(tmp_path, TEACHER)  # as if its training had begun anew
     assert records.stands(tmp_path, STUDENT)["train"].reason == f"its teacher {TEACHER.run_id} is not trained"
 
 
