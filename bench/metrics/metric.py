@@ -162,7 +162,8 @@ def declare(name: str, data: Data = "any", in_curve: bool = False, in_sweep: boo
 
 def _check(metric: Metric) -> None:
     """UsageError for what no metric can be, or a number that another one gives."""
-    limits = ("", *(name for name in Samples.model_fields if name.endswith("_n")))
+    # One that may be left out, as reference_n, limits nothing then.
+    limits = ("", *(key for key, field in Samples.model_fields.items() if key.endswith("_n") and field.default))
     told = [
         ("needs", metric.needs, get_args(Needs)),
         ("data", metric.data, get_args(Data)),

@@ -81,10 +81,17 @@ class Build:
 
 
 def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Module, Teachers]:
-    """The module of a run, from its seed, and its teachers."""
+    """The module of a run, from its seed, and its teachers; UsageError for a file that is not that of its identity."""
     make = Build(run.network, dataset, root, data_dir)
     torch.manual_seed(run.seed)
-    return make.module(components.build_baseline(run.baseline)), make.teachers
+    module = make.module(components.build_baseline(run.baseline))
+    loaded = [teacher["sha256"] for teacher in make.teachers.values()]
+    if run.teacher_sha256 and loaded and run.teacher_sha256 not in loaded:
+        raise UsageError(
+            f"teacher = {run.baseline.options['teacher']}: its SHA-256 is {loaded[0][:12]}..., but it was "
+            f"{run.teacher_sha256[:12]}... when the run was planned; call run_all.py again for a run of this content"
+        )
+    return module, make.teachers
 
 
 def trained_run(root: Path, teacher: str) -> Run | None:

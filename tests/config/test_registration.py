@@ -50,6 +50,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "direction": (metric(direction="up"), "metric 'mine': direction = 'up': allowed are 'lower', 'higher', ''"),
     "group": (metric(group="qualty"), "metric 'mine': group = 'qualty': allowed are 'quality', 'likelihood'"),
     "limit": (metric(limit="w2n"), "metric 'mine': limit = 'w2n': allowed are '', .*'w2_n'"),
+    "a limit that may be unset": (metric(limit="reference_n"), "allowed are '', 'w2_n', 'path_n'$"),
     "settings": (metric(settings={"a": 1}), "metric 'mine': settings = {'a': 1}: expected a function"),
     "a number of another": (metric(facts={"fid": Facts("FID")}), "metric 'mine': 'fid' is a number of metric 'fid'"),
     "no capability": (lambda: register_sampler("mine")(sampler(needs=("scores",))), r"needs = \('scores',\): expected"),

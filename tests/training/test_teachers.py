@@ -193,6 +193,18 @@ def test_a_teacher_is_known_by_what_was_loaded_wherever_its_file_lies(tmp_path: 
     assert make.teachers[str(path)]["size"] == len(content)
 
 
+def test_a_file_that_is_another_than_the_run_was_planned_with_is_refused(tmp_path: Path) -> None:
+    run, path = runs(tmp_path)[0], tmp_path / "weights.pt"
+    network = make_of(run, tmp_path, tmp_path).network()
+    torch.save(network.state_dict(), path)
+    planned = {"baseline": {"name": "student", "teacher": str(path)}, "teacher_sha256": inputs.sha256(str(path))}
+    student, dataset = Run.model_validate(run.model_dump() | planned), components.build_dataset(run.dataset, tmp_path)
+    assert list(build(student, dataset, tmp_path, tmp_path)[1]) == [str(path)]
+    torch.save({key: value + 1 for key, value in network.state_dict().items()}, path)
+    with pytest.raises(UsageError, match=rf"^teacher = {path}: its SHA-256 is \w+\.\.\., but it was \w+\.\.\. when"):
+        build(student, dataset, tmp_path, tmp_path)
+
+
 @pytest.mark.slow
 def test_a_student_whose_teacher_was_trained_anew_is_stale(tmp_path: Path) -> None:
     run = runs(tmp_path, PLAIN.replace("evaluation.likelihood = { n = 20, batch = 20 }\n", ""))[0]
