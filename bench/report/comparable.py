@@ -69,6 +69,7 @@ def of_one_kind(rows: DataFrame) -> DataFrame:
     if rows.empty:
         return rows
     kinds = [json.dumps(_without(row, WAYS), sort_keys=True) for row in each(rows)]
-    rows = meeting(rows.assign(kind=kinds), "kind")
-    known = rows[rows.value.notna()]
-    return rows[(rows.kind == settled(known.kind, known.variant)) | rows.value.isna()]
+    rows = rows.assign(kind=kinds, number=range(len(rows)))
+    known = meeting(rows[rows.value.notna()], "kind")
+    kept = known.number[known.kind == settled(known.kind, known.variant)]
+    return rows[rows.number.isin(kept) | rows.value.isna()]

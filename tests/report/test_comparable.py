@@ -57,6 +57,28 @@ def test_a_curve_joins_numbers_of_one_kind_and_what_it_drops_is_said() -> None:
     ]
 
 
+def test_lost_values_of_an_own_density_are_counted_once_and_what_is_dropped_is_said() -> None:
+    """Two variants by the exact divergence, one by Hutchinson's, and a flow whose density is its own and lost."""
+
+    def validation(variant: str, value: float, settings: dict[str, object]) -> list[dict[str, object]]:
+        lost = {"reason": "diverged"} if math.isnan(value) else {}
+        rows = [{**NLL, "stage": "train", "variant": variant, "value": value, "settings": settings, **lost}] * 3
+        place = {"train_seconds": 1.0, "nfe_training": 1.0}
+        return [{**row, "place": {"step": step, **place}} for step, row in enumerate(rows)]
+
+    exact = {**synthetic.LIKELIHOOD, "divergence": "exact"}
+    rows = [*validation("a", 3.0, exact), *validation("b", 3.0, exact)]
+    rows += validation("c", 3.0, {**exact, "divergence": "hutchinson"})
+    own = {key: exact[key] for key in exact if key not in {"solver", "rtol", "atol", "divergence"}}
+    rows += validation("flow", math.nan, {**own, "density": "own"})
+    (section,) = sections(synthetic.frame(*rows))
+    assert of_one_kind(section.curve).variant.tolist() == ["a"] * 3 + ["b"] * 3 + ["flow"] * 3
+    assert section.left_out == [
+        "cifar10: 3 values of NLL in the course of training are of other settings than most: "
+        "left out of figures and verdicts"
+    ]
+
+
 def test_what_most_share_has_no_complaint() -> None:
     rows = [{**NLL, "variant": v, "settings": s} for v in ("a", "b") for s in (FIXED, ADAPTIVE)]
     (section,) = sections(synthetic.frame(*rows))
