@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import warm
 from pandas import DataFrame
 
 import run_all
+from bench.config.registry import load_plugin
 from bench.records.frame import read_frame
 
 pytestmark = pytest.mark.slow
@@ -37,6 +39,15 @@ def test_it_passes_the_check(name: str, data_dir: Path, capsys: pytest.CaptureFi
     out, err = capsys.readouterr()
     assert code == 0, out + err
     assert out and all(line.startswith("ok ") for line in out.splitlines()), out
+
+
+@pytest.mark.usefixtures("own_entries")
+def test_the_energy_distance_of_data_from_itself_is_zero_whatever_rounding_does() -> None:
+    energy_distance = load_plugin(str(FOLDER / "metric.py")).energy_distance
+    sets = [torch.randn(5, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(50)]
+    for x in sets:
+        assert 0 <= energy_distance(x, x.flip(0), None, None) < 1e-7
+    assert energy_distance(torch.zeros(3, 1), torch.full((3, 1), 2.0), None, None) == 2.0  # D^2 = 2 * 2
 
 
 SUITE = """
