@@ -129,7 +129,7 @@ class Trained:
     def ways(self, solver: Solver, named: Mapping[str, Sampler] = NONE) -> dict[str, Way]:
         """Ways of drawing by name: the ODE's if there is a velocity, the model's own, and those that a suite names.
 
-        The first is the headline row. UsageError if the model has none of the first two.
+        The first is the headline row. UsageError if the model has none of the first two, or another of a name.
         """
         model = self.model(0, 1)
         found: dict[str, Way] = {solver.method: sampler_of(solver)} if model.velocity else {}
@@ -138,7 +138,11 @@ class Trained:
             raise UsageError(f"baseline {self.baseline.name}: its model has neither a velocity nor a sampler")
         # What is the same has one row, under the name by which any other model has it.
         further = {name: way for name, way in named.items() if way not in found.values()}
-        return found | {name: way for name, way in further.items() if model.samplers.get(name, way) == way}
+        for name, way in further.items():
+            if model.samplers.get(name, way) != way:
+                owner = f"the model of baseline {self.baseline.name}"
+                raise UsageError(f"evaluation.samples.samplers: {owner} has another sampler of its own named {name!r}")
+        return found | further
 
     def batches(self, name: str, way: Way, n: int, batch: int, unfinished: Unfinished | None = None) -> Iterator[Drawn]:
         """This rank's batches of n samples; those that `unfinished` has kept under `name` are not drawn again."""

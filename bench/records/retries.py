@@ -1,7 +1,7 @@
 """What `--retry` does anew: stages that failed, and what good records have lost, a reason in place of a value.
 
 A record that is asked for again stays as it is, and is read as before, until the next one takes its place. What it has
-is not measured again, as long as its parts are kept (bench/evaluation/partial.py).
+is not measured again, as long as its parts are kept (bench/evaluation/unfinished.py).
 """
 
 from collections.abc import Mapping

@@ -78,7 +78,8 @@ class Rehearsal:
             found: object = self.baseline.model(self.trained.network(0, self.n))
             fits = isinstance(found, Model)
             require(fits, f"{self.method}: model(net) is a {type(found).__name__}, not a bench.Model")
-            self.trained.ways(Solver())
+            samples = self.run.evaluation.samples
+            self.trained.ways(Solver(), further(samples) if samples else {})
             return self.trained.model(0, self.n)
 
     def field(self, capability: str) -> None:

@@ -424,9 +424,13 @@ def test_a_sampler_of_the_models_own_that_a_suite_names_has_its_row(points: Data
         return replace(affine(net), samplers=own)
 
     trained = Trained(Can(of), Idle(), points, 0, "cpu")
-    ways = trained.ways(Solver(), {"euler-3": Euler(steps=3), "euler-4": Euler(steps=4), "euler-5": Euler(steps=5)})
+    ways = trained.ways(Solver(), {"euler-3": Euler(steps=3), "euler-5": Euler(steps=5)})
     assert ways["euler-3"] == Euler(steps=3) and ways["euler-4"] == "euler-4" and ways["euler-5"] == Euler(steps=5)
     assert list(ways) == ["dopri5", "euler-3", "euler-4", "euler-5"]
+    with pytest.raises(
+        UsageError, match=r"^evaluation\.samples\.samplers: .* another sampler of its own named 'euler-4'$"
+    ):
+        trained.ways(Solver(), {"euler-4": Euler(steps=4)})
 
 
 def test_a_value_of_the_sweep_that_is_lost_stands_where_its_siblings_do(points: Dataset) -> None:

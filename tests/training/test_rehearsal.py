@@ -351,6 +351,12 @@ def test_a_sampler_that_the_suite_names_is_tried(points: Dataset, where: str) ->
     rehearsed(Mine(), points, evaluation=usual)
 
 
+def test_a_sampler_that_the_suite_names_is_not_another_of_the_models_own(points: Dataset) -> None:
+    evaluation = Evaluation.model_validate({"samples": {"samplers": ({"name": "euler", "steps": 3},)}})
+    with pytest.raises(UsageError, match=r"the model of baseline .* another sampler of its own named 'euler-3'$"):
+        rehearsed(Mine(called="euler-3", drawing=lambda x, net: x), points, evaluation=evaluation)
+
+
 PLUGIN = """
 import torch
 from torch import nn
