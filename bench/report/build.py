@@ -17,7 +17,6 @@ from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.extract import each
 from bench.report.figures import figures, overview_pictures
-from bench.report.filling import strays
 from bench.report.grid import Grid
 from bench.report.latex import latex
 from bench.report.markdown import document, markdown
@@ -26,7 +25,7 @@ from bench.report.page import page
 from bench.report.pictures import Picture
 from bench.report.published import COLUMNS, published_tables, related
 from bench.report.recipe import recipes
-from bench.report.sections import sections
+from bench.report.sections import sections, strays
 from bench.report.tables import Table, table
 from bench.report.variants import Config
 from bench.report.verdicts import verdicts

@@ -11,18 +11,20 @@ the first of the model's own. Training and likelihood belong to the weights, and
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas
 from pandas import DataFrame, Series
 
 from bench.metrics.metric import FLOOR as FLOOR_SUFFIX
+from bench.metrics.metric import Facts
 from bench.papers.paper import REFERENCE, published_numbers
-from bench.report import vocabulary
+from bench.report import numbers, vocabulary
 from bench.report.comparable import FLOOR, comparable, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import STALE, kinds, not_applicable, reasons
-from bench.report.statistics import t_interval
+from bench.report.statistics import Interval, t_interval
 
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
@@ -147,9 +149,9 @@ def _within(floor: Any, column: dict[str, Any]) -> bool:
     return all(column.get(key) == value for key, value in settings.items())
 
 
-def _published_for(numbers: DataFrame, dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
+def _published_for(printed: DataFrame, dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
     """The published value and where it comes from; of bits/dim that of the same K."""
-    rows = numbers[numbers.beside & (numbers.dataset == dataset)]
+    rows = printed[printed.beside & (printed.dataset == dataset)]
     rows = rows[(rows.method == baseline) & (rows.metric == metric)]
     rows = rows[rows.draws.isna() | (rows.draws == json.loads(settings).get("draws"))]
     if rows.empty:
@@ -164,3 +166,40 @@ def headline(sections: Iterable[Any]) -> DataFrame:
     """The cells of all sections in one frame."""
     found = [section.cells for section in sections]
     return pandas.concat([one for one in found if len(one)] or [DataFrame(columns=COLUMNS)], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means of one metric by variant, for what figures say in words, in the unit of the metric's header."""
+
+    metric: str
+    settings: str
+    about: Facts
+    values: dict[str, Interval]
+    floor: float | None
+
+    def text(self, variant: str) -> str:
+        """ "NLL 3.70 ± 0.02", or nothing where the variant has no value."""
+        value = self.values.get(variant)
+        return f"{self.about.title} {numbers.measured(*value[:2])}" if value else ""
+
+    @property
+    def floor_text(self) -> str:
+        """What the data itself scores, in words: "exact density 3.466", "held-out images 9.312"."""
+        assert self.floor is not None
+        if self.metric == "nll_nats":
+            return f"exact density {self.floor:.3f}"
+        return f"held-out images {self.floor:.4g}"
+
+
+def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:
+    """The means of the headline rows, and of the floor, in one column of a table of cells."""
+    column = table[(table.metric == metric) & (table.settings == settings) & (table.n > 0)]
+    floors = column["mean"][column.baseline == FLOOR]
+    chosen = column[column.is_headline]
+    values = {
+        variant: Interval(mean / about.divide, half / about.divide, int(n))
+        for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
+        if math.isfinite(mean)
+    }
+    return Scores(metric, settings, about, values, float(floors.iloc[0]) if len(floors) else None)

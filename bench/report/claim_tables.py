@@ -25,13 +25,13 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
     """For every suite and protocol the claims with their verdicts, and for several datasets those on each."""
     grids = []
     for suite, protocol in dict.fromkeys((v.suite, v.protocol) for v in verdicts):
-        mine = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
+        of_suite = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
         where, leading = f"(suite {suite}, protocol {protocol})", ("Claim", "Source")
-        remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in mine if v.caveat), HOW)
-        rows = tuple(_row(v, Entry(_word(v)), Entry(v.summary)) for v in mine)
+        remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat), HOW)
+        rows = tuple(_row(v, Entry(_word(v)), Entry(v.summary)) for v in of_suite)
         grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, leading))
-        if datasets := tuple(dict.fromkeys(part.dataset for v in mine for part in v.parts)):
-            on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in mine]
+        if datasets := tuple(dict.fromkeys(part.dataset for v in of_suite for part in v.parts)):
+            on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in of_suite]
             rows = tuple(_row(v, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
             title, headers = f"Claims by dataset {where}", tuple(map(Header, datasets))
             grids.append(Grid(title, "quality", headers, rows, remarks[:-1], leading))

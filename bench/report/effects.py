@@ -90,12 +90,12 @@ class Effects:
         """The values that the claim's measure takes, and those that could not be had: a seed with one has no effect."""
         claim, section = self.claim, self.section
         if claim.measure in ("value", "spread"):
-            mine = section.compared(self.metric or "")
-            values = mine[mine.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
+            compared = section.compared(self.metric or "")
+            values = compared[compared.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
             if claim.measure == "spread":
                 mean = values.groupby("variant").value.transform("mean")
                 values = values.assign(value=(values.value - mean).abs())
-            return values, mine[mine.value.isna()]
+            return values, compared[compared.value.isna()]
         curve = STAGE[claim.measure] == "train"
         rows = section.curve if curve else section.sweep
         rows = of_one_kind(rows[rows.metric == self.metric])

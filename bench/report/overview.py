@@ -90,15 +90,15 @@ def overviews(sections: Sequence[Section]) -> list[Overview]:
     """One a suite and protocol, of two methods or more."""
     found = []
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
-        mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
-        compared = {name: improvements([_values(s, of) for s in mine]) for name, of in MEASURES.items()}
+        of_suite = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
+        compared = {name: improvements([_values(s, of) for s in of_suite]) for name, of in MEASURES.items()}
         measures = {name: of for name, of in compared.items() if of}
-        baseline = {row.label: row.baseline for s in mine for row in each(s.frame.drop_duplicates("variant"))}
+        baseline = {row.label: row.baseline for s in of_suite for row in each(s.frame.drop_duplicates("variant"))}
         place = {name: i for i, name in enumerate(ordered(baseline.values()))}
         labels = {label for of in measures.values() for label in of}
         baselines = {v: baseline[v] for v in sorted(labels, key=lambda label: (place[baseline[label]], label))}
         if baselines:
-            found.append(Overview(suite, protocol, max(s.seeds for s in mine), len(mine), measures, baselines))
+            found.append(Overview(suite, protocol, max(s.seeds for s in of_suite), len(of_suite), measures, baselines))
     return found
 
 

@@ -2,6 +2,10 @@
 
 Only numbers of one section stand side by side, and runs of the current plan never beside those of earlier settings,
 which have sections of their own. A section is an extract of the frame with the cells of its table.
+
+Before it is cut the frame's holes are filled. A planned run without a record knows less of itself than a finished one
+(no dataset version, no network): it gets what all runs of its dataset share. Stale rows (measured by older code) become
+holes that say so.
 """
 
 import json
@@ -10,16 +14,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from bench.config.names import safe_name
 from bench.report import cells
+from bench.report.cells import Scores, scored
 from bench.report.comparable import of_one_kind, settled
 from bench.report.extract import KEYS, Extract, listed
-from bench.report.filling import filled
-from bench.report.scores import Scores, scored
-from bench.report.variants import Config
+from bench.report.incidents import STALE
+from bench.report.variants import SUITE, Config, named
 
+RUN = ["variant", "dataset", "baseline", "seed", "suite", "protocol", "label"]
 EARLIER = " · earlier settings"
 
 
@@ -74,7 +79,7 @@ class Section(Extract):
 
 def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> list[Section]:
     """The sections of a frame as their datasets come, earlier settings last; `configs` tell variants apart."""
-    grouped = filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
+    grouped = _filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
     groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in grouped}
     keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
     found = []
@@ -101,3 +106,35 @@ def _name(key: tuple[Any, ...], keys: list[tuple[Any, ...]]) -> str:
     versions = [other for other in alike if other[:2] + other[4:] == (suite, protocol, setting, current)]
     parts += [f"version {version}"] if len(versions) > 1 else []
     return ", ".join(filter(None, parts)) + (EARLIER if not current else "")
+
+
+def _filled(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
+    """The frame with what a row lacks taken from rows that share its run, and `settings` parsed; without `strays`."""
+    frame = frame.copy()
+    _share(frame, RUN, "run_id")
+    frame = frame[frame.variant.notna()].copy()
+    stale = frame.stale != ""
+    frame["status"], frame["error"] = frame.status.mask(stale, STALE), frame.error.mask(stale, frame.stale)
+    frame["seed"] = frame.seed.astype(int)
+    # A run that never wrote a record goes by the registry's name of its baseline.
+    frame["label"] = frame.label.mask(frame.label == frame.baseline)
+    _share(frame, ["label"], "baseline")
+    _share(frame, ["protocol"], "variant")
+    frame["label"] = frame.label.fillna(frame.baseline)
+    frame[SUITE] = frame[SUITE].ffill().bfill().fillna("unknown")
+    frame = named(frame, configs)
+    _share(frame, ["dataset_version"], "variant")
+    _share(frame, ["dataset_version"], ["dataset", "setting"])
+    frame["dataset_version"] = frame.dataset_version.ffill().bfill().fillna("unknown")
+    parsed = [json.loads(text) for text in frame.settings]
+    return frame.assign(parsed=Series(parsed, index=frame.index, dtype=object))
+
+
+def _share(frame: DataFrame, columns: list[str], scope: str | list[str]) -> None:
+    """Fill columns with their first value among the rows of equal `scope`."""
+    frame[columns] = frame[columns].fillna(frame.groupby(scope)[columns].transform("first"))
+
+
+def strays(frame: DataFrame) -> DataFrame:
+    """Rows that belong to no run: unreadable records in folders of which neither plan nor another record tells."""
+    return frame[frame.groupby("run_id").variant.transform("count") == 0]

@@ -58,9 +58,9 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: l
     """The verdict on every claim over the datasets of a suite and protocol; `complaints` gets what cannot be judged."""
     found: list[Verdict] = []
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
-        mine = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
+        of_suite = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
-            about = [s for s in mine if set(s.frame.baseline) & set(claim.subject)]
+            about = [s for s in of_suite if set(s.frame.baseline) & set(claim.subject)]
             if claim.paper:  # it is left out of suites without its subject; no paper's claims are of super-resolution
                 about = [s for s in about if not s.is_super_resolution]
             elif not about:
@@ -91,11 +91,11 @@ def _verdict(each: Sequence[Effects]) -> Verdict:
     """The verdict on the effects on one dataset, or on their means over several."""
     claim, section = each[0].claim, each[0].section
     effects = tuple(mean_effect(each, comparison) for comparison in comparisons(claim))
-    word, said = _judged(claim, effects)
+    word, reason = _judged(claim, effects)
     if section.protocol == "smoke":
-        word, said = "undecided", CAVEATS["smoke"]
-    summary = f"{_what(each)}: {said}"
-    return Verdict(claim, section.suite, section.protocol, section.name, word, summary, effects)
+        word, reason = "undecided", CAVEATS["smoke"]
+    place = (section.suite, section.protocol, section.name)
+    return Verdict(claim, *place, word, f"{_what(each)}: {reason}", effects)
 
 
 def _counted(parts: Sequence[Verdict]) -> str:

@@ -79,15 +79,15 @@ def solver(settings: Mapping[str, Any]) -> str:
 
 
 def words(settings: Mapping[str, Any]) -> list[str]:
-    """The settings of a measurement, said shortly, one phrase each."""
-    said = [solver(settings)] if settings.get("solver") else []
+    """The settings of a measurement, one phrase each."""
+    phrases = [solver(settings)] if settings.get("solver") else []
     if divergence := settings.get("divergence"):
         probes = settings.get("probes") or 1
         hutchinson = f"Hutchinson divergence, {probes} probe{'s' * (probes != 1)}"
-        said.append(hutchinson if divergence == "hutchinson" else f"{divergence} divergence")
+        phrases.append(hutchinson if divergence == "hutchinson" else f"{divergence} divergence")
     if dequantisation := settings.get("dequantisation"):
         draws = settings.get("draws")
-        said += [f"{dequantisation} dequantisation", *([f"K = {draws}"] if draws else [])]
-    said += [phrase(settings[key]) for key, phrase in PHRASES.items() if settings.get(key) is not None]
+        phrases += [f"{dequantisation} dequantisation", *([f"K = {draws}"] if draws else [])]
+    phrases += [phrase(settings[key]) for key, phrase in PHRASES.items() if settings.get(key) is not None]
     handled = {*PHRASES, *HANDLED}
-    return said + [f"{key} = {value}" for key, value in settings.items() if key not in handled and value is not None]
+    return phrases + [f"{key} = {value}" for key, value in settings.items() if key not in handled and value is not None]

@@ -5,9 +5,8 @@ import pytest
 import synthetic
 
 from bench.report.cells import headline
-from bench.report.filling import strays
 from bench.report.markdown import markdown
-from bench.report.sections import sections
+from bench.report.sections import sections, strays
 from bench.report.tables import table
 from bench.report.variants import differences, settings
 

@@ -12,10 +12,10 @@ from pandas import DataFrame
 from bench.report import numbers
 from bench.report.axes import crosses, floor_line, front, lacking, legend, name_point, plain_log, sign_of, titled
 from bench.report.canvas import LEGEND, WIDTH, sheet
+from bench.report.cells import Scores
 from bench.report.comparable import FLOOR
 from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.scores import Scores
 from bench.report.sections import Section
 from bench.report.statistics import LEAST_SEEDS
 from bench.report.style import FRONT

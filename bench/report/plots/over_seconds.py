@@ -39,8 +39,16 @@ def over_seconds(data: FigureData) -> Drawing | None:
     edge = high * 100 if sign > 0 else low / 100
     axes.step([overall.seconds.iloc[0], *steps[0]], [edge, *steps[1]], where="post", color=FRONT, linewidth=5)
     for variant, part in fronts.items():
-        look, mine = section.looks[variant], points[points.variant == variant]
-        axes.plot(mine.seconds, mine.value, look.marker, color=look.colour, alpha=0.25, markersize=4, markeredgewidth=0)
+        look, of_variant = section.looks[variant], points[points.variant == variant]
+        axes.plot(
+            of_variant.seconds,
+            of_variant.value,
+            look.marker,
+            color=look.colour,
+            alpha=0.25,
+            markersize=4,
+            markeredgewidth=0,
+        )
         axes.plot(part.seconds, part.value, color=look.colour, marker=look.marker, **MARKS)
     margin = (high - low) * 0.08
     bottom = low * (low / high) ** 0.08 if low > 0 else low - margin  # below the lowest point its setting is named
