@@ -65,9 +65,13 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return file
 
-    def forget(self, module: str) -> None:
-        """Have nothing registered any more that a module has defined."""
-        self._entries = {name: entry for name, entry in self._entries.items() if home_of(entry) != module}
+    def restore(self, before: Mapping[str, T]) -> set[str]:
+        """Have registered what was before, and what is the project's own; the modules of what is forgotten."""
+        new = {name: entry for name, entry in self._entries.items() if name not in before}
+        own = self._imports() if new else {}
+        gone = {name: home_of(entry) for name, entry in new.items() if not {name, home_of(entry)} & own.keys()}
+        self._entries = {name: entry for name, entry in self._entries.items() if name not in gone}
+        return set(gone.values())
 
     def so_far(self) -> Mapping[str, T]:
         """What is registered so far, without importing anything."""
@@ -83,16 +87,19 @@ class Registry(Mapping[str, T], Generic[T]):
         if self._loaded:
             return
         self._loaded = True
-        package = importlib.import_module(self.package)
-        imports: dict[str, Callable[[], object]] = dict(getattr(package, "find", partial(_modules, package))())
-        imports |= {point.value: point.load for point in importlib.metadata.entry_points(group=self.group)}
-        for name, load in imports.items():
+        for name, load in self._imports().items():
             try:
                 with usage_error(f"{self.kind}s of {name}"):
                     load()
             except UsageError as error:
                 self._failure = error
                 raise
+
+    def _imports(self) -> dict[str, Callable[[], object]]:
+        """What loads the entries of the project and of installed distributions, by module or label."""
+        package = importlib.import_module(self.package)
+        imports: dict[str, Callable[[], object]] = dict(getattr(package, "find", partial(_modules, package))())
+        return imports | {point.value: point.load for point in importlib.metadata.entry_points(group=self.group)}
 
     def __getitem__(self, name: str) -> T:
         self.load()
@@ -164,12 +171,17 @@ def load_plugin(plugin: str) -> ModuleType:
     path = Path(whole(plugin))
     own_name = f"bench_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     name = own_name if plugin.endswith(".py") else plugin
+    entries, known, imported = [dict(registry.so_far()) for registry in SEVEN], dict(claims), set(sys.modules)
     try:
         with usage_error(f"--plugin {plugin}"):
             module = _file(plugin, path, name) if plugin.endswith(".py") else _module(plugin)
     except UsageError:
-        for registry in SEVEN:
-            registry.forget(name)
+        gone = set[str]().union(*(registry.restore(before) for registry, before in zip(SEVEN, entries, strict=True)))
+        claims.clear()
+        claims.update(known)
+        for home in gone - imported:  # or the next import of it would register nothing
+            if home.partition(".")[0] != "bench":
+                sys.modules.pop(home, None)
         raise
     loaded[whole(plugin)] = None
     return module
@@ -199,6 +211,7 @@ def _file(plugin: str, path: Path, name: str) -> ModuleType:
 
 
 loaded: dict[str, None] = {}  # plugins of this process, for one that works for it
+claims: dict[str, Any] = {}  # those of no paper, by id
 datasets: Registry[Any] = Registry("dataset", "bench.datasets")
 networks: Registry[Any] = Registry("network", "bench.networks")
 baselines: Registry[Any] = Registry("baseline", "baselines")

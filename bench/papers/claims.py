@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bench.config import toml
+from bench.config.registry import claims as _registered
 from bench.config.registry import papers
 from bench.config.settings import Frozen, Positive, listed
 from bench.config.suite import validated
@@ -92,9 +93,6 @@ class Claim(Frozen):
     def limit(self) -> float:
         """What an effect must stay below, on its own scale."""
         return self.bound if self.bound is not None else 1.0 if self.is_ratio else 0.0
-
-
-_registered: dict[str, Claim] = {}
 
 
 def register_claim(claim: Claim) -> Claim:

@@ -19,8 +19,9 @@ from bench import (
     register_network,
     register_sampler,
 )
-from bench.config.registry import SEVEN, Registry, baselines, load_plugin, metrics
+from bench.config.registry import SEVEN, Registry, baselines, claims, load_plugin, metrics, papers
 from bench.metrics.metric import Metric
+from bench.papers.claims import own
 
 pytestmark = pytest.mark.usefixtures("own_entries")
 
@@ -104,6 +105,35 @@ def test_a_name_of_the_projects_is_no_plugins_and_both_places_are_named(tmp_path
         ):
             load_plugin(str(path))
         assert "first" not in baselines and baselines["fm_ot"].label != "Mine"
+
+
+def test_a_plugin_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = tmp_path / "aaa2030"
+    paper.mkdir()
+    (paper / "paper.toml").write_text('title = "Ours"\ncitation = "N., 2030"\n')
+    (tmp_path / "pkm").mkdir()
+    (tmp_path / "pkm" / "part.py").write_text(
+        "from bench import register_metric\nregister_metric('mine', title='Mine')(lambda *_: 0.0)\n"
+    )
+    entries = (
+        "import pkm.part\nfrom bench import Claim, register_claim, register_paper\n"
+        f"register_paper({str(paper)!r})\n"
+        "register_claim(Claim(id='Z9', title='t', subject='fm_ot', against='ddpm'))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before, known = [set(registry) for registry in SEVEN], own()
+    for _ in range(2):
+        (tmp_path / "pkm" / "__init__.py").write_text(entries + "1 / 0\n")
+        with pytest.raises(UsageError, match="--plugin pkm: ZeroDivisionError"):
+            load_plugin("pkm")
+        assert [set(registry) for registry in SEVEN] == before and own() == known
+    (tmp_path / "pkm" / "__init__.py").write_text(entries)
+    monkeypatch.setattr("bench.config.registry.loaded", {})
+    load_plugin("pkm")  # mended
+    try:
+        assert "mine" in metrics and "aaa2030" in papers and [claim.id for claim in own()] == ["Z9"]
+    finally:
+        claims.pop("Z9")
 
 
 def test_a_registry_that_failed_says_so_at_every_look_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
