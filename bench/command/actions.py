@@ -53,8 +53,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     stands = _stands(root, runs)
     for run_id, stages in stands.items():
-        whole = [stage for stage, stand in stages.items() if stand.state == "done" and not stand.lost]
-        clear_finished(records.run_folder(root, run_id), whole)
+        measured = [stage for stage, stand in stages.items() if stand.state == "done" and not stand.lost]
+        clear_finished(records.run_folder(root, run_id), measured)
     todo, failures = _todo(stands, runs, options.retry)
     if todo:
         check(options, todo)

@@ -28,7 +28,7 @@ def further(samples: Samples) -> dict[str, Sampler]:
 def swept(sweep: Sweep) -> list[Sampler]:
     """The samplers of a sweep, one per row; UsageError for one that cannot be built, has no row, or has one twice."""
     found: list[Sampler] = []
-    for component in sweep.ways:
+    for component in sweep.components:
         cls = samplers[component.name]
         free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
         if "steps" in free:

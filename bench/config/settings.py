@@ -144,7 +144,7 @@ class Sweep(Frozen):
     error_n: Annotated[int, Field(ge=0)] = 0
 
     @property
-    def ways(self) -> tuple[Component, ...]:
+    def components(self) -> tuple[Component, ...]:
         usual = tuple(Component(name=name) for name in (*self.solvers, "dopri5"))
         return usual if self.samplers is None else self.samplers
 

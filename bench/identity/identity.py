@@ -113,7 +113,7 @@ def plugins(run: Run) -> dict[str, str]:
 def _key(run: Run, stage: str) -> _Key:
     samples, sweep = run.evaluation.samples or Samples(), run.evaluation.sweep
     headline = Component(name=samples.solver.method)
-    drawn = {"samples": (headline, *samples.samplers), "curve": (headline,), "sweep": sweep.ways if sweep else ()}
+    drawn = {"samples": (headline, *samples.samplers), "curve": (headline,), "sweep": sweep.components if sweep else ()}
     names = tuple(sorted({component.name for component in drawn.get(stage, ())}))
     known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
     state = (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)

@@ -15,15 +15,15 @@ from pandas import DataFrame, Series, concat
 
 from bench.report.extract import each
 
-WAYS = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
-OF_DENSITY = {*WAYS, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
+OF_SAMPLER = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
+OF_DENSITY = {*OF_SAMPLER, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 FLOOR = "floor"  # the baseline of what the data itself scores
 
 
 def comparable(row: Any) -> str:
     """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
-    settings = _without(row, {*WAYS, "batch"} if row.stage == "samples" else set())
+    settings = _without(row, {*OF_SAMPLER, "batch"} if row.stage == "samples" else set())
     if row.metric in CLOCKS:
         settings["device"] = row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
     return json.dumps(settings, sort_keys=True)
@@ -68,7 +68,7 @@ def of_one_kind(rows: DataFrame) -> DataFrame:
     """The rows of a curve or sweep under the settings that are settled, and all that was lost (NaN)."""
     if rows.empty:
         return rows
-    kinds = [json.dumps(_without(row, WAYS), sort_keys=True) for row in each(rows)]
+    kinds = [json.dumps(_without(row, OF_SAMPLER), sort_keys=True) for row in each(rows)]
     rows = rows.assign(kind=kinds, number=range(len(rows)))
     known = meeting(rows[rows.value.notna()], "kind")
     kept = known.number[known.kind == settled(known.kind, known.variant)]

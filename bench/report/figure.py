@@ -67,7 +67,7 @@ class FigureData:
         return {variant: found.text(variant) if found else "" for variant in self.section.labels}
 
 
-Draw = Callable[[FigureData], "Figure | Drawing | Iterable[Drawing] | None"]
+Plot = Callable[[FigureData], "Figure | Drawing | Iterable[Drawing] | None"]
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class RegisteredFigure:
 
     name: str
     title: str
-    draw: Draw
+    draw: Plot
     arrays: Mapping[str, int]
     metrics: Sequence[str]
     place: int
@@ -84,7 +84,7 @@ class RegisteredFigure:
 
 def register_figure(
     name: str, title: str, arrays: Mapping[str, int] | None = None, metrics: Sequence[str] = (), place: int = LAST
-) -> Callable[[Draw], Draw]:
+) -> Callable[[Plot], Plot]:
     """Decorator that files a function (FigureData) -> Figure, Drawing, several of them, or None.
 
     Args:
@@ -102,7 +102,7 @@ def register_figure(
     if isinstance(metrics, str):
         raise UsageError(f"figure {name!r}: metrics = {metrics!r}: expected a list of names")
 
-    def file(draw: Draw) -> Draw:
+    def file(draw: Plot) -> Plot:
         if not callable(draw):
             raise UsageError(f"figure {name!r}: {draw!r} is no function of FigureData")
         figure = RegisteredFigure(name, title, draw, needed, metrics, place)

@@ -21,7 +21,7 @@ from bench.records.records import Measurement
 from bench.records.seal import check, write_sealed
 from bench.training import ranks
 from bench.training.optimiser import moments, restore_moments
-from bench.training.state import State
+from bench.training.state import TrainingState
 
 T = TypeVar("T")
 OTHERS = ("it is of older", "it is of another")  # how the reason begins why a sound one is not gone on from
@@ -30,7 +30,7 @@ PROGRESS = ("step", "seconds", "loss", "recent_steps", "peak", "validated")  # t
 KEYS = frozenset((*OF, *PROGRESS, "data", "recent", "nfe", "curve", "module", "average", "optimizer"))
 
 
-def state(run: State) -> dict[str, Any]:
+def state(run: TrainingState) -> dict[str, Any]:
     """What a checkpoint holds; all ranks must ask."""
     first, *others = map(moments, run.optimizers)
     return {
@@ -48,7 +48,7 @@ def state(run: State) -> dict[str, Any]:
     }
 
 
-def look(run: State) -> None:
+def look(run: TrainingState) -> None:
     """Diverged if the loss since the last look at it, a weight or an averaged one is not finite; all ranks must ask."""
     loss = float(run.recent)
     weights = _finite((*_trained(run, run.parameters), *_trained(run, run.average.tensors)))
@@ -57,7 +57,7 @@ def look(run: State) -> None:
         raise run.diverged(f"the loss is {loss}" if loss_lost else "the weights are not finite")
 
 
-def _trained(run: State, items: Iterable[T]) -> list[T]:
+def _trained(run: TrainingState, items: Iterable[T]) -> list[T]:
     """Of items by parameter those of what is trained; a frozen one may be a mask of infinities."""
     return [item for item, own in zip(items, run.parameters, strict=False) if own.requires_grad]
 
@@ -67,7 +67,7 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
     return bool(torch.stack(found).all()) if found else True  # the device is waited for once
 
 
-def save(run: State, path: Path) -> None:
+def save(run: TrainingState, path: Path) -> None:
     """Write the checkpoint and keep the one before, of an earlier step; all ranks must take part."""
     content = state(run)
     if ranks.is_main():
@@ -84,7 +84,7 @@ def previous(path: Path) -> Path:
     return path.with_suffix(".previous" + path.suffix)
 
 
-def restore(run: State, path: Path, log: Callable[[str], None]) -> bool:
+def restore(run: TrainingState, path: Path, log: Callable[[str], None]) -> bool:
     """Go on from the checkpoint at `path` or, if that is damaged or missing, from the one before; whether there was.
 
     All ranks go by the same one. UsageError if it belongs to another configuration.
@@ -104,7 +104,7 @@ def restore(run: State, path: Path, log: Callable[[str], None]) -> bool:
     return False
 
 
-def _read(path: Path, run: State) -> tuple[dict[str, Any], str]:
+def _read(path: Path, run: TrainingState) -> tuple[dict[str, Any], str]:
     """The content of a checkpoint, and why it cannot be used."""
     content: dict[str, Any] = {}
     try:
@@ -139,7 +139,7 @@ def _moments(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [content["optimizer"], *content.get("other_optimizers", [])]
 
 
-def _load(run: State, path: Path, content: dict[str, Any]) -> None:
+def _load(run: TrainingState, path: Path, content: dict[str, Any]) -> None:
     if (identity := content["identity"]) != run.identity:
         raise UsageError(f"{path}: a checkpoint of {identity}, not of {run.identity}; move it away to train anew")
     run.module.load_state_dict(content["module"])

@@ -19,7 +19,7 @@ from bench.training.minibatches import Minibatches
 from bench.training.optimiser import updates
 
 
-class State:
+class TrainingState:
     """A module with its optimisers, its averaged weights and its progress.
 
     Attributes:

@@ -27,12 +27,12 @@ from bench.training.optimiser import Update, share_gradients
 from bench.training.precision import in_training
 from bench.training.preemption import at_boundary
 from bench.training.seeds import number
-from bench.training.state import State
+from bench.training.state import TrainingState
 
 CHECK_EVERY = 50  # steps between looks at the loss: reading it waits for the device
 
 
-class Trainer(State):
+class Trainer(TrainingState):
     """A run in training, and the loop that trains it."""
 
     def take_step(self) -> Tensor:

@@ -12,7 +12,7 @@ from bench.report.artefacts import Exhibit
 from bench.report.canvas import colour_bar, dots, matrix, plane
 from bench.report.extract import listed
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.plots.plane import thinned, ways
+from bench.report.plots.plane import path_lines, thinned
 from bench.report.style import INK
 
 FIELDS = "conditional_fields"
@@ -53,7 +53,7 @@ def conditional(data: FigureData) -> Drawing:
         paths = thinned(group[0].arrays["conditional_paths"].astype(float))
         equal_times = paths[:: max(1, len(paths) // 9)].reshape(-1, 2)
         colour = group[0].look.colour if len(group) == 1 else INK
-        ways(line[-1], paths, colour, linewidths=0.6, alpha=0.45)
+        path_lines(line[-1], paths, colour, linewidths=0.6, alpha=0.45)
         dots(line[-1], equal_times, 2.2, colour, alpha=0.7, rasterized=True)
     colour_bar(image, axes[-1][-1], 0.1, "speed |u|", top=axes[0][-1], format=lambda value, _: f"{value:g}")
     reading = (

@@ -75,7 +75,7 @@ def trajectories(data: FigureData) -> Drawing:
     figure, axes = _planes(data, "path_energy")
     for one, exhibit in zip(axes, data.exhibits, strict=True):
         paths = thinned(exhibit.arrays["trajectories"].astype(float))
-        ways(one, paths, exhibit.look.colour, linewidths=0.7, alpha=0.55)
+        path_lines(one, paths, exhibit.look.colour, linewidths=0.7, alpha=0.55)
         dots(one, paths[-1], 7, legible(exhibit.look.colour), zorder=4)
     reading = (
         "Grey: noise at t = 0. Lines: the way of 64 samples. Dark: where they end at t = 1. The noise is the same in "
@@ -84,7 +84,7 @@ def trajectories(data: FigureData) -> Drawing:
     return Drawing(figure, reading=reading + absent(data.section, data.exhibits, "samples"), note=ONE_DRAWN)
 
 
-def ways(axes: Axes, paths: np.ndarray, colour: str, **style: Any) -> None:
+def path_lines(axes: Axes, paths: np.ndarray, colour: str, **style: Any) -> None:
     """Paths (T, n, 2) as lines, where they start in grey."""
     axes.add_collection(LineCollection([*paths.swapaxes(0, 1)], colors=colour, **style), autolim=False)
     dots(axes, paths[0], 5, NOISE, zorder=3)
