@@ -115,7 +115,6 @@ def load_claims(path: Path, paper: str = "") -> list[Claim]:
 
 
 def of_papers() -> list[Claim]:
-    """What the papers claim."""
     return [claim for paper in papers.values() for claim in paper.claims]
 
 
@@ -132,10 +131,7 @@ def declared(root: Path) -> tuple[list[Claim], list[str]]:
 
 
 def remember(root: Path) -> bool:
-    """Keep this process's own claims beside the records, for reports that are built without their file or plugin.
-
-    Returns whether there was anything new to keep.
-    """
+    """Keep this process's own claims beside the records, for reports without their plugin; whether any was new."""
     kept, _ = _remembered(root)
     known = list({claim.id: claim for claim in [*kept, *own()]}.values())
     if known != kept:

@@ -107,8 +107,7 @@ def absent(section: Section, shown: Iterable[Exhibit], stage: str) -> str:
     drawn = {exhibit.variant for exhibit in shown}
     told = []
     for variant, label in section.labels.items():
-        incidents = section.incidents_at(variant, stage) if variant not in drawn else []
-        if incidents:
+        if variant not in drawn and (incidents := section.incidents_at(variant, stage)):
             words = [kind(i.error) if i.status == LOST else i.status for i in incidents]
             told.append(f"{label} ({', '.join(dict.fromkeys(words))})")
     return f" Not drawn: {listed(told)}." if told else ""

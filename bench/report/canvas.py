@@ -83,7 +83,7 @@ def matrix(
         words = name.replace(", ", ",\n").replace(" and ", "\nand ")
         style: dict[str, Any] = {"transform": line[0].transAxes, "linespacing": 1.25, **_ink(look)}
         line[0].text((0.1 - left) / side, 0.5, words, va="center", size=9, **style)
-    return figure, [list(moments_of) for moments_of in zip(*axes, strict=True)] if across else axes
+    return figure, [list(column) for column in zip(*axes, strict=True)] if across else axes
 
 
 def _ink(look: Look | None) -> dict[str, Any]:
@@ -113,7 +113,6 @@ def strike(axes: Axes) -> None:
 
 
 def dots(axes: Axes, points: np.ndarray, size: float, colour: str, **style: Any) -> None:
-    """Points (n, 2) of the plane."""
     axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0, **style)
 
 

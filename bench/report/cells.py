@@ -163,9 +163,8 @@ def _published_for(printed: DataFrame, dataset: str, baseline: str, metric: str,
 
 
 def headline(sections: Iterable[Any]) -> DataFrame:
-    """The cells of all sections in one frame."""
-    found = [section.cells for section in sections]
-    return pandas.concat([one for one in found if len(one)] or [DataFrame(columns=COLUMNS)], ignore_index=True)
+    tables = [section.cells for section in sections if len(section.cells)]
+    return pandas.concat(tables or [DataFrame(columns=COLUMNS)], ignore_index=True)
 
 
 @dataclass(frozen=True)

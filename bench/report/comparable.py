@@ -53,15 +53,14 @@ def _without_density(text: str) -> str:
 
 def settled(keys: "Series[str]", variants: "Series[str]") -> str | None:
     """The settings that most variants have a value under; None of no values."""
-    found = keys.groupby(keys).size()
-    shared = variants.groupby(keys).nunique()
+    values, shared = keys.groupby(keys).size(), variants.groupby(keys).nunique()
 
     def rank(settings: str) -> tuple[int, bool, float, int]:
         parsed = json.loads(settings)
         draws = parsed.get("draws")
-        return shared[settings], "rtol" in parsed, draws if isinstance(draws, int | float) else 0, found[settings]
+        return shared[settings], "rtol" in parsed, draws if isinstance(draws, int | float) else 0, values[settings]
 
-    return max(sorted(found.index), key=rank, default=None)
+    return max(sorted(values.index), key=rank, default=None)
 
 
 def of_one_kind(rows: DataFrame) -> DataFrame:

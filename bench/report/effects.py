@@ -37,8 +37,6 @@ def comparisons(claim: Claim) -> list[Comparison]:
 
 
 class Effects:
-    """The effects of one claim in one section."""
-
     def __init__(self, claim: Claim, section: Section) -> None:
         self.claim, self.section = claim, section
         self.metric = section.metric(claim.metric, STAGE.get(claim.measure, "samples"))
@@ -55,7 +53,6 @@ class Effects:
         return variants[0] if len(variants) == 1 and variants[0] in self._finished else None
 
     def label(self, baseline: str) -> str | None:
-        """What that variant is called."""
         return self.section.labels.get(self._variant(baseline) or "")
 
     def several(self, baseline: str) -> list[str]:
@@ -66,8 +63,8 @@ class Effects:
     def of(self, comparison: Comparison) -> "Series[float]":
         """e_s by seed, NaN for a seed that was planned and has none; empty if no seed has one."""
         subject, rival = (dict(iter(rows.groupby("seed"))) for rows in self._sides(self._values, comparison))
-        found = {int(str(seed)): self._effect(rows, rival[seed]) for seed, rows in subject.items() if seed in rival}
-        effects = {seed: effect for seed, effect in found.items() if effect is not None}
+        of_both = {int(str(seed)): self._effect(rows, rival[seed]) for seed, rows in subject.items() if seed in rival}
+        effects = {seed: effect for seed, effect in of_both.items() if effect is not None}
         # What the other seeds say would be of survivors.
         lost = pandas.concat(self._sides(self._lost, comparison))
         effects |= dict.fromkeys(map(int, lost.seed), math.nan)
@@ -81,7 +78,6 @@ class Effects:
         return list(dict.fromkeys(f"{self.label(side)}: {head(why)}" for side, rows in sides for why in reasons(rows)))
 
     def runs(self, comparison: Comparison, effects: "Series[float]") -> tuple[str, ...]:
-        """The runs behind the effects."""
         good = pandas.concat(self._sides(self.section.frame, comparison[:2]))
         good = good[(good.status == "ok") & good.seed.isin(effects.dropna().index)]
         return tuple(dict.fromkeys(good.sort_index().run_id))

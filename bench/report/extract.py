@@ -71,7 +71,6 @@ class Extract:
 
     @cached_property
     def looks(self) -> dict[str, Look]:
-        """Colour and marker by variant."""
         baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
         look = looks(baseline)
         return {variant: look[baseline[variant]] for variant in self.labels}

@@ -96,7 +96,6 @@ def _drawn(root: Path, section: Section) -> Drawn:
 
 
 def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture]:
-    """The figures of the overviews, saved."""
     pictures = []
     with themed():
         for one in overviews:

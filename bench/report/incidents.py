@@ -45,9 +45,7 @@ class Incident:
 
     def explains(self, stage: str) -> bool:
         """Whether numbers of a stage may be missing for it."""
-        if self.status == LOST:
-            return self.stage == stage
-        return STAGES.index(self.stage) <= STAGES.index(stage)
+        return self.stage == stage if self.status == LOST else STAGES.index(self.stage) <= STAGES.index(stage)
 
 
 def unfinished(frame: DataFrame, labels: Mapping[str, str]) -> list[Incident]:

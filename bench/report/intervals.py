@@ -20,7 +20,6 @@ def intervals(effects: Sequence[Effect], bound: float) -> list[str]:
 
 
 def _place(effect: Effect, value: float) -> float:
-    """The coordinate of a value on the axis."""
     if effect.scale != "ratio":
         return value
     return math.log(value) if value > 0 else -math.inf

@@ -9,7 +9,6 @@ from bench.report.tables import Table
 
 
 def markdown(tables: Iterable[Table], overview: Iterable[Grid] = ()) -> str:
-    """All tables as one document, the overview first."""
     tables = list(tables)
     suites = ", ".join(dict.fromkeys(table.section.suite for table in tables))
     parts = [f"# Headline table of suite {suites}"]
@@ -24,7 +23,6 @@ def markdown(tables: Iterable[Table], overview: Iterable[Grid] = ()) -> str:
 
 
 def document(title: str, grids: Iterable[Grid]) -> str:
-    """Grids under one title."""
     return "\n\n".join([f"# {title}", *map(_grid, grids)]) + "\n"
 
 

@@ -115,10 +115,10 @@ def _values(section: Section, name: str) -> dict[str, list[float]]:
     failures = [i for i in section.incidents if i.status == "failed" and i.explains(stage)]
     lost: dict[Any, float] = {(i.variant, seed): math.inf for i in failures for seed in i.seeds}
     lost = {key: value for key, value in lost.items() if key[0] not in set(inapplicable.variant)}
-    found: dict[str, list[float]] = {}
+    by_label: dict[str, list[float]] = {}
     for (variant, _), value in sorted((lost | values).items()):
-        found.setdefault(section.labels[variant], []).append(value)
-    return found
+        by_label.setdefault(section.labels[variant], []).append(value)
+    return by_label
 
 
 def _entries(of: dict[str, Improvement], label: str, datasets: int) -> tuple[Entry, Entry]:

@@ -115,7 +115,6 @@ def _options(sections: Sequence[Section]) -> dict[str, list[tuple[str, str, str]
 
 
 def _shared(settings: Sequence[Sequence[str]]) -> list[str]:
-    """The settings that all of several variants have."""
     shared = set.intersection(*map(set, settings)) if len(settings) > 1 else set()
     return [line for line in settings[0] if line in shared] if shared else []
 

@@ -70,12 +70,12 @@ def _columns(paper: Paper, table: Table, section: Section, printed: DataFrame) -
 def _methods(paper: Paper, table: Table, section: Section, printed: DataFrame) -> DataFrame:
     """Name, label and variant of what was run, and of what is only printed."""
     baseline = section.frame.drop_duplicates("variant").set_index("variant").baseline
-    found = [(str(baseline[variant]), label, variant) for variant, label in section.labels.items()]
+    rows = [(str(baseline[variant]), label, variant) for variant, label in section.labels.items()]
     labels = {REFERENCE: "Reference", **paper.methods}
-    found += [(name, labels.get(name, name), "") for name in dict.fromkeys(printed.method) if name not in set(baseline)]
+    rows += [(name, labels.get(name, name), "") for name in dict.fromkeys(printed.method) if name not in set(baseline)]
     order = table.rows or tuple(paper.methods)
-    found.sort(key=lambda method: order.index(method[0]) if method[0] in order else len(order))
-    return DataFrame(found, columns=["method", "label", "variant"])
+    rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else len(order))
+    return DataFrame(rows, columns=["method", "label", "variant"])
 
 
 def _cells(
@@ -177,8 +177,8 @@ def related(sections: Sequence[Section], published: DataFrame) -> list[Grid]:
 def _related(rows: DataFrame, metrics: Sequence[str]) -> tuple[Row, ...]:
     """Methods by metrics; a method that is printed under several settings has a line for each."""
     lines = []
-    for (method, settings), of in rows.groupby(["method", "settings"], sort=False):
-        values = dict(zip(of.metric, of.value, strict=True))
+    for (method, settings), numbers in rows.groupby(["method", "settings"], sort=False):
+        values = dict(zip(numbers.metric, numbers.value, strict=True))
         entries = tuple(Entry(value=values.get(name, math.nan), form="g") for name in metrics)
         lines.append(Row(str(method), str(method), str(settings), entries))
     return tuple(lines)

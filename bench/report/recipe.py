@@ -30,7 +30,7 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
     assert recipe
     lines, tidy = [], []
     for part, name in [(part, name) for part, names in recipe.settings.items() for name in names]:
-        used = {variant: _part(config, part).get(name) for variant, config in configs.items()}
+        used = {variant: _settings(config, part).get(name) for variant, config in configs.items()}
         values = [value for value in used.values() if value is not None]
         if name not in printed and not values:
             continue
@@ -46,7 +46,7 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
     return Grid(title, "cost", headers, tuple(lines), remarks, *about, section.protocol), tidy
 
 
-def _part(config: Config, part: str) -> Mapping[str, Any]:
+def _settings(config: Config, part: str) -> Mapping[str, Any]:
     return config["network"]["options"] if part == "network" else config.get(part, {})
 
 

@@ -56,8 +56,8 @@ def student(excess: Sequence[float]) -> tuple[float, float]:
     if equal(excess):
         half = 0.5 ** len(excess)
         return half if excess[0] < 0 else 1.0, half if excess[0] > 0 else 1.0
-    below, above = (float(ttest_1samp(excess, 0, alternative=side).pvalue) for side in ("less", "greater"))
-    return below, above
+    tests = [ttest_1samp(excess, 0, alternative=side) for side in ("less", "greater")]
+    return float(tests[0].pvalue), float(tests[1].pvalue)
 
 
 def sign_flip(excess: Sequence[float]) -> tuple[float, float]:

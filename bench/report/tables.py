@@ -182,10 +182,9 @@ def _remarks(
     if machines := {column.device: column.machine for column in columns if column.device}:
         named = [f"{device} ({machine})" if machine else device for device, machine in machines.items()]
         remarks.append(f"Seconds and memory: on {listed(named)}.")
-    titles: dict[tuple[str, ...], dict[str, None]] = {}
-    for column in columns:
-        titles.setdefault(column.words, {})[column.about.title] = None
-    remarks += [f"{listed(of_words)}: {', '.join(words)}." for words, of_words in titles.items() if words]
+    for words in dict.fromkeys(column.words for column in columns if column.words):
+        titles = dict.fromkeys(column.about.title for column in columns if column.words == words)
+        remarks.append(f"{listed(titles)}: {', '.join(words)}.")
     if sources := list(dict.fromkeys(cells.published_source[cells.published.notna()])):
         differs = "" if section.protocol == "paper" else f", and another protocol than '{section.protocol}'"
         remarks.append(f"{PUBLISHED}{differs}. They are from {listed(sources)}.")

@@ -65,7 +65,6 @@ def conditional(data: FigureData) -> Drawing:
 
 
 def distinct(exhibits: list[Exhibit]) -> list[list[Exhibit]]:
-    """The exhibits grouped by the field of their conditional path."""
     groups: list[list[Exhibit]] = []
     for exhibit in exhibits:
         field = exhibit.arrays[FIELDS].astype(float)

@@ -104,7 +104,6 @@ def low_nfe(data: FigureData) -> Drawing | None:
 
 
 def show(axes: Axes, pictures: np.ndarray, across: int = 0) -> None:
-    """Fill the axes with a sheet of images."""
     axes.imshow(tiled(pictures, across), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
 

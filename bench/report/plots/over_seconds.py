@@ -71,8 +71,7 @@ def over_seconds(data: FigureData) -> Drawing | None:
         "both, the grey one those that no setting of any method beats. Named are the best mean and the fastest setting "
         "within a tenth of it. Faint points are beaten; the worst are cut off."
     )
-    lost = rows[rows.value.isna()].drop_duplicates(key).variant.tolist()
-    if lost:
+    if lost := rows[rows.value.isna()].drop_duplicates(key).variant.tolist():
         named = [f"{label} ({lost.count(v)})" for v, label in section.labels.items() if v in lost]
         reading += f" Settings that could not be solved have no seconds and no place: {listed(named)}."
     title = f"{about.title} against sampling time, over every setting of the sweep"
