@@ -23,6 +23,7 @@ from bench.launch.progress import Progress
 from bench.launch.surroundings import environment
 from bench.launch.task import RANK_ERROR
 from bench.records import records
+from bench.records.aside import set_aside
 from bench.records.disk import DENIED, NO_SPACE
 from bench.records.seal import read_json, write_json
 
@@ -45,13 +46,15 @@ class SlurmState:
 class Submission:
     """A run's place in Slurm: its job, whose name is kept since ids start again on a rebuilt cluster.
 
-    `log` is the job's standard error, relative to the folder of the suite; `asked` is what the run was then (`asked`).
+    `log` is the job's standard error, relative to the folder of the suite; `asked` is what the run was then (`asked`),
+    `when` the time as records have it, "" in older submissions.
     """
 
     job: str
     name: str
     log: str
     asked: str = ""
+    when: str = ""
 
     @staticmethod
     def path(root: Path, run: Run) -> Path:
@@ -109,6 +112,8 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
                 states[run.run_id] = SlurmState("missing", submission.job, error)
                 continue
             try:
+                if records.stands(root, run)["train"].state == "stale":
+                    set_aside(root, run)  # as its job would have done
                 records.fail(root, run, error)
             except OSError as denied:
                 if denied.errno not in DENIED:  # of others' results one may still ask
@@ -184,12 +189,14 @@ def _state(
         return SlurmState("queued", job, "no squeue here to ask")
     if error := next((found.reason for found in left.values() if found.state == "failed"), None):
         return SlurmState("failed", job, error)
-    if any(found.state == "stale" for found in left.values()):
-        return SlurmState("stale", job)
-    # A job that left a record, though of older code, or that was not asked for one, has lost none.
-    left_none = not records.record_path(root, run.run_id, next(iter(left))).exists()
-    is_lost = submission and left_none and submission.asked in ("", asked(run))
-    return SlurmState("lost" if is_lost else "missing", job)
+    record = records.read_stage(root, run.run_id, next(iter(left)))
+    # A job that left a record, though of older code, or that was not asked for one, has lost none; and no record that
+    # is asked for again, thus good, is to be replaced by a failed one.
+    when = submission.when if submission and submission.asked in ("", asked(run)) else None
+    left_none = record is None or (str(record.get("finished")) < (when or "") and not record.get("again"))
+    if when is not None and left_none:
+        return SlurmState("lost", job)
+    return SlurmState("stale" if any(found.state == "stale" for found in left.values()) else "missing", job)
 
 
 def asked(run: Run) -> str:

@@ -150,6 +150,7 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
     executor = SlurmExecutor(root / "slurm" / name, max_num_timeout=10**6)
     executor.update_parameters(**_parameters(options, name, minutes, len(jobs), after))
     failures = [failure for job in jobs for failure in forget_failure(root, job.run).items()]
+    when = records.timestamp()
     try:
         with applied():
             submitted = executor.submit_array([ArrayTask(job, minutes * 60) for job in jobs])
@@ -159,7 +160,7 @@ def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, afte
         raise UsageError(" ".join(str(error).split())) from error
     for job, slurm_job in zip(jobs, submitted, strict=True):
         log = os.path.relpath(slurm_job.paths.stderr, root)
-        Submission(slurm_job.job_id, name, log, asked(job.run)).write(root, job.run)
+        Submission(slurm_job.job_id, name, log, asked(job.run), when).write(root, job.run)
     return [slurm_job.job_id for slurm_job in submitted]
 
 

@@ -64,10 +64,15 @@ def write_stage(
         **standing.described(run, stage),
         **facts,
         "config": run.model_dump(mode="json"),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "finished": timestamp(),
         "measurements": [m.row() for m in measurements],
     }
     write_json(record_path(root, run.run_id, stage), record)
+
+
+def timestamp() -> str:
+    """The time as records have it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def identity_of(run: Run) -> dict[str, Any]:

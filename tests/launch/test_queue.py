@@ -11,7 +11,7 @@ from bench.errors import UsageError
 from bench.launch import queue
 from bench.launch.queue import SlurmState, Submission, collect, status, wait
 from bench.records import records
-from bench.records.seal import write_json
+from bench.records.seal import read_json, write_json
 
 JOB = Submission("12_0", "suite-a1", "slurm/a1/log.err")
 
@@ -177,6 +177,31 @@ def test_a_stale_run_whose_job_ends_without_a_record_is_said_and_keeps_the_old_o
     [outcome] = wait(job.root, [job.run])
     assert outcome.error == "Slurm job 12_0 left the queue without a record"
     assert job.record()["fingerprint"] == "of before"
+
+
+@pytest.mark.parametrize("state", ["stale", "failed by older code"])
+def test_a_job_that_ends_before_it_has_left_anything_of_its_own_is_failed(cluster, job, state):
+    assert job() == "ok"
+    (job.folder / "checkpoint.pt").write_text("whole")
+    failed = {"status": "failed", "error": "a bug"} if state != "stale" else {}
+    older = {**job.record(), "fingerprint": "of before", **failed}
+    write_json(job.folder / "train.json", older)
+    replace(JOB, when=older["finished"]).write(job.root, job.run)
+    assert state_of(job).status == ("missing" if failed else "stale")  # that is what it has left
+    replace(JOB, when="9").write(job.root, job.run)
+    cluster.answers("sacct", "12_0|OUT_OF_MEMORY|0:125")
+    reason = "Slurm job 12_0 ended as OUT_OF_MEMORY (exit code 0:125)"
+    assert state_of(job, collect) == SlurmState("failed", "12_0", reason)
+    assert state_of(job) == SlurmState("failed", "12_0", reason) and records.failed(job.root, job.run) == reason
+    assert failed or read_json(job.folder / "train.older.json")["finished"] == older["finished"]
+    assert (job.folder / ("checkpoint.pt" if failed else "checkpoint.older.pt")).read_text() == "whole"
+
+
+def test_a_good_record_that_was_to_be_measured_again_is_not_failed(cluster, job):
+    assert job() == "ok"
+    write_json(job.folder / "train.json", {**job.record(), "again": True})
+    replace(JOB, when="9").write(job.root, job.run)
+    assert state_of(job, collect) == SlurmState("missing", "12_0") and job.record()["status"] == "ok"
 
 
 def test_wait_follows_to_the_end(cluster, job, capsys):

@@ -152,7 +152,7 @@ def test_waiting_for_a_stale_run_whose_task_is_lost_is_no_success(tmp_path, sbat
     assert run_all.main(options) == 1
     out = capsys.readouterr().out
     assert "submitted 1 tasks" in out and "Slurm job 1 left the queue without a record" in out
-    assert f"failed: {run.run_id}: it has not finished" in out
+    assert f"failed: {run.run_id}: Slurm job 1 left the queue without a record" in out
 
 
 def test_refused_in_the_words_of_sbatch(tmp_path, sbatch):
