@@ -20,7 +20,7 @@ SEVERAL = 3  # reasons of one kind that are quoted
 
 @dataclass(frozen=True)
 class Incident:
-    """A stage that some seeds of a variant did not finish, and everything after it; or values that they lack of it."""
+    """A stage that some seeds of a variant did not finish, or values that they lack of it."""
 
     variant: str
     label: str
@@ -44,20 +44,20 @@ class Incident:
         return told.get(self.status, missing)
 
     def explains(self, stage: str) -> bool:
-        """Whether numbers of a stage may be missing for it."""
-        return self.stage == stage if self.status == LOST else STAGES.index(self.stage) <= STAGES.index(stage)
+        """Whether numbers of a stage may be missing for it: a stage's failure stops no other, but a training's all."""
+        return self.stage == stage or (self.stage == "train" and self.status != LOST)
 
 
 def unfinished(frame: DataFrame, labels: Mapping[str, str]) -> list[Incident]:
-    """The first unfinished stage of every run that has one, seeds with the same story together."""
+    """The unfinished stages of every run, its training alone if that is one; seeds with the same story together."""
     stories: dict[tuple[str, str, str, str], list[int]] = {}
-    rows = frame[frame.status != "ok"]
+    rows = frame[frame.status != "ok"].sort_values("stage", key=lambda names: names.map(STAGES.index), kind="stable")
     for variant in labels:
-        for seed, of_seed in rows[rows.variant == variant].groupby("seed"):
+        for seed, of_seed in rows[rows.variant == variant].drop_duplicates(["seed", "stage"]).groupby("seed"):
             stages = list(of_seed[["stage", "status", "error"]].itertuples(index=False, name=None))
-            stage, status, error = min(stages, key=lambda row: (row[1] != "failed", STAGES.index(row[0])))
-            story = (variant, stage, status, "" if status == "missing" else str(error))
-            stories.setdefault(story, []).append(int(str(seed)))
+            for stage, status, error in stages[:1] if stages[0][0] == "train" else stages:
+                story = (variant, stage, status, "" if status == "missing" else str(error))
+                stories.setdefault(story, []).append(int(str(seed)))
     return [Incident(v, labels[v], tuple(seeds), *story) for (v, *story), seeds in stories.items()]
 
 

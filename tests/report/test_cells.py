@@ -88,11 +88,24 @@ def test_a_run_without_any_record_is_a_row_of_holes() -> None:
     assert (row.n, row.hole, row.dataset_version) == (0, "missing: not run", "1")
 
 
-def test_a_failure_explains_the_stages_after_it() -> None:
+def test_a_failed_training_explains_every_stage() -> None:
     dead = {**OTHER, "status": "failed", "error": "out of memory", "metric": "", "value": math.nan, "stage": "train"}
     after = {**OTHER, "status": "missing", "metric": "", "value": math.nan, "stage": "samples"}
     cells = headline(sections(synthetic.frame({"settings": ODE}, dead, after)))
     assert list(cells.hole[cells.baseline == "ddpm"]) == ["failed in train: out of memory"]
+
+
+def test_a_stage_that_failed_explains_no_other() -> None:
+    """Samples that are stale are so for a reason of their own, and those that were not run just that."""
+    dead = {**OTHER, "status": "failed", "error": "out of memory", "metric": "", "value": math.nan}
+    dead |= {"stage": "likelihood"}
+    trained = {**OTHER, "stage": "train", "metric": "train_seconds", "value": 1.0, "settings": {}}
+    for other, hole in ({"stale": "code changed"}, "stale: code changed"), ({"status": "missing"}, "missing: not run"):
+        samples = {**OTHER, "stage": "samples", "settings": ODE, **other}
+        (section,) = sections(synthetic.frame({"settings": ODE}, trained, dead, samples))
+        cells = section.cells[(section.cells.baseline == "ddpm") & (section.cells.stage == "samples")]
+        assert list(cells.hole) == [hole]
+        assert [incident.stage for incident in section.incidents] == ["likelihood", "samples"]
 
 
 @pytest.mark.slow

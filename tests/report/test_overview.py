@@ -108,6 +108,14 @@ def test_a_seed_whose_run_failed_is_worse_than_any_number_and_one_that_was_not_r
     assert [found.measures["Quality"][label].rank for label in "ABC"] == [1, 3, 2]
 
 
+def test_a_failed_likelihood_is_no_rank_in_quality() -> None:
+    failed = {"stage": "likelihood", "status": "failed", "metric": "", "value": math.nan}
+    rows = [*drawn("A", 0.5), *drawn("B", 0.1)]
+    rows[-1] |= {"stale": "code changed"}
+    (found,) = overviews(sections(synthetic.frame(*rows, *drawn("B", 0.0, **failed))))
+    assert found.measures["Quality"]["B"].rank == found.measures["Quality"]["B"].probability == 1
+
+
 def test_a_failed_run_of_what_is_not_applicable_is_no_rank() -> None:
     nll = {"stage": "likelihood", "metric": "nll_nats", "settings": synthetic.LIKELIHOOD}
     none = {**nll, "value": math.nan, "reason": "not applicable: a GAN has no density"}

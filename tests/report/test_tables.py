@@ -67,7 +67,11 @@ def test_failed_and_missing_runs_are_listed(frame: pandas.DataFrame) -> None:
         "FFJORD, seed 1: missing: sweep not run",
         "RNODE, seed 2: missing: train not run",
     )
-    assert images.notes == ("RNODE, seed 0: failed in likelihood: dopri5: underflow in dt 0.0",)
+    assert images.notes == (
+        "RNODE, seed 0: failed in likelihood: dopri5: underflow in dt 0.0",
+        "RNODE, seed 0: missing: samples not run",
+        "RNODE, seed 0: missing: sweep not run",
+    )
     scoreflow = next(row for row in points.grids[0].rows if row.label == "ScoreFlow")
     assert scoreflow.entries[0].plain == "2 of 3 [1]"
 
