@@ -1,13 +1,15 @@
 """Whether a report is of what is there now: a file beside it holds a digest of what it was made of."""
 
-import ast
 import hashlib
-import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
-from bench.config.registry import loaded, papers
+from bench.config.registry import figures, loaded, papers
 from bench.config.settings import STAGES
+from bench.identity.reach import reach
+from bench.identity.source import PACKAGES, Place, module, refresh
 from bench.papers.claims import REMEMBERED
 from bench.papers.paper import PUBLISHED
 from bench.records.files import write_text
@@ -32,15 +34,23 @@ def made_of(root: Path) -> str:
 
 
 def _arranging() -> Iterator[bytes]:
-    """The source of reports, the papers and their numbers, and this process's plugins, which may add to all of them."""
+    """The source of reports, the papers and their numbers, and the plugins, which may add to all of them."""
     report = Path(__file__).parents[1] / "report"
     files = [*PUBLISHED.glob("*"), *(file for paper in papers.values() for file in paper.folder.glob("*"))]
     files += [path for path in report.rglob("*") if path.parent.name != "__pycache__"]
     yield from (path.read_bytes() for path in files if path.is_file())
-    for plugin in loaded:
-        path = Path(plugin if plugin.endswith(".py") else str(sys.modules[plugin].__file__))
-        if path.suffix == ".py" and path.is_file():
-            yield ast.dump(ast.parse(path.read_bytes())).encode()  # without its comments
+    refresh()
+    yield reach(_of_plugins(), [f"{package}/" for package in PACKAGES]).digest.encode()
+
+
+def _of_plugins() -> Iterator[Place]:
+    """What this process's plugins and the figures of installed packages define: it leads to what they import."""
+    modules = [point.module for point in entry_points(group=figures.group)]
+    modules += [plugin for plugin in loaded if not plugin.endswith(".py")]
+    files = [plugin for plugin in loaded if plugin.endswith(".py")]
+    files += [spec.origin for spec in map(find_spec, modules) if spec and spec.origin]
+    for path in (Path(file).resolve() for file in files if file.endswith(".py")):
+        yield from ((path, name) for name in module(path).definitions)
 
 
 def is_fresh(root: Path) -> bool:

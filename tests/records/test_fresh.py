@@ -1,5 +1,6 @@
 """A report is made again for whatever it would say otherwise."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,32 @@ def test_a_figure_of_a_plugin(root: Path, tmp_path: Path) -> None:
     fresh.mark(root, fresh.made_of(root))
     assert fresh.is_fresh(root)
     (tmp_path / "figure.py").write_text("A = 2\n", encoding="utf-8")
+    assert not fresh.is_fresh(root)
+
+
+def test_a_module_that_a_plugin_imports(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    helper, figure = tmp_path / "helper_of_a_figure.py", tmp_path / "figure_with_a_helper.py"
+    helper.write_text("def width():\n    return 1\n", encoding="utf-8")
+    figure.write_text("import helper_of_a_figure\n\nW = helper_of_a_figure.width()\n", encoding="utf-8")
+    registry.load_plugin(str(figure))
+    fresh.mark(root, fresh.made_of(root))
+    helper.write_text("def width():  # in inches\n    return 1\n", encoding="utf-8")
+    assert fresh.is_fresh(root)
+    helper.write_text("def width():\n    return 22\n", encoding="utf-8")
+    assert not fresh.is_fresh(root)
+
+
+def test_a_figure_of_an_installed_package(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = tmp_path / "installed_figure.py"
+    installed.write_text("A = 1\n", encoding="utf-8")
+    points = {"bench.figures": [EntryPoint("mine", "installed_figure", "bench.figures")]}
+    monkeypatch.setattr(fresh, "entry_points", lambda group: points.get(group, []))
+    assert not fresh.is_fresh(root)
+    fresh.mark(root, fresh.made_of(root))
+    assert fresh.is_fresh(root)
+    installed.write_text("A = 22\n", encoding="utf-8")
     assert not fresh.is_fresh(root)
 
 
