@@ -23,10 +23,8 @@ LEVELS = 33
 def crossing(x: Sequence[float], values: Sequence[float], goal: float) -> float:
     """The x at which a curve first falls to `goal`; infinity if it never does."""
     k = next((k for k, value in enumerate(values) if value <= goal), None)
-    if k is None:
-        return math.inf
-    if k == 0:
-        return x[0]
+    if not k:
+        return math.inf if k is None else x[0]
     part = (values[k - 1] - goal) / (values[k - 1] - values[k])
     return float(x[k - 1] * (x[k] / x[k - 1]) ** part)
 

@@ -89,14 +89,14 @@ class Extract:
     def _qualities(self) -> dict[str, str]:
         rows = self.frame[(self.frame.group == "quality") & (self.frame.direction != "") & (self.frame.status == "ok")]
         rows = rows[~not_applicable(rows)]
-        found: dict[str, str] = {}
+        by_stage: dict[str, str] = {}
         for stage in dict.fromkeys(["samples", *rows.stage]):
             of_stage = rows[rows.stage == stage]
             firsts = of_stage.drop_duplicates("variant").groupby("metric", sort=False).size()
             if len(firsts):
-                of_samples = found.get("samples")
-                found[stage] = of_samples if of_samples and of_samples in set(of_stage.metric) else str(firsts.idxmax())
-        return found
+                shared = by_stage.get("samples", "")
+                by_stage[stage] = shared if shared in set(of_stage.metric) else str(firsts.idxmax())
+        return by_stage
 
     def about(self, metric: str) -> Facts:
         """How a metric is shown, by what its records say of it."""

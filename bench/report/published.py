@@ -185,9 +185,7 @@ def _related(rows: DataFrame, metrics: Sequence[str]) -> tuple[Row, ...]:
 
 
 def _measured(cell: Any, divide: float) -> Entry:
-    if not cell.n:
-        return Entry(cell.lost_to if cell.lost else ABSENT, title=cell.hole)
-    return number(cell, divide)
+    return number(cell, divide) if cell.n else Entry(cell.lost_to or ABSENT, title=cell.hole)
 
 
 def _published(cell: Any, form: str) -> Entry:

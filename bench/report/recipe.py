@@ -34,7 +34,7 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
         values = [value for value in used.values() if value is not None]
         if name not in printed and not values:
             continue
-        same = {_same(value, printed[name]) for value in values} if name in printed else set()
+        same = {_as_printed(value, printed[name]) for value in values} if name in printed else set()
         differs = "" if not same else "same" if same == {True} else "differs"
         here = _shared({section.labels[variant]: value for variant, value in used.items()})
         words = [_in_words(printed[name]) if name in printed else "", here, differs] if printed else [here]
@@ -50,7 +50,7 @@ def _settings(config: Config, part: str) -> Mapping[str, Any]:
     return config["network"]["options"] if part == "network" else config.get(part, {})
 
 
-def _same(used: Any, printed: Any) -> bool:
+def _as_printed(used: Any, printed: Any) -> bool:
     return used != "fp32" if printed == "mixed" else bool(used == printed)
 
 

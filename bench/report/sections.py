@@ -62,19 +62,19 @@ class Section(Extract):
     @property
     def left_out(self) -> list[str]:
         """What figures and verdicts leave out, as it was measured under other settings than most; a sentence each."""
-        found = []
-        own = self.cells[(self.cells.n > 0) & self.cells.is_headline]
-        for metric, rows in own.groupby("metric"):
+        sentences = []
+        headlines = self.cells[(self.cells.n > 0) & self.cells.is_headline]
+        for metric, rows in headlines.groupby("metric"):
             kept = set(rows.variant[rows.settings == self.settled(str(metric))])
             if without := [label for v, label in self.labels.items() if v in set(rows.variant) - kept]:
                 title = self.about(str(metric)).title
-                found.append(f"{listed(without)} has no {title} under the settings that most variants share")
+                sentences.append(f"{listed(without)} has no {title} under the settings that most variants share")
         for what, rows in (("the course of training", self.curve), ("the sweep", self.sweep)):
             for metric, of_metric in rows.groupby("metric"):
                 if dropped := len(of_metric) - len(of_one_kind(of_metric)):
                     title = self.about(str(metric)).title
-                    found.append(f"{dropped} values of {title} in {what} are of other settings than most")
-        return [f"{self.name}: {sentence}: left out of figures and verdicts" for sentence in found]
+                    sentences.append(f"{dropped} values of {title} in {what} are of other settings than most")
+        return [f"{self.name}: {sentence}: left out of figures and verdicts" for sentence in sentences]
 
 
 def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> list[Section]:

@@ -69,8 +69,8 @@ def time_to_target(data: FigureData) -> Drawing | None:
 
 def target(rows: DataFrame) -> float:
     """What SHARE of the variants reach with every seed, rounded up to three digits; lower is better."""
-    every = rows.groupby(["variant", "run_id"]).value.min().groupby("variant").max().sort_values()
-    value = float(every.iloc[max(2, round(SHARE * len(every))) - 1])
+    reached = rows.groupby(["variant", "run_id"]).value.min().groupby("variant").max().sort_values()
+    value = float(reached.iloc[max(2, round(SHARE * len(reached))) - 1])
     scale = 10.0 ** (2 - math.floor(math.log10(abs(value) or 1.0)))
     return math.ceil(value * scale - 1e-9) / scale
 
