@@ -60,7 +60,8 @@ def _downsampled(size: int, data_dir: Path) -> Dataset:
     name, folder = f"imagenet{size}", data_dir / f"imagenet{size}"
     expected = (
         f"no images in {folder}; expected there {BATCHES[0]} to {BATCHES[-2]} and {BATCHES[-1]} (Chrabaszcz et al. "
-        f"2017; pickles are not read), or train_{size}x{size}/*.png and valid_{size}x{size}/*.png (van den Oord et al. "
+        "2017; pickles are not read: of one that you trust np.savez(f'{name}.npz', **np.load(name, allow_pickle=True)) "
+        f"makes a .npz), or train_{size}x{size}/*.png and valid_{size}x{size}/*.png (van den Oord et al. "
         f"2016); {HOME}"
     )
     return packed(name, folder / "packed", (3, size, size), partial(_downsampled_sources, folder, size), expected)

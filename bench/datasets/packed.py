@@ -16,14 +16,14 @@ from pathlib import Path
 
 from bench.datasets.base import Dataset, digest_of
 from bench.datasets.mapped import Shape, mapped
-from bench.datasets.packing import LAYOUT, STAMP, Stamp, pack
+from bench.datasets.packing import LAYOUT, PROGRESS, STAMP, Stamp, pack
 from bench.datasets.parts import Originals
 from bench.errors import UsageError
 from bench.identity import inputs
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
-from bench.records.seal import read_json
+from bench.records.seal import read_json, write_json
 
 
 def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str) -> Dataset:
@@ -31,8 +31,8 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals |
 
     `find` lists what to pack, or gives None if nothing is left of it: then what is packed counts. `expected` says what
     the sources are and where they lie. UsageError for bad sources, for sources that changed since, for an array that is
-    not what the stamp says, for another layout, for a folder that cannot be written to; NoSpace if the disk is full,
-    and packing goes on from there when there is room.
+    not what the stamp says, for another layout (one of before is packed anew if there are sources), for a folder that
+    cannot be written to; NoSpace if the disk is full, and packing goes on from there when there is room.
     """
     with inputs.unnoted():  # up to 1.3 million images; the stamp stands for them
         try:
@@ -41,7 +41,7 @@ def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals |
             raise UsageError(f"{name}: cannot read {error.filename}: {error.strerror}") from error
         if not is_packed and sources is None:
             raise UsageError(f"{name}: {expected}")
-        if not is_packed and sources is not None:
+        if sources is not None and (not is_packed or _is_of_a_layout_before(folder)):
             _pack_once(name, folder, shape, sources)
     stamp = _read(folder)
     with inputs.unnoted():
@@ -52,11 +52,15 @@ def _pack_once(name: str, folder: Path, shape: Shape, sources: Originals) -> Non
     try:
         with locked(folder / ".lock"):
             sweep(folder)
+            if anew := _is_of_a_layout_before(folder):
+                write_json(folder / PROGRESS, {split: [] for split in sources.splits})
+                (folder / STAMP).unlink()
             if not (folder / STAMP).is_file():
                 left_out, splits = sources.left_out(), sources.splits.items()
                 files = " and ".join(f"{sum(len(part.files) for part in parts)} {split}" for split, parts in splits)
                 out = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
                 note = f"; left out: {out}" if out else ""
+                note += "; it was packed in an older layout" if anew else ""
                 print(f"{name}: packing {files} files into {folder}, once{note}", file=sys.stderr, flush=True)
                 pack(folder, shape, sources, left_out)
     except OSError as error:
@@ -99,6 +103,12 @@ def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stam
         extractor="inception",
         stamp=stamp.checksum,
     )
+
+
+def _is_of_a_layout_before(folder: Path) -> bool:
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        return int(read_json(folder / STAMP)["layout"]) < LAYOUT
+    return False
 
 
 def _read(folder: Path) -> Stamp:

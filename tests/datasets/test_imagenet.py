@@ -292,13 +292,21 @@ def test_a_pickle_is_not_read_whatever_it_is_called(tmp_path):
     assert not target.exists()
 
 
-def test_pickled_batches_alone_are_no_images(tmp_path):
+def test_pickled_batches_alone_are_no_images_and_the_way_to_read_them_is_said(tmp_path, monkeypatch):
     folder = tmp_path / "imagenet32"
     folder.mkdir()
+    written = batch(2, 32)
     for name in BATCHES:
-        (folder / name.removesuffix(".npz")).write_bytes(pickle.dumps(batch(2, 32)))
+        (folder / name.removesuffix(".npz")).write_bytes(pickle.dumps(written))
     assert "expected there train_data_batch_1.npz to " in (text := refusal("imagenet32", tmp_path))
-    assert "pickles are not read" in text
+    way = "np.savez(f'{name}.npz', **np.load(name, allow_pickle=True))"
+    assert f"pickles are not read: of one that you trust {way} makes a .npz" in text
+    monkeypatch.chdir(folder)
+    eval(way, {"np": np, "name": "val_data"})
+    data, labels = read_batch(folder / "val_data.npz", 32)
+    assert np.array_equal(data.reshape(2, -1), written["data"]) and labels.tolist() == [
+        k - 1 for k in written["labels"]
+    ]
 
 
 def test_a_batch_that_is_there_twice_is_named(tmp_path):

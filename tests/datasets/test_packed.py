@@ -462,3 +462,19 @@ def test_sources_that_cannot_be_listed(tmp_path):
 
     message = f"tiny: cannot read {tmp_path / 'dangling'}: No such file or directory"
     assert refusal(lambda: packed("tiny", tmp_path, SHAPE, find, "")) == message
+
+
+def test_what_was_packed_in_a_layout_before_is_packed_anew_and_said(tmp_path, capsys):
+    first = Source(tmp_path).open(tmp_path)
+    stamp = read_json(tmp_path / "stamp.json")
+    write_json(tmp_path / "stamp.json", stamp | {"layout": packing.LAYOUT - 1})
+    (tmp_path / "train.npy").write_bytes(b"in another order")
+    capsys.readouterr()
+    source = Source(tmp_path)
+    again = source.open(tmp_path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "packing" in line and line.endswith("; it was packed in an older layout")
+    assert again.checksum == first.checksum and set(source.read) == set(NAMES)
+    check(again)
+    Source(tmp_path).open(tmp_path)
+    assert not capsys.readouterr().err and not (tmp_path / "progress.json").exists()
