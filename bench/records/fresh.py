@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +49,9 @@ def _of_plugins() -> Iterator[Place]:
     modules = [point.module for point in entry_points(group=figures.group)]
     modules += [plugin for plugin in loaded if not plugin.endswith(".py")]
     files = [plugin for plugin in loaded if plugin.endswith(".py")]
-    files += [spec.origin for spec in map(find_spec, modules) if spec and spec.origin]
+    for name in modules:
+        with suppress(ImportError):  # of a package that is broken, which the report says itself
+            files += [spec.origin] if (spec := find_spec(name)) and spec.origin else []
     for path in (Path(file).resolve() for file in files if file.endswith(".py")):
         yield from ((path, name) for name in module(path).definitions)
 

@@ -42,7 +42,7 @@ def figures(root: Path, sections: Sequence[Section]) -> Iterator[Drawn]:
     """The figures of each section, saved under root/plots, in the order of the sections."""
     workers = min(len(sections) // WORTH, os.cpu_count() or 1)
     if workers < 2:
-        yield from (_drawn(root, section) for section in sections)
+        yield from (_task([], root, section) for section in sections)
         return
     found, _ = _side_by_side(root, sections, workers)
     yield from found

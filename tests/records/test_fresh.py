@@ -60,7 +60,8 @@ def test_a_figure_of_an_installed_package(root: Path, tmp_path: Path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     installed = tmp_path / "installed_figure.py"
     installed.write_text("A = 1\n", encoding="utf-8")
-    points = {"bench.figures": [EntryPoint("mine", "installed_figure", "bench.figures")]}
+    names = ["installed_figure", "broken_package.figure"]
+    points = {"bench.figures": [EntryPoint(name, name, "bench.figures") for name in names]}
     monkeypatch.setattr(fresh, "entry_points", lambda group: points.get(group, []))
     assert not fresh.is_fresh(root)
     fresh.mark(root, fresh.made_of(root))

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from bench.config import registry
+from bench.errors import UsageError
 from bench.report import figures
 from bench.report.sections import Section, sections
 
@@ -82,6 +84,13 @@ def test_an_error_of_a_process_is_quoted(tmp_path: Path, monkeypatch: pytest.Mon
     for data, (pictures, (complaint,)) in zip("abcd", drawn(tmp_path), strict=True):
         assert pictures == []
         assert complaint.startswith(f"figures of {data}: ") and f"--plugin {plugin}: SyntaxError" in complaint
+
+
+def test_an_error_without_processes_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an installed package whose figures cannot be loaded."""
+    monkeypatch.setattr(registry.figures, "_failure", UsageError("figures of mine: broken"))
+    (found,) = figures.figures(tmp_path, four("a"))
+    assert found == ([], ["figures of a: UsageError: figures of mine: broken"])
 
 
 def test_what_no_process_takes_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
