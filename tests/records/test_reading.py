@@ -145,7 +145,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a label in a list": (edited(label=["FM"]), "label = ['FM']: expected text"),
     "a label with half a character": (
         text('"FM w/ OT"', '"FM \\ud83d"', sealed=True),
-        "Invalid JSON: ",
+        "label = 'FM \\ud83d': expected text",
     ),
     "a commit that is a number": (edited(commit=10), "commit = 10: expected text"),
     "an error in a table": (edited(error={}), "error = {}: expected text"),
