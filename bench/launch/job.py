@@ -8,6 +8,7 @@ RANK_ERROR for it, and the run ends there.
 
 import datetime
 import os
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -79,6 +80,8 @@ class Job(Task):
             if full := shortage(error, self.folder):
                 log(str(full))
                 raise full from error  # it says nothing of the run, which goes on when there is room
+            if self.ranks > 1:
+                time.sleep(1)  # a rank ends within it if its worker was killed, whose end is the reason then
             reason = explain(error, self.run)
             if self.ranks > 1 and int(os.environ.get("RANK", "0")):
                 traceback.print_exc()

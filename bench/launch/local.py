@@ -34,7 +34,11 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
         try:
             pool.work()
         except KeyboardInterrupt:
-            progress.say("stopping: the runs save their checkpoints, the next launch resumes (again: kill)")
+            try:
+                progress.say("stopping: the runs save their checkpoints, the next launch resumes (again: kill)")
+                pool.stop()
+            except KeyboardInterrupt:  # wherever in these lines it comes
+                pool.kill()
             raise
         finally:
             pool.stop()

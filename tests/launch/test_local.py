@@ -138,6 +138,21 @@ def test_an_interrupted_launch_saves_and_the_next_one_resumes(tmp_path, number):
     assert result["sum"] == sum(range(100)) and result["resumed"] >= 5
 
 
+def test_an_interrupt_while_the_first_is_announced_kills(tmp_path, monkeypatch):
+    calls = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool.Pool, "work", interrupted)
+    monkeypatch.setattr(local.Progress, "say", interrupted)
+    for name in ("kill", "stop"):
+        monkeypatch.setattr(pool.Pool, name, lambda _, name=name: calls.append(name))
+    with pytest.raises(KeyboardInterrupt):
+        launch_local([], workers=1, device="cpu")
+    assert calls == ["kill", "stop"]
+
+
 @pytest.mark.slow
 def test_a_second_interrupt_does_not_wait_for_the_step(tmp_path):
     process, job = launch_in_a_process(tmp_path, steps=2, pause=30)
