@@ -89,8 +89,9 @@ def two_spirals_log_prob(x: Tensor, panels: int = 40) -> Tensor:
 
 @toy("2spirals", two_spirals_log_prob)
 def two_spirals(n: int, rng: torch.Generator) -> Tensor:
-    """Spirals of 540 degrees, t = 3 pi sqrt(U), each point moved by U[0, 0.5] along both axes, divided by 3,
-    mirrored with probability 1/2, plus noise 0.1."""
+    """Two spirals of 540 degrees, one the mirror image of the other, with noise 0.1.
+
+    t = 3 pi sqrt(U), each point moved by U[0, 0.5] along both axes, and both divided by 3."""
     t = 3 * math.pi * uniform(n, rng).sqrt()
     jitter = JITTER * torch.stack([uniform(n, rng), uniform(n, rng)], 1)
     sign = 2 * choice(2, n, rng).unsqueeze(1) - 1

@@ -35,14 +35,14 @@ def checkerboard(n: int, rng: torch.Generator) -> Tensor:
 
 @lru_cache
 def eight_gaussians() -> Mixture:
-    """Eight equal Gaussians of std 0.5 on a circle of radius 4, all divided by 1.414."""
+    """Std 0.5 and radius 4, both divided by 1.414."""
     angles = torch.arange(8, dtype=F64) * (math.pi / 4)
     return mixture(polar(4 / 1.414, angles), 0.5 / 1.414)
 
 
 @toy("8gaussians", lambda x: eight_gaussians().log_prob(x))
 def gaussians(n: int, rng: torch.Generator) -> Tensor:
-    """Draws of `eight_gaussians`."""
+    """Eight equal Gaussians of std 0.354 on a circle of radius 2.83."""
     return eight_gaussians().sample(n, rng)
 
 

@@ -136,12 +136,13 @@ def adm(
     classes: int | None = None,
     given: Shape | int = (),
 ) -> nn.Module:
-    """The network from (C, H, W), or (C + C', H, W) where images (C', H, W) are given, to `shape` = (C, H, W).
+    """The U-Net of Dhariwal & Nichol (NeurIPS 2021), on images of a height that its levels divide.
 
-    There are `blocks` residual blocks a level on the way down, and one more on the way up. Attention follows them at
-    the heights in pixels that `attention` names, and always stands in the middle; a level narrower than `head_channels`
-    has one head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice;
-    torch.func cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
+    It goes from (C, H, W), or (C + C', H, W) where images (C', H, W) are given, to `shape` = (C, H, W). There are
+    `blocks` residual blocks a level on the way down, and one more on the way up. Attention follows them at the heights
+    in pixels that `attention` names, and always stands in the middle; a level narrower than `head_channels` has one
+    head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice; torch.func
+    cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
     """
     inputs = check(shape, channels, multiples, blocks, attention, head_channels, dropout, second_time, classes, given)
     levels = _levels(shape, channels, multiples)

@@ -58,5 +58,5 @@ def concatsquash(
     classes: int | None = None,
     given: Shape | int = (),
 ) -> nn.Module:
-    """The network on samples of a shape."""
+    """FFJORD's network on points, whose layers time scales and shifts (Grathwohl et al., ICLR 2019)."""
     return ConcatSquash(Inputs("concatsquash", shape, second_time, classes, given), width, depth, activation)

@@ -57,5 +57,5 @@ def mlp(
     time: bool = True,
     out: int | None = None,
 ) -> nn.Module:
-    """The perceptron on samples of a shape; further inputs (bench/networks/inputs.py) are further coordinates."""
+    """A multilayer perceptron on points; time and all else that it is told are further coordinates."""
     return MLP(check(shape, second_time, classes, given, time, out), width, depth, activation, out)

@@ -77,7 +77,7 @@ def unet(
     classes: int | None = None,
     given: Shape | int = (),
 ) -> nn.Module:
-    """`layers` residual blocks a level of so many channels; resolution halves in between. UsageError as in `check`."""
+    """The U-Net of diffusers on images: `layers` residual blocks a level, whose resolution halves in between."""
     inputs = check(shape, channels, layers, attention, head_channels, groups, second_time, classes, given)
     from diffusers import UNet2DModel
 
