@@ -162,9 +162,18 @@ def _is_open(fd: int) -> bool:
 
 
 def _forked_here(start: Start, descriptors: list[int]) -> int:
-    pid = os.fork()
+    pid = _fork()
     if pid == 0:
         _become(start, descriptors)
+    return pid
+
+
+def _fork() -> int:
+    """os.fork, after which a signal waits for the fork's own handlers: with this process's it would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
 
 
@@ -208,7 +217,7 @@ def serve(descriptor: int) -> None:
         reading, writing = os.pipe()
         between = os.fork()
         if between == 0:
-            parent, pid = os.getpid(), os.fork()
+            parent, pid = os.getpid(), _fork()
             if pid:
                 os.write(writing, pid.to_bytes(8, "little"))
                 os._exit(0)
@@ -252,6 +261,7 @@ def _become(start: Start, descriptors: list[int]) -> NoReturn:
 def _take_over(start: Start, descriptors: list[int]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU, signal.SIGCHLD):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if start.session:
         os.setsid()
     elif start.group >= 0:
