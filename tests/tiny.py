@@ -1,4 +1,4 @@
-"""The smallest suite that goes through every stage in a second or two."""
+"""The smallest suite that goes through every stage in a second or two, and its head, for suites of other methods."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from bench.config.plan import plan
 from bench.config.suite import Run, load_suite
 
-SUITE = """
+HEAD = """
 about = "tiny"
 protocol = "smoke"
 seeds = [0]
@@ -14,12 +14,17 @@ seeds = [0]
 [[experiments]]
 dataset = { name = "checkerboard", n_train = 256, n_test = 40 }
 network = { name = "mlp", width = 8, depth = 1 }
+"""
+SUITE = (
+    HEAD
+    + """\
 baselines = ["fm_ot", "ddpm"]
 training = { steps = 6, batch = 16 }
 evaluation.likelihood = { n = 20, batch = 20 }
 evaluation.samples = { n = 40, batch = 40, w2_n = 20, path_n = 20, path_times = 5 }
 overrides.ddpm = { options.ancestral_steps = 5, options.ddim_steps = 3 }
 """
+)
 
 
 def write_suite(folder: Path, text: str = SUITE, name: str = "tiny") -> Path:

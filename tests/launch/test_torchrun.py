@@ -17,7 +17,7 @@ import pytest
 import torch
 from fake_jobs import FakeJob, make_run
 from test_local import running, wait_until
-from tiny import runs
+from tiny import HEAD, runs
 
 from bench.launch import torchrun
 from bench.launch.job import Job
@@ -29,22 +29,12 @@ from bench.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_baselines")
 
-SUITE = """
-about = "shared"
-protocol = "smoke"
-seeds = [0]
-
-[[experiments]]
-dataset = { name = "checkerboard", n_train = 256, n_test = 40 }
-network = { name = "mlp", width = 8, depth = 1 }
-"""
-
 
 def job(folder: Path, plugin: str, settings: str, ranks: int = 2) -> Job:
     """A run of the method `it` that the plugin registers."""
     path = folder / "plugin.py"
     path.write_text(plugin)
-    [run] = runs(folder, SUITE + 'baselines = ["it"]\n' + settings)
+    [run] = runs(folder, HEAD + 'baselines = ["it"]\n' + settings)
     return Job(run, folder / "results", folder / "data", plugins=(str(path),), ranks=ranks)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import warm
-from tiny import runs
+from tiny import HEAD, runs
 from torch import nn
 from two_ranks import outputs_of_two_ranks
 
@@ -32,14 +32,9 @@ from bench.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 
-SUITE = """
-about = "shared"
-protocol = "smoke"
-seeds = [0]
-
-[[experiments]]
-dataset = { name = "checkerboard", n_train = 256, n_test = 40 }
-network = { name = "mlp", width = 8, depth = 1 }
+SUITE = (
+    HEAD
+    + """\
 baselines = ["ddpm", "ffjord"]
 training = { steps = 24, batch = 32, micro_batch = 8, lr = 5e-2, ema = 0.5, clip = 1.0, curve_points = 4, curve_n = 20 }
 evaluation.likelihood = { n = 35, batch = 10 }
@@ -57,6 +52,7 @@ evaluation.likelihood = { n = 8, batch = 3, draws = [1, 2], divergence = "hutchi
 evaluation.samples = { n = 30, batch = 8, path_n = 8, path_times = 5 }
 evaluation.sweep = { n = 16, batch = 5, solvers = ["euler"], nfe = [4], tolerances = [1e-2] }
 """
+)
 # A plugin that notes what a rank opens for writing, and what it renames its files to.
 WATCH = """
 import os
