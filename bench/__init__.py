@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.metrics.metric import Facts, Metric, register_metric
     from bench.papers.claims import Claim, register_claim
     from bench.papers.paper import Paper, register_paper
+    from bench.records.frame import frame
     from bench.report.figure import Drawing, FigureData, register_figure
 
 _HOMES = {

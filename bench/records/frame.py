@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import UsageError
 from bench.metrics.metric import SAID
 from bench.records import standing
+from bench.records.archive import opened
 from bench.records.measurement import PLACE
 from bench.records.reading import utf8
 from bench.records.records import cell
@@ -73,6 +75,32 @@ def read_frame(root: Path) -> "pd.DataFrame":
         return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
     table = pd.DataFrame(columns.values, columns=COLUMNS)
     table.attrs["left_out"] = left_out
+    return table
+
+
+def frame(path: Path | str) -> "pd.DataFrame":
+    """The tidy frame of a suite's folder of results, of several suites' (`results`), or of an archive of one.
+
+    One row a measurement, with the columns COLUMNS, as `read_frame` has it. An archive leaves no files behind.
+
+    Raises:
+        UsageError: there are no records.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such folder or archive")
+    with opened(path) as root:
+        roots = [folder for folder in (root, *sorted(root.glob("*/"))) if (folder / "runs").is_dir()]
+        found = [read_frame(folder) for folder in roots]
+        if not any(map(len, found)):
+            raise UsageError(
+                f"{path}: no records; expected a suite's folder of results, several suites', or an archive"
+            )
+        table = pd.concat([one for one in found if len(one)], ignore_index=True) if len(found) > 1 else found[0]
+        table["error"] = [text.replace(str(root), str(path)) if isinstance(text, str) else text for text in table.error]
+    table.attrs["left_out"] = [line for one in found for line in one.attrs.get("left_out", ())]
     return table
 
 
