@@ -1,6 +1,7 @@
 """Measurements of features that a test made itself, and extractors that cost nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -15,8 +16,9 @@ from bench.records.records import Measurement
 
 def judge_of(reference: Reference) -> Judge:
     """The judge whose images are compared with a reference that is there."""
-    judge = Judge(reference.dataset, Samples(), Path("none"), reference.device, 0)
-    judge.__dict__["reference"] = reference
+    own = replace(reference.dataset, extractor=reference.extractor.name)
+    judge = Judge(own, Samples(), Path("none"), reference.device, 0)
+    judge.references = [reference]
     return judge
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.config.options import INPUTS, checked_options
 from bench.config.registry import baselines, datasets, networks, unknown
 from bench.config.sampling import further, swept
-from bench.config.settings import Component
+from bench.config.settings import Component, Extractor, Samples
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
@@ -189,7 +189,7 @@ def build_dataset(component: Component, data_dir: Path) -> Dataset:
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError."""
-    extractors = set()
+    names = set[str | None]()
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir)
         check_data(run, dataset)
@@ -197,12 +197,29 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
             check_networks(run, dataset)
         if run.evaluation.samples:
             chosen(run.evaluation.samples.metrics, dataset.is_image, dataset.given is not None)
-        extractors.add(dataset.extractor)
-    if "inception" in extractors:
+        names.update(extractor.name for extractor in _extractors(run, dataset))
+    if "inception" in names:
         from bench.metrics.extractors.inception import weights
 
         weights(data_dir, data_dir / "extractors")
     _dataset.cache_clear()  # the workers have their own
+
+
+def _extractors(run: Run, dataset: Dataset) -> tuple[Extractor, ...]:
+    """Those of features that the run is measured with.
+
+    UsageError for one of points, and for weights that are not there.
+    """
+    named = (run.evaluation.samples or Samples()).extractors
+    if named is None:
+        return (Extractor(name=dataset.extractor),) if dataset.extractor else ()
+    for extractor in named:
+        where = f"evaluation.samples.extractors: {extractor.name!r}"
+        if not dataset.is_image:
+            raise UsageError(f"{where} is for images, and {dataset.name} holds points")
+        if extractor.weights and not Path(extractor.weights).is_file():
+            raise UsageError(f"{where}: weights = {extractor.weights!r}: there is no such file")
+    return named
 
 
 def resolved(baseline: Baseline) -> dict[str, Any]:

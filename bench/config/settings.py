@@ -5,9 +5,10 @@ record.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Stage = Literal["train", "likelihood", "samples", "sweep"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -40,6 +41,23 @@ class Component(Frozen):
         if isinstance(value, Mapping) and "options" not in value and "name" in value:
             return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
         return value
+
+
+class Extractor(Component):
+    """An extractor of features, and the whole path of the file of its weights where the suite names one."""
+
+    @field_validator("options")
+    @classmethod
+    def _whole_path(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if foreign := sorted(options.keys() - {"weights"}):
+            raise ValueError(f"option {foreign[0]!r}: allowed: weights")
+        if not isinstance(options.get("weights", ""), str):
+            raise ValueError(f"weights = {options['weights']!r}: expected the path of a file")
+        return {key: str(Path(path).expanduser().resolve()) for key, path in options.items()}
+
+    @property
+    def weights(self) -> str | None:
+        return self.options.get("weights")
 
 
 class Training(Frozen):
@@ -112,12 +130,14 @@ class Samples(Frozen):
     `samplers` are registered ones that have a row of their own beside the headline's and the method's own samplers.
     Images are compared with the first `reference_n` of the split `reference`, all of them where that is not set.
     `metrics` are registered ones of samples, by default the usual ones of such data; curves and sweeps take those of
-    them that say so.
+    them that say so. `extractors` are of features of images, by default the dataset's own; `weights` is the file of one
+    that has none by itself.
     """
 
     n: Positive = 10_000
     batch: Positive = 10_000
     metrics: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
+    extractors: Annotated[tuple[Extractor, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     solver: Solve = Solve()
     samplers: tuple[Component, ...] = ()
     reference: Literal["train", "test"] = "train"
@@ -125,6 +145,14 @@ class Samples(Frozen):
     w2_n: Positive = 2000
     path_n: Positive = 2000
     path_times: Annotated[int, Field(ge=2)] = 101
+
+    @field_validator("extractors")
+    @classmethod
+    def _named_once(cls, value: tuple[Extractor, ...] | None) -> tuple[Extractor, ...] | None:
+        names = [extractor.name for extractor in value or ()]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"extractor {twice[0]!r} is named twice")
+        return value
 
 
 class Sweep(Frozen):

@@ -85,7 +85,7 @@ class Run(Frozen):
         settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
         samples = self.evaluation.samples
         if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
-            shared = {"metrics", "reference", "reference_n"}
+            shared = {"metrics", "extractors", "reference", "reference_n"}
             settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
         return f"{self.run_id}-{_digest(settings)}"
 
@@ -94,7 +94,7 @@ class Run(Frozen):
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
         keys = {
             "likelihood": {"batch", "divergence"},
-            "samples": {"batch", "metrics", "solver", "reference", "reference_n"},
+            "samples": {"batch", "metrics", "extractors", "solver", "reference", "reference_n"},
         }
         settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
         return _digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})

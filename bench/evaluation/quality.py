@@ -8,14 +8,15 @@ ranks must ask for the measurements.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.config.settings import Samples
+from bench.config.settings import Extractor, Samples
 from bench.datasets.base import Dataset
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, UsageError
 from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs
 from bench.evaluation.lost import reason
 from bench.evaluation.parts import Rows, attempt, without
@@ -36,25 +37,30 @@ class Quality:
 
     def __init__(self, judge: "Judge", metrics: Sequence[Metric], n: int, stage: str, quote: Mapping[str, Any]) -> None:
         self.judge, self.metrics, self.n = judge, metrics, n
-        self.collected: dict[str, Collected] = {}
+        self.collected: dict[str, list[Collected]] = {}
         for needs in dict.fromkeys(metric.needs for metric in metrics):
             of = [metric for metric in metrics if metric.needs == needs]
-            self.collected[needs] = judge.collection(needs, of, n, stage)
-        self.of = {metric: judge.rows(metric, self.collected[metric.needs], quote) for metric in metrics}
+            self.collected[needs] = judge.collections(needs, of, n, stage)
+        self.of = [
+            (metric, collected, judge.rows(metric, collected, quote))
+            for metric in metrics
+            for collected in self.collected[metric.needs]
+            if judge.takes(metric, collected)
+        ]
         self.lost = torch.zeros((), dtype=torch.float64)
 
     @property
     def rows(self) -> Rows:
-        return [row for rows in self.of.values() for row in rows]
+        return [row for *_, rows in self.of for row in rows]
 
     def add(self, drawn: Drawn) -> None:
         self.lost += drawn.lost
-        for collected in self.collected.values():
+        for collected in chain(*self.collected.values()):
             collected.add(drawn)
 
     def measured(self) -> Rows:
         """The measurements of all ranks' samples, on the main one, each with a value or a reason; all must ask."""
-        for collected in self.collected.values():
+        for collected in chain(*self.collected.values()):
             collected.merge()
         lost = int(ranks.total(self.lost))
         if not ranks.is_main():
@@ -62,11 +68,7 @@ class Quality:
         # A pixel cannot tell that it was no number; a point can.
         if self.judge.dataset.is_image and (why := complaint(lost, self.n)):
             return without(self.rows, why)
-        return [
-            row
-            for metric, rows in self.of.items()
-            for row in self.judge.measured(metric, self.collected[metric.needs], rows)
-        ]
+        return [row for metric, collected, rows in self.of for row in self.judge.measured(metric, collected, rows)]
 
 
 class Judge:
@@ -86,7 +88,8 @@ class Judge:
         found = chosen(self.settings.metrics, self.dataset.is_image, self.dataset.given is not None)
         if self.settings.metrics or not any(metric.of_classifier for metric in found):
             return found
-        return [metric for metric in found if not metric.of_classifier or self.reference.features.classes]
+        with_classes = any(reference.features.classes for reference in self.references)
+        return [metric for metric in found if not metric.of_classifier or with_classes]
 
     @property
     def of_features(self) -> list[Metric]:
@@ -97,18 +100,36 @@ class Judge:
         taken = [m for m in self.metrics if stage == "samples" or (m.in_sweep if stage == "sweep" else m.in_curve)]
         return Quality(self, taken, n, stage, quote)
 
-    def collection(self, needs: str, metrics: Sequence[Metric], n: int, stage: str) -> Collected:
+    def collections(self, needs: str, metrics: Sequence[Metric], n: int, stage: str) -> list[Collected]:
+        """What metrics of one kind need of n samples: of features one per extractor."""
         if needs == "features":
-            return OfFeatures(self.reference.collect(n), self.reference)
+            return [OfFeatures(reference.collect(n), reference) for reference in self.references]
         if needs == "pairs":
-            return Pairs(metrics, self.dataset, n)
-        return Gathered(self.dataset, self.settings, n, stage)
+            return [Pairs(metrics, self.dataset, n)]
+        return [Gathered(self.dataset, self.settings, n, stage)]
+
+    def takes(self, metric: Metric, collected: Collected) -> bool:
+        """Whether there are rows of it: one of a classifier is no usual metric of features without one."""
+        if self.settings.metrics or not (metric.of_classifier and isinstance(collected, OfFeatures)):
+            return True
+        return collected.reference.features.classes > 0
+
+    @property
+    def extractors(self) -> tuple[Extractor, ...]:
+        """Those that the suite names, or the dataset's own; UsageError for images that have neither."""
+        if named := self.settings.extractors:
+            return named
+        if not self.dataset.extractor:
+            raise UsageError(f"dataset {self.dataset.name!r} has no extractor; evaluation.samples.extractors names one")
+        return (Extractor(name=self.dataset.extractor),)
 
     @cached_property
-    def reference(self) -> Reference:
-        assert self.dataset.extractor is not None
-        split, n = self.settings.reference, self.settings.reference_n
-        return Reference(self.dataset, self.dataset.extractor, self.data_dir, self.device, split=split, n=n)
+    def references(self) -> list[Reference]:
+        """One per extractor."""
+        split, n, place = self.settings.reference, self.settings.reference_n, (self.data_dir, self.device)
+        return [
+            Reference(self.dataset, by.name, *place, split=split, n=n, weights=by.weights) for by in self.extractors
+        ]
 
     @cached_property
     def for_tuning(self) -> "Judge":
@@ -116,12 +137,13 @@ class Judge:
         judge = Judge(self.dataset.for_tuning, self.settings, self.data_dir, self.device, self.seed)
         if self.of_features:
             same = self.settings.reference == "train" or judge.dataset is self.dataset
-            judge.reference = self.reference if same else self.reference.on(judge.dataset)
+            judge.references = self.references if same else [by.on(judge.dataset) for by in self.references]
         return judge
 
     def rows(self, metric: Metric, collected: Collected, quote: Mapping[str, Any] = NOTHING) -> Rows:
         """Those of a metric before it is measured, which have a reason already if its settings are not applicable."""
-        n, names, why = collected.count(metric), metric.numbers(collected.extractor), None
+        n, why = collected.count(metric), None
+        names = metric.numbers(collected.extractor, collected.extractor in ("", self.dataset.extractor))
         own: Mapping[str, Any] = NOTHING
         with rule(f"metric {metric.name!r}: settings(x, reference)"):
             try:
@@ -156,11 +178,11 @@ class Judge:
         """
         if not self.of_features or not ranks.is_main():
             return []
-        split, n = self.reference.held_out(n)
+        split, n = self.references[0].held_out(n)
         blank = Quality(self, self.of_features, n, "samples", {"floor_split": split})
 
         def make() -> Rows:
-            real = OfFeatures(self.reference.real(split, n), self.reference)
-            return [row for metric, rows in blank.of.items() for row in self.measured(metric, real, rows)]
+            real = {by.extractor.name: OfFeatures(by.real(split, n), by) for by in self.references}
+            return [row for metric, of, rows in blank.of for row in self.measured(metric, real[of.extractor], rows)]
 
         return [replace(row, metric=f"{row.metric}{FLOOR}") for row in attempt(blank.rows, make)]

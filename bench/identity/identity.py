@@ -72,6 +72,7 @@ class _Key(NamedTuple):
     dataset: str
     samplers: tuple[str, ...] = ()
     metrics: tuple[str, ...] | None = None
+    extractors: tuple[str, ...] = ()
     state: object = None
 
 
@@ -118,7 +119,8 @@ def _key(run: Run, stage: str) -> _Key:
     known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
     state = (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)
     measured = samples.metrics if stage in drawn else None
-    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, state)
+    by = tuple(extractor.name for extractor in samples.extractors or ()) if stage in drawn else ()
+    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, by, state)
 
 
 @lru_cache(maxsize=4096)
@@ -127,7 +129,7 @@ def _code(key: _Key) -> Code | None:
     if reached is None or key.stage == "train":
         return Code(reached.digest, (reached,)) if reached else None
     # Whatever is measured is measured of what was trained.
-    training = _code(key._replace(stage="train", samplers=(), metrics=None))
+    training = _code(key._replace(stage="train", samplers=(), metrics=None, extractors=()))
     assert training is not None
     return Code(source.digest([training.digest, reached.digest])[:16], (*training.reached, reached))
 
@@ -140,6 +142,7 @@ def _reached(key: _Key) -> Reached | None:
         return None
     data = _data(roots[-1], key.state)
     roots += [_places(samplers, name) for name in key.samplers]
+    roots += [_extractor(name) for name in key.extractors]
     if stage in ("samples", "sweep", "curve"):
         metrics.load()
         for name in key.metrics or usual(data.says("levels="), data.says("given=")):
@@ -171,6 +174,22 @@ def _data(roots: tuple[Place, ...], state: object) -> Reached:
         if not further:
             return reached
         roots = (*roots, *further)
+
+
+def _extractor(name: str) -> tuple[Place, ...]:
+    """Where an extractor is defined: in a module of its name, or where a plugin that is loaded has it.
+
+    Those that every run of images reaches, and torch-fidelity's own, have the module that runs them all.
+    """
+    folder = PROJECT / "bench" / "metrics" / "extractors"
+    path = folder / f"{name}.py"
+    if not path.is_file() and not name.endswith("_cnn"):
+        from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+
+        if name not in known or not known[name].__module__.startswith("torch_fidelity."):
+            return source.defined(known[name], name) if name in known else ()
+    path = path if path.is_file() else folder / "catalogue.py"
+    return tuple((path, defined) for defined in source.module(path).definitions)
 
 
 def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:

@@ -18,8 +18,8 @@ FID = (
     "of samples, so only equal n, extractor and split compare."
 )
 FD = (
-    "Fréchet distance between samples and data in the features of {}, a small network of this project: not an FID, and "
-    "comparable only within this dataset, n and split."
+    "Fréchet distance between samples and data in the features of {}: not an FID, and "
+    "comparable only within this dataset, extractor, n and split."
 )
 FACTS = {"fid": Facts("FID", "", "lower", meaning=FID), "fd_": Facts("FD", "", "lower", meaning=FD)}
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SUBSETS, SUBSET_SIZE = 100, 1000  # Binkowski et al.'s and torch-fidelity's
 KID = "Squared maximum mean discrepancy of Inception features, unbiased in the number of samples."
 KD = (
-    "Kernel distance between samples and data in the features of {}, a small network of this project: not an FID, and "
-    "comparable only within this dataset, n and split."
+    "Kernel distance between samples and data in the features of {}: not a KID, and "
+    "comparable only within this dataset, extractor, n and split."
 )
 FACTS = {
     "kid": Facts("KID", direction="lower", meaning=KID, place=31),

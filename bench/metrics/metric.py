@@ -64,7 +64,9 @@ class Metric:
     """A metric as it is registered.
 
     Attributes:
-        facts: of every number that it gives, by name; "fd_" stands for "fd_<extractor>".
+        facts: of every number that it gives, by name; "fd_" stands for "fd_<extractor>", and {} in its meaning for the
+            extractor. One of features whose facts name no such prefix has it by itself for a further extractor:
+            "precision_dinov2".
         measure: (x, reference, dataset, rng) -> the number, or it and its standard error; a tuple of such pairs if
             there are several numbers. `dataset` is a bench.Dataset and `rng` a torch.Generator on the CPU, seeded by
             the run and the metric. NotApplicable if the data, or the extractor, lacks what it takes.
@@ -94,19 +96,36 @@ class Metric:
     of_kept: bool = False
     of_classifier: bool = False
 
-    def numbers(self, extractor: str = "") -> list[str]:
-        """Names of its numbers by an extractor; only inception's have no extractor in their name."""
-        own = [f"{name}{extractor}" for name in self.facts if name.endswith("_") and extractor != "inception"]
-        return own or [name for name in self.facts if not name.endswith("_")]
+    def numbers(self, extractor: str = "", is_own: bool = True) -> list[str]:
+        """Names of its numbers by an extractor, be it the dataset's own or a further one.
+
+        Only inception's have none in their name; of a metric without prefixes, only those of the dataset's own.
+        """
+        has_prefix = any(name.endswith("_") for name in self.facts)
+        if extractor == "inception" if has_prefix else is_own:
+            return [name for name in self.facts if not name.endswith("_")]
+        return [f"{prefix}{extractor}" for prefix in self.prefixes]
+
+    @property
+    def prefixes(self) -> list[str]:
+        """What the names of its numbers begin with before an extractor's."""
+        own = [name for name in self.facts if name.endswith("_")]
+        return own or [f"{name}_" for name in self.facts if self.needs == "features"]
+
+    def key_of(self, number: str) -> str:
+        """The number itself if it is one of its facts, else the longest prefix; "" if it is none of this metric's."""
+        if number in self.facts or number.endswith(FLOOR):
+            return number if number in self.facts else ""
+        return max((prefix for prefix in self.prefixes if number.startswith(prefix)), key=len, default="")
 
     def facts_of(self, number: str) -> Facts | None:
         """The facts of a number, if it is one of this metric's."""
-        prefix = next((name for name in self.facts if name.endswith("_") and number.startswith(name)), "")
-        if number in self.facts or not prefix or number.endswith(FLOOR):
+        key = self.key_of(number)
+        if number in self.facts or not key:
             return self.facts.get(number)
-        found, extractor = self.facts[prefix], number.removeprefix(prefix)
+        found, extractor = self.facts.get(key) or self.facts[key.removesuffix("_")], number.removeprefix(key)
         title = f"{found.title} {extractor.replace('_', '-')}"
-        return replace(found, title=title, meaning=found.meaning.format(repr(extractor)))
+        return replace(found, title=title, meaning=found.meaning.replace("{}", repr(extractor)))
 
 
 def register_metric(
@@ -218,13 +237,13 @@ def chosen(names: Iterable[str] | None, is_image: bool, is_given: bool) -> list[
 
 def metric_of(number: str) -> Metric | None:
     """The metric that gives a number; None where none that is known here does."""
-    return next((metric for metric in metrics.values() if metric.facts_of(number)), None)
+    found = max(metrics.values(), key=lambda metric: len(metric.key_of(number)), default=None)
+    return found if found and found.key_of(number) else None
 
 
 def facts_of(number: str) -> Facts:
     """The facts of a number in a record; its name alone where no metric that is known here gives it."""
     for name in (number, number.removesuffix(FLOOR)):
-        found = next((facts for metric in metrics.values() if (facts := metric.facts_of(name))), None)
-        if found:
+        if (metric := metric_of(name)) and (found := metric.facts_of(name)):
             return found if name == number else replace(found, title=f"{found.title} floor", direction="")
     return Facts(number, group="")

@@ -197,15 +197,15 @@ class Rehearsal:
             require(bool(spared) or lost(x) < len(x), f"{what} draws samples that are not finite")
 
     def features(self) -> None:
-        """The extractor takes the images of this dataset, and statistics can be made of what it gives."""
-        extractor = self.dataset.extractor
-        with tried(f"extractor {extractor}: features of {LEAST} images"):
+        """The extractors take the images of this dataset, and statistics can be made of what they give."""
+        named = [by.name for by in self.judge.extractors]
+        with tried(f"extractor {', '.join(named)}: features of {LEAST} images"):
             quality = self.judge.quality(LEAST)
             stored = self.dataset.test[:LEAST]
             quality.add(Drawn(0, self.dataset.pixels(stored).to(self.device), 0.0, 0.0))
-            if features := quality.collected.get("features"):
+            for features in quality.collected.get("features", ()):
                 lacking = features.complaint(features.of(quality.metrics[0])[0])
-                require(lacking is None, f"extractor {extractor}: {lacking}")
+                require(lacking is None, f"extractor {features.extractor}: {lacking}")
 
     def calls(self) -> int:
         """Evaluations of the network proper that a sampler gets."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import runs
+from tiny import SUITE, runs
 from torch import Tensor, nn
 
 from bench.config.components import about, build_network, check_data, check_network, check_networks, prepare
@@ -132,6 +132,18 @@ def test_a_metric_for_other_data_is_refused_before_anything_starts(tmp_path: Pat
     run = runs(tmp_path, settings={"evaluation.samples.metrics": ["fid"]})[0]
     with pytest.raises(UsageError, match=r"'fid' is for images, and the data are points; allowed: .*w2"):
         prepare([run], tmp_path)
+
+
+def test_extractors_that_cannot_be_had_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    named = [{"name": "dinov2", "weights": str(tmp_path / "none.pth")}]
+    points, digits = (
+        runs(tmp_path, text, settings={"evaluation.samples.extractors": named})[0]
+        for text in (SUITE, SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"'))
+    )
+    with pytest.raises(UsageError, match="'dinov2' is for images, and checkerboard holds points"):
+        prepare([points], tmp_path)
+    with pytest.raises(UsageError, match=r"'dinov2': weights = '.*none.pth': there is no such file"):
+        prepare([digits], tmp_path)
 
 
 class Lazy(nn.Module):

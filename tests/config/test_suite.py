@@ -279,10 +279,33 @@ def test_the_fingerprint_of_a_sweep_knows_what_its_samples_are_compared_with(tmp
     text = SUITE + "evaluation.sweep = {}\n"
     plain, *others = (
         runs(tmp_path, text, settings={f"evaluation.samples.{key}": value})[0].fingerprint("sweep")
-        for key, value in {"n": 77, "reference": "train", "reference_n": 9, "metrics": ["w2"]}.items()
+        for key, value in {
+            "n": 77,
+            "reference": "train",
+            "reference_n": 9,
+            "metrics": ["w2"],
+            "extractors": ["inception"],
+        }.items()
     )
-    assert plain == others[0] and len({*others}) == 3
+    assert plain == others[0] and len({*others}) == 4
     assert runs(tmp_path, text, settings={"evaluation.samples.reference": "test"})[0].fingerprint("sweep") not in others
+
+
+def test_extractors_are_of_what_they_measure_and_their_files_have_whole_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named, whole = ([{"name": "dinov2", "weights": path}] for path in ("w.pth", str(tmp_path / "w.pth")))
+    plain, short, long = (
+        runs(tmp_path, settings={"evaluation.samples.extractors": value} if value else {})[0]
+        for value in (None, named, whole)
+    )
+    assert plain.run_id == short.run_id and plain.fingerprint("likelihood") == short.fingerprint("likelihood")
+    assert plain.fingerprint("samples") != short.fingerprint("samples") == long.fingerprint("samples")
+    assert plain.curve_settings != short.curve_settings == long.curve_settings
+    assert short.evaluation.samples and short.evaluation.samples.extractors
+    assert short.evaluation.samples.extractors[0].weights == str(tmp_path / "w.pth")
+    assert Run.model_validate_json(short.model_dump_json()).fingerprint("samples") == short.fingerprint("samples")
 
 
 def test_a_run_is_frozen_and_travels(tmp_path: Path) -> None:

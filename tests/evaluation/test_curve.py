@@ -51,13 +51,13 @@ def test_the_reference_of_images_stays_and_what_they_should_be_is_of_validation(
 ) -> None:
     data = replace(images, validation=255 - images.test, given=lambda k: k.float() / 128 - 1)
     judge = Judge(data, Samples(metrics=("fid", "psnr")), tmp_path, "cpu", 0)
-    judge.reference = object()  # type: ignore[assignment]
+    judge.references = [object()]  # type: ignore[list-item]
     tuning = judge.for_tuning
-    assert tuning.reference is judge.reference and torch.equal(tuning.dataset.test, 255 - images.test)
-    pairs = tuning.collection("pairs", [metrics["psnr"]], 5, "samples")
+    assert tuning.references is judge.references and torch.equal(tuning.dataset.test, 255 - images.test)
+    (pairs,) = tuning.collections("pairs", [metrics["psnr"]], 5, "samples")
     pairs.add(Drawn(0, 255 - images.test[:5], 1.0, 0.0))
     best = pairs.of(metrics["psnr"])[0]
-    pairs = judge.collection("pairs", [metrics["psnr"]], 5, "samples")
+    (pairs,) = judge.collections("pairs", [metrics["psnr"]], 5, "samples")
     pairs.add(Drawn(0, 255 - images.test[:5], 1.0, 0.0))
     assert (best > pairs.of(metrics["psnr"])[0]).all() and best.unique().numel() == 1
 
@@ -83,5 +83,5 @@ def test_the_reference_of_tuning_is_never_test_where_there_is_validation(
     for row in (fd, brightness):
         assert (row.settings["split"], row.settings["reference_n"]) == (split, n)
     assert brightness.value == pytest.approx(float(real.mean()))
-    torch.testing.assert_close(judge.for_tuning.reference.features.mean, real[:, 0].flatten(1).mean(0))
-    assert judge.reference.settings["split"] == reference
+    torch.testing.assert_close(judge.for_tuning.references[0].features.mean, real[:, 0].flatten(1).mean(0))
+    assert judge.references[0].settings["split"] == reference

@@ -13,10 +13,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from bench.config.settings import Samples
+from bench.config.suite import validated
 from bench.datasets.base import Dataset
+from bench.errors import UsageError
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.trained import Drawn
+from bench.metrics.metric import facts_of
 from bench.metrics.psnr import psnr
 from bench.metrics.ssim import ssim
 from bench.records.records import Measurement
@@ -72,9 +75,10 @@ def test_images_in_pieces_measure_what_they_measure_at_once(judge: Judge, pieces
     quality = judge.quality(N)
     fed(quality, SAMPLES, pieces)
     found = named(quality.measured())
-    features = judge.reference.collect(N)
+    (reference,) = judge.references
+    features = reference.collect(N)
     features.update(SAMPLES, 0)
-    expected = named(compare(judge.reference, features))
+    expected = named(compare(reference, features))
     assert set(found) == {*expected, "psnr", "ssim"} and "fd_columns" in expected
     for metric, row in expected.items():
         assert found[metric].value == pytest.approx(row.value, rel=1e-9)
@@ -215,3 +219,68 @@ def test_a_distance_that_cannot_be_had_takes_no_other(
     assert found["fd_columns"].reason == "ValueError: a singular product" and math.isnan(found["fd_columns"].value)
     others = {metric for metric, row in found.items() if row.reason is None and math.isfinite(row.value)}
     assert others == {"kd_columns", "precision", "recall", "psnr", "ssim"}
+
+
+# Several extractors.
+
+
+@pytest.fixture(scope="module")
+def rows_of_pixels() -> str:
+    """A further extractor: the means of the rows."""
+    return register_extractor("row_means", "rows", lambda images: images[:, 0].float().mean(2))
+
+
+def test_several_extractors_measure_what_each_measures_by_itself(
+    images: Dataset, judge: Judge, rows_of_pixels: str, tmp_path: Path
+) -> None:
+    """Side by side in one pass, the dataset's own under the names that it has without the others."""
+    config = Samples(extractors=["columns", rows_of_pixels])  # type: ignore[arg-type]
+    both = Judge(images, config, tmp_path, "cpu", 0)
+    found, floors = [], []
+    alone = Judge(replace(images, extractor=rows_of_pixels), Samples(), tmp_path, "cpu", 0)
+    for each in (both, judge, alone):
+        quality = each.quality(N)
+        fed(quality, SAMPLES, PIECES)
+        found.append(named(quality.measured()))
+        floors.append(named(each.floor(N)))
+    own, further = ({name: row for name, row in one.items() if name not in ("psnr", "ssim")} for one in found[1:])
+    by_rows = {name if name.endswith(rows_of_pixels) else f"{name}_row_means": row for name, row in further.items()}
+    assert set(by_rows) == {"fd_row_means", "kd_row_means", "precision_row_means", "recall_row_means"}
+    assert {**own, **by_rows}.keys() == found[0].keys() - {"psnr", "ssim"}
+    for name, row in {**own, **by_rows}.items():
+        assert found[0][name] == replace(row, metric=name)
+    assert found[0]["precision"].settings["extractor"] == "columns"
+    assert facts_of("precision_row_means").title == "Precision row-means" and facts_of("fd_row_means").place == 30
+    assert floors[0]["recall_row_means_floor"] == replace(floors[2]["recall_floor"], metric="recall_row_means_floor")
+    assert floors[0]["fd_columns_floor"] == floors[1]["fd_columns_floor"]
+
+
+@pytest.mark.parametrize(
+    ("extractors", "message"),
+    [
+        (["columns", "columns"], "extractor 'columns' is named twice"),
+        ([{"name": "columns", "layer": 3}], "option 'layer': allowed: weights"),
+        ([{"name": "columns", "weights": 3}], "weights = 3: expected the path of a file"),
+        ([], "at least 1 item"),
+    ],
+)
+def test_bad_extractors_are_one_line(extractors: object, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        validated(Samples, {"extractors": extractors}, "suite x")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "extractor", "message"),
+    [
+        ({"extractor": None}, None, "dataset 'noise' has no extractor; evaluation.samples.extractors names one"),
+        ({}, {"name": "columns", "weights": "none.pth"}, "none.pth': there is no such file"),
+        ({}, {"name": "inception", "weights": "none.pth"}, "it has its own, and takes no file"),
+    ],
+)
+def test_an_extractor_that_cannot_be_had_is_one_line(
+    images: Dataset, tmp_path: Path, change: dict[str, None], extractor: object, message: str
+) -> None:
+    config = Samples.model_validate({"extractors": extractor} if extractor else {})
+    with pytest.raises(UsageError, match=message):
+        Judge(replace(images, **change), config, tmp_path, "cpu", 0).prepare()  # type: ignore[arg-type]

@@ -191,7 +191,7 @@ def test_a_score_without_its_classifier_is_not_applicable(images: Dataset, tmp_p
             found = Features(n, lambda pixels: (pixels[:, 0, 0].float(), torch.zeros(len(pixels), 0)), torch.zeros(3))
             return found
 
-    judge.__dict__["reference"] = Real()
+    judge.references = [Real()]  # type: ignore[list-item]
     quality = judge.quality(4)
     quality.add(Drawn(0, images.test[:4], 1.0, 0.0))
     score, psnr = quality.measured()

@@ -2,11 +2,15 @@
 
 inception       the FID Inception-v3; only with it is a Frechet distance called FID, an MMD called KID
 <dataset>_cnn   a small classifier trained on that dataset's own train split (digits_cnn, mnist_cnn, ...)
-any other name  an extractor registered with torch-fidelity: its own (vgg16, dinov2-vit-b-14, ...) or yours
+any other name  an extractor registered with torch-fidelity: by the module of its name in this folder (dinov2), by a
+                plugin, or by itself (vgg16, ...). It is made with `feature_extractor_weights_path`, the file that the
+                suite names as its `weights`.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,8 @@ from torch import Tensor
 from bench.config.names import safe_name
 from bench.config.registry import unknown
 from bench.datasets.base import Dataset, digest_of
-from bench.errors import UsageError
+from bench.errors import UsageError, usage_error
+from bench.identity.inputs import sha256
 from bench.metrics.extractors.cache import code_of, kept, write_tensors
 from bench.training.precision import full_float32
 
@@ -49,7 +54,8 @@ class Loaded:
 
         path = self.extractor.weights and str(self.extractor.weights)
         options = {"cuda": False, "feature_extractor_weights_path": path, "verbose": False}
-        return create_feature_extractor(self.extractor.name, self.extractor.layers, **options).to(self.device)
+        with usage_error(f"extractor {self.extractor.name!r}: cannot be made of {path or 'its own weights'}"):
+            return create_feature_extractor(self.extractor.name, self.extractor.layers, **options).to(self.device)
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,8 +71,8 @@ class Loaded:
         return features, found[self.extractor.logits] if self.extractor.logits else features[:, :0]
 
 
-def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
-    """The extractor of that name, trained or converted if need be.
+def extractor_for(name: str, dataset: Dataset, data_dir: Path, weights: str | None = None) -> Extractor:
+    """The extractor of that name, trained or converted if need be; `weights` is the file that the suite names.
 
     UsageError if the name is unknown or another dataset's, or labels or weights are missing or not what they should be.
     """
@@ -74,6 +80,8 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
     from torch_fidelity.registry import register_feature_extractor
 
     folder = data_dir / "extractors"
+    if weights and (name == "inception" or name.endswith("_cnn")):
+        raise UsageError(f"extractor {name!r}: weights = {weights!r}: it has its own, and takes no file")
     if name == "inception":
         from bench.metrics.extractors import inception
 
@@ -103,16 +111,26 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
             path,
             None,
         )
+    if name not in known and name.isidentifier() and find_spec(f"{__package__}.{name}"):
+        import_module(f"{__package__}.{name}")
     if name not in known:
         raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
-    layer = known[name].get_default_feature_layer_for_metric("fid")
-    return Extractor(name, _version(Extractor(name, "", layer), dataset), layer)
+    layer, file = known[name].get_default_feature_layer_for_metric("fid"), Path(weights) if weights else None
+    if file and not file.is_file():
+        raise UsageError(f"extractor {name!r}: weights = {weights!r}: there is no such file")
+    return Extractor(name, _version(Extractor(name, "", layer, file), dataset), layer, file)
 
 
 def _version(extractor: Extractor, dataset: Dataset) -> str:
-    """torch-fidelity's version and a digest of what the extractor is: its weights, and the module that defines it."""
-    import torch_fidelity
+    """What the extractor is: a digest of its module, and the first digits of the SHA-256 of its file.
 
+    Without a file, torch-fidelity's version and a digest of its module and weights.
+    """
+    import torch_fidelity
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+
+    if extractor.weights:
+        return f"{code_of(known[extractor.name].__module__)}-{sha256(str(extractor.weights))[:16]}"
     net = Loaded(extractor, dataset.stored_shape, "cpu").net
     parts: list[str | Tensor] = [code_of(type(net).__module__)]
     for name, tensor in net.state_dict().items():

@@ -29,6 +29,8 @@ CODE = ("bench.metrics.extractors.features", "bench.metrics.extractors.catalogue
 class Reference:
     """The features of n images (None: all) of a split, "train" or "test", and the extractor of theirs and of samples.
 
+    `weights` is the file of an extractor that has none by itself.
+
     UsageError for points, an unknown split or extractor, missing labels or weights, n out of range.
     """
 
@@ -42,6 +44,7 @@ class Reference:
         split: str = "train",
         n: int | None = None,
         batch: int = 64,
+        weights: str | None = None,
     ) -> None:
         if not dataset.is_image:
             raise UsageError(f"dataset {dataset.name!r} holds points; features are extracted from images only")
@@ -50,7 +53,7 @@ class Reference:
         self.dataset, self.device, self.split, self.batch = dataset, device, split, batch
         n = self._fits(len(getattr(dataset, split)) if n is None else n)
         self.folder = data_dir / "fidelity"
-        self.extractor = extractor_for(extractor, dataset, data_dir)
+        self.extractor = extractor_for(extractor, dataset, data_dir, weights)
         self.network = Loaded(self.extractor, dataset.stored_shape, device)
         self.features = self.real(split, n)
 
