@@ -64,7 +64,7 @@ class Workshop:
         data = self.data(dataset)
         stages = {stage: {**EVALUATION[stage], **evaluation.get(stage, {})} for stage in EVALUATION}
         stages["likelihood"]["divergence"] = "hutchinson" if data.is_image else "exact"
-        if data.given:
+        if data.is_image and data.is_given:
             del stages["likelihood"]
         experiment = {
             "dataset": dataset,

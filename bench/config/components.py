@@ -33,8 +33,8 @@ def build_baseline(component: Component) -> Baseline:
 
 
 def about(dataset: Dataset) -> About:
-    given = tuple(dataset.given(dataset.test[:1]).shape[1:]) if dataset.given else None
-    return About(dataset.shape, dataset.classes, given)
+    given = dataset.given_of("test", slice(1))
+    return About(dataset.shape, dataset.classes, None if given is None else tuple(given.shape[1:]))
 
 
 def build_network(component: Component, dataset: Dataset, **inputs: Any) -> nn.Module:
@@ -131,13 +131,13 @@ def _example(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[list[Tens
 def check_data(run: Run, dataset: Dataset) -> None:
     """UsageError where a run's method cannot be trained on the data, or more samples are asked for than it can give."""
     baseline, samples, sweep = run.baseline.name, run.evaluation.samples, run.evaluation.sweep
-    if baselines[baseline].needs_given and not dataset.given:
+    if baselines[baseline].needs_given and not dataset.is_given:
         raise UsageError(
             f"baseline {baseline}: needs samples that are given something; those of {dataset.name} are not"
         )
     if baselines[baseline].needs_gaussian and dataset.source is not None:
         raise UsageError(f"baseline {baseline}: needs noise from N(0, I); {dataset.name} has a source of its own")
-    if not dataset.given:
+    if not dataset.is_given:
         return
     drawn = {"training.curve_n": run.training.curve_n} if run.training.curve_points else {}
     drawn |= {f"evaluation.samples.{key}": getattr(samples, key) for key in ("n", "path_n") if samples}
@@ -196,7 +196,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
         with suppress(NotApplicable):  # which the run's records say
             check_networks(run, dataset)
         if run.evaluation.samples:
-            chosen(run.evaluation.samples.metrics, dataset.is_image, dataset.given is not None)
+            chosen(run.evaluation.samples.metrics, dataset.is_image, dataset.is_given)
         names.update(extractor.name for extractor in _extractors(run, dataset))
     if "inception" in names:
         from bench.metrics.extractors.inception import weights

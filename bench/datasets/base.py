@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from bench.datasets.space import Space
 from bench.methods.finite import all_finite
 
 SPLITS = ("train", "validation", "test")
+BESIDE = ("", "_labels", "_given")  # what a split has, after its name
 PROBED = 8  # samples that functions are tried on
 
 
@@ -35,7 +37,8 @@ class Dataset:
         train, validation, test: (N, D) float32 points, or (N, C, H, W) uint8 images with values below `levels`;
             validation may be None.
         levels: number of grey levels of an image, None for points.
-        log_prob: x of shape (B, D) -> exact log-density in nats, shape (B,), where a closed form exists.
+        log_prob: x of shape (B, D) -> exact log-density in nats, shape (B,), where a closed form exists; where x is
+            given something c, it is that of x given c: (x, c) -> (B,).
         train_labels, validation_labels, test_labels: int64 classes, where the data has them.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in which 2-D data is drawn.
@@ -43,6 +46,10 @@ class Dataset:
             again.
         given: stored samples (B, ...) -> what a model is given of them, images (B, C', H, W) in model space or vectors
             (B, K); set where the task is to draw a sample that fits it.
+        train_given, validation_given, test_given: the same where it is no function of the samples, float32 (N, ...)
+            beside each split in the place of `given`.
+        posterior: (c, rng) -> one exact draw for each row of c, float32 (B, D), where samples are given c and there is
+            a way to draw them.
         source: law of x0 in model space (bench/datasets/source.py), None for N(0, I).
         space: map to model space (bench/datasets/space.py), None for that of this module.
         held_out: what records call the split in `test`.
@@ -56,11 +63,15 @@ class Dataset:
     levels: int | None = None
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
-    log_prob: Callable[[Tensor], Tensor] | None = None
+    log_prob: Callable[..., Tensor] | None = None
     extractor: str | None = None
     extent: float = 4.0
     stamp: str | None = None
     given: Callable[[Tensor], Tensor] | None = None
+    train_given: Tensor | None = None
+    validation_given: Tensor | None = None
+    test_given: Tensor | None = None
+    posterior: Callable[[Tensor, torch.Generator], Tensor] | None = None
     validation: Tensor | None = None
     validation_labels: Tensor | None = None
     source: Source | None = None
@@ -93,6 +104,37 @@ class Dataset:
         return self.stored_shape == (2,) and self.space is None
 
     @property
+    def is_given(self) -> bool:
+        """Whether a model is given something that its sample should fit."""
+        return self.given is not None or self.test_given is not None
+
+    def given_of(self, split: str, rows: slice, device: str = "cpu") -> Tensor | None:
+        """What these samples of a split are given, (B, ...); None if nothing is."""
+        if self.given:
+            return self.given(getattr(self, split)[rows].to(device))
+        stored: Tensor | None = getattr(self, f"{split}_given")
+        return None if stored is None else stored[rows].to(device)
+
+    @cached_property
+    def joined(self) -> "Dataset":
+        """Points joined with what they are given, (N, D + K), as an ordinary set; itself if nothing is, or of images.
+
+        Only pairs show how well a sample fits: metrics of samples and exact densities are of these.
+        """
+        if self.is_image or not self.is_given:
+            return self
+        dim, log_prob = self.stored_shape[0], self.log_prob
+        changes: dict[str, Any] = {f"{split}_given": None for split in SPLITS}
+        for split in SPLITS:
+            if (values := getattr(self, split)) is not None:
+                given = self.given_of(split, slice(None))
+                assert given is not None
+                changes[split] = torch.cat([values, given], 1)
+        if log_prob is not None:
+            changes["log_prob"] = lambda pairs: log_prob(pairs[:, :dim], pairs[:, dim:])
+        return replace(self, given=None, posterior=None, space=None, source=None, **changes)
+
+    @property
     def keeps_density(self) -> bool:
         """Whether a log-density in model space is one of the data (dequantised, of images)."""
         return self.space is None or self.space.keeps_density
@@ -102,8 +144,9 @@ class Dataset:
         """What curves are measured on: the same data with validation in the place of test, itself without one."""
         if self.validation is None:
             return self
-        taken = replace(self, test=self.validation, test_labels=self.validation_labels, held_out="validation")
-        return replace(taken, validation=None, validation_labels=None)
+        changes: dict[str, Any] = {f"test{kind}": getattr(self, f"validation{kind}") for kind in BESIDE}
+        changes |= {f"validation{kind}": None for kind in BESIDE}
+        return replace(self, held_out="validation", **changes)
 
     @cached_property
     def classes(self) -> int | None:
@@ -115,8 +158,9 @@ class Dataset:
     def checksum(self) -> str:
         """16 hexadecimal digits of train and test, and of what lies beside them unless that is `fixed`.
 
-        Labels and validation count by each value. The maps `given` and `space` and a `source` count by what they make
-        of the first samples, the mean of its magnitude to three digits: more digits differ from machine to machine.
+        Labels, validation and what is stored of `given` count by each value. The maps `given` and `space`, and a
+        `source`, count by what they make of the first samples, the mean of its magnitude to three digits: more digits
+        differ from machine to machine.
         """
         values = self.stamp or digest_of(self.train, self.test)[:16]
         beside = [] if self.fixed else self._beside()
@@ -124,7 +168,7 @@ class Dataset:
 
     def _beside(self) -> list[str]:
         """What lies beside train and test, a text each."""
-        names = ("train_labels", "validation", "validation_labels", "test_labels")
+        names = ["train_labels", "validation", "validation_labels", "test_labels", *(f"{s}_given" for s in SPLITS)]
         found = [f"{name} {digest_of(values)}" for name in names if (values := getattr(self, name)) is not None]
         found += [f"{self.held_out} in the place of test"] if self.held_out != "test" else []  # a stamp is of all
         few, made = self.test[:PROBED], {}

@@ -1,15 +1,16 @@
 """What every dataset must be, a plugin's too, looked at once when it is built; see `Dataset` for the words."""
 
+from collections import defaultdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.datasets.base import PROBED, SPLITS, Dataset
+from bench.datasets.base import BESIDE, PROBED, SPLITS, Dataset
 from bench.datasets.source import check_source
 from bench.datasets.space import Space
 from bench.errors import UsageError, one_line
-from bench.methods.rules import shown
+from bench.methods.rules import rule, shown
 
 LEVELS = 256  # an image is stored as uint8
 
@@ -26,26 +27,42 @@ def checked(name: str, dataset: Any) -> Dataset:
     levels = dataset.levels
     fits = levels is None or (isinstance(levels, int) and 2 <= levels <= LEVELS)
     require(fits, f"levels = {levels!r}: 2 to {LEVELS} grey levels, or None for points")
-    labelled: dict[bool, list[str]] = {True: [], False: []}
+    given = dataset.given
+    require(given is None or callable(given), f"given is {shown(given)}, not a function of samples; see train_given")
+    has: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for split in SPLITS:
-        values, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
+        values, labels, beside = (getattr(dataset, f"{split}{kind}") for kind in BESIDE)
         if split == "validation" and values is None:
             require(labels is None, "validation_labels without a validation split")
+            require(beside is None, "validation_given without a validation split")
             continue
         require(*_stored(split, values, levels))
         train, shape, n = dataset.stored_shape, tuple(values.shape[1:]), len(values)
         require(train == shape, f"a sample of train has shape {train}, one of {split} {shape}")
         fits = labels is None or (_has_shape(labels, (n,)) and labels.dtype == torch.int64 and int(labels.min()) >= 0)
         require(fits, f"{split}_labels is {shown(labels)}, not int64 ({n},) from 0 up")
-        labelled[labels is not None].append(split)
-    some, none = (" and ".join(labelled[known]) for known in (True, False))
-    require(not (some and none), f"labels of {some}, none of {none}: all splits have labels, or none of them")
+        require(beside is None or given is None, f"{split}_given beside a function given")
+        require(*_stored_given(split, values, beside, dataset.train_given))
+        has["labels", labels is not None].append(split)
+        has["given", beside is not None].append(split)
+    for kind in ("labels", "given"):
+        some, none = (" and ".join(has[kind, known]) for known in (True, False))
+        require(not (some and none), f"{kind} of {some}, none of {none}: all splits have {kind}, or none of them")
     few = dataset.test[:PROBED]
-    if dataset.log_prob:
-        found = dataset.log_prob(few)
+    if given:
+        require(*_given(few, given(few)))
+    if dataset.posterior:
+        c = dataset.given_of("test", slice(PROBED))
+        require(c is not None, "a posterior of samples that are given nothing")
+        with rule(f"dataset {name}: posterior(given, rng)"):
+            found = dataset.posterior(c, torch.Generator().manual_seed(0))
+        fits = _has_shape(found, tuple(few.shape)) and found.dtype == few.dtype
+        require(fits, f"posterior of {shown(c)} draws {shown(found)}, not {shown(few)}")
+    if log_prob := dataset.joined.log_prob:
+        what = "log_prob(x, given)" if dataset.is_given else "log_prob(x)"
+        with rule(f"dataset {name}: {what}"):
+            found = log_prob(dataset.joined.test[:PROBED])
         require(_has_shape(found, (len(few),)), f"log_prob of {len(few)} samples is {shown(found)}, not ({len(few)},)")
-    if dataset.given:
-        require(*_given(few, dataset.given(few)))
     if dataset.space is not None:
         require(*_space(dataset, few))
     if dataset.source is not None:
@@ -76,6 +93,20 @@ def _stored(split: str, values: Any, levels: int | None) -> tuple[bool, str]:
     if levels is not None and levels < LEVELS and (highest := int(values.max())) >= levels:
         return False, f"{split} has the value {highest}; with levels = {levels} the highest is {levels - 1}"
     return True, ""
+
+
+def _stored_given(split: str, values: Tensor, given: Any, train: Any) -> tuple[bool, str]:
+    """Whether what a split's samples are given is stored beside them as it must be, and the rule."""
+    if given is None:
+        return True, ""
+    what = f"{split}_given"
+    if not isinstance(given, Tensor) or given.dtype != torch.float32 or given.device.type != "cpu":
+        return False, f"{what} is {shown(given)}, not a float32 tensor on the CPU"
+    if isinstance(train, Tensor) and train.shape[1:] != given.shape[1:]:
+        return False, f"{what} is {shown(given)}, and train_given {shown(train)}"
+    if not torch.isfinite(given).all():
+        return False, f"{what} has {int((~torch.isfinite(given)).sum())} values that are not finite; leave them out"
+    return _given(values, given)
 
 
 def _given(few: Tensor, found: Any) -> tuple[bool, str]:

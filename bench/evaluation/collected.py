@@ -54,16 +54,18 @@ class Collected(ABC):
 
 
 class Gathered(Collected):
-    """All samples, and as many held-out ones."""
+    """All samples, and as many held-out ones; points that are given something are joined with it (`Dataset.joined`)."""
 
     def __init__(self, dataset: Dataset, config: Samples, n: int, stage: str) -> None:
-        self.dataset, self.config, self.stage = dataset, config, stage
+        self.joined = dataset.joined is not dataset
+        self.dataset, self.config, self.stage = dataset.joined, config, stage
         self.split = config.reference if dataset.is_image else "test"
         dtype = torch.uint8 if dataset.is_image else dataset.test.dtype
-        self.x = torch.zeros(n, *dataset.test.shape[1:], dtype=dtype)
+        self.x = torch.zeros(n, *self.dataset.test.shape[1:], dtype=dtype)
 
     def add(self, drawn: Drawn) -> None:
-        self.x[drawn.start : drawn.start + len(drawn.x)] = drawn.x.cpu()
+        x, rows = drawn.x.cpu(), slice(drawn.start, drawn.start + len(drawn.x))
+        self.x[rows] = torch.cat([x, self.dataset.test[rows, x.shape[1] :]], 1) if self.joined else x
 
     def count(self, metric: Metric) -> int:
         if not metric.limit:
@@ -79,7 +81,8 @@ class Gathered(Collected):
         return x, self.dataset.pixels(data[torch.arange(n) * len(data) // n])
 
     def settings(self, metric: Metric) -> dict[str, Any]:
-        own = {"reference_n": self._references(metric)} if self.dataset.is_image else {}
+        own: dict[str, Any] = {"reference_n": self._references(metric)} if self.dataset.is_image else {}
+        own |= {"joined": "given"} if self.joined else {}
         return {"split": self.dataset.held_out if self.split == "test" else self.split, **own}
 
     def _references(self, metric: Metric) -> int:
@@ -126,12 +129,12 @@ class Pairs(Collected):
         self.metrics, self.dataset = list(metrics), dataset
         self.x = torch.zeros(len(self.metrics), n, dtype=torch.float64)
         self.refused: dict[str, str] = {}
-        if not dataset.given:
+        if not dataset.is_given:
             self.refused = dict.fromkeys((m.name for m in metrics), "no image is drawn to fit what it is given")
 
     def add(self, drawn: Drawn) -> None:
         rows = slice(drawn.start, drawn.start + len(drawn.x))
-        targets = self.dataset.pixels(self.dataset.test[rows]) if self.dataset.given else None
+        targets = self.dataset.pixels(self.dataset.test[rows]) if self.dataset.is_given else None
         for i, metric in enumerate(self.metrics):
             if metric.name not in self.refused:
                 assert metric.measure

@@ -10,7 +10,7 @@ from bench.records.records import Measurement
 
 
 def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts) -> None:
-    if not evaluator.dataset.given:
+    if not (evaluator.dataset.is_image and evaluator.dataset.is_given):
         few = Likelihood(n=n, batch=min(n, config.batch), divergence=config.divergence)
         model = evaluator.trained.model()
         for route in routes(evaluator.trained, few):

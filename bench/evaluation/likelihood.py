@@ -91,6 +91,7 @@ def by_route(route: Route, weights: str, unfinished: Unfinished | None = None) -
 
 def floor(dataset: Dataset, n: int) -> Rows:
     """The exact NLL of the first n test samples, where the data has a density."""
+    dataset = dataset.joined
     log_prob, n = dataset.log_prob, min(n, len(dataset.test))
     if log_prob is None:
         return []

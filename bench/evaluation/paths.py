@@ -29,8 +29,8 @@ GRID = 20
 def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
     """Energy and straightness of the paths of the first samples, and their picture."""
     s, dataset, quote = evaluator.config, evaluator.dataset, evaluator.drawing(evaluator.ways[evaluator.headline])
-    # Samples in the optimal transport that the paths are compared with; none of images.
-    coupled = 0 if dataset.is_image else min(s.w2_n, s.path_n, len(dataset.test))
+    # Samples in the optimal transport that the paths are compared with; none of images, or of a law for each sample.
+    coupled = 0 if dataset.is_image or dataset.is_given else min(s.w2_n, s.path_n, len(dataset.test))
     counts = {"path_energy": s.path_n, "straightness": s.path_n, **({"npe": coupled} if coupled else {})}
     rows = [Measurement(metric, n=n, settings=quote) for metric, n in counts.items()]
 

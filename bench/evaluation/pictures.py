@@ -44,6 +44,7 @@ def of_samples(dataset: Dataset, x: Tensor) -> Arrays:
     if not dataset.is_image:
         return {"samples": for_plots(x), "data": for_plots(data)}
     arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
-    if dataset.given and dataset.space is None and (given := dataset.given(data)).ndim == data.ndim:
+    given = dataset.given_of("test", slice(len(data))) if dataset.space is None else None
+    if given is not None and given.ndim == data.ndim:
         arrays["given"] = for_plots(dataset.decode(given))
     return arrays

@@ -85,7 +85,7 @@ class Judge:
     @cached_property
     def metrics(self) -> list[Metric]:
         """Those that the suite names, or the usual ones of such data; UsageError as `chosen` has it."""
-        found = chosen(self.settings.metrics, self.dataset.is_image, self.dataset.given is not None)
+        found = chosen(self.settings.metrics, self.dataset.is_image, self.dataset.is_given)
         if self.settings.metrics or not any(metric.of_classifier for metric in found):
             return found
         with_classes = any(reference.features.classes for reference in self.references)
@@ -161,7 +161,7 @@ class Judge:
 
         def make() -> Rows:
             rng = generator(self.seed, f"metric-{metric.name}")
-            found = collected.values(metric, x, reference, self.dataset, rng)
+            found = collected.values(metric, x, reference, self.dataset.joined, rng)
             values = found if len(rows) > 1 else (found,)
             pairs = [value if isinstance(value, tuple) else (value, None) for value in values]
             return [

@@ -78,7 +78,7 @@ class Stages:
         return {
             "label": self.baseline.label,
             "dataset_version": f"{self.dataset.version}:{self.dataset.checksum}",
-            "given": self.dataset.given is not None,
+            "given": self.dataset.is_given,
             "parameters": self.parameters,
             "steps": self.trainer.step,
             "options": components.resolved(self.baseline),

@@ -61,8 +61,8 @@ class Trained:
     def network(self, start: int = 0, stop: int = 0, held_out: bool = False) -> CountedNetwork:
         """net(t, x) of samples start ... stop - 1, of the data's if `held_out`, in as many rows as memory holds."""
         data, rows = self.dataset, slice(start, stop)
-        given = data.given(data.test[rows].to(self.device)) if data.given else None
-        labels = self._labels(start, stop, held_out or data.given is not None)
+        given = data.given_of("test", rows, self.device)
+        labels = self._labels(start, stop, held_out or data.is_given)
         return CountedNetwork(self.module, given=given, memory=self.memory, labels=labels)
 
     def _labels(self, start: int, stop: int, held_out: bool) -> Tensor | None:
@@ -81,7 +81,7 @@ class Trained:
         """What a measurement quotes of a network that is told classes: the split that they are of."""
         if not self.has_classes:
             return {}
-        return {"labels": self.dataset.held_out if held_out or self.dataset.given else "train"}
+        return {"labels": self.dataset.held_out if held_out or self.dataset.is_given else "train"}
 
     @property
     def has_classes(self) -> bool:
@@ -91,7 +91,7 @@ class Trained:
 
     @property
     def is_conditional(self) -> bool:
-        return self.dataset.given is not None or self.has_classes
+        return self.dataset.is_given or self.has_classes
 
     def model(self, start: int = 0, stop: int = 0) -> Model:
         """What the network can do for samples start ... stop - 1."""

@@ -145,7 +145,7 @@ def _reached(key: _Key) -> Reached | None:
     roots += [_extractor(name) for name in key.extractors]
     if stage in ("samples", "sweep", "curve"):
         metrics.load()
-        for name in key.metrics or usual(data.says("levels="), data.says("given=")):
+        for name in key.metrics or usual(data.says("levels="), data.says("given=") or data.says("train_given=")):
             # One that is not known here is taken, as its code is not known then.
             if getattr(metrics.so_far().get(name), f"in_{stage}", True):
                 roots.append(_places(metrics, name))

@@ -29,11 +29,12 @@ Piece = tuple[int, int, int]  # step, phase, number of the micro-batch
 
 
 class Samples(NamedTuple):
-    """Stored values (micro-batch, ...), the rows of the training split and, if the data has them, their labels."""
+    """Stored values (micro-batch, ...) and the rows of the training split; labels and what is given, if there are."""
 
     values: Tensor
     rows: Tensor
     labels: Tensor | None
+    given: Tensor | None
 
 
 class Minibatches:
@@ -45,7 +46,11 @@ class Minibatches:
 
     def __init__(self, dataset: Dataset, settings: Training, seed: int, device: str, phases: int = 1) -> None:
         self.data, self.seed, self.device = dataset.train, seed, torch.device(device)
-        self.labels = dataset.train_labels if dataset.train_labels is None else dataset.train_labels.to(self.device)
+        self.labels, self.given = (
+            values if values is None else values.to(self.device)
+            for values in (dataset.train_labels, dataset.train_given)
+        )
+        self.function = dataset.given
         self.size, self.pieces, self.phases = settings.batch // settings.pieces, settings.pieces, phases
         self.flip = settings.flip
         if self.flip and not dataset.is_image:
@@ -83,7 +88,9 @@ class Minibatches:
         return self._rows(values.to(self.device, non_blocking=True), index.to(self.device, non_blocking=True))
 
     def _rows(self, values: Tensor, index: Tensor) -> Samples:
-        return Samples(values, index, None if self.labels is None else self.labels[index])
+        labels, given = (None if beside is None else beside[index] for beside in (self.labels, self.given))
+        given = self.function(values) if self.function else given
+        return Samples(values, index, labels, given)
 
     def _begin_at(self, piece: Piece) -> None:
         """Read on from a piece that nobody has read ahead: the first one, or the first after a restart."""

@@ -126,7 +126,7 @@ class Rehearsal:
         n, data, name = self.n, self.dataset, update.phase.loss
         values = data.train[:n].to(self.device)
         labels = None if data.train_labels is None else data.train_labels[:n].to(self.device)
-        given = data.given(values) if data.given else None
+        given = data.given_of("train", slice(n), self.device)
         batch = Batch(data.encode(values, self.rng), labels, given, torch.arange(n, device=self.device))
         net = CountedNetwork(module, given=given, labels=labels)
         average = CountedNetwork(self.module, given=given, labels=labels, gradients=False)

@@ -70,9 +70,8 @@ class Trainer(TrainingState):
         self.rng.manual_seed(seed)
         _global_generator(self.device).manual_seed(seed)  # what dropout draws from
         x = self.dataset.encode(samples.values, self.rng)
-        given = self.dataset.given(samples.values) if self.dataset.given else None
-        batch = Batch(x, samples.labels, given, samples.rows)
-        self.net.given, self.net.labels = given, samples.labels
+        batch = Batch(x, samples.labels, samples.given, samples.rows)
+        self.net.given, self.net.labels = samples.given, samples.labels
         context = Context(self.rng, self.step, self.progress, lambda: self.average.network(self.net))
         with self.autocast():
             loss = losses(self.baseline, update.phase, self.net, batch, context).mean()

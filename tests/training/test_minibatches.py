@@ -89,10 +89,11 @@ def test_streamed_pieces_are_the_resident_ones_also_after_a_restart(images: Data
     assert equal(pieces(again, later), {key: x for key, x in whole.items() if key[0] in later})
 
 
-def test_every_phase_has_pieces_and_labels_of_its_own(images: Dataset) -> None:
+def test_every_phase_has_pieces_of_its_own_with_what_lies_beside_them(images: Dataset) -> None:
     """The first those of a training of one phase; streamed as resident, in the order of the steps."""
     labels = torch.arange(64) % 5
-    dataset = dataclasses.replace(images, train_labels=labels)
+    given = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    dataset = dataclasses.replace(images, train_labels=labels, train_given=given)
     order = [(step, c, phase) for step in range(3) for phase in range(2) for c in range(4)]
     taken = []
     for streamed in (False, True):
@@ -102,8 +103,9 @@ def test_every_phase_has_pieces_and_labels_of_its_own(images: Dataset) -> None:
     for piece, a, b in zip(order, *taken, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
         assert torch.equal(a.values, images.train[a.rows]) and torch.equal(a.labels, labels[a.rows])
+        assert torch.equal(a.given, given[a.rows])
         one_phase = alone.take(*piece[:2])
-        assert torch.equal(one_phase.rows, a.rows) == (piece[2] == 0) and one_phase.labels is None
+        assert torch.equal(one_phase.rows, a.rows) == (piece[2] == 0) and one_phase.labels is one_phase.given is None
 
 
 class Slow:
