@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.command.notices import idle_cores, say_failures, say_how_to_follow, say_lost, say_stale, say_submitted
+from bench.command.notices import (
+    idle_cores,
+    say_failures,
+    say_how_to_follow,
+    say_lost,
+    say_stale,
+    say_submitted,
+    say_unfinished,
+)
 from bench.command.options import check, check_options, declare, ranks_of_a_run, setting, slurm_options
 from bench.config.plan import plan
 from bench.config.registry import whole
@@ -19,7 +27,7 @@ from bench.identity import source
 from bench.launch import needs
 from bench.launch.queue import Submission, collect, wait
 from bench.papers.claims import remember
-from bench.records import fresh, records, retries
+from bench.records import fresh, records, retries, underway
 from bench.records.aside import take_back
 from bench.records.files import sweep
 from bench.records.planned import Stands, update_plan, write_plan
@@ -98,7 +106,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
                 + idle_cores(options, jobs)
             )
             launch_local(jobs, options.workers, jobs[0].device)
-    report(root, runs)
+    _rebuild(root, runs)
     stands = _stands(root, runs)
     say_lost(stands)
     left, failures = _todo(stands, runs, retry=False)
@@ -138,7 +146,9 @@ def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir
 
         threads = threads_of_a_rank(options.workers, device, ranks)
     places, plugins = (root.resolve(), data_dir.resolve()), tuple(map(whole, options.plugin))
-    return [Job(run_, *places, device, plugins, ranks, threads, options.keep_stale) for run_ in runs]
+    return [
+        Job(run_, *places, device, plugins, ranks, threads, options.keep_stale, options.tensorboard) for run_ in runs
+    ]
 
 
 def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs: Sequence["Job"]) -> bool:
@@ -165,7 +175,8 @@ def status(root: Path, runs: Sequence[Run]) -> int:
     say_stale(stands)
     for run_id, state in states.items():
         job = f"[Slurm {state.job}]" if state.job else ""
-        print("  ".join(filter(None, [f"{state.status:8} {run_id}", job, state.reason])))
+        where = underway.where(root, run_id) if stands[run_id]["train"].state in ("missing", "stale") else ""
+        print("  ".join(filter(None, [f"{state.status:8} {run_id}", job, state.reason, where])))
     counts = Counter(state.status for state in states.values())
     say_lost(stands)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
@@ -173,6 +184,13 @@ def status(root: Path, runs: Sequence[Run]) -> int:
 
 
 def report(root: Path, runs: Sequence[Run]) -> int:
+    """Rebuild the report, and say what is unfinished."""
+    _rebuild(root, runs)
+    say_unfinished(root, _stands(root, runs))
+    return 0
+
+
+def _rebuild(root: Path, runs: Sequence[Run]) -> None:
     """Rebuild tables, plots and the page from the records under root, once lost runs are among them."""
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
@@ -189,7 +207,6 @@ def report(root: Path, runs: Sequence[Run]) -> int:
     written = build(root)
     fresh.mark(root, made_of)
     print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
-    return 0
 
 
 def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.launch.invocation import again
-from bench.records import records, retries
+from bench.records import records, retries, underway
 from bench.records.planned import Stands
 
 if TYPE_CHECKING:
@@ -24,6 +24,16 @@ def say_stale(stands: Stands) -> None:
             print(f"stale: {run_id} {', '.join(names)}: {reason}")
         if stages["train"].older_curve and stages["train"].state == "done":
             print(f"left out: {run_id}: its curve was measured under another evaluation; it is not trained again")
+
+
+def say_unfinished(root: Path, stands: Stands) -> None:
+    """Say how much of the suite the report is of, unless that is all; trainings under way are named."""
+    complete = sum(all(found.state == "done" for found in stages.values()) for stages in stands.values())
+    if complete < len(stands):
+        print(f"unfinished: the report is of {complete} of {len(stands)} runs, and of what others have so far")
+        for run_id, stages in stands.items():
+            if stages["train"].state == "missing" and (where := underway.where(root, run_id)):
+                print(f"  {run_id}  {where}")
 
 
 def say_lost(stands: Stands) -> None:

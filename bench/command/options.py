@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bench.config import toml
@@ -64,6 +65,8 @@ def check_options(options: argparse.Namespace) -> None:
     """UsageError for an option that no run could start with, whether or not one is to start."""
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers {options.workers}: at least 1")
+    if options.tensorboard and find_spec("tensorboard") is None:
+        raise UsageError("--tensorboard: TensorBoard is not installed; pip install tensorboard")
     if options.cluster == "slurm":
         slurm_options(options)
         return

@@ -92,6 +92,11 @@ def parser() -> argparse.ArgumentParser:
         help="GPUs that share a run, on each of its nodes (default: one, of this machine; none with slurm); with "
         "--device cpu so many processes",
     )
+    where.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write curves and samples for TensorBoard, too (tensorboard --logdir DIR/SUITE/tensorboard)",
+    )
     slurm = p.add_argument_group("with --cluster slurm")
     slurm.add_argument("--partition", metavar="NAME")
     slurm.add_argument("--nodes", type=int, default=1, metavar="N", help="nodes that share a run (default: 1)")

@@ -1,4 +1,4 @@
-"""Seconds and bytes: a device-synchronised stopwatch, and peak memory of a stretch of work.
+"""Seconds and bytes: a device-synchronised stopwatch, peak memory of a stretch of work, and when to speak of it.
 
 On CUDA the peak is torch's; on the CPU it is the resident set of the process (Linux's VmHWM, reset at the start).
 """
@@ -15,6 +15,24 @@ def now(device: str) -> float:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+class Pace:
+    """When to speak of work that goes on: every second at first, then every hundredth of its time, up to a minute."""
+
+    FIRST, SHARE, LONGEST = 1.0, 0.01, 60.0
+
+    def __init__(self) -> None:
+        self._begun = self._spoken = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time again; the next time is counted from now if it is."""
+        now = time.monotonic()
+        gap = min(max(self.FIRST, self.SHARE * (now - self._begun)), self.LONGEST)
+        if now - self._spoken < gap:
+            return False
+        self._spoken = now
+        return True
 
 
 def reset_peak_memory(device: str) -> None:

@@ -1,15 +1,18 @@
 """A point of the validation curve: the NLL and the distance of a few samples."""
 
 from bench.config.settings import Likelihood
+from bench.evaluation import pictures
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_route
 from bench.evaluation.parts import Arrays, Parts, Rows, filled
+from bench.evaluation.pictures import Shown
 from bench.evaluation.routes import routes
 from bench.evaluation.unfinished import Unfinished
 from bench.records.records import Measurement
 
 
-def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts) -> None:
+def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts, shown: Shown) -> None:
+    """`shown` keeps some of the samples, for a look at them."""
     if not (evaluator.dataset.is_image and evaluator.dataset.is_given):
         few = Likelihood(n=n, batch=min(n, config.batch), divergence=config.divergence)
         model = evaluator.trained.model()
@@ -22,7 +25,8 @@ def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts
     cost = [Measurement("nfe_sampling", n=n, settings=quote)]
 
     def distance(unfinished: Unfinished) -> tuple[Rows, Arrays]:
-        nfe, _ = evaluator.drawn("curve", way, batch, quality, unfinished)
-        return quality.measured() + filled(cost, {"nfe_sampling": nfe}), {}
+        nfe, _ = evaluator.drawn("curve", way, batch, quality, unfinished, shown)
+        arrays = pictures.of_samples(evaluator.dataset, shown.gathered()) if shown.n else {}
+        return quality.measured() + filled(cost, {"nfe_sampling": nfe}), arrays
 
     parts.measure("validation distance", quality.rows + cost, distance)

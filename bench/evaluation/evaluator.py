@@ -10,7 +10,7 @@ import torch
 
 from bench.config.sampling import further
 from bench.config.settings import Samples
-from bench.evaluation.clock import peak_memory
+from bench.evaluation.clock import Pace, peak_memory
 from bench.evaluation.parts import Log
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
@@ -45,6 +45,7 @@ class Evaluator:
         """Draw all samples of `quality`; their mean NFE, and the seconds of the rank that took longest."""
         n = quality.n
         evaluations = seconds = 0.0
+        pace = Pace()
         with ranks.failing_together():
             for part in self.trained.batches(name, way, n, batch, unfinished):
                 quality.add(part)
@@ -52,7 +53,7 @@ class Evaluator:
                     shown.add(part)
                 evaluations += part.nfe * len(part.x)
                 seconds += part.seconds
-                if batch < n:
+                if batch < n and pace.due():
                     self.log(f"samples {name}: {part.start + len(part.x)} of {n}, NFE {part.nfe:g}")
         total = ranks.total(torch.tensor([evaluations], dtype=torch.float64))
         return float(total) / n, ranks.agreed(seconds)[0]

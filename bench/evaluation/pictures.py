@@ -17,6 +17,11 @@ POINTS, IMAGES = 2000, 64
 FEW_POINTS, FEW_IMAGES = 1000, 16  # at each small number of evaluations
 
 
+def how_many(dataset: Dataset) -> int:
+    """Samples of the headline that are kept."""
+    return IMAGES if dataset.is_image else POINTS
+
+
 class Shown:
     """The first n samples, kept from whichever rank drew them."""
 

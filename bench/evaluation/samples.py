@@ -5,7 +5,7 @@ from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Arrays, Parts, Rows, filled
 from bench.evaluation.paths import measure_paths
-from bench.evaluation.pictures import IMAGES, POINTS, Shown
+from bench.evaluation.pictures import Shown, how_many
 from bench.evaluation.unfinished import Unfinished
 from bench.records.records import Measurement
 
@@ -26,7 +26,7 @@ def _measure_way(evaluator: Evaluator, name: str, parts: Parts) -> None:
 
     def make(unfinished: Unfinished) -> tuple[Rows, Arrays]:
         reset_peak_memory(evaluator.device)
-        shown = Shown(0 if not first else IMAGES if evaluator.dataset.is_image else POINTS)
+        shown = Shown(how_many(evaluator.dataset) if first else 0)
         nfe, seconds = evaluator.drawn(name, way, evaluator.config.batch, quality, unfinished, shown)
         spent = {"nfe_sampling": nfe, "sampling_seconds": seconds, "peak_memory_bytes": evaluator.peak()}
         arrays = pictures.of_samples(evaluator.dataset, shown.gathered()) if first else {}

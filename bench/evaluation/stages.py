@@ -17,11 +17,13 @@ from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
 from bench.evaluation.parts import Arrays, Parts, Rows
+from bench.evaluation.pictures import Shown, how_many
 from bench.evaluation.quality import Judge
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished, clear_all
+from bench.evaluation.watching import Watching
 from bench.identity import inputs
 from bench.launch.task import Task
 from bench.methods.baseline import Baseline
@@ -34,6 +36,7 @@ from bench.training.build import build
 from bench.training.precision import full_float32
 from bench.training.rehearsal import rehearse
 from bench.training.trainer import Trainer
+from bench.training.watch import NOBODY
 
 
 class Stages:
@@ -73,6 +76,9 @@ class Stages:
         self.weights = "ema" if run.training.ema else "raw"
         self.samples = run.evaluation.samples or Samples()
         self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, run.seed)
+        self.watching: Watching | None = None
+        if ranks.is_main() and not self.unfit:
+            self.watching = Watching(task, self.trainer.step, self.dataset.extent, self.facts)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -98,7 +104,10 @@ class Stages:
     def run_stage(self, stage: Stage) -> tuple[Rows, Arrays]:
         """The measurements and arrays of a stage; what cannot be had is a measurement with a reason."""
         with inputs.noted(self.opened):
-            return self.train() if stage == "train" else self._evaluated(stage)
+            rows, arrays = self.train() if stage == "train" else self._evaluated(stage)
+        if self.watching:
+            self.watching.ended(stage, rows, arrays, self.trainer.step)
+        return rows, arrays
 
     def _evaluated(self, stage: Stage) -> tuple[Rows, Arrays]:
         self._fit()  # the record of the training may have outlived its checkpoint
@@ -139,7 +148,7 @@ class Stages:
             if ranks.is_main():
                 clear_all(self.task.folder)
             ranks.barrier()
-            self.trainer.fit(self.checkpoint, self.validate, self.log)
+            self.trainer.fit(self.checkpoint, self.validate, self.log, self.watching or NOBODY)
             self.trained = True
 
     def validate(self, module: nn.Module) -> Rows:
@@ -147,8 +156,11 @@ class Stages:
         parts = Parts(self.log)
         with full_float32(self.device):
             evaluator, n = self._evaluator(module, self.judge.for_tuning), self.run.training.curve_n
-            measure_curve(evaluator, n, self.run.evaluation.likelihood or Likelihood(), parts)
+            shown = Shown(how_many(self.dataset) if self.task.tensorboard else 0)
+            measure_curve(evaluator, n, self.run.evaluation.likelihood or Likelihood(), parts, shown)
         parts.check()
+        if self.watching:
+            self.watching.drawn("validation", parts.arrays, self.trainer.step)
         return [row for row in parts.rows if (metric := metric_of(row.metric)) and metric.in_curve]
 
     def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:

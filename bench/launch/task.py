@@ -15,7 +15,7 @@ class Task:
 
     `ranks` processes share the run, each with a GPU of its own if the device is "cuda", and each with `threads` on the
     CPU if the run begins now (bench/launch/threads.py), or with those that the process has. `keep_stale` is whether a
-    checkpoint of older source is gone on from.
+    checkpoint of older source is gone on from, and `tensorboard` whether event files are written.
     """
 
     run: Run
@@ -26,6 +26,7 @@ class Task:
     ranks: int = 1
     threads: int | None = None
     keep_stale: bool = False
+    tensorboard: bool = False
 
     @property
     def folder(self) -> Path:

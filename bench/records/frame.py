@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
 from bench.metrics.metric import SAID
-from bench.records import standing
+from bench.records import standing, underway
 from bench.records.archive import opened
 from bench.records.measurement import PLACE
 from bench.records.reading import utf8
@@ -30,6 +30,7 @@ RUN_COLUMNS = (
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
 OF_RUN = ("label", "dataset_version", "given", "parameters", "steps")  # known of all stages once one record says it
+MEASURED = ("ok", "running")  # status of rows that have values
 PLACES = (*PLACE, "nfe")  # on a curve, NaN where a measurement is not on one
 COLUMNS = [
     *(*RUN_COLUMNS, "metric", *SAID, "value", "stderr", "n", "settings", *PLACES, "seconds", "reason"),
@@ -41,7 +42,8 @@ def read_frame(root: Path) -> "pd.DataFrame":
     """All records under `root` as a tidy frame, one row a measurement, with the columns COLUMNS.
 
     A failed stage is one row with an empty metric and its error, and so is a record that is not sound; a planned stage
-    without a record is one row with status "missing". A damaged plan is a failed row of its own, without a run.
+    without a record is one row with status "missing", and a training under way the rows of its curve with status
+    "running" and how far it is as their error. A damaged plan is a failed row of its own, without a run.
     `current` says whether the run is of the current plan. A record that was measured under other settings or by older
     code than the plan asks for is one row with status "missing" and its reason in `stale`, which is "" elsewhere.
     `attrs["left_out"]` says whose curve is left out, since it was measured under another evaluation.
@@ -60,7 +62,8 @@ def read_frame(root: Path) -> "pd.DataFrame":
         current = bool(entry) or not any(cell(record) in replaced for record in found.values() if "variant" in record)
         known: dict[str, Any] = {"run_id": utf8(folder.name), "current": current, **entry}
         for stage in entry.get("stages") or found:
-            record = found.get(stage) or {"stage": stage, "status": "missing", "error": "not run"}
+            record = found.get(stage) or (underway.read(folder) if stage == "train" else None)
+            record = record or {"stage": stage, "status": "missing", "error": "not run"}
             if standing.is_older_curve(record, entry.get("curve")):
                 others = [row for row in record["measurements"] if "step" not in row.get("place", {})]
                 record = {**record, "measurements": others}
@@ -141,7 +144,7 @@ class _Columns:
     def add(self, record: Mapping[str, Any]) -> None:
         """The rows of one record, or the one row that says why there is none."""
         lost: list[dict[str, Any]] = [{"metric": "", "value": math.nan}]
-        rows = record["measurements"] if record["status"] == "ok" else lost
+        rows = (record["status"] in MEASURED and record["measurements"]) or lost
         shared = {column: record.get(column) for column in (*RUN_COLUMNS, *PROVENANCE_COLUMNS)} | {
             "label": record.get("label") or record.get("baseline"),
             "current": record.get("current") is not False,

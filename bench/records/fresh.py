@@ -14,9 +14,10 @@ from bench.identity.source import PACKAGES, Place, module, refresh
 from bench.papers.claims import REMEMBERED
 from bench.papers.paper import PUBLISHED
 from bench.records.files import write_text
+from bench.records.records import UNDERWAY
 
 MARK = ".reported"
-RECORDS = tuple(f"{stage}.{kind}" for stage in STAGES for kind in ("json", "npz"))
+RECORDS = (*(f"{stage}.{kind}" for stage in STAGES for kind in ("json", "npz")), UNDERWAY)
 
 
 def made_of(root: Path) -> str:

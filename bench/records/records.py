@@ -3,6 +3,7 @@
     results/<suite>/plan.json                        what was asked for
     results/<suite>/runs/<run_id>/<stage>.json       one row a measurement, with every setting behind it
     results/<suite>/runs/<run_id>/<stage>.npz        arrays for plots
+    results/<suite>/runs/<run_id>/underway.json      how far a training is (bench/records/underway.py)
 
 Whether a record is what a run asks for is decided in bench/records/standing.py; it counts at all when it is sound
 (bench/records/reading.py). Reports are made of the tidy frame of all of them (bench/records/frame.py).
@@ -29,6 +30,8 @@ from bench.records.standing import Standing
 
 if TYPE_CHECKING:
     import numpy as np
+
+UNDERWAY = "underway.json"
 
 
 def run_folder(root: Path, run_id: str) -> Path:
@@ -68,6 +71,8 @@ def write_stage(
         "measurements": [m.row() for m in measurements],
     }
     write_json(record_path(root, run.run_id, stage), record)
+    if stage == "train":
+        (folder / UNDERWAY).unlink(missing_ok=True)
 
 
 def timestamp() -> str:

@@ -74,7 +74,7 @@ class Record(Identity):
     digest: NotRequired[str]
     schema: Literal[2, 3]
     stage: Name
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed", "running"]
     fingerprint: Name
     measurements: list[Row]
     error: NotRequired[str | None]

@@ -23,7 +23,7 @@ from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import numbers, vocabulary
 from bench.report.comparable import FLOOR, comparable, meeting
 from bench.report.extract import KEYS, Extract, each
-from bench.report.incidents import STALE, kinds, not_applicable, reasons
+from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
 from bench.report.statistics import Interval, t_interval
 
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
@@ -33,7 +33,7 @@ COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
     "run_ids", "lost", "lost_to", "hole", "word", "own_density", "published", "published_source",
 ]  # fmt: skip
-WORDS = {"failed": "failed", "missing": "not run", STALE: "stale"}
+WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "in training"}
 
 
 def measured(section: Extract) -> DataFrame:

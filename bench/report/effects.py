@@ -93,7 +93,8 @@ class Effects:
                 values = values.assign(value=(values.value - mean).abs())
             return values, compared[compared.value.isna()]
         curve = STAGE[claim.measure] == "train"
-        rows = section.curve if curve else section.sweep
+        # A training under way may still reach what its curve has not reached.
+        rows = section.curve[section.curve.status == "ok"] if curve else section.sweep
         rows = of_one_kind(rows[rows.metric == self.metric])
         values, lost = rows[rows.value.notna()], rows[rows.value.isna()]
         if curve:

@@ -9,6 +9,7 @@ from typing import Any
 from pandas import DataFrame
 
 from bench.metrics.metric import Facts, metric_of
+from bench.records.frame import MEASURED
 from bench.records.measurement import PLACE
 from bench.report import vocabulary
 from bench.report.incidents import Incident, losses, lost, not_applicable, unfinished
@@ -110,7 +111,8 @@ class Extract:
     @cached_property
     def _numbers(self) -> DataFrame:
         """The rows that have a finite value, and those whose value was lost: NaN, with its reason."""
-        return self.frame[((self.frame.status == "ok") & (self.frame.value.abs() < math.inf)) | lost(self.frame)]
+        had = self.frame.status.isin(MEASURED) & (self.frame.value.abs() < math.inf)
+        return self.frame[had | lost(self.frame)]
 
     @cached_property
     def sweep(self) -> DataFrame:

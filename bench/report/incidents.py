@@ -13,6 +13,7 @@ from bench.config.settings import STAGES
 from bench.errors import NOT_APPLICABLE
 
 STALE = "stale"
+RUNNING = "running"
 LOST = "lost"
 LONGEST = 24  # characters of a kind
 SEVERAL = 3  # reasons of one kind that are quoted
@@ -40,7 +41,12 @@ class Incident:
         return f"{self.label}, {seeds}: {told}"
 
     def _told(self, missing: str, values_lost: str) -> str:
-        told = {"failed": f"failed in {self.stage}: {self.error}", STALE: f"stale: {self.error}", LOST: values_lost}
+        told = {
+            "failed": f"failed in {self.stage}: {self.error}",
+            RUNNING: f"in training: {self.error}",
+            STALE: f"stale: {self.error}",
+            LOST: values_lost,
+        }
         return told.get(self.status, missing)
 
     def explains(self, stage: str) -> bool:

@@ -9,8 +9,10 @@ from pandas import DataFrame, Series
 
 from bench.config.names import safe_name
 from bench.config.settings import STAGES
+from bench.records.frame import MEASURED
 from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry
+from bench.report.incidents import RUNNING
 from bench.report.sections import Section
 from bench.report.variants import settings
 
@@ -20,11 +22,12 @@ CLOCKS = {"train_seconds": "training", "likelihood_seconds": "likelihood", "samp
 def facts(sections: Sequence[Section], frame: DataFrame) -> list[str]:
     states = frame.groupby("run_id").status.agg(set)
     complete = sum(state == {"ok"} for state in states)
+    training = sum(RUNNING in state for state in states)
     baselines = {name for section in sections for name in section.frame.baseline}
     data = listed(dict.fromkeys(section.dataset for section in sections)) if sections else "no data"
     seeds = max((section.seeds for section in sections), default=0)
     return [
-        f"{complete} of {count(len(states), 'run')} complete",
+        f"{complete} of {count(len(states), 'run')} complete" + (f", {training} in training" if training else ""),
         f"{count(len(baselines), 'baseline')} on {data}",
         f"{count(seeds, 'seed')}" if all(s.seeds == seeds for s in sections) else f"up to {count(seeds, 'seed')}",
     ]
@@ -60,8 +63,8 @@ def variants(section: Section, configs: Mapping[str, Mapping[str, Any]]) -> list
 
 def provenance(frame: DataFrame) -> list[tuple[str, str]]:
     """Machine, software, code and time, as far as the records say."""
-    runs = frame[frame.status == "ok"].drop_duplicates("run_id")
-    several = runs.device_count.fillna(1).map(lambda n: f"{n:.0f} x " if n > 1 else "")
+    runs = frame[frame.status.isin(MEASURED)].drop_duplicates("run_id")
+    several = runs.device_count.fillna(1).map(lambda n: f"{n:.0f} x " if n > 1 else "").astype(str)
     software = [", ".join(f"{k} {v}" for k, v in json.loads(text).items()) for text in dict.fromkeys(runs.versions)]
     lines = {
         "Machine": "; ".join(_counted(several + runs.device)),
@@ -93,8 +96,9 @@ def _state(rows: DataFrame) -> str:
     """How far a run came: "complete", "failed in samples: underflow; not run: sweep"."""
     unfinished = sorted(each(rows[rows.status != "ok"]), key=lambda row: STAGES.index(row.stage))
     failed = [f"failed in {row.stage}: {row.error}" for row in unfinished if row.status == "failed"]
+    training = [f"in training: {row.error}" for row in unfinished if row.status == RUNNING][:1]
     missing = [row.stage for row in unfinished if row.status == "missing"]
-    return "; ".join([*failed, *([f"not run: {listed(missing)}"] if missing else [])]) or "complete"
+    return "; ".join([*failed, *training, *([f"not run: {listed(missing)}"] if missing else [])]) or "complete"
 
 
 def _entry(values: "Series[Any]") -> Entry:

@@ -70,6 +70,18 @@ class TrainingState:
         return min(1.0, max(by_steps, by_seconds))
 
     @property
+    def where(self) -> str:
+        """How far it is, by the step or by the seconds of its budget: "step 40 of 60"."""
+        s = self.settings
+        seconds = "" if s.steps else f" ({self.seconds:.0f} of {s.seconds:.0f} s)"
+        return f"step {self.step}" + (f" of {s.steps}" if s.steps else seconds)
+
+    @property
+    def latest(self) -> float:
+        """The mean loss of the steps since the last look, or of those before it; reading it waits for the device."""
+        return float(self.recent) / self.recent_steps if self.recent_steps else self.loss
+
+    @property
     def finished(self) -> bool:
         """Whether the budget is spent and the last point of the curve is measured."""
         return self.progress >= 1 and (not self.settings.curve_points or self.validated >= 1)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.evaluation.clock import now, peak_memory, reset_peak_memory
+from bench.evaluation.clock import Pace, now, peak_memory, reset_peak_memory
 from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
 from bench.records.records import Measurement
@@ -28,6 +28,7 @@ from bench.training.precision import in_training
 from bench.training.preemption import at_boundary
 from bench.training.seeds import number
 from bench.training.state import TrainingState
+from bench.training.watch import NOBODY, Watch
 
 CHECK_EVERY = 50  # steps between looks at the loss: reading it waits for the device
 
@@ -85,7 +86,13 @@ class Trainer(TrainingState):
             return torch.autocast(self.device.split(":")[0], torch.bfloat16)
         return nullcontext()
 
-    def fit(self, path: Path, validate: Callable[[nn.Module], list[Measurement]], log: Callable[[str], None]) -> None:
+    def fit(
+        self,
+        path: Path,
+        validate: Callable[[nn.Module], list[Measurement]],
+        log: Callable[[str], None],
+        watch: Watch = NOBODY,
+    ) -> None:
         """Train to the end of the budget, validating at shares 1, 1/2, 1/4, ... of it and saving to `path`.
 
         Diverged if the loss or the weights stopped being finite; no checkpoint has them then. UsageError if the network
@@ -100,6 +107,8 @@ class Trainer(TrainingState):
             if self.settings.compile and self.progress < 1:
                 self._compile()
             reset_peak_memory(self.device)
+            watch.validated(self)
+            pace = Pace()
             begun, saved = now(self.device) - self.seconds, self.seconds
             while True:
                 if marks and self.progress >= marks[0]:
@@ -107,6 +116,7 @@ class Trainer(TrainingState):
                     self.save(path)  # a validation may be long
                     self._validate(validate)
                     self.save(path)
+                    watch.validated(self)
                     begun, saved = now(self.device) - self.seconds, self.seconds
                     between_steps()
                 if self.progress >= 1:
@@ -117,7 +127,10 @@ class Trainer(TrainingState):
                 due = self.progress >= (marks[0] if marks else 1)
                 if self.recent_steps == CHECK_EVERY or due:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
-                    self._look(log)
+                    self._look()
+                if pace.due() or self.progress >= 1:
+                    self._tell(log)
+                    watch.told(self)
                 if self.seconds - saved > self.settings.checkpoint_seconds:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
                     self.save(path)
@@ -134,17 +147,17 @@ class Trainer(TrainingState):
                 self._backward(update, ranks.mine(range(self.settings.pieces))[0])
         self.net.rows = rows
 
-    def _look(self, log: Callable[[str], None]) -> None:
-        """Read the mean loss of the last steps and say where training stands."""
+    def _look(self) -> None:
+        """Read the mean loss of the last steps."""
         self.loss = float(self.recent) / self.recent_steps
         if not math.isfinite(self.loss):
             raise self.diverged(f"the loss is {self.loss}")
         self.recent.zero_()
         self.recent_steps = 0
-        s = self.settings
-        where = f"{self.step}/{s.steps}" if s.steps else f"{self.step} ({self.seconds:.0f}/{s.seconds:.0f} s)"
+
+    def _tell(self, log: Callable[[str], None]) -> None:
         waited = "" if self.data.resident else f", waited {self.data.waited:.1f} s for data"
-        log(f"train {where} loss {self.loss:.4g}, {self.seconds:.1f} s{waited}")
+        log(f"train {self.where}, loss {self.latest:.4g}, {self.seconds:.1f} s{waited}")
 
     def _validate(self, validate: Callable[[nn.Module], list[Measurement]]) -> None:
         place = {"step": self.step, "train_seconds": self.seconds, "nfe_training": self.evaluations()}

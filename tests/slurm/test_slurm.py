@@ -204,7 +204,7 @@ def test_a_preempted_training_run_ends_bit_for_bit_the_same(tmp_path):
     [job_id] = submit([preempted], QUICK, preempted.root)
     submit([whole], SlurmOptions(hours=0.1), whole.root)  # on a busy machine, too, without a second start
     log = preempted.folder / "log.txt"
-    wait_until(lambda: log.exists() and "train 50/" in log.read_text())
+    wait_until(lambda: log.exists() and "train step" in log.read_text())
     SlurmJob(tmp_path, job_id)._interrupt()
     for job in (preempted, whole):
         assert [outcome.status for outcome in wait(job.root, [run], poll=1)] == ["ok"]
@@ -285,7 +285,7 @@ def test_a_run_of_four_ranks_is_preempted_and_goes_on_with_four(tmp_path):
     (tmp_path / "slow").touch()
     [job_id] = submit([four], FOUR, four.root)
     log = four.folder / "log.txt"
-    wait_until(lambda: log.exists() and "train 50/" in log.read_text(), 120)
+    wait_until(lambda: log.exists() and "train step" in log.read_text(), 120)
     SlurmJob(four.root, job_id)._interrupt()
     calls = [tmp_path / f"calls-{rank}" for rank in range(4)]
     wait_until(lambda: all(len(set(path.read_text().split())) == 2 for path in calls), 120)

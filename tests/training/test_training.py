@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from baselines.fm_ot import FlowMatchingOT
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
+from bench.evaluation.clock import Pace
 from bench.methods.baseline import Baseline
 from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import VelocityField
@@ -297,10 +300,27 @@ def test_of_two_budgets_the_first_to_run_out_counts(points: Dataset, tmp_path: P
     assert t.step == 5
 
 
-def test_progress_is_said_now_and_then(points: Dataset, tmp_path: Path) -> None:
+def test_progress_is_said_by_time_and_at_the_end(
+    points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line says the mean loss since the last look, and changes nothing of what is recorded."""
     said: list[str] = []
-    trainer(points, steps=2 * CHECK_EVERY + 1).fit(tmp_path / "c.pt", nothing, said.append)
-    assert [text.split(" loss ")[0] for text in said] == ["train 50/101", "train 100/101", "train 101/101"]
+    t = trainer(points, steps=2 * CHECK_EVERY + 1)
+    monkeypatch.setattr(Pace, "due", lambda pace: t.step in (3, 70))
+    losses: list[float] = []
+    step = t.take_step
+
+    def kept() -> Tensor:
+        losses.append(float(loss := step()))
+        return loss
+
+    monkeypatch.setattr(t, "take_step", kept)
+    t.fit(tmp_path / "c.pt", nothing, said.append)
+    told = [re.fullmatch(r"train step (\d+) of 101, loss (\S+), \S+ s", text) for text in said]
+    assert [int(match[1]) for match in told if match] == [3, 70, 101]
+    means = [mean(losses[:3]), mean(losses[50:70]), losses[100]]
+    assert [float(match[2]) for match in told if match] == pytest.approx(means, rel=1e-3)
+    assert t.loss == pytest.approx(losses[100])
 
 
 # One step.
