@@ -228,6 +228,7 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
 def fetch(runs: Sequence[Run], data_dir: Path) -> int:
     from bench.datasets.mirrors import fetch as fetch_data
 
-    for line in fetch_data(list(dict.fromkeys(run_.dataset.name for run_ in runs)), data_dir):
+    wanted = {run_.dataset.model_dump_json(): run_.dataset for run_ in runs}
+    for line in fetch_data(wanted.values(), data_dir):
         print(line)
     return 0

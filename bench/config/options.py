@@ -28,6 +28,8 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
     except (NameError, TypeError):  # imported for type checkers only
         hints = {}
     checked = {}
+    if not (set(component.options) - set(names)) and (lacking := _needed(builder, names) - set(component.options)):
+        raise UsageError(f"{registry.kind} {component.name}: option {min(lacking)} is missing; it has no default")
     for key, value in component.options.items():
         if key not in names:
             raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
@@ -37,6 +39,15 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
             message = error.errors()[0]["msg"]
             raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
     return checked
+
+
+def _needed(builder: Any, names: list[str]) -> set[str]:
+    """The options of a function, whose first parameter the harness passes, that have no default."""
+    if dataclasses.is_dataclass(builder):
+        return set()
+    further = [*inspect.signature(builder).parameters.values()][1:]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name for p in further if p.name in names and p.default is p.empty and p.kind in named}
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:

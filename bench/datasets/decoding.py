@@ -11,6 +11,7 @@
 Values of 32 bits and floats have no known range and are refused.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-def decoded(path: Path) -> "Image":
-    """The image in a file, of mode RGB; UsageError where it is none, not whole, or of no known range."""
+def decoded(path: Path, data: bytes | None = None) -> "Image":
+    """The image in a file, or in `data`, of mode RGB; UsageError for none, one not whole, or of no known range."""
     from PIL import Image, ImageOps
 
     try:
         # Of a path Pillow 13 maps a TIFF, and then mixes up the sides of one that EXIF turns.
-        with path.open("rb") as stream, Image.open(stream) as file:
+        with path.open("rb") if data is None else BytesIO(data) as stream, Image.open(stream) as file:
             return _rgb(ImageOps.exif_transpose(file), file.format)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None

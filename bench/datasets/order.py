@@ -4,7 +4,8 @@ Published sets are sorted by class, by writer or by batch; likelihoods, curves a
 first n samples of a split. Sample i of a split of N is number permutation(N)[i] in the published order, by NumPy's
 RandomState, whose stream never changes. Labels have the length of their images, hence the same order. Packed images are
 put in it when they are packed, MNIST, Fashion-MNIST and CIFAR-10 when they are opened; points are independent draws and
-need none. A dataset of a plugin calls `shuffled` if it is sorted.
+need none. Data of one's own have an order for each seed, SEED unless they say another. A dataset of a plugin calls
+`shuffled` if it is sorted.
 """
 
 import numpy as np
@@ -15,16 +16,16 @@ from torch import Tensor
 SEED = 9
 
 
-def permutation(n: int) -> NDArray[np.int64]:
+def permutation(n: int, seed: int = SEED) -> NDArray[np.int64]:
     """Which of the n published samples stands at each place."""
-    return np.random.RandomState(SEED).permutation(n).astype(np.int64)
+    return np.random.RandomState(seed).permutation(n).astype(np.int64)
 
 
-def places(n: int) -> NDArray[np.int64]:
+def places(n: int, seed: int = SEED) -> NDArray[np.int64]:
     """At which place each of the n published samples stands: the inverse of `permutation`."""
-    return np.argsort(permutation(n))
+    return np.argsort(permutation(n, seed))
 
 
-def shuffled(values: Tensor) -> Tensor:
+def shuffled(values: Tensor, seed: int = SEED) -> Tensor:
     """A copy of a split's images or labels, shape (N, ...), in the fixed order."""
-    return values[torch.from_numpy(permutation(len(values)))]
+    return values[torch.from_numpy(permutation(len(values), seed))]

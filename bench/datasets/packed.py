@@ -1,6 +1,6 @@
 """Images that are packed once and from then on mapped: N of them take 3 N S^2 bytes, 15.7 GB for ImageNet-64.
 
-DATA_DIR/NAME/packed holds train.npy and test.npy, uint8 of shape (N, 3, S, S) in one fixed random order (see `order`),
+DATA_DIR/NAME/packed holds train.npy and test.npy, uint8 of shape (N, C, S, S) in one fixed random order (see `order`),
 their int64 labels where there are any, and stamp.json, written last: layout, version, shapes, digests, and the listing
 of the sources, which these must agree with whenever they are there (see `parts`). An array whose file has another time
 than it had then is hashed, and gets its time back. One process packs while others wait; nothing is locked or written
@@ -13,6 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from bench.datasets.base import Dataset, digest_of
 from bench.datasets.mapped import Shape, mapped
@@ -27,7 +30,16 @@ from bench.records.seal import read_json, write_json
 
 
 def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str) -> Dataset:
-    """The dataset in `folder`, packed there first if it is not; its tensors are mapped files of `shape`.
+    """The dataset in `folder`, as `stored` has it, with the published splits train and test."""
+    arrays, stamp = stored(name, folder, shape, find, expected)
+    facts: dict[str, Any] = {**arrays, "levels": 256, "extractor": "inception", "stamp": stamp.checksum}
+    return Dataset(name, stamp.version, **facts)
+
+
+def stored(
+    name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str
+) -> tuple[dict[str, Tensor], Stamp]:
+    """The arrays in `folder` by name, packed there first if they are not, as tensors that are mapped files of `shape`.
 
     `find` lists what to pack, or gives None if nothing is left of it: then what is packed counts. `expected` says what
     the sources are and where they lie. UsageError for bad sources, for sources that changed since, for an array that is
@@ -62,16 +74,21 @@ def _pack_once(name: str, folder: Path, shape: Shape, sources: Originals) -> Non
                 note = f"; left out: {out}" if out else ""
                 note += "; it was packed in an older layout" if anew else ""
                 print(f"{name}: packing {files} files into {folder}, once{note}", file=sys.stderr, flush=True)
-                pack(folder, shape, sources, left_out)
+                copies = pack(folder, shape, sources, left_out).copies
+                if copies:
+                    counts = " and ".join(f"{count} {kind}" for kind, count in copies.items())
+                    print(f"{name}: copies of others, to the pixel: {counts}", file=sys.stderr, flush=True)
     except OSError as error:
         if complaint := shortage(error, folder):
             raise complaint from error
         raise UsageError(f"{name}: cannot write to {folder}: {error}") from error
 
 
-def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stamp: Stamp) -> Dataset:
+def _open(
+    name: str, folder: Path, shape: Shape, sources: Originals | None, stamp: Stamp
+) -> tuple[dict[str, Tensor], Stamp]:
     again = f"remove {folder} to pack again"
-    for split in ("train", "test"):
+    for split in sources.splits if sources else ("train",):
         if stamp.arrays.get(split, ())[1:] != shape:
             expected = f"(N, {', '.join(map(str, shape))})"
             held = stamp.arrays.get(split)
@@ -92,17 +109,7 @@ def _open(name: str, folder: Path, shape: Shape, sources: Originals | None, stam
                 raise UsageError(f"{path}: its values are not those that were packed; {again}")
             with suppress(OSError):  # in a folder that cannot be written to it is hashed each time
                 os.utime(path, ns=(time, time))
-    return Dataset(
-        name=name,
-        version=stamp.version,
-        train=tensors["train"],
-        test=tensors["test"],
-        train_labels=tensors.get("train_labels"),
-        test_labels=tensors.get("test_labels"),
-        levels=256,
-        extractor="inception",
-        stamp=stamp.checksum,
-    )
+    return tensors, stamp
 
 
 def _is_of_a_layout_before(folder: Path) -> bool:

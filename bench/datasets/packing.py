@@ -6,9 +6,13 @@ progress.json notes it.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
+
+import numpy as np
+from torch import Tensor
 
 from bench.datasets.base import digest_of
 from bench.datasets.mapped import Shape, allocate, is_whole, mapped, write_rows
@@ -27,12 +31,13 @@ class Stamp:
     """stamp.json: what was packed from what.
 
     Attributes:
-        checksum: of the values of train and test (see Dataset).
+        checksum: of the values of the splits (see Dataset).
         arrays: shapes by name.
         digests: SHA-256 of the values of each array.
         times: of each array's file, in nanoseconds.
         sources: `Originals.listing`.
         left_out: images that were not packed, a count for each kind.
+        copies: how many images have the pixels of another, of all and of those of test that train has; nothing for 0.
     """
 
     layout: int
@@ -43,9 +48,10 @@ class Stamp:
     times: Mapping[str, int]
     sources: Mapping[str, str]
     left_out: Mapping[str, int]
+    copies: Mapping[str, int] = field(default_factory=dict)
 
 
-def pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, int]) -> None:
+def pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, int]) -> Stamp:
     """Write the arrays, which get their names when all of them are whole, and the stamp.
 
     The caller holds the folder's lock.
@@ -62,16 +68,33 @@ def pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, 
     checksum = digest_of(*(tensors[split] for split in sources.splits))[:16]
     finished = {array: _partial(folder, array).replace(folder / f"{array}.npy") for array in arrays}
     times = {array: path.stat().st_mtime_ns for array, path in finished.items()}
-    stamp = Stamp(LAYOUT, sources.version, checksum, arrays, digests, times, sources.listing(), left_out)
+    copies = copied({split: tensors[split] for split in sources.splits})
+    stamp = Stamp(LAYOUT, sources.version, checksum, arrays, digests, times, sources.listing(), left_out, copies)
     write_json(folder / STAMP, asdict(stamp))
     (folder / PROGRESS).unlink(missing_ok=True)
+    return stamp
+
+
+def copied(splits: Mapping[str, Tensor]) -> dict[str, int]:
+    """`Stamp.copies` of the images of each split, by 64 bits of a digest of each."""
+    rows = {
+        split: np.array(
+            [int.from_bytes(blake2b(row.numpy().data, digest_size=8).digest()) for row in images], np.uint64
+        )
+        for split, images in splits.items()
+    }
+    every = np.concatenate([*rows.values()])
+    found = {"images": len(every) - len(np.unique(every))}
+    if "test" in rows:
+        found["test images in train"] = int(np.isin(rows["test"], rows["train"]).sum())
+    return {kind: count for kind, count in found.items() if count}
 
 
 def _pack_split(folder: Path, split: str, shape: Shape, sources: Originals) -> dict[str, Shape]:
     """Pack the parts that are still missing; the shapes of the split's arrays."""
     parts, noted = sources.splits[split], _progress(folder)
     counts = [part.rows or len(part.read()[0]) for part in parts]
-    place, ends = places(sum(counts)), list(accumulate(counts))
+    place, ends = places(sum(counts), sources.seed), list(accumulate(counts))
     arrays = {split: (len(place), *shape)} | ({f"{split}_labels": (len(place),)} if sources.labelled else {})
     files = {_partial(folder, array): size for array, size in arrays.items()}
     listed = [f"{len(place)} of {sources.version} in layout {LAYOUT}", *(part.listed for part in parts)]

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.datasets.order import SEED
+
 Block = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
 
 
@@ -38,7 +40,7 @@ class Part:
     Attributes:
         group: what messages call it: a batch file, or the folder that its images lie in.
         files: what it is read from.
-        read: gives images (n, 3, S, S) and labels (n,), None where there are none; UsageError for a bad file.
+        read: gives images (n, C, S, S) and labels (n,), None where there are none; UsageError for a bad file.
         rows: n, None where only reading tells.
     """
 
@@ -54,19 +56,21 @@ class Part:
 
 @dataclass(frozen=True)
 class Originals:
-    """What "train" and "test" are packed from, in the published order.
+    """What "train" is packed from, and "validation" and "test" if they are splits of their own, in the published order.
 
     Attributes:
         version: names the edition of the data.
         labelled: whether the parts have labels.
         splits: the parts of each split.
         left_out: counts the files that are not packed, by kind ("files a folder deeper").
+        seed: of the order that each split is put in.
     """
 
     version: str
     labelled: bool
     splits: Mapping[str, Sequence[Part]]
     left_out: Callable[[], dict[str, int]] = dict
+    seed: int = SEED
 
     def listing(self) -> dict[str, str]:
         """The files of each group: their number, their bytes, and a digest of names, sizes and times."""

@@ -369,7 +369,8 @@ def test_other_types_are_read_and_what_is_left_out_is_said(tmp_path, capsys):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"")
     dataset = datasets["imagenet128"](tmp_path)
-    (line,) = capsys.readouterr().err.splitlines()
+    line, copies = capsys.readouterr().err.splitlines()
+    assert copies == "imagenet128: copies of others, to the pixel: 3 images"
     assert all(text in line for text in ("left out: ", "1 .svg files", "1 .avif files", "2 files a folder deeper"))
     assert int((dataset.test == 51).flatten(1).all(1).sum()) == 4 and len(dataset.test) == 6
     stamp = read_json(tmp_path / "imagenet128/packed/stamp.json")

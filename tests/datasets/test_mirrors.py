@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from bench.config.registry import datasets
+from bench.config.settings import Component
 from bench.datasets import downloads, mirrors
 from bench.datasets.base import Dataset
 from bench.datasets.mirrors import Mirror, fetch, files
@@ -23,6 +24,10 @@ from bench.errors import UsageError
 from bench.records.disk import NoSpace
 
 CONTENTS = {"train": b"many bytes" * 1000, "test": b"few bytes"}
+
+
+def components(*names: str) -> list[Component]:
+    return [Component(name=name) for name in names]
 
 
 def sha256(data: bytes) -> str:
@@ -246,17 +251,17 @@ def test_fetch_says_a_line_a_name_and_adds_the_extractors_weights(home, tmp_path
     for builder in (pets, plain):
         monkeypatch.setitem(datasets._entries, builder.__name__, builder)
     folder, weights = tmp_path / "pets", tmp_path / "net"
-    assert list(fetch(["pets", "plain"], tmp_path)) == [
+    assert list(fetch(components("pets", "plain"), tmp_path)) == [
         f"pets: 3 + 1 samples, fetched from first://pets.tgz to {folder}",
         "plain: 4 + 2 samples, nothing of its own to fetch",
         f"net: weights, fetched from first://net.pth to {weights}",
     ]
-    assert list(fetch(["pets"], tmp_path)) == [
+    assert list(fetch(components("pets"), tmp_path)) == [
         f"pets: 3 + 1 samples, already in {folder}",
         f"net: weights, already in {weights}",
     ]
     with pytest.raises(UsageError, match="unknown dataset 'pet'"):
-        list(fetch(["pet"], tmp_path))
+        list(fetch(components("pet"), tmp_path))
 
 
 def _deb(folder: Path) -> bytes:

@@ -1,0 +1,41 @@
+"""Splits of data of one's own: those that it has, and what is cut off the end of train for the others.
+
+Train is in a fixed random order by then, so its last rows are a fair sample of it. Test is cut first, from the end.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from bench.errors import UsageError
+
+TEST = 0.1  # share of train, where the data has no test split and says no other
+
+Amount = int | float
+
+
+def cut(
+    name: str, arrays: Mapping[str, Tensor], test: Amount | None, validation: Amount
+) -> tuple[dict[str, Tensor], str]:
+    """The arrays ("train", "train_labels", ...) with a test split, and a validation split unless that is 0.
+
+    A number of 1 or more is a count, one below it a share of what train was; also what the version says of the cuts.
+    UsageError for a split that is there already, one of nothing, or one that leaves nothing.
+    """
+    found, note, n = dict(arrays), "", len(arrays["train"])
+    for split, wanted in (("test", test), ("validation", validation)):
+        if (wanted is None and split in arrays) or (not wanted and split == "validation"):
+            continue
+        wanted = TEST if wanted is None else wanted
+        if split in arrays:
+            raise UsageError(f"dataset {name}: {split} = {wanted}: the data has a {split} split of its own")
+        left, count = len(found["train"]), round(wanted * n if 0 < wanted < 1 else wanted)
+        if not 0 < count < left:
+            takes = f"a count, or a share below 1, of 1 to {left - 1} samples" if left > 1 else "train has one sample"
+            raise UsageError(f"dataset {name}: {split} = {wanted}: {count} of {n} samples; {takes}")
+        for array in ("train", "train_labels"):
+            if array in found:
+                found[array.replace("train", split)] = found[array][left - count :]
+                found[array] = found[array][: left - count]
+        note += f"-{split}{wanted:g}"
+    return found, note
