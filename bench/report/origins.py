@@ -19,15 +19,25 @@ from bench.report.variants import settings
 CLOCKS = {"train_seconds": "training", "likelihood_seconds": "likelihood", "sampling_seconds": "sampling"}
 
 
+def unfinished(frame: DataFrame) -> str:
+    """What a page says of a suite that is not done yet; "" of one whose runs are complete or have failed."""
+    states = frame.groupby("run_id").status.agg(set)
+    open_runs = sum(bool(state & {"missing", RUNNING}) and "failed" not in state for state in states)
+    training = sum(RUNNING in state for state in states)
+    if not open_runs:
+        return ""
+    curves = f"; {training} of them in training, whose curves are drawn as far as they are" if training else ""
+    return f"{open_runs} of {count(len(states), 'run')} to be completed{curves}."
+
+
 def facts(sections: Sequence[Section], frame: DataFrame) -> list[str]:
     states = frame.groupby("run_id").status.agg(set)
     complete = sum(state == {"ok"} for state in states)
-    training = sum(RUNNING in state for state in states)
     baselines = {name for section in sections for name in section.frame.baseline}
     data = listed(dict.fromkeys(section.dataset for section in sections)) if sections else "no data"
     seeds = max((section.seeds for section in sections), default=0)
     return [
-        f"{complete} of {count(len(states), 'run')} complete" + (f", {training} in training" if training else ""),
+        f"{complete} of {count(len(states), 'run')} complete",
         f"{count(len(baselines), 'baseline')} on {data}",
         f"{count(seeds, 'seed')}" if all(s.seeds == seeds for s in sections) else f"up to {count(seeds, 'seed')}",
     ]

@@ -67,6 +67,7 @@ def page(
         about=about,
         protocols={name: vocabulary.PROTOCOLS.get(name, "") for name in protocols},
         facts=origins.facts(sections, frame),
+        unfinished=origins.unfinished(frame),
         options={name: offered for name, offered in offers.items() if len(offered) > 1},
         verdicts=verdicts,
         drawn=lambda v: zip(v.effects, map(Markup, intervals(v.effects, v.claim.limit)), strict=True),

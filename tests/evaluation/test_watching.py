@@ -73,7 +73,7 @@ def test_a_training_under_way_is_in_the_frame_until_it_has_its_record(
     assert f"missing  {run.run_id}  in training: step 4 of 8" in said
     assert "unfinished: the report is of 0 of 1 runs" in said and f"  {run.run_id}  in training: step 4 of 8" in said
     page = (root / "report.html").read_text(encoding="utf-8")
-    assert "0 of 1 run complete, 1 in training" in page
+    assert "1 of 1 run to be completed; 1 of them in training" in page
     assert any((root / "plots").glob("*w2_over_training.png"))
 
     done = read_frame(root)
