@@ -79,8 +79,10 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         # or a dry run data are neither fetched nor packed here: such a misfit fails the job, with its reason.
         if options.cluster == "local":
             from bench.config.components import prepare
+            from bench.training.build import check_weights
 
             prepare(todo, data_dir.resolve())
+            check_weights(todo, root, data_dir.resolve())
         for folder in (data_dir, *data_dir.glob("*/")):
             sweep(folder)  # what killed writes left; a run does so in its own folder
         write_plan(root, about, runs, stands)
@@ -217,10 +219,10 @@ def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
     needs.check(root, todo)
     say_stale(stands)
     for run_ in runs:
-        budget = f"{run_.training.steps} steps" if run_.training.steps else f"{run_.training.seconds:g} s"
         state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"
         options_text = json.dumps({**run_.network.options, **run_.baseline.options})
-        print(f"{state:9} {run_.run_id}  {run_.network.name} {options_text}  {budget}  {', '.join(run_.stages)}")
+        how = f"{run_.network.name} {options_text}  {run_.training.budget}"
+        print(f"{state:9} {run_.run_id}  {how}  {', '.join(run_.stages)}")
     print(f"{len(todo)} of {len(runs)} runs would start")
     return 0
 

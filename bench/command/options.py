@@ -95,7 +95,7 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
             raise UsageError(f"{option}: torch finds {found} here; allowed here: {allowed}")
     for run_ in runs:
         t = run_.training
-        if t.pieces % ranks_of_a_run(options):
+        if not t.weights and t.pieces % ranks_of_a_run(options):
             raise UsageError(
                 f"--gpus {options.gpus}: {ranks_of_a_run(options)} ranks cannot share the {t.pieces} micro-batches of "
                 f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.config.elsewhere import located
 from bench.config.registry import unknown
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
@@ -88,6 +89,11 @@ class _Place:
             options["teacher"] = self._teacher(options["teacher"], (*students, baseline), where)
             if not RUN_ID.fullmatch(options["teacher"]):
                 fields["teacher_sha256"] = inputs.sha256(options["teacher"])
+        if isinstance(weights := cell["training"].get("weights"), str) and weights:
+            try:
+                cell["training"]["weights"], fields["weights_sha256"] = located(weights)
+            except UsageError as error:
+                raise UsageError(f"{where}: training.weights = {weights!r}: {error}") from error
         fields |= {**cell, "baseline": {"name": baseline, "options": options}}
         run: Run = validated(Run, fields, where)
         return run
@@ -99,7 +105,7 @@ class _Place:
         """
         if isinstance(teacher, str) and RUN_ID.fullmatch(teacher):
             return teacher
-        if isinstance(teacher, str) and ("/" in teacher or teacher.endswith(".pt")):
+        if isinstance(teacher, str) and ("/" in teacher or teacher.endswith((".pt", ".safetensors"))):
             path = Path(teacher).expanduser().resolve()
             if not path.is_file():
                 raise UsageError(f"{where}: teacher = {teacher!r}: there is no file {path}")

@@ -15,6 +15,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AS_TRAINED = ("weights", "ema", "channels_last")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
 
 
@@ -65,8 +66,12 @@ class Training(Frozen):
 
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
     has random numbers of its own, so ranks may share the pieces, and the batch is the same on any number of them.
+
+    With `weights`, a file or folder (bench/config/elsewhere.py), nothing is trained and no budget is needed: of the
+    other keys only those of AS_TRAINED count, and the rest is dropped. `ema` then says that the weights are averages.
     """
 
+    weights: Annotated[str, Field(min_length=1)] | None = None
     steps: Positive | None = None
     seconds: Rate | None = None
     batch: Positive = 256
@@ -87,13 +92,27 @@ class Training(Frozen):
     curve_n: Positive = 500
     checkpoint_seconds: Rate = 60.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_weights(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("weights") is not None:
+            return {k: v for k, v in value.items() if k in AS_TRAINED or k not in cls.model_fields}
+        return value
+
     @model_validator(mode="after")
     def _has_budget(self) -> "Training":
-        if self.steps is None and self.seconds is None:
+        if self.weights is None and self.steps is None and self.seconds is None:
             raise ValueError("a budget is needed: steps, seconds or both")
         if self.batch % (self.micro_batch or self.batch):
             raise ValueError(f"micro_batch = {self.micro_batch} does not divide batch = {self.batch}")
         return self
+
+    @property
+    def budget(self) -> str:
+        """ "2000 steps", "60 s", or "weights of FILE"."""
+        if self.weights:
+            return f"weights of {Path(self.weights).name}"
+        return f"{self.steps} steps" if self.steps else f"{self.seconds:g} s"
 
     @property
     def pieces(self) -> int:

@@ -49,6 +49,7 @@ class Run(Frozen):
     evaluation: Evaluation
     seed: Seed
     teacher_sha256: str = ""  # of the teacher's file, where it is one
+    weights_sha256: str = ""  # of what lies at training.weights
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -59,18 +60,24 @@ class Run(Frozen):
     def variant(self) -> str:
         """Identity without the seed: runs of one variant are averaged, others never."""
         left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
-        left_out["teacher_sha256"] = True
+        left_out |= {"teacher_sha256": True, "weights_sha256": True}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         options = settings["baseline"].get("options", {})
         if self.needs and self.needs[0].endswith(f"-s{self.seed}"):  # seeds of one variant have a teacher each
             options["teacher"] = self.needs[0].removesuffix(f"-s{self.seed}")
         if self.teacher_sha256:  # wherever the file lies
             options["teacher"] = self.teacher_sha256
+        if self.weights_sha256:
+            settings["training"]["weights"] = self.weights_sha256
         return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{_digest(settings)}"
 
     @property
     def run_id(self) -> str:
         return f"{self.variant}-s{self.seed}"
+
+    def title(self, label: str) -> str:
+        """The label of the run's baseline as reports show it: weights that were trained elsewhere are named."""
+        return f"{label}, {self.training.budget}" if self.training.weights else label
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -72,7 +72,8 @@ class Stages:
         self.checkpoint = task.checkpoint
         if not self.unfit:
             self.trainer.restore(self.checkpoint, log)
-        self.trained = bool(self.unfit) or self.trainer.finished  # and not diverged in the last step
+        # Diverged in the last step, or trained elsewhere and not tried yet, it is not saved.
+        self.trained = bool(self.unfit) or (self.trainer.finished and self.trainer.saved is not None)
         self.weights = "ema" if run.training.ema else "raw"
         self.samples = run.evaluation.samples or Samples()
         self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, run.seed)
@@ -82,7 +83,7 @@ class Stages:
 
     def facts(self) -> dict[str, Any]:
         return {
-            "label": self.baseline.label,
+            "label": self.run.title(self.baseline.label),
             "dataset_version": f"{self.dataset.version}:{self.dataset.checksum}",
             "given": self.dataset.is_given,
             "parameters": self.parameters,
@@ -132,15 +133,21 @@ class Stages:
             self.judge.for_tuning.prepare()
         self._fit()
         rows = [
-            Measurement("steps", trainer.step),
             Measurement("train_seconds", trainer.seconds),
             Measurement("nfe_training", trainer.evaluations()),
             Measurement("train_loss", trainer.loss),
             Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0]),
         ]
-        if self.unfit:
-            rows = [replace(row, value=math.nan, reason=self.unfit) for row in rows]
-        return rows + trainer.curve, {}
+        if why := self.unfit or self.elsewhere:
+            rows = [replace(row, value=math.nan, reason=why) for row in rows]
+        steps = Measurement("steps", math.nan if self.unfit else trainer.step, reason=self.unfit or None)
+        return [steps, *rows, *trainer.curve], {}
+
+    @property
+    def elsewhere(self) -> str:
+        """Why nothing is known of what the training cost, if it was not here."""
+        training = self.run.training
+        return f"{NOT_APPLICABLE}: trained elsewhere ({training.budget})" if training.weights else ""
 
     def _fit(self) -> None:
         """Train to the end, if that is not reached; parts that are kept are then of other weights."""

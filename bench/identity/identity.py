@@ -41,6 +41,7 @@ QUIET = (
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/components.py: check_data", "bench/config/options.py"),
+    *("bench/config/elsewhere.py", "bench/training/build.py: check_folder"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
     "bench/training/trainer.py: Trainer.save",
 )

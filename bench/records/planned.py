@@ -38,7 +38,7 @@ def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | N
             before = by_id.get(run.run_id)
             by_id[run.run_id] = {
                 **identity_of(run),
-                "label": before["label"] if before else baselines[run.baseline.name].label,
+                "label": before["label"] if before else run.title(baselines[run.baseline.name].label),
                 "stages": list(run.stages),
                 "steps": run.training.steps,
                 "asked": {stage: run.fingerprint(stage) for stage in run.stages},

@@ -91,7 +91,7 @@ def identity_of(run: Run) -> dict[str, Any]:
         "network": run.network.name,
         "baseline": run.baseline.name,
         "seed": run.seed,
-        "global_batch": run.training.batch,
+        "global_batch": 0 if run.training.weights else run.training.batch,
     }
 
 

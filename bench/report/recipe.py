@@ -4,6 +4,7 @@ A setting that all variants share is one line, others name who differs.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from bench.papers.paper import Paper, known
@@ -30,7 +31,7 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
     assert recipe
     lines, tidy = [], []
     for part, name in [(part, name) for part, names in recipe.settings.items() for name in names]:
-        used = {variant: _settings(config, part).get(name) for variant, config in configs.items()}
+        used = {variant: _setting(config, part, name) for variant, config in configs.items()}
         values = [value for value in used.values() if value is not None]
         if name not in printed and not values:
             continue
@@ -46,8 +47,11 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
     return Grid(title, "cost", headers, tuple(lines), remarks, *about, section.protocol), tidy
 
 
-def _settings(config: Config, part: str) -> Mapping[str, Any]:
-    return config["network"]["options"] if part == "network" else config.get(part, {})
+def _setting(config: Config, part: str, name: str) -> Any:
+    if part == "network":
+        return config["network"]["options"].get(name)
+    weights = config.get(part, {}).get("weights")  # what they were trained with is not known here
+    return f"weights of {PurePath(weights).name}" if weights else config.get(part, {}).get(name)
 
 
 def _as_printed(used: Any, printed: Any) -> bool:

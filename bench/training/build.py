@@ -1,11 +1,10 @@
 """What a method is made of: the module in training, built by its baseline from the run's network and from teachers.
 
 A teacher's weights were trained before: those of a run, from its checkpoint and the configuration in its record, or
-those of a file.
+those of a file. So may be the weights of the module itself (`training.weights`).
 """
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,17 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from bench.config import components
+from bench.config import components, elsewhere
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError, one_line
-from bench.identity.inputs import of_open
 from bench.methods.baseline import Baseline
+from bench.methods.network import CountedNetwork
 from bench.records.disk import NoSpace
 from bench.records.records import run_folder, trained
-from bench.records.seal import CHANGED, check
-
-Teachers = dict[str, dict[str, Any]]  # the file of each, with its size, time and SHA-256 as it was loaded
+from bench.training import weights
+from bench.training.weights import Files
 
 
 class Build:
@@ -32,7 +30,7 @@ class Build:
 
     def __init__(self, network: Component, dataset: Dataset, root: Path, data_dir: Path) -> None:
         self.component, self.dataset, self.root, self.data_dir = network, dataset, root, data_dir
-        self.teachers: Teachers = {}
+        self.teachers: Files = {}
 
     def network(self, **inputs: Any) -> nn.Module:
         """The run's network; with `classes` it takes the labels of the batch (bench/methods/network.py)."""
@@ -57,11 +55,7 @@ class Build:
         path = run_folder(self.root, teacher) / "checkpoint.pt" if run else Path(teacher).expanduser()
         if not path.is_file():
             raise UsageError(f"teacher = {teacher}: expected the id of a trained run or a file; there is no {path}")
-        if check(path) == CHANGED:
-            raise UsageError(f"{path}: {CHANGED}")
-        with path.open("rb") as file:
-            self.teachers[os.path.abspath(path)] = of_open(file)
-            _load(module, path, file)
+        self.teachers |= weights.load(module, path)
         return module.eval().requires_grad_(False)
 
     def module(self, baseline: Baseline) -> nn.Module:
@@ -80,18 +74,46 @@ class Build:
         return module
 
 
-def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Module, Teachers]:
-    """The module of a run, from its seed, and its teachers; UsageError for a file that is not that of its identity."""
-    make = Build(run.network, dataset, root, data_dir)
+def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Module, Files]:
+    """The module of a run, from its seed or from its weights, and the files of its teachers and weights.
+
+    UsageError for a file that is not that of the run's identity.
+    """
+    make, baseline = Build(run.network, dataset, root, data_dir), components.build_baseline(run.baseline)
     torch.manual_seed(run.seed)
-    module = make.module(components.build_baseline(run.baseline))
-    loaded = [teacher["sha256"] for teacher in make.teachers.values()]
-    if run.teacher_sha256 and loaded and run.teacher_sha256 not in loaded:
+    module = make.module(baseline)
+    if taught := [teacher["sha256"] for teacher in make.teachers.values()]:
+        _same(f"teacher = {run.baseline.options.get('teacher')}", taught, run.teacher_sha256)
+    if not run.training.weights:
+        return module, make.teachers
+    path = Path(run.training.weights)
+    files = weights.load(module, path)
+    check_folder(baseline, module, path)
+    digest = elsewhere.digest([file["sha256"] for file in files.values()])
+    _same(f"training.weights = {path}", [digest], run.weights_sha256)
+    return module, make.teachers | files
+
+
+def _same(what: str, loaded: list[str], planned: str) -> None:
+    if planned and planned not in loaded:
         raise UsageError(
-            f"teacher = {run.baseline.options['teacher']}: its SHA-256 is {loaded[0][:12]}..., but it was "
-            f"{run.teacher_sha256[:12]}... when the run was planned; call run_all.py again for a run of this content"
+            f"{what}: its SHA-256 is {loaded[0][:12]}..., but it was {planned[:12]}... when the run was planned; call "
+            "run_all.py again for a run of this content"
         )
-    return module, make.teachers
+
+
+def check_folder(baseline: Baseline, module: nn.Module, path: Path) -> None:
+    """UsageError if the weights of a folder are not for what the method makes of its network."""
+    if path.is_dir():
+        check: Any = module.check_folder
+        check(path, baseline.model(CountedNetwork(module)))
+
+
+def check_weights(runs: Iterable[Run], root: Path, data_dir: Path) -> None:
+    """UsageError for weights of `training.weights` that cannot be loaded, unless a teacher is to be trained first."""
+    for run in runs:
+        if run.training.weights and not run.needs:
+            build(run, components.build_dataset(run.dataset, data_dir), root, data_dir)
 
 
 def trained_run(root: Path, teacher: str) -> Run | None:
@@ -106,27 +128,3 @@ def trained_run(root: Path, teacher: str) -> Run | None:
         what = {"missing": "has not ended", "failed": "has failed"}.get(found.state, f"is stale ({found.reason})")
         raise UsageError(f"teacher = {teacher}: its training {what} in {root}; run its baseline first")
     return run
-
-
-def _load(module: nn.Module, path: Path, file: Any) -> None:
-    """Load a checkpoint (bench/training/checkpoint.py), averaged weights where it has them, or a state_dict.
-
-    UsageError if it is neither, its tensors are not those of the module, or they are not finite.
-    """
-    try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a foreign file makes torch raise
-        raise UsageError(f"{path}: it holds no tensors: {one_line(error)[:200]}") from error
-    if not isinstance(content, Mapping):
-        raise UsageError(f"{path}: a {type(content).__name__}; expected a checkpoint or a state_dict")
-    is_checkpoint = {"module", "average"} <= content.keys()
-    try:
-        module.load_state_dict(content["module"] if is_checkpoint else content)
-        if is_checkpoint:
-            for parameter, average in zip(module.parameters(), content["average"], strict=True):
-                if parameter.requires_grad:  # of a frozen one there is no average
-                    parameter.data.copy_(average)
-    except Exception as error:
-        raise UsageError(f"{path}: not the weights of this network: {one_line(error)[:300]}") from error
-    if not all(bool(torch.isfinite(p).all()) for p in module.parameters() if p.requires_grad):
-        raise UsageError(f"{path}: its weights are not finite")

@@ -65,6 +65,8 @@ class TrainingState:
     @property
     def progress(self) -> float:
         """Share of the budget that is spent: of the steps or of the seconds, whichever is further."""
+        if self.settings.weights:
+            return 1.0
         by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
         by_seconds = self.seconds / self.settings.seconds if self.settings.seconds else 0.0
         return min(1.0, max(by_steps, by_seconds))
@@ -73,6 +75,8 @@ class TrainingState:
     def where(self) -> str:
         """How far it is, by the step or by the seconds of its budget: "step 40 of 60"."""
         s = self.settings
+        if s.weights:
+            return s.budget
         seconds = "" if s.steps else f" ({self.seconds:.0f} of {s.seconds:.0f} s)"
         return f"step {self.step}" + (f" of {s.steps}" if s.steps else seconds)
 

@@ -1,0 +1,42 @@
+"""Weights that were trained elsewhere: the files that `training.weights` names, and the digest that they are known by.
+
+FILE      a run's checkpoint.pt, a state_dict that torch has saved, a .safetensors, a file that --export wrote
+FOLDER    a diffusers pipeline: unet/config.json, unet/diffusion_pytorch_model.*, scheduler/scheduler_config.json
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.identity import inputs
+
+TENSORS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+
+
+def files(weights: Path) -> list[Path]:
+    """The file itself; of a pipeline's folder the network's configuration, its tensors and the scheduler's.
+
+    Older folders have all three at their top. UsageError if one of them is not there.
+    """
+    if weights.is_file():
+        return [weights]
+    if not weights.is_dir():
+        raise UsageError(f"there is no file or folder {weights}")
+    unet, scheduler = (part if (part := weights / name).is_dir() else weights for name in ("unet", "scheduler"))
+    tensors = next((unet / name for name in TENSORS if (unet / name).is_file()), unet / TENSORS[0])
+    found = [unet / "config.json", tensors, scheduler / "scheduler_config.json"]
+    if lacking := [path for path in found if not path.is_file()]:
+        raise UsageError(f"{weights}: a folder is one that a diffusers pipeline saved; there is no {lacking[0]}")
+    return found
+
+
+def digest(sha256s: Sequence[str]) -> str:
+    """SHA-256 of all files by those of each, in the order of `files`; of one file its own."""
+    return sha256s[0] if len(sha256s) == 1 else hashlib.sha256(" ".join(sha256s).encode()).hexdigest()
+
+
+def located(weights: str) -> tuple[str, str]:
+    """The whole path, and the digest of what lies there; UsageError if that is nothing to load."""
+    path = Path(weights).expanduser().resolve()
+    return str(path), digest([inputs.sha256(str(file)) for file in files(path)])
