@@ -148,6 +148,17 @@ def test_a_metric_of_images_counts_for_the_stages_that_take_it(
     assert changed(digits, edit, f"bench/metrics/{file}", old, new) == stages
 
 
+def test_the_extractors_that_a_run_names_are_its_code(tmp_path: Path, digits: Run, edit: Edit) -> None:
+    text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"')
+    text = text.replace("n = 40, batch = 40,", 'n = 40, batch = 40, extractors = ["digits_cnn", "dinov2"],')
+    run, what = runs(tmp_path, text)[0], ("bench/metrics/extractors/dinov2.py", "side + 0.1", "side + 0.2")
+    before = codes(digits)
+    assert changed(run, edit, *what) == {"samples", "sweep", "curve"} and codes(digits) == before
+    torchs, foreign = (runs(tmp_path, text.replace("dinov2", name))[0] for name in ("vgg16", "of_a_plugin"))
+    assert identity.code(torchs, "samples") is not None and identity.code(foreign, "train") is not None
+    assert identity.code(foreign, "samples") is None
+
+
 def test_the_metrics_that_a_run_names_are_its_code(tmp_path: Path, edit: Edit) -> None:
     text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"')
     text = text.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["kid"],')
