@@ -25,7 +25,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILES = "dinov2_vits14_pretrain.pth, dinov2_vitb14_pretrain.pth or dinov2_vitl14_pretrain.pth"
 
 
-class DINOv2(FeatureExtractorBase):  # type: ignore[misc]
+class DINOv2(FeatureExtractorBase):
     """uint8 RGB images (B, 3, H, W) -> the class token (B, D), float32.
 
     UsageError if there is no file, or none of these weights in it, or no timm.
