@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.evaluation.collected import OfFeatures
+from bench.evaluation.floors import floors
 from bench.evaluation.quality import Judge
 from bench.metrics.extractors.features import Features
 from bench.metrics.extractors.reference import Reference
@@ -17,7 +17,8 @@ from bench.records.records import Measurement
 def judge_of(reference: Reference) -> Judge:
     """The judge whose images are compared with a reference that is there."""
     own = replace(reference.dataset, extractor=reference.extractor.name)
-    judge = Judge(own, Samples(), Path("none"), reference.device, 0)
+    config = Samples(reference=reference.split)
+    judge = Judge(own, config, reference.folder.parent, reference.device, 0)
     judge.references = [reference]
     return judge
 
@@ -31,7 +32,7 @@ def compare(reference: Reference, features: Features, full: bool = True) -> list
 
 def floor(reference: Reference, n: int) -> list[Measurement]:
     """What n held-out images score."""
-    return judge_of(reference).floor(n)
+    return floors(judge_of(reference), n)
 
 
 def register_extractor(name: str, features: str, of: Callable[[Tensor], Tensor]) -> str:

@@ -29,3 +29,11 @@ def places(n: int, seed: int = SEED) -> NDArray[np.int64]:
 def shuffled(values: Tensor, seed: int = SEED) -> Tensor:
     """A copy of a split's images or labels, shape (N, ...), in the fixed order."""
     return values[torch.from_numpy(permutation(len(values), seed))]
+
+
+def evenly(n: int, total: int, part: int = 0, parts: int = 1) -> Tensor:
+    """n of `total` places, spread evenly over them; those of different parts are disjoint if n parts <= total.
+
+    Place i of a part is floor((i parts + part) total / (n parts)).
+    """
+    return (torch.arange(n) * parts + part) * total // (n * parts)

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
+from bench.datasets.order import evenly
 from bench.errors import NotApplicable
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint, lost
@@ -41,6 +43,14 @@ class Collected(ABC):
         """How many samples are behind the metric's numbers."""
         return len(self.of(metric)[0])
 
+    def needed(self, metric: Metric) -> int:
+        """How many samples take part in them."""
+        return self.count(metric)
+
+    def fresh(self, split: str, n: int, part: int, parts: int) -> "Collected":
+        """The same of real data in the place of samples: n rows of a split, a part of `parts` that share no row."""
+        raise NotImplementedError
+
     def settings(self, metric: Metric) -> dict[str, Any]:
         return {}
 
@@ -53,13 +63,18 @@ class Collected(ABC):
         return metric.measure(x, reference, dataset, rng)
 
 
+def compared(dataset: Dataset, config: Samples) -> str:
+    """The split that samples are compared with."""
+    return config.reference if dataset.is_image else "test"
+
+
 class Gathered(Collected):
     """All samples, and as many held-out ones; points that are given something are joined with it (`Dataset.joined`)."""
 
     def __init__(self, dataset: Dataset, config: Samples, n: int, stage: str) -> None:
         self.joined = dataset.joined is not dataset
         self.dataset, self.config, self.stage = dataset.joined, config, stage
-        self.split = config.reference if dataset.is_image else "test"
+        self.split = compared(dataset, config)
         dtype = torch.uint8 if dataset.is_image else dataset.test.dtype
         self.x = torch.zeros(n, *self.dataset.test.shape[1:], dtype=dtype)
 
@@ -77,8 +92,13 @@ class Gathered(Collected):
         data, x = getattr(self.dataset, self.split), self.x[: self.count(metric)]
         if not self.dataset.is_image:
             return x, data[: len(x)]
-        n = self._references(metric)
-        return x, self.dataset.pixels(data[torch.arange(n) * len(data) // n])
+        return x, self.dataset.pixels(data[evenly(self._references(metric), len(data))])
+
+    def fresh(self, split: str, n: int, part: int, parts: int) -> "Gathered":
+        found, data = copy(self), getattr(self.dataset, split)
+        rows = data[evenly(n, len(data), part, parts)]
+        found.x = self.dataset.pixels(rows) if self.dataset.is_image else rows
+        return found
 
     def settings(self, metric: Metric) -> dict[str, Any]:
         own: dict[str, Any] = {"reference_n": self._references(metric)} if self.dataset.is_image else {}
@@ -111,6 +131,12 @@ class OfFeatures(Collected):
 
     def count(self, metric: Metric) -> int:
         return len(self.features.kept) if metric.of_kept else self.features.n
+
+    def needed(self, metric: Metric) -> int:
+        return self.features.n
+
+    def fresh(self, split: str, n: int, part: int, parts: int) -> "OfFeatures":
+        return OfFeatures(self.reference.real(split, n, part, parts), self.reference)
 
     def settings(self, metric: Metric) -> dict[str, Any]:
         kept = {"kept": len(self.reference.features.kept)} if metric.of_kept else {}

@@ -6,6 +6,7 @@ ranks must ask for the measurements.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -17,14 +18,14 @@ import torch
 from bench.config.settings import Extractor, Samples
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError
-from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs
+from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs, compared
 from bench.evaluation.lost import reason
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
 from bench.methods.rules import rule
 from bench.metrics.extractors.reference import LEAST, Reference
-from bench.metrics.metric import FLOOR, Metric, chosen
+from bench.metrics.metric import Metric, chosen
 from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.seeds import generator
@@ -97,8 +98,22 @@ class Judge:
 
     def quality(self, n: int, stage: str = "samples", quote: Mapping[str, Any] = NOTHING) -> Quality:
         """Of n samples drawn for "samples", "sweep" or "curve"; every measurement has the settings `quote`, too."""
-        taken = [m for m in self.metrics if stage == "samples" or (m.in_sweep if stage == "sweep" else m.in_curve)]
-        return Quality(self, taken, n, stage, quote)
+        return Quality(self, self.taken(stage), n, stage, quote)
+
+    def taken(self, stage: str) -> list[Metric]:
+        """The metrics of samples that are drawn for a stage."""
+        return [m for m in self.metrics if stage == "samples" or (m.in_sweep if stage == "sweep" else m.in_curve)]
+
+    def again(self, seed: int) -> "Judge":
+        """The same with other random numbers; what is ready is shared."""
+        found = copy(self)
+        found.seed = seed
+        return found
+
+    @property
+    def reference_split(self) -> str:
+        """The split that samples are compared with."""
+        return compared(self.dataset, self.settings)
 
     def collections(self, needs: str, metrics: Sequence[Metric], n: int, stage: str) -> list[Collected]:
         """What metrics of one kind need of n samples: of features one per extractor."""
@@ -170,19 +185,3 @@ class Judge:
             ]
 
         return attempt(rows, make)
-
-    def floor(self, n: int) -> Rows:
-        """What n held-out images score in the place of samples, fewer if there are fewer: what a perfect model would.
-
-        `floor_split` says where they are from, test for a reference of train. The names end in _floor.
-        """
-        if not self.of_features or not ranks.is_main():
-            return []
-        split, n = self.references[0].held_out(n)
-        blank = Quality(self, self.of_features, n, "samples", {"floor_split": split})
-
-        def make() -> Rows:
-            real = {by.extractor.name: OfFeatures(by.real(split, n), by) for by in self.references}
-            return [row for metric, of, rows in blank.of for row in self.measured(metric, real[of.extractor], rows)]
-
-        return [replace(row, metric=f"{row.metric}{FLOOR}") for row in attempt(blank.rows, make)]

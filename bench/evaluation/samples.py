@@ -3,6 +3,7 @@
 from bench.evaluation import pictures
 from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.floors import floors
 from bench.evaluation.parts import Arrays, Parts, Rows, filled
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.pictures import Shown, how_many
@@ -14,7 +15,7 @@ def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
     for name in evaluator.ways:
         _measure_way(evaluator, name, parts)
     measure_paths(evaluator, parts)
-    parts.rows += evaluator.judge.floor(evaluator.config.n)
+    parts.rows += floors(evaluator.judge, evaluator.config.n)
 
 
 def _measure_way(evaluator: Evaluator, name: str, parts: Parts) -> None:

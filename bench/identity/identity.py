@@ -95,6 +95,15 @@ def code(run: Run, stage: str) -> Code | None:
     return _code(_key(run, stage))
 
 
+def measuring(metric: str, dataset: str) -> str | None:
+    """Digest of the source of a metric and of a data set, with all that they lead to; None of a metric not known here.
+
+    The source of a data set that is in no registry is not in it.
+    """
+    found = _places(metrics, metric)
+    return reach([*found, *_places(datasets, dataset)], QUIET).digest if found else None
+
+
 def changed(before: dict[str, str], now: dict[str, str]) -> str:
     """Names of the parts that differ, at most three of them."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]

@@ -80,6 +80,7 @@ class Metric:
         settings: (x, reference) -> what the numbers depend on beside the samples, the split and the extractor; asked
             before x has its values.
         limit: name of the setting of samples that says how many it takes at most; it takes no more than are held out.
+        of_train: whether it looks at dataset.train, whose rows are then no fresh data for it.
         of_kept: whether it sees the features that are kept alone.
         of_classifier: whether it takes an extractor with a classifier; it is no usual metric of others.
     """
@@ -93,6 +94,7 @@ class Metric:
     in_sweep: bool = False
     settings: Callable[[Any, Any], dict[str, Any]] = lambda x, reference: {}
     limit: str = ""
+    of_train: bool = False
     of_kept: bool = False
     of_classifier: bool = False
 

@@ -27,7 +27,8 @@ from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reason
 from bench.report.statistics import Interval, t_interval
 
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
-FLOOR_ALONE = ("density", "floor_split")  # settings that say what a floor is, and are not its column's
+FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
+FLOOR_ALONE = ("density", "floor_split", "repeats")  # settings that say what a floor is, and are not its column's
 ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
@@ -128,7 +129,9 @@ def _floors(
 ) -> list[dict[str, Any]]:
     """What the data scores under each column that was measured on as many samples and under the same settings."""
     rows = []
-    label = "Floor (exact density)" if (found.metric == "nll_floor").any() else "Held-out images"
+    of_density = found.metric == FLOOR_OF["nll_nats"]
+    of_data = found.metric.map(_is_floor).astype(bool) & ~of_density
+    label = f"Floor ({', '.join(word for word, of in zip(FLOORS, (of_density, of_data), strict=True) if of.any())})"
     row = {**dict.fromkeys(ROW, ""), "baseline": FLOOR, "label": label, "is_headline": False, "own_density": False}
     row |= {"half_width": math.nan, "lost": 0, "lost_to": "", "hole": "", "word": ""}
     for stage, metric, settings in columns:
@@ -184,11 +187,11 @@ class Scores:
 
     @property
     def floor_text(self) -> str:
-        """What the data itself scores, in words: "exact density 3.466", "held-out images 9.312"."""
+        """What the data itself scores, in words: "exact density 3.466", "as many data 9.312"."""
         assert self.floor is not None
-        if self.metric == "nll_nats":
-            return f"exact density {self.floor:.3f}"
-        return f"held-out images {self.floor:.4g}"
+        if self.metric in FLOOR_OF:
+            return f"{FLOORS[0]} {self.floor:.3f}"
+        return f"{FLOORS[1]} {self.floor:.4g}"
 
 
 def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
+from bench.metrics.metric import FLOOR
 from bench.records.records import Measurement
 from bench.samplers.ode import Euler
 from bench.training.seeds import generator
@@ -63,9 +65,10 @@ def measured(
     trained = Trained(Can(of), module or Idle(), dataset, seed, "cpu")
     parts = Parts(lambda text: None)
     measure = STAGES[stage] if isinstance(stage, str) else stage
-    measure(Evaluator(trained, Judge(dataset, SAMPLES, Path("none"), "cpu", 0), SAMPLES, "raw", print), parts)
+    with TemporaryDirectory() as folder:
+        measure(Evaluator(trained, Judge(dataset, SAMPLES, Path(folder), "cpu", 0), SAMPLES, "raw", print), parts)
     parts.check()
-    return [row for row in parts.rows if row.metric != "nll_floor"], parts.arrays
+    return [row for row in parts.rows if not row.metric.endswith(FLOOR)], parts.arrays
 
 
 def one(rows: list[Measurement], metric: str, **settings: Any) -> Measurement:

@@ -161,10 +161,10 @@ def test_nothing_is_kept_where_nothing_is_shown() -> None:
 # The judge.
 
 
-def test_the_judge_measures_points_and_knows_no_floor_of_theirs(points: Dataset, tmp_path: Path) -> None:
+def test_the_judge_of_points_makes_no_file(points: Dataset, tmp_path: Path) -> None:
     judge = Judge(points, Samples(), tmp_path, "cpu", 0)
     judge.prepare()
-    assert [metric.name for metric in judge.quality(5).metrics] == ["w2"] and judge.floor(5) == []
+    assert [metric.name for metric in judge.quality(5).metrics] == ["w2"]
     assert not list(tmp_path.iterdir())
 
 
@@ -178,9 +178,6 @@ def test_the_judge_compares_with_the_reference_that_is_asked_for(images: Dataset
     assert set(full) == {"fd_columns", "kd_columns", "precision", "recall", "psnr", "ssim"}
     assert set(short) == {"fd_columns", "psnr", "ssim"} and set(curve) == {"fd_columns"}
     assert {"split": "train", "reference_n": 20}.items() <= full["fd_columns"].settings.items()
-    floor = named(judge.floor(N))
-    assert set(floor) == {f"{metric}_floor" for metric in full} - {"psnr_floor", "ssim_floor"}
-    assert all(row.n == N and row.settings["floor_split"] == "test" for row in floor.values())
 
 
 @pytest.mark.parametrize("stage", ["samples", "sweep", "curve"])
@@ -192,18 +189,6 @@ def test_the_rows_that_are_said_before_are_those_that_are_measured(images: Datas
     assert [(row.metric, row.n, row.settings) for row in said] == [(row.metric, row.n, row.settings) for row in had]
     assert all(math.isnan(row.value) and row.settings["sampler"] == "rk4" for row in said)
     assert all(math.isfinite(row.value) and row.reason is None for row in had)
-
-
-def test_a_floor_that_cannot_be_had_is_the_cell_that_it_would_have_been(
-    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    judge = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0)
-    judge.prepare()
-    had = judge.floor(N)
-    monkeypatch.setattr("bench.metrics.extractors.reference.Reference.real", lambda *_: 1 / 0)
-    lost = judge.floor(N)
-    assert [(row.metric, row.n, row.settings) for row in lost] == [(row.metric, row.n, row.settings) for row in had]
-    assert {row.reason for row in lost} == {"ZeroDivisionError: division by zero"}
 
 
 def test_a_distance_that_cannot_be_had_takes_no_other(

@@ -240,8 +240,6 @@ def test_the_floor_is_what_the_other_split_scores(digits, data_dir, calls):
     calls.clear()
     assert floor(Reference(digits, CNN, data_dir), 500) == list(found.values()) and not calls
     assert floor(Reference(digits, CNN, data_dir, split="test"), 400)[0].settings["floor_split"] == "train"
-    with pytest.raises(UsageError, match="floor of 3 images of the test split; 4 are needed"):
-        floor(images, 3)
 
 
 def test_features_are_float32_whatever_the_run_has_set(tests, noisy):

@@ -141,14 +141,14 @@ def test_a_smoke_run_has_nothing_published_beside_it() -> None:
     assert math.isnan(headline(sections(synthetic.frame({**fid, "protocol": "smoke"}))).iloc[0].published)
 
 
-def test_what_held_out_images_score_is_a_row_where_as_many_were_measured() -> None:
+def test_what_as_many_data_score_is_a_row_where_as_many_were_measured() -> None:
     of_samples = {"extractor": "inception", "split": "train", "reference_n": 512}
     drawn = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 64, "weights": "ema"}
     samples = {"stage": "samples", "metric": "fid", "value": 40.0, "n": 256, "settings": {**of_samples, **drawn}}
     floor = {**samples, "metric": "fid_floor", "value": 9.0, "settings": {**of_samples, "floor_split": "test"}}
     cells = headline(sections(synthetic.frame(samples, floor)))
     assert list(cells.metric) == ["fid", "fid"] and list(cells.baseline) == ["floor", "fm_ot"]
-    assert list(cells["mean"]) == [9.0, 40.0] and cells.label.iloc[0] == "Held-out images"
+    assert list(cells["mean"]) == [9.0, 40.0] and cells.label.iloc[0] == "Floor (as many data)"
     fewer = headline(sections(synthetic.frame(samples, {**floor, "n": 100})))
     assert list(fewer.baseline) == ["fm_ot"]  # biased in n: another n is no floor of this column
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.config.names import safe_name
 from bench.datasets.base import Dataset
+from bench.datasets.order import evenly
 from bench.errors import UsageError
 from bench.metrics.extractors.cache import code_of, kept, write_tensors
 from bench.metrics.extractors.catalogue import Loaded, extractor_for
@@ -79,14 +80,6 @@ class Reference:
             raise UsageError(f"{n} samples are too few for a covariance and two subsets; {LEAST} are needed")
         return Features(n, self.network, self.features.mean, self.features.classes, self.batch)
 
-    def held_out(self, n: int) -> tuple[str, int]:
-        """The other split, and how many of n images it has; UsageError if these are less than 4."""
-        other = "test" if self.split == "train" else "train"
-        n = min(n, len(getattr(self.dataset, other)))
-        if n < LEAST:
-            raise UsageError(f"a floor of {n} images of the {other} split; {LEAST} are needed")
-        return other, n
-
     @cached_property
     def settings(self) -> dict[str, Any]:
         return {
@@ -102,15 +95,19 @@ class Reference:
         """What records call a split: "validation" where that is in the place of test."""
         return self.dataset.held_out if split == "test" else split
 
-    def real(self, split: str, n: int) -> Features:
-        """The features of n images of a split, computed in one process unless they are in the cache."""
+    def real(self, split: str, n: int, part: int = 0, parts: int = 1) -> Features:
+        """The features of n images of a split, computed in one process unless they are in the cache.
+
+        They are a part of `parts` that share no image.
+        """
         data, by, where = self.dataset, self.extractor, self.name_of(split)
         of = (data.name, data.version, data.checksum, where, n, by.name, by.version, *by.layers, code_of(*CODE))
+        of += (part, parts) if parts > 1 else ()
         images: Tensor = getattr(data, split)
+        index = evenly(n, len(images), part, parts)
 
         def pixels(start: int) -> Tensor:
-            index = torch.arange(start, min(start + self.batch, n)) * len(images) // n
-            return data.pixels(images[index])
+            return data.pixels(images[index[start : start + self.batch]])
 
         def compute(path: Path) -> None:
             features, logits = self.network(pixels(0)[:1])  # one image is close enough to all for an origin

@@ -1,0 +1,120 @@
+"""What as many fresh data score in the place of samples: the floor of a metric, which a perfect model would reach.
+
+Fresh is the first split of FRESH that neither the reference nor the metric itself is of. Of m disjoint subsets, each as
+large as the samples and spread evenly over that split, with the values v_1 ... v_m,
+
+    floor = (v_1 + ... + v_m) / m,    stderr = s / sqrt(m),    s^2 = sum_i (v_i - floor)^2 / (m - 1)
+
+m is `repeats` in the settings, SUBSETS or as many as the split has; one has the metric's own standard error. A floor is
+of data, metric and n, whatever the run, so it is measured once and kept in data_dir/floors.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.config.names import safe_name
+from bench.errors import NOT_APPLICABLE, UsageError
+from bench.evaluation.collected import Collected
+from bench.evaluation.lost import Lost
+from bench.evaluation.parts import Rows, attempt, without
+from bench.evaluation.quality import Judge, Quality
+from bench.evaluation.repeats import mean_of
+from bench.identity import inputs
+from bench.identity.identity import measuring
+from bench.methods.finite import complaint
+from bench.metrics.extractors.cache import code_of, kept
+from bench.metrics.extractors.reference import CODE, LEAST
+from bench.metrics.metric import FLOOR, Metric
+from bench.records.seal import read_arrays
+from bench.training import ranks
+from bench.training.seeds import number
+
+SUBSETS = 5
+FRESH = ("train", "test", "validation")
+DECIDING = ("bench.evaluation.floors", "bench.evaluation.collected", "bench.evaluation.quality", *CODE)
+
+
+def floors(judge: Judge, n: int, stage: str = "samples") -> Rows:
+    """The floors of all metrics of a stage's n samples but those of pairs, each number's name ending in _floor.
+
+    `floor_split` in their settings is where the fresh data is from. All are on the main rank.
+    """
+    if not ranks.is_main():
+        return []
+    metrics = [metric for metric in judge.taken(stage) if metric.needs != "pairs"]
+    found = [row for metric in metrics for row in _floors_of(judge, metric, n, stage)]
+    return [replace(row, metric=f"{row.metric}{FLOOR}") for row in found]
+
+
+def _floors_of(judge: Judge, metric: Metric, n: int, stage: str) -> Rows:
+    split = fresh(judge, metric)
+    held = len(getattr(judge.dataset, split)) if split else 0
+    quality = Quality(judge, [metric], max(LEAST, min(n, held)), stage, {"floor_split": split})
+    if held < LEAST:
+        return without(quality.rows, f"{NOT_APPLICABLE}: no split of {judge.dataset.name} is fresh to {metric.name}")
+    return [row for _, collected, rows in quality.of for row in _measured(judge, metric, collected, rows, split)]
+
+
+def fresh(judge: Judge, metric: Metric) -> str:
+    """The split whose data stands for samples; "" if all are known to the reference or to the metric."""
+    known = {judge.reference_split, *(["train"] if metric.of_train else [])}
+    splits = (split for split in FRESH if split not in known and getattr(judge.dataset, split) is not None)
+    return next(splits, "")
+
+
+def _measured(judge: Judge, metric: Metric, collected: Collected, rows: Rows, split: str) -> Rows:
+    n = collected.needed(metric)
+    parts = min(SUBSETS, len(getattr(judge.dataset, split)) // n)
+    rows = [replace(row, settings={**row.settings, "repeats": parts}) for row in rows]
+
+    def once(part: int) -> Rows:
+        real = collected.fresh(split, n, part, parts)
+        return judge.again(number(0, "floor", part)).measured(metric, real, rows)
+
+    def make() -> Rows:
+        values = _kept(judge, metric, rows, n, lambda: _values([once(part) for part in range(parts)]))
+        found = [
+            [replace(row, value=float(v), stderr=None if math.isnan(e) else float(e)) for row, (v, e) in each]
+            for each in (zip(rows, part, strict=True) for part in values)
+        ]
+        return mean_of(found)
+
+    return rows if rows[0].reason else attempt(rows, make)
+
+
+def _values(repeats: list[Rows]) -> NDArray[np.float64]:
+    """Value and standard error (NaN for none) of each row of each repeat, (repeats, rows, 2); Lost if one has none."""
+    if why := next((row.reason for rows in repeats for row in rows if row.reason), None):
+        raise Lost("", why)
+    found = np.array([[(row.value, row.stderr) for row in rows] for rows in repeats], np.float64)
+    if why := complaint(int((~np.isfinite(found[..., 0])).sum()), found[..., 0].size, "values"):
+        raise Lost("", why)
+    return found
+
+
+def _kept(judge: Judge, metric: Metric, rows: Rows, n: int, make: Callable[[], NDArray[np.float64]]) -> Any:
+    """What `make` gives, or gave another run; a floor that cannot be had is not kept, nor of code that is not known."""
+    data, code = judge.dataset, measuring(metric.name, judge.dataset.name)
+    if code is None:
+        return make()
+    facts = [data.name, data.version, data.checksum, metric.name, code, code_of(*DECIDING), n]
+    text = json.dumps([*facts, *((row.metric, row.n, row.settings) for row in rows)], sort_keys=True)
+    name = safe_name(f"{data.name}-{metric.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz")
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, values=make())
+
+    with inputs.unnoted():  # the data and the code vouch for it
+        try:
+            return read_arrays(kept(judge.data_dir / "floors", name, write))["values"]
+        except UsageError:  # no folder can be written to, or the metric says so again
+            return make()
