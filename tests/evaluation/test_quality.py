@@ -16,6 +16,7 @@ from bench.config.settings import Samples
 from bench.config.suite import validated
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.evaluation.floors import floors
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.trained import Drawn
@@ -221,13 +222,13 @@ def test_several_extractors_measure_what_each_measures_by_itself(
     """Side by side in one pass, the dataset's own under the names that it has without the others."""
     config = Samples(extractors=["columns", rows_of_pixels])  # type: ignore[arg-type]
     both = Judge(images, config, tmp_path, "cpu", 0)
-    found, floors = [], []
+    found, of_data = [], []
     alone = Judge(replace(images, extractor=rows_of_pixels), Samples(), tmp_path, "cpu", 0)
     for each in (both, judge, alone):
         quality = each.quality(N)
         fed(quality, SAMPLES, PIECES)
         found.append(named(quality.measured()))
-        floors.append(named(each.floor(N)))
+        of_data.append(named(floors(each, N)))
     own, further = ({name: row for name, row in one.items() if name not in ("psnr", "ssim")} for one in found[1:])
     by_rows = {name if name.endswith(rows_of_pixels) else f"{name}_row_means": row for name, row in further.items()}
     assert set(by_rows) == {"fd_row_means", "kd_row_means", "precision_row_means", "recall_row_means"}
@@ -236,8 +237,8 @@ def test_several_extractors_measure_what_each_measures_by_itself(
         assert found[0][name] == replace(row, metric=name)
     assert found[0]["precision"].settings["extractor"] == "columns"
     assert facts_of("precision_row_means").title == "Precision row-means" and facts_of("fd_row_means").place == 30
-    assert floors[0]["recall_row_means_floor"] == replace(floors[2]["recall_floor"], metric="recall_row_means_floor")
-    assert floors[0]["fd_columns_floor"] == floors[1]["fd_columns_floor"]
+    assert of_data[0]["recall_row_means_floor"] == replace(of_data[2]["recall_floor"], metric="recall_row_means_floor")
+    assert of_data[0]["fd_columns_floor"] == of_data[1]["fd_columns_floor"]
 
 
 @pytest.mark.parametrize(
