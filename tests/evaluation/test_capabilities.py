@@ -20,6 +20,7 @@ from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.likelihood import measure_likelihood
 from bench.evaluation.parts import Parts
+from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.sweep import measure_sweep
@@ -42,7 +43,7 @@ STAGES: dict[str, Stage] = {
     "likelihood": lambda evaluator, parts: measure_likelihood(evaluator, LIKELIHOOD, parts),
     "samples": measure_samples,
     "sweep": lambda evaluator, parts: measure_sweep(evaluator, Sweep(n=10, nfe=(4,), error_n=4), parts),
-    "curve": lambda evaluator, parts: measure_curve(evaluator, 10, LIKELIHOOD, parts),
+    "curve": lambda evaluator, parts: measure_curve(evaluator, 10, LIKELIHOOD, parts, Shown(0)),
 }
 
 

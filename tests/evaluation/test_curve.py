@@ -15,6 +15,7 @@ from bench.datasets.base import Dataset
 from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Parts, Rows
+from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn, Trained
 from bench.metrics.metric import register_metric
@@ -28,7 +29,9 @@ def curve(dataset: Dataset, folder: Path) -> Rows:
     judge = Judge(dataset, Samples(n=N, batch=N), folder, "cpu", 0).for_tuning
     still = Trained(Given(lambda t, x: 0 * x), Idle(), judge.dataset, 0, "cpu")
     parts = Parts(lambda text: None)
-    measure_curve(Evaluator(still, judge, Samples(n=N, batch=N), "raw", lambda text: None), N, Likelihood(), parts)
+    measure_curve(
+        Evaluator(still, judge, Samples(n=N, batch=N), "raw", lambda text: None), N, Likelihood(), parts, Shown(0)
+    )
     return parts.rows
 
 
