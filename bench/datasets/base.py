@@ -136,8 +136,13 @@ class Dataset:
 
     @property
     def keeps_density(self) -> bool:
-        """Whether a log-density in model space is one of the data (dequantised, of images)."""
+        """Whether a log-density in model space, plus `log_volume`, is one of the data (dequantised, of images)."""
         return self.space is None or self.space.keeps_density
+
+    @property
+    def log_volume(self) -> float:
+        """ln |det| of the derivative of `encode`, a constant: log p of the data is log p in model space plus this."""
+        return float(getattr(self.space, "log_volume", 0.0))
 
     @cached_property
     def for_tuning(self) -> "Dataset":

@@ -32,6 +32,17 @@ def located(path: str, data_dir: Path) -> Path:
     return Path(data_dir.absolute(), Path(path).expanduser())
 
 
+def order_of(name: str, seed: int) -> str:
+    """What a version says of the order of a seed; UsageError for one out of range."""
+    _within(name, "seed", seed, 0, 2**32 - 1)
+    return f"-seed{seed}" if seed != SEED else ""
+
+
+def _within(name: str, key: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"dataset {name}: {key} = {value}: {least} to {most}")
+
+
 @dataclass(frozen=True)
 class Own:
     """The options that all images of one's own have, under the names of the options; `name` is the dataset's.
@@ -51,14 +62,12 @@ class Own:
     extractor: str
 
     def __post_init__(self) -> None:
-        for key, least, most in (("size", 1, LARGEST), ("seed", 0, 2**32 - 1)):
-            if not least <= (value := getattr(self, key)) <= most:
-                raise UsageError(f"dataset {self.name}: {key} = {value}: {least} to {most}")
+        _within(self.name, "size", self.size, 1, LARGEST)
+        order_of(self.name, self.seed)
 
     @property
     def version(self) -> str:
-        order = f"-seed{self.seed}" if self.seed != SEED else ""
-        return f"{VERSION}-{self.channels}x{self.size}-{self.crop}{order}"
+        return f"{VERSION}-{self.channels}x{self.size}-{self.crop}{order_of(self.name, self.seed)}"
 
     def dataset(self, find: Callable[["Own", Path], Originals | None], expected: str, *read: str) -> Dataset:
         """The images that `find` lists at the path; `expected` says what should be there, `read` what is read of it.

@@ -4,6 +4,7 @@ Images and points have theirs in bench/datasets/base.py. A dataset has another b
 
     class Latent:
         keeps_density = False
+        log_volume = 0.0                           # ln |det of the derivative of encode|, if it is a constant but 0
         def encode(self, stored, rng=None): ...    # stored samples (B, ...) -> x in model space, float32 (B, ...)
         def decode(self, x): ...                   # x -> uint8 pixels (B, C, H, W) of images, float32 (B, D) of points
 """
@@ -16,14 +17,14 @@ from torch import Tensor
 
 @runtime_checkable
 class Space(Protocol):
-    """A pair of maps, on the device of what they are given.
+    """A pair of maps, on the device of what they are given."""
 
-    Attributes:
-        keeps_density: whether log p of x is that of the data (the map keeps volumes). If not, likelihoods in model
-            space say nothing of the data and are not applicable.
-    """
+    @property
+    def keeps_density(self) -> bool:
+        """Whether log p of x, plus `log_volume` if the space has it, is that of the data.
 
-    keeps_density: bool
+        If not, likelihoods in model space say nothing of the data and are not applicable.
+        """
 
     def encode(self, stored: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Stored samples -> model space; without `rng` the map has no randomness."""

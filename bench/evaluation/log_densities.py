@@ -47,7 +47,12 @@ def log_densities(route: Route, n: int, draws: int, unfinished: Unfinished) -> L
             x = dataset.scale(x, u)
         net = trained.network(start, stop, held_out=True)
         found, variance = (value.double().cpu().numpy() for value in route.log_p(net, x, k, start))
-        return {"log_p": found, "variance": variance, "nfe": net.rows / (stop - start), "seconds": now(device) - begun}
+        return {
+            "log_p": found + dataset.log_volume,
+            "variance": variance,
+            "nfe": net.rows / (stop - start),
+            "seconds": now(device) - begun,
+        }
 
     error, reached = None, draws
     batches = [(k, start) for k in range(draws) for start in range(0, n, batch)]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.config.settings import Likelihood, Solve
 from bench.datasets.base import Dataset
+from bench.datasets.scaling import Scaling
 from bench.errors import Diverged
 from bench.evaluation.density import by_ode, log_density_grid
 from bench.evaluation.likelihood import bits_per_dim, blank, by_route
@@ -75,6 +76,19 @@ def test_a_gaussian_model_costs_its_cross_entropy(images: Dataset) -> None:
     assert row.value == pytest.approx(float(bits.mean()), abs=1e-5)
     assert row.stderr == pytest.approx(float(bits.std()) / math.sqrt(12), rel=1e-4)
     assert row.n == 12
+
+
+def test_scaled_points_have_their_likelihood_in_their_own_units() -> None:
+    """z ~ N(0, I) is x = shift + scale z ~ N(shift, scale^2), whose density is known."""
+    shift, scale = (3.0, -20.0), (0.5, 40.0)
+    gaussian = GaussianMixture.single([*shift], [s * s for s in scale])
+    points = gaussian.sample(50, torch.Generator().manual_seed(0)).float()
+    data = Dataset("scaled", "1", points, points, log_prob=gaussian.log_prob, space=Scaling(shift, scale))
+    found = measure(lambda t, x: 0 * x, data, solvers=TIGHT)
+    ((nll,), (least,)) = (named(found, metric) for metric in ("nll_nats", "nll_floor"))
+    direct = -torch.distributions.Normal(torch.tensor(shift), torch.tensor(scale)).log_prob(points).sum(1)
+    assert nll.value == pytest.approx(float(direct.mean()), abs=1e-5)
+    assert (nll.value, nll.stderr) == pytest.approx((least.value, least.stderr), abs=1e-5)
 
 
 # Several dequantisations.
