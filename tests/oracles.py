@@ -84,6 +84,23 @@ class GaussianMixture:
         return torch.logsumexp(logs, 1), torch.softmax(logs, 1), centred, variances
 
 
+def transported(mixture: GaussianMixture, path: Path, x0: Tensor) -> Tensor:
+    """Where the ODE of a mixture in one dimension takes x0 (B, 1): a flow on the line keeps quantiles."""
+
+    def quantile(t: float, x: Tensor) -> Tensor:
+        alpha, sigma = path.alpha(_double(t)), path.sigma(_double(t))
+        spread = torch.sqrt(alpha**2 * mixture.variances[:, 0] + sigma**2)
+        return (mixture.weights * torch.special.ndtr((x - alpha * mixture.means[:, 0]) / spread)).sum(-1, keepdim=True)
+
+    asked = quantile(0.0, x0)
+    low, high = torch.full_like(x0, -20.0), torch.full_like(x0, 20.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = quantile(path.t_end, middle) < asked
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return (low + high) / 2
+
+
 def field(mixture: GaussianMixture, path: Path) -> Callable[[Tensor, Tensor], Tensor]:
     """The exact marginal velocity as f(t, x); the states keep their dtype and shape."""
     return lambda t, x: mixture.velocity(path, t.double(), x.double().flatten(1)).to(x).view_as(x)

@@ -60,8 +60,9 @@ network = { name = "mlp", width = 8, depth = 1 }
 baselines = ["fm_ot", "gan", "coupling", "vae", "meanflow"]
 training = { steps = 6, batch = 16, curve_points = 1, curve_n = 32 }
 evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }] }
-evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "energy_distance"], samplers = ["sde"] }
-evaluation.sweep = { n = 40, samplers = ["euler", "sde"], nfe = [4, 8] }
+evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "energy_distance"] }
+evaluation.samples.samplers = ["langevin"]
+evaluation.sweep = { n = 40, samplers = ["euler", "langevin"], nfe = [4, 8] }
 
 [[experiments]]
 dataset = { name = "checkerboard_from_laplace", n_train = 256, n_test = 64 }
@@ -140,8 +141,8 @@ def test_guidance_counts_twice(frame: DataFrame) -> None:
     assert list(measured(frame, "guidance", "nfe_sampling", "digits_latent", sampler="midpoint").value) == [16.0]
 
 
-def test_the_sde_draws_from_every_model_with_a_score(frame: DataFrame) -> None:
-    swept = frame[(frame.sampler == "sde") & (frame.stage == "sweep") & (frame.metric == "w2")]
+def test_the_corrector_draws_from_every_model_with_a_score(frame: DataFrame) -> None:
+    swept = frame[(frame.sampler == "langevin") & (frame.stage == "sweep") & (frame.metric == "w2")]
     assert set(swept[swept.value > 0].baseline) == {"fm_ot", "meanflow"}
     assert set(swept.nfe.dropna()) == {4.0, 8.0}
 

@@ -1,6 +1,8 @@
 """The same of what has to do with results: samplers, metrics, figures and papers."""
 
+import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from functools import partial as bound
 from typing import Any
@@ -36,6 +38,8 @@ def of_sampler(name: str, workshop: Workshop) -> Iterator[Check]:
         yield f"on {type(path).__name__}", bound(_drawn, sampler, path)
         run = workshop.run(method, POINTS, sweep={"samplers": [workshop.component(name)]})
         yield f"in a sweep of {method}", bound(workshop.through_stages, run)
+    if sampler.order and hasattr(sampler, "steps"):
+        yield "order of convergence", bound(_order, sampler)
     yield from some_fit("models", refused, paths)
 
 
@@ -74,6 +78,21 @@ def _drawn(sampler: Any, path: Path) -> str:
     require(torch.equal(x, draw(1)), "two calls with the same noise and generator differ: rng is the only randomness")
     note = f"mean {float(x.mean()):.3f} and std {float(x.std()):.3f} of an exact N({MEAN:g}, {STD:g}^2)"
     require(abs(float(x.mean()) - MEAN) < 0.2, note)
+    return note
+
+
+def _order(sampler: Any) -> str:
+    """On a path of bounded noise its error falls by the order that it declares, from 128 steps to 256."""
+    path = VariancePreserving(0.1, 5.0, t_end=0.9)
+    model, x0 = exact(path), torch.tensor([[-1.0, 1.5]], dtype=torch.float64)
+    at = torch.tensor([0.0, path.t_end], dtype=torch.float64)
+    means, deviations = path.alpha(at) * MEAN, torch.sqrt((path.alpha(at) * STD) ** 2 + path.sigma(at) ** 2)
+    true = means[1] + (x0 - means[0]) * deviations[1] / deviations[0]
+    finer = [dataclasses.replace(sampler, steps=steps) for steps in (128, 256)]
+    errors = [float((one.draw(model, x0, torch.Generator()) - true).abs().max()) for one in finer]
+    found = math.log2(errors[0] / errors[1]) if min(errors) > 1e-12 else math.inf
+    note = f"errors {errors[0]:.1e} and {errors[1]:.1e}, slope {found:.2f} of order {sampler.order}"
+    require(found > sampler.order - 0.3, note)
     return note
 
 

@@ -24,9 +24,8 @@ def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
     error = SolverError(evaluator.trained, config.error_n, batch, parts.unfinished)
     network_rows = _rows_an_evaluation(evaluator.trained)
     for sampler in swept(config):
-        steps = getattr(sampler, "steps", None)
-        nfe = float(steps * sampler.evaluations_a_step * network_rows) if steps else None
-        of_ode = error if config.error_n and "velocity" in sampler.needs else None
+        nfe = float(sampler.evaluations * network_rows) if sampler.evaluations else None
+        of_ode = error if config.error_n and sampler.order else None
         _measure_sampler(evaluator, sampler, config.n, batch, nfe, of_ode, parts)
     if parts.arrays:
         parts.arrays["extent"] = evaluator.dataset.extent

@@ -53,6 +53,29 @@ class Model:
         path, score = self.having("path"), self.having("score")
         return lambda t, x: -like(path.sigma(t), x) * score(t, x)
 
+    def predicted_velocity(self) -> VelocityField:
+        """(t, x) -> the velocity, or what follows of it from the predicted noise.
+
+        Raises:
+            NotApplicable: the model has neither a velocity nor both a path and a score.
+        """
+        if self.velocity:
+            return self.velocity
+        path, eps = self.having("path"), self.predicted_noise()
+        return lambda t, x: path.velocity_from_eps(t, x, eps(t, x))
+
+    def predicted_data(self) -> VelocityField:
+        """(t, x) -> E(x1 | x_t = x): of the velocity, which knows it where alpha = 0, or else of the predicted noise.
+
+        Raises:
+            NotApplicable: the model has no path, or neither a velocity nor a score.
+        """
+        path = self.having("path")
+        if velocity := self.velocity:
+            return lambda t, x: path.data_from_velocity(t, x, velocity(t, x))
+        eps = self.predicted_noise()
+        return lambda t, x: (x - like(path.sigma(t), x) * eps(t, x)) / like(path.alpha(t), x)
+
     def having(self, capability: str) -> Any:
         """The capability of that name.
 

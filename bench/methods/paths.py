@@ -67,6 +67,11 @@ class Path(ABC):
         alpha, sigma, dalpha, dsigma = self.alpha(t), self.sigma(t), self.dalpha(t), self.dsigma(t)
         return (like(alpha, x) * v - like(dalpha, x) * x) / like(alpha * dsigma - dalpha * sigma, x)
 
+    def data_from_velocity(self, t: Tensor, x: Tensor, v: Tensor) -> Tensor:
+        """The predicted data behind a velocity: E(x1 | x) = (sigma' x - sigma v) / (alpha sigma' - alpha' sigma)."""
+        alpha, sigma, dalpha, dsigma = self.alpha(t), self.sigma(t), self.dalpha(t), self.dsigma(t)
+        return (like(dsigma, x) * x - like(sigma, x) * v) / like(alpha * dsigma - dalpha * sigma, x)
+
     def velocity_from_score(self, t: Tensor, x: Tensor, score: Tensor) -> Tensor:
         """Velocity of the path from grad log p_t(x)."""
         return self.velocity_from_eps(t, x, -like(self.sigma(t), x) * score)

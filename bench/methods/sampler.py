@@ -32,12 +32,24 @@ class Sampler(ABC):
 
     Attributes:
         needs: capabilities of the model without which the sampler is not applicable.
-        evaluations_a_step: what a step costs, if there is an option `steps`, which the sweep then sets.
+        evaluations_a_step: what a step costs at most, if there is an option `steps`, which the sweep then sets.
+        order: p of a method that solves the ODE: halving all steps divides its error by 2^p. Its error is measured in
+            the sweep then, and the order by `--check`. None: it solves another equation, or none.
     """
 
     name: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     evaluations_a_step: ClassVar[int] = 1
+
+    @property
+    def order(self) -> int | None:
+        return None
+
+    @property
+    def evaluations(self) -> int | None:
+        """Of the field for one sample; None if only a draw can tell."""
+        steps = getattr(self, "steps", None)
+        return steps and steps * self.evaluations_a_step
 
     @property
     def label(self) -> str:

@@ -2,6 +2,7 @@
 
 uniform  t_i = t_end u_i
 cosine   t_i = t_end (1 - cos(pi u_i)) / 2, dense at both ends
+flow     sigma / (alpha + sigma) at t_i is linear in i, as by equal steps on straight lines
 logsnr   log(alpha / sigma) at t_i is linear in i                                    (Lu et al., NeurIPS 2022)
 karras   sigma / alpha = (s_max^(1/rho) + v_i (s_min^(1/rho) - s_max^(1/rho)))^rho   (Karras et al., NeurIPS 2022)
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from bench.methods.model import Model
 from bench.methods.paths import Path
 
-Grid = Literal["uniform", "cosine", "logsnr", "karras"]
+Grid = Literal["uniform", "cosine", "flow", "logsnr", "karras"]
 S_MAX, S_MIN = 80.0, 0.002  # as Karras et al. have them
 BISECTIONS = 60
 
@@ -32,16 +33,30 @@ def ends(grid: Grid, steps: int, rho: float, model: Model, device: torch.device)
         found = model.t_end * (1 - torch.cos(math.pi * shares)) / 2
     else:
         path, power = model.having("path"), rho if grid == "karras" else math.inf
-        found = times(path, _levels(path, model.t_end, steps, power).to(device), model.t_end)
+        of_grid = _even(path, model.t_end, steps) if grid == "flow" else levels(path, model.t_end, steps, power)
+        found = times(path, of_grid.to(device), model.t_end)
     found[0], found[-1] = 0.0, model.t_end
     return found
+
+
+def mixed(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The share q = sigma / (alpha + sigma) of the noise, and alpha + sigma."""
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    return sigma / (alpha + sigma), alpha + sigma
 
 
 def level(path: Path, t: Tensor) -> Tensor:
     return path.sigma(t) / path.alpha(t)
 
 
-def _levels(path: Path, t_end: float, steps: int, rho: float) -> Tensor:
+def _even(path: Path, t_end: float, steps: int) -> Tensor:
+    """The noise at t_0 ... t_N, float64, where its share falls by equal steps."""
+    (first, last), _ = mixed(path, torch.tensor([0.0, t_end], dtype=torch.float64))
+    q = torch.lerp(first, last, torch.linspace(0, 1, steps + 1, dtype=torch.float64))
+    return q / (1 - q)
+
+
+def levels(path: Path, t_end: float, steps: int, rho: float) -> Tensor:
     """The noise at t_0 ... t_N, float64; an infinite rho is the limit, which is linear in log s."""
     bounds = torch.tensor([0.0, t_end], dtype=torch.float64)
     first, last = level(path, bounds).tolist()

@@ -20,26 +20,17 @@ import torch
 from torch import Tensor
 
 from bench.config.registry import samplers
-from bench.config.settings import Positive, Rate
-from bench.errors import Diverged, UsageError
+from bench.config.settings import Rate
+from bench.errors import Diverged
 from bench.methods.model import Model
 from bench.methods.ode import EVALUATIONS_A_STEP, Solver, solve
 from bench.methods.sampler import Sampler, register_sampler
-from bench.samplers.grids import Grid, ends
+from bench.samplers.gridded import Gridded
 
 
 @dataclass(frozen=True)
-class FixedSteps(Sampler):
+class FixedSteps(Gridded):
     needs = ("velocity",)
-    steps: Positive = 20
-    grid: Grid = "uniform"
-    rho: Rate = 7.0
-
-    def __post_init__(self) -> None:
-        if self.rho != FixedSteps.rho and self.grid != "karras":
-            raise UsageError(
-                f"sampler {self.name}: rho = {self.rho:g} is of grid 'karras'; grid = {self.grid!r} has none"
-            )
 
     def settings(self, model: Model) -> dict[str, Any]:
         found: dict[str, Any] = Solver(self.name, steps=self.steps).settings()
@@ -51,9 +42,6 @@ class FixedSteps(Sampler):
         # Without a grid of its own the solver makes equal steps.
         own = self.ends(model, x0) if self.grid != "uniform" else None
         return solve(model.having("velocity"), x0, (0.0, model.t_end), Solver(self.name, steps=self.steps), own)[-1]
-
-    def ends(self, model: Model, x0: Tensor) -> Tensor:
-        return ends(self.grid, self.steps, self.rho, model, x0.device)
 
 
 @dataclass(frozen=True)
@@ -103,20 +91,24 @@ class Adaptive(Sampler):
 
 @register_sampler("euler")
 class Euler(FixedSteps):
-    """x + h v(t, x): order 1."""
+    """x + h v(t, x)."""
+
+    order = 1
 
 
 @register_sampler("midpoint")
 class Midpoint(FixedSteps):
-    """The velocity half a step ahead: order 2."""
+    """The velocity half a step ahead."""
 
+    order = 2
     evaluations_a_step = EVALUATIONS_A_STEP["midpoint"]
 
 
 @register_sampler("heun2")
 class Heun2(AtBothEnds):
-    """The mean of the velocities at both ends of a step: order 2."""
+    """The mean of the velocities at both ends of a step."""
 
+    order = 2
     evaluations_a_step = EVALUATIONS_A_STEP["heun2"]
 
     def open_step(self, f: Callable[[float, Tensor], Tensor], x: Tensor, h: float) -> Tensor:
@@ -125,15 +117,17 @@ class Heun2(AtBothEnds):
 
 @register_sampler("heun3")
 class Heun3(FixedSteps):
-    """Velocities at 0, 1/3 and 2/3 of a step: order 3."""
+    """Velocities at 0, 1/3 and 2/3 of a step."""
 
+    order = 3
     evaluations_a_step = EVALUATIONS_A_STEP["heun3"]
 
 
 @register_sampler("rk4")
 class RK4(AtBothEnds):
-    """Runge and Kutta's method in its 3/8 form: order 4."""
+    """Runge and Kutta's method in its 3/8 form."""
 
+    order = 4
     evaluations_a_step = EVALUATIONS_A_STEP["rk4"]
 
     def open_step(self, f: Callable[[float, Tensor], Tensor], x: Tensor, h: float) -> Tensor:
@@ -148,20 +142,28 @@ class RK4(AtBothEnds):
 class Dopri5(Adaptive):
     """Dormand and Prince's 5(4), the usual adaptive method."""
 
+    order = 5
+
 
 @register_sampler("dopri8")
 class Dopri8(Adaptive):
     """Dormand and Prince's 8(7), for tight tolerances."""
+
+    order = 8
 
 
 @register_sampler("bosh3")
 class Bosh3(Adaptive):
     """Bogacki and Shampine's 3(2), for loose tolerances."""
 
+    order = 3
+
 
 @register_sampler("adaptive_heun")
 class AdaptiveHeun(Adaptive):
     """Heun's method with the Euler step as its error estimate."""
+
+    order = 2
 
 
 def sampler_of(solver: Solver) -> Sampler:

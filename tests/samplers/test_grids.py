@@ -11,7 +11,7 @@ from bench.methods.paths import OptimalTransport, Path, VariancePreserving
 from bench.samplers.grids import S_MAX, S_MIN, Grid, ends, level
 
 PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving()]
-GRIDS: tuple[Grid, ...] = ("uniform", "cosine", "logsnr", "karras")
+GRIDS: tuple[Grid, ...] = ("uniform", "cosine", "flow", "logsnr", "karras")
 CPU = torch.device("cpu")
 
 
@@ -34,6 +34,16 @@ def test_uniform_and_cosine_grids_are_their_formulas() -> None:
     torch.testing.assert_close(ends("uniform", 4, 7.0, bare, CPU).tolist(), [0.0, 0.125, 0.25, 0.375, 0.5])
     expected = [0.0, 0.25 * (1 - math.sqrt(0.5)), 0.25, 0.25 * (1 + math.sqrt(0.5)), 0.5]
     torch.testing.assert_close(ends("cosine", 4, 7.0, bare, CPU).tolist(), expected)
+
+
+def test_the_flow_grid_takes_equal_steps_of_the_share_of_the_noise() -> None:
+    path = VariancePreserving()
+    times = ends("flow", 5, 7.0, model(path), CPU)
+    share = path.sigma(times) / (path.alpha(times) + path.sigma(times))
+    step = float(share[-1] - share[0]) / 5
+    torch.testing.assert_close(share.diff(), torch.full((5,), step, dtype=torch.float64), rtol=1e-9, atol=0)
+    straight = ends("flow", 5, 7.0, model(OptimalTransport()), CPU)
+    torch.testing.assert_close(straight, torch.linspace(0, 1, 6, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])
@@ -64,7 +74,7 @@ def test_log_snr_grid_is_linear_in_the_log_snr() -> None:
     assert float(log_s[-1]) == pytest.approx(math.log(0.1))
 
 
-@pytest.mark.parametrize("grid", ["logsnr", "karras"])
+@pytest.mark.parametrize("grid", ["flow", "logsnr", "karras"])
 def test_a_grid_of_noise_levels_needs_a_path(grid: Grid) -> None:
     with pytest.raises(NotApplicable, match="no path"):
         ends(grid, 4, 7.0, Model(lambda t, x: x), CPU)

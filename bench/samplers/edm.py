@@ -1,0 +1,73 @@
+"""Heun's method with churn of Karras et al. (NeurIPS 2022, algorithm 2), for any Gaussian path.
+
+With y = x / alpha and the noise s = sigma / alpha the path is theirs, y = x1 + s x0, and its ODE dy/ds = (y - D) / s
+for D = E(x1 | y). Levels s_0 > ... > s_N are those of grid "karras" (bench/samplers/grids.py), from 80 at most to the
+end of the path; y starts as s_0 x0. A step adds noise, up to s_hat = s (1 + g), and solves the ODE from there:
+
+    g = min(churn / N, 2^(1/2) - 1) if churn_min <= s <= churn_max, else 0
+    y_hat = y + (s_hat^2 - s^2)^(1/2) churn_noise z,    z ~ N(0, I)
+    d = (y_hat - D(y_hat; s_hat)) / s_hat,    y' = y_hat + (s_next - s_hat) d,    d' = (y' - D(y'; s_next)) / s_next
+    y_next = y_hat + (s_next - s_hat) (d + d') / 2, in the last step y', so that N steps cost 2 N - 1 evaluations.
+
+Without churn it is their deterministic method, of order 2. s_hat is the path's own start at most.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench.config.settings import Positive, Rate
+from bench.methods.model import Model
+from bench.methods.sampler import Sampler, register_sampler
+from bench.samplers.grids import S_MAX, level, levels, times
+
+Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@register_sampler("edm")
+@dataclass(frozen=True)
+class EDM(Sampler):
+    needs = ("path",)
+    evaluations_a_step = 2
+    steps: Positive = 18
+    rho: Rate = 7.0
+    churn: Level = 0.0
+    churn_min: Level = 0.0
+    churn_max: Level = S_MAX
+    churn_noise: Rate = 1.0
+
+    @property
+    def order(self) -> int | None:
+        return None if self.churn else 2
+
+    @property
+    def evaluations(self) -> int:
+        return 2 * self.steps - 1
+
+    def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
+        path, data, end = model.having("path"), model.predicted_data(), model.t_end
+        first, last = level(path, torch.tensor([0.0, end], dtype=torch.float64)).tolist()
+        s = levels(path, end, self.steps, self.rho)
+        s[-1] = last
+        churned = (s >= self.churn_min) & (s <= self.churn_max)
+        hats = (s * (1 + churned * min(self.churn / self.steps, math.sqrt(2) - 1))).clamp(max=first)
+
+        def slope(s: float, t: Tensor, y: Tensor) -> Tensor:
+            return (y - data(t.to(x0), path.alpha(t) * y)) / s
+
+        start = torch.zeros((), dtype=torch.float64)
+        y = x0 * float(s[0] / path.sigma(start))
+        before, after = times(path, hats, end).to(x0.device), times(path, s, end).to(x0.device)
+        for i, (now, hat, then) in enumerate(zip(s[:-1].tolist(), hats[:-1].tolist(), s[1:].tolist(), strict=True)):
+            if hat > now:
+                z = torch.randn(y.shape, generator=rng, device=y.device, dtype=y.dtype)
+                y = y + self.churn_noise * math.sqrt(hat**2 - now**2) * z
+            d = slope(hat, before[i], y)
+            if i < self.steps - 1:
+                d = (d + slope(then, after[i + 1], y + (then - hat) * d)) / 2
+            y = y + (then - hat) * d
+        return y * float(path.alpha(start + end))
