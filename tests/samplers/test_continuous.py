@@ -1,4 +1,4 @@
-"""Samplers of Gaussian paths in continuous time: closed forms of Gaussian data, and diffusers' schedulers called alone."""
+"""Samplers in continuous time, against closed forms of Gaussian data and diffusers' own schedulers."""
 
 import math
 from dataclasses import replace
@@ -194,13 +194,12 @@ def test_data_that_is_linear_in_the_share_of_noise_is_met_after_one_step(path: P
     model, x0 = Model(velocity, path.t_end, path), torch.tensor([[0.7]], dtype=torch.float64)
     times = ends("flow", 4, 7.0, model, torch.device("cpu"))
     q = share(times).tolist()
-    first = (q[1] / q[0]) * 0.7 / float(path.alpha(times[0]) + path.sigma(times[0])) + (1 - q[1] / q[0]) * (
-        a + b * q[0]
-    )
+    ratio, scale = q[1] / q[0], [float(path.alpha(t) + path.sigma(t)) for t in times[[0, -1]]]
+    first = ratio * 0.7 / scale[0] + (1 - ratio) * (a + b * q[0])
     c = (first - a * (1 - q[1]) + b * q[1] * math.log(q[1])) / q[1]
     expected = a * (1 - q[-1]) - (b * q[-1] * math.log(q[-1]) if q[-1] else 0.0) + c * q[-1]
     x = Exponential(4).draw(model, x0, RNG)
-    assert float(x) == pytest.approx(expected * float(path.alpha(times[-1]) + path.sigma(times[-1])), rel=1e-9)
+    assert float(x) == pytest.approx(expected * scale[1], rel=1e-9)
 
 
 # Through diffusers.
@@ -229,7 +228,7 @@ def test_on_the_vp_path_it_is_the_schedulers_own_vp_variant(name: str, solver_or
 
 @pytest.mark.parametrize("solver_order", [1, 2, 3])
 def test_on_straight_lines_it_is_the_schedulers_own_flow_variant(solver_order: int) -> None:
-    """diffusers' flow predicts x0 - x1, our velocity's negative, at its sigma = 1 - t, from levels that a user gives."""
+    """diffusers' flow predicts x0 - x1, the negative of a velocity, at sigma = 1 - t, from levels that a user gives."""
     from diffusers import UniPCMultistepScheduler
 
     model, x0, steps = gaussian(OT), whitened(20, 2).float(), 10
