@@ -84,6 +84,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from bench.command.check import check
 
         return check(options, data_dir.resolve())
+    if options.export:
+        from bench.command.export import export
+
+        return export(options, data_dir.resolve())
     from bench.command import actions as command
 
     if options.merge and not options.archive:

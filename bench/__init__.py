@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.config.registry import register_dataset, register_network
     from bench.datasets.base import Dataset
     from bench.errors import Diverged, NotApplicable, UsageError
+    from bench.evaluation.loaded import load
     from bench.methods.baseline import Baseline, Phase, register_baseline
     from bench.methods.batch import Batch, Context
     from bench.methods.density import log_density

@@ -132,6 +132,9 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument(
         "--archive", type=Path, metavar="FILE.tar.xz", help="write the suite's records into one file to pass on"
     )
+    action.add_argument(
+        "--export", metavar="RUN_ID", help="write its weights and settings to RUN_ID.safetensors here, for bench.load"
+    )
     instead.add_argument(
         "--merge",
         action="append",

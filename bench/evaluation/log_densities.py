@@ -11,6 +11,7 @@ from bench.evaluation.clock import now
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.lost import reason as reason_of
 from bench.evaluation.routes import Route
+from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished
 from bench.training import ranks
 from bench.training.seeds import generator, per_sample
@@ -27,6 +28,23 @@ class LogDensities:
     reason: str | None
 
 
+def in_model_space(trained: Trained, stored: Tensor, k: int, start: int) -> Tensor:
+    """Stored samples from `start` on, in the k-th draw of what their encoding leaves to chance.
+
+    NotApplicable if that keeps no density.
+    """
+    dataset, seed = trained.dataset, trained.seed
+    if not dataset.keeps_density:
+        raise NotApplicable(f"the map of {dataset.name} from data to model space keeps no density")
+    if dataset.space is not None:
+        return dataset.encode(stored, generator(seed, f"encode-{k}", start, stored.device))
+    if not dataset.is_image:
+        return stored
+    stop, stream = start + len(stored), f"dequantise-{k}"
+    u = per_sample(lambda g: torch.rand(dataset.shape, generator=g), seed, stream, start, stop, trained.device)
+    return dataset.scale(stored, u)
+
+
 def log_densities(route: Route, n: int, draws: int, unfinished: Unfinished) -> LogDensities:
     """Every batch of every draw, each on one rank; NFE is the mean of the batches', weighed by their samples."""
     trained, batch = route.trained, route.config.batch
@@ -36,15 +54,7 @@ def log_densities(route: Route, n: int, draws: int, unfinished: Unfinished) -> L
 
     def find(k: int, start: int, stop: int) -> dict[str, Any]:
         begun = now(device)
-        if not dataset.keeps_density:
-            raise NotApplicable(f"the map of {dataset.name} from data to model space keeps no density")
-        x = dataset.test[start:stop].to(device)
-        if dataset.space is not None:
-            x = dataset.encode(x, generator(trained.seed, f"encode-{k}", start, x.device))
-        elif dataset.is_image:
-            seed, stream = trained.seed, f"dequantise-{k}"
-            u = per_sample(lambda g: torch.rand(dataset.shape, generator=g), seed, stream, start, stop, device)
-            x = dataset.scale(x, u)
+        x = in_model_space(trained, dataset.test[start:stop].to(device), k, start)
         net = trained.network(start, stop, held_out=True)
         found, variance = (value.double().cpu().numpy() for value in route.log_p(net, x, k, start))
         return {

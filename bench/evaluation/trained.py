@@ -117,9 +117,12 @@ class Trained:
             return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
         return per_sample(source.draw, self.seed, "samples", start, stop, self.device)
 
-    def draw(self, way: Way, start: int, stop: int) -> tuple[Tensor, float]:
-        """Samples start ... stop - 1 by a sampler, from the same noise by any, and their NFE."""
-        net, x0 = self.network(start, stop), self.noise(start, stop)
+    def draw(self, way: Way, start: int, stop: int, net: CountedNetwork | None = None) -> tuple[Tensor, float]:
+        """Samples start ... stop - 1 by a sampler, from the same noise by any, and their NFE.
+
+        `net` is the network of the samples if they are not given what those of the dataset are.
+        """
+        net, x0 = net or self.network(start, stop), self.noise(start, stop)
         model = self.model_of(net)
         sampler = model.samplers[way] if isinstance(way, str) else way
         rng = generator(self.seed, f"{way}", start, x0.device)

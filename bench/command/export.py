@@ -1,0 +1,27 @@
+"""Trained weights in one file that passes them on: `--export RUN_ID` writes RUN_ID.safetensors where it is called."""
+
+import argparse
+from pathlib import Path
+
+from bench.command.options import declare
+from bench.config.registry import unknown
+from bench.errors import UsageError
+
+
+def export(options: argparse.Namespace, data_dir: Path) -> int:
+    """Write the weights of a run of any suite in the results, with its settings; UsageError if there are none."""
+    declare(options)
+    root: Path = options.results
+    folders = {folder.name: folder for pattern in ("runs/*/", "*/runs/*/") for folder in sorted(root.glob(pattern))}
+    if options.export not in folders:
+        raise UsageError(f"--export: {unknown('run', options.export, list(folders))} in {root}")
+    from bench.training import exported
+
+    path = Path(f"{options.export}.safetensors")
+    found = exported.of_folder(folders[options.export].resolve(), data_dir)
+    exported.write(found, path)
+    size = path.stat().st_size / 2**20
+    print(
+        f"export: {found.facts['label']} on {found.dataset.name} in {path}, {size:.1f} MiB; bench.load({str(path)!r})"
+    )
+    return 0

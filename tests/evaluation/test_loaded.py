@@ -1,0 +1,283 @@
+"""`bench.load`: what a run has trained, from its folder and from the one file that --export writes."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import HEAD, SUITE, runs
+from torch import Tensor, nn
+
+import bench
+import run_all
+from bench import Context, FlowBaseline, NotApplicable, UsageError, register_baseline
+from bench.config import components
+from bench.config.suite import Run
+from bench.launch.job import Job
+from bench.methods.baseline import About, Baseline, Make, Phase
+from bench.methods.batch import Batch
+from bench.methods.model import Model
+from bench.methods.ode import VelocityField
+from bench.records.records import read_stage, write_stage
+from bench.records.seal import read_arrays
+from bench.training.build import build
+from bench.training.trainer import Trainer
+
+PLAIN = SUITE.replace("{ steps = 6, batch = 16 }", "{ steps = 6, batch = 16, ema = 0.5 }")
+DIGITS = """
+protocol = "smoke"
+[[experiments]]
+dataset = "digits"
+network = { name = "mlp", width = 8, depth = 1 }
+baselines = ["BASELINE"]
+training = { steps = 2, batch = 16, ema = 0.5 }
+"""
+
+
+def trained(run: Run, data_dir: Path, root: Path) -> Trainer:
+    """A few steps of a run, their checkpoint and record."""
+    dataset = components.build_dataset(run.dataset, data_dir)
+    method = components.build_baseline(run.baseline)
+    trainer = Trainer(run.run_id, run.training, method, build(run, dataset, root, data_dir)[0], dataset, run.seed)
+    for _ in range(3):
+        trainer.take_step()
+    trainer.save(root / "runs" / run.run_id / "checkpoint.pt")
+    parameters = sum(p.numel() for p in trainer.parameters if p.requires_grad)
+    facts = {"label": method.label, "parameters": parameters, "steps": 3, "options": components.resolved(method)}
+    write_stage(root, run, "train", [], {**facts, "commit": "abc"})
+    return trainer
+
+
+def both(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> list[Any]:
+    """The model from the run's folder, and from its file in a place without results and data."""
+    monkeypatch.chdir(folder)
+    assert run_all.main(["--export", run.run_id, "--results", "results", "--data-dir", str(folder)]) == 0
+    nowhere = folder / "nowhere"
+    nowhere.mkdir()
+    Path(f"{run.run_id}.safetensors").rename(nowhere / "weights.safetensors")
+    of_folder = bench.load(folder / "results" / "tiny" / "runs" / run.run_id, data_dir=folder)
+    (folder / "results").rename(folder / "gone")
+    return [of_folder, bench.load(nowhere / "weights.safetensors", data_dir=nowhere)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "tiny"
+
+
+def test_a_file_says_all_that_a_folder_does(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    trainer = trained(run, tmp_path, root)
+    before = torch.get_rng_state()
+    models = both(run, tmp_path, monkeypatch)
+    assert torch.equal(torch.get_rng_state(), before)
+    x, t = torch.randn(5, 2), torch.tensor(0.3)
+    expected = trainer.average.frozen()(t.expand(5), x)
+    for model in models:
+        assert torch.equal(model.velocity(0.3, x), expected) and model.nfe == 1
+        assert (model.run_id, model.label, model.dataset, model.shape) == (run.run_id, "FM w/ OT", "checkerboard", (2,))
+        assert model.settings["baseline"]["options"] == {"sigma_min": 0.0} and model.facts["commit"] == "abc"
+        assert f"{model}" == f"<FM w/ OT on checkerboard: {model.parameters} parameters, run {run.run_id}>"
+        assert model.parameters == sum(p.numel() for p in trainer.parameters)
+    a, b = (model.sample(7, sampler={"name": "euler", "steps": 4}, batch=3) for model in models)
+    assert torch.equal(a, b) and a.shape == (7, 2) and models[1].nfe == 4
+    assert torch.equal(models[0].sample(7, sampler={"name": "euler", "steps": 4}), a)
+    assert not torch.equal(models[0].sample(7, {"name": "euler", "steps": 4}, seed=1), a)
+    torch.testing.assert_close(*(model.log_prob(a) for model in models), rtol=0, atol=0)
+
+
+def test_log_prob_integrates_to_one_and_samples_are_of_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    trained(run, tmp_path, root)
+    model = bench.load(root / "runs" / run.run_id, data_dir=tmp_path)
+    axis = torch.linspace(-7, 7, 57)
+    grid = torch.cartesian_prod(axis, axis)
+    density = model.log_prob(grid, batch=4000).exp()
+    assert density.dtype == torch.float64
+    assert float(density.sum()) * (14 / 56) ** 2 == pytest.approx(1, abs=0.01)
+    mean = (density[:, None] * grid).sum(0) / density.sum()
+    torch.testing.assert_close(model.sample(2000).double().mean(0), mean, rtol=0, atol=0.12)
+
+
+@pytest.mark.slow
+def test_numbers_are_those_of_the_run(tmp_path: Path) -> None:
+    """Its NLL is the mean of log_prob, of points and in bits per dimension, and its samples are the first ones."""
+    likelihood = {"batch": 20, "solvers": [{"method": "midpoint", "steps": 4}], "divergence": "hutchinson"}
+    written = 'n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }], divergence = "hutchinson"'
+    digits = DIGITS.replace("BASELINE", "fm_ot") + f"evaluation.likelihood = {{ {written} }}\n"
+    for text, settings in ((PLAIN, {"batch": 20}), (digits, likelihood)):
+        run = runs(tmp_path, text)[0]
+        job = Job(run, tmp_path / "results", tmp_path)
+        assert job() == "ok"
+        model, data = bench.load(job.folder, data_dir=tmp_path), components.build_dataset(run.dataset, tmp_path)
+        x = data.pixels(data.test[:20]) if data.is_image else data.test[:20]
+        value = -float(model.log_prob(x, **settings).mean())
+        rows = {row["metric"]: row for row in (read_stage(job.root, run.run_id, "likelihood") or {})["measurements"]}
+        assert model.nfe == rows["nfe_likelihood"]["value"]
+        if data.is_image:
+            assert value / (math.log(2) * data.dim) == pytest.approx(rows["nll_bpd"]["value"], abs=1e-9)
+        else:
+            assert value == pytest.approx(rows["nll_nats"]["value"], abs=1e-9)
+            drawn, shown = model.sample(40, batch=40), read_arrays(job.folder / "samples.npz")["samples"]
+            np.testing.assert_array_equal(drawn.numpy().astype(shown.dtype), shown)
+
+
+@dataclass(frozen=True)
+class Told(FlowBaseline):
+    """With classes: the network of two parts, one of which is guided."""
+
+    phases = (Phase("loss", "net"), Phase("other", "critic"))
+
+    def build(self, make: Make, data: About) -> nn.Module:
+        return nn.ModuleDict({"net": make.network(classes=data.classes), "critic": make.network(time=False, out=1)})
+
+    def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        return (net["net"](torch.full((len(batch),), 0.5), batch.x) - batch.x).flatten(1).square().mean(1)
+
+    def other(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        return net["critic"](batch.x).square().flatten(1).mean(1)
+
+    def velocity(self, net: Any) -> VelocityField:
+        def field(t: Tensor, x: Tensor) -> Tensor:
+            of_class, of_none = net["net"](t.expand(len(x)), x), net["net"](t.expand(len(x)), x, labels=None)
+            return 2 * of_class - of_none
+
+        return field
+
+
+@dataclass(frozen=True)
+class Student(FlowBaseline):
+    teacher: str = ""
+
+    def build(self, make: Make, data: About) -> nn.Module:
+        return nn.ModuleDict({"teacher": make.pretrained(self.teacher), "student": make.network()})
+
+    def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        half = torch.full((len(batch),), 0.5)
+        return (net["student"](half, batch.x) - net["teacher"](half, batch.x)).square().mean(1)
+
+    def velocity(self, net: Any) -> VelocityField:
+        return lambda t, x: net["student"](t.expand(len(x)), x) + net["teacher"](t.expand(len(x)), x)
+
+
+@dataclass(frozen=True)
+class OneShot(Baseline):
+    """A generator of one pass without a density."""
+
+    def build(self, make: Make, data: About) -> nn.Module:
+        return make.network(time=False)
+
+    def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
+        return (net(batch.x) - batch.x).square().mean(1)
+
+    def model(self, net: Any) -> Model:
+        return Model(samplers={"one": lambda x0, rng: net(x0)}, absent={"log_prob": "a generator has no density"})
+
+
+@pytest.fixture
+def registered(own_baselines: None) -> None:
+    for cls in (Told, Student, OneShot):
+        register_baseline(cls.__name__.lower(), label=cls.__name__)(cls)
+
+
+def test_classes_and_modules_of_several_parts(
+    registered: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs(tmp_path, DIGITS.replace("BASELINE", "told"))[0]
+    trainer = trained(run, tmp_path, root)
+    for model in both(run, tmp_path, monkeypatch):
+        assert model.classes == 10
+        sampler, net = {"name": "euler", "steps": 2}, trainer.average.frozen()["net"]
+        x = model.sample(6, sampler, labels=3)
+        assert x.dtype == torch.uint8 and x.shape == (6, 1, 8, 8) and model.nfe == 4
+        assert torch.equal(model.sample(6, sampler, labels=[3] * 6, batch=4), x)
+        assert not torch.equal(model.sample(6, sampler, labels=4), x)
+        assert torch.equal(model.sample(6, sampler), model.sample(6, sampler))
+        z, t = torch.randn(2, 1, 8, 8), torch.full((2,), 0.5)
+        expected = 2 * net(t, z, labels=torch.tensor([1, 2])) - net(t, z, labels=None)
+        assert torch.equal(model.velocity(0.5, z, labels=[1, 2]), expected)
+        with pytest.raises(UsageError, match=r"^log_prob: labels = None: one or 6 of the classes 0 to 9$"):
+            model.log_prob(x)
+        with pytest.raises(UsageError, match=r"^labels: one or 6 of the classes 0 to 9, -1 is none$"):
+            model.sample(6, sampler, labels=10)
+        assert model.log_prob(x[:2], labels=3, divergence="hutchinson").isfinite().all()
+
+
+def test_teachers_are_in_the_file(
+    registered: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = runs(tmp_path, PLAIN)[0]
+    trained(teacher, tmp_path, root)
+    student = Run.model_validate(teacher.model_dump() | {"baseline": {"name": "student", "teacher": teacher.run_id}})
+    trainer = trained(student, tmp_path, root)
+    frozen, x, t = trainer.average.frozen(), torch.randn(3, 2), torch.full((3,), 0.5)
+    for model in both(student, tmp_path, monkeypatch):
+        assert torch.equal(model.velocity(0.5, x), frozen["student"](t, x) + frozen["teacher"](t, x))
+
+
+def test_what_a_model_lacks_is_not_applicable_with_its_reason(registered: None, root: Path, tmp_path: Path) -> None:
+    run = runs(tmp_path, HEAD + 'baselines = ["oneshot"]\ntraining = { steps = 2, batch = 16 }\n')[0]
+    trained(run, tmp_path, root)
+    model = bench.load(root / "runs" / run.run_id, data_dir=tmp_path)
+    assert model.sample(5).shape == (5, 2) and model.nfe == 1
+    assert torch.equal(model.sample(5, "one"), model.sample(5))
+    with pytest.raises(NotApplicable, match=r"^a generator has no density$"):
+        model.log_prob(torch.zeros(1, 2))
+    with pytest.raises(NotApplicable, match=r"^the model has no velocity$"):
+        model.velocity(0.5, torch.zeros(1, 2))
+    with pytest.raises(NotApplicable, match=r"^the model has no velocity$"):
+        model.sample(5, "euler")
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda model: model.sample(2, "eular"), r"^unknown sampler 'eular'; .*did you mean 'euler'"),
+        (lambda model: model.sample(2, {"name": "euler", "step": 3}), r"^sampler euler: unknown option 'step'"),
+        (lambda model: model.sample(2, labels=1), r"^labels = 1: the network is told no class; leave them out$"),
+        (lambda model: model.sample(2, given=[1.0]), r"^given = \.\.\.: leave it out$"),
+        (lambda model: model.log_prob(torch.zeros(2, 3)), r"^x: \(2, 3\) torch\.float32; \(n, 2\) of torch.float32"),
+        (lambda model: model.log_prob(torch.zeros(2, 2), probe=1), r"^log_prob: unknown key 'probe'"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(root: Path, tmp_path: Path, call: Any, reason: str) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    trained(run, tmp_path, root)
+    with pytest.raises(UsageError, match=reason):
+        call(bench.load(root / "runs" / run.run_id, data_dir=tmp_path))
+
+
+def test_what_cannot_be_loaded_is_one_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = runs(tmp_path, PLAIN)
+    trained(first, tmp_path, root)
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(UsageError, match=r"text\.safetensors: expected the folder of a run, or a file that --export"):
+        bench.load(tmp_path / "text.safetensors")
+    (root / "runs" / second.run_id).mkdir()
+    with pytest.raises(UsageError, match=rf"^{second.run_id}: its training has not ended in "):
+        bench.load(root / "runs" / second.run_id)
+    monkeypatch.chdir(tmp_path)
+    assert run_all.main(["--export", first.run_id[:-1], "--results", "results"]) == 2
+    assert f"did you mean '{first.run_id}'" in capsys.readouterr().err
+    (root / "runs" / first.run_id / "checkpoint.pt").unlink()
+    assert run_all.main(["--export", first.run_id, "--results", "results", "--data-dir", str(tmp_path)]) == 2
+    assert "its weights are gone: there is no checkpoint.pt" in capsys.readouterr().err
+
+
+def test_a_plugin_that_is_needed_is_named(
+    registered: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.config.registry import baselines
+
+    run = runs(tmp_path, HEAD + 'baselines = ["oneshot"]\ntraining = { steps = 2, batch = 16 }\n')[0]
+    trained(run, tmp_path, root)
+    monkeypatch.delitem(baselines._entries, "oneshot")
+    with pytest.raises(UsageError, match=r"^baseline 'oneshot' is of a plugin: bench\.load\(\.\.\., plugins=\["):
+        bench.load(root / "runs" / run.run_id, data_dir=tmp_path)
