@@ -3,6 +3,7 @@
 Each part of a stage says what it measures before it does (bench/evaluation/parts.py).
 """
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.evaluation.trained import Trained, Way
 from bench.evaluation.unfinished import Unfinished
 from bench.methods.ode import Solver
 from bench.training import ranks
+from bench.training.seeds import number
 
 Settings = dict[str, Any]
 
@@ -29,6 +31,13 @@ class Evaluator:
         self.trained, self.judge, self.config, self.weights, self.log = trained, judge, config, weights, log
         self.dataset, self.baseline, self.device = trained.dataset, trained.baseline, trained.device
         self.solver = Solver(**config.solver.model_dump())
+
+    def repeat(self, index: int) -> "Evaluator":
+        """The same with the random numbers of a repeat; the first, 0, has those of the run."""
+        if not index:
+            return self
+        seed = number(self.trained.seed, "repeat", index)
+        return Evaluator(replace(self.trained, seed=seed), self.judge.again(seed), self.config, self.weights, self.log)
 
     @cached_property
     def ways(self) -> dict[str, Way]:

@@ -59,8 +59,13 @@ class Parts:
         self._had = False
 
     def measure(self, name: str, rows: Rows, make: Make, where: str = "") -> None:
-        """Add a part: as it is kept, or as `make` measures it, or its rows without values and with the reason.
+        """Add a part (see `part`)."""
+        self.rows += self.part(name, rows, make, where)
 
+    def part(self, name: str, rows: Rows, make: Make, where: str = "") -> Rows:
+        """A part's measurements: as kept, or as `make` measures them, or its rows with the reason why they lack values.
+
+        Its arrays are added to the others.
         `make` is called with where its batches are kept; ranks may work together in it. `where` stands in the reason,
         such as "at 4 evaluations".
         """
@@ -72,8 +77,8 @@ class Parts:
         else:
             self.log(name)
             found = self._made(unfinished, name, rows, make, where)
-        self.rows += found[0]
         self.arrays |= found[1]
+        return found[0]
 
     def _made(self, unfinished: Unfinished, name: str, rows: Rows, make: Make, where: str) -> tuple[Rows, Arrays]:
         try:

@@ -7,8 +7,10 @@ from bench.evaluation.floors import floors
 from bench.evaluation.parts import Arrays, Parts, Rows, filled
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.pictures import Shown, how_many
+from bench.evaluation.repeats import mean_of
 from bench.evaluation.unfinished import Unfinished
 from bench.records.records import Measurement
+from bench.training import ranks
 
 
 def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
@@ -19,18 +21,29 @@ def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
 
 
 def _measure_way(evaluator: Evaluator, name: str, parts: Parts) -> None:
-    way, n, first = evaluator.ways[name], evaluator.config.n, name == evaluator.headline
-    quote = evaluator.drawing(way)
-    quality = evaluator.judge.quality(n, "samples", quote)
+    """The mean of its repeats, each a part of its own."""
+    found = [_measured(evaluator, name, index, parts) for index in range(evaluator.config.repeats)]
+    if ranks.is_main():
+        parts.rows += mean_of(found)
+
+
+def _measured(evaluator: Evaluator, name: str, index: int, parts: Parts) -> Rows:
+    """One repeat of a way."""
+    repeats, first = evaluator.config.repeats, name == evaluator.headline
+    title = f"{name}-repeat-{index}" if index else name
+    again = evaluator.repeat(index)
+    way, n = again.ways[name], again.config.n
+    quote = again.drawing(way) | ({"repeats": repeats} if repeats > 1 else {})
+    quality = again.judge.quality(n, "samples", quote)
     costs = [Measurement(metric, n=n, settings=quote) for metric in ("nfe_sampling", "sampling_seconds")]
     costs += [Measurement("peak_memory_bytes", settings=quote)] if first else []
 
     def make(unfinished: Unfinished) -> tuple[Rows, Arrays]:
-        reset_peak_memory(evaluator.device)
-        shown = Shown(how_many(evaluator.dataset) if first else 0)
-        nfe, seconds = evaluator.drawn(name, way, evaluator.config.batch, quality, unfinished, shown)
-        spent = {"nfe_sampling": nfe, "sampling_seconds": seconds, "peak_memory_bytes": evaluator.peak()}
-        arrays = pictures.of_samples(evaluator.dataset, shown.gathered()) if first else {}
+        reset_peak_memory(again.device)
+        shown = Shown(how_many(again.dataset) if first and not index else 0)
+        nfe, seconds = again.drawn(title, way, again.config.batch, quality, unfinished, shown)
+        spent = {"nfe_sampling": nfe, "sampling_seconds": seconds, "peak_memory_bytes": again.peak()}
+        arrays = pictures.of_samples(again.dataset, shown.gathered()) if shown.n else {}
         return filled(costs, spent) + quality.measured(), arrays
 
-    parts.measure(f"samples {name}", costs + quality.rows, make)
+    return parts.part(f"samples {title}", costs + quality.rows, make)

@@ -38,7 +38,7 @@ SUITE = (
 baselines = ["ddpm", "ffjord"]
 training = { steps = 24, batch = 32, micro_batch = 8, lr = 5e-2, ema = 0.5, clip = 1.0, curve_points = 4, curve_n = 20 }
 evaluation.likelihood = { n = 35, batch = 10 }
-evaluation.samples = { n = 35, batch = 10, w2_n = 20, path_n = 20, path_times = 5 }
+evaluation.samples = { n = 35, batch = 10, repeats = 2, w2_n = 20, path_n = 20, path_times = 5 }
 evaluation.sweep = { n = 25, batch = 10, nfe = [4], tolerances = [1e-2] }
 overrides.ddpm = { options.ancestral_steps = 5, options.ddim_steps = 3 }
 overrides.ffjord = { training.shard_optimizer = true, training.warmup = 3, training.decay = "cosine" }
