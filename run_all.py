@@ -75,11 +75,15 @@ def _started_by_torchrun() -> bool:
 
 
 def dispatch(options: argparse.Namespace) -> int:
+    data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))
+    if options.samples or options.dataset or options.label:
+        from bench.command import elsewhere
+
+        return elsewhere.score(options, data_dir.resolve())
     if options.list:
         from bench.command.listing import show
 
         return show(options)
-    data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))
     if options.check:
         from bench.command.check import check
 

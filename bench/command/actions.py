@@ -25,9 +25,9 @@ from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.unfinished import clear_finished
 from bench.identity import source
 from bench.launch import needs
-from bench.launch.queue import Submission, collect, wait
+from bench.launch.queue import SlurmState, Submission, collect, wait
 from bench.papers.claims import remember
-from bench.records import fresh, records, retries, underway
+from bench.records import elsewhere, fresh, records, retries, underway
 from bench.records.aside import take_back
 from bench.records.files import sweep
 from bench.records.planned import Stands, update_plan, write_plan
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     if todo:
         check(options, todo)
         needs.check(root, todo)
-    say_stale(stands)
+    say_stale({**stands, **elsewhere.planned(root)})
     if not todo:
         write_plan(root, about, runs, stands)
     if not todo and not remember(root) and fresh.is_fresh(root):
@@ -173,8 +173,11 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
 
 def status(root: Path, runs: Sequence[Run]) -> int:
     states = collect(root.resolve(), runs)
-    stands = _stands(root, runs)
-    say_stale(stands)
+    stands, made = _stands(root, runs), elsewhere.planned(root)
+    say_stale({**stands, **made})
+    for run_id, found in made.items():
+        stand = found[elsewhere.STAGE]
+        states[run_id] = SlurmState("ok" if stand.state == "done" else stand.state, None, stand.reason)
     for run_id, state in states.items():
         job = f"[Slurm {state.job}]" if state.job else ""
         where = underway.where(root, run_id) if stands[run_id]["train"].state in ("missing", "stale") else ""

@@ -22,7 +22,7 @@ def say_stale(stands: Stands) -> None:
                 reasons.setdefault(found.reason, []).append(stage)
         for reason, names in reasons.items():
             print(f"stale: {run_id} {', '.join(names)}: {reason}")
-        if stages["train"].older_curve and stages["train"].state == "done":
+        if (train := stages.get("train")) and train.older_curve and train.state == "done":
             print(f"left out: {run_id}: its curve was measured under another evaluation; it is not trained again")
 
 

@@ -117,6 +117,16 @@ def parser() -> argparse.ArgumentParser:
         help="any other sbatch option, e.g. account=lab",
     )
     slurm.add_argument("--wait", action="store_true", help="follow the array until it is done, then report")
+    made = p.add_argument_group("score samples made elsewhere")
+    made.add_argument(
+        "--samples",
+        action="append",
+        metavar="DIR_OR_FILE",
+        help="a folder of images, an array in .npz or .npy, or a table of points, by the suite's metrics, n, split and "
+        "extractor, in the suite's tables",
+    )
+    made.add_argument("--dataset", action="append", metavar="NAME", help="the dataset that they are to be like")
+    made.add_argument("--label", action="append", metavar="TEXT", help='what they are called, e.g. "StyleGAN2"')
     instead = p.add_argument_group("instead of running")
     action = instead.add_mutually_exclusive_group()
     action.add_argument("--dry-run", action="store_true", help="say what would run")

@@ -69,7 +69,7 @@ class Run(Frozen):
             options["teacher"] = self.teacher_sha256
         if self.weights_sha256:
             settings["training"]["weights"] = self.weights_sha256
-        return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{_digest(settings)}"
+        return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{digest(settings)}"
 
     @property
     def run_id(self) -> str:
@@ -94,7 +94,7 @@ class Run(Frozen):
         if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
             shared = {"metrics", "extractors", "reference", "reference_n"}
             settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
-        return f"{self.run_id}-{_digest(settings)}"
+        return f"{self.run_id}-{digest(settings)}"
 
     @property
     def curve_settings(self) -> str:
@@ -104,7 +104,7 @@ class Run(Frozen):
             "samples": {"batch", "metrics", "extractors", "solver", "reference", "reference_n"},
         }
         settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
-        return _digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
+        return digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
 
 
 class Variation(BaseModel):
@@ -157,7 +157,7 @@ class Suite(Frozen):
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
 
 

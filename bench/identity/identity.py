@@ -4,6 +4,7 @@ The source of a stage is what its root below reaches, with the method, network a
 only the likelihood needs repeats the likelihood; an edit of a loss repeats the training and all that follows from it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -20,7 +21,8 @@ from bench.identity.source import PROJECT, Place
 from bench.metrics.metric import usual
 
 EVALUATED = "bench/evaluation/stages.py: Stages._evaluated"
-# "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes.
+# "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes; nor
+# is "elsewhere": samples that no method here drew.
 ROOTS = {
     "train": ("bench/evaluation/stages.py: Stages.train", "bench/config/settings.py: Training"),
     "curve": ("bench/evaluation/curve.py: measure_curve", "bench/evaluation/stages.py: Stages.validate"),
@@ -31,6 +33,7 @@ ROOTS = {
     ),
     "samples": ("bench/evaluation/samples.py: measure_samples", "bench/config/settings.py: Samples", EVALUATED),
     "sweep": ("bench/evaluation/sweep.py: measure_sweep", "bench/config/settings.py: Sweep", EVALUATED),
+    "elsewhere": ("bench/evaluation/elsewhere.py: score", "bench/config/settings.py: Samples"),
 }
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (
@@ -104,6 +107,12 @@ def measuring(metric: str, dataset: str) -> str | None:
     return reach([*found, *_places(datasets, dataset)], QUIET).digest if found else None
 
 
+def code_elsewhere(dataset: str, named: Iterable[str] | None, extractors: Iterable[str]) -> Code | None:
+    """The source that the score of samples made elsewhere hangs on; by the usual metrics if none is named."""
+    measured = None if named is None else tuple(named)
+    return _code(_Key("elsewhere", "", "", dataset, (), measured, tuple(extractors), _state()))
+
+
 def changed(before: dict[str, str], now: dict[str, str]) -> str:
     """Names of the parts that differ, at most three of them."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
@@ -126,17 +135,20 @@ def _key(run: Run, stage: str) -> _Key:
     headline = Component(name=samples.solver.method)
     drawn = {"samples": (headline, *samples.samplers), "curve": (headline,), "sweep": sweep.components if sweep else ()}
     names = tuple(sorted({component.name for component in drawn.get(stage, ())}))
-    known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
-    state = (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)
     measured = samples.metrics if stage in drawn else None
     by = tuple(extractor.name for extractor in samples.extractors or ()) if stage in drawn else ()
-    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, by, state)
+    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, by, _state())
+
+
+def _state() -> object:
+    known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
+    return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)
 
 
 @lru_cache(maxsize=4096)
 def _code(key: _Key) -> Code | None:
     reached = _reached(key)
-    if reached is None or key.stage == "train":
+    if reached is None or key.stage in ("train", "elsewhere"):
         return Code(reached.digest, (reached,)) if reached else None
     # Whatever is measured is measured of what was trained.
     training = _code(key._replace(stage="train", samplers=(), metrics=None, extractors=()))
@@ -147,13 +159,14 @@ def _code(key: _Key) -> Code | None:
 @lru_cache(maxsize=4096)
 def _reached(key: _Key) -> Reached | None:
     stage = key.stage
-    roots = [_places(baselines, key.baseline), _places(networks, key.network), _places(datasets, key.dataset)]
+    method = [] if stage == "elsewhere" else [_places(baselines, key.baseline), _places(networks, key.network)]
+    roots = [*method, _places(datasets, key.dataset)]
     if not all(roots):
         return None
     data = _data(roots[-1], key.state)
     roots += [_places(samplers, name) for name in key.samplers]
     roots += [_extractor(name) for name in key.extractors]
-    if stage in ("samples", "sweep", "curve"):
+    if stage in ("samples", "sweep", "curve", "elsewhere"):
         metrics.load()
         for name in key.metrics or usual(data.says("levels="), data.says("given=") or data.says("train_given=")):
             # One that is not known here is taken, as its code is not known then.

@@ -10,6 +10,7 @@ from typing import Any
 from bench.config.registry import metrics
 from bench.metrics.metric import facts_of
 
+ELSEWHERE = "made elsewhere"  # the sampler of what no model here drew
 PLACE = ("step", "train_seconds", "nfe_training")  # of a point of the validation curve
 
 

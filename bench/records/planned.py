@@ -13,6 +13,7 @@ from bench.config.registry import baselines
 from bench.config.settings import Stage
 from bench.config.suite import Run
 from bench.identity.identity import code
+from bench.records import elsewhere
 from bench.records.locks import locked
 from bench.records.reading import read_planned
 from bench.records.records import cell, identity_of, stands
@@ -46,7 +47,17 @@ def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | N
                 "curve": curve(run),
                 "outdated": _outdated(known[run.run_id]),
             }
-        return marked(by_id.values(), {run.variant for run in runs})
+        return marked([_refreshed(root, entry) for entry in by_id.values()], {run.variant for run in runs})
+
+    _rewrite(root, planned, about)
+
+
+def plan_elsewhere(root: Path, about: str, made: elsewhere.Elsewhere) -> None:
+    """Add samples made elsewhere to the plan of the folder; others of the same label are current no more."""
+
+    def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        others = [entry for entry in entries if entry["run_id"] != made.run_id]
+        return marked([*others, made.entry], {made.variant})
 
     _rewrite(root, planned, about)
 
@@ -57,12 +68,21 @@ def update_plan(root: Path, runs: Iterable[Run]) -> None:
 
     def updated(entry: dict[str, Any]) -> dict[str, Any]:
         run = known.get(entry["run_id"])
+        if entry.get("elsewhere"):
+            return _refreshed(root, entry)
         if run is None or code(run, "train") is None:  # without its plugin nobody knows
             return entry
         return {**entry, "outdated": _outdated(stands(root, run)), "curve": curve(run)}
 
     with suppress(OSError):
         _rewrite(root, lambda before: [updated(entry) for entry in before])
+
+
+def _refreshed(root: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry itself, or that of samples made elsewhere with whether its record is stale by now."""
+    if not entry.get("elsewhere"):
+        return entry
+    return {**entry, "outdated": _outdated({elsewhere.STAGE: elsewhere.stand(root, entry)})}
 
 
 def _rewrite(

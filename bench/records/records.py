@@ -51,8 +51,27 @@ def write_stage(
     arrays: Mapping[str, "np.ndarray[Any, Any]"] | None = None,
     error: str | None = None,
 ) -> None:
-    """Write the record of a stage, its arrays first, so that a record that is there is complete."""
-    folder = run_folder(root, run.run_id)
+    """Write the record of a stage of a run."""
+    said = {
+        "fingerprint": run.fingerprint(stage),
+        **identity_of(run),
+        **standing.described(run, stage),
+        **facts,
+        "config": run.model_dump(mode="json"),
+    }
+    write_record(root, stage, said, measurements, arrays, error)
+
+
+def write_record(
+    root: Path,
+    stage: Stage,
+    said: Mapping[str, Any],
+    measurements: Iterable[Measurement],
+    arrays: Mapping[str, "np.ndarray[Any, Any]"] | None = None,
+    error: str | None = None,
+) -> None:
+    """Write what is said of a run, and what was measured, arrays first, so that a record that is there is complete."""
+    folder = run_folder(root, said["run_id"])
     if arrays:
         write_arrays(folder / f"{stage}.npz", arrays)
     elif error is None:
@@ -62,15 +81,11 @@ def write_stage(
         "stage": stage,
         "status": "ok" if error is None else "failed",
         "error": error,
-        "fingerprint": run.fingerprint(stage),
-        **identity_of(run),
-        **standing.described(run, stage),
-        **facts,
-        "config": run.model_dump(mode="json"),
+        **said,
         "finished": timestamp(),
         "measurements": [m.row() for m in measurements],
     }
-    write_json(record_path(root, run.run_id, stage), record)
+    write_json(record_path(root, said["run_id"], stage), record)
     if stage == "train":
         (folder / UNDERWAY).unlink(missing_ok=True)
 

@@ -97,6 +97,7 @@ class Record(Identity):
     vouched: NotRequired[list[Name] | None]
     again: NotRequired[bool | None]
     curve: NotRequired[Name | None]
+    elsewhere: NotRequired[dict[str, Any] | None]
 
 
 @with_config(STRICT)
@@ -110,6 +111,7 @@ class Entry(Identity):
     asked: NotRequired[dict[str, Any] | None]
     curve: NotRequired[Name | None]
     outdated: NotRequired[dict[str, Outdated] | None]
+    elsewhere: NotRequired[dict[str, Any] | None]
 
 
 @with_config(STRICT)

@@ -42,16 +42,27 @@ class Standing:
 
 def of(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path | None = None) -> Standing:
     """Where a stage stands with its record; the folder of the results remembers what touched files were found to be."""
+    older_curve = record is not None and stage == "train" and is_older_curve(record, curve(run))
+    return judged(record, run.fingerprint(stage), identity.code(run, stage), root, older_curve)
+
+
+def judged(
+    record: Mapping[str, Any] | None,
+    fingerprint: str,
+    now: identity.Code | None,
+    root: Path | None = None,
+    older_curve: bool = False,
+) -> Standing:
+    """The same of a record that is to quote this fingerprint, by what its source is now (None if not known)."""
     if record is None:
         return Standing("missing")
-    finished, older = str(record.get("finished")), _older_code(record, run, stage)
+    finished, older = str(record.get("finished")), _older_code(record, now)
     # A record that is not sound cannot say which evaluation it was of.
-    same = record.get("fingerprint") in (None, run.fingerprint(stage))
+    same = record.get("fingerprint") in (None, fingerprint)
     if record["status"] == "failed":
         return Standing("failed", str(record["error"])) if same and not older else Standing("missing")
     if not same:
         return Standing("stale", OTHER_SETTINGS, finished)
-    older_curve = stage == "train" and is_older_curve(record, curve(run))
     if older:
         return Standing("stale", older, finished, older_curve)
     if changed := inputs.changed(record.get("inputs") or {}, root):
@@ -61,9 +72,9 @@ def of(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path | No
     return Standing("missing" if record.get("again") else "done", "", finished, older_curve, lost)
 
 
-def _older_code(record: Mapping[str, Any], run: Run, stage: Stage) -> str:
+def _older_code(record: Mapping[str, Any], now: identity.Code | None) -> str:
     """Why the source of a record is not today's; "" where it is, or where one of the two is not known."""
-    now, was = identity.code(run, stage), record.get("code")
+    was = record.get("code")
     if now is None or was is None or now.digest in (was, *(record.get("vouched") or ())):
         return ""
     names = identity.changed(record.get("sources") or {}, now.parts)

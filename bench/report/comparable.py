@@ -2,20 +2,24 @@
 
 Numbers meet if they share every setting that they depend on (`comparable`): such settings are a column of a table. A
 density of a model's own is as exact as one by the ODE, and meets it if they share all that is not the solver's
-(`meeting`); a bound is a metric of its own and meets neither. If a metric was measured under several settings, figures
+(`meeting`); a bound is a metric of its own and meets neither. Samples made elsewhere, of whose model nothing is known,
+meet those of any model if they share the rest. If a metric was measured under several settings, figures
 and verdicts compare under those that most variants share (`settled`); among equals an adaptive solver goes before a
 fixed-step one, more draws before fewer, and what has more values first. What the rule drops is said on the page.
 """
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from pandas import DataFrame, Series, concat
 
+from bench.records.measurement import ELSEWHERE
 from bench.report.extract import each
 
 OF_SAMPLER = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
+OF_MODEL = {*OF_SAMPLER, "batch", "weights", "labels"}  # how a sample is drawn
 OF_DENSITY = {*OF_SAMPLER, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 FLOOR = "floor"  # the baseline of what the data itself scores
@@ -35,20 +39,33 @@ def _without(row: Any, keys: set[str]) -> dict[str, Any]:
 
 
 def meeting(rows: DataFrame, key: str) -> DataFrame:
-    """The rows with those by a model's own density under each `key` by an ODE that they meet, marked `own_density`."""
+    """The rows with those by a model's own density, marked `own_density`, under each `key` by an ODE that they meet.
+
+    Those made elsewhere stand under each `key` of a model's samples that they meet.
+    """
     rows = rows.assign(own_density=[settings.get("density") == "own" for settings in rows.parsed])
-    if not rows.own_density.any():
+    rows = _met(rows, key, lambda settings: settings.get("density") == "own", "solver", OF_DENSITY)
+    return _met(rows, key, lambda settings: settings.get("sampler") == ELSEWHERE, "sampler", OF_MODEL)
+
+
+def _met(
+    rows: DataFrame, key: str, is_guest: Callable[[dict[str, Any]], bool], of_hosts: str, left_out: set[str]
+) -> DataFrame:
+    """The rows, guests under each `key` of a host, which quotes `of_hosts`, that shares all settings not left out."""
+    guests = Series([is_guest(settings) for settings in rows.parsed], rows.index, dtype=bool)
+    if not guests.any():
         return rows
-    rows = rows.assign(of=rows[key].map({text: _without_density(text) for text in rows[key].unique()}))
-    by_ode = rows[["solver" in settings for settings in rows.parsed]]
-    keys = by_ode[["metric", "of", key]].drop_duplicates()
-    own = rows[rows.own_density].merge(keys, on=["metric", "of"], how="left", suffixes=("_own", ""))
+    rows = rows.assign(of=rows[key].map({text: _text_without(text, left_out) for text in rows[key].unique()}))
+    hosts = rows[~guests]
+    hosts = hosts[[of_hosts in settings for settings in hosts.parsed]]
+    keys = hosts[["metric", "of", key]].drop_duplicates()
+    own = rows[guests].merge(keys, on=["metric", "of"], how="left", suffixes=("_own", ""))
     own[key] = own[key].fillna(own[f"{key}_own"])
-    return concat([rows[~rows.own_density], own], ignore_index=True)[[*rows.columns.drop("of")]]
+    return concat([rows[~guests], own], ignore_index=True)[[*rows.columns.drop("of")]]
 
 
-def _without_density(text: str) -> str:
-    return json.dumps({name: value for name, value in json.loads(text).items() if name not in OF_DENSITY})
+def _text_without(text: str, left_out: set[str]) -> str:
+    return json.dumps({name: value for name, value in json.loads(text).items() if name not in left_out})
 
 
 def settled(keys: "Series[str]", variants: "Series[str]") -> str | None:

@@ -10,7 +10,7 @@ from pandas import DataFrame
 
 from bench.metrics.metric import Facts, metric_of
 from bench.records.frame import MEASURED
-from bench.records.measurement import PLACE
+from bench.records.measurement import ELSEWHERE, PLACE
 from bench.report import vocabulary
 from bench.report.incidents import Incident, losses, lost, not_applicable, unfinished
 from bench.report.style import Look, looks, ordered
@@ -51,6 +51,13 @@ class Extract:
             return bool(self.frame.given.eq(True).any())
         names = self.frame.metric[(self.frame.status == "ok") & ~not_applicable(self.frame)].unique()
         return any(known.needs == "pairs" for name in names if (known := metric_of(name)))
+
+    @cached_property
+    def elsewhere(self) -> dict[str, dict[str, Any]]:
+        """Of each variant that was made elsewhere, by its records, where its samples are from."""
+        rows = self.frame[(self.frame.network == ELSEWHERE) & (self.frame.status == "ok")]
+        ways = [(row.variant, row.parsed) for row in each(rows) if row.parsed.get("sampler") == ELSEWHERE]
+        return {variant: settings.get("options", {}) for variant, settings in ways}
 
     @property
     def where(self) -> str:

@@ -6,7 +6,7 @@ of the same metric. Bold marks the best mean of a column and no more: intervals 
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from pandas import DataFrame
 from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
 from bench.report.comparable import FLOOR
-from bench.report.extract import each, listed
+from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row
 from bench.report.sections import Section
 
@@ -152,6 +152,12 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     return replace(shown, best=not cell.lost and cell.mean == column.best, notes=notes)
 
 
+def made_elsewhere(origin: Mapping[str, Any]) -> str:
+    """ "made elsewhere (50,000 samples in 1 file, SHA-256 0a1b2c3d4e5f)"."""
+    held = f"{origin.get('count', 0):,} samples in {count(origin.get('files', 0), 'file')}"
+    return f"made elsewhere ({held}, SHA-256 {origin.get('sha256', '')[:12]})"
+
+
 def number(cell: Any, divide: float) -> Entry:
     """The mean of a cell; of the seeds that have a value, it says so: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
     entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
@@ -177,6 +183,7 @@ def _remarks(
         remarks.append(FURTHER)
     if own := list(dict.fromkeys(cells.label[cells.own_density])):
         remarks.append(f"Likelihood of {listed(own)}: by the model's own density.")
+    remarks += [f"{section.labels[v]}: {made_elsewhere(origin)}." for v, origin in section.elsewhere.items()]
     if batch:
         remarks.append(f"Samples: {batch}.")
     if machines := {column.device: column.machine for column in columns if column.device}:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from bench.report.artefacts import absent
 from bench.report.canvas import ONE_DRAWN, dots, matrix, name_panel, plane, squares, strike
+from bench.report.extract import listed
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.incidents import LOST
 from bench.report.style import MUTED
@@ -32,6 +33,8 @@ def samples(data: FigureData) -> Drawing:
         "The first samples of one seed, not chosen. The noise is the same in every panel, so images at one place can "
         "be compared."
     )
+    if foreign := [exhibit.label for exhibit in data.exhibits if exhibit.variant in data.section.elsewhere]:
+        reading += f" Not those of {listed(foreign)}, which were made elsewhere."
     return Drawing(figure, reading=reading + absent(data.section, data.exhibits, "samples"), note=ONE_DRAWN)
 
 

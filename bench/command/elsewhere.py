@@ -1,0 +1,201 @@
+"""`--samples DIR_OR_FILE --dataset NAME --label LABEL`: samples made elsewhere, scored beside the runs of a suite.
+
+The suite and its protocol say how the data set is evaluated; `--set evaluation.samples.KEY` and `--set dataset.OPTION`
+change that. Without `--suite` it is quick if that has the data set, or else the suite of the same name, or else the
+first that has it. A data set that the suite has not is evaluated by the usual settings.
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.command.options import declare, setting
+from bench.config.plan import plan
+from bench.config.registry import baselines
+from bench.config.settings import Component, Samples
+from bench.config.suite import Run, Suite, load_suite, suite_names, validated
+from bench.errors import UsageError
+from bench.records.elsewhere import OF_DRAWING, PREFIX, Elsewhere, stand
+from bench.records.planned import plan_elsewhere
+from bench.records.records import record_path
+
+if TYPE_CHECKING:
+    from bench.datasets.base import Dataset
+    from bench.datasets.elsewhere import Made
+
+REFUSED = (
+    *("baselines", "datasets", "seeds", "claims", "workers", "gpus", "partition", "max_parallel", "sbatch"),
+    *("dry_run", "status", "report", "fetch", "list", "check", "archive", "merge", "keep_stale"),
+)
+KEYS = ("evaluation.samples.", "dataset.")
+LONGEST = 60  # characters of a label
+SUSPICIOUS = 0.01  # of the samples are copies
+PAUSE = 10.0  # seconds between two lines of progress
+
+
+class Place(NamedTuple):
+    """Whose evaluation it is, what that says, and the runs that the report is about too."""
+
+    name: str
+    about: str
+    protocol: str
+    dataset: Component
+    samples: Samples
+    runs: list[Run]
+
+
+def score(options: argparse.Namespace, data_dir: Path) -> int:
+    """Score the samples, unless they are, add them to the plan of the suite's folder, and report on that."""
+    _check(options)
+    if options.results.exists() and not options.results.is_dir():
+        raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
+    declare(options)
+    path, label = Path(options.samples[0]).expanduser(), options.label[0]
+    if label in {name for cls in baselines.values() for name in (cls.label, cls.name)}:
+        raise UsageError(f"--label {label!r}: the name of a baseline; choose another")
+    place = _place(options)
+    from bench.config.components import build_dataset
+    from bench.datasets.elsewhere import opened
+
+    dataset = build_dataset(place.dataset, data_dir)
+    made, n = opened(path, dataset), place.samples.n
+    _check_count(path, made.count, n, dataset)
+    origin = {"path": str(path.resolve()), "sha256": made.sha256(n), "files": made.files, "count": made.count}
+    run = Elsewhere(
+        suite=place.name,
+        protocol=place.protocol,
+        dataset=place.dataset,
+        label=label,
+        origin=origin,
+        samples=place.samples,
+    )
+    root = options.results / place.name
+    from bench.command import actions
+
+    found = stand(root, run.entry)
+    if found.state == "done" and not (options.retry and found.lost):
+        print(f"nothing to do: {label!r} on {dataset.name} is scored in {record_path(root, run.run_id, 'samples')}")
+    else:
+        _measure(run, made, dataset, options.device, root, data_dir)
+    plan_elsewhere(root, place.about, run)
+    return actions.report(root, place.runs)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """UsageError if the command line says half of what to score, or what else to do."""
+    named = {name: getattr(options, name) for name in ("samples", "dataset", "label")}
+    for option, values in named.items():
+        if not values:
+            given = next(other for other, found in named.items() if found)
+            hint = "; --datasets narrows a suite" if given == "dataset" else ""
+            raise UsageError(f"--{given}: --samples, --dataset and --label go together; there is no --{option}{hint}")
+        if len(values) > 1:
+            raise UsageError(f"--{option}: named twice, {values[0]!r} and {values[1]!r}; a call scores one set")
+    for option in REFUSED:
+        if getattr(options, option):
+            raise UsageError(f"--samples: cannot be combined with --{option.replace('_', '-')}")
+    if options.cluster != "local":
+        raise UsageError(f"--samples: cannot be combined with --cluster {options.cluster}; allowed: local")
+    label = options.label[0]
+    if not 0 < len(label) <= LONGEST or not label.isprintable() or label != label.strip():
+        raise UsageError(f"--label {label!r}: expected 1 to {LONGEST} characters, printable, no space at either end")
+
+
+def _place(options: argparse.Namespace) -> Place:
+    """Where the samples are scored, and how."""
+    dataset, settings = options.dataset[0], dict(setting(text) for text in options.set)
+    for key in settings:
+        if not key.startswith(KEYS):
+            raise UsageError(f"--set {key}: with --samples a key is evaluation.samples.KEY or dataset.OPTION")
+    name, suite = load_suite(_suite_with(dataset, options.suite))
+    if dataset in _datasets(suite):
+        every = plan(name, suite, options.protocol)
+        runs = plan(name, suite, options.protocol, datasets=[dataset], settings=settings)
+    else:
+        every = plan(name, suite)
+        runs = plan(name, _usual(dataset, options.protocol or suite.protocol), settings=settings)
+    components = {run.dataset.model_dump_json(): run.dataset for run in runs}
+    if len(components) > 1:
+        several = " and ".join(str(component.options) for component in components.values())
+        raise UsageError(f"--dataset {dataset}: suite {name} has it with options {several}; --set dataset.OPTION")
+    counts = Counter((run.evaluation.samples or Samples()).model_dump_json(exclude=OF_DRAWING) for run in runs)
+    samples = Samples.model_validate_json(counts.most_common(1)[0][0])
+    return Place(name, suite.about, runs[0].protocol, runs[0].dataset, samples, every)
+
+
+def _datasets(suite: Suite) -> set[str]:
+    return {component.name for experiment in suite.experiments for component in experiment.dataset}
+
+
+def _suite_with(dataset: str, chosen: str) -> str:
+    """The suite whose evaluation counts: the one that is chosen, if it is not the default."""
+    if chosen != "quick":
+        return chosen
+    names = [chosen, *sorted(suite_names(), key=lambda name: name != dataset)]
+    return next((name for name in names if dataset in _datasets(load_suite(name)[1])), chosen)
+
+
+def _usual(dataset: str, protocol: str) -> Suite:
+    """A suite of that data set alone, with the usual evaluation."""
+    experiment = {"dataset": dataset, "network": "none", "baselines": [PREFIX], "training": {"steps": 1}}
+    experiments = [{**experiment, "evaluation": {"samples": {}}}]
+    found: Suite = validated(Suite, {"protocol": protocol, "experiments": experiments}, "--samples")
+    return found
+
+
+def _check_count(path: Path, count: int, n: int, dataset: "Dataset") -> None:
+    if count < n:
+        allowed = f"--set evaluation.samples.n={count} scores as many"
+        raise UsageError(f"--samples {path}: {count} samples, and evaluation.samples.n = {n}; {allowed}")
+    if dataset.is_given and n > (held := len(dataset.test)):
+        allowed = f"sample i is to fit what test sample i is given, and there are {held}"
+        raise UsageError(f"--samples {path}: evaluation.samples.n = {n}: {allowed}")
+
+
+def _measure(run: Elsewhere, made: "Made", dataset: "Dataset", device: str | None, root: Path, data_dir: Path) -> None:
+    """Score, say what a user should know of the samples, and write the record."""
+    import torch
+
+    from bench.config.components import opened
+    from bench.evaluation import elsewhere
+    from bench.identity import inputs
+    from bench.records import provenance
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    n = run.samples.n
+    scored = f"the first {n:,} of {made.count:,} samples, in order" if made.count > n else f"{n:,} samples"
+    print(f"{run.label!r} on {dataset.name}: {scored}, by suite {run.suite}, protocol {run.protocol}, on {device}")
+    read, own = set[str](), {str(made.path.resolve()), str(made.path.absolute())}
+    with inputs.noted(read):
+        rows, arrays = elsewhere.score(made, dataset, run.samples, run.origin, data_dir, device, _progress(n))
+    copies = f"{made.copies:,} of {n:,} samples ({made.copies / n:.1%}) are copies of earlier ones"
+    for note in [*made.notes, *([copies] if made.copies > SUSPICIOUS * n else [])]:
+        print(f"note: {note}")
+    facts: dict[str, Any] = {
+        "dataset_version": f"{dataset.version}:{dataset.checksum}",
+        "given": dataset.is_given,
+        "device": provenance.device_name(device),
+        "device_count": 1,
+        # The samples are known by their own checksum, and need not stay where they are.
+        "inputs": inputs.described({*read, *opened(run.dataset, data_dir)} - own, [root, made.path.resolve()]),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
+        "copies": made.copies,
+    }
+    run.write(root, rows, facts, arrays)
+
+
+def _progress(n: int) -> Callable[[int], None]:
+    """Says how many samples are in, now and then."""
+    last = time.monotonic()
+
+    def said(count: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PAUSE:
+            last = time.monotonic()
+            print(f"{count:,} of {n:,} samples", flush=True)
+
+    return said
