@@ -180,7 +180,8 @@ def status(root: Path, runs: Sequence[Run]) -> int:
         states[run_id] = SlurmState("ok" if stand.state == "done" else stand.state, None, stand.reason)
     for run_id, state in states.items():
         job = f"[Slurm {state.job}]" if state.job else ""
-        where = underway.where(root, run_id) if stands[run_id]["train"].state in ("missing", "stale") else ""
+        untrained = run_id in stands and stands[run_id]["train"].state in ("missing", "stale")
+        where = underway.where(root, run_id) if untrained else ""
         print("  ".join(filter(None, [f"{state.status:8} {run_id}", job, state.reason, where])))
     counts = Counter(state.status for state in states.values())
     say_lost(stands)
