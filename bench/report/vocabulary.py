@@ -29,6 +29,8 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "kid_subsets": lambda v: f"{v} subsets",
     "kid_subset_size": lambda v: f"{v:,} images a subset",
     "kept": lambda v: f"against {v:,} of them",
+    "fit_sizes": lambda v: f"a line through {v} numbers of samples",
+    "fit_least": lambda v: f"{v:,} at least",
     "neighbours": lambda v: f"{v} neighbours",
     "isc_splits": lambda v: f"{v} splits",
     "window": lambda v: f"{v} window",
