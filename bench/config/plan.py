@@ -3,10 +3,13 @@
 Precedence, weakest first: the experiment, its protocol, the baseline's override, its override under the protocol,
 `--set`. `--set KEY=` without a value takes what they say of KEY away, which leaves its default.
 
+An option of a network that is the path of a .json file stands for what is in it.
+
 A baseline whose option `teacher` names another baseline is taught by that one's run on the same data, network and seed.
 """
 
 import copy
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ from bench.config.elsewhere import located
 from bench.config.registry import unknown
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
-from bench.errors import UsageError
+from bench.errors import UsageError, one_line
 from bench.identity import inputs
 
 UNSET = object()  # the value of a setting that is taken away
@@ -94,6 +97,7 @@ class _Place:
                 cell["training"]["weights"], fields["weights_sha256"] = located(weights)
             except UsageError as error:
                 raise UsageError(f"{where}: training.weights = {weights!r}: {error}") from error
+        cell["network"]["options"] = {k: _read(k, v, where) for k, v in cell["network"]["options"].items()}
         fields |= {**cell, "baseline": {"name": baseline, "options": options}}
         run: Run = validated(Run, fields, where)
         return run
@@ -118,6 +122,16 @@ class _Place:
                 "the id of a run, or the path of a file"
             )
         return self.run(teacher, students).run_id
+
+
+def _read(key: str, value: Any, where: str) -> Any:
+    """The content of a .json file that an option of a network names, so that the run holds it; else the value."""
+    if not isinstance(value, str) or not value.endswith(".json"):
+        return value
+    try:
+        return json.loads(Path(value).expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: network.{key} = {value!r}: {one_line(error)[:200]}") from error
 
 
 def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str, where: str) -> dict[str, Any]:
