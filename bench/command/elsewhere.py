@@ -18,6 +18,7 @@ from bench.config.registry import baselines
 from bench.config.settings import Component, Samples
 from bench.config.suite import Run, Suite, load_suite, suite_names, validated
 from bench.errors import UsageError
+from bench.metrics.metric import chosen
 from bench.records.elsewhere import OF_DRAWING, PREFIX, Elsewhere, stand
 from bench.records.planned import plan_elsewhere
 from bench.records.records import record_path
@@ -63,6 +64,7 @@ def score(options: argparse.Namespace, data_dir: Path) -> int:
     dataset = build_dataset(place.dataset, data_dir)
     made, n = opened(path, dataset), place.samples.n
     _check_count(path, made.count, n, dataset)
+    chosen(place.samples.metrics, dataset.is_image, dataset.is_given)
     origin = {"path": str(path.resolve()), "sha256": made.sha256(n), "files": made.files, "count": made.count}
     run = Elsewhere(
         suite=place.name,
