@@ -41,7 +41,7 @@ class Dataset:
             given something c, it is that of x given c: (x, c) -> (B,).
         train_labels, validation_labels, test_labels: int64 classes, where the data has them.
         extractor: name of the feature extractor that image quality is measured with.
-        extent: half-width of the square in which 2-D data is drawn.
+        extent: half-width of the square in model space in which 2-D data is drawn.
         stamp: the checksum of train and test, where it was computed when the data was packed and is too large to read
             again.
         given: stored samples (B, ...) -> what a model is given of them, images (B, C', H, W) in model space or vectors
@@ -100,8 +100,8 @@ class Dataset:
 
     @property
     def is_plane(self) -> bool:
-        """Whether samples are points of the plane, which pictures are drawn of."""
-        return self.stored_shape == (2,) and self.space is None
+        """Whether model space is a plane of points, which pictures are drawn of."""
+        return self.shape == (2,) and not self.is_image
 
     @property
     def is_given(self) -> bool:

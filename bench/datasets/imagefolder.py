@@ -49,7 +49,8 @@ def folders(root: Path) -> list[str]:
     """Names of the folders in `root`, if it is there, sorted and without the hidden ones."""
     if not root.is_dir():
         return []
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
 
 
 def image_parts(

@@ -53,7 +53,8 @@ def arranged(own: Own, root: Path) -> Originals | None:
     parts: dict[str, list[Part]] = {split: [] for split in splits}
     for split, path, kind in groups:
         label = None if kind is None else classes.index(kind)
-        parts[split] += image_parts(root, path, own.size, own.crop == "centre", label, own.channels)
+        named = str(Path(root.name, path))
+        parts[split] += image_parts(root.parent, named, own.size, own.crop == "centre", label, own.channels)
     listed = {root, *(root / group.path for group in groups), *((root / group.path).parent for group in groups)}
     return Originals(own.version, bool(classes), parts, partial(left_out, sorted(listed - {root.parent})), own.seed)
 
@@ -84,24 +85,27 @@ def _groups(root: Path) -> Iterator[Group]:
 
 def _one_kind(folder: Path) -> list[str]:
     """The names of the folders in one that has folders or images; UsageError if it has both, or nothing."""
-    inner, images = folders(folder), _images(folder)
-    if inner and images:
-        raise UsageError(f"{folder}: the image {images[0]} lies beside the folder {inner[0]}; expected {LAYOUTS}")
-    if not inner and not images:
+    inner, image = folders(folder), _first_image(folder)
+    if inner and image:
+        raise UsageError(f"{folder}: the image {image} lies beside the folder {inner[0]}; expected {LAYOUTS}")
+    if not inner and not image:
         raise UsageError(f"{folder}: no images in it; expected {LAYOUTS} (also {', '.join(SUFFIXES)})")
     return inner
 
 
-def _images(folder: Path) -> list[str]:
+def _first_image(folder: Path) -> str:
+    """The first name of an image in a folder, "" if there is none."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.name[0] != "."]
-    return sorted(name for name in names if not (folder / name).is_dir())[:1]
+        return min((entry.name for entry in entries if _is_image(entry.name) and not entry.is_dir()), default="")
+
+
+def _is_image(name: str) -> bool:
+    return name[0] != "." and name.lower().endswith(SUFFIXES)
 
 
 def _flat(folder: Path) -> None:
     """UsageError if an image lies in a folder below."""
     for inner in folders(folder):
         for where, _, files in os.walk(folder / inner):
-            for name in sorted(files):
-                if name.lower().endswith(SUFFIXES) and name[0] != ".":
-                    raise UsageError(f"{Path(where) / name}: an image a folder too deep; expected {LAYOUTS}")
+            for name in sorted(filter(_is_image, files)):
+                raise UsageError(f"{Path(where) / name}: an image a folder too deep; expected {LAYOUTS}")

@@ -4,6 +4,7 @@ A folder holds a file a split instead: train.csv, test.csv and, if there is one,
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bench.errors import UsageError
 
 VERSION = "1"  # of what is made of the file
 NAME = "points"
+SHOWN, MARGIN = 0.999, 1.2  # the share of coordinates that pictures of the plane must show, and some room around them
 COARSE = 1e-3  # of a standard deviation: the most that single precision may round by
 
 
@@ -54,8 +56,10 @@ def points(
     arrays, note = cut(NAME, arrays, test, validation)
     _check(where, tables["train"].names, arrays["train"])
     facts: dict[str, Any] = {key: x if key.endswith("labels") else x.float() for key, x in arrays.items()}
-    extent, space = 1.1 * float(facts["train"].abs().max()), scaled_by(scaling, facts["train"])
-    return Dataset(NAME, version + note, **facts, extent=extent, space=space).fix()
+    data = Dataset(NAME, version + note, **facts, space=scaled_by(scaling, facts["train"]))
+    if data.is_plane:
+        data = replace(data, extent=MARGIN * float(np.quantile(data.encode(data.train).abs().numpy(), SHOWN)))
+    return data.fix()
 
 
 def _files(where: Path) -> Iterator[tuple[str, Path]]:

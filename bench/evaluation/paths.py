@@ -96,7 +96,7 @@ def of_paths(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:
         "extent": dataset.extent,
     }
     if path:
-        arrays |= conditional(path, dataset.test[0].cpu(), paths.x[0, :64].cpu(), dataset.extent)
+        arrays |= conditional(path, dataset.encode(dataset.test[:1])[0].cpu(), paths.x[0, :64].cpu(), dataset.extent)
     return arrays
 
 

@@ -43,11 +43,16 @@ def for_plots(x: Tensor) -> Any:
     return (x.permute(0, 2, 3, 1) if x.dtype == torch.uint8 else x.half()).cpu().numpy()
 
 
+def of_points(dataset: Dataset, x: Tensor) -> Any:
+    """Points as a model sees them, with the plane that its paths and densities lie in."""
+    return for_plots(dataset.encode(x))
+
+
 def of_samples(dataset: Dataset, x: Tensor) -> Arrays:
     """Samples beside held-out ones, and what they were given."""
     data = dataset.test[: len(x)]
     if not dataset.is_image:
-        return {"samples": for_plots(x), "data": for_plots(data)}
+        return {"samples": of_points(dataset, x), "data": of_points(dataset, data)}
     arrays: Arrays = {"samples": for_plots(x), "data": for_plots(dataset.pixels(data))}
     given = dataset.given_of("test", slice(len(data))) if dataset.space is None else None
     if given is not None and given.ndim == data.ndim:

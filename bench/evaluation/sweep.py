@@ -1,6 +1,7 @@
 """The sweep: quality, seconds and the ODE's own error at few evaluations, for every sampler."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -9,7 +10,7 @@ from bench.config.settings import Sweep
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
-from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots
+from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots, of_points
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished
@@ -53,7 +54,8 @@ def _measure_sampler(
         if error:
             rows += attempt(errors, lambda: filled(errors, {"ode_error": error.measured(sampler)}), alone=False)
         kept = sampler.label == "midpoint" and nfe in GRID
-        arrays = {f"samples_midpoint_{nfe:g}": for_plots(shown.gathered())} if kept else {}
+        draw = for_plots if evaluator.dataset.is_image else partial(of_points, evaluator.dataset)
+        arrays = {f"samples_midpoint_{nfe:g}": draw(shown.gathered())} if kept else {}
         return [replace(row, place={"nfe": nfe}) for row in rows], arrays
 
     where = f"at tolerance {sampler.rtol:g}" if hasattr(sampler, "rtol") else ""

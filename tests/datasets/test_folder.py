@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bench.config.components import build_dataset
-from bench.config.registry import datasets
+from bench.config.registry import datasets, metrics
 from bench.config.settings import Component
 from bench.datasets import imagefolder, packing
 from bench.datasets.base import Dataset
@@ -19,6 +19,7 @@ from bench.datasets.imagefolder import read_image
 from bench.datasets.order import permutation
 from bench.errors import UsageError
 from bench.identity import inputs
+from bench.metrics.extractors.reference import Reference
 from bench.records.seal import read_json
 
 GENERATOR = np.random.default_rng(0)
@@ -159,9 +160,7 @@ def test_it_is_packed_once_and_other_files_are_other_data(
         patch.setattr(imagefolder, "read_image", None)
         assert datasets["folder"](tmp_path / "data", "mine", 4).checksum == first.checksum
     Image.new("RGB", (4, 4)).save(mine / "003.png")
-    text = (
-        f"folder: . is 10 files of .*, and was 10 files of .* when {packed} was packed; remove {packed} to pack again"
-    )
+    text = f"folder: mine is 10 files of .*, and was 10 .* when {packed} was packed; remove {packed} to pack again"
     with pytest.raises(UsageError, match=f"^{text}$"):
         datasets["folder"](tmp_path / "data", "mine", 4)
     for path in packed.iterdir():
@@ -261,3 +260,58 @@ def test_options_without_a_default_are_asked_for(tmp_path: Path) -> None:
     for given, lacking in (({"size": 4}, "path"), ({"path": "x"}, "size")):
         with pytest.raises(UsageError, match=rf"^dataset folder: option {lacking} is missing; it has no default$"):
             build_dataset(Component(name="folder", options=given), tmp_path)
+
+
+@pytest.mark.slow
+def test_digits_from_a_folder_score_as_the_digits_do(tmp_path: Path, mine: Path) -> None:
+    """The Frechet distance of test to train, in the pixels themselves as features."""
+    digits = datasets["digits"](tmp_path)
+    for split in ("train", "test"):
+        pixels, labels = digits.pixels(getattr(digits, split)), getattr(digits, f"{split}_labels")
+        for i, (one, label) in enumerate(zip(pixels[:, 0].numpy(), labels.tolist(), strict=True)):
+            path = mine / split / f"{label}" / f"{i:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(one).save(path, compress_level=0)
+    data = opened(tmp_path, size=8, channels=1, crop="exact")
+    for split in ("train", "test"):
+        written, found = (
+            sorted(zip(labels.tolist(), pixels.flatten(1).tolist(), strict=True))
+            for labels, pixels in (
+                (getattr(digits, f"{split}_labels"), digits.pixels(getattr(digits, split))),
+                (getattr(data, f"{split}_labels"), getattr(data, split)),
+            )
+        )
+        assert written == found
+    scores = [_distance(dataset, tmp_path / "kept") for dataset in (digits, data)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9) and scores[0] > 1
+
+
+def _distance(dataset: Dataset, folder: Path) -> float:
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
+
+    if "pixels_of_digits" not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor("pixels_of_digits", pixels_as_features())
+    reference = Reference(dataset, "pixels_of_digits", folder)
+    held = reference.real("test", 360)
+    return float(metrics["fid"].measure(held, reference.features, dataset, None))
+
+
+def pixels_as_features() -> Any:
+    from torch_fidelity import FeatureExtractorBase
+
+    class Pixels(FeatureExtractorBase):  # type: ignore[misc]
+        def __init__(self, name: str, features_list: list[str], **_: Any) -> None:
+            super().__init__(name, features_list)
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return ("pixels",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return "pixels"
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return (images[:, 0].flatten(1).float(),)
+
+    return Pixels

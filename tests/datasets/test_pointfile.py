@@ -17,6 +17,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.order import permutation
 from bench.datasets.scaling import Scaling, scaled_by
 from bench.errors import UsageError
+from bench.evaluation.pictures import of_samples
 from bench.identity import inputs
 
 VALUES = np.random.default_rng(0).normal([3.0, -2.0, 100.0], [0.5, 2.0, 10.0], (40, 3))
@@ -51,7 +52,6 @@ def test_a_file_is_read_and_cut_in_the_fixed_order(tmp_path: Path, name: str) ->
     assert torch.equal(data.test, ordered[36:])
     assert (data.name, data.version) == ("points", "1-none-test0.1-validation10")
     assert data.space is None and data.log_volume == 0 and data.levels is data.train_labels is None
-    assert data.extent == pytest.approx(1.1 * float(data.train.abs().max()))
     assert set(inputs.described(noted)) == {str(tmp_path / name)}  # by which a record tells other data
     other = datasets["points"](tmp_path, name, scaling="none", seed=4)
     assert torch.equal(torch.cat([other.train, other.test]), torch.from_numpy(VALUES[permutation(40, 4)]).float())
@@ -94,6 +94,17 @@ def test_scaling_is_by_train_and_is_undone(tmp_path: Path, rule: str) -> None:
     slopes = (data.encode(data.test + 1) - data.encode(data.test)).double().mean(0)
     assert data.log_volume == pytest.approx(float(slopes.log().sum()), abs=1e-5)
     assert data.keeps_density and data.version == f"1-{rule}-test0.1"
+
+
+@pytest.mark.parametrize(("rule", "extent"), [("standard", 1.2), ("minmax", 1.2), ("none", 14.4)])
+def test_pictures_of_the_plane_are_of_what_a_model_sees(tmp_path: Path, rule: str, extent: float) -> None:
+    corners = np.array([[1.0, 12.0], [-1.0, 10.0], [1.0, 10.0], [-1.0, 12.0]] * 50)
+    np.save(tmp_path / "x.npy", corners)
+    data = opened(tmp_path, "x.npy", scaling=rule, test=2)
+    assert data.is_plane and data.extent == pytest.approx(extent, rel=0.02)
+    shown = of_samples(data, data.test)
+    assert np.allclose(shown["samples"], data.encode(data.test).numpy(), rtol=1e-3)
+    assert np.abs(shown["data"]).max() < extent
 
 
 def test_scaling_by_statistics() -> None:
