@@ -16,7 +16,7 @@ from bench.report.extract import listed
 from bench.report.incidents import kind, reasons
 from bench.report.sections import Section
 from bench.report.statistics import LEAST_SEEDS, half_width
-from bench.report.style import INK, MUTED
+from bench.report.style import INK, MUTED, Look
 
 DASHES = (0, (5, 3))
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "clip_on": False, "zorder": 6}
@@ -36,22 +36,24 @@ def means(rows: DataFrame, by: Sequence[str], along: Sequence[str] = ()) -> Data
     return found.assign(low=found.value - half, high=found.value + half, seeds=n).reset_index()
 
 
-def curves(section: Section, axes: Axes, points: DataFrame, x: str, bands: bool = True) -> None:
-    """A line with markers for every variant of `points` (see `means`), its band behind it."""
-    shade = min(0.14, 0.5 / max(1, points.variant.nunique()))
-    for variant in (variant for variant in section.labels if (points.variant == variant).any()):
-        look, line = section.looks[variant], points[points.variant == variant].sort_values(x)
+def curves(
+    looks: Mapping[str, Look], axes: Axes, points: DataFrame, x: str, bands: bool = True, by: str = "variant"
+) -> None:
+    """A line with markers for everything of `looks` that `points` have in the column `by`, its band behind it."""
+    shade = min(0.14, 0.5 / max(1, points[by].nunique()))
+    for name in (name for name in looks if (points[by] == name).any()):
+        look, line = looks[name], points[points[by] == name].sort_values(x)
         axes.plot(line[x], line.value, color=look.colour, marker=look.marker, **MARKS)
         if bands and line.low.notna().any():
             axes.fill_between(line[x], line.low, line.high, color=look.colour, alpha=shade, linewidth=0)
 
 
-def crosses(section: Section, axes: Axes, rows: DataFrame, x: str, place: str) -> None:
-    """A cross at the upper edge per variant and `place` whose value was lost; at the end for no x."""
-    lost = rows[rows.value.isna()].drop_duplicates(["variant", place])
-    for line, variant in enumerate(variant for variant in section.labels if (lost.variant == variant).any()):
-        at, height = lost[lost.variant == variant][x], 1 - STEP * line
-        style: dict[str, Any] = {"color": section.looks[variant].colour, "linestyle": "", **CROSS}
+def crosses(looks: Mapping[str, Look], axes: Axes, rows: DataFrame, x: str, place: str, by: str = "variant") -> None:
+    """A cross at the upper edge per name in the column `by` and `place` whose value was lost; at the end for no x."""
+    lost = rows[rows.value.isna()].drop_duplicates([by, place])
+    for line, name in enumerate(name for name in looks if (lost[by] == name).any()):
+        at, height = lost[lost[by] == name][x], 1 - STEP * line
+        style: dict[str, Any] = {"color": looks[name].colour, "linestyle": "", **CROSS}
         known = at.dropna().drop_duplicates()
         axes.plot(known, [height] * len(known), transform=axes.get_xaxis_transform(), **style)
         if at.isna().any():

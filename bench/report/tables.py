@@ -1,4 +1,4 @@
-"""The headline table laid out for readers: per section a grid of quality and a grid of cost.
+"""The headline table laid out for readers: per section a grid of quality, one of cost, and those of many samplers.
 
 What the numbers of a grid have in common is said once below it; a header says only what tells its column from another
 of the same metric. Bold marks the best mean of a column and no more: intervals may overlap.
@@ -14,6 +14,7 @@ from pandas import DataFrame
 
 from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
+from bench.report.budgets import by_evaluations
 from bench.report.comparable import FLOOR
 from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row
@@ -87,7 +88,7 @@ def table(section: Section) -> Table:
     group_of = section.cells.metric.map(lambda name: section.about(name).table)
     groups: tuple[Group, ...] = ("quality", "cost")
     grids = tuple(_grid(section, group, section.cells[group_of == group]) for group in groups)
-    return Table(section, grids, tuple(str(incident) for incident in section.incidents))
+    return Table(section, (*grids, *by_evaluations(section)), tuple(str(incident) for incident in section.incidents))
 
 
 def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:

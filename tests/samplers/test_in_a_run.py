@@ -8,6 +8,9 @@ import pytest
 from tiny import SUITE, runs
 
 from bench.config.components import validate
+from bench.config.plan import plan
+from bench.config.registry import samplers
+from bench.config.suite import load_suite
 from bench.errors import UsageError
 from bench.launch.job import Job
 from bench.methods.sampler import Sampler, register_sampler
@@ -79,3 +82,12 @@ def test_a_bad_sampler_is_refused_before_anything_starts(
     with pytest.raises(UsageError, match=message) as caught:
         validate(runs(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_the_suite_of_samplers_sweeps_every_sampler_of_the_project() -> None:
+    name, suite = load_suite("samplers")
+    for run in plan(name, suite):
+        if run.dataset.name == "checkerboard":
+            assert run.evaluation.sweep
+            swept_here = {component.name for component in run.evaluation.sweep.components}
+            assert swept_here == {name for name, cls in samplers.items() if cls.__module__.startswith("bench.")}

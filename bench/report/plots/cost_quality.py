@@ -96,7 +96,7 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     labels = (titled(of.about, json.loads(of.settings).get("n")) for of in (cost, quality))
     axes.set(**dict(zip(("xlabel", "ylabel"), labels, strict=True)))
     plain_log(axes.xaxis)
-    crosses(section, axes, points, "cost", "sampler")
+    crosses(section.looks, axes, points, "cost", "sampler")
 
 
 def ceiling(values: Sequence[float], low: float) -> float:

@@ -5,8 +5,8 @@ from bench.report.axes import MARKS, front, legend, name_point, plain_log, sign_
 from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.extract import each, listed
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.plots.sweep import at_every_accuracy, swept
 from bench.report.style import FRONT
+from bench.report.sweeps import at_every_accuracy, swept
 
 NEAR = 1.1  # as good as the best but for a tenth
 

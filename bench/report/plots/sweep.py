@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,12 +10,12 @@ from matplotlib.ticker import NullFormatter
 from pandas import DataFrame
 
 from bench.report import vocabulary
-from bench.report.axes import crosses, curves, lacking, legend, limit, means, plain_log, titled
+from bench.report.axes import crosses, curves, lacking, legend, limit, plain_log, titled
 from bench.report.canvas import LEGEND, WIDTH, sheet
-from bench.report.comparable import of_one_kind
 from bench.report.crossings import nfe_ratio
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
+from bench.report.sweeps import MOST, at_every_accuracy, qualities, swept
 
 SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
 WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
@@ -26,10 +25,11 @@ WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
 def over_nfe(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality of the sweep; its legend ranks the variants at the smallest NFE that all have."""
     section = data.section
-    known = set(section.sweep.metric[section.sweep.value.notna()]) - {"ode_error"}
-    for metric in sorted((m for m in known if section.about(m).table == "quality"), key=vocabulary.order):
+    for metric in qualities(section):
         about, rows = section.about(metric), swept(section, metric)
         points = at_every_accuracy(rows)
+        if points.solver.nunique() > MOST:
+            continue
         figure, axes = _facets(section, rows, points, LEGEND)
         for one in axes:
             cut = limit(one, points.value)
@@ -60,7 +60,7 @@ def ode_error_over_nfe(data: FigureData) -> Drawing | None:
     section, rows = data.section, swept(data.section, "ode_error")
     rows = rows[rows.fixed & ~(rows.value <= 0)]
     points = at_every_accuracy(rows)
-    if points.empty:
+    if points.empty or points.solver.nunique() > MOST:
         return None
     ratios = _ratios(section, points)
     figure, axes = _facets(section, rows, points, WITH_RATIOS if ratios else LEGEND, bands=False)
@@ -86,20 +86,6 @@ def ode_error_over_nfe(data: FigureData) -> Drawing | None:
     return Drawing(figure, reading=reading + lacking(section, rows))
 
 
-def swept(section: Section, metric: str) -> DataFrame:
-    """The rows of a metric of the sweep that are compared, with `accuracy` (steps or tolerance) and `fixed` (steps)."""
-    rows = of_one_kind(section.sweep[section.sweep.metric == metric])
-    accuracy = [str(settings.get("rtol") or settings.get("steps")) for settings in rows.parsed]
-    rows = rows.assign(accuracy=accuracy, fixed=np.array([s.get("steps") is not None for s in rows.parsed], bool))
-    others = rows.groupby(["variant", "solver", "accuracy"]).nfe.transform("mean")
-    return rows.assign(nfe=rows.nfe.fillna(others))  # what was lost may never have known its own
-
-
-def at_every_accuracy(rows: DataFrame) -> DataFrame:
-    """Means of what was `swept`; an adaptive solver's seeds are joined by tolerance, at the mean of their NFE."""
-    return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])
-
-
 def _facets(
     section: Section, rows: DataFrame, points: DataFrame, right: float, bands: bool = True
 ) -> tuple[Figure, list[Axes]]:
@@ -109,7 +95,7 @@ def _facets(
     width = (WIDTH - 0.75 - right - 0.14 * (len(solvers) - 1)) / len(solvers)
     figure, [axes] = sheet(1, len(solvers), (width, 3.3), (0.14, 0), left=0.75, right=right, bottom=0.6)
     for one, solver in zip(axes, solvers, strict=True):
-        curves(section, one, points[points.solver == solver], "nfe", bands)
+        curves(section.looks, one, points[points.solver == solver], "nfe", bands)
         of_solver = places[places.solver == solver]
         by_steps = bool(of_solver.fixed.all())
         nfe = (places[places.fixed.astype(bool)] if by_steps else of_solver).nfe.dropna().tolist() or [1.0]
@@ -118,7 +104,7 @@ def _facets(
         if (points.value > 0).all():
             one.set_yscale("log")
         plain_log(one.xaxis, nfe if by_steps else ())
-        crosses(section, one, of_solver, "nfe", "accuracy")
+        crosses(section.looks, one, of_solver, "nfe", "accuracy")
         one.tick_params(labelleft=one is axes[0])
     return figure, axes
 

@@ -100,7 +100,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     floor = found.floor if found and quality else None
     distance = about.unit != "nats" and metric != "nll_bpd" and quality
     for one, cost in zip(axes, costs, strict=True):
-        curves(section, one, points, cost)
+        curves(section.looks, one, points, cost)
         if distance and points.value.min() > 0 and points.value.max() > 4 * points.value.min():
             one.set_yscale("log")
         cut = limit(one, points.value, floor)
@@ -108,7 +108,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
         plain_log(one.xaxis)
         if one.get_yscale() == "log":
             plain_log(one.yaxis)
-        crosses(section, one, rows, cost, "step")
+        crosses(section.looks, one, rows, cost, "step")
         one.tick_params(labelleft=one is axes[0])
         if found and floor is not None:
             floor_line(one, floor, found.floor_text if one is axes[0] else "")

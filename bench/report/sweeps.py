@@ -1,0 +1,31 @@
+"""Quality, and the solver's own error, at every number of steps or tolerance of each sampler of a sweep."""
+
+import numpy as np
+from pandas import DataFrame
+
+from bench.report import vocabulary
+from bench.report.axes import means
+from bench.report.comparable import of_one_kind
+from bench.report.extract import Extract
+
+MOST = 6  # samplers that have a panel each; panels of more are methods, and a table lists them
+
+
+def qualities(section: Extract) -> list[str]:
+    """The metrics of quality that a sweep has values of."""
+    known = set(section.sweep.metric[section.sweep.value.notna()]) - {"ode_error"}
+    return sorted((metric for metric in known if section.about(metric).table == "quality"), key=vocabulary.order)
+
+
+def swept(section: Extract, metric: str) -> DataFrame:
+    """The rows of a metric of the sweep that are compared, with `accuracy` (steps or tolerance) and `fixed` (steps)."""
+    rows = of_one_kind(section.sweep[section.sweep.metric == metric])
+    accuracy = [str(settings.get("rtol") or settings.get("steps")) for settings in rows.parsed]
+    rows = rows.assign(accuracy=accuracy, fixed=np.array([s.get("steps") is not None for s in rows.parsed], bool))
+    others = rows.groupby(["variant", "solver", "accuracy"]).nfe.transform("mean")
+    return rows.assign(nfe=rows.nfe.fillna(others))  # what was lost may never have known its own
+
+
+def at_every_accuracy(rows: DataFrame) -> DataFrame:
+    """Means of what was `swept`; an adaptive solver's seeds are joined by tolerance, at the mean of their NFE."""
+    return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])

@@ -1,0 +1,122 @@
+"""A sweep of more samplers than have a panel each: a row of panels per method, and a table by evaluations."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic
+
+from bench.report.artefacts import Artefacts
+from bench.report.budgets import by_evaluations
+from bench.report.canvas import themed
+from bench.report.figure import Drawing, draw
+from bench.report.grid import Grid
+from bench.report.sections import Section, sections
+from bench.report.sweeps import MOST
+
+METHODS = {"cifar10-fm_ot-0a1b2c": ("fm_ot", "FM w/ OT"), "cifar10-ddpm-0a1b2c": ("ddpm", "DDPM")}
+SOLVERS = ("euler", "midpoint", "heun2", "rk4")
+OTHERS = ("edm", "unipc", "ddim")
+NFE = (4, 8, 16)
+NONE = "not applicable: its path is OptimalTransport"
+
+
+def rows(**more: Any) -> list[dict[str, Any]]:
+    """FID 100 / NFE of the first sampler and 1 + place / 10 times as much of the others; EDM lacks an evaluation."""
+    found = []
+    for variant, (baseline, label) in METHODS.items():
+        known = {"variant": variant, "baseline": baseline, "label": label, "stage": "sweep", "metric": "fid", **more}
+        for place, name in enumerate(SOLVERS + OTHERS):
+            for asked in NFE:
+                nfe = asked - (name == "edm")
+                settings = {"sampler": name, "steps": nfe, **({"solver": name} if name in SOLVERS else {})}
+                value = (100 + 10 * place) / nfe
+                one = {**known, "settings": settings, "value": value, "place": {"nfe": nfe}}
+                if (baseline, name) == ("fm_ot", "ddim"):
+                    one |= {"value": math.nan, "reason": NONE}
+                if (baseline, name, asked) == ("ddpm", "euler", 4):
+                    one |= {"value": math.nan, "reason": "diverged at 4 evaluations: euler"}
+                found.append(one)
+    return found
+
+
+def section(made: list[dict[str, Any]]) -> Section:
+    (only,) = sections(synthetic.frame(*made))
+    return only
+
+
+@pytest.fixture(scope="module")
+def grid() -> Grid:
+    (made,) = by_evaluations(section(rows()))
+    return made
+
+
+def texts(grid: Grid, label: str, sampler: str) -> list[str]:
+    (row,) = [row for row in grid.rows if (row.label, row.sampler) == (label, sampler)]
+    return [entry.text for entry in row.entries]
+
+
+def test_a_row_per_method_and_sampler_and_a_column_per_number_of_evaluations(grid: Grid) -> None:
+    assert len(SOLVERS + OTHERS) == MOST + 1
+    assert [header.text for header in grid.headers] == ["NFE 4 ↓", "NFE 8 ↓", "NFE 16 ↓"]
+    assert [(row.label, row.sampler) for row in grid.rows][:2] == [("FM w/ OT", "euler"), ("FM w/ OT", "midpoint")]
+    assert len(grid.rows) == 2 * len(SOLVERS + OTHERS) - 1
+    assert [float(text.split()[0]) for text in texts(grid, "FM w/ OT", "midpoint")] == pytest.approx(
+        [27.5, 13.75, 6.875]
+    )
+
+
+def test_a_column_holds_what_is_had_within_its_evaluations(grid: Grid) -> None:
+    """EDM's 3, 7 and 15 evaluations stand at 4, 8 and 16."""
+    found = [entry.value for row in grid.rows if (row.label, row.sampler) == ("DDPM", "edm") for entry in row.entries]
+    assert found == pytest.approx([140 / 3, 20, 140 / 15])
+
+
+def test_the_best_of_each_method_is_marked_and_what_was_lost_is_said(grid: Grid) -> None:
+    best = {(row.label, row.sampler, i) for row in grid.rows for i, entry in enumerate(row.entries) if entry.best}
+    first = {("FM w/ OT", "euler", i) for i in range(3)} | {("DDPM", "euler", 1), ("DDPM", "euler", 2)}
+    assert best == first | {("DDPM", "midpoint", 0)}
+    assert texts(grid, "DDPM", "euler")[0] == "diverged"
+
+
+def test_what_cannot_be_drawn_is_named_with_its_reason(grid: Grid) -> None:
+    assert grid.remarks[-1] == f"Without ddim of FM w/ OT: {NONE}."
+
+
+def test_where_more_is_better_the_greatest_is_the_best() -> None:
+    (grid,) = by_evaluations(section([{**row, "metric": "precision"} for row in rows()]))
+    last = [row.sampler for row in grid.rows if row.entries[2].best]
+    assert last == ["unipc", "ddim"]
+
+
+def test_few_samplers_have_no_such_table() -> None:
+    few = [row for row in rows() if row["settings"]["sampler"] != "unipc"]
+    assert list(by_evaluations(section(few))) == []
+
+
+def drawings(made: list[dict[str, Any]], name: str) -> list[Drawing]:
+    complaints: list[str] = []
+    with themed():
+        found = list(draw(section(made), Artefacts(Path()), complaints, name))
+    assert complaints == []
+    return found
+
+
+@pytest.mark.slow
+def test_panels_of_many_samplers_are_methods_and_kinds() -> None:
+    (drawing,) = drawings(rows(), "samplers")
+    assert drawing.name.endswith("fid_by_sampler") and drawings(rows(), "over_nfe") == []
+    panels = drawing.figure.axes
+    assert [axes.get_title("left") for axes in panels] == ["FM w/ OT", "", "DDPM", ""]
+    legends = [legend for axes in panels if (legend := axes.get_legend())]
+    assert [[text.get_text() for text in legend.get_texts()] for legend in legends] == [list(SOLVERS), list(OTHERS)]
+    assert len({axes.get_ylim() for axes in panels}) == len({axes.get_xlim() for axes in panels}) == 1
+    # The band of the best, and a line per sampler that can draw from the method.
+    assert [len(axes.lines) for axes in panels] == [5, 3, 6, 4]
+
+
+@pytest.mark.slow
+def test_few_samplers_have_a_panel_each() -> None:
+    few = [row for row in rows() if row["settings"]["sampler"] != "unipc"]
+    assert drawings(few, "samplers") == [] and len(drawings(few, "over_nfe")) == 1
