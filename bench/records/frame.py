@@ -30,6 +30,7 @@ RUN_COLUMNS = (
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
 OF_RUN = ("label", "dataset_version", "given", "parameters", "steps")  # known of all stages once one record says it
+STORAGE = ("mode.string_storage", "python")  # Arrow's, pandas' own choice, refuses bytes of a name that are not UTF-8
 MEASURED = ("ok", "running")  # status of rows that have values
 PLACES = (*PLACE, "nfe")  # on a curve, NaN where a measurement is not on one
 COLUMNS = [
@@ -74,9 +75,10 @@ def read_frame(root: Path) -> "pd.DataFrame":
             # What one stage's record says of the run also describes its stages that failed early or are missing.
             known.update({key: facts[key] for key in OF_RUN if key in facts})
             columns.add({**known, **facts, "current": known["current"], "stale": reason})
-    if not columns.values["run_id"]:
-        return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
-    table = pd.DataFrame(columns.values, columns=COLUMNS)
+    with pd.option_context(*STORAGE):
+        if not columns.values["run_id"]:
+            return pd.DataFrame(columns=COLUMNS)  # whose empty columns take text
+        table = pd.DataFrame(columns.values, columns=COLUMNS)
     table.attrs["left_out"] = left_out
     return table
 

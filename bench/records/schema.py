@@ -74,7 +74,7 @@ class Record(Identity):
     digest: NotRequired[str]
     schema: Literal[2, 3]
     stage: Name
-    status: Literal["ok", "failed", "running"]
+    status: Literal["ok", "failed"]
     fingerprint: Name
     measurements: list[Row]
     error: NotRequired[str | None]

@@ -22,7 +22,7 @@ def write(root: Path, run: Run, where: str, curve: Iterable[Measurement], facts:
     record = {
         "schema": SCHEMA,
         "stage": Path(UNDERWAY).stem,
-        "status": "running",
+        "status": "ok",
         "error": where,
         "fingerprint": run.fingerprint("train"),
         **identity_of(run),
@@ -37,9 +37,9 @@ def write(root: Path, run: Run, where: str, curve: Iterable[Measurement], facts:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a run's folder says of its training, as a record of that stage; None if it says nothing that is sound."""
+    """What a run's folder says of its training, as a record of that stage with status "running"; None if unsound."""
     record = read_record(folder / UNDERWAY)
-    return {**record, "stage": "train"} if record and record["status"] == "running" else None
+    return {**record, "stage": "train", "status": "running"} if record and record["status"] == "ok" else None
 
 
 def where(root: Path, run_id: str) -> str:

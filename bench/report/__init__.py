@@ -9,3 +9,9 @@
 
 Nothing here imports a trainer, a network or a baseline.
 """
+
+import pandas
+
+from bench.records.frame import STORAGE
+
+pandas.set_option(*STORAGE)
