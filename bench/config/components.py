@@ -20,6 +20,7 @@ from bench.config.settings import Component, Extractor, Samples
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
+from bench.datasets.source import starts
 from bench.errors import NotApplicable, UsageError, usage_error
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
@@ -137,16 +138,17 @@ def check_data(run: Run, dataset: Dataset) -> None:
         )
     if baselines[baseline].needs_gaussian and dataset.source is not None:
         raise UsageError(f"baseline {baseline}: needs noise from N(0, I); {dataset.name} has a source of its own")
-    if not dataset.is_given:
-        return
     drawn = {"training.curve_n": run.training.curve_n} if run.training.curve_points else {}
     drawn |= {f"evaluation.samples.{key}": getattr(samples, key) for key in ("n", "path_n") if samples}
     drawn |= {"evaluation.sweep.n": sweep.n} if sweep else {}
     for key, n in drawn.items():
         data = dataset.for_tuning if key.startswith("training") else dataset
-        if n > (held := len(data.test)):
+        if data.is_given and n > (held := len(data.test)):
             kind = f"{data.held_out} {'image' if data.is_image else 'sample'}"
             raise UsageError(f"{key} = {n}: a sample of {data.name} is given a {kind}, and there are {held}")
+        if (points := starts(data.source, data.held_out)) is not None and n > len(points):
+            kind = f"{data.held_out} point of its source"
+            raise UsageError(f"{key} = {n}: a sample of {data.name} starts from a {kind}, and there are {len(points)}")
 
 
 class Built(typing.NamedTuple):
@@ -158,40 +160,45 @@ class Built(typing.NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, data_dir: Path, options: str) -> Built:
+def _dataset(name: str, data_dir: Path, options: str, run_seed: int | None) -> Built:
     component, files = Component(name=name, options=json.loads(options)), set[str]()
-    options_of = checked_options(datasets, component)
+    options_of = checked_options(datasets, component) | ({} if run_seed is None else {"run_seed": run_seed})
     with inputs.noted(files), usage_error(f"dataset {name}: cannot be built", NoSpace):
         dataset: object = datasets[name](data_dir, **options_of)
     return Built(checked(name, dataset), files, inputs.stamps(files))
 
 
-def _built(component: Component, data_dir: Path) -> Built:
-    key = (component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str))
+def _built(component: Component, data_dir: Path, run_seed: int) -> Built:
+    key = (
+        *(component.name, data_dir, json.dumps(component.options, sort_keys=True, default=str)),
+        run_seed if component.options.get("seed") == "run" else None,
+    )
     built = _dataset(*key)
     if inputs.stamps(built.files) != built.stamps:
         _dataset.cache_clear()
     return _dataset(*key)
 
 
-def opened(component: Component, data_dir: Path) -> set[str]:
+def opened(component: Component, data_dir: Path, run_seed: int = 0) -> set[str]:
     """The files that were opened for the dataset when it was built."""
-    return _built(component, data_dir).files
+    return _built(component, data_dir, run_seed).files
 
 
-def build_dataset(component: Component, data_dir: Path) -> Dataset:
+def build_dataset(component: Component, data_dir: Path, run_seed: int = 0) -> Dataset:
     """The dataset; the last ones stay in memory, for the next run of the same worker, while their files stay.
+
+    With the option seed = "run" the builder is told the run's own, as `run_seed`.
 
     UsageError for an option, or for data that break the contract of a dataset.
     """
-    return _built(component, data_dir).dataset
+    return _built(component, data_dir, run_seed).dataset
 
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError."""
     names = set[str | None]()
     for run in runs:
-        dataset = build_dataset(run.dataset, data_dir)
+        dataset = build_dataset(run.dataset, data_dir, run.seed)
         check_data(run, dataset)
         with suppress(NotApplicable):  # which the run's records say
             check_networks(run, dataset)

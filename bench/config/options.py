@@ -13,7 +13,7 @@ from bench.errors import UsageError
 
 # What a network takes only if the method or the data asks for it (bench/networks/inputs.py), and what asks for nothing.
 INPUTS: dict[str, Any] = {"second_time": False, "classes": None, "given": (), "time": True, "out": None}
-PROVIDED = {"dataset": {"data_dir"}, "network": {"shape", *INPUTS}}  # what the harness passes by itself
+PROVIDED = {"dataset": {"data_dir", "run_seed"}, "network": {"shape", *INPUTS}}  # what the harness passes by itself
 
 
 def checked_options(registry: Registry[Any], component: Component) -> dict[str, Any]:

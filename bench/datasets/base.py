@@ -53,6 +53,8 @@ class Dataset:
         source: law of x0 in model space (bench/datasets/source.py), None for N(0, I).
         space: map to model space (bench/datasets/space.py), None for that of this module.
         held_out: what records call the split in `test`.
+        by_run: whether the seed of a run draws the splits, as part of what varies from seed to seed; records then have
+            the checksum beside the version, not in it.
         fixed: whether name, version, train and test decide all the rest, as those of the data sets of this package do.
     """
 
@@ -77,6 +79,7 @@ class Dataset:
     source: Source | None = None
     space: Space | None = None
     held_out: str = "test"
+    by_run: bool = False
     fixed: bool = field(default=False, init=False)
 
     @cached_property

@@ -25,10 +25,15 @@ def quadrature(low: float, high: float, panels: int) -> tuple[Tensor, Tensor]:
     return (centres.unsqueeze(1) + half * nodes).flatten(), (half * weights).repeat(panels)
 
 
-def moon_curves(t: Tensor) -> Tensor:
-    """The two half circles at angles t in [0, pi], shape (2, N, 2)."""
+def half_circles(t: Tensor) -> Tensor:
+    """scikit-learn's two moons without noise, at angles t in [0, pi], shape (2, N, 2)."""
     upper = polar(1.0, t)
-    return 2 * torch.stack([upper, t.new_tensor([1.0, 0.5]) - upper]) + t.new_tensor([-1.0, -0.2])
+    return torch.stack([upper, t.new_tensor([1.0, 0.5]) - upper])
+
+
+def moon_curves(t: Tensor) -> Tensor:
+    """The two half circles of this set, shape (2, N, 2)."""
+    return 2 * half_circles(t) + t.new_tensor([-1.0, -0.2])
 
 
 @lru_cache

@@ -6,12 +6,13 @@ the draws that samplers are made of; all are float64 and become float32 at the e
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
+from bench.datasets.source import SourcePoints
 from bench.datasets.splits import split_by
 from bench.errors import UsageError
 from bench.training.seeds import generator
@@ -36,41 +37,70 @@ def at_least(low: float, name: str, **options: float) -> None:
 class Points(NamedTuple):
     """What points are drawn from: `sample(n, rng) -> (n, D)`, its log-density if it is known, and where it lies.
 
-    `edition` names the definition.
+    Attributes:
+        edition: names the definition.
+        given: how many columns at the end of a draw are what its sample is given; log_prob(x, given) is then of the
+            others, and `posterior` that of bench.Dataset.
+        source: what x0 is one of: as many points are drawn of it as there are samples.
     """
 
     name: str
     sample: Sample
-    log_prob: Density | None = None
+    log_prob: Callable[..., Tensor] | None = None
     extent: float = 4.0
     edition: str = "1"
+    given: int = 0
+    posterior: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    source: "Points | None" = None
 
 
 def split_points(
-    points: Points, *, n_train: int = N_TRAIN, n_test: int = N_TEST, n_validation: int | None = None, seed: int = 0
+    points: Points,
+    *,
+    n_train: int = N_TRAIN,
+    n_test: int = N_TEST,
+    n_validation: int | None = None,
+    seed: int | Literal["run"] = 0,
+    run_seed: int = 0,
 ) -> Dataset:
     """Draw train, validation and test points, float32 (n, D).
 
     Sizes or a seed other than the defaults are added to the version, since they are other data. There are as many
-    validation points as test points unless `n_validation` says otherwise. UsageError for sizes below 1 or a seed
-    below 0.
+    validation points as test points unless `n_validation` says otherwise. With seed = "run" each run draws points of
+    its own, by `run_seed`, which the harness says. UsageError for sizes below 1 or a seed below 0.
     """
-    name, sample, log_prob, extent, version = points
+    name, version = points.name, points.edition
     if (n_train, n_test, seed) != (N_TRAIN, N_TEST, 0):
         version += f"-{n_train}-{n_test}-{seed}"
     if n_validation is not None:
         version += f"-validation{n_validation}"
     n_validation = n_test if n_validation is None else n_validation
     at_least(1, name, n_train=n_train, n_test=n_test, n_validation=n_validation)
-    at_least(0, name, seed=seed)
+    drawn_by = run_seed if seed == "run" else seed
+    at_least(0, name, seed=drawn_by)
+    streams = {
+        "train": torch.Generator().manual_seed(2 * drawn_by),
+        "validation": generator(drawn_by, "validation split"),
+        "test": torch.Generator().manual_seed(2 * drawn_by + 1),
+    }
+    sizes = {"train": n_train, "validation": n_validation, "test": n_test}
+    splits: dict[str, Any] = {split: points.sample(sizes[split], rng).float() for split, rng in streams.items()}
+    if columns := points.given:
+        splits |= {f"{split}_given": values[:, -columns:].contiguous() for split, values in splits.items()}
+        splits |= {split: splits[split][:, :-columns].contiguous() for split in streams}
+    source = None
+    if law := points.source:
+        starts = {split: law.sample(n, generator(drawn_by, f"source-{split}")).float() for split, n in sizes.items()}
+        source = SourcePoints(starts, law.log_prob)
     return Dataset(
         name=name,
         version=version,
-        train=sample(n_train, torch.Generator().manual_seed(2 * seed)).float(),
-        test=sample(n_test, torch.Generator().manual_seed(2 * seed + 1)).float(),
-        validation=sample(n_validation, generator(seed, "validation split")).float(),
-        log_prob=log_prob,
-        extent=extent,
+        **splits,
+        log_prob=points.log_prob,
+        posterior=points.posterior,
+        source=source,
+        extent=points.extent,
+        by_run=seed == "run",
     )
 
 

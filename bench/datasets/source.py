@@ -4,10 +4,14 @@
         def draw(self, rng): ...        # x0 of one sample, of the shape of model space, on the generator's device
         def log_prob(self, x0): ...     # (B, ...) -> (B,) in nats, if it has a density: likelihoods need it
         def draws(self, n, rng): ...    # n of them at once, (n, ...), if training shall not wait for n calls of `draw`
+        def points(self, split): ...    # x0 of the samples measured on "test" or "validation", (n, ...), in their order
 
-`rng` is the only source of randomness. `log_prob` and `draws` may be left out.
+`rng` is the only source of randomness. `log_prob`, `draws` and `points` may be left out; samples that are measured
+start from draws then.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -24,6 +28,27 @@ class Source(Protocol):
         """x0 of one sample, float32."""
 
 
+@dataclass(frozen=True, eq=False)
+class SourcePoints:
+    """A source of finitely many points of each split, (n, ...), drawn from a law that may have a log-density.
+
+    Training draws rows of `train` with replacement; sample i of a split starts from its row i.
+    """
+
+    splits: Mapping[str, Tensor]
+    log_prob: Callable[[Tensor], Tensor] | None = None
+
+    def draw(self, rng: torch.Generator) -> Tensor:
+        return self.draws(1, rng)[0]
+
+    def draws(self, n: int, rng: torch.Generator) -> Tensor:
+        train = self.splits["train"].to(rng.device)
+        return train[torch.randint(len(train), (n,), generator=rng, device=rng.device)]
+
+    def points(self, split: str) -> Tensor | None:
+        return self.splits.get(split)
+
+
 class Draws(torch.Generator):
     """A generator that says which source noise is drawn from; None is N(0, I)."""
 
@@ -34,6 +59,13 @@ def drawn(source: Source, n: int, rng: torch.Generator) -> Tensor:
     """n draws, (n, ...)."""
     many: Any = getattr(source, "draws", None)
     found: Tensor = many(n, rng) if many else torch.stack([source.draw(rng) for _ in range(n)])
+    return found
+
+
+def starts(source: Source | None, split: str) -> Tensor | None:
+    """x0 of the samples that are measured on a split; None if they are drawn."""
+    points: Any = getattr(source, "points", None)
+    found: Tensor | None = points(split) if points else None
     return found
 
 
@@ -53,6 +85,9 @@ def check_source(source: Any, shape: tuple[int, ...]) -> str:
     batch = drawn(source, 3, torch.Generator().manual_seed(0))
     if not _fits(batch, (3, *shape)):
         return f"source.draws of 3 samples is {shown(batch)}, not float32 {(3, *shape)}"
+    held = starts(source, "test")
+    if held is not None and not _fits(held, (len(held), *shape)):
+        return f"source.points of test is {shown(held)}, not float32 (n, {', '.join(map(str, shape))})"
     log_prob: Any = getattr(source, "log_prob", None)
     found = log_prob(batch) if log_prob else torch.zeros(3)
     if not _fits(found, (3,)) or not torch.isfinite(found).all():

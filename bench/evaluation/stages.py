@@ -53,7 +53,7 @@ class Stages:
 
     def _build(self) -> None:
         task, run, log = self.task, self.run, self.log
-        self.dataset = components.build_dataset(run.dataset, task.data_dir)
+        self.dataset = components.build_dataset(run.dataset, task.data_dir, run.seed)
         self.baseline = components.build_baseline(run.baseline)
         components.check_data(run, self.dataset)
         self.method: Baseline = self.baseline
@@ -82,9 +82,11 @@ class Stages:
             self.watching = Watching(task, self.trainer.step, self.dataset.extent, self.facts)
 
     def facts(self) -> dict[str, Any]:
+        version = self.dataset.version
         return {
             "label": self.run.title(self.baseline.label),
-            "dataset_version": f"{self.dataset.version}:{self.dataset.checksum}",
+            "dataset_version": version if self.dataset.by_run else f"{version}:{self.dataset.checksum}",
+            "dataset_checksum": self.dataset.checksum,
             "given": self.dataset.is_given,
             "parameters": self.parameters,
             "steps": self.trainer.step,
@@ -92,7 +94,8 @@ class Stages:
             "device": provenance.device_name(self.device),
             "device_count": ranks.count(),
             "inputs": inputs.described(
-                {*self.opened, *components.opened(self.run.dataset, self.task.data_dir)}, [self.task.root]
+                {*self.opened, *components.opened(self.run.dataset, self.task.data_dir, self.run.seed)},
+                [self.task.root],
             )
             | self.teachers,
             "commit": provenance.commit(),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.datasets.base import Dataset
+from bench.datasets.source import starts
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.clock import now
 from bench.evaluation.unfinished import Arrays, Unfinished
@@ -113,6 +114,8 @@ class Trained:
     def noise(self, start: int, stop: int) -> Tensor:
         """x0 of samples start ... stop - 1."""
         source = self.dataset.source
+        if (points := starts(source, self.dataset.held_out)) is not None:
+            return points[start:stop].to(self.device)
         if source is None:
             return normal(self.dataset.shape, self.seed, "samples", start, stop, self.device)
         return per_sample(source.draw, self.seed, "samples", start, stop, self.device)

@@ -80,6 +80,7 @@ class Record(Identity):
     error: NotRequired[str | None]
     label: NotRequired[Name | None]
     dataset_version: NotRequired[Name | None]
+    dataset_checksum: NotRequired[Name | None]
     given: NotRequired[bool | None]
     device: NotRequired[Name | None]
     commit: NotRequired[Name | None]

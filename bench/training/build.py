@@ -46,7 +46,7 @@ class Build:
         """
         with torch.random.fork_rng(devices=[]):  # the student begins as it would without a teacher
             if run := trained_run(self.root, teacher):
-                dataset = components.build_dataset(run.dataset, self.data_dir)
+                dataset = components.build_dataset(run.dataset, self.data_dir, run.seed)
                 origin = Build(run.network, dataset, self.root, self.data_dir)
                 module = origin.module(components.build_baseline(run.baseline))
                 self.teachers |= origin.teachers
@@ -113,7 +113,7 @@ def check_weights(runs: Iterable[Run], root: Path, data_dir: Path) -> None:
     """UsageError for weights of `training.weights` that cannot be loaded, unless a teacher is to be trained first."""
     for run in runs:
         if run.training.weights and not run.needs:
-            build(run, components.build_dataset(run.dataset, data_dir), root, data_dir)
+            build(run, components.build_dataset(run.dataset, data_dir, run.seed), root, data_dir)
 
 
 def trained_run(root: Path, teacher: str) -> Run | None:

@@ -62,7 +62,7 @@ def of_folder(folder: Path, data_dir: Path) -> Exported:
     if not path.is_file():
         raise UsageError(f"{folder}: its weights are gone: there is no {path.name}")
     run = _run(record["config"], str(folder))
-    dataset = components.build_dataset(run.dataset, data_dir)
+    dataset = components.build_dataset(run.dataset, data_dir, run.seed)
     header = _header(root, record, run, dataset, data_dir)
     return Exported(run, dataset, _loaded(header, dataset, path), header)
 
@@ -81,7 +81,7 @@ def of_file(path: Path, data_dir: Path) -> Exported:
     run, data = _run(header["config"], str(path)), header["data"]
     if not data["own"]:
         return Exported(run, (dataset := stand_in(data)), _loaded(header, dataset, path), header)
-    dataset = components.build_dataset(run.dataset, data_dir)
+    dataset = components.build_dataset(run.dataset, data_dir, run.seed)
     if (now := f"{dataset.version}:{dataset.checksum}") != data["version"]:
         own = " and ".join(data["own"])
         raise UsageError(f"{path}: needs the {own} of {dataset.name} {data['version']}, and here is {now}")
@@ -113,7 +113,7 @@ def _header(root: Path, record: Mapping[str, Any], run: Run, dataset: Dataset, d
     for teacher in run.needs:
         its = _record(root, teacher)
         taught = _run(its["config"], f"teacher = {teacher}")
-        its_data = components.build_dataset(taught.dataset, data_dir)
+        its_data = components.build_dataset(taught.dataset, data_dir, taught.seed)
         teachers[teacher] = _header(root, its, taught, its_data, data_dir)
     own = [name for name in ("space", "source") if getattr(dataset, name) is not None]
     data = {
