@@ -42,12 +42,11 @@ def test_it_passes_the_check(name: str, data_dir: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("own_entries")
-def test_the_energy_distance_of_data_from_itself_is_zero_whatever_rounding_does() -> None:
-    energy_distance = load_plugin(str(FOLDER / "metric.py")).energy_distance
-    sets = [torch.randn(5, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(50)]
-    for x in sets:
-        assert 0 <= energy_distance(x, x.flip(0), None, None) < 1e-7
-    assert energy_distance(torch.zeros(3, 1), torch.full((3, 1), 2.0), None, None) == 2.0  # D^2 = 2 * 2
+def test_samples_within_the_usual_distance_are_near_the_data() -> None:
+    near_data = load_plugin(str(FOLDER / "metric.py")).near_data
+    data, samples = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[-1.0], [-1.1], [1.5], [5.0]])
+    assert near_data(samples, data, None, None) == 2 / 4  # r = 1
+    assert near_data(data, data, None, None) == 1
 
 
 SUITE = """
@@ -60,7 +59,7 @@ network = { name = "mlp", width = 8, depth = 1 }
 baselines = ["fm_ot", "gan", "coupling", "vae", "meanflow"]
 training = { steps = 6, batch = 16, curve_points = 1, curve_n = 32 }
 evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }] }
-evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "energy_distance"] }
+evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "near_data"] }
 evaluation.samples.samplers = ["langevin"]
 evaluation.sweep = { n = 40, samplers = ["euler", "langevin"], nfe = [4, 8] }
 
@@ -159,10 +158,10 @@ def test_a_likelihood_from_another_source_is_finite(frame: DataFrame) -> None:
 
 
 def test_the_metric_is_in_the_curve_the_sweep_and_the_table(results: Path, frame: DataFrame) -> None:
-    rows = measured(frame, "fm_ot", "energy_distance")
+    rows = measured(frame, "fm_ot", "near_data")
     assert set(rows.stage) == {"train", "samples", "sweep"} and rows.value.gt(0).all()
-    assert (rows.title == "Energy distance").all() and (rows.direction == "lower").all()
-    assert "| Energy distance" in (results / "table.md").read_text(encoding="utf-8")
+    assert (rows.title == "Near data").all() and (rows.direction == "lower").all()
+    assert "| Near data" in (results / "table.md").read_text(encoding="utf-8")
 
 
 def test_the_figure_is_drawn(results: Path) -> None:

@@ -101,7 +101,7 @@ def of_metric(name: str, workshop: Workshop) -> Iterator[Check]:
     for kind, dataset in ({"images": ENLARGED} if metric.needs == "pairs" else KINDS).items():
         if metric.data not in ("any", kind):
             continue
-        if metric.needs == "samples":
+        if metric.on(kind).needs == "samples":
             yield f"on {kind}, of data and of noise", bound(_told_apart, metric, workshop.data(dataset))
         choice = {"metrics": [name]} if metric.needs else {}
         run = workshop.run("fm_ot", dataset, samples=choice, sweep={"error_n": 0 if choice else 16})

@@ -24,7 +24,7 @@ from bench.datasets.source import starts
 from bench.errors import NotApplicable, UsageError, usage_error
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
-from bench.metrics.metric import chosen, of_samples
+from bench.metrics.metric import check_limits, chosen, of_samples
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -203,7 +203,8 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
         with suppress(NotApplicable):  # which the run's records say
             check_networks(run, dataset)
         if run.evaluation.samples:
-            chosen(run.evaluation.samples.metrics, dataset.is_image, dataset.is_given)
+            samples = run.evaluation.samples
+            check_limits(samples.limits, chosen(samples.metrics, dataset.is_image, dataset.is_given))
         names.update(extractor.name for extractor in _extractors(run, dataset))
     if "inception" in names:
         from bench.metrics.extractors.inception import weights

@@ -149,8 +149,9 @@ class Samples(Frozen):
     `samplers` are registered ones that have a row of their own beside the headline's and the method's own samplers.
     Images are compared with the first `reference_n` of the split `reference`, all of them where that is not set.
     `metrics` are registered ones of samples, by default the usual ones of such data; curves and sweeps take those of
-    them that say so. All that is measured of samples is the mean over `repeats` draws of `n`, each from random numbers
-    of its own. `extractors` are of features of images, by default the dataset's own; `weights` is the file of one that
+    them that say so. `limits` says by the name of a metric how many samples it takes at most, if not as many as its
+    file says. All that is measured of samples is the mean over `repeats` draws of `n`, each from random numbers of its
+    own. `extractors` are of features of images, by default the dataset's own; `weights` is the file of one that
     has none by itself.
     """
 
@@ -158,6 +159,7 @@ class Samples(Frozen):
     batch: Positive = 10_000
     repeats: Positive = 1
     metrics: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
+    limits: dict[str, Positive] = {}
     extractors: Annotated[tuple[Extractor, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     solver: Solve = Solve()
     samplers: tuple[Component, ...] = ()

@@ -92,7 +92,7 @@ class Run(Frozen):
         settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
         samples = self.evaluation.samples
         if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
-            shared = {"metrics", "extractors", "reference", "reference_n"}
+            shared = {"metrics", "limits", "extractors", "reference", "reference_n"}
             settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
         return f"{self.run_id}-{digest(settings)}"
 
@@ -101,7 +101,7 @@ class Run(Frozen):
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
         keys = {
             "likelihood": {"batch", "divergence"},
-            "samples": {"batch", "metrics", "extractors", "solver", "reference", "reference_n"},
+            "samples": {"batch", "metrics", "limits", "extractors", "solver", "reference", "reference_n"},
         }
         settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
         return digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})

@@ -85,8 +85,12 @@ class Gathered(Collected):
     def count(self, metric: Metric) -> int:
         if not metric.limit:
             return len(self.x)
-        held = len(getattr(self.dataset, self.split))
-        return min(held, len(self.x), getattr(self.config, metric.limit) if self.stage == "samples" else len(self.x))
+        most = len(self.x)
+        if isinstance(metric.limit, int):
+            most = self.config.limits.get(metric.name, metric.limit)
+        elif self.stage == "samples":
+            most = getattr(self.config, metric.limit)
+        return min(len(getattr(self.dataset, self.split)), len(self.x), most)
 
     def of(self, metric: Metric) -> tuple[Tensor, Tensor]:
         data, x = getattr(self.dataset, self.split), self.x[: self.count(metric)]

@@ -65,7 +65,7 @@ def _floors_of(judge: Judge, metric: Metric, n: int, stage: str) -> Rows:
 
 def fresh(judge: Judge, metric: Metric) -> str:
     """The split whose data stands for samples; "" if all are known to the reference or to the metric."""
-    known = {judge.reference_split, *(["train"] if metric.of_train else [])}
+    known = {judge.reference_split, *(["train", "test"] if metric.of_train else [])}
     splits = (split for split in FRESH if split not in known and getattr(judge.dataset, split) is not None)
     return next(splits, "")
 

@@ -17,7 +17,7 @@ import torch
 
 from bench.config.settings import Extractor, Samples
 from bench.datasets.base import Dataset
-from bench.errors import NotApplicable, UsageError
+from bench.errors import NOT_APPLICABLE, NotApplicable, UsageError
 from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs, compared
 from bench.evaluation.lost import reason
 from bench.evaluation.parts import Rows, attempt, without
@@ -160,9 +160,11 @@ class Judge:
         n, why = collected.count(metric), None
         names = metric.numbers(collected.extractor, collected.extractor in ("", self.dataset.extractor))
         own: Mapping[str, Any] = NOTHING
+        if n < metric.least:
+            why = f"{NOT_APPLICABLE}: {n:,} samples, and {metric.name} needs {metric.least:,}"
         with rule(f"metric {metric.name!r}: settings(x, reference)"):
             try:
-                own = metric.settings(*collected.of(metric))
+                own = NOTHING if why else metric.settings(*collected.of(metric))
             except NotApplicable as error:
                 why = reason(error)
             settings = {**collected.settings(metric), **own, **quote}

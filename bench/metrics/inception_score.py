@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 SCORE = "Confidence and variety of a classifier's labels on samples."
-FACTS = {"inception_score": Facts("Inception score", "", "higher", meaning=SCORE, place=34)}
+FACTS = {"inception_score": Facts("Inception score", "", "higher", meaning=SCORE, place=36)}
 
 
 def splits(samples: "Features", reference: "Features") -> dict[str, int]:

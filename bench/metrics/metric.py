@@ -1,7 +1,7 @@
 """The contract of a metric: what is said of its numbers wherever they are shown, and how they are measured.
 
-    @register_metric("spread", title="Spread", direction="higher", data="points", in_sweep=True)
-    def spread(samples, reference, *_):
+    @register_metric("spread", title="Spread", direction="higher", data="points", in_sweep=True, limit=2000)
+    def spread(samples, reference, dataset, rng):
         return samples.std()
 
 What a stage measures by itself (likelihoods, evaluations, seconds) is declared by its facts. The facts of a number go
@@ -75,12 +75,17 @@ class Metric:
                 held-out data like it, as much if there is so much;
             "features": bench.metrics.extractors.features.Features of samples and of real images, collected once;
             "pairs": a batch of images, and the image that each should be; the numbers (B,) are averaged.
+        needs_of_images: what they are of images, if that is something else.
         data: the kind of data that it is for.
         in_curve, in_sweep: whether validation curves and sweeps take it.
         settings: (x, reference) -> what the numbers depend on beside the samples, the split and the extractor; asked
             before x has its values.
-        limit: name of the setting of samples that says how many it takes at most; it takes no more than are held out.
-        of_train: whether it looks at dataset.train, whose rows are then no fresh data for it.
+        limit: how many samples it takes at most, if `limits` of the samples' settings says no other number for it; or
+            the name of the setting that says so, in the stage of samples alone. With a limit it takes no more than are
+            held out.
+        least: how many samples it needs; of fewer it is not applicable.
+        of_train: whether it looks at dataset.train, and at dataset.test as what was not trained on; the rows of neither
+            are fresh data for it.
         of_kept: whether it sees the features that are kept alone.
         of_classifier: whether it takes an extractor with a classifier; it is no usual metric of others.
     """
@@ -92,11 +97,18 @@ class Metric:
     data: Data = "any"
     in_curve: bool = False
     in_sweep: bool = False
+    needs_of_images: Needs = ""
     settings: Callable[[Any, Any], dict[str, Any]] = lambda x, reference: {}
-    limit: str = ""
+    limit: int | str = ""
+    least: int = 1
     of_train: bool = False
     of_kept: bool = False
     of_classifier: bool = False
+
+    def on(self, kind: Data) -> "Metric":
+        """The metric as it is of points, or of images."""
+        changes = kind == "images" and self.needs_of_images
+        return replace(self, needs=self.needs_of_images) if changes else self
 
     def numbers(self, extractor: str = "", is_own: bool = True) -> list[str]:
         """Names of its numbers by an extractor, be it the dataset's own or a further one.
@@ -112,7 +124,7 @@ class Metric:
     def prefixes(self) -> list[str]:
         """What the names of its numbers begin with before an extractor's."""
         own = [name for name in self.facts if name.endswith("_")]
-        return own or [f"{name}_" for name in self.facts if self.needs == "features"]
+        return own or [f"{name}_" for name in self.facts if "features" in (self.needs, self.needs_of_images)]
 
     def key_of(self, number: str) -> str:
         """The number itself if it is one of its facts, else the longest prefix; "" if it is none of this metric's."""
@@ -185,17 +197,25 @@ def _check(metric: Metric) -> None:
     """UsageError for what no metric can be, or a number that another one gives."""
     # One that may be left out, as reference_n, limits nothing then.
     limits = ("", *(key for key, field in Samples.model_fields.items() if key.endswith("_n") and field.default))
-    told = [
+    told: list[tuple[str, Any, tuple[str, ...]]] = [
         ("needs", metric.needs, get_args(Needs)),
+        ("needs_of_images", metric.needs_of_images, get_args(Needs)),
         ("data", metric.data, get_args(Data)),
-        ("limit", metric.limit, limits),
     ]
+    counts = [("least", metric.least)]
+    if isinstance(metric.limit, str):
+        told.append(("limit", metric.limit, limits))
+    else:
+        counts.append(("limit", metric.limit))
     for facts in metric.facts.values():
         told += [("direction", facts.direction, get_args(Direction)), ("group", facts.group, get_args(Group))]
     for key, value, allowed in told:
         if value not in allowed:
             names = ", ".join(map(repr, allowed))
             raise UsageError(f"metric {metric.name!r}: {key} = {value!r}: allowed are {names}")
+    for key, count in counts:
+        if type(count) is not int or count < 1:
+            raise UsageError(f"metric {metric.name!r}: {key} = {count!r}: a number of samples, from 1 up")
     if not callable(metric.settings):
         raise UsageError(f"metric {metric.name!r}: settings = {metric.settings!r}: expected a function (x, reference)")
     for other in metrics.so_far().values():
@@ -227,14 +247,25 @@ def chosen(names: Iterable[str] | None, is_image: bool, is_given: bool) -> list[
     Raises:
         UsageError: a name that is not known, or of no metric of samples, or of one for other data.
     """
-    kind = "images" if is_image else "points"
+    kind: Data = "images" if is_image else "points"
     found = [of_samples(name) for name in names or usual(is_image, is_given)]
     for metric in found:
         if metric.data not in ("any", kind):
             allowed = [other for other, entry in metrics.items() if entry.needs and entry.data in ("any", kind)]
             message = f"{metric.name!r} is for {metric.data}, and the data are {kind}; allowed: {', '.join(allowed)}"
             raise UsageError(f"evaluation.samples.metrics: {message}")
-    return found
+    return [metric.on(kind) for metric in found]
+
+
+def check_limits(limits: Iterable[str], found: Iterable[Metric]) -> None:
+    """UsageError for a limit of what is no metric of these, or has no number of its own to replace."""
+    allowed = [metric.name for metric in found if isinstance(metric.limit, int)]
+    for name in limits:
+        if name not in allowed:
+            known = (
+                f"allowed are the run's metrics with a limit: {', '.join(allowed)}" if allowed else "none has a limit"
+            )
+            raise UsageError(f"evaluation.samples.limits: {name!r}: {known}")
 
 
 def metric_of(number: str) -> Metric | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PEAK = 255
 
 
-FACTS = Facts("PSNR", "dB", "higher", meaning="Peak signal-to-noise ratio to the reference image.", place=35)
+FACTS = Facts("PSNR", "dB", "higher", meaning="Peak signal-to-noise ratio to the reference image.", place=37)
 SETTINGS = {"channels": "all", "data_range": PEAK, "identical": "one level off in one value"}
 
 

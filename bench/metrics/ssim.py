@@ -20,7 +20,7 @@ SIGMA, WINDOW = 1.5, 11
 SETTINGS = {"channels": "all", "data_range": PEAK, "window": "gaussian", "window_size": WINDOW, "sigma": SIGMA}
 
 
-FACTS = Facts("SSIM", "", "higher", meaning="Structural similarity to the reference image.", place=36)
+FACTS = Facts("SSIM", "", "higher", meaning="Structural similarity to the reference image.", place=38)
 
 
 @register_metric(

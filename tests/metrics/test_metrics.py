@@ -15,12 +15,14 @@ from bench.config.components import validate
 from bench.config.registry import metrics
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
+from bench.datasets.toys import checkerboard_log_prob
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn
 from bench.metrics.extractors.features import Features
-from bench.metrics.metric import chosen, facts_of, metric_of, register_metric, usual
+from bench.metrics.metric import check_limits, chosen, facts_of, metric_of, register_metric, usual
 from bench.records.frame import read_frame
+from bench.records.records import Measurement
 
 GROUPS = {"quality", "likelihood", "geometry", "cost", ""}
 IMAGES = torch.randint(0, 256, (8, 1, 12, 12), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -41,9 +43,20 @@ def features(x: torch.Tensor) -> Features:
 BEGINS = torch.tensor([0, 255] * 4, dtype=torch.uint8)  # classes that a classifier is sure of, half of each
 SURE = torch.cat([BEGINS[:, None, None, None].expand(-1, 1, 12, 1), IMAGES[..., 1:]], 3)
 SHIFTED = torch.zeros(5, 2), torch.tensor([[3.0, 4.0]]).expand(5, 2)
+K2 = sum(math.exp(-2 / (2 * s) ** 2) for s in (4, 2, 1, 0.5, 0.25)) / 5  # of a median of 2
+BOARD = Dataset("board", "1", torch.ones(9, 2), torch.ones(9, 2), log_prob=checkerboard_log_prob)
+SPLIT = Dataset("split", "1", IMAGES[:4], IMAGES[4:], levels=256)
+DATA = {"support": BOARD, "memorisation": SPLIT}
 FLAT = torch.zeros(8, 1, 12, 12, dtype=torch.uint8)
 KNOWN: dict[str, tuple[Any, Any, list[float]]] = {
     "w2": (*SHIFTED, [5.0]),
+    "sliced_w2": (torch.zeros(5, 1), torch.full((3, 1), 5.0), [5.0]),
+    "energy_distance": (*SHIFTED, [10.0]),
+    "mmd": (torch.full((2, 1), 1e9), torch.tensor([[0.0], [2.0]]), [1 + K2]),  # k(0, 0) + k(0, 2) - 2 k(0, 1e9)
+    "c2st": (torch.zeros(10, 1), torch.ones(10, 1), [1.0]),
+    "density_coverage": (features(SURE), features(SURE), [1.0, 1.0]),
+    "support": (torch.full((4, 2), 9.0), None, [1.0, 1.0]),
+    "memorisation": (IMAGES[:2], None, [1.0, (3 / 7) ** 0.5]),
     "fid": (features(SURE), features(SURE), [0.0]),
     "kid": (features(FLAT), features(FLAT + 3), [1 + (3 * 3 + 1) ** 3 - 2, 0.0]),  # k(0, 0) + k(3, 3) - 2 k(0, 3)
     "precision_recall": (features(SURE), features(SURE), [1.0, 1.0]),
@@ -76,7 +89,7 @@ def test_no_two_numbers_share_a_title() -> None:
 @pytest.mark.parametrize("name", of_samples())
 def test_a_metric_gives_the_number_that_is_known(name: str) -> None:
     x, reference, known = KNOWN[name]
-    found = metrics[name].measure(x, reference, None, torch.Generator())
+    found = metrics[name].measure(x, reference, DATA.get(name), torch.Generator())
     values = found if isinstance(found, tuple) else (found,)
     assert [float(value[0] if isinstance(value, tuple) else value) for value in values] == pytest.approx(
         known, abs=1e-4
@@ -102,9 +115,9 @@ def test_usual_metrics_go_by_the_data() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["w3"], "unknown metric of samples 'w3'; known: fid, inception_score, kid, precision_recall, psnr, ssim, w2"),
+        (["w3"], "unknown metric of samples 'w3'; known: c2st, "),
         (["nll"], "unknown metric of samples 'nll'"),
-        (["w2", "fid"], "'fid' is for images, and the data are points; allowed: w2"),
+        (["w2", "fid"], "'fid' is for images, and the data are points; allowed: c2st, density_coverage, "),
     ],
 )
 def test_a_name_that_cannot_be_measured_is_one_line(names: list[str], message: str) -> None:
@@ -116,7 +129,7 @@ def test_a_name_that_cannot_be_measured_is_one_line(names: list[str], message: s
 
 def test_a_bad_name_is_found_before_anything_runs(tmp_path: Path) -> None:
     text = SUITE.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = "w3",')
-    with pytest.raises(UsageError, match="unknown metric of samples 'w3'; known: fid"):
+    with pytest.raises(UsageError, match="unknown metric of samples 'w3'; known: c2st"):
         validate(runs(tmp_path, text))
 
 
@@ -168,6 +181,63 @@ def test_a_metric_has_a_generator_of_its_own(points: Dataset, own_entries: None)
         return [row.value for row in quality.measured()]
 
     assert measured(0) == measured(0) and len({*measured(0), *measured(1)}) == 4
+
+
+def measured(dataset: Dataset, n: int, stage: str = "samples", **told: Any) -> list[Measurement]:
+    """What the metrics of the samples' settings say of n zeros."""
+    quality = Judge(dataset, Samples(**told), Path("none"), "cpu", 0).quality(n, stage)
+    quality.add(Drawn(0, torch.zeros(n, 2), 1.0, 0.0))
+    return quality.measured()
+
+
+@pytest.mark.parametrize("stage", ["samples", "sweep"])
+def test_a_metric_takes_no_more_than_its_limit_or_the_suites(points: Dataset, own_entries: None, stage: str) -> None:
+    register_metric("mine", title="Mine", in_sweep=True, limit=7)(lambda x, y, *_: len(x) + len(y))
+    (row,) = measured(points, 9, stage, metrics="mine")
+    assert (row.value, row.n) == (14, 7)
+    (row,) = measured(points, 9, stage, metrics="mine", limits={"mine": 8})
+    assert (row.value, row.n) == (16, 8)
+    (row,) = measured(points, 300, stage, metrics="mine", limits={"mine": 1000})
+    assert (row.value, row.n) == (512, 256)  # are held out
+
+
+def test_of_too_few_a_metric_is_not_applicable(points: Dataset, own_entries: None) -> None:
+    settings = lambda x, reference: {"first": float(x[4, 0])}  # noqa: E731
+    register_metric("mine", title="Mine", settings=settings, least=5)(lambda x, *_: x[4, 0])
+    (row,) = measured(points, 4, metrics="mine")
+    assert row.reason == "not applicable: 4 samples, and mine needs 5" and row.settings == {"split": "test"}
+    (row,) = measured(points, 5, metrics="mine")
+    assert row.reason is None and row.value == 0
+
+
+@pytest.mark.parametrize("name", ["sliced_w2", "energy_distance", "mmd", "c2st", "density_coverage", "memorisation"])
+def test_points_that_are_not_finite_are_at_no_distance(points: Dataset, name: str) -> None:
+    quality = Judge(points, Samples(metrics=name), Path("none"), "cpu", 0).quality(9)
+    quality.add(Drawn(0, torch.full((9, 2), math.nan), 1.0, 0.0))
+    assert {row.reason for row in quality.measured()} == {"9 of 9 samples are not finite"}
+
+
+def test_a_metric_may_be_of_values_for_points_and_of_features_for_images() -> None:
+    of_points, of_images = (chosen(["density_coverage"], is_image, False)[0] for is_image in (False, True))
+    assert (of_points.needs, of_images.needs) == ("samples", "features")
+    assert of_points.facts == of_images.facts
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"w2": 9}, "'w2': allowed are the run's metrics with a limit: mmd"),
+        ({"c2st": 9}, "'c2st': allowed are the run's metrics with a limit: mmd"),
+        ({"mmd": 9}, None),
+    ],
+)
+def test_limits_are_of_metrics_that_have_one(limits: dict[str, int], message: str | None) -> None:
+    found = chosen(["w2", "mmd"], False, False)
+    if message is None:
+        return check_limits(limits, found)
+    with pytest.raises(UsageError) as error:
+        check_limits(limits, found)
+    assert str(error.value) == f"evaluation.samples.limits: {message}"
 
 
 def test_what_is_no_metric_is_refused(own_entries: None) -> None:

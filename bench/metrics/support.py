@@ -1,0 +1,57 @@
+"""Samples where the data has no density, or hardly any; for data with a known log-density.
+
+    outside support = share of samples x with p(x) = 0
+    low density     = share of samples x with p(x) < q,    q the 1% quantile of p over the held-out points
+
+so that the data itself has 0 and 1% (0, if p is constant on its support). The errors are those of a share of n
+independent samples.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import NotApplicable
+from bench.metrics.metric import Facts, register_metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.datasets.base import Dataset
+
+QUANTILE, AT_ONCE = 0.01, 10_000
+OUTSIDE = "Share of samples that lie where the data's density is 0."
+LOW = (
+    "Share of samples where the data's density is below its 1% quantile over held-out data, zero density included: for "
+    "a perfect model 1%, or 0 if the density is constant; less if the tails are lost."
+)
+FACTS = {
+    "outside_support": Facts("Outside support", "", "lower", meaning=OUTSIDE, place=25),
+    "low_density": Facts("Low density", "", meaning=LOW, place=26),
+}
+SETTINGS = {"quantile": QUANTILE}
+
+
+@register_metric("support", facts=FACTS, data="points", in_curve=True, in_sweep=True, settings=lambda *_: SETTINGS)
+def support(samples: "Tensor", reference: "Tensor", dataset: "Dataset", *_: Any) -> tuple[tuple[float, float], ...]:
+    """Both shares with their errors; NotApplicable if the data has no known density."""
+    import torch
+
+    from bench.methods.finite import all_finite
+
+    log_prob = dataset.log_prob
+    if log_prob is None:
+        raise NotApplicable(f"the density of {dataset.name} is not known")
+
+    def densities(x: "Tensor") -> "Tensor":
+        log_p = torch.cat([log_prob(part) for part in x.split(AT_ONCE)]).double()
+        all_finite(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the data's law")
+        return log_p
+
+    of_samples, of_data = densities(samples), densities(dataset.test)
+    below = of_samples < of_data.quantile(QUANTILE, interpolation="lower")
+    return _share(of_samples == -math.inf), _share(below)
+
+
+def _share(which: "Tensor") -> tuple[float, float]:
+    p = float(which.double().mean())
+    return p, (p * (1 - p) / len(which)) ** 0.5
