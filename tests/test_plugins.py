@@ -59,8 +59,7 @@ network = { name = "mlp", width = 8, depth = 1 }
 baselines = ["fm_ot", "gan", "coupling", "vae", "meanflow"]
 training = { steps = 6, batch = 16, curve_points = 1, curve_n = 32 }
 evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }] }
-evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "near_data"] }
-evaluation.samples.samplers = ["langevin"]
+evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "near_data"], samplers = ["langevin"] }
 evaluation.sweep = { n = 40, samplers = ["euler", "langevin"], nfe = [4, 8] }
 
 [[experiments]]
