@@ -58,6 +58,7 @@ KNOWN: dict[str, tuple[Any, Any, list[float]]] = {
     "support": (torch.full((4, 2), 9.0), None, [1.0, 1.0]),
     "memorisation": (IMAGES[:2], None, [1.0, (3 / 7) ** 0.5]),
     "fid": (features(SURE), features(SURE), [0.0]),
+    "fid_inf": (features(FLAT), features(FLAT + 3), [3 * 3**2, 0.0]),  # of means alone
     "kid": (features(FLAT), features(FLAT + 3), [1 + (3 * 3 + 1) ** 3 - 2, 0.0]),  # k(0, 0) + k(3, 3) - 2 k(0, 3)
     "precision_recall": (features(SURE), features(SURE), [1.0, 1.0]),
     "inception_score": (features(SURE[:2]), None, [1.0, 0.0]),  # a split of one image knows no other class
