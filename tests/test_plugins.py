@@ -160,7 +160,7 @@ def test_the_metric_is_in_the_curve_the_sweep_and_the_table(results: Path, frame
     rows = measured(frame, "fm_ot", "near_data")
     assert set(rows.stage) == {"train", "samples", "sweep"} and rows.value.gt(0).all()
     assert (rows.title == "Near data").all() and (rows.direction == "higher").all()
-    assert "| Near data" in (results / "table.md").read_text(encoding="utf-8")
+    assert "Near data ↑" in (results / "table.md").read_text(encoding="utf-8")
 
 
 def test_the_figure_is_drawn(results: Path) -> None:
