@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
 
 from bench.config.settings import Samples
 from bench.evaluation.collected import OfFeatures
@@ -56,3 +59,37 @@ def register_extractor(name: str, features: str, of: Callable[[Tensor], Tensor])
 
     register_feature_extractor(name, Plain)
     return name
+
+
+class Images(TorchDataset[Tensor]):
+    """Images as torch-fidelity reads them."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index]
+
+
+def direct(
+    samples: Tensor, reference: Tensor, extractor: str, weights: Path | None = None, **options: Any
+) -> dict[str, float]:
+    """What torch-fidelity itself measures of uint8 images."""
+    import torch_fidelity
+
+    found: dict[str, float] = torch_fidelity.calculate_metrics(
+        input1=Images(samples),
+        input2=Images(reference),
+        feature_extractor=extractor,
+        feature_extractor_weights_path=weights and str(weights),
+        fid=True,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+        **options,
+    )
+    return found

@@ -1,6 +1,8 @@
 """DINOv2's features are those of timm's network, on pixels and positions as the authors have them."""
 
 import hashlib
+import math
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from judging import compare
+from judging import compare, direct
 from PIL import Image
+from tiny import runs
 from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
+from bench.launch.job import Job
 from bench.metrics.extractors.catalogue import Loaded, extractor_for
 from bench.metrics.extractors.reference import Reference
+from bench.records import standing
+from bench.records.seal import read_json
 
 WIDTH = 64  # one attention head's
 MEAN, DEVIATION = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -131,8 +137,6 @@ def test_positions_of_a_larger_grid_are_read_as_the_authors_do(
 @pytest.mark.slow
 def test_distances_equal_torch_fidelity_called_directly(dataset: Dataset, weights: Path, tmp_path: Path) -> None:
     """With the same extractor on the same images, and with the file in the settings."""
-    from test_fidelity import direct
-
     reference, samples = Reference(dataset, "dinov2", tmp_path, weights=str(weights)), 255 - pictures(12, 2) // 4
     found = reference.collect(len(samples))
     found.update(samples, 0)
@@ -200,3 +204,40 @@ def test_without_a_file_or_timm_it_says_what_is_needed(
     monkeypatch.setitem(sys.modules, "timm.models.vision_transformer", None)
     with pytest.raises(UsageError, match=r"needs timm: pip install flow-matching-bench\[dino\]"):
         Reference(dataset, "dinov2", tmp_path, weights=str(weights))
+
+
+@pytest.mark.slow
+def test_a_run_is_measured_with_what_its_suite_names(weights: Path, tmp_path: Path) -> None:
+    """Numbers, floors and the file's checksum are in its record; another file in its place makes that another one."""
+    path = tmp_path / "weights.pth"
+    shutil.copy(weights, path)
+    text = f"""
+        protocol = "smoke"
+        seeds = [0]
+        [[experiments]]
+        dataset = "digits"
+        network = {{ name = "mlp", width = 8, depth = 1 }}
+        baselines = ["fm_ot"]
+        training = {{ steps = 2, batch = 8, lr = 1e-3 }}
+        [experiments.evaluation.samples]
+        n = 8
+        batch = 8
+        path_n = 4
+        path_times = 3
+        reference_n = 10
+        metrics = ["fid", "kid", "precision_recall", "fid_inf"]
+        extractors = {{ name = "dinov2", weights = "{path}" }}
+    """
+    (run,) = runs(tmp_path, text)
+    job = Job(run, tmp_path / "results", tmp_path / "data")
+    assert job() == "ok"
+    record = read_json(job.folder / "samples.json")
+    rows = {row["metric"]: row for row in record["measurements"]}
+    for name in ("fd_dinov2", "kd_dinov2", "precision_dinov2", "recall_dinov2", "fd_inf_dinov2"):
+        assert math.isfinite(rows[name]["value"]) and math.isfinite(rows[f"{name}_floor"]["value"])
+        assert rows[name]["settings"]["extractor"] == "dinov2"
+    assert rows["recall_dinov2"]["title"] == "Recall dinov2" and "'dinov2'" in rows["fd_dinov2"]["meaning"]
+    assert record["inputs"][str(path)]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert standing.of(record, run, "samples").state == "done"
+    torch.save(torch.load(path, weights_only=True) | {"mask_token": torch.ones(1, WIDTH)}, path)
+    assert standing.of(record, run, "samples").state == "stale"

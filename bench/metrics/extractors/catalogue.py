@@ -115,10 +115,11 @@ def extractor_for(name: str, dataset: Dataset, data_dir: Path, weights: str | No
         import_module(f"{__package__}.{name}")
     if name not in known:
         raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
-    layer, file = known[name].get_default_feature_layer_for_metric("fid"), Path(weights) if weights else None
+    layer, score = (known[name].get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc"))
+    logits, file = None if score == layer else score, Path(weights) if weights else None
     if file and not file.is_file():
         raise UsageError(f"extractor {name!r}: weights = {weights!r}: there is no such file")
-    return Extractor(name, _version(Extractor(name, "", layer, file), dataset), layer, file)
+    return Extractor(name, _version(Extractor(name, "", layer, file), dataset), layer, file, logits=logits)
 
 
 def _version(extractor: Extractor, dataset: Dataset) -> str:
