@@ -10,6 +10,7 @@ import torch
 import warm
 from pandas import DataFrame
 
+import bench
 import run_all
 from bench.config.registry import load_plugin
 from bench.records.frame import read_frame
@@ -165,3 +166,20 @@ def test_the_metric_is_in_the_curve_the_sweep_and_the_table(results: Path, frame
 
 def test_the_figure_is_drawn(results: Path) -> None:
     assert (results / "plots" / "checkerboard_radii.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("own_entries")
+def test_every_method_is_exported_and_loaded(
+    results: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plugins = [str(FOLDER / f"{name}.py") for name in EXAMPLES]
+    for folder in sorted((results / "runs").iterdir()):
+        given = [part for plugin in plugins for part in ("--plugin", plugin)]
+        where = ["--results", str(results.parent), "--data-dir", str(data_dir)]
+        assert run_all.main([*given, "--export", folder.name, *where]) == 0
+        of_folder, of_file = (
+            bench.load(path, plugins=plugins, data_dir=data_dir) for path in (folder, f"{folder.name}.safetensors")
+        )
+        a, b = of_folder.sample(5), of_file.sample(5)
+        assert torch.equal(a, b) and a.shape[0] == 5 and of_file.nfe == of_folder.nfe > 0

@@ -18,7 +18,6 @@ from bench.config.registry import load_plugin
 from bench.config.sampling import build_sampler
 from bench.config.settings import Component, Likelihood
 from bench.config.suite import validated
-from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.evaluation.log_densities import in_model_space
 from bench.evaluation.routes import routes
@@ -39,7 +38,7 @@ def load(
 
     Args:
         path: a run's folder (results/SUITE/runs/RUN_ID), or a file that `--export RUN_ID` wrote. A file needs no data
-            set, unless that has a space or a source of its own.
+            set, unless that has a space or a source that is its own code, such as an autoencoder.
         device: "cpu" or "cuda".
         plugins: files or modules that register the method or network, if they are not of this project.
         data_dir: where data sets are, by default $BENCH_DATA, else "data".
@@ -62,6 +61,7 @@ class Loaded:
         label: of the baseline, as tables have it.
         shape: of one sample in model space, (D,) or (C, H, W).
         classes: K if the network is told a class, else None.
+        samplers: names of the ways that it has by itself, the default first.
         parameters: how many are trained.
         settings: the run's configuration, as its record has it, with all options of the baseline.
         facts: what else its record says: the commit, the versions of packages.
@@ -78,6 +78,7 @@ class Loaded:
         self.baseline, self.dataset, self.shape = found.run.baseline.name, found.dataset.name, found.dataset.shape
         self.parameters = self.facts["parameters"]
         self.classes = found.dataset.classes if self._trained(0).has_classes else None
+        self.samplers = tuple(self._trained(0).ways(Solver()))
         self.nfe = 0.0
 
     def __repr__(self) -> str:
@@ -152,7 +153,8 @@ class Loaded:
                 found.append(route.log_p(net, in_model_space(trained, stored[rows], 0, start), 0, start)[0])
                 evaluations += net.rows
         self.nfe = evaluations / len(stored)
-        return torch.cat(found).double().cpu() + _log_volume(data)
+        bins = data.dim * math.log(2 / data.levels) if data.levels and data.space is None else 0.0
+        return torch.cat(found).double().cpu() + data.log_volume + bins
 
     def velocity(self, t: Any, x: Tensor, labels: Any = None, given: Any = None) -> Tensor:
         """dx/dt at the time t in [0, 1], from noise to data, of x (n, ...) in model space; images are in [-1, 1] there.
@@ -224,11 +226,3 @@ class Loaded:
         if not torch.equal(data.pixels(levels), found):
             raise UsageError(f"x: pixels of {data.levels} grey levels between 0 and 255 are needed")
         return levels
-
-
-def _log_volume(data: Dataset) -> float:
-    """log |det| of the map from a stored sample to model space, of an image that of the bins of its pixels."""
-    if data.is_image and data.space is None:
-        assert data.levels
-        return data.dim * math.log(2 / data.levels)
-    return float(getattr(data, "log_volume", 0.0))

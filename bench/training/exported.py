@@ -3,12 +3,11 @@
     RUN_ID.safetensors    the averaged weights, buffers and frozen teachers by name; in its metadata, at the key HEADER,
                           JSON: the run's configuration with all options, and FACTS of the data and of the training
 
-The data itself is not needed again, unless it has a space or a source of its own, which are code of its dataset.
+The data itself is not needed again, unless its space or its source is code of its dataset (bench/datasets/told.py).
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from bench.config import components
 from bench.config.registry import Registry, baselines, networks
 from bench.config.suite import Run
 from bench.datasets.base import Dataset
+from bench.datasets.told import stand_in, tell
 from bench.errors import UsageError, one_line
 from bench.records.files import write_atomic
 from bench.records.records import read_stage
@@ -74,17 +74,18 @@ def of_file(path: Path, data_dir: Path) -> Exported:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER])
+        config, data, _ = header["config"], header["data"], header["teachers"]
+        dataset = stand_in(data)
     except Exception as error:  # whatever a foreign file makes it raise
         raise UsageError(
             f"{path}: expected the folder of a run, or a file that --export wrote ({one_line(error)[:100]})"
         ) from error
-    run, data = _run(header["config"], str(path)), header["data"]
-    if not data["own"]:
-        return Exported(run, (dataset := stand_in(data)), _loaded(header, dataset, path), header)
-    dataset = components.build_dataset(run.dataset, data_dir, run.seed)
-    if (now := f"{dataset.version}:{dataset.checksum}") != data["version"]:
-        own = " and ".join(data["own"])
-        raise UsageError(f"{path}: needs the {own} of {dataset.name} {data['version']}, and here is {now}")
+    run = _run(config, str(path))
+    if data["needed"]:
+        dataset = components.build_dataset(run.dataset, data_dir, run.seed)
+        if (now := f"{dataset.version}:{dataset.checksum}") != data["version"]:
+            law = " and ".join(data["needed"])
+            raise UsageError(f"{path}: needs the {law} of {dataset.name} {data['version']}, and here is {now}")
     return Exported(run, dataset, _loaded(header, dataset, path), header)
 
 
@@ -97,15 +98,6 @@ def write(exported: Exported, path: Path) -> None:
     write_atomic(path, lambda temporary: save_file(tensors, temporary, {HEADER: text}))
 
 
-def stand_in(data: Mapping[str, Any]) -> Dataset:
-    """A dataset of one blank sample, with the shapes, levels and classes that a header tells."""
-    blank = torch.zeros(1, *data["shape"], dtype=torch.uint8 if data["levels"] else torch.float32)
-    labels = torch.tensor([data["classes"] - 1]) if data["classes"] else None
-    given = None if data["given"] is None else torch.zeros(1, *data["given"])
-    found = Dataset(data["name"], data["version"], blank, blank, data["levels"], extent=data["extent"])
-    return replace(found, train_labels=labels, test_labels=labels, train_given=given, test_given=given)
-
-
 def _header(root: Path, record: Mapping[str, Any], run: Run, dataset: Dataset, data_dir: Path) -> dict[str, Any]:
     config = run.model_dump(mode="json")
     config["baseline"]["options"] = record.get("options") or config["baseline"]["options"]
@@ -115,13 +107,7 @@ def _header(root: Path, record: Mapping[str, Any], run: Run, dataset: Dataset, d
         taught = _run(its["config"], f"teacher = {teacher}")
         its_data = components.build_dataset(taught.dataset, data_dir, taught.seed)
         teachers[teacher] = _header(root, its, taught, its_data, data_dir)
-    own = [name for name in ("space", "source") if getattr(dataset, name) is not None]
-    data = {
-        **{"name": dataset.name, "version": f"{dataset.version}:{dataset.checksum}", "own": own},
-        **json.loads(json.dumps(asdict(components.about(dataset)))),
-        **{"levels": None if "space" in own else dataset.levels, "extent": dataset.extent},
-    }
-    return {**{key: record.get(key) for key in FACTS}, "config": config, "data": data, "teachers": teachers}
+    return {**{key: record.get(key) for key in FACTS}, "config": config, "data": tell(dataset), "teachers": teachers}
 
 
 def _record(root: Path, run_id: str) -> dict[str, Any]:

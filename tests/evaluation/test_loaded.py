@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import bench
 import run_all
-from bench import Context, FlowBaseline, NotApplicable, UsageError, register_baseline
+from bench import Context, FlowBaseline, NotApplicable, Solver, UsageError, log_density, register_baseline
 from bench.config import components
 from bench.config.suite import Run
 from bench.launch.job import Job
@@ -125,6 +125,28 @@ def test_numbers_are_those_of_the_run(tmp_path: Path) -> None:
             assert value == pytest.approx(rows["nll_nats"]["value"], abs=1e-9)
             drawn, shown = model.sample(40, batch=40), read_arrays(job.folder / "samples.npz")["samples"]
             np.testing.assert_array_equal(drawn.numpy().astype(shown.dtype), shown)
+
+
+def test_points_of_a_file_are_drawn_in_their_own_units_without_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scaling is in the file: x = shift + scale z, and log p(x) = log p(z) - sum ln scale."""
+    values = np.array([[100.0, 0.01]]) + np.array([[30.0, 0.002]]) * np.random.default_rng(0).normal(size=(300, 2))
+    np.save(tmp_path / "mine.npy", values)
+    text = PLAIN.replace(
+        '{ name = "checkerboard", n_train = 256, n_test = 40 }', '{ name = "points", path = "mine.npy" }'
+    )
+    run = runs(tmp_path, text)[0]
+    trained(run, tmp_path, root)
+    before, after = both(run, tmp_path, monkeypatch)
+    x = after.sample(200)
+    assert torch.equal(before.sample(200), x)
+    data = components.build_dataset(run.dataset, tmp_path)
+    scale = data.train.double().std(0, correction=0)
+    assert data.space is not None and float((x.mean(0) - data.train.mean(0)).abs().max() / 30) < 1
+    z = data.encode(x[:5])
+    found = log_density(lambda t, y: after.velocity(t, y), z, 1.0, Solver()).log_p.double() - scale.log().sum()
+    torch.testing.assert_close(after.log_prob(x[:5]), found, rtol=1e-5, atol=1e-5)
 
 
 @dataclass(frozen=True)
