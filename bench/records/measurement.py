@@ -19,7 +19,8 @@ class Measurement:
     """One number.
 
     Attributes:
-        stderr: standard error of `value` over what `n` counts.
+        stderr: standard error of `value` over what `n` counts; with more than one `repeats` in the settings over these,
+            each of n of its own, whose values deviate by stderr sqrt(repeats).
         n: samples behind the value.
         settings: solver, tolerances, probes, draws, batch, split, extractor and what else the value depends on.
         seconds: what measuring took.

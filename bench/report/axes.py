@@ -69,8 +69,10 @@ def lacking(section: Section, rows: DataFrame) -> str:
     return f" Crosses at the upper edge: values that could not be had, {listed(told)}." if told else ""
 
 
-def floor_line(axes: Axes, height: float, text: str, right: bool = False) -> None:
-    """A dashed line at what the data itself scores."""
+def floor_line(axes: Axes, height: float, half_width: float, text: str, right: bool = False) -> None:
+    """A dashed line at what the data itself scores, with its interval behind it if it has one (not NaN)."""
+    if math.isfinite(half_width):
+        axes.axhspan(height - half_width, height + half_width, color=INK, alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(height, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
     where: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(text, (0.99 if right else 0.01, height), (0, 3), ha="right" if right else "left", size=8.5, **where)

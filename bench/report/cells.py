@@ -24,7 +24,7 @@ from bench.report import numbers, vocabulary
 from bench.report.comparable import FLOOR, comparable, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
-from bench.report.statistics import Interval, t_interval
+from bench.report.statistics import Interval, one_more, repeated, t_interval
 
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
@@ -32,7 +32,7 @@ FLOOR_ALONE = ("density", "floor_split", "repeats")  # settings that say what a 
 ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
-    "run_ids", "lost", "lost_to", "hole", "word", "own_density", "published", "published_source",
+    "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density", "published", "published_source",
 ]  # fmt: skip
 WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "in training"}
 
@@ -65,13 +65,16 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
     """One row a cell of the headline table of a section, with the columns COLUMNS, from what was `measured` of it.
 
     `lost` counts seeds whose value could not be had; `hole` says why there is no mean, or why some are lost, and `word`
-    stands for it in a table. What the data itself scores is a row of its own with the baseline "floor".
+    stands for it in a table. What the data itself scores is a row of its own with the baseline "floor", whose interval
+    is that of one more set of as many data; `at_floor` are means that are not beyond it. The interval of a single seed
+    is that of its repeats, if it has any.
     """
     published = published_numbers()
     if section.protocol == "smoke":  # beside whose numbers a published one could only mislead
         published = published.iloc[:0]
     columns = _columns(found[~not_applicable(found)])
     made: list[dict[str, Any]] = _floors(section, found, columns, published)
+    floors = {(row["stage"], row["metric"], row["settings"]): row for row in made}
     for row in _rows(section, found):
         of_variant = found[found.variant == row["variant"]]
         for stage, metric, settings in columns:
@@ -83,10 +86,12 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
                 values = values[(values.sampler == row["sampler"]) & (values.batch == row["batch"])]
             place = {"stage": stage, "metric": metric, "settings": settings}
             beside = _published_for(published, section.dataset, row["baseline"], metric, settings)
-            made.append(row | place | beside | _statistics(section, row["variant"], stage, values))
+            cell = row | place | beside | _statistics(section, row["variant"], stage, values)
+            floor, better = floors.get((stage, metric, settings)), section.about(metric).direction
+            made.append(cell | {"at_floor": bool(floor) and _is_at(cell["mean"], floor, better)})
     identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
     frame = DataFrame(made, columns=COLUMNS).assign(**identity)
-    return frame.astype({"is_headline": bool, "own_density": bool})
+    return frame.astype({"is_headline": bool, "own_density": bool, "at_floor": bool})
 
 
 def _columns(found: DataFrame) -> list[tuple[str, str, str]]:
@@ -117,11 +122,26 @@ def _statistics(section: Extract, variant: str, stage: str, values: DataFrame) -
     found["own_density"] = bool(values.own_density.any())
     hole = "; ".join(why)
     if len(by_run):
-        return {**t_interval(by_run)._asdict(), **found, "hole": hole, "word": ""}
+        interval = t_interval(by_run)
+        if len(by_run) == 1:
+            interval = interval._replace(half_width=repeated(*_repeats(values[values.value.notna()])))
+        return {**interval._asdict(), **found, "hole": hole, "word": ""}
     incidents = section.incidents_at(variant, stage) if not hole else []
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
     word = next((WORDS[incident.status] for incident in incidents if incident.status in WORDS), "")
     return {"mean": math.nan, "half_width": math.nan, "n": 0, **found, "hole": hole, "word": found["lost_to"] or word}
+
+
+def _repeats(values: DataFrame) -> tuple[float | None, int]:
+    """Standard error and number of the repeats that the first value is the mean of."""
+    first = values.iloc[0]
+    return first.stderr, int(first.parsed.get("repeats", 1))
+
+
+def _is_at(mean: float, floor: Any, better: str) -> bool:
+    """Whether a mean is not beyond the interval of a floor, by the direction in which it is worse."""
+    excess = (floor["mean"] - mean) if better == "higher" else (mean - floor["mean"])
+    return bool((excess if better else abs(excess)) <= floor["half_width"])
 
 
 def _floors(
@@ -133,15 +153,16 @@ def _floors(
     of_data = found.metric.map(_is_floor).astype(bool) & ~of_density
     label = f"Floor ({', '.join(word for word, of in zip(FLOORS, (of_density, of_data), strict=True) if of.any())})"
     row = {**dict.fromkeys(ROW, ""), "baseline": FLOOR, "label": label, "is_headline": False, "own_density": False}
-    row |= {"half_width": math.nan, "lost": 0, "lost_to": "", "hole": "", "word": ""}
+    row |= {"lost": 0, "lost_to": "", "hole": "", "word": "", "at_floor": False}
     for stage, metric, settings in columns:
         floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
-        same = floors.loc[[_within(floor, column) for floor in each(floors)]]
+        same = floors.loc[[_within(floor, column) and math.isfinite(floor.value) for floor in each(floors)]]
         if len(same):
             by_run = same.groupby("run_id").value.mean()
             place = {"stage": stage, "metric": metric, "settings": settings}
             values = {"mean": float(by_run.mean()), "n": len(by_run), "run_ids": tuple(by_run.index)}
+            values["half_width"] = one_more(*_repeats(same))
             rows.append(row | place | values | _published_for(published, section.dataset, REFERENCE, metric, settings))
     return rows
 
@@ -179,6 +200,7 @@ class Scores:
     about: Facts
     values: dict[str, Interval]
     floor: float | None
+    floor_half: float = math.nan
 
     def text(self, variant: str) -> str:
         """ "NLL 3.70 ± 0.02", or nothing where the variant has no value."""
@@ -197,11 +219,12 @@ class Scores:
 def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:
     """The means of the headline rows, and of the floor, in one column of a table of cells."""
     column = table[(table.metric == metric) & (table.settings == settings) & (table.n > 0)]
-    floors = column["mean"][column.baseline == FLOOR]
+    floors = column[column.baseline == FLOOR]
     chosen = column[column.is_headline]
     values = {
         variant: Interval(mean / about.divide, half / about.divide, int(n))
         for variant, mean, half, n in zip(chosen.variant, chosen["mean"], chosen.half_width, chosen.n, strict=True)
         if math.isfinite(mean)
     }
-    return Scores(metric, settings, about, values, float(floors.iloc[0]) if len(floors) else None)
+    floor = (float(floors["mean"].iloc[0]), float(floors.half_width.iloc[0])) if len(floors) else (None, math.nan)
+    return Scores(metric, settings, about, values, *floor)

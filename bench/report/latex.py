@@ -10,7 +10,7 @@ SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$",
     "−": "$-$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "₂": "$_2$", "²": "$^2$", "∞": r"$\infty$", "·": r"$\cdot$",
-    "–": "--", "×": r"$\times$", "é": r"\'e",
+    "–": "--", "×": r"$\times$", "é": r"\'e", "≈": r"$\approx$",
 })  # fmt: skip
 HEAD = r"% Needs \usepackage{booktabs} and \usepackage{graphicx}; \input this file."
 ENVIRONMENT = r"""

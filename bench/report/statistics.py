@@ -43,6 +43,16 @@ def half_width(deviation: Any, n: Any) -> Any:
     return stdtrit(n - 1, 0.975) * deviation / n**0.5
 
 
+def repeated(stderr: float | None, repeats: int) -> float:
+    """Half-width of the 95% interval of a mean of repeats by its standard error, NaN for one repeat."""
+    return math.nan if stderr is None or repeats < 2 else float(half_width(stderr * repeats**0.5, repeats))
+
+
+def one_more(stderr: float | None, repeats: int) -> float:
+    """Half-width of the 95% interval, around the mean of repeats, of one repeat more: t s sqrt(1 + 1 / repeats)."""
+    return repeated(stderr, repeats) * (repeats + 1) ** 0.5
+
+
 def equal(values: Sequence[float]) -> bool:
     """Whether values agree but for rounding, so that their deviation says nothing of their noise."""
     mean = sum(values) / len(values)

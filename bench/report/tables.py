@@ -23,6 +23,10 @@ from bench.report.sections import Section
 LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
+AT_FLOOR = "≈"
+OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of the 95% interval of one more such set."
+REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
+REPEATED = "Mean of one seed: the interval is that of its repeats of sampling."
 FURTHER = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
 PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
 
@@ -147,9 +151,11 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline != FLOOR else ()
     shown = number(cell, column.about.divide)
     if cell.baseline == FLOOR:
-        return replace(shown, n=None)
+        return replace(shown, n=None, tail="")
     if 1 < cell.n < seeds and not cell.lost:
         shown = replace(shown, tail=f"(n={cell.n})")
+    if cell.at_floor:
+        shown = replace(shown, tail=f"{shown.tail} {AT_FLOOR}".strip())
     return replace(shown, best=not cell.lost and cell.mean == column.best, notes=notes)
 
 
@@ -162,10 +168,17 @@ def made_elsewhere(origin: Mapping[str, Any]) -> str:
 def number(cell: Any, divide: float) -> Entry:
     """The mean of a cell; of the seeds that have a value, it says so: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
     entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
+    if _is_repeated(cell):
+        entry = replace(entry, n=None, tail="(n=1)")
     if not cell.lost:
         return entry
     tail = f"({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})"
     return replace(entry, n=None, tail=tail, title=cell.hole)
+
+
+def _is_repeated(cell: Any) -> bool:
+    """Whether the interval of a cell is that of the repeats of one seed."""
+    return bool(cell.n == 1 and math.isfinite(cell.half_width))
 
 
 def _remarks(
@@ -175,6 +188,9 @@ def _remarks(
     remarks = [CAPTION]
     if any(entry.best for entry in entries):
         remarks.append(BOLD)
+    remarks += [REPEATED] if any(map(_is_repeated, each(cells[cells.baseline != FLOOR]))) else []
+    remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []
+    remarks += [REACHED] if cells.at_floor.any() else []
     dashes = [(row.label, entry.title) for row in rows for entry in row.entries if entry.words == ABSENT]
     unsuitable = dict.fromkeys(dash for dash in dashes if dash[1].startswith(NOT_APPLICABLE))
     if any(dash not in unsuitable for dash in dashes):

@@ -25,6 +25,7 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "layer": lambda v: f"layer {v}",
     "n": lambda v: f"n = {v:,}",
     "batch": lambda v: f"batch {v:,}",
+    "repeats": lambda v: f"mean of {v} repeats",
     "weights": lambda v: f"{v.upper() if v == 'ema' else v} weights",
     "kid_subsets": lambda v: f"{v} subsets",
     "kid_subset_size": lambda v: f"{v:,} images a subset",

@@ -202,3 +202,61 @@ def test_a_bound_never_meets_a_likelihood() -> None:
 
 def test_the_labels_that_a_number_is_given_are_named_in_words() -> None:
     assert words({"labels": "test"}) == ["given labels of the test split"]
+
+
+OF_FLOOR = {"split": "test", "floor_split": "train", "repeats": 5}
+DRAWN = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 64, "weights": "ema", "split": "test"}
+
+
+def floored(
+    floor: float, stderr: float | None, *values: float, metric: str = "w2", **settings: object
+) -> pandas.DataFrame:
+    """The cells of one seed a value beside what as many data score; "neither" is a metric without a direction."""
+    facts = {"metric": metric, **({"title": "Neither", "group": "quality"} if metric == "neither" else {})}
+    rows = [{**facts, "value": value, "seed": i, "settings": DRAWN} for i, value in enumerate(values)]
+    of_data = {"metric": f"{metric}_floor", "value": floor, "stderr": stderr, "settings": {**OF_FLOOR, **settings}}
+    return headline(sections(synthetic.frame(*rows, of_data))).set_index("baseline")
+
+
+def test_a_floor_has_the_interval_of_one_more_set() -> None:
+    floor = floored(0.2, 0.01, 0.4).loc["floor"]
+    # Five values of deviation s = 0.01 sqrt 5; another one lies within 2.776445 s sqrt(1 + 1/5) of their mean.
+    assert floor.half_width == pytest.approx(2.776445 * 0.01 * math.sqrt(5) * math.sqrt(1.2), rel=1e-6)
+    assert floor["mean"] == 0.2 and floor.label == "Floor (as many data)" and not floor.at_floor
+
+
+def test_a_floor_of_one_set_has_no_interval_and_no_value_is_at_it() -> None:
+    cells = floored(0.2, 0.01, 0.2, repeats=1)  # whose standard error is the metric's own
+    assert math.isnan(cells.half_width["floor"]) and not cells.at_floor.any()
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "is_at"),
+    [
+        ("w2", (0.1,), True),
+        ("w2", (0.26,), True),
+        ("w2", (0.25, 0.27), True),
+        ("w2", (0.28,), False),
+        ("recall", (0.14,), True),
+        ("recall", (0.9,), True),
+        ("recall", (0.12,), False),
+        ("neither", (0.26,), True),
+        ("neither", (0.12,), False),
+        ("neither", (0.28,), False),
+    ],
+)
+def test_a_mean_that_is_not_beyond_the_floor_s_interval_is_at_it(
+    metric: str, values: tuple[float, ...], is_at: bool
+) -> None:
+    """The interval is 0.2 +- 0.068."""
+    assert floored(0.2, 0.01, *values, metric=metric).at_floor["fm_ot"] == is_at
+
+
+def test_the_interval_of_one_seed_is_that_of_its_repeats() -> None:
+    row = {"metric": "w2", "value": 0.3, "stderr": 0.02, "settings": {**DRAWN, "repeats": 3}}
+    (one,) = headline(sections(synthetic.frame(row))).itertuples()
+    assert one.half_width == pytest.approx(4.302653 * 0.02, rel=1e-6) and one.n == 1
+    (two,) = headline(sections(synthetic.frame(row, {**row, "seed": 1, "value": 0.4}))).itertuples()
+    assert two.half_width == pytest.approx(12.7062 * 0.1 / 2, rel=1e-4) and two.n == 2
+    (plain,) = headline(sections(synthetic.frame({**row, "settings": DRAWN}))).itertuples()
+    assert math.isnan(plain.half_width)

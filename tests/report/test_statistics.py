@@ -4,7 +4,7 @@ import warnings
 import pytest
 import scipy.stats
 
-from bench.report.statistics import sign_flip, student, t_interval
+from bench.report.statistics import one_more, repeated, sign_flip, student, t_interval
 
 
 def test_t_interval_against_tabulated_quantiles() -> None:
@@ -74,3 +74,11 @@ def test_sign_flip_is_scipys_permutation_test() -> None:
             (values,), sum, permutation_type="samples", n_resamples=math.inf, alternative=alternative
         )
         assert found == pytest.approx(expected.pvalue)
+
+
+def test_intervals_of_repeats_and_of_one_more() -> None:
+    values = [1.0, 2.0, 3.0]
+    stderr = 1 / math.sqrt(3)
+    assert repeated(stderr, 3) == pytest.approx(t_interval(values).half_width)
+    assert one_more(stderr, 3) == pytest.approx(scipy.stats.t.ppf(0.975, 2) * math.sqrt(1 + 1 / 3))
+    assert math.isnan(repeated(stderr, 1)) and math.isnan(one_more(None, 3))

@@ -127,3 +127,22 @@ def test_machines_are_numbered_in_headers_and_named_below() -> None:
     grid = tables(synthetic.frame(train, {**train, **OTHER, "device": "cuda (NVIDIA H200)"}))[0].grids[1]
     assert heads(grid)[3:] == ["Training time [s] ↓ (machine 1)", "Training time [s] ↓ (machine 2)"]
     assert f"Seconds and memory: on {synthetic.DEVICE} (machine 1) and cuda (NVIDIA H200) (machine 2)." in grid.remarks
+
+
+def test_a_floor_is_the_last_row_and_what_is_not_told_from_it_is_marked() -> None:
+    of_floor = {"metric": "w2_floor", "value": 0.2, "stderr": 0.01, "settings": {"floor_split": "train", "repeats": 5}}
+    near = {"metric": "w2", "value": 0.25, "stderr": 0.01, "settings": {**ODE, "repeats": 2}}
+    far = {**near, **OTHER, "value": 0.5, "stderr": 0.002}
+    quality, _ = tables(synthetic.frame(of_floor, near, far))[0].grids
+    shown = {row.label: row.entries[-1].text for row in quality.rows}
+    assert shown == {
+        "FM w/ OT": "0.25 ± 0.13 (n=1) ≈",
+        "DDPM": "0.50 ± 0.03 (n=1)",
+        "Floor (as many data)": "0.20 ± 0.07",
+    }
+    assert list(shown)[-1] == "Floor (as many data)"
+    said = " ".join(quality.remarks)
+    assert "≈: not beyond that interval" in said and "Floor: as many fresh data" in said and "of its repeats" in said
+    assert "W₂: n = 1,000, mean of 2 repeats." in said and tex("≈") == r"$\approx$"
+    plain, _ = tables(synthetic.frame({**near, "settings": ODE, "stderr": None}))[0].grids
+    assert not any(word in " ".join(plain.remarks) for word in ("≈", "Floor", "repeats"))

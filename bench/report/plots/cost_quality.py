@@ -92,7 +92,7 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     steps = [best.cost.iloc[0], *best.cost, 10 * shown.cost.max()], [edge, *best.value, best.value.iloc[-1]]
     axes.step(*steps, where="post", color=FRONT, linewidth=1.4, zorder=1)
     if quality.floor is not None:
-        floor_line(axes, quality.floor, quality.floor_text, right=True)
+        floor_line(axes, quality.floor, quality.floor_half, quality.floor_text, right=True)
     labels = (titled(of.about, json.loads(of.settings).get("n")) for of in (cost, quality))
     axes.set(**dict(zip(("xlabel", "ylabel"), labels, strict=True)))
     plain_log(axes.xaxis)

@@ -3,6 +3,7 @@
 Seeds are joined at the same step of training, at their mean seconds there.
 """
 
+import json
 import math
 from collections.abc import Iterator
 
@@ -97,7 +98,9 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     gap, quality = 0.22, about.table == "quality"
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
     figure, [axes] = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
-    floor = found.floor if found and quality else None
+    # A likelihood has the same floor for any n; that of a distance is of as many samples as the table's.
+    alike = about.group == "likelihood" or (found and json.loads(found.settings).get("n") == points.n.iloc[0])
+    floor = found.floor if found and quality and alike else None
     distance = about.unit != "nats" and metric != "nll_bpd" and quality
     for one, cost in zip(axes, costs, strict=True):
         curves(section.looks, one, points, cost)
@@ -111,7 +114,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
         crosses(section.looks, one, rows, cost, "step")
         one.tick_params(labelleft=one is axes[0])
         if found and floor is not None:
-            floor_line(one, floor, found.floor_text if one is axes[0] else "")
+            floor_line(one, floor, found.floor_half, found.floor_text if one is axes[0] else "")
     axes[0].set_ylabel(titled(about, points.n.iloc[0]))
     final = points.sort_values("place").groupby("variant").tail(1)
     final = final.sort_values("value", ascending=about.direction != "higher")
