@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import owned
 import pytest
 import torch
 from oracles import drawn, trained
@@ -272,6 +273,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "adm": {"channels": 32, "multiples": [1], "attention": [8]},
     "ddpm": {"ancestral_steps": 20, "ddim_steps": 5},
     "sr3": {"ancestral_steps": 20},
+    **owned.OPTIONS,
 }
 ENTRIES = [
     (registry.kind, name)
@@ -283,7 +285,9 @@ ENTRIES = [
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("records"), tmp_path_factory.mktemp("data"), options=OPTIONS)
+    data_dir = tmp_path_factory.mktemp("data")
+    owned.write(data_dir)
+    return Workshop(tmp_path_factory.mktemp("records"), data_dir, options=OPTIONS)
 
 
 @pytest.mark.slow
