@@ -19,6 +19,9 @@ from bench.metrics.extractors.features import Features
 from bench.metrics.extractors.reference import Reference
 from bench.metrics.metric import Metric
 from bench.training import ranks
+from bench.training.seeds import generator
+
+POSTERIOR = "posterior"  # in the place of a split: exact draws for the conditions of the test split
 
 
 class Collected(ABC):
@@ -72,15 +75,18 @@ class Gathered(Collected):
     """All samples, and as many held-out ones; points that are given something are joined with it (`Dataset.joined`)."""
 
     def __init__(self, dataset: Dataset, config: Samples, n: int, stage: str) -> None:
-        self.joined = dataset.joined is not dataset
+        self.joined, self.posterior = dataset.joined is not dataset, dataset.posterior
         self.dataset, self.config, self.stage = dataset.joined, config, stage
-        self.split = compared(dataset, config)
+        self.split, self.dim = compared(dataset, config), dataset.stored_shape[0]
         dtype = torch.uint8 if dataset.is_image else dataset.test.dtype
         self.x = torch.zeros(n, *self.dataset.test.shape[1:], dtype=dtype)
 
     def add(self, drawn: Drawn) -> None:
         x, rows = drawn.x.cpu(), slice(drawn.start, drawn.start + len(drawn.x))
-        self.x[rows] = torch.cat([x, self.dataset.test[rows, x.shape[1] :]], 1) if self.joined else x
+        self.x[rows] = torch.cat([x, self._given(rows)], 1) if self.joined else x
+
+    def _given(self, rows: slice) -> Tensor:
+        return self.dataset.test[rows, self.dim :]
 
     def count(self, metric: Metric) -> int:
         if not metric.limit:
@@ -99,7 +105,13 @@ class Gathered(Collected):
         return x, self.dataset.pixels(data[evenly(self._references(metric), len(data))])
 
     def fresh(self, split: str, n: int, part: int, parts: int) -> "Gathered":
-        found, data = copy(self), getattr(self.dataset, split)
+        found = copy(self)
+        if split == POSTERIOR:
+            assert self.posterior
+            given = self._given(slice(n))
+            found.x = torch.cat([self.posterior(given, generator(0, "floor-posterior", part)), given], 1)
+            return found
+        data = getattr(self.dataset, split)
         rows = data[evenly(n, len(data), part, parts)]
         found.x = self.dataset.pixels(rows) if self.dataset.is_image else rows
         return found

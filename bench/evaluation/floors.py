@@ -1,7 +1,8 @@
 """What as many fresh data score in the place of samples: the floor of a metric, which a perfect model would reach.
 
-Fresh is the first split of FRESH that neither the reference nor the metric itself is of. Of m disjoint subsets, each as
-large as the samples and spread evenly over that split, with the values v_1 ... v_m,
+Fresh is the first split of FRESH that neither the reference nor the metric itself is of; of data with a posterior it is
+what that draws anew, given the same as the reference. Of m disjoint subsets, each as large as the samples and spread
+evenly over that split, with the values v_1 ... v_m,
 
     floor = (v_1 + ... + v_m) / m,    stderr = s / sqrt(m),    s^2 = sum_i (v_i - floor)^2 / (m - 1)
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.config.names import safe_name
 from bench.errors import NOT_APPLICABLE, UsageError
-from bench.evaluation.collected import Collected
+from bench.evaluation.collected import POSTERIOR, Collected
 from bench.evaluation.lost import Lost
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.quality import Judge, Quality
@@ -56,15 +57,22 @@ def floors(judge: Judge, n: int, stage: str = "samples") -> Rows:
 
 def _floors_of(judge: Judge, metric: Metric, n: int, stage: str) -> Rows:
     split = fresh(judge, metric)
-    held = len(getattr(judge.dataset, split)) if split else 0
+    held = _held(judge, split)
     quality = Quality(judge, [metric], max(LEAST, min(n, held)), stage, {"floor_split": split})
     if held < LEAST:
         return without(quality.rows, f"{NOT_APPLICABLE}: no split of {judge.dataset.name} is fresh to {metric.name}")
     return [row for _, collected, rows in quality.of for row in _measured(judge, metric, collected, rows, split)]
 
 
+def _held(judge: Judge, split: str) -> int:
+    """How many samples of it are fresh."""
+    return len(getattr(judge.dataset, "test" if split == POSTERIOR else split)) if split else 0
+
+
 def fresh(judge: Judge, metric: Metric) -> str:
-    """The split whose data stands for samples; "" if all are known to the reference or to the metric."""
+    """The split whose data stands for samples, or POSTERIOR; "" if all are known to the reference or to the metric."""
+    if judge.dataset.posterior and not judge.dataset.is_image:
+        return POSTERIOR
     known = {judge.reference_split, *(["train", "test"] if metric.of_train else [])}
     splits = (split for split in FRESH if split not in known and getattr(judge.dataset, split) is not None)
     return next(splits, "")
@@ -72,7 +80,7 @@ def fresh(judge: Judge, metric: Metric) -> str:
 
 def _measured(judge: Judge, metric: Metric, collected: Collected, rows: Rows, split: str) -> Rows:
     n = collected.needed(metric)
-    parts = min(SUBSETS, len(getattr(judge.dataset, split)) // n)
+    parts = SUBSETS if split == POSTERIOR else min(SUBSETS, _held(judge, split) // n)
     rows = [replace(row, settings={**row.settings, "repeats": parts}) for row in rows]
 
     def once(part: int) -> Rows:

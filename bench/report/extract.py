@@ -46,9 +46,11 @@ class Extract:
 
     @cached_property
     def is_super_resolution(self) -> bool:
-        """Whether every sample is given something that it should fit, by the records or by what was measured of it."""
+        """Whether every image is given something that it should fit, by the records or by what was measured of it."""
         if self.frame.given.notna().any():
-            return bool(self.frame.given.eq(True).any())
+            measured = [metric_of(name) for name in self.frame.metric.unique()]
+            of_points = any(known.data == "points" for known in measured if known)
+            return bool(self.frame.given.eq(True).any()) and not of_points
         names = self.frame.metric[(self.frame.status == "ok") & ~not_applicable(self.frame)].unique()
         return any(known.needs == "pairs" for name in names if (known := metric_of(name)))
 

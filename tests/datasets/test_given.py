@@ -12,11 +12,13 @@ from bench.config.settings import Samples, Training
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import UsageError
+from bench.evaluation.floors import floors
 from bench.evaluation.likelihood import floor
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn, Trained
 from bench.metrics.w2 import wasserstein2
 from bench.networks.mlp import mlp
+from bench.training.seeds import generator
 from bench.training.trainer import Trainer
 
 
@@ -123,6 +125,20 @@ def test_metrics_of_samples_see_pairs(tmp_path: Any) -> None:
     expected = wasserstein2(torch.cat([x, given], 1), torch.cat([DATA.test[:20], given], 1))
     assert row.metric == "w2" and row.value == pytest.approx(expected, rel=1e-6)
     assert row.settings["joined"] == "given" and row.settings["split"] == "test"
+
+
+def test_the_floor_is_of_fresh_draws_for_the_same_conditions(tmp_path: Any) -> None:
+    judge = Judge(DATA, Samples(n=20, w2_n=20), tmp_path, "cpu", 0)
+    (row,) = floors(judge, 20)
+    given = DATA.test_given[:20]
+    values = [
+        wasserstein2(torch.cat([draw(given, generator(0, "floor-posterior", i)), given], 1), DATA.joined.test[:20])
+        for i in range(5)
+    ]
+    assert row.metric == "w2_floor" and row.value == pytest.approx(sum(values) / 5, rel=1e-6)
+    assert row.settings["floor_split"] == "posterior" and row.settings["repeats"] == 5
+    (without,) = floors(Judge(replace(DATA, posterior=None), Samples(n=20, w2_n=20), tmp_path, "cpu", 0), 20)
+    assert without.settings["floor_split"] == "train" and without.value > row.value
 
 
 def test_the_exact_likelihood_is_that_under_what_is_given() -> None:

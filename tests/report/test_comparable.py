@@ -123,6 +123,7 @@ PSNR = {"metric": "psnr", "value": math.nan}
     [
         ({"metric": "fid", "given": True}, True),
         ({"metric": "psnr", "given": False}, False),
+        ({"metric": "w2", "given": True}, False),  # of points
         ({"metric": "psnr"}, True),  # a record that does not say it
         ({**PSNR, "reason": "diverged"}, True),
         ({**PSNR, "reason": "not applicable: the samples are given nothing"}, False),
