@@ -29,3 +29,10 @@ def swept(section: Extract, metric: str) -> DataFrame:
 def at_every_accuracy(rows: DataFrame) -> DataFrame:
     """Means of what was `swept`; an adaptive solver's seeds are joined by tolerance, at the mean of their NFE."""
     return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])
+
+
+def budgets(points: DataFrame) -> list[float]:
+    """The numbers of evaluations that most fixed-step samplers were asked for, or else the most that were spent."""
+    fixed = points[points.fixed.astype(bool)]
+    counts = fixed.groupby("nfe").solver.nunique()
+    return list(counts.index[2 * counts > fixed.solver.nunique()]) or [float(points.nfe.max())]

@@ -14,8 +14,8 @@ from pandas import DataFrame
 
 from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
-from bench.report.budgets import by_evaluations
 from bench.report.comparable import FLOOR
+from bench.report.evaluations import by_evaluations
 from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row
 from bench.report.sections import Section

@@ -1,4 +1,4 @@
-"""Euler and Maruyama's method on the reverse SDE (Song et al., ICLR 2021) of any Gaussian path, with a noise scale c:
+"""Euler and Maruyama's method on the reverse SDE of any Gaussian path (Song et al., ICLR 2021), with a noise scale c.
 
     dx = (v + c^2 g^2 / 2 score) dt + c g dW,    g^2 = 2 sigma^2 d/dt log(alpha / sigma) = 2 sigma (sigma r - sigma'),
 

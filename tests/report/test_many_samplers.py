@@ -8,8 +8,8 @@ import pytest
 import synthetic
 
 from bench.report.artefacts import Artefacts
-from bench.report.budgets import by_evaluations
 from bench.report.canvas import themed
+from bench.report.evaluations import by_evaluations
 from bench.report.figure import Drawing, draw
 from bench.report.grid import Grid
 from bench.report.sections import Section, sections

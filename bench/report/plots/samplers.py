@@ -6,17 +6,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from bench.report.axes import MARKS, crosses, curves, front, lacking, limit, plain_log, sign_of, titled
+from bench.metrics.metric import FLOOR
+from bench.report.axes import MARKS, crosses, curves, floor_line, front, lacking, limit, plain_log, sign_of, titled
 from bench.report.canvas import WIDTH, legible, name_panel, sheet
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
 from bench.report.style import FIRST, FRONT, SPARE, Look
-from bench.report.sweeps import MOST, at_every_accuracy, qualities, swept
+from bench.report.sweeps import MOST, at_every_accuracy, budgets, qualities, swept
 
 LOOKS = FIRST + SPARE
-HEADINGS = {True: "Solvers of the ODE", False: "Samplers that are no solver of the ODE in t"}
+HEADINGS = {True: "Solvers of the ODE", False: "Other samplers"}
 GAP, LEFT, HEIGHT = 0.5, 0.75, 1.7  # inches
-COLUMNS, LINE = 3, 0.21  # of a legend, and inches that one of its lines takes
+COLUMNS, LINE = 2, 0.2  # of a legend, and inches that one of its lines takes
 
 
 @register_figure("samplers", title="Quality against evaluations of the network, by method and sampler", place=61)
@@ -36,7 +37,8 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())
     figure, grid = sheet(len(methods), len(kinds), (width, HEIGHT), (GAP, 0.3), LEFT, bottom=0.6 + legends)
-    cut = ""
+    cut, floors = "", section.frame[section.frame.metric == f"{metric}{FLOOR}"]
+    floor = floors.value[floors.n == points.n.iloc[0]].mean()
     for variant, line in zip(methods, grid, strict=True):
         of_method = points[points.variant == variant]
         best = front(of_method, "nfe", sign_of(about))
@@ -46,6 +48,8 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
             cut = _scaled(axes, points) or cut
             drawn = rows[(rows.variant == variant) & rows.solver.isin([*looks])]
             crosses(looks, axes, drawn, "nfe", "accuracy", by="solver")
+            if floor == floor:
+                floor_line(axes, floor, "as many data" if axes is grid[0][0] else "")
             axes.tick_params(labelbottom=line is grid[-1])
             if line is grid[-1]:
                 axes.set_xlabel("NFE [evaluations]")
@@ -57,6 +61,7 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
         "samplers at the right; the grey band, the same in both, is the best that any of them reaches with so many "
         "evaluations."
     )
+    reading += " The dashed line is what as many fresh data score." if floor == floor else ""
     title = f"{titled(about, points.n.iloc[0])}, against evaluations of the network, by method and sampler"
     return Drawing(figure, title, reading + cut + lacking(section, rows), f"{metric}_by_sampler")
 
@@ -79,7 +84,7 @@ def _scaled(axes: Axes, points: DataFrame) -> str:
         plain_log(axes.yaxis)
     else:
         cut = limit(axes, points.value)
-    plain_log(axes.xaxis)
+    plain_log(axes.xaxis, budgets(points))
     return cut
 
 

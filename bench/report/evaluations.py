@@ -11,7 +11,7 @@ from bench.report.extract import listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.incidents import kinds, not_applicable, reasons
 from bench.report.sections import Section
-from bench.report.sweeps import MOST, at_every_accuracy, qualities, swept
+from bench.report.sweeps import MOST, at_every_accuracy, budgets, qualities, swept
 
 REMARKS = (
     "Mean ± half-width of the 95% t-interval over seeds, at the most evaluations that the column allows.",
@@ -30,19 +30,22 @@ def by_evaluations(section: Section) -> Iterator[Grid]:
 
 def _grid(section: Section, metric: str, rows: DataFrame) -> Grid:
     about, points = section.about(metric), at_every_accuracy(rows)
-    # What most fixed-step samplers are asked for.
-    fixed = points[points.fixed.astype(bool)]
-    counts = fixed.groupby("nfe").solver.nunique()
-    budgets = list(counts.index[2 * counts > fixed.solver.nunique()]) or sorted(points.nfe.unique())[-1:]
-    lines: list[Row] = []
+    columns, lines = budgets(points), list[Row]()
     for variant, label in section.labels.items():
         of_variant, means = rows[rows.variant == variant], points[points.variant == variant]
         block = [
-            Row(str(own.baseline.iloc[0]), label, str(name), tuple(_entry(own, means, n, about) for n in budgets))
+            Row(
+                str(own.baseline.iloc[0]),
+                label,
+                str(name),
+                tuple(_entry(own, means, n, about) for n in budgets(points)),
+            )
             for name, own in of_variant.groupby("solver", sort=False)
         ]
+        if section.seeds == 1:  # as the title says
+            block = [replace(row, entries=tuple(replace(entry, n=None) for entry in row.entries)) for row in block]
         lines += _marked(block, sign_of(about))
-    headers = tuple(Header(f"NFE {budget:g}", about.direction) for budget in budgets)
+    headers = tuple(Header(f"NFE {budget:g}", about.direction) for budget in columns)
     title = f"{section.name}: {titled(about, points.n.iloc[0])}, within so many evaluations {section.where}"
     return Grid(title, "quality", headers, tuple(lines), (*REMARKS, *_left_out(section, metric)))
 
