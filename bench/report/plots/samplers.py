@@ -1,14 +1,15 @@
 """Many samplers at many numbers of evaluations: a row of panels per method, a line per sampler."""
 
+import json
 from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from bench.metrics.metric import FLOOR
 from bench.report.axes import MARKS, crosses, curves, floor_line, front, lacking, limit, plain_log, sign_of, titled
 from bench.report.canvas import WIDTH, legible, name_panel, sheet
+from bench.report.comparable import FLOOR
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
 from bench.report.style import FIRST, FRONT, SPARE, Look
@@ -37,8 +38,7 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())
     figure, grid = sheet(len(methods), len(kinds), (width, HEIGHT), (GAP, 0.3), LEFT, bottom=0.6 + legends)
-    cut, floors = "", section.frame[section.frame.metric == f"{metric}{FLOOR}"]
-    floor = floors.value[floors.n == points.n.iloc[0]].mean()
+    cut, floor = "", _floor(section, metric, points)
     for variant, line in zip(methods, grid, strict=True):
         of_method = points[points.variant == variant]
         best = front(of_method, "nfe", sign_of(about))
@@ -48,8 +48,8 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
             cut = _scaled(axes, points) or cut
             drawn = rows[(rows.variant == variant) & rows.solver.isin([*looks])]
             crosses(looks, axes, drawn, "nfe", "accuracy", by="solver")
-            if floor == floor:
-                floor_line(axes, floor, "as many data" if axes is grid[0][0] else "")
+            if floor:
+                floor_line(axes, *floor, "as many data" if axes is grid[0][0] else "")
             axes.tick_params(labelbottom=line is grid[-1])
             if line is grid[-1]:
                 axes.set_xlabel("NFE [evaluations]")
@@ -61,7 +61,7 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
         "samplers at the right; the grey band, the same in both, is the best that any of them reaches with so many "
         "evaluations."
     )
-    reading += " The dashed line is what as many fresh data score." if floor == floor else ""
+    reading += " The dashed line is what as many fresh data score." if floor else ""
     title = f"{titled(about, points.n.iloc[0])}, against evaluations of the network, by method and sampler"
     return Drawing(figure, title, reading + cut + lacking(section, rows), f"{metric}_by_sampler")
 
@@ -73,6 +73,13 @@ def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
         looks = kinds["solver" in settings]
         looks.setdefault(name, LOOKS[len(looks) % len(LOOKS)])
     return {kind: looks for kind, looks in kinds.items() if looks}
+
+
+def _floor(section: Section, metric: str, points: DataFrame) -> tuple[float, float] | None:
+    """What as many fresh data as the sweep has samples score, with the half-width of its interval."""
+    cells = section.cells[(section.cells.baseline == FLOOR) & (section.cells.metric == metric)]
+    found = cells[[json.loads(settings).get("n") == points.n.iloc[0] for settings in cells.settings]]
+    return (float(found["mean"].iloc[0]), float(found.half_width.iloc[0])) if len(found) else None
 
 
 def _scaled(axes: Axes, points: DataFrame) -> str:
