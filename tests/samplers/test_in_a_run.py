@@ -17,7 +17,7 @@ from bench.methods.sampler import Sampler, register_sampler
 from bench.records import records
 
 SWEEP = """evaluation.sweep = { n = 20, nfe = [4], tolerances = [1e-1], error_n = 8, samplers = [
-    "ddim", { name = "rk4", grid = "karras" }, "dopri5"] }
+    "ddim", { name = "rk4", grid = "karras" }, "dopri5", "edm", "unipc", "euler_maruyama"] }
 """
 SAMPLED = SUITE.replace("path_times = 5 }", "path_times = 5, samplers = [SAMPLERS] }")
 SAMPLERS = '{ name = "ddim", steps = 3 }, { name = "heun2", steps = 2 }'
@@ -38,7 +38,11 @@ def test_rows_of_the_samplers_that_a_suite_names(tmp_path: Path) -> None:
     assert straight() == diffusion() == "ok"
 
     swept = measured(diffusion, "sweep")
-    assert {sampler for sampler, _ in swept} == {"ddim", "rk4-karras", "dopri5"}
+    assert {sampler for sampler, _ in swept} == {"ddim", "rk4-karras", "dopri5", "edm", "unipc", "euler_maruyama"}
+    # Two steps of EDM are three evaluations, and what solves the ODE has an error.
+    assert [swept[name, "w2"]["place"]["nfe"] for name in ("edm", "unipc", "euler_maruyama")] == [3, 4, 4]
+    assert {sampler for sampler, metric in swept if metric == "ode_error"} == {"rk4-karras", "dopri5", "edm", "unipc"}
+    assert swept["edm", "w2"]["settings"]["options"]["churn"] == 0
     assert swept["ddim", "w2"]["place"] == {"nfe": 4.0} and ("ddim", "ode_error") not in swept
     assert all(math.isfinite(row["value"]) and not row["reason"] for row in swept.values())
     quoted = {"solver": "rk4", "steps": 1, "grid": "karras", "rho": 7.0, "last_step": "open"}
