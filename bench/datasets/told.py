@@ -27,7 +27,7 @@ def tell(dataset: Dataset) -> dict[str, Any]:
     needed = [name for name, of in told.items() if of is None]
     return {
         "name": dataset.name,
-        "version": f"{dataset.version}:{dataset.checksum}",
+        "version": dataset.version,
         "shape": list(dataset.shape if "space" in needed else dataset.stored_shape),
         "levels": None if "space" in needed else dataset.levels,
         "classes": dataset.classes,

@@ -1,7 +1,14 @@
 """A trained model in a notebook: `bench.load` of a run's folder, or of a file that --export wrote.
 
-model = bench.load("results/quick/runs/RUN_ID")
-x = model.sample(64, sampler={"name": "euler", "steps": 20})
+    import bench
+
+    model = bench.load("results/quick/runs/RUN_ID")
+    x = model.sample(64, sampler={"name": "euler", "steps": 20})
+    print(model, model.nfe, model.log_prob(x).mean())
+    v = model.velocity(0.5, x)
+    frame = bench.frame("results")
+
+Samples and what is asked of them are in data space; the velocity alone is of model space.
 """
 
 import math

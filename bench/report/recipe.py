@@ -4,7 +4,6 @@ A setting that all variants share is one line, others name who differs.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from bench.papers.paper import Paper, known
@@ -50,8 +49,8 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
 def _setting(config: Config, part: str, name: str) -> Any:
     if part == "network":
         return config["network"]["options"].get(name)
-    weights = config.get(part, {}).get("weights")  # what they were trained with is not known here
-    return f"weights of {PurePath(weights).name}" if weights else config.get(part, {}).get(name)
+    settings = config.get(part, {})
+    return None if settings.get("weights") else settings.get(name)  # what made them is not known here
 
 
 def _as_printed(used: Any, printed: Any) -> bool:

@@ -5,6 +5,7 @@ those of a file. So may be the weights of the module itself (`training.weights`)
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,8 @@ def check_weights(runs: Iterable[Run], root: Path, data_dir: Path) -> None:
     """UsageError for weights of `training.weights` that cannot be loaded, unless a teacher is to be trained first."""
     for run in runs:
         if run.training.weights and not run.needs:
-            build(run, components.build_dataset(run.dataset, data_dir, run.seed), root, data_dir)
+            with suppress(NotApplicable):  # which the run's records say
+                build(run, components.build_dataset(run.dataset, data_dir, run.seed), root, data_dir)
 
 
 def trained_run(root: Path, teacher: str) -> Run | None:

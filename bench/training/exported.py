@@ -83,9 +83,9 @@ def of_file(path: Path, data_dir: Path) -> Exported:
     run = _run(config, str(path))
     if data["needed"]:
         dataset = components.build_dataset(run.dataset, data_dir, run.seed)
-        if (now := f"{dataset.version}:{dataset.checksum}") != data["version"]:
-            law = " and ".join(data["needed"])
-            raise UsageError(f"{path}: needs the {law} of {dataset.name} {data['version']}, and here is {now}")
+        if dataset.version != data["version"]:
+            law, here = " and ".join(data["needed"]), f"here is version {dataset.version}"
+            raise UsageError(f"{path}: needs the {law} of {dataset.name}, version {data['version']}; {here}")
     return Exported(run, dataset, _loaded(header, dataset, path), header)
 
 

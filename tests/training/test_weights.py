@@ -1,5 +1,6 @@
 """`training.weights`: a run of weights that were trained elsewhere, known by their content."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from tiny import SUITE, runs
 from torch import nn
 
 import run_all
+from bench import FlowBaseline, NotApplicable, VelocityField, register_baseline
 from bench.config import components
 from bench.config.suite import Run
 from bench.errors import UsageError
 from bench.evaluation.stages import Stages
 from bench.launch.job import Job
+from bench.methods.baseline import About, Make
 from bench.methods.network import CountedNetwork
 from bench.records.records import read_stage, stands
 from bench.training.build import build, check_weights
@@ -123,6 +126,27 @@ def test_what_is_no_weights_is_one_line_before_anything_starts(
     assert "not the weights of this network" in capsys.readouterr().err and not results.exists()
     with pytest.raises(UsageError, match=r"training\.wieghts: unknown|unknown key 'wieghts'"):
         of(tmp_path / "lost.pt", tmp_path, **{"training.wieghts": 1})
+
+
+@pytest.mark.usefixtures("own_baselines")
+def test_a_method_that_is_not_for_the_data_is_refused_by_no_check(tmp_path: Path) -> None:
+    """Its records say why."""
+
+    @dataclass(frozen=True)
+    class Picky(FlowBaseline):
+        def build(self, make: Make, data: About) -> nn.Module:
+            raise NotApplicable("it needs classes")
+
+        def loss(self, net: Any, batch: Any, ctx: Any) -> torch.Tensor:
+            return batch.x.mean(1)
+
+        def velocity(self, net: Any) -> VelocityField:
+            return lambda t, x: net(t, x)
+
+    register_baseline("picky", label="Picky")(Picky)
+    torch.save({}, path := tmp_path / "any.pt")
+    (run,) = runs(tmp_path, PLAIN, baselines=["picky"], settings={"training.weights": str(path)})
+    check_weights([run], tmp_path, tmp_path)
 
 
 @pytest.mark.slow
