@@ -6,9 +6,7 @@ first that has it. A data set that the suite has not is evaluated by the usual s
 """
 
 import argparse
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +32,6 @@ REFUSED = (
 KEYS = ("evaluation.samples.", "dataset.")
 LONGEST = 60  # characters of a label
 SUSPICIOUS = 0.01  # of the samples are copies
-PAUSE = 10.0  # seconds between two lines of progress
 
 
 class Place(NamedTuple):
@@ -163,6 +160,7 @@ def _measure(run: Elsewhere, made: "Made", dataset: "Dataset", device: str | Non
 
     from bench.config.components import opened
     from bench.evaluation import elsewhere
+    from bench.evaluation.clock import Pace
     from bench.identity import inputs
     from bench.records import provenance
 
@@ -170,14 +168,21 @@ def _measure(run: Elsewhere, made: "Made", dataset: "Dataset", device: str | Non
     n = run.samples.n
     scored = f"the first {n:,} of {made.count:,} samples, in order" if made.count > n else f"{n:,} samples"
     print(f"{run.label!r} on {dataset.name}: {scored}, by suite {run.suite}, protocol {run.protocol}, on {device}")
+    pace = Pace()
+
+    def said(count: int) -> None:
+        if pace.due():
+            print(f"{count:,} of {n:,} samples", flush=True)
+
     read, own = set[str](), {str(made.path.resolve()), str(made.path.absolute())}
     with inputs.noted(read):
-        rows, arrays = elsewhere.score(made, dataset, run.samples, run.origin, data_dir, device, _progress(n))
+        rows, arrays = elsewhere.score(made, dataset, run.samples, run.origin, data_dir, device, said)
     copies = f"{made.copies:,} of {n:,} samples ({made.copies / n:.1%}) are copies of earlier ones"
     for note in [*made.notes, *([copies] if made.copies > SUSPICIOUS * n else [])]:
         print(f"note: {note}")
     facts: dict[str, Any] = {
-        "dataset_version": f"{dataset.version}:{dataset.checksum}",
+        "dataset_version": dataset.version if dataset.by_run else f"{dataset.version}:{dataset.checksum}",
+        "dataset_checksum": dataset.checksum,
         "given": dataset.is_given,
         "device": provenance.device_name(device),
         "device_count": 1,
@@ -188,16 +193,3 @@ def _measure(run: Elsewhere, made: "Made", dataset: "Dataset", device: str | Non
         "copies": made.copies,
     }
     run.write(root, rows, facts, arrays)
-
-
-def _progress(n: int) -> Callable[[int], None]:
-    """Says how many samples are in, now and then."""
-    last = time.monotonic()
-
-    def said(count: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PAUSE:
-            last = time.monotonic()
-            print(f"{count:,} of {n:,} samples", flush=True)
-
-    return said

@@ -33,7 +33,11 @@ ROOTS = {
     ),
     "samples": ("bench/evaluation/samples.py: measure_samples", "bench/config/settings.py: Samples", EVALUATED),
     "sweep": ("bench/evaluation/sweep.py: measure_sweep", "bench/config/settings.py: Sweep", EVALUATED),
-    "elsewhere": ("bench/evaluation/elsewhere.py: score", "bench/config/settings.py: Samples"),
+    "elsewhere": (
+        "bench/evaluation/elsewhere.py: score",
+        "bench/datasets/elsewhere.py: opened",
+        "bench/config/settings.py: Samples",
+    ),
 }
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (

@@ -20,7 +20,14 @@ from bench.records.standing import Standing
 
 STAGE: Stage = "samples"
 PREFIX = "elsewhere-"  # no registered baseline has the name, whatever the label is
-OF_DRAWING = {"batch", "solver", "samplers", "path_n", "path_times"}  # settings that no score of samples hangs on
+OF_DRAWING = {
+    "batch",
+    "solver",
+    "samplers",
+    "repeats",
+    "path_n",
+    "path_times",
+}  # settings that no score of samples hangs on
 
 
 class Elsewhere(Frozen):

@@ -19,7 +19,7 @@ from bench.records.measurement import ELSEWHERE
 from bench.report.extract import each
 
 OF_SAMPLER = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
-OF_MODEL = {*OF_SAMPLER, "batch", "weights", "labels"}  # how a sample is drawn
+OF_MODEL = {*OF_SAMPLER, "batch", "weights", "labels", "repeats"}  # how samples are drawn
 OF_DENSITY = {*OF_SAMPLER, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 FLOOR = "floor"  # the baseline of what the data itself scores
@@ -56,9 +56,8 @@ def _met(
     if not guests.any():
         return rows
     rows = rows.assign(of=rows[key].map({text: _text_without(text, left_out) for text in rows[key].unique()}))
-    hosts = rows[~guests]
-    hosts = hosts[[of_hosts in settings for settings in hosts.parsed]]
-    keys = hosts[["metric", "of", key]].drop_duplicates()
+    hosts = Series([of_hosts in settings for settings in rows.parsed], rows.index, dtype=bool) & ~guests
+    keys = rows[hosts][["metric", "of", key]].drop_duplicates()
     own = rows[guests].merge(keys, on=["metric", "of"], how="left", suffixes=("_own", ""))
     own[key] = own[key].fillna(own[f"{key}_own"])
     return concat([rows[~guests], own], ignore_index=True)[[*rows.columns.drop("of")]]

@@ -268,3 +268,27 @@ assert time.process_time() - begun < 4  # 0.6 measured
 assert not {"torch", "numpy", "pandas"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120, cwd=PROJECT)
+
+
+@pytest.mark.parametrize(
+    ("what", "hang_on_it"),
+    [
+        (("bench/datasets/elsewhere.py", "BATCH = 512", "BATCH = 64"), {"checkerboard", "digits", "named"}),
+        (("bench/evaluation/elsewhere.py", "SEED = 0", "SEED = 1"), {"checkerboard", "digits", "named"}),
+        (("bench/metrics/w2.py", "numItermax=10**7", "numItermax=10**6"), {"checkerboard"}),
+        (("bench/metrics/fid.py", "verbose=False", "verbose=True"), {"digits"}),
+        (("bench/datasets/digits.py", "N_TRAIN = 1437", "N_TRAIN = 1436"), {"digits", "named"}),
+        (("baselines/fm_ot.py", "sigma_min: float = ", "sigma_min: float = 1 + "), set()),
+    ],
+)
+def test_a_score_of_what_was_made_elsewhere_hangs_on_metrics_and_data(
+    run: Run, edit: Edit, what: tuple[str, str, str], hang_on_it: set[str]
+) -> None:
+    def scores() -> dict[str, identity.Code | None]:
+        usual = {name: identity.code_elsewhere(name, None, ()) for name in ("checkerboard", "digits")}
+        return {**usual, "named": identity.code_elsewhere("digits", ["kid"], ["dinov2"])}
+
+    before = {name: code.digest for name, code in scores().items() if code}
+    of_run = changed(run, edit, *what)
+    assert {name for name, code in scores().items() if code and code.digest != before[name]} == hang_on_it
+    assert "elsewhere" not in what[0] or not of_run

@@ -6,6 +6,7 @@ import synthetic
 
 from bench.report.cells import headline
 from bench.report.sections import sections
+from bench.report.tables import table
 from bench.report.vocabulary import words
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
@@ -260,3 +261,37 @@ def test_the_interval_of_one_seed_is_that_of_its_repeats() -> None:
     assert two.half_width == pytest.approx(12.7062 * 0.1 / 2, rel=1e-4) and two.n == 2
     (plain,) = headline(sections(synthetic.frame({**row, "settings": DRAWN}))).itertuples()
     assert math.isnan(plain.half_width)
+
+
+MADE = {"sampler": "made elsewhere", "options": {"count": 60_000, "files": 1, "sha256": "0a1b2c3d4e5f" * 5}}
+FEATURES = {"extractor": "inception", "split": "train"}
+
+
+def scores(model: dict[str, object], made: dict[str, object], **more: object) -> pandas.DataFrame:
+    """Cells of the FID of a model's samples, and of those that were made elsewhere."""
+    elsewhere = {"variant": "made", "baseline": "elsewhere-A", "label": "A", "network": "made elsewhere"}
+    rows = [{"settings": model, "value": 2.0}, {"settings": made, "value": 1.0, **elsewhere, **more}]
+    return headline(sections(synthetic.frame(*rows)))
+
+
+@pytest.mark.parametrize("change", [{"weights": "ema"}, {"labels": "train"}, {"repeats": 5}, {"steps": 50}])
+def test_what_was_made_elsewhere_meets_the_samples_of_any_model(change: dict[str, object]) -> None:
+    cells = scores(ODE | FEATURES | change, MADE | FEATURES)
+    assert cells.settings.nunique() == 1 and cells["mean"].tolist() == [2.0, 1.0] and cells.is_headline.all()
+    assert cells.sampler.tolist()[1] == "made elsewhere"
+
+
+@pytest.mark.parametrize("change", [{"extractor": "other"}, {"split": "test"}, {"kid_subsets": 3}])
+def test_what_was_made_elsewhere_meets_nothing_that_was_scored_otherwise(change: dict[str, object]) -> None:
+    assert scores(ODE | FEATURES, MADE | FEATURES | change).settings.nunique() == 2
+    assert scores(ODE | FEATURES, MADE | FEATURES, n=999).settings.nunique() == 2
+
+
+def test_a_table_says_what_was_made_elsewhere() -> None:
+    rows = [
+        {"settings": MADE | FEATURES, "network": "made elsewhere", "label": "A", "metric": m} for m in ("fid", "kid")
+    ]
+    (section,) = sections(synthetic.frame(*rows))
+    remark = "A: made elsewhere (60,000 samples in 1 file, SHA-256 0a1b2c3d4e5f)."
+    assert [remarks.count(remark) for remarks in (grid.remarks for grid in table(section).grids)] == [1, 1]
+    assert table(sections(synthetic.frame({"settings": ODE}))[0]).section.elsewhere == {}

@@ -295,3 +295,11 @@ def test_an_array_that_no_stage_keeps_is_named(root: Path, frame: pandas.DataFra
     data = FigureData(sections(frame)[0], Artefacts(root))
     with pytest.raises(UsageError, match="no stage keeps an array 'smaples'; known: samples, data"):
         data.kept({"smaples": 2})
+
+
+def test_samples_made_elsewhere_are_not_of_the_same_noise(root: Path, frame: pandas.DataFrame) -> None:
+    theirs = (frame.dataset == "digits") & (frame.baseline == "ddpm")
+    frame = frame.assign(network=frame.network.mask(theirs, "made elsewhere"))
+    frame["settings"] = frame.settings.mask(theirs & (frame.stage == "samples"), '{"sampler": "made elsewhere"}')
+    (drawing,) = drawings(root, frame[frame.dataset == "digits"], Artefacts(root), "samples")[0]
+    assert "can be compared. Not those of DDPM, which were made elsewhere." in drawing.reading
