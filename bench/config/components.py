@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.config.options import INPUTS, checked_options
 from bench.config.registry import baselines, datasets, networks, unknown
 from bench.config.sampling import further, swept
-from bench.config.settings import Component, Extractor, Samples
+from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
@@ -196,7 +196,9 @@ def build_dataset(component: Component, data_dir: Path, run_seed: int = 0) -> Da
 
 def prepare(runs: Iterable[Run], data_dir: Path) -> None:
     """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError."""
-    names = set[str | None]()
+    from bench.metrics.extractors.named import make_sure
+
+    extractors, sure = set[str | None](), set[str]()
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir, run.seed)
         check_data(run, dataset)
@@ -205,29 +207,17 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
         if run.evaluation.samples:
             samples = run.evaluation.samples
             check_limits(samples.limits, chosen(samples.metrics, dataset.is_image, dataset.is_given))
-        names.update(extractor.name for extractor in _extractors(run, dataset))
-    if "inception" in names:
+            if samples.extractors:
+                if (named := f"{dataset.name}: {samples.extractors}") not in sure:
+                    make_sure(samples, dataset, data_dir)
+                sure.add(named)
+                continue
+        extractors.add(dataset.extractor)
+    if "inception" in extractors:
         from bench.metrics.extractors.inception import weights
 
         weights(data_dir, data_dir / "extractors")
     _dataset.cache_clear()  # the workers have their own
-
-
-def _extractors(run: Run, dataset: Dataset) -> tuple[Extractor, ...]:
-    """Those of features that the run is measured with.
-
-    UsageError for one of points, and for weights that are not there.
-    """
-    named = (run.evaluation.samples or Samples()).extractors
-    if named is None:
-        return (Extractor(name=dataset.extractor),) if dataset.extractor else ()
-    for extractor in named:
-        where = f"evaluation.samples.extractors: {extractor.name!r}"
-        if not dataset.is_image:
-            raise UsageError(f"{where} is for images, and {dataset.name} holds points")
-        if extractor.weights and not Path(extractor.weights).is_file():
-            raise UsageError(f"{where}: weights = {extractor.weights!r}: there is no such file")
-    return named
 
 
 def resolved(baseline: Baseline) -> dict[str, Any]:

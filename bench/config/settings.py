@@ -44,7 +44,7 @@ class Component(Frozen):
         return value
 
 
-class Extractor(Component):
+class NamedExtractor(Component):
     """An extractor of features, and the whole path of the file of its weights where the suite names one."""
 
     @field_validator("options")
@@ -160,7 +160,7 @@ class Samples(Frozen):
     repeats: Positive = 1
     metrics: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     limits: dict[str, Positive] = {}
-    extractors: Annotated[tuple[Extractor, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
+    extractors: Annotated[tuple[NamedExtractor, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     solver: Solve = Solve()
     samplers: tuple[Component, ...] = ()
     reference: Literal["train", "test"] = "train"
@@ -171,7 +171,7 @@ class Samples(Frozen):
 
     @field_validator("extractors")
     @classmethod
-    def _named_once(cls, value: tuple[Extractor, ...] | None) -> tuple[Extractor, ...] | None:
+    def _named_once(cls, value: tuple[NamedExtractor, ...] | None) -> tuple[NamedExtractor, ...] | None:
         names = [extractor.name for extractor in value or ()]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"extractor {twice[0]!r} is named twice")

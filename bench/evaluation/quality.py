@@ -15,15 +15,16 @@ from typing import Any
 
 import torch
 
-from bench.config.settings import Extractor, Samples
+from bench.config.settings import Samples
 from bench.datasets.base import Dataset
-from bench.errors import NOT_APPLICABLE, NotApplicable, UsageError
+from bench.errors import NOT_APPLICABLE, NotApplicable
 from bench.evaluation.collected import Collected, Gathered, OfFeatures, Pairs, compared
 from bench.evaluation.lost import reason
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
 from bench.methods.rules import rule
+from bench.metrics.extractors.named import extractors
 from bench.metrics.extractors.reference import LEAST, Reference
 from bench.metrics.metric import Metric, chosen
 from bench.records.records import Measurement
@@ -129,21 +130,13 @@ class Judge:
             return True
         return collected.reference.features.classes > 0
 
-    @property
-    def extractors(self) -> tuple[Extractor, ...]:
-        """Those that the suite names, or the dataset's own; UsageError for images that have neither."""
-        if named := self.settings.extractors:
-            return named
-        if not self.dataset.extractor:
-            raise UsageError(f"dataset {self.dataset.name!r} has no extractor; evaluation.samples.extractors names one")
-        return (Extractor(name=self.dataset.extractor),)
-
     @cached_property
     def references(self) -> list[Reference]:
         """One per extractor."""
-        split, n, place = self.settings.reference, self.settings.reference_n, (self.data_dir, self.device)
+        options: dict[str, Any] = {"split": self.settings.reference, "n": self.settings.reference_n}
         return [
-            Reference(self.dataset, by.name, *place, split=split, n=n, weights=by.weights) for by in self.extractors
+            Reference(self.dataset, by.name, self.data_dir, self.device, weights=by.weights, **options)
+            for by in extractors(self.settings, self.dataset)
         ]
 
     @cached_property

@@ -28,6 +28,7 @@ from bench.methods.network import CountedNetwork
 from bench.methods.ode import ADAPTIVE, EVALUATIONS_A_STEP, Solver
 from bench.methods.rules import require, rule, shown, tried
 from bench.methods.sampler import Sampler
+from bench.metrics.extractors.named import extractors
 from bench.metrics.extractors.reference import LEAST
 from bench.training.modules import copied
 from bench.training.optimiser import Update
@@ -198,7 +199,7 @@ class Rehearsal:
 
     def features(self) -> None:
         """The extractors take the images of this dataset, and statistics can be made of what they give."""
-        named = [by.name for by in self.judge.extractors]
+        named = [by.name for by in extractors(self.judge.settings, self.dataset)]
         with tried(f"extractor {', '.join(named)}: features of {LEAST} images"):
             quality = self.judge.quality(LEAST)
             stored = self.dataset.test[:LEAST]

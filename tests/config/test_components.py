@@ -144,6 +144,9 @@ def test_extractors_that_cannot_be_had_are_refused_before_anything_starts(tmp_pa
         prepare([points], tmp_path)
     with pytest.raises(UsageError, match=r"'dinov2': weights = '.*none.pth': there is no such file"):
         prepare([digits], tmp_path)
+    (tmp_path / "none.pth").write_text("something else", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"none.pth: holds other weights than dinov2_vits14_pretrain.pth"):
+        prepare([digits], tmp_path)
 
 
 class Lazy(nn.Module):

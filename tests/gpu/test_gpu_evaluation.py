@@ -147,7 +147,7 @@ def test_features_and_their_distance_are_the_cpus(digits: Dataset, device: str, 
 
 
 def test_inception_features_are_the_cpus(cuda: str) -> None:
-    from bench.metrics.extractors.catalogue import Network, extractor_for
+    from bench.metrics.extractors.catalogue import Loaded, extractor_for
 
     if not any((DATA / folder).exists() for folder in ("inception", "extractors")):
         pytest.skip(f"no Inception weights in {DATA}")
@@ -155,7 +155,7 @@ def test_inception_features_are_the_cpus(cuda: str) -> None:
     images = torch.randint(0, 256, (16, 3, 32, 32), generator=draw, dtype=torch.uint8)
     dataset = Dataset("colours", "1", images, images, levels=256, extractor="inception")
     extractor = extractor_for("inception", dataset, DATA)
-    here, there = (Network(extractor, dataset.shape, d)(images)[0].cpu() for d in ("cpu", cuda))
+    here, there = (Loaded(extractor, dataset.stored_shape, d)(images)[0].cpu() for d in ("cpu", cuda))
     torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-3)
 
 

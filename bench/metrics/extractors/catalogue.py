@@ -71,54 +71,71 @@ class Loaded:
         return features, found[self.extractor.logits] if self.extractor.logits else features[:, :0]
 
 
-def extractor_for(name: str, dataset: Dataset, data_dir: Path, weights: str | None = None) -> Extractor:
-    """The extractor of that name, trained or converted if need be; `weights` is the file that the suite names.
-
-    UsageError if the name is unknown or another dataset's, or labels or weights are missing or not what they should be.
-    """
+def check(name: str, dataset: Dataset, weights: str | None = None) -> None:
+    """UsageError if an extractor is unknown or another dataset's, or if its file is not there or not wanted."""
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
-    from torch_fidelity.registry import register_feature_extractor
 
-    folder = data_dir / "extractors"
-    if weights and (name == "inception" or name.endswith("_cnn")):
-        raise UsageError(f"extractor {name!r}: weights = {weights!r}: it has its own, and takes no file")
-    if name == "inception":
-        from bench.metrics.extractors import inception
-
-        if name not in known:
-            register_feature_extractor(name, inception.Inception)
-        path = inception.weights(data_dir, folder)
-        # Without its last layer there is no Inception Score.
-        logits = inception.LOGITS if torch.load(path, weights_only=True)["fc.weight"].any() else None
-        return Extractor(name, inception.VERSION, "2048", path, logits=logits)
-    if name.endswith("_cnn"):
-        from bench.metrics.extractors import classifier
-
-        if name != f"{dataset.name}_cnn":
-            raise UsageError(
-                f"extractor {name!r} knows its own dataset only; "
-                f"{dataset.name} is measured with '{dataset.name}_cnn' or 'inception'"
-            )
-        if name not in known:
-            register_feature_extractor(name, classifier.ClassifierFeatures)
-        of = (name, classifier.VERSION, dataset.version, dataset.checksum, code_of(classifier.__name__))
-        name_of_file = safe_name("-".join(map(str, of))) + ".pth"
-        path = kept(folder, name_of_file, lambda file: write_tensors(file, classifier.train(dataset).state_dict()))
-        return Extractor(
-            name,
-            f"{classifier.VERSION}-{digest_of(*torch.load(path, weights_only=True).values())[:8]}",
-            "penultimate",
-            path,
-            None,
-        )
+    own, where = f"{dataset.name}_cnn", f"extractor {name!r}"
+    if name == "inception" or name.endswith("_cnn"):
+        if weights:
+            raise UsageError(f"{where}: weights = {weights!r}: it has its own, and takes no file")
+        if name not in ("inception", own):
+            message = f"{dataset.name} is measured with {own!r} or 'inception'"
+            raise UsageError(f"{where} knows its own dataset only; {message}")
+        return
     if name not in known and name.isidentifier() and find_spec(f"{__package__}.{name}"):
         import_module(f"{__package__}.{name}")
     if name not in known:
-        raise UsageError(unknown("extractor", name, ["inception", f"{dataset.name}_cnn", *known]))
+        raise UsageError(unknown("extractor", name, ["inception", own, *known]))
+    if weights and not Path(weights).is_file():
+        raise UsageError(f"{where}: weights = {weights!r}: there is no such file")
+
+
+def extractor_for(name: str, dataset: Dataset, data_dir: Path, weights: str | None = None) -> Extractor:
+    """The extractor of that name, trained or converted if need be; `weights` is the file that the suite names.
+
+    UsageError as `check` has it, and if labels or weights are missing or not what they should be.
+    """
+    check(name, dataset, weights)
+    if name == "inception":
+        return _inception(data_dir)
+    return _classifier(name, dataset, data_dir) if name.endswith("_cnn") else _registered(name, dataset, weights)
+
+
+def _inception(data_dir: Path) -> Extractor:
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+    from torch_fidelity.registry import register_feature_extractor
+
+    from bench.metrics.extractors import inception
+
+    if "inception" not in known:
+        register_feature_extractor("inception", inception.Inception)
+    path = inception.weights(data_dir, data_dir / "extractors")
+    # Without its last layer there is no Inception Score.
+    logits = inception.LOGITS if torch.load(path, weights_only=True)["fc.weight"].any() else None
+    return Extractor("inception", inception.VERSION, "2048", path, logits=logits)
+
+
+def _classifier(name: str, dataset: Dataset, data_dir: Path) -> Extractor:
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+    from torch_fidelity.registry import register_feature_extractor
+
+    from bench.metrics.extractors import classifier
+
+    if name not in known:
+        register_feature_extractor(name, classifier.ClassifierFeatures)
+    of = (name, classifier.VERSION, dataset.version, dataset.checksum, code_of(classifier.__name__))
+    file = safe_name("-".join(map(str, of))) + ".pth"
+    path = kept(data_dir / "extractors", file, lambda path: write_tensors(path, classifier.train(dataset).state_dict()))
+    digest = digest_of(*torch.load(path, weights_only=True).values())[:8]
+    return Extractor(name, f"{classifier.VERSION}-{digest}", "penultimate", path, None)
+
+
+def _registered(name: str, dataset: Dataset, weights: str | None) -> Extractor:
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+
     layer, score = (known[name].get_default_feature_layer_for_metric(metric) for metric in ("fid", "isc"))
-    logits, file = None if score == layer else score, Path(weights) if weights else None
-    if file and not file.is_file():
-        raise UsageError(f"extractor {name!r}: weights = {weights!r}: there is no such file")
+    file, logits = Path(weights) if weights else None, None if score == layer else score
     return Extractor(name, _version(Extractor(name, "", layer, file), dataset), layer, file, logits=logits)
 
 
