@@ -32,8 +32,8 @@ from bench.records.seal import read_json, write_json
 def packed(name: str, folder: Path, shape: Shape, find: Callable[[], Originals | None], expected: str) -> Dataset:
     """The dataset in `folder`, as `stored` has it, with the published splits train and test."""
     arrays, stamp = stored(name, folder, shape, find, expected)
-    facts: dict[str, Any] = {**arrays, "levels": 256, "extractor": "inception", "stamp": stamp.checksum}
-    return Dataset(name, stamp.version, **facts)
+    facts: dict[str, Any] = {**arrays, "extractor": "inception", "stamp": stamp.checksum}
+    return Dataset(name, stamp.version, levels=256, **facts)
 
 
 def stored(

@@ -242,6 +242,25 @@ def test_superres_reaches_the_images_that_it_enlarges(tmp_path: Path) -> None:
     assert code is not None and "bench/datasets/images.py" in code.parts
 
 
+@pytest.mark.parametrize(
+    ("dataset", "own", "is_image"),
+    [
+        ('{ name = "folder", path = "x", size = 8 }', {"folder", "layout", "own", "packing", "decoding"}, True),
+        ('{ name = "parquet", path = "x", size = 8 }', {"parquet", "shards", "own", "packing", "decoding"}, True),
+        ('"imagenet32"', {"imagenet", "packing"}, True),
+        ('{ name = "points", path = "x" }', {"pointfile", "table", "scaling", "cuts"}, False),
+    ],
+)
+def test_data_of_ones_own_are_the_code_that_reads_them(
+    tmp_path: Path, dataset: str, own: set[str], is_image: bool
+) -> None:
+    run = runs(tmp_path, SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', dataset))[0]
+    train, samples = (identity.code(run, stage) for stage in ("train", "samples"))
+    assert train and samples and {f"bench/datasets/{name}.py" for name in own} <= set(train.parts)
+    assert ("bench/metrics/extractors/reference.py" in samples.parts) == is_image
+    assert ("bench/metrics/fid.py" in samples.parts) == is_image
+
+
 def test_what_nobody_knows_here_has_no_code(run: Run) -> None:
     foreign = run.model_copy(update={"baseline": run.baseline.model_copy(update={"name": "of_a_plugin"})})
     assert identity.code(foreign, "train") is None and identity.plugins(foreign) == {}
