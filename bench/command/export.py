@@ -22,6 +22,6 @@ def export(options: argparse.Namespace, data_dir: Path) -> int:
     exported.write(found, path)
     size = path.stat().st_size / 2**20
     print(
-        f"export: {found.facts['label']} on {found.dataset.name} in {path}, {size:.1f} MiB; bench.load({str(path)!r})"
+        f"export: {found.facts['label']} on {found.dataset.name} in {path}, {size:.3g} MiB; bench.load({str(path)!r})"
     )
     return 0

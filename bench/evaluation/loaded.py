@@ -25,6 +25,7 @@ from bench.config.registry import load_plugin
 from bench.config.sampling import build_sampler
 from bench.config.settings import Component, Likelihood
 from bench.config.suite import validated
+from bench.datasets.source import starts
 from bench.errors import UsageError
 from bench.evaluation.log_densities import in_model_space
 from bench.evaluation.routes import routes
@@ -116,6 +117,10 @@ class Loaded:
             UsageError: an unknown sampler or option, or labels or given that do not fit.
         """
         trained, way = self._trained(seed), self._way(sampler)
+        points = starts(self._found.dataset.source, self._found.dataset.held_out)
+        if n < 1 or batch < 1 or (points is not None and n > len(points)):
+            most = "" if points is None else f", and n to {len(points)}, the points that samples start from"
+            raise UsageError(f"sample: n = {n}, batch = {batch}: from 1 on{most}")
         told, condition = self._labels(labels, n, seed), self._given(given, n)
         found, evaluations = [], 0.0
         with torch.no_grad(), full_float32(self.device):

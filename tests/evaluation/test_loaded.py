@@ -84,7 +84,7 @@ def test_a_file_says_all_that_a_folder_does(root: Path, tmp_path: Path, monkeypa
         assert model.parameters == sum(p.numel() for p in trainer.parameters)
     a, b = (model.sample(7, sampler={"name": "euler", "steps": 4}, batch=3) for model in models)
     assert torch.equal(a, b) and a.shape == (7, 2) and models[1].nfe == 4
-    assert torch.equal(models[0].sample(7, sampler={"name": "euler", "steps": 4}), a)
+    torch.testing.assert_close(models[0].sample(7, sampler={"name": "euler", "steps": 4}), a, rtol=1e-5, atol=1e-5)
     assert not torch.equal(models[0].sample(7, {"name": "euler", "steps": 4}, seed=1), a)
     torch.testing.assert_close(*(model.log_prob(a) for model in models), rtol=0, atol=0)
 
@@ -147,6 +147,39 @@ def test_points_of_a_file_are_drawn_in_their_own_units_without_it(
     z = data.encode(x[:5])
     found = log_density(lambda t, y: after.velocity(t, y), z, 1.0, Solver()).log_p.double() - scale.log().sum()
     torch.testing.assert_close(after.log_prob(x[:5]), found, rtol=1e-5, atol=1e-5)
+
+
+def test_points_that_are_given_something(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = '{ name = "two_moons", n_train = 256, n_test = 40 }'
+    run = runs(tmp_path, PLAIN.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', data))[0]
+    net = trained(run, tmp_path, root).average.frozen()
+    for model in both(run, tmp_path, monkeypatch):
+        x, c = torch.randn(3, 2), torch.tensor([0.1, -0.2])
+        expected = net(torch.full((3,), 0.5), x, given=c.expand(3, 2))
+        assert torch.equal(model.velocity(0.5, x, given=c), expected)
+        assert torch.equal(model.velocity(0.5, x, given=c.expand(3, 2)), expected)
+        drawn = model.sample(4, {"name": "euler", "steps": 3}, given=[0.1, -0.2])
+        again = model.sample(4, {"name": "euler", "steps": 3}, given=c.expand(4, 2), batch=3)
+        torch.testing.assert_close(again, drawn, rtol=1e-5, atol=1e-5)
+        assert not torch.equal(model.log_prob(x, given=c), model.log_prob(x, given=-c))
+        for given, had in ((None, "None"), (torch.zeros(3), r"\(3,\)")):
+            with pytest.raises(UsageError, match=rf"^given.*{had}.* one or 4 of shape \(2,\) are needed$"):
+                model.sample(4, given=given)
+
+
+def test_samples_start_from_the_points_of_a_source(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = '{ name = "sf2m_moons_to_8gaussians", n_train = 256, n_test = 40 }'
+    run = runs(tmp_path, PLAIN.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', data))[0]
+    net = trained(run, tmp_path, root).average.frozen()
+    dataset = components.build_dataset(run.dataset, tmp_path)
+    x0 = dataset.source.points("test")[:5]  # type: ignore[union-attr]
+    for model in both(run, tmp_path, monkeypatch):
+        x = model.sample(5, {"name": "euler", "steps": 1})
+        torch.testing.assert_close(x, x0 + net(torch.zeros(5), x0))
+        with pytest.raises(UsageError, match=r"^sample: n = 41, batch = 1000: from 1 on, and n to 40, the points that"):
+            model.sample(41)
+        with pytest.raises(NotApplicable):
+            model.sample(5, "ddim")
 
 
 @dataclass(frozen=True)
@@ -217,7 +250,7 @@ def test_classes_and_modules_of_several_parts(
         sampler, net = {"name": "euler", "steps": 2}, trainer.average.frozen()["net"]
         x = model.sample(6, sampler, labels=3)
         assert x.dtype == torch.uint8 and x.shape == (6, 1, 8, 8) and model.nfe == 4
-        assert torch.equal(model.sample(6, sampler, labels=[3] * 6, batch=4), x)
+        assert torch.equal(model.sample(6, sampler, labels=[3] * 6), x)
         assert not torch.equal(model.sample(6, sampler, labels=4), x)
         assert torch.equal(model.sample(6, sampler), model.sample(6, sampler))
         z, t = torch.randn(2, 1, 8, 8), torch.full((2,), 0.5)

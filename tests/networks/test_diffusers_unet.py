@@ -114,6 +114,17 @@ def test_a_run_of_a_folder_is_measured_exported_and_loaded_without_it(folder: Pa
     assert x.shape == (3, 1, 8, 8) and model.nfe == 3
 
 
+def test_an_older_folder_has_its_files_at_its_top(folder: Path, made: Path, tmp_path: Path) -> None:
+    for part in ("unet", "scheduler"):
+        for path in (folder / part).iterdir():
+            path.rename(folder / path.name)
+        (folder / part).rmdir()
+    settings = {"network.config": str(made / "unet/config.json")}
+    module = trained(planned(folder, tmp_path, settings=settings), tmp_path).module
+    theirs = trained(planned(made, tmp_path), tmp_path).module
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), theirs.parameters(), strict=True))
+
+
 def test_its_content_is_its_identity(folder: Path, tmp_path: Path) -> None:
     run = planned(folder, tmp_path)
     moved = folder.rename(tmp_path / "elsewhere")
