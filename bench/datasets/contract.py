@@ -1,5 +1,6 @@
 """What every dataset must be, a plugin's too, looked at once when it is built; see `Dataset` for the words."""
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -121,6 +122,9 @@ def _space(dataset: Dataset, few: Tensor) -> tuple[bool, str]:
     """Whether encode and decode are maps of few samples to model space and back, and the rule."""
     if not isinstance(dataset.space, Space):
         return False, f"space is a {type(dataset.space).__name__} without encode, decode and keeps_density"
+    volume = getattr(dataset.space, "log_volume", 0.0)
+    if not isinstance(volume, int | float) or not math.isfinite(volume):
+        return False, f"space: log_volume = {volume!r}, not a finite number"
     try:
         x = dataset.encode(few, torch.Generator().manual_seed(0))
         if not isinstance(x, Tensor) or x.dtype != torch.float32 or x.ndim < 2 or len(x) != len(few):

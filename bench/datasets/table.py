@@ -1,7 +1,7 @@
 """Tables of numbers in files: .npy, .csv, .tsv and .parquet, read in double precision.
 
     .npy            an array (N, D) or (N,), whose columns are named 0, 1, ...
-    .csv, .tsv      a row a line; the first line names the columns unless all of it are numbers
+    .csv, .tsv      a row a line; the first line names the columns, also as 0, 1, ..., unless it is other numbers alone
     .parquet        a column a name
 
 One column may hold labels: integers or texts. Everything else is a finite number, or a complaint says which is none.
@@ -19,6 +19,7 @@ from bench.config.registry import unknown
 from bench.errors import UsageError, one_line
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+INDEX = ("", "Unnamed: 0", "__index_level_0__")  # what pandas names it in files
 SUFFIXES = (".npy", *SEPARATORS, ".parquet")
 
 
@@ -49,6 +50,8 @@ def _chosen(path: Path, names: Sequence[str], columns: Sequence[str] | None, lab
     """Columns of points among the names; UsageError for one that is not there, or comes twice."""
     if twice := [name for name in names if [*names].count(name) > 1]:
         raise UsageError(f"{path}: two columns are named {twice[0]!r}")
+    if columns is None and (strays := [name for name in names if name in INDEX]):
+        raise UsageError(f"{path}: column {strays[0]!r} is the index of a frame; say which columns are points")
     wanted = [name for name in names if name != label] if columns is None else [*columns]
     for name in [*wanted, *([] if label is None else [label])]:
         if name not in names:
@@ -79,8 +82,9 @@ def _text(path: Path, columns: Sequence[str] | None, label: str | None) -> tuple
     separator = SEPARATORS[path.suffix]
     with path.open(newline="", encoding="utf-8-sig") as lines:
         first = next(csv.reader(lines, delimiter=separator), [])
-    bare = all(map(_is_number, first))
-    names = [*map(str, range(len(first)))] if bare else [name.strip() for name in first]
+    numbers = [*map(str, range(len(first)))]
+    bare = first != numbers and all(map(_is_number, first))
+    names = numbers if bare else [name.strip() for name in first]
     wanted = _chosen(path, names, columns, label)
     types = dict.fromkeys(wanted, pa.float64()) | ({} if label is None else {label: pa.string()})
     with path.open("rb") as file:

@@ -61,6 +61,8 @@ def test_a_file_without_a_header_and_a_line_of_one_number(tmp_path: Path) -> Non
     write(tmp_path / "x.csv", VALUES, "")
     chosen = opened(tmp_path, "x.csv", columns=[2, "0"], scaling="none")
     assert torch.equal(chosen.train, torch.from_numpy(VALUES[permutation(40)][:36][:, [2, 0]]).float())
+    write(tmp_path / "z.csv", VALUES, "012")  # as pandas names columns that have no names
+    assert torch.equal(opened(tmp_path, "z.csv", scaling="none").train[:, [2, 0]], chosen.train)
     np.save(tmp_path / "y.npy", VALUES[:, 0].astype(np.float32))
     assert opened(tmp_path, "y.npy").shape == (1,)
 
@@ -148,6 +150,7 @@ def test_labels_of_an_array(tmp_path: Path) -> None:
 
 GOOD = "a,b\n" + "1,2\n3,5\n" * 10
 FAULTS: dict[str, tuple[str, str | np.ndarray, dict[str, Any], str]] = {
+    "an index": ("x.csv", ",a,b\n0,1,2\n1,4,3\n", {}, r"x\.csv: column '' is the index of a frame; say which columns"),
     "no file": ("y.csv", GOOD, {"path": "x.csv"}, r"points: path: no file or folder .*x\.csv; expected a \.npy"),
     "another kind": ("x.txt", GOOD, {}, r"x\.txt: expected \.npy, \.csv, \.tsv, \.parquet"),
     "a text": ("x.csv", GOOD + "7,many\n", {}, r"x\.csv: cannot be read: .*column #1: Row #\d+: .*'many'"),

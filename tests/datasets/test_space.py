@@ -82,6 +82,10 @@ def test_a_space_of_its_own_decides_the_shape_of_a_model() -> None:
     [
         ({}, "space is a Broken without encode, decode and keeps_density"),
         (
+            {"keeps_density": True, "encode": print, "decode": print, "log_volume": float("-inf")},
+            r"space: log_volume = -inf, not a finite number",
+        ),
+        (
             {"keeps_density": True, "encode": lambda s, k, r=None: k, "decode": lambda s, x: x},
             r"encode of uint8 .* is uint8",
         ),
