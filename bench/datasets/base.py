@@ -42,8 +42,8 @@ class Dataset:
         train_labels, validation_labels, test_labels: int64 classes, where the data has them.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in model space in which 2-D data is drawn.
-        stamp: the checksum of train and test, where it was computed when the data was packed and is too large to read
-            again.
+        stamp: the checksum of train and test, and of labels that these do not decide, where it was computed when the
+            data was packed and is too large to read again.
         given: stored samples (B, ...) -> what a model is given of them, images (B, C', H, W) in model space or vectors
             (B, K); set where the task is to draw a sample that fits it.
         train_given, validation_given, test_given: the same where it is no function of the samples, float32 (N, ...)

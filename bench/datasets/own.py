@@ -85,5 +85,5 @@ class Own:
         packed, stamp = stored(self.name, folder, shape, lambda: find(self, source), expected)
         arrays, note = cut(self.name, packed, self.test, self.validation)
         usual = "inception" if self.size >= INCEPTION or "train_labels" not in arrays else f"{self.name}_cnn"
-        facts: dict[str, Any] = {**arrays, "extractor": self.extractor or usual, "stamp": stamp.checksum}
+        facts: dict[str, Any] = {**arrays, "extractor": self.extractor or usual, "stamp": stamp.of_all}
         return Dataset(self.name, stamp.version + note, levels=256, **facts).fix()

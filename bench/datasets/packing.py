@@ -7,7 +7,7 @@ progress.json notes it.
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from itertools import accumulate
 from pathlib import Path
 
@@ -49,6 +49,13 @@ class Stamp:
     sources: Mapping[str, str]
     left_out: Mapping[str, int]
     copies: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def of_all(self) -> str:
+        """A checksum of the values of all arrays, labels too."""
+        return sha256(
+            " ".join(f"{array} {self.digests[array]}" for array in sorted(self.digests)).encode()
+        ).hexdigest()[:16]
 
 
 def pack(folder: Path, shape: Shape, sources: Originals, left_out: Mapping[str, int]) -> Stamp:

@@ -59,7 +59,7 @@ def points(
     data = Dataset(NAME, version + note, **facts, space=scaled_by(scaling, facts["train"]))
     if data.is_plane:
         data = replace(data, extent=MARGIN * float(np.quantile(data.encode(data.train).abs().numpy(), SHOWN)))
-    return data.fix()
+    return data  # which is not `fixed`: its labels may be of any column
 
 
 def _files(where: Path) -> Iterator[tuple[str, Path]]:

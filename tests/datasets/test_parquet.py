@@ -101,8 +101,10 @@ def test_columns_by_name_by_type_and_as_they_are_declared(tmp_path: Path) -> Non
     shown = {"img": bare, "mask": bare, "fine": LABELS, "coarse": [0] * 30}
     write(tmp_path / "mine" / "x.parquet", range(0), shown, declared="fine")
     check(opened(tmp_path, image="img", test=3), "train", permutation(30)[:27])
-    assert opened(tmp_path, image="img", label="coarse").classes == 1
-    assert opened(tmp_path, image="img", label="").train_labels is None
+    fine, coarse, none = (opened(tmp_path, image="img", label=label) for label in ("fine", "coarse", ""))
+    assert (fine.classes, coarse.classes, none.train_labels) == (5, 1, None)
+    assert torch.equal(fine.train, coarse.train) and torch.equal(fine.train, none.train)
+    assert len({fine.checksum, coarse.checksum, none.checksum}) == 3  # a classifier of one is none of another
     with pytest.raises(UsageError, match=r"columns img and mask hold images; choose one, as image = 'img'"):
         opened(tmp_path)
 

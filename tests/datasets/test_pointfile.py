@@ -146,6 +146,8 @@ def test_labels_of_an_array(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.column_stack([VALUES, CLASSES]))
     data = opened(tmp_path, "x.npy", label=3)
     assert data.train_labels.tolist() == CLASSES[permutation(40)][:36].tolist() and data.shape == (3,)
+    np.save(tmp_path / "y.npy", np.column_stack([VALUES, 2 - CLASSES]))
+    assert opened(tmp_path, "y.npy", label=3).checksum != data.checksum
 
 
 GOOD = "a,b\n" + "1,2\n3,5\n" * 10
