@@ -8,6 +8,7 @@ import torch
 from bench.config.sampling import swept
 from bench.config.settings import Sweep
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.floors import floors
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots, of_points
@@ -28,6 +29,7 @@ def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
         nfe = float(sampler.evaluations * network_rows) if sampler.evaluations else None
         of_ode = error if config.error_n and sampler.order else None
         _measure_sampler(evaluator, sampler, config.n, batch, nfe, of_ode, parts)
+    parts.rows += floors(evaluator.judge, config.n, "sweep")
     if parts.arrays:
         parts.arrays["extent"] = evaluator.dataset.extent
 

@@ -103,18 +103,20 @@ def sized(n: float | None) -> str:
 
 
 def limit(axes: Axes, means: Any, floor: float | None = None) -> str:
-    """Limits by the bulk of the means rather than by bands and outliers; says so where it cuts some off."""
+    """Limits by the floor and the bulk of the means rather than by bands and outliers; says so if some are cut off."""
     low, high, most = float(means.min()), float(means.max()), float(means.quantile(0.9))
     if low == high and floor in (None, low):
         return ""  # matplotlib's own limits: these would have no height
-    if axes.get_yscale() == "log":
-        upper = min(high, most * most / low)
+    is_log = axes.get_yscale() == "log"
+    upper = min(high, most * most / low if is_log else most + 0.5 * (most - low))
+    cut = " Values above the axis are cut off." if upper < high else ""
+    if floor is not None and (floor > 0 or not is_log):
+        low, upper = min(low, floor), max(upper, floor)
+    if is_log:
         axes.set_ylim(low / 1.12, upper * 1.12)
     else:
-        upper = min(high, most + 0.5 * (most - low))
-        bottom = min(low, floor) if floor is not None else low
-        axes.set_ylim(bottom - 0.06 * (upper - bottom), upper + 0.05 * (upper - bottom))
-    return " Values above the axis are cut off." if upper < high else ""
+        axes.set_ylim(low - 0.06 * (upper - low), upper + 0.05 * (upper - low))
+    return cut
 
 
 def plain_log(axis: Any, places: Iterable[float] = ()) -> None:

@@ -24,7 +24,7 @@ from bench.report import numbers, vocabulary
 from bench.report.comparable import FLOOR, comparable, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
-from bench.report.statistics import Interval, one_more, repeated, t_interval
+from bench.report.statistics import Interval, one_more, repeated, repeats, t_interval
 
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
@@ -124,18 +124,12 @@ def _statistics(section: Extract, variant: str, stage: str, values: DataFrame) -
     if len(by_run):
         interval = t_interval(by_run)
         if len(by_run) == 1:
-            interval = interval._replace(half_width=repeated(*_repeats(values[values.value.notna()])))
+            interval = interval._replace(half_width=repeated(*repeats(values[values.value.notna()])))
         return {**interval._asdict(), **found, "hole": hole, "word": ""}
     incidents = section.incidents_at(variant, stage) if not hole else []
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
     word = next((WORDS[incident.status] for incident in incidents if incident.status in WORDS), "")
     return {"mean": math.nan, "half_width": math.nan, "n": 0, **found, "hole": hole, "word": found["lost_to"] or word}
-
-
-def _repeats(values: DataFrame) -> tuple[float | None, int]:
-    """Standard error and number of the repeats that the first value is the mean of."""
-    first = values.iloc[0]
-    return first.stderr, int(first.parsed.get("repeats", 1))
 
 
 def _is_at(mean: float, floor: Any, better: str) -> bool:
@@ -162,7 +156,7 @@ def _floors(
             by_run = same.groupby("run_id").value.mean()
             place = {"stage": stage, "metric": metric, "settings": settings}
             values = {"mean": float(by_run.mean()), "n": len(by_run), "run_ids": tuple(by_run.index)}
-            values["half_width"] = one_more(*_repeats(same))
+            values["half_width"] = one_more(*repeats(same))
             rows.append(row | place | values | _published_for(published, section.dataset, REFERENCE, metric, settings))
     return rows
 

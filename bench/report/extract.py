@@ -8,7 +8,7 @@ from typing import Any
 
 from pandas import DataFrame
 
-from bench.metrics.metric import Facts, metric_of
+from bench.metrics.metric import FLOOR, Facts, metric_of
 from bench.records.frame import MEASURED
 from bench.records.measurement import ELSEWHERE, PLACE
 from bench.report import vocabulary
@@ -131,7 +131,7 @@ class Extract:
             solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
             nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
         )
-        return frame[frame.nfe.notna() | frame.value.isna()]
+        return frame[(frame.nfe.notna() | frame.value.isna()) & ~frame.metric.str.endswith(FLOOR)]
 
     @cached_property
     def curve(self) -> DataFrame:

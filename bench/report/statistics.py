@@ -9,9 +9,12 @@ tested by their signs, p = 2^-m for m of them on one side of zero, and have no i
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 LEAST_SEEDS = 3  # of an interval that is drawn; with two it is 12.7 standard errors wide and hides all else
 EXACT = 20  # values whose million patterns of signs are all tried
@@ -43,14 +46,20 @@ def half_width(deviation: Any, n: Any) -> Any:
     return stdtrit(n - 1, 0.975) * deviation / n**0.5
 
 
-def repeated(stderr: float | None, repeats: int) -> float:
-    """Half-width of the 95% interval of a mean of repeats by its standard error, NaN for one repeat."""
-    return math.nan if stderr is None or repeats < 2 else float(half_width(stderr * repeats**0.5, repeats))
+def repeats(rows: "DataFrame") -> tuple[float | None, int]:
+    """Standard error and number of the repeats that the first value of a frame is the mean of."""
+    first = rows.iloc[0]
+    return first.stderr, int(first.parsed.get("repeats", 1))
 
 
-def one_more(stderr: float | None, repeats: int) -> float:
-    """Half-width of the 95% interval, around the mean of repeats, of one repeat more: t s sqrt(1 + 1 / repeats)."""
-    return repeated(stderr, repeats) * (repeats + 1) ** 0.5
+def repeated(stderr: float | None, n: int) -> float:
+    """Half-width of the 95% interval of a mean of n repeats by its standard error, NaN for one repeat."""
+    return math.nan if stderr is None or n < 2 else float(half_width(stderr * n**0.5, n))
+
+
+def one_more(stderr: float | None, n: int) -> float:
+    """Half-width of the 95% interval, around the mean of n repeats, of one repeat more: t s sqrt(1 + 1 / n)."""
+    return repeated(stderr, n) * (n + 1) ** 0.5
 
 
 def equal(values: Sequence[float]) -> bool:

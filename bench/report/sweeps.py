@@ -3,10 +3,12 @@
 import numpy as np
 from pandas import DataFrame
 
+from bench.metrics.metric import FLOOR
 from bench.report import vocabulary
 from bench.report.axes import means
 from bench.report.comparable import of_one_kind
 from bench.report.extract import Extract
+from bench.report.statistics import one_more, repeats
 
 MOST = 6  # samplers that have a panel each; panels of more are methods, and a table lists them
 
@@ -24,6 +26,13 @@ def swept(section: Extract, metric: str) -> DataFrame:
     rows = rows.assign(accuracy=accuracy, fixed=np.array([s.get("steps") is not None for s in rows.parsed], bool))
     others = rows.groupby(["variant", "solver", "accuracy"]).nfe.transform("mean")
     return rows.assign(nfe=rows.nfe.fillna(others))  # what was lost may never have known its own
+
+
+def floor_of(section: Extract, metric: str, n: float) -> tuple[float, float] | None:
+    """What as many data as the n samples of a sweep score, with the half-width of the interval of one more such set."""
+    rows = section.frame[section.frame.metric == f"{metric}{FLOOR}"]
+    rows = rows[(rows.n == n) & rows.value.notna()]
+    return (float(rows.value.mean()), one_more(*repeats(rows))) if len(rows) else None
 
 
 def at_every_accuracy(rows: DataFrame) -> DataFrame:

@@ -161,6 +161,27 @@ def test_data_is_fresh_if_neither_reference_nor_metric_knows_it(
         assert row.settings["floor_split"] == "validation" and row.settings["reference_n"] == 8
 
 
+def test_points_that_are_given_something_are_drawn_exactly_for_the_same(
+    points: Dataset, tmp_path: Path, shift: Registers
+) -> None:
+    seen = shift()
+
+    def posterior(c: Tensor, rng: torch.Generator) -> Tensor:
+        return torch.cat([c, c], 1) + torch.randn(len(c), 2, generator=rng)
+
+    given = {f"{split}_given": torch.arange(float(len(getattr(points, split))))[:, None] for split in ("train", "test")}
+    told = replace(points, log_prob=None, **given)
+    (row,) = floors(judged(told, tmp_path, metrics=["shift"]), 60)
+    assert row.settings == {"split": "test", "joined": "given", "floor_split": "train", "repeats": 5}
+    assert seen[0].shape == (60, 3)
+    seen.clear()
+    (row,) = floors(judged(replace(told, posterior=posterior), tmp_path, metrics=["shift"]), 60)
+    assert row.settings["floor_split"] == "posterior" and row.settings["repeats"] == 5 and row.stderr is not None
+    for x in seen:
+        assert torch.equal(x[:, 2], torch.arange(60.0)) and (x[:, 0] - x[:, 2]).abs().max() < 6
+    assert len(torch.cat(seen)[:, 0].unique()) == 300
+
+
 def test_a_floor_that_cannot_be_had_has_the_reason_and_is_not_kept(
     points: Dataset, tmp_path: Path, own_entries: None
 ) -> None:

@@ -63,7 +63,7 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
     assert metrics("likelihood") == cost | {"nll_nats", "nll_floor"}
     geometry = {"path_energy", "straightness", "npe"}
     assert metrics("samples") == geometry | {"w2", "w2_floor", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
-    assert metrics("sweep") == {"w2", "sampling_seconds", "ode_error"}
+    assert metrics("sweep") == {"w2", "w2_floor", "sampling_seconds", "ode_error"}
     assert table.value.notna().all()
 
 

@@ -1,6 +1,5 @@
 """Many samplers at many numbers of evaluations: a row of panels per method, a line per sampler."""
 
-import json
 from collections.abc import Iterator
 
 from matplotlib.axes import Axes
@@ -9,11 +8,10 @@ from pandas import DataFrame
 
 from bench.report.axes import MARKS, crosses, curves, floor_line, front, lacking, limit, plain_log, sign_of, titled
 from bench.report.canvas import WIDTH, legible, name_panel, sheet
-from bench.report.comparable import FLOOR
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
 from bench.report.style import FIRST, FRONT, SPARE, Look
-from bench.report.sweeps import MOST, at_every_accuracy, budgets, qualities, swept
+from bench.report.sweeps import MOST, at_every_accuracy, budgets, floor_of, qualities, swept
 
 LOOKS = FIRST + SPARE
 HEADINGS = {True: "Solvers of the ODE", False: "Other samplers"}
@@ -33,19 +31,19 @@ def samplers_by_method(data: FigureData) -> Iterator[Drawing]:
 
 
 def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) -> Drawing:
-    about, kinds = section.about(metric), _kinds(rows)
+    about, kinds, floor = section.about(metric), _kinds(rows), floor_of(section, metric, points.n.iloc[0])
     methods = [variant for variant in section.labels if (points.variant == variant).any()]
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())
     figure, grid = sheet(len(methods), len(kinds), (width, HEIGHT), (GAP, 0.3), LEFT, bottom=0.6 + legends)
-    cut, floor = "", _floor(section, metric, points)
+    cut = ""
     for variant, line in zip(methods, grid, strict=True):
         of_method = points[points.variant == variant]
         best = front(of_method, "nfe", sign_of(about))
         for axes, (kind, looks) in zip(line, kinds.items(), strict=True):
             axes.plot(best.nfe, best.value, color=FRONT, linewidth=6, solid_capstyle="round", zorder=0.5, alpha=0.6)
             curves(looks, axes, of_method[of_method.solver.isin([*looks])], "nfe", bands=False, by="solver")
-            cut = _scaled(axes, points) or cut
+            cut = _scaled(axes, points, floor and floor[0]) or cut
             drawn = rows[(rows.variant == variant) & rows.solver.isin([*looks])]
             crosses(looks, axes, drawn, "nfe", "accuracy", by="solver")
             if floor:
@@ -75,22 +73,15 @@ def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
     return {kind: looks for kind, looks in kinds.items() if looks}
 
 
-def _floor(section: Section, metric: str, points: DataFrame) -> tuple[float, float] | None:
-    """What as many fresh data as the sweep has samples score, with the half-width of its interval."""
-    cells = section.cells[(section.cells.baseline == FLOOR) & (section.cells.metric == metric)]
-    found = cells[[json.loads(settings).get("n") == points.n.iloc[0] for settings in cells.settings]]
-    return (float(found["mean"].iloc[0]), float(found.half_width.iloc[0])) if len(found) else None
-
-
-def _scaled(axes: Axes, points: DataFrame) -> str:
+def _scaled(axes: Axes, points: DataFrame, floor: float | None) -> str:
     """Axes for all points, logarithmic where values allow it; says so where some are cut off."""
     axes.set(xscale="log", xlim=(points.nfe.min() / 1.2, points.nfe.max() * 1.2))
     if (points.value > 0).all():
         axes.set_yscale("log")
-        cut = limit(axes, points.value)
+        cut = limit(axes, points.value, floor)
         plain_log(axes.yaxis)
     else:
-        cut = limit(axes, points.value)
+        cut = limit(axes, points.value, floor)
     plain_log(axes.xaxis, budgets(points))
     return cut
 

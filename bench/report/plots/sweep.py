@@ -10,12 +10,12 @@ from matplotlib.ticker import NullFormatter
 from pandas import DataFrame
 
 from bench.report import vocabulary
-from bench.report.axes import crosses, curves, lacking, legend, limit, plain_log, titled
+from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, plain_log, titled
 from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.crossings import nfe_ratio
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
-from bench.report.sweeps import MOST, at_every_accuracy, qualities, swept
+from bench.report.sweeps import MOST, at_every_accuracy, floor_of, qualities, swept
 
 SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
 WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
@@ -31,8 +31,11 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
         if points.solver.nunique() > MOST:
             continue
         figure, axes = _facets(section, rows, points, LEGEND)
+        floor = floor_of(section, metric, points.n.iloc[0])
         for one in axes:
-            cut = limit(one, points.value)
+            cut = limit(one, points.value, floor and floor[0])
+            if floor:
+                floor_line(one, *floor, f"as many data {floor[0]:.4g}" if one is axes[0] else "")
             if one.get_yscale() == "log":
                 plain_log(one.yaxis)
         axes[0].set_ylabel(titled(about, points.n.iloc[0]))
@@ -43,7 +46,7 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
         reading = (
             "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is "
             "run at falling tolerances. Where a curve levels out, the model's error is left and more evaluations are "
-            "wasted."
+            "wasted. The dashed line is what as many data score, if that was measured."
         )
         title = f"{about.title} against evaluations of the velocity field, by solver"
         yield Drawing(figure, title, reading + cut + lacking(section, rows), f"{metric}_over_nfe")
