@@ -1,0 +1,57 @@
+"""What as many data score in figures: of the same n alone, within the axes, with its interval."""
+
+import math
+
+import pandas
+import pytest
+import synthetic
+from matplotlib.figure import Figure
+
+from bench.report.axes import floor_line, limit
+from bench.report.sections import sections
+from bench.report.sweeps import floor_of, qualities
+
+SWEPT = {"stage": "sweep", "metric": "w2", "settings": {"sampler": "euler", "steps": 4, "nfe": 4}, "n": 1000}
+OF_DATA = {**SWEPT, "metric": "w2_floor", "value": 0.2, "stderr": 0.01, "settings": {"repeats": 5}}
+
+
+def test_the_floor_of_a_sweep_is_that_of_as_many_samples() -> None:
+    (section,) = sections(synthetic.frame(SWEPT, OF_DATA, {**OF_DATA, "value": 0.1, "n": 2000, "stage": "samples"}))
+    found = floor_of(section, "w2", 1000)
+    assert found == pytest.approx((0.2, 2.776445 * 0.01 * math.sqrt(6)), rel=1e-6)
+    assert floor_of(section, "w2", 2000) == pytest.approx((0.1, 2.776445 * 0.01 * math.sqrt(6)), rel=1e-6)
+    assert floor_of(section, "w2", 500) is None and floor_of(section, "fid", 1000) is None
+
+
+def test_a_floor_is_no_quality_of_a_sweep_and_a_lost_one_no_cross() -> None:
+    lost = {**OF_DATA, "value": math.nan, "reason": "diverged", "seed": 1}
+    (section,) = sections(synthetic.frame(SWEPT, OF_DATA, lost))
+    assert qualities(section) == ["w2"] and set(section.sweep.metric) == {"w2"}
+    assert floor_of(section, "w2", 1000) is not None
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("floor", [0.5, 40.0])
+def test_a_floor_is_within_the_axes(scale: str, floor: float) -> None:
+    axes = Figure().subplots()
+    axes.set_yscale(scale)
+    assert limit(axes, pandas.Series([2.0, 3.0, 4.0]), floor) == ""
+    floor_line(axes, floor, 0.1, "as many data")
+    low, high = axes.get_ylim()
+    assert low < min(floor, 2.0) and high > max(floor, 4.0)
+    (line,), (band,) = axes.lines, axes.patches
+    assert list(line.get_ydata()) == [floor, floor]
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((floor - 0.1, floor + 0.1))
+
+
+def test_a_floor_without_an_interval_is_a_line() -> None:
+    axes = Figure().subplots()
+    floor_line(axes, 0.5, math.nan, "")
+    assert len(axes.lines) == 1 and not axes.patches
+
+
+def test_a_floor_below_zero_stretches_no_logarithmic_axis() -> None:
+    axes = Figure().subplots()
+    axes.set_yscale("log")
+    limit(axes, pandas.Series([1.0, 2.0]), -0.1)
+    assert axes.get_ylim() == pytest.approx((1 / 1.12, 2 * 1.12))
