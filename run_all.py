@@ -3,6 +3,8 @@
     python run_all.py                                  the suite `quick` on this machine
     python run_all.py --suite cifar10 --cluster slurm  one Slurm array, one task a run
     python run_all.py --suite quick --report           tables, plots and page from the records alone
+    python run_all.py --samples DIR --dataset cifar10 --label StyleGAN2
+                                                       the score of samples made elsewhere, beside the runs of a suite
 
 Exit code 0: all runs are finished; 1: a run failed, or could not go on (a full disk, a submission refused half way);
 2: a bad option, key or name, and nothing was started.

@@ -10,12 +10,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.command.options import declare, setting
+from bench.command.options import check_device, declare, setting
+from bench.command.parser import parser
 from bench.config.plan import plan
 from bench.config.registry import baselines
 from bench.config.settings import Component, Samples
 from bench.config.suite import Run, Suite, load_suite, suite_names, validated
 from bench.errors import UsageError
+from bench.launch.invocation import remember
 from bench.metrics.metric import chosen
 from bench.records.elsewhere import OF_DRAWING, PREFIX, Elsewhere, stand
 from bench.records.planned import plan_elsewhere
@@ -25,10 +27,7 @@ if TYPE_CHECKING:
     from bench.datasets.base import Dataset
     from bench.datasets.elsewhere import Made
 
-REFUSED = (
-    *("baselines", "datasets", "seeds", "claims", "workers", "gpus", "partition", "max_parallel", "sbatch"),
-    *("dry_run", "status", "report", "fetch", "list", "check", "archive", "merge", "keep_stale"),
-)
+TAKEN = ("samples", "dataset", "label", "suite", "protocol", "set", "plugin", "device", "results", "data_dir", "retry")
 KEYS = ("evaluation.samples.", "dataset.")
 LONGEST = 60  # characters of a label
 SUSPICIOUS = 0.01  # of the samples are copies
@@ -48,6 +47,7 @@ class Place(NamedTuple):
 def score(options: argparse.Namespace, data_dir: Path) -> int:
     """Score the samples, unless they are, add them to the plan of the suite's folder, and report on that."""
     _check(options)
+    check_device(options)
     if options.results.exists() and not options.results.is_dir():
         raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
     declare(options)
@@ -60,6 +60,8 @@ def score(options: argparse.Namespace, data_dir: Path) -> int:
 
     dataset = build_dataset(place.dataset, data_dir)
     made, n = opened(path, dataset), place.samples.n
+    if dataset.is_given:
+        made.notes.append("sample i counts as drawn to fit what test sample i is given")
     _check_count(path, made.count, n, dataset)
     chosen(place.samples.metrics, dataset.is_image, dataset.is_given)
     origin = {"path": str(path.resolve()), "sha256": made.sha256(n), "files": made.files, "count": made.count}
@@ -93,11 +95,10 @@ def _check(options: argparse.Namespace) -> None:
             raise UsageError(f"--{given}: --samples, --dataset and --label go together; there is no --{option}{hint}")
         if len(values) > 1:
             raise UsageError(f"--{option}: named twice, {values[0]!r} and {values[1]!r}; a call scores one set")
-    for option in REFUSED:
-        if getattr(options, option):
+    usual = parser()
+    for option, value in vars(options).items():
+        if option not in TAKEN and value != usual.get_default(option):
             raise UsageError(f"--samples: cannot be combined with --{option.replace('_', '-')}")
-    if options.cluster != "local":
-        raise UsageError(f"--samples: cannot be combined with --cluster {options.cluster}; allowed: local")
     label = options.label[0]
     if not 0 < len(label) <= LONGEST or not label.isprintable() or label != label.strip():
         raise UsageError(f"--label {label!r}: expected 1 to {LONGEST} characters, printable, no space at either end")
@@ -109,7 +110,9 @@ def _place(options: argparse.Namespace) -> Place:
     for key in settings:
         if not key.startswith(KEYS):
             raise UsageError(f"--set {key}: with --samples a key is evaluation.samples.KEY or dataset.OPTION")
-    name, suite = load_suite(_suite_with(dataset, options.suite))
+    options.suite = _suite_with(dataset, options.suite)
+    remember(options)  # for the commands that complaints name
+    name, suite = load_suite(options.suite)
     if dataset in _datasets(suite):
         every = plan(name, suite, options.protocol)
         runs = plan(name, suite, options.protocol, datasets=[dataset], settings=settings)

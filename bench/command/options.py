@@ -80,11 +80,9 @@ def check_options(options: argparse.Namespace) -> None:
             raise UsageError(f"--{key} {value}: for --cluster slurm; leave it out with --cluster {options.cluster}")
 
 
-def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
-    """UsageError for what cannot be run as it is asked for; the plugin's methods that no run is of are named."""
-    if options.cluster == "slurm":
-        require("sbatch")
-    elif options.device == "cuda" or (options.gpus and options.device is None):
+def check_device(options: argparse.Namespace) -> None:
+    """UsageError for GPUs that this machine has not."""
+    if options.device == "cuda" or (options.gpus and options.device is None):
         import torch
 
         count = torch.cuda.device_count()
@@ -93,6 +91,14 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
             allowed = f"--gpus {count}" if count else "--device cpu"
             found = f"{count or 'no'} GPU{'s' * (count > 1)}"
             raise UsageError(f"{option}: torch finds {found} here; allowed here: {allowed}")
+
+
+def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """UsageError for what cannot be run as it is asked for; the plugin's methods that no run is of are named."""
+    if options.cluster == "slurm":
+        require("sbatch")
+    else:
+        check_device(options)
     for run_ in runs:
         t = run_.training
         if not t.weights and t.pieces % ranks_of_a_run(options):

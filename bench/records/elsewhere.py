@@ -115,8 +115,8 @@ def stand(root: Path, entry: Mapping[str, Any]) -> Standing:
 
 def _code(entry: Mapping[str, Any]) -> identity.Code | None:
     settings = entry["config"]["evaluation"][STAGE]
-    extractors = [extractor["name"] for extractor in settings["extractors"] or ()]
-    return identity.code_elsewhere(entry["dataset"], settings["metrics"], extractors)
+    extractors = [extractor["name"] for extractor in settings.get("extractors") or ()]
+    return identity.code_elsewhere(entry["dataset"], settings.get("metrics"), extractors)
 
 
 def planned(root: Path) -> dict[str, dict[Stage, Standing]]:
