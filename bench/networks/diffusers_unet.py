@@ -100,10 +100,15 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def check(shape: tuple[int, ...], config: dict[str, Any]) -> None:
+def _table(config: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(config, str):
+        raise UsageError(f"network {NAME}: config = {config!r}: a table, or the path of a .json file that has it")
+    return config
+
+
+def check(shape: tuple[int, ...], config: dict[str, Any] | str) -> None:
     """UsageError for a configuration that is of another class or conditioned, or does not fit the shape."""
-    ask = partial(require, NAME)
-    ask(isinstance(config, dict), "config", config, "a table, or the path of a .json file that has it")
+    ask, config = partial(require, NAME), _table(config)
     require_images(NAME, shape, len(config.get("block_out_channels") or [1]))
     side = config.get("sample_size")
     sides = tuple(side) if isinstance(side, list | tuple) else (side, side)
@@ -121,12 +126,12 @@ def check(shape: tuple[int, ...], config: dict[str, Any]) -> None:
 
 
 @register_network("diffusers_unet", check=check)
-def diffusers_unet(shape: tuple[int, ...], config: dict[str, Any]) -> nn.Module:
+def diffusers_unet(shape: tuple[int, ...], config: dict[str, Any] | str) -> nn.Module:
     """diffusers' UNet2DModel of any configuration, whose weights `training.weights` may name."""
     check(shape, config)
     from diffusers import UNet2DModel
 
-    own = {key: value for key, value in config.items() if not key.startswith("_")}
+    own = {key: value for key, value in _table(config).items() if not key.startswith("_")}
     try:
         return DiffusersUNet(UNet2DModel(**own))
     except Exception as error:  # whatever a key that it does not know, or a value, makes it raise

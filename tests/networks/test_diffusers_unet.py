@@ -202,3 +202,5 @@ def test_a_configuration_that_does_not_fit_is_one_line(
 def test_a_configuration_that_is_no_file_is_one_line(made: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"network\.config = '.*nowhere\.json': FileNotFoundError"):
         planned(made, tmp_path, settings={"network.config": str(tmp_path / "nowhere.json")})
+    with pytest.raises(UsageError, match=r"config = 'folder': a table, or the path of a \.json file that has it$"):
+        networks["diffusers_unet"]((1, 8, 8), config="folder")

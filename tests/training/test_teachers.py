@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import SUITE, runs
 from torch import Tensor, nn
 
@@ -95,12 +96,17 @@ def test_of_a_run_and_of_its_checkpoint_the_averaged_weights_are_taken(tmp_path:
         assert make.teachers == inputs.described([str(path)])
 
 
-def test_a_file_of_tensors_is_for_the_network_of_the_run(tmp_path: Path) -> None:
+def test_a_file_of_tensors_is_for_the_network_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = runs(tmp_path)[0]
     make = make_of(run, tmp_path, tmp_path)
     module = make.network()
     torch.save(module.state_dict(), tmp_path / "weights.pt")
-    assert equal(make.pretrained(str(tmp_path / "weights.pt")), module)
+    save_file(module.state_dict(), tmp_path / "weights.safetensors")
+    monkeypatch.chdir(tmp_path)
+    for name in ("weights.pt", "weights.safetensors"):
+        (taught,) = runs(tmp_path, PLAIN, baselines=["student"], settings={"student.teacher": name})
+        assert taught.baseline.options["teacher"] == str(tmp_path / name)
+        assert equal(make.pretrained(taught.baseline.options["teacher"]), module)
 
 
 def test_what_is_no_teacher_is_refused_in_one_line(tmp_path: Path) -> None:
