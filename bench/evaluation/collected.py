@@ -117,9 +117,11 @@ class Gathered(Collected):
         return found
 
     def settings(self, metric: Metric) -> dict[str, Any]:
-        own: dict[str, Any] = {"reference_n": self._references(metric)} if self.dataset.is_image else {}
-        own |= {"joined": "given"} if self.joined else {}
-        return {"split": self.dataset.held_out if self.split == "test" else self.split, **own}
+        given = {"joined": "given"} if self.joined else {}
+        if metric.of_train:  # whatever its reference is
+            return {"split": f"train and {self.dataset.held_out}", **given}
+        own = {"reference_n": self._references(metric)} if self.dataset.is_image else {}
+        return {"split": self.dataset.held_out if self.split == "test" else self.split, **own, **given}
 
     def _references(self, metric: Metric) -> int:
         held = len(getattr(self.dataset, self.split))

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 BLOCK = 2**24  # float64 numbers of a split that are searched at once: 128 MiB
 MEANING = (
     "Share of samples that only copying explains, by how often their nearest neighbour is a held-out example rather "
-    "than a training one: 0 on average for a model that generalises, 1 for copies."
+    "than a training one: 0 on average for a model that generalises, which may be below 0 by chance, and 1 for copies."
 )
-FACTS = {"memorisation": Facts("Memorisation", "", "lower", meaning=MEANING, place=39)}
+FACTS = {"memorisation": Facts("Memorisation", meaning=MEANING, place=39)}
 
 
 @register_metric("memorisation", facts=FACTS, in_curve=True, limit=10_000, of_train=True)

@@ -224,6 +224,13 @@ def test_a_metric_may_be_of_values_for_points_and_of_features_for_images() -> No
     assert of_points.facts == of_images.facts
 
 
+def test_what_looks_at_both_splits_says_so(points: Dataset, images: Dataset) -> None:
+    for dataset in (points, images):
+        judge = Judge(dataset, Samples(metrics="memorisation"), Path("none"), "cpu", 0)
+        (row,) = judge.quality(9).rows
+        assert row.settings == {"split": "train and test"}
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
