@@ -23,7 +23,10 @@ FACTS = {"c2st": Facts("C2ST", "", "lower", meaning=MEANING, place=24)}
 
 @register_metric("c2st", facts=FACTS, data="points", settings=lambda *_: SETTINGS, limit=1000, least=FOLDS)
 def c2st(samples: "Tensor", reference: "Tensor", dataset: Any, rng: "torch.Generator") -> float:
-    """C2ST of points (n, D) and (m, D); folds and weights from rng."""
+    """Accuracy of a classifier that tells samples from held-out points.
+
+    Points are (n, D) and (m, D); folds and weights are drawn from rng.
+    """
     import numpy as np
     import torch
     from sklearn.model_selection import KFold, cross_val_score

@@ -37,7 +37,10 @@ SETTINGS = {"neighbours": NEIGHBOURS}
     of_kept=True,
 )
 def density_coverage(samples: Any, reference: Any, *_: Any) -> tuple[tuple[float, None], ...]:
-    """Of points (n, D) and (m, D), or of Features; NotApplicable if the data are no more than k."""
+    """Density and coverage by neighbours, of points or of the features of images.
+
+    Points are (n, D) and (m, D). NotApplicable if there are no more than k of the data.
+    """
     import torch
 
     x, y = (values if isinstance(values, torch.Tensor) else values.kept for values in (samples, reference))

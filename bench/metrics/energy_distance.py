@@ -23,7 +23,10 @@ FACTS = {"energy_distance": Facts("Energy distance²", "", "lower", meaning=MEAN
 
 @register_metric("energy_distance", facts=FACTS, data="points", in_curve=True, in_sweep=True, limit=10_000, least=2)
 def energy_distance(samples: "Tensor", reference: "Tensor", *_: Any) -> float:
-    """D^2 of points (n, D) and (m, D), n and m at least 2, in O((n + m)^2) time."""
+    """Squared energy distance to held-out points, unbiased.
+
+    Points are (n, D) and (m, D), n and m at least 2. Time is O((n + m)^2).
+    """
     within = [_sum(x, x) / (len(x) * (len(x) - 1)) for x in (samples, reference)]
     return 2 * _sum(samples, reference) / (len(samples) * len(reference)) - sum(within)
 

@@ -31,7 +31,10 @@ FACTS = {"memorisation": Facts("Memorisation", meaning=MEANING, place=39)}
 
 @register_metric("memorisation", facts=FACTS, in_curve=True, limit=10_000, of_train=True)
 def memorisation(samples: "Tensor", reference: "Tensor", dataset: "Dataset", *_: Any) -> tuple[float, float]:
-    """M of points (n, D) or uint8 pixels (n, C, H, W), with its error, against all of dataset.train and .test."""
+    """Share of samples that only copying explains, by nearest training and held-out neighbours.
+
+    Samples are points (n, D) or uint8 pixels (n, C, H, W); both splits are searched whole. M has its error.
+    """
     import numpy as np
 
     n, m = len(dataset.train), len(dataset.test)

@@ -39,7 +39,10 @@ def kernel(samples: "Tensor", reference: "Tensor") -> dict[str, list[float]]:
     "mmd", facts=FACTS, data="points", in_curve=True, in_sweep=True, settings=kernel, limit=10_000, least=2
 )
 def mmd(samples: "Tensor", reference: "Tensor", *_: Any) -> float:
-    """MMD^2 of points (n, D) and (m, D), n and m at least 2, in O((n + m)^2) time."""
+    """Squared maximum mean discrepancy to held-out points, with Gaussian kernels, unbiased.
+
+    Points are (n, D) and (m, D), n and m at least 2. Time is O((n + m)^2).
+    """
     widths = kernel(samples, reference)["bandwidths"]
     within = [(_sum(x, x, widths) - len(x)) / (len(x) * (len(x) - 1)) for x in (samples, reference)]
     return sum(within) - 2 * _sum(samples, reference, widths) / (len(samples) * len(reference))

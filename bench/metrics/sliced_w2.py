@@ -25,7 +25,10 @@ FACTS = {"sliced_w2": Facts("Sliced W₂", "", "lower", meaning=MEANING, place=2
 
 @register_metric("sliced_w2", facts=FACTS, data="points", in_curve=True, in_sweep=True, settings=lambda *_: SETTINGS)
 def sliced_w2(samples: "Tensor", reference: "Tensor", dataset: Any, rng: "torch.Generator") -> float:
-    """SW2 of points (n, D) and (m, D) along PROJECTIONS directions drawn from rng."""
+    """W2 along random directions, of all samples.
+
+    Points are (n, D) and (m, D); PROJECTIONS directions are drawn from rng.
+    """
     import ot
     import torch
 

@@ -33,7 +33,10 @@ SETTINGS = {"quantile": QUANTILE}
 
 @register_metric("support", facts=FACTS, data="points", in_curve=True, in_sweep=True, settings=lambda *_: SETTINGS)
 def support(samples: "Tensor", reference: "Tensor", dataset: "Dataset", *_: Any) -> tuple[tuple[float, float], ...]:
-    """Both shares with their errors; NotApplicable if the data has no known density."""
+    """Shares of samples outside the data's support, and below its 1% density quantile.
+
+    Each has its error. NotApplicable if the data has no known density.
+    """
     import torch
 
     from bench.methods.finite import all_finite
