@@ -18,7 +18,7 @@ from bench.config.settings import Component, Samples
 from bench.config.suite import Run, Suite, load_suite, suite_names, validated
 from bench.errors import UsageError
 from bench.launch.invocation import remember
-from bench.metrics.metric import chosen
+from bench.metrics.chosen import chosen
 from bench.records.elsewhere import OF_DRAWING, PREFIX, Elsewhere, stand
 from bench.records.planned import plan_elsewhere
 from bench.records.records import record_path
@@ -63,7 +63,7 @@ def score(options: argparse.Namespace, data_dir: Path) -> int:
     if dataset.is_given:
         made.notes.append("sample i counts as drawn to fit what test sample i is given")
     _check_count(path, made.count, n, dataset)
-    chosen(place.samples.metrics, dataset.is_image, dataset.is_given)
+    chosen(place.samples.metrics, dataset.is_image, dataset.is_given, place.samples.limits)
     origin = {"path": str(path.resolve()), "sha256": made.sha256(n), "files": made.files, "count": made.count}
     run = Elsewhere(
         suite=place.name,

@@ -24,7 +24,7 @@ from bench.datasets.source import starts
 from bench.errors import NotApplicable, UsageError, usage_error
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
-from bench.metrics.metric import check_limits, chosen, of_samples
+from bench.metrics.chosen import chosen, of_samples
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -206,7 +206,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
             check_networks(run, dataset)
         if run.evaluation.samples:
             samples = run.evaluation.samples
-            check_limits(samples.limits, chosen(samples.metrics, dataset.is_image, dataset.is_given))
+            chosen(samples.metrics, dataset.is_image, dataset.is_given, samples.limits)
             if samples.extractors:
                 if (named := f"{dataset.name}: {samples.extractors}") not in sure:
                     make_sure(samples, dataset, data_dir)

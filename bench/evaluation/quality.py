@@ -24,9 +24,10 @@ from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.trained import Drawn
 from bench.methods.finite import complaint
 from bench.methods.rules import rule
+from bench.metrics.chosen import chosen
 from bench.metrics.extractors.named import extractors
 from bench.metrics.extractors.reference import LEAST, Reference
-from bench.metrics.metric import Metric, chosen
+from bench.metrics.metric import Metric
 from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.seeds import generator

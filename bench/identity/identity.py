@@ -18,7 +18,7 @@ from bench.config.suite import Run
 from bench.identity import source
 from bench.identity.reach import Reached, reach
 from bench.identity.source import PROJECT, Place
-from bench.metrics.metric import usual
+from bench.metrics.chosen import usual
 
 EVALUATED = "bench/evaluation/stages.py: Stages._evaluated"
 # "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes; nor

@@ -8,11 +8,11 @@ What a stage measures by itself (likelihoods, evaluations, seconds) is declared 
 into its record, so a report needs no plugin.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from bench.config.registry import metrics, unknown
+from bench.config.registry import metrics
 from bench.config.settings import Samples
 from bench.errors import UsageError
 
@@ -21,8 +21,6 @@ Data = Literal["points", "images", "any"]
 Needs = Literal["samples", "features", "pairs", ""]
 Group = Literal["quality", "likelihood", "geometry", "cost", ""]
 FLOOR = "_floor"  # ends the name of what the data itself scores
-USUAL = {"points": ("w2",), "images": ("fid", "kid", "precision_recall", "inception_score"), "given": ("psnr", "ssim")}
-
 
 SAID = ("title", "unit", "direction", "group", "meaning")  # of a number in its record
 
@@ -221,51 +219,6 @@ def _check(metric: Metric) -> None:
     for other in metrics.so_far().values():
         if other.name != metric.name and (taken := metric.facts.keys() & other.facts.keys()):
             raise UsageError(f"metric {metric.name!r}: {min(taken)!r} is a number of metric {other.name!r}")
-
-
-def of_samples(name: str) -> Metric:
-    """The metric of samples of that name.
-
-    Raises:
-        UsageError: the name is not known, or of no metric of samples.
-    """
-    if name not in metrics or not metrics[name].needs:
-        known = [other for other, entry in metrics.items() if entry.needs]
-        raise UsageError("evaluation.samples.metrics: " + unknown("metric of samples", name, known))
-    found: Metric = metrics[name]
-    return found
-
-
-def usual(is_image: bool, is_given: bool) -> tuple[str, ...]:
-    """Names of the usual metrics of samples: those of pairs if each sample is given what it should fit."""
-    return (*USUAL["images" if is_image else "points"], *(USUAL["given"] if is_image and is_given else ()))
-
-
-def chosen(names: Iterable[str] | None, is_image: bool, is_given: bool) -> list[Metric]:
-    """The metrics of samples by their names; without names the usual ones of such data.
-
-    Raises:
-        UsageError: a name that is not known, or of no metric of samples, or of one for other data.
-    """
-    kind: Data = "images" if is_image else "points"
-    found = [of_samples(name) for name in names or usual(is_image, is_given)]
-    for metric in found:
-        if metric.data not in ("any", kind):
-            allowed = [other for other, entry in metrics.items() if entry.needs and entry.data in ("any", kind)]
-            message = f"{metric.name!r} is for {metric.data}, and the data are {kind}; allowed: {', '.join(allowed)}"
-            raise UsageError(f"evaluation.samples.metrics: {message}")
-    return [metric.on(kind) for metric in found]
-
-
-def check_limits(limits: Iterable[str], found: Iterable[Metric]) -> None:
-    """UsageError for a limit of what is no metric of these, or has no number of its own to replace."""
-    allowed = [metric.name for metric in found if isinstance(metric.limit, int)]
-    for name in limits:
-        if name not in allowed:
-            known = (
-                f"allowed are the run's metrics with a limit: {', '.join(allowed)}" if allowed else "none has a limit"
-            )
-            raise UsageError(f"evaluation.samples.limits: {name!r}: {known}")
 
 
 def metric_of(number: str) -> Metric | None:

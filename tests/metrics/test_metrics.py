@@ -19,8 +19,9 @@ from bench.datasets.toys import checkerboard_log_prob
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn
+from bench.metrics.chosen import chosen, usual
 from bench.metrics.extractors.features import Features
-from bench.metrics.metric import check_limits, chosen, facts_of, metric_of, register_metric, usual
+from bench.metrics.metric import facts_of, metric_of, register_metric
 from bench.records.frame import read_frame
 from bench.records.records import Measurement
 
@@ -234,18 +235,20 @@ def test_what_looks_at_both_splits_says_so(points: Dataset, images: Dataset) -> 
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"w2": 9}, "'w2': allowed are the run's metrics with a limit: mmd"),
-        ({"c2st": 9}, "'c2st': allowed are the run's metrics with a limit: mmd"),
+        ({"w2": 9}, "'w2': allowed are its metrics with a limit: mmd"),
+        ({"c2st": 9}, "'c2st': allowed are its metrics with a limit: mmd"),
         ({"mmd": 9}, None),
     ],
 )
 def test_limits_are_of_metrics_that_have_one(limits: dict[str, int], message: str | None) -> None:
-    found = chosen(["w2", "mmd"], False, False)
     if message is None:
-        return check_limits(limits, found)
+        assert len(chosen(["w2", "mmd"], False, False, limits)) == 2
+        return
     with pytest.raises(UsageError) as error:
-        check_limits(limits, found)
+        chosen(["w2", "mmd"], False, False, limits)
     assert str(error.value) == f"evaluation.samples.limits: {message}"
+    with pytest.raises(UsageError, match="'fid': none has a limit$"):
+        chosen(["w2"], False, False, ["fid"])
 
 
 def test_what_is_no_metric_is_refused(own_entries: None) -> None:
