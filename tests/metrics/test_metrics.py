@@ -247,7 +247,7 @@ def test_limits_are_of_metrics_that_have_one(limits: dict[str, int], message: st
     with pytest.raises(UsageError) as error:
         chosen(["w2", "mmd"], False, False, limits)
     assert str(error.value) == f"evaluation.samples.limits: {message}"
-    with pytest.raises(UsageError, match="'fid': none has a limit$"):
+    with pytest.raises(UsageError, match=r"'fid': none has a limit$"):
         chosen(["w2"], False, False, ["fid"])
 
 
