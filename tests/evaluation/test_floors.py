@@ -158,7 +158,7 @@ def test_data_is_fresh_if_neither_reference_nor_metric_knows_it(
     assert row.reason == "not applicable: no split of pair is fresh to shift" and row.metric == "shift_floor"
     for reference in ("train", "test"):  # test is what such a metric knows as not trained on
         (row,) = floors(judged(images, tmp_path, metrics=["shift"], reference=reference), 8)
-        assert row.settings["floor_split"] == "validation" and row.settings["reference_n"] == 8
+        assert row.settings["floor_split"] == "validation" and row.settings["split"] == "train and test"
 
 
 def test_points_that_are_given_something_are_drawn_exactly_for_the_same(
