@@ -18,19 +18,28 @@ coordinates; sbibm's own likelihood is without it, and its sampler without q_1 >
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from bench.datasets.base import Dataset
 from bench.datasets.curves import quadrature
-from bench.datasets.points import Points, in_chunks, polar, split_points, uniform
+from bench.datasets.observed import observed
+from bench.datasets.points import N_TEST, N_TRAIN, Points, in_chunks, polar, split_points, uniform
 from bench.datasets.splits import split_by
 from bench.errors import UsageError
+from bench.training.seeds import generator
 
 RADIUS, SPREAD, OFFSET = 0.1, 0.01, 0.25
 HALF_DIAGONAL = math.sqrt(2)  # |z_1| + |z_2| of the edge of the square that theta is in
 REACH = 8  # deviations of the radius that are integrated over
 PANELS = 64
+OBSERVATIONS = (  # those that sbibm measures posteriors at
+    *((-0.6396706, 0.16234657), (-0.5676688, -0.33194834), (0.0030109584, -0.6457662), (-0.25049388, 0.633055)),
+    *((-0.66463584, -0.42604533), (-0.12940255, 0.3873573), (0.19458583, 1.0400153), (0.13603824, 0.9160449)),
+    *((-0.17962828, -0.5452459), (0.14563406, -1.170141)),
+)
 CANDIDATES, ROUNDS = 2**16, 1000  # of `posterior`: candidates of a round, shared by the rows that still need one
 
 
@@ -121,7 +130,32 @@ def _sample(n: int, rng: torch.Generator) -> Tensor:
     return torch.cat([theta, simulated(theta, rng)], 1)
 
 
-@split_by("two_moons", split_points)
+def split_observed(
+    points: Points,
+    *,
+    observation: int = 0,
+    n_train: int = N_TRAIN,
+    n_test: int = N_TEST,
+    n_validation: int | None = None,
+    seed: int | Literal["run"] = 0,
+    run_seed: int = 0,
+) -> Dataset:
+    """`split_points`, with exact draws at one of sbibm's observations for the test split, unless that is 0.
+
+    UsageError for a number of no observation.
+    """
+    sizes = {"n_train": n_train, "n_test": n_test, "n_validation": n_validation}
+    dataset = split_points(points, **sizes, seed=seed, run_seed=run_seed)  # type: ignore[arg-type]
+    if not 0 <= observation <= len(OBSERVATIONS):
+        raise UsageError(f"dataset two_moons: observation = {observation}: 1 to {len(OBSERVATIONS)}, or 0 for pairs")
+    if not observation:
+        return dataset
+    rng = generator(run_seed if seed == "run" else seed, "observation", observation)
+    c = torch.tensor(OBSERVATIONS[observation - 1])
+    return observed(dataset, c, n_test, rng, f"observation{observation}")
+
+
+@split_by("two_moons", split_observed)
 def two_moons(data_dir: Path) -> Points:
     """The two parameters of a simulator, given the two numbers that it made of them (sbibm's two moons)."""
     return Points("two_moons", _sample, log_prob, extent=1.5, given=2, posterior=posterior)

@@ -12,7 +12,19 @@ from torch import Tensor
 
 # First words of all streams but those of samplers, whose streams have their own names ("ddim-50").
 STREAMS = (
-    *("samples", "labels", "encode", "dequantise", "probe", "bound", "metric", "repeat", "floor", "source"),
+    *(
+        "samples",
+        "labels",
+        "encode",
+        "dequantise",
+        "probe",
+        "bound",
+        "metric",
+        "repeat",
+        "floor",
+        "source",
+        "observation",
+    ),
     *("minibatch", "training", "rehearsal", "validation split"),
 )
 

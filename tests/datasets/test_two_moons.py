@@ -9,11 +9,12 @@ from torch import Tensor
 
 from bench.config.registry import datasets
 from bench.datasets.contract import checked
-from bench.datasets.two_moons import OFFSET, RADIUS, log_prob, posterior, ring, share, simulated
+from bench.datasets.observed import observed
+from bench.datasets.two_moons import OBSERVATIONS, OFFSET, RADIUS, log_prob, posterior, ring, share, simulated
 from bench.errors import UsageError
 
 # In the middle; where both moons meet; cut by one edge of the square, and by two; as far out as a ring goes.
-OBSERVATIONS = [
+CASES = [
     (-0.6396706, 0.16234657),
     (0.2, 0.05),
     (-0.35, 0.75),
@@ -44,7 +45,7 @@ def around(x: Tensor, side: int) -> tuple[Tensor, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("x", OBSERVATIONS)
+@pytest.mark.parametrize("x", CASES)
 def test_the_posterior_is_bayes_rule_by_brute_force(x: tuple[float, float]) -> None:
     observed = torch.tensor(x, dtype=torch.float64)
     theta, cell = around(observed, 300)
@@ -57,7 +58,7 @@ def test_the_posterior_is_bayes_rule_by_brute_force(x: tuple[float, float]) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("x", OBSERVATIONS)
+@pytest.mark.parametrize("x", CASES)
 def test_the_share_of_the_ring_that_has_a_theta(x: tuple[float, float]) -> None:
     n = 1_000_000
     p = ring(n, torch.Generator().manual_seed(0))
@@ -69,12 +70,12 @@ def test_the_share_of_the_ring_that_has_a_theta(x: tuple[float, float]) -> None:
 
 
 def test_nothing_is_cut_of_most_rings_and_all_of_what_no_theta_makes() -> None:
-    found = share(torch.tensor([OBSERVATIONS[0], (0.6, 0.0), (0.0, 2.0)], dtype=torch.float64))
+    found = share(torch.tensor([CASES[0], (0.6, 0.0), (0.0, 2.0)], dtype=torch.float64))
     torch.testing.assert_close(found, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("x", OBSERVATIONS)
+@pytest.mark.parametrize("x", CASES)
 def test_draws_have_the_law_of_the_density(x: tuple[float, float]) -> None:
     """In each quarter around the median."""
     n, observed = 20_000, torch.tensor(x, dtype=torch.float64)
@@ -106,6 +107,24 @@ def test_the_simulator_makes_half_a_ring() -> None:
     assert float(p[:, 1].mean()) == pytest.approx(0, abs=2e-3)
     radius = (p - torch.tensor([OFFSET, 0.0])).norm(dim=1)
     assert float(radius.mean()) == pytest.approx(0.1, abs=3e-4) and float(radius.std()) == pytest.approx(0.01, rel=0.02)
+
+
+def test_at_an_observation_the_test_split_has_draws_of_its_posterior() -> None:
+    data, again = (
+        datasets["two_moons"](Path("unused"), observation=9, n_train=50, n_test=400, seed=1) for _ in range(2)
+    )
+    assert torch.equal(again.test, data.test) and checked("two_moons", data) is data
+    assert data.version == "1-50-400-1-observation9" and (data.test_given == torch.tensor(OBSERVATIONS[8])).all()
+    assert torch.isfinite(data.log_prob(data.test, data.test_given)).all() and len(data.test.unique(dim=0)) == 400
+    both = (data.test.sum(1) > 0).double().mean()  # either moon
+    assert 0.4 < both < 0.6
+    plain = datasets["two_moons"](Path("unused"), n_train=50, n_test=400, seed=1)
+    assert torch.equal(plain.train, data.train) and torch.equal(plain.validation_given, data.validation_given)
+    with pytest.raises(UsageError, match=r"^dataset two_moons: observation = 11: 1 to 10, or 0 for pairs$"):
+        datasets["two_moons"](Path("unused"), observation=11)
+    with pytest.raises(UsageError, match=r"^dataset moons: it has no posterior"):
+        moons = datasets["moons"](Path("unused"), 50, 40)
+        observed(moons, torch.zeros(2), 5, torch.Generator(), "any")
 
 
 @pytest.mark.slow

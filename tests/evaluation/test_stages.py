@@ -158,6 +158,15 @@ def test_a_stage_is_of_the_runs_seed_and_says_whether_samples_are_given_somethin
     assert stages.facts()["given"] is True
 
 
+def test_data_that_runs_draw_share_a_version_and_have_a_checksum_each(done: Job, tmp_path: Path) -> None:
+    component = done.run.dataset.model_copy(update={"options": {**done.run.dataset.options, "seed": "run"}})
+    runs = [done.run.model_copy(update={"dataset": component, "seed": seed}) for seed in (4, 5)]
+    one, other = (Stages(replace(done, run=run, root=tmp_path), lambda text: None).facts() for run in runs)
+    assert one["dataset_version"] == other["dataset_version"] and ":" not in one["dataset_version"]
+    assert one["dataset_checksum"] != other["dataset_checksum"]
+    assert runs[0].variant == runs[1].variant
+
+
 def test_two_ranks_lose_what_one_loses(done: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in {"OMP_NUM_THREADS": "1", **interpreter()}.items():
         monkeypatch.setenv(variable, value)
