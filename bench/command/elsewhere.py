@@ -25,7 +25,7 @@ from bench.records.records import record_path
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
-    from bench.datasets.elsewhere import Made
+    from bench.datasets.made import Made
 
 TAKEN = ("samples", "dataset", "label", "suite", "protocol", "set", "plugin", "device", "results", "data_dir", "retry")
 KEYS = ("evaluation.samples.", "dataset.")

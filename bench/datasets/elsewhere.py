@@ -8,87 +8,22 @@ quantised anew scores otherwise, so a wrong size, range or number of channels is
 import hashlib
 import os
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bench.datasets.arrays import Stored, stored
 from bench.datasets.base import Dataset
-from bench.datasets.contract import LEVELS
 from bench.datasets.decoding import SUFFIXES, decoded
+from bench.datasets.made import Made
 from bench.errors import UsageError
 
-BATCH = 512  # a multiple of the images that an extractor takes at once
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of one channel
 LOSSY = (".jpeg", ".jpg", ".webp")
-
-
-class Made(ABC):
-    """Samples made elsewhere, to be scored on a dataset.
-
-    Attributes:
-        count: how many there are.
-        files: how many files they are in.
-        copies: how many of those that were read so far are equal to an earlier one.
-        notes: what a user should know of them, a sentence each.
-    """
-
-    count: int
-    files = 1
-
-    def __init__(self, path: Path, dataset: Dataset) -> None:
-        self.path, self.dataset = path, dataset
-        self.notes: list[str] = []
-        self.copies = 0
-
-    @abstractmethod
-    def sha256(self, n: int) -> str:
-        """Of the content of the files that the first n samples are in."""
-
-    @abstractmethod
-    def blocks(self, n: int) -> Iterator[NDArray[Any]]:
-        """The first n samples, BATCH at a time, as uint8 (B, C, H, W) or float32 (B, D); UsageError for a bad one."""
-
-    def batches(self, n: int) -> Iterator[tuple[int, Tensor]]:
-        """The first n samples from the place of each batch on.
-
-        Raises:
-            UsageError: one is not finite or has the wrong size, the first ones are all alike, or their values are not
-                those of pixels.
-        """
-        seen: set[bytes] = set()
-        start = self.copies = 0
-        for block in self.blocks(n):
-            seen |= {hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in block}
-            start += len(block)
-            self.copies = start - len(seen)
-            if start == len(block):
-                self._check_first(block, alike=len(seen) == 1)
-            if block.dtype != np.uint8 and not (finite := np.isfinite(block).all(1)).all():
-                row = start - len(block) + int(np.argmin(finite))
-                raise UsageError(f"{self.path}: sample {row} is not finite ({block[np.argmin(finite)]}); leave it out")
-            yield start - len(block), torch.from_numpy(block)
-
-    def _check_first(self, block: NDArray[Any], alike: bool) -> None:
-        if alike and len(block) > 1:
-            raise UsageError(f"{self.path}: the first {len(block)} samples are all alike")
-        levels = self.dataset.levels
-        if levels is None:
-            return
-        highest, most = int(block.max()), 1 if levels == LEVELS else levels - 1
-        if highest <= most:
-            factor = 255 / (1 if highest <= 1 else most)
-            raise UsageError(
-                f"{self.path}: the highest value of the first {len(block)} images is {highest}; expected pixels of "
-                f"0 to 255; multiply by {factor:g}"
-            )
 
 
 class Folder(Made):
@@ -121,8 +56,8 @@ class Folder(Made):
     def blocks(self, n: int) -> Iterator[NDArray[Any]]:
         # warnings of odd metadata would refuse an image under -W error
         with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, n, BATCH):
-                yield np.stack(list(pool.map(self._read, self.names[start : min(start + BATCH, n)])))
+            for start in range(0, n, self.BATCH):
+                yield np.stack(list(pool.map(self._read, self.names[start : min(start + self.BATCH, n)])))
 
     def _read(self, name: str) -> NDArray[np.uint8]:
         from PIL import Image
@@ -161,7 +96,7 @@ class Array(Made):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def blocks(self, n: int) -> Iterator[NDArray[Any]]:
-        for block in self.stored.blocks(n, BATCH):
+        for block in self.stored.blocks(n, self.BATCH):
             if self.axes is None:
                 with np.errstate(over="ignore"):  # what is too large for it is infinite, and refused
                     yield np.array(block, dtype=np.float32)
@@ -202,7 +137,7 @@ def _advice(found: Stored) -> str:
     """How to make pixels of numbers, as of a trained model's samples: the level whose bin a number lies in."""
     if found.dtype.kind not in "fiu" or not found.shape or not found.shape[0]:
         return ""
-    first = next(found.blocks(min(found.shape[0], BATCH), BATCH))
+    first = next(found.blocks(min(found.shape[0], Made.BATCH), Made.BATCH))
     low, high = float(first.min()), float(first.max())
     if high > 1.5:
         return f", and these are {low:g} to {high:g}: x.round().clip(0, 255).astype('uint8')"

@@ -11,7 +11,7 @@ from typing import Any
 from bench.config.registry import metrics
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
-from bench.datasets.elsewhere import Made
+from bench.datasets.made import Made
 from bench.errors import NOT_APPLICABLE
 from bench.evaluation import pictures
 from bench.evaluation.floors import floors

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.datasets import elsewhere
 from bench.datasets.base import Dataset
 from bench.datasets.elsewhere import opened
+from bench.datasets.made import Made
 from bench.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def read(path: Path, dataset: Dataset, n: int = 7) -> Any:
 
 @pytest.fixture(autouse=True)
 def batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "BATCH", 3)
+    monkeypatch.setattr(Made, "BATCH", 3)
 
 
 LAYOUTS: dict[str, Callable[[Any, Path], Path]] = {

@@ -292,7 +292,8 @@ assert not {"torch", "numpy", "pandas"} & set(sys.modules)
 @pytest.mark.parametrize(
     ("what", "hang_on_it"),
     [
-        (("bench/datasets/elsewhere.py", "BATCH = 512", "BATCH = 64"), {"checkerboard", "digits", "named"}),
+        (("bench/datasets/elsewhere.py", 'order="C"', 'order="K"'), {"checkerboard", "digits", "named"}),
+        (("bench/datasets/made.py", "BATCH = 512", "BATCH = 64"), {"checkerboard", "digits", "named"}),
         (("bench/evaluation/elsewhere.py", "SEED = 0", "SEED = 1"), {"checkerboard", "digits", "named"}),
         (("bench/metrics/w2.py", "numItermax=10**7", "numItermax=10**6"), {"checkerboard"}),
         (("bench/metrics/fid.py", "verbose=False", "verbose=True"), {"digits"}),
