@@ -33,7 +33,7 @@ def unsaid(tree: ast.AST) -> list[int]:
             opener = ast.unparse(node.func).split(".")[0]
             text = (
                 of_a_path
-                and opener not in ("Image", "pil", "tarfile", "lzma", "gzip", "os")
+                and opener not in ("Image", "pil", "tarfile", "archive", "lzma", "gzip", "os")
                 and not any("b" in str(m) for m in modes)
             )
         if name in ("run", "Popen", "check_output", "check_call"):

@@ -32,6 +32,7 @@ from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
 from bench.metrics.metric import FLOOR
+from bench.metrics.w2 import wasserstein2
 from bench.records.records import Measurement
 from bench.samplers.ode import Euler
 from bench.training.seeds import generator
@@ -261,19 +262,23 @@ class Doubled:
         return x / 2
 
 
-def test_samples_are_measured_in_data_space(points: Dataset) -> None:
+def test_samples_are_measured_in_data_space_and_drawn_in_model_space(points: Dataset) -> None:
     rows, arrays = measured("samples", affine, replace(points, space=Doubled(False)))
     plain, drawn = measured("samples", affine, points)
-    np.testing.assert_allclose(arrays["samples"].astype(float), drawn["samples"] / 2, atol=2e-3)
-    np.testing.assert_array_equal(arrays["data"], drawn["data"])
-    assert one(rows, "path_energy").value == one(plain, "path_energy").value and "trajectories" not in arrays
-    assert one(rows, "npe").value != one(plain, "npe").value
+    for kind in ("samples", "trajectories"):
+        np.testing.assert_array_equal(arrays[kind], drawn[kind])
+    np.testing.assert_array_equal(arrays["data"], 2 * drawn["data"])
+    assert one(rows, "path_energy").value == one(plain, "path_energy").value
+    w2 = one(rows, "w2")
+    halved = wasserstein2(torch.from_numpy(drawn["samples"][: w2.n]).float() / 2, points.test[: w2.n])
+    assert w2.value == pytest.approx(halved, abs=1e-3) and one(rows, "npe").value != one(plain, "npe").value
 
 
 def test_a_map_that_keeps_densities_has_a_likelihood(points: Dataset) -> None:
     rows, arrays = measured("likelihood", affine, replace(points, space=Doubled(True), log_prob=None))
     exact = points.test[:12].square().sum(1) / 2 + math.log(2 * math.pi) + 2 * math.log(2)  # x = 2 s = 2 x0
-    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), abs=1e-5) and not arrays
+    assert one(rows, "nll_nats").value == pytest.approx(float(exact.mean()), abs=1e-5)
+    assert arrays["log_densities"].shape == (5, 80, 80)
 
 
 def test_latents_have_no_likelihood(points: Dataset) -> None:
