@@ -21,7 +21,7 @@ FD = (
     "Fréchet distance between samples and data in the features of {}: not an FID, and "
     "comparable only within this dataset, extractor, n and split."
 )
-FACTS = {"fid": Facts("FID", "", "lower", meaning=FID), "fd_": Facts("FD", "", "lower", meaning=FD)}
+FACTS = {"fid": Facts("FID", "", "lower", meaning=FID, place=29), "fd_": Facts("FD", "", "lower", meaning=FD)}
 
 
 @register_metric("fid", facts=FACTS, needs="features", data="images", in_curve=True, in_sweep=True)
