@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     if options.keep_stale:
         for run_ in runs:
             take_back(root, run_)
-        kept = sum(records.vouch(root, run_) for run_ in runs)
+        kept = sum(records.vouch(root, run_) for run_ in runs) + elsewhere.vouch(root)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
     stands = _stands(root, runs)
     for run_id, stages in stands.items():

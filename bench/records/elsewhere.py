@@ -15,7 +15,8 @@ from bench.identity import identity
 from bench.records import standing
 from bench.records.measurement import ELSEWHERE, Measurement
 from bench.records.reading import read_planned
-from bench.records.records import read_stage, write_record
+from bench.records.records import read_stage, record_path, write_record
+from bench.records.seal import write_json
 from bench.records.standing import Standing
 
 STAGE: Stage = "samples"
@@ -121,5 +122,21 @@ def _code(entry: Mapping[str, Any]) -> identity.Code | None:
 
 def planned(root: Path) -> dict[str, dict[Stage, Standing]]:
     """Where those stand that the plan of a folder holds as current, by run_id."""
-    entries = [entry for entry in read_planned(root)[0] if entry.get("elsewhere") and entry.get("current") is not False]
-    return {entry["run_id"]: {STAGE: stand(root, entry)} for entry in entries}
+    return {entry["run_id"]: {STAGE: stand(root, entry)} for entry in _current(root)}
+
+
+def vouch(root: Path) -> int:
+    """Have their records of older source count as measured by today's; how many there were."""
+    kept = 0
+    for entry in _current(root):
+        record, code = read_stage(root, entry["run_id"], STAGE), _code(entry)
+        if record and code and stand(root, entry).of_older_code:
+            vouched = [*(record.get("vouched") or ()), code.digest]
+            write_json(record_path(root, entry["run_id"], STAGE), {**record, "vouched": vouched})
+            kept += 1
+    return kept
+
+
+def _current(root: Path) -> list[dict[str, Any]]:
+    entries = read_planned(root)[0]
+    return [entry for entry in entries if entry.get("elsewhere") and entry.get("current") is not False]

@@ -15,6 +15,7 @@ from bench.config.components import build_dataset
 from bench.config.settings import Component
 from bench.datasets.base import Dataset
 from bench.records.archive import write_archive
+from bench.records.elsewhere import vouch
 from bench.records.frame import read_frame
 from bench.records.measurement import Measurement
 from bench.records.planned import write_plan
@@ -190,6 +191,10 @@ def test_a_score_by_older_code_is_stale_until_it_is_measured_again(command: Comm
     write_plan(command.root, "", runs(command.folder))
     rows = read_frame(command.root)
     assert rows[rows.stale != ""].stale.tolist() == ["measured by older code"]
+    before = read_json(path)
+    assert vouch(command.root) == 1 and vouch(command.root) == 0  # as --keep-stale does
+    assert "1 ok" in command("--status")[1]
+    write_json(path, before)
     assert command.score()[1].startswith("'Theirs' on checkerboard")
     assert "1 ok" in command("--status")[1]
 
