@@ -117,6 +117,14 @@ def test_panels_of_many_samplers_are_methods_and_kinds() -> None:
 
 
 @pytest.mark.slow
+def test_an_unbiased_metric_may_fall_below_its_axis() -> None:
+    made = [{**row, "value": -row["value"] if row["settings"]["sampler"] == "rk4" else row["value"]} for row in rows()]
+    (drawing,) = drawings(made, "samplers")
+    assert all(axes.get_yscale() == "log" and axes.get_ylim()[0] > 0 for axes in drawing.figure.axes)
+    assert "Lines go below the axis" in drawing.reading
+
+
+@pytest.mark.slow
 def test_few_samplers_have_a_panel_each() -> None:
     few = [row for row in rows() if row["settings"]["sampler"] != "unipc"]
     assert drawings(few, "samplers") == [] and len(drawings(few, "over_nfe")) == 1

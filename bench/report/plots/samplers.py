@@ -74,16 +74,16 @@ def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
 
 
 def _scaled(axes: Axes, points: DataFrame, floor: float | None) -> str:
-    """Axes for all points, logarithmic where values allow it; says so where some are cut off."""
+    """Logarithmic axes for all points; says so where some are cut off, or are not above zero."""
+    above = points.value[points.value > 0]
     axes.set(xscale="log", xlim=(points.nfe.min() / 1.2, points.nfe.max() * 1.2))
-    if (points.value > 0).all():
-        axes.set_yscale("log")
-        cut = limit(axes, points.value, floor)
-        plain_log(axes.yaxis)
-    else:
-        cut = limit(axes, points.value, floor)
+    if above.empty:
+        return limit(axes, points.value, floor)
+    axes.set_yscale("log", nonpositive="clip")
+    cut = limit(axes, above, floor)
+    plain_log(axes.yaxis)
     plain_log(axes.xaxis, budgets(points))
-    return cut
+    return cut + (" Lines go below the axis where values are zero or less." if len(above) < len(points) else "")
 
 
 def _legend(axes: Axes, looks: dict[str, Look], heading: str, below: float) -> None:
