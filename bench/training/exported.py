@@ -27,7 +27,10 @@ from bench.training import weights
 from bench.training.build import Build
 
 HEADER = "bench"
-FACTS = ("run_id", "label", "commit", "finished", "parameters", "steps", "versions", "plugins")  # of a record
+FACTS = (
+    *("run_id", "label", "dataset_version", "parameters", "steps"),  # of a record
+    *("commit", "finished", "versions", "plugins"),
+)
 
 
 class Exported(NamedTuple):

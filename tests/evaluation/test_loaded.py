@@ -47,6 +47,7 @@ def trained(run: Run, data_dir: Path, root: Path) -> Trainer:
     trainer.save(root / "runs" / run.run_id / "checkpoint.pt")
     parameters = sum(p.numel() for p in trainer.parameters if p.requires_grad)
     facts = {"label": method.label, "parameters": parameters, "steps": 3, "options": components.resolved(method)}
+    facts["dataset_version"] = f"{dataset.version}:{dataset.checksum}"
     write_stage(root, run, "train", [], {**facts, "commit": "abc"})
     return trainer
 
@@ -80,6 +81,7 @@ def test_a_file_says_all_that_a_folder_does(root: Path, tmp_path: Path, monkeypa
         assert torch.equal(model.velocity(0.3, x), expected) and model.nfe == 1
         assert (model.run_id, model.label, model.dataset, model.shape) == (run.run_id, "FM w/ OT", "checkerboard", (2,))
         assert model.settings["baseline"]["options"] == {"sigma_min": 0.0} and model.facts["commit"] == "abc"
+        assert model.facts["dataset_version"].startswith(components.build_dataset(run.dataset, tmp_path).version)
         assert f"{model}" == f"<FM w/ OT on checkerboard: {model.parameters} parameters, run {run.run_id}>"
         assert model.parameters == sum(p.numel() for p in trainer.parameters)
     a, b = (model.sample(7, sampler={"name": "euler", "steps": 4}, batch=3) for model in models)

@@ -88,6 +88,8 @@ EDITS = {
     "a default of a setting": (("bench/config/settings.py", "lr: Rate = 1e-3", "lr: Rate = 1e-2"), ALL),
     "a default of the evaluation": (("bench/config/settings.py", "path_times: Annotated[int, Field(ge=2)] = 101",
                                      "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
+    "loading of weights": (("bench/training/weights.py", "copy_(average)", "copy_(2 * average)"), ALL),
+    "where weights lie": (("bench/config/elsewhere.py", "TENSORS = (", "TENSORS = (*(), "), set()),
     "words": (("bench/errors.py", "class Diverged", "class Else: ...\n\n\nclass Diverged"), set()),
     "records": (("bench/records/frame.py", "COLUMNS = [", "COLUMNS = [*[], "), set()),
 }  # fmt: skip
