@@ -13,11 +13,14 @@ from bench.records.records import Measurement
 from bench.training import ranks
 
 
-def measure_samples(evaluator: Evaluator, parts: Parts) -> None:
+def measure_samples(evaluator: Evaluator, parts: Parts, curve_n: int = 0) -> None:
+    """`curve_n` is the number of samples at a point of the training's curve, whose floors are measured here, too."""
     for name in evaluator.ways:
         _measure_way(evaluator, name, parts)
     measure_paths(evaluator, parts)
     parts.rows += floors(evaluator.judge, evaluator.config.n)
+    if curve_n:
+        parts.rows += [row for row in floors(evaluator.judge, curve_n, "curve") if row not in parts.rows]
 
 
 def _measure_way(evaluator: Evaluator, name: str, parts: Parts) -> None:

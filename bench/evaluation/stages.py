@@ -121,7 +121,8 @@ class Stages:
             if stage == "likelihood" and config.likelihood:
                 measure_likelihood(evaluator, config.likelihood, parts)
             elif stage == "samples":
-                measure_samples(evaluator, parts)
+                training = self.run.training
+                measure_samples(evaluator, parts, training.curve_n if training.curve_points else 0)
             elif config.sweep:
                 measure_sweep(evaluator, config.sweep, parts)
         parts.check()

@@ -201,13 +201,10 @@ class Scores:
         value = self.values.get(variant)
         return f"{self.about.title} {numbers.measured(*value[:2])}" if value else ""
 
-    @property
-    def floor_text(self) -> str:
-        """What the data itself scores, in words: "exact density 3.466", "as many data 9.312"."""
-        assert self.floor is not None
-        if self.metric in FLOOR_OF:
-            return f"{FLOORS[0]} {self.floor:.3f}"
-        return f"{FLOORS[1]} {self.floor:.4g}"
+
+def floor_text(metric: str, floor: float) -> str:
+    """What the data itself scores, in words: "exact density 3.466", "as many data 9.312"."""
+    return f"{FLOORS[0]} {floor:.3f}" if metric in FLOOR_OF else f"{FLOORS[1]} {floor:.4g}"
 
 
 def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:

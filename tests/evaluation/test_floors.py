@@ -11,15 +11,19 @@ import ot
 import pytest
 import torch
 from judging import register_extractor
+from oracles import Given, Idle
 from torch import Tensor
 
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset
 from bench.datasets.order import evenly
 from bench.errors import UsageError
+from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.floors import SUBSETS, floors
+from bench.evaluation.parts import Parts
 from bench.evaluation.quality import Judge
-from bench.evaluation.trained import Drawn
+from bench.evaluation.samples import measure_samples
+from bench.evaluation.trained import Drawn, Trained
 from bench.metrics.metric import facts_of, register_metric
 from bench.records.records import Measurement
 
@@ -206,6 +210,18 @@ def test_a_metric_of_the_data_alone_has_the_same_floor_for_any_seed(
     folders = [tmp_path / "0", tmp_path / "1"]
     rows = [floors(Judge(points, Samples(metrics=["noisy"]), folder, "cpu", i), 20) for i, folder in enumerate(folders)]
     assert rows[0] == rows[1] and rows[0][0].stderr > 0
+
+
+@pytest.mark.parametrize(("curve_n", "sizes"), [(0, [30]), (12, [30, 12]), (30, [30])])
+def test_the_curve_of_a_training_has_floors_of_its_own_size(
+    points: Dataset, tmp_path: Path, curve_n: int, sizes: list[int]
+) -> None:
+    config = Samples(n=40, batch=40, w2_n=30, path_n=5, path_times=3)
+    trained = Trained(Given(lambda t, x: 0 * x), Idle(), points, 0, "cpu")
+    parts = Parts(lambda text: None)
+    judge = Judge(points, config, tmp_path, "cpu", 0)
+    measure_samples(Evaluator(trained, judge, config, "raw", lambda text: None), parts, curve_n)
+    assert [row.n for row in parts.rows if row.metric == "w2_floor"] == sizes
 
 
 def test_a_floor_is_named_after_its_metric() -> None:

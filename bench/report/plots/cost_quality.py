@@ -12,7 +12,7 @@ from pandas import DataFrame
 from bench.report import numbers
 from bench.report.axes import crosses, floor_line, front, lacking, legend, name_point, plain_log, sign_of, titled
 from bench.report.canvas import LEGEND, WIDTH, sheet
-from bench.report.cells import Scores
+from bench.report.cells import Scores, floor_text
 from bench.report.comparable import FLOOR
 from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
@@ -92,7 +92,8 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     steps = [best.cost.iloc[0], *best.cost, 10 * shown.cost.max()], [edge, *best.value, best.value.iloc[-1]]
     axes.step(*steps, where="post", color=FRONT, linewidth=1.4, zorder=1)
     if quality.floor is not None:
-        floor_line(axes, quality.floor, quality.floor_half, quality.floor_text, right=True)
+        text = floor_text(quality.metric, quality.floor)
+        floor_line(axes, quality.floor, quality.floor_half, text, right=True)
     labels = (titled(of.about, json.loads(of.settings).get("n")) for of in (cost, quality))
     axes.set(**dict(zip(("xlabel", "ylabel"), labels, strict=True)))
     plain_log(axes.xaxis)

@@ -12,6 +12,7 @@ from pandas import DataFrame
 from bench.report import vocabulary
 from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, plain_log, titled
 from bench.report.canvas import LEGEND, WIDTH, sheet
+from bench.report.cells import floor_text
 from bench.report.crossings import nfe_ratio
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
@@ -35,7 +36,7 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
         for one in axes:
             cut = limit(one, points.value, floor and floor[0])
             if floor:
-                floor_line(one, *floor, f"as many data {floor[0]:.4g}" if one is axes[0] else "")
+                floor_line(one, *floor, floor_text(metric, floor[0]) if one is axes[0] else "")
             if one.get_yscale() == "log":
                 plain_log(one.yaxis)
         axes[0].set_ylabel(titled(about, points.n.iloc[0]))

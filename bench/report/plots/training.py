@@ -3,7 +3,6 @@
 Seeds are joined at the same step of training, at their mean seconds there.
 """
 
-import json
 import math
 from collections.abc import Iterator
 
@@ -13,9 +12,11 @@ from pandas import DataFrame
 from bench.report import numbers, vocabulary
 from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, means, plain_log, titled
 from bench.report.canvas import LEGEND, WIDTH, sheet
+from bench.report.cells import floor_text
 from bench.report.comparable import of_one_kind
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
+from bench.report.sweeps import floor_of
 
 COSTS = {
     "step": "Training steps",
@@ -98,23 +99,23 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     gap, quality = 0.22, about.table == "quality"
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
     figure, [axes] = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
-    # A likelihood has the same floor for any n; that of a distance is of as many samples as the table's.
-    alike = about.group == "likelihood" or (found and json.loads(found.settings).get("n") == points.n.iloc[0])
-    floor = found.floor if found and quality and alike else None
+    floor = floor_of(section, metric, points.n.iloc[0])
+    if found and found.floor is not None and about.group == "likelihood":  # the same for any n
+        floor = found.floor, found.floor_half
     distance = about.unit != "nats" and metric != "nll_bpd" and quality
     for one, cost in zip(axes, costs, strict=True):
         curves(section.looks, one, points, cost)
         if distance and points.value.min() > 0 and points.value.max() > 4 * points.value.min():
             one.set_yscale("log")
-        cut = limit(one, points.value, floor)
+        cut = limit(one, points.value, floor and floor[0])
         one.set(xscale="log", xlabel=COSTS[cost])
         plain_log(one.xaxis)
         if one.get_yscale() == "log":
             plain_log(one.yaxis)
         crosses(section.looks, one, rows, cost, "step")
         one.tick_params(labelleft=one is axes[0])
-        if found and floor is not None:
-            floor_line(one, floor, found.floor_half, found.floor_text if one is axes[0] else "")
+        if floor:
+            floor_line(one, *floor, floor_text(metric, floor[0]) if one is axes[0] else "")
     axes[0].set_ylabel(titled(about, points.n.iloc[0]))
     final = points.sort_values("place").groupby("variant").tail(1)
     final = final.sort_values("value", ascending=about.direction != "higher")
