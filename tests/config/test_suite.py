@@ -284,11 +284,24 @@ def test_the_fingerprint_of_a_sweep_knows_what_its_samples_are_compared_with(tmp
             "reference": "train",
             "reference_n": 9,
             "metrics": ["w2"],
+            "limits": {"mmd": 9},
             "extractors": ["inception"],
         }.items()
     )
-    assert plain == others[0] and len({*others}) == 4
+    assert plain == others[0] and len({*others}) == 5
     assert runs(tmp_path, text, settings={"evaluation.samples.reference": "test"})[0].fingerprint("sweep") not in others
+
+
+def test_limits_of_metrics_are_of_what_they_measure(tmp_path: Path) -> None:
+    plain, none, limited = (
+        runs(tmp_path, settings=settings)[0]
+        for settings in ({}, {"evaluation.samples.limits": {}}, {"evaluation.samples.limits.mmd": 9})
+    )
+    for stage in ("samples", "likelihood"):
+        assert plain.fingerprint(stage) == none.fingerprint(stage)
+    assert plain.run_id == limited.run_id and plain.fingerprint("likelihood") == limited.fingerprint("likelihood")
+    assert plain.fingerprint("samples") != limited.fingerprint("samples")
+    assert plain.curve_settings == none.curve_settings != limited.curve_settings
 
 
 def test_extractors_are_of_what_they_measure_and_their_files_have_whole_paths(

@@ -171,6 +171,13 @@ def test_the_metrics_that_a_run_names_are_its_code(tmp_path: Path, edit: Edit) -
     assert identity.code(foreign, "samples") is None and identity.code(foreign, "train") is not None
 
 
+def test_what_some_metrics_share_is_the_code_of_these(run: Run, tmp_path: Path, edit: Edit) -> None:
+    file = "bench/metrics/distances.py"
+    assert changed(run, edit, file, "BLOCK = 2**20", "BLOCK = 2**19") == set()
+    named = runs(tmp_path, SUITE.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["w2", "mmd"],'))[0]
+    assert changed(named, edit, file, "LOW = 16", "LOW = 15") == {"samples", "sweep", "curve"}
+
+
 def test_a_metric_of_one_stage_repeats_that_stage(run: Run, edit: Edit) -> None:
     file = "bench/evaluation/solver_error.py"
     text = (PROJECT / file).read_text(encoding="utf-8")
