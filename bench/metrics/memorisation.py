@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bench.datasets.base import Dataset
 
-BLOCK = 2**24  # float64 numbers of a split that are searched at once: 128 MiB
+BLOCK = 2**23  # float64 numbers of a split that are searched at once: 64 MiB
 MEANING = (
     "Share of samples that only copying explains, by how often their nearest neighbour is a held-out example rather "
     "than a training one: 0 on average for a model that generalises, which may be below 0 by chance, and 1 for copies."
