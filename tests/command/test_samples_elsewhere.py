@@ -139,6 +139,7 @@ def test_the_suite_that_has_the_data_says_how_it_is_evaluated(
 # A score.
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unreported")
 def test_points_score_as_pot_has_them_and_of_their_model_nothing_is_known(command: Command) -> None:
     code, out, err = command.score()
@@ -158,6 +159,7 @@ def test_points_score_as_pot_has_them_and_of_their_model_nothing_is_known(comman
     assert "bench/metrics/w2.py" in record["sources"] and not {*record["sources"]} & {"bench/training/trainer.py"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unreported")
 def test_a_score_is_kept_replaced_and_measured_again(command: Command) -> None:
     command.score()
