@@ -1,5 +1,6 @@
 """Many samplers at many numbers of evaluations: a row of panels per method, a line per sampler."""
 
+import math
 from collections.abc import Iterator
 
 from matplotlib.axes import Axes
@@ -36,14 +37,14 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())
     figure, grid = sheet(len(methods), len(kinds), (width, HEIGHT), (GAP, 0.3), LEFT, bottom=0.6 + legends)
-    cut = ""
+    points, below = _above_noise(points, floor and floor[1])
     for variant, line in zip(methods, grid, strict=True):
         of_method = points[points.variant == variant]
         best = front(of_method, "nfe", sign_of(about))
         for axes, (kind, looks) in zip(line, kinds.items(), strict=True):
             axes.plot(best.nfe, best.value, color=FRONT, linewidth=6, solid_capstyle="round", zorder=0.5, alpha=0.6)
             curves(looks, axes, of_method[of_method.solver.isin([*looks])], "nfe", bands=False, by="solver")
-            cut = _scaled(axes, points, floor and floor[0]) or cut
+            above = _scaled(axes, points, floor and floor[0])
             drawn = rows[(rows.variant == variant) & rows.solver.isin([*looks])]
             crosses(looks, axes, drawn, "nfe", "accuracy", by="solver")
             if floor:
@@ -61,7 +62,7 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
     )
     reading += " The dashed line is what as many fresh data score." if floor else ""
     title = f"{titled(about, points.n.iloc[0])}, against evaluations of the network, by method and sampler"
-    return Drawing(figure, title, reading + cut + lacking(section, rows), f"{metric}_by_sampler")
+    return Drawing(figure, title, reading + above + below + lacking(section, rows), f"{metric}_by_sampler")
 
 
 def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
@@ -73,17 +74,24 @@ def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
     return {kind: looks for kind, looks in kinds.items() if looks}
 
 
+def _above_noise(points: DataFrame, noise: float | None) -> tuple[DataFrame, str]:
+    """Points for a logarithmic axis, raised to its lower edge: the least above zero, or a tenth of its noise."""
+    least = points.value[points.value > 0].min()
+    edge = max(least, noise / 10) if noise and math.isfinite(noise) else least
+    raised = points.assign(value=points.value.clip(lower=edge))
+    return raised, " Values below the axis stand on its lower edge." if (raised.value > points.value).any() else ""
+
+
 def _scaled(axes: Axes, points: DataFrame, floor: float | None) -> str:
-    """Logarithmic axes for all points; says so where some are cut off, or are not above zero."""
-    above = points.value[points.value > 0]
+    """Logarithmic axes for all points if these are above zero; says so where some are cut off."""
     axes.set(xscale="log", xlim=(points.nfe.min() / 1.2, points.nfe.max() * 1.2))
-    if above.empty:
-        return limit(axes, points.value, floor)
-    axes.set_yscale("log", nonpositive="clip")
-    cut = limit(axes, above, floor)
-    plain_log(axes.yaxis)
     plain_log(axes.xaxis, budgets(points))
-    return cut + (" Lines go below the axis where values are zero or less." if len(above) < len(points) else "")
+    if not (points.value > 0).all():
+        return limit(axes, points.value, floor)
+    axes.set_yscale("log")
+    cut = limit(axes, points.value, floor)
+    plain_log(axes.yaxis)
+    return cut
 
 
 def _legend(axes: Axes, looks: dict[str, Look], heading: str, below: float) -> None:
