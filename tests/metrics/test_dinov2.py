@@ -95,6 +95,13 @@ def test_features_are_those_of_timms_network(features: Callable[[Path], Tensor],
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
+def test_a_batch_is_its_images_one_by_one(dataset: Dataset, weights: Path, tmp_path: Path) -> None:
+    network = Reference(dataset, "dinov2", tmp_path, weights=str(weights)).network
+    images = pictures(20, 4)
+    alone = torch.cat([network(image[None])[0] for image in images])
+    torch.testing.assert_close(network(images)[0], alone, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (28, 40), (300, 300)])
 def test_images_are_resized_as_pillow_does(size: tuple[int, int]) -> None:
     """To the level, but where its fixed-point sums round the other way."""

@@ -21,6 +21,7 @@ from bench.errors import UsageError
 
 NAME, LAYER = "dinov2", "x_norm_clstoken"  # the layer's name in the authors' code
 SIDE, PATCH, HEAD = 224, 14, 64  # pixels, pixels, channels of an attention head in each of their networks
+CPU_BATCH = 16  # images/s of a core by ViT-S: 7.0 at 16, 5.8 at 64
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILES = "dinov2_vits14_pretrain.pth, dinov2_vitb14_pretrain.pth or dinov2_vitl14_pretrain.pth"
 
@@ -54,7 +55,8 @@ class DINOv2(FeatureExtractorBase):
         return False
 
     def forward(self, pixels: Tensor) -> tuple[Tensor]:
-        return (self.net((resized(pixels) / 255 - self.mean) / self.deviation),)
+        parts = [pixels] if pixels.is_cuda else pixels.split(CPU_BATCH)
+        return (torch.cat([self.net((resized(part) / 255 - self.mean) / self.deviation) for part in parts]),)
 
 
 def resized(pixels: Tensor) -> Tensor:
