@@ -22,6 +22,7 @@ from baselines.scoreflow import ScoreFlow
 from baselines.sr3 import SR3
 from bench.errors import NotApplicable
 from bench.methods.baseline import Baseline
+from bench.methods.batch import Batch, Context
 from bench.methods.cnf import flow
 from bench.methods.network import Network
 from bench.methods.ode import Solver
@@ -229,7 +230,7 @@ def test_ot_cfm_pairs_at_the_least_cost(shape: tuple[int, ...], rng: torch.Gener
         return x1 - seen["x0"]
 
     draws = torch.Generator().manual_seed(5)
-    assert OTCFM().loss(net, x1, draws).max() < 1e-6
+    assert OTCFM().loss(net, Batch(x1), Context(draws)).max() < 1e-6
     replay = torch.Generator().manual_seed(5)
     t = OptimalTransport().times(x1, replay)
     x0 = torch.randn(x1.shape, generator=replay)
@@ -244,6 +245,19 @@ def test_ot_cfm_pairs_at_the_least_cost(shape: tuple[int, ...], rng: torch.Gener
     paid = float(cost[range(n), order].sum())
     assert paid == pytest.approx(optimum, rel=1e-6)
     assert paid < 0.8 * float(cost.diagonal().sum())
+
+
+def test_ot_cfm_pairs_noise_with_what_a_sample_is_given(rng: torch.Generator) -> None:
+    """Far apart, two classes of c keep their own noise; of one c the plan is that without it; w = 0 sees no c."""
+    n = 32
+    x0, x1 = torch.randn(n, 2, generator=rng), torch.randn(n, 2, generator=rng)
+    c = (torch.arange(n) % 2).float().unsqueeze(1)
+    x1 += 3 * c  # what x1 alone would choose by
+    found, blind = (OTCFM(given_weight=w).coupled(x0, x1, c) for w in (100.0, 0.0))
+    for of in (0, 1):
+        rows = c[:, 0] == of
+        assert torch.equal(found[rows], OTCFM().coupled(x0[rows], x1[rows], None))
+    assert torch.equal(blind, OTCFM().coupled(x0, x1, None)) and not torch.equal(blind, found)
 
 
 # Maximum likelihood.
