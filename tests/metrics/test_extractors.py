@@ -6,10 +6,12 @@ from types import ModuleType
 import pytest
 import torch
 from judging import compare, direct
+from tiny import SUITE, runs
 from torch import Tensor
 
 from bench.config.registry import load_plugin
 from bench.datasets.base import Dataset
+from bench.identity import identity
 from bench.metrics.extractors.reference import Reference
 from bench.records.records import Measurement
 
@@ -108,3 +110,15 @@ def test_its_version_follows_its_file(dataset: Dataset, plugin: ModuleType, tmp_
         versions.add(reference.settings["extractor_version"])
     versions.add(Reference(dataset, "corners", tmp_path).settings["extractor_version"])
     assert len(versions) == 3
+
+
+def test_its_code_is_that_of_the_runs_that_name_it(plugin: ModuleType, tmp_path: Path) -> None:
+    text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"')
+    run, other = (
+        runs(tmp_path, text, settings={"evaluation.samples.extractors": names} if names else {})[0]
+        for names in (["corners"], None)
+    )
+    assert str(plugin.__file__) in identity.plugins(run) and not identity.plugins(other)
+    for stage, reached in (("samples", True), ("likelihood", False), ("train", False)):
+        code = identity.code(run, stage)
+        assert code and reached is any(part.startswith("corners.py: Corners") for part in code.parts)
