@@ -38,7 +38,7 @@ def current(text: str) -> str:
 
 def test_shown_files_are_the_committed_ones() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(SHOWN.findall(text)) == 5
+    assert len(SHOWN.findall(text)) == 6
     assert text == current(text)
 
 
@@ -67,11 +67,13 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     quick = ROOT / "bench" / "suites" / "quick.toml"
     Path("my_suite.toml").write_text(quick.read_text(encoding="utf-8"))
     Path("my_claims.toml").write_text('[[claims]]\nid = "T"\ntitle = "t"\nsubject = "fm_ot"\nagainst = "ddpm"\n')
-    Path("trig.py").touch()
+    Path("flowers.toml").write_text(re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[0])
+    for plugin in ("trig", "near_data", "langevin"):
+        Path(f"{plugin}.py").touch()
     monkeypatch.setattr("bench.papers.claims._registered", {})
     options = parser().parse_args(shlex.split(command))
     name, _, runs = planned(options)
-    assert name in (*suite_names(), "my_suite")
+    assert name in (*suite_names(), "my_suite", "flowers")
     assert runs
 
 
