@@ -93,6 +93,17 @@ def test_draws_have_the_law_of_the_density(x: tuple[float, float]) -> None:
     assert torch.isfinite(log_prob(draws.float(), torch.tensor([x]).expand(n, 2))).all()
 
 
+def test_a_posterior_of_two_whole_rings_has_their_entropy() -> None:
+    """ln 2 + ln pi + H(r) + E ln r, with E ln r = ln m - s^2 / 2 m^2 - 3 s^4 / 4 m^4 of r ~ N(m, s^2)."""
+    x = torch.tensor([CASES[0]]).expand(20_000, 2)
+    surprise = -log_prob(posterior(x, torch.Generator().manual_seed(0)).double(), x)
+    ratio = (0.01 / RADIUS) ** 2
+    radius = 0.5 * math.log(2 * math.pi * math.e) + math.log(0.01)
+    exact = math.log(2 * math.pi) + radius + math.log(RADIUS) - ratio / 2 - 0.75 * ratio**2
+    assert float(surprise.mean()) == pytest.approx(exact, abs=4 * float(surprise.std()) / math.sqrt(20_000))
+    assert exact == pytest.approx(-3.65601, abs=1e-5)
+
+
 def test_an_observation_that_no_theta_makes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.datasets.two_moons.ROUNDS", 2)
     with pytest.raises(UsageError, match=r"two_moons: no theta .* makes x = \[5.0, 0.0\]$"):
