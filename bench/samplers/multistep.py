@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.methods.model import Model
 from bench.samplers.gridded import Gridded
-from bench.samplers.grids import S_MIN, Grid, mixed
+from bench.samplers.grids import S_MIN, mixed
 
 START = 1 - 1e-6  # of q: log alpha is infinite at 1, from where diffusers starts at this too
 
@@ -21,7 +21,6 @@ START = 1 - 1e-6  # of q: log alpha is infinite at 1, from where diffusers start
 @dataclass(frozen=True)
 class Multistep(Gridded):
     needs = ("path",)
-    grid: Grid = "flow"
 
     def scheduler(self, **options: Any) -> Any:
         """The scheduler of diffusers with these options and the sampler's own."""
