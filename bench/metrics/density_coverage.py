@@ -16,11 +16,11 @@ from bench.metrics.metric import Facts, register_metric
 NEIGHBOURS = 5
 DENSITY = (
     "Mean number of the data's neighbourhoods that a sample lies in, over k: 1 on average for a perfect model, more if "
-    "samples crowd where the data is dense."
+    "samples crowd where the data is dense, which is no better."
 )
 COVERAGE = "Share of the data whose neighbourhood has a sample in it: 0.97 for as many samples of a perfect model."
 FACTS = {
-    "density": Facts("Density", "", "higher", meaning=DENSITY, place=34),
+    "density": Facts("Density", meaning=DENSITY, place=34),
     "coverage": Facts("Coverage", "", "higher", meaning=COVERAGE, place=35),
 }
 SETTINGS = {"neighbours": NEIGHBOURS}
