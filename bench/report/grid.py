@@ -11,6 +11,11 @@ ABSENT = "–"
 ARROWS = {"lower": "↓", "higher": "↑", "": ""}
 
 
+def left(n: int, lost: int, lost_to: str) -> str:
+    """What a mean of the seeds that are left says of the others: "(2 of 3 seeds; 1 diverged)"."""
+    return f"({n} of {n + lost} seeds; {lost} {lost_to})"
+
+
 @dataclass(frozen=True)
 class Header:
     """What stands above a column: its title with its unit, and the settings that tell it from others of its metric."""

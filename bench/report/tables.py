@@ -17,7 +17,7 @@ from bench.report import vocabulary
 from bench.report.comparable import FLOOR
 from bench.report.evaluations import by_evaluations
 from bench.report.extract import count, each, listed
-from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row
+from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row, left
 from bench.report.sections import Section
 
 LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
@@ -172,8 +172,7 @@ def number(cell: Any, divide: float) -> Entry:
         entry = replace(entry, n=None, tail="(n=1)")
     if not cell.lost:
         return entry
-    tail = f"({cell.n} of {cell.n + cell.lost} seeds; {cell.lost} {cell.lost_to})"
-    return replace(entry, n=None, tail=tail, title=cell.hole)
+    return replace(entry, n=None, tail=left(cell.n, cell.lost, cell.lost_to), title=cell.hole)
 
 
 def _is_repeated(cell: Any) -> bool:

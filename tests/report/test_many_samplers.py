@@ -1,6 +1,7 @@
 """A sweep of more samplers than have a panel each: a row of panels per method, and a table by evaluations."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from bench.report.artefacts import Artefacts
 from bench.report.canvas import themed
 from bench.report.evaluations import by_evaluations
 from bench.report.figure import Drawing, draw
-from bench.report.grid import Grid
+from bench.report.grid import ABSENT, Entry, Grid
 from bench.report.sections import Section, sections
 from bench.report.sweeps import MOST
 
@@ -88,6 +89,35 @@ def test_where_more_is_better_the_greatest_is_the_best() -> None:
     (grid,) = by_evaluations(section([{**row, "metric": "precision"} for row in rows()]))
     last = [row.sampler for row in grid.rows if row.entries[2].best]
     assert last == ["unipc", "ddim"]
+
+
+def seeded(found: Sequence[tuple[float, float]]) -> tuple[Entry, ...]:
+    """The entries of dopri5 at one tolerance beside fixed-step samplers of DDPM, by its NFE and value of each seed."""
+    made = []
+    for seed, (nfe, value) in enumerate(found):
+        made += [{**row, "seed": seed} for row in rows() if row["baseline"] == "ddpm"]
+        own = {"settings": {"sampler": "dopri5", "rtol": 0.1, "atol": 0.1}, "value": value, "place": {"nfe": nfe}}
+        own |= {"reason": "diverged at a tolerance of 0.1: dopri5"} if math.isnan(value) else {}
+        made.append({**made[-1], **own})
+    (grid,) = by_evaluations(section(made))
+    (row,) = [row for row in grid.rows if row.sampler == "dopri5"]
+    return row.entries
+
+
+def test_seeds_that_spend_unlike_evaluations_stand_by_their_mean() -> None:
+    """7, 8 and 9 evaluations are 8 on average, and 8, 8 and 11 are 9, which 8 do not allow."""
+    at_8 = seeded([(7, 1.0), (8, 5.0), (9, 6.0)])
+    assert [entry.words for entry in at_8] == [ABSENT, "", ""] and at_8[1].value == pytest.approx(4.0)
+    beyond = seeded([(8, 1.0), (8, 5.0), (11, 6.0)])
+    assert [entry.words for entry in beyond] == [ABSENT, ABSENT, ""]
+    assert len(beyond[2].runs) == 3 and beyond[2].n == 3
+
+
+def test_a_mean_of_the_seeds_that_are_left_says_so_and_is_not_the_best() -> None:
+    entry = seeded([(8, 0.1), (8, math.nan), (8, 0.2)])[1]
+    assert entry.value == pytest.approx(0.15) and entry.text.endswith("(2 of 3 seeds; 1 diverged)")
+    assert not entry.best and entry.title == "diverged at a tolerance of 0.1: dopri5"
+    assert seeded([(8, 0.1), (8, 0.15), (8, 0.2)])[1].best
 
 
 def test_few_samplers_have_no_such_table() -> None:
