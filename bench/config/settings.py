@@ -151,8 +151,8 @@ class Samples(Frozen):
     `metrics` are registered ones of samples, by default the usual ones of such data; curves and sweeps take those of
     them that say so. `limits` says by the name of a metric how many samples it takes at most, if not as many as its
     file says. All that is measured of samples is the mean over `repeats` draws of `n`, each from random numbers of its
-    own. `extractors` are of features of images, by default the dataset's own; `weights` is the file of one that
-    has none by itself.
+    own; samples that start from given points have 1. `extractors` are of features of images, by default the dataset's
+    own; `weights` is the file of one that has none by itself.
     """
 
     n: Positive = 10_000

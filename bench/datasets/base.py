@@ -53,6 +53,8 @@ class Dataset:
         source: law of x0 in model space (bench/datasets/source.py), None for N(0, I).
         space: map to model space (bench/datasets/space.py), None for that of this module.
         held_out: what records call the split in `test`.
+        is_joined: whether the rows are samples with what they were given, as in `joined`; each sample that is measured
+            was then given what the row of `test` in its place was.
         by_run: whether the seed of a run draws the splits, as part of what varies from seed to seed; records then have
             the checksum beside the version, not in it.
         fixed: whether name, version, train and test decide all the rest, as those of the data sets of this package do.
@@ -79,6 +81,7 @@ class Dataset:
     source: Source | None = None
     space: Space | None = None
     held_out: str = "test"
+    is_joined: bool = False
     by_run: bool = False
     fixed: bool = field(default=False, init=False)
 
@@ -135,7 +138,7 @@ class Dataset:
                 changes[split] = torch.cat([values, given], 1)
         if log_prob is not None:
             changes["log_prob"] = lambda pairs: log_prob(pairs[:, :dim], pairs[:, dim:])
-        return replace(self, given=None, posterior=None, space=None, source=None, **changes)
+        return replace(self, is_joined=True, given=None, posterior=None, space=None, source=None, **changes)
 
     @property
     def keeps_density(self) -> bool:

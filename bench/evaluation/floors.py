@@ -1,8 +1,9 @@
 """What as many fresh data score in the place of samples: the floor of a metric, which a perfect model would reach.
 
 Fresh is the first split of FRESH that neither the reference nor the metric itself is of; of data with a posterior it is
-what that draws anew, given the same as the reference. Of m disjoint subsets, each as large as the samples and spread
-evenly over that split, with the values v_1 ... v_m,
+what that draws anew, given the same as the reference. Samples that are given what the reference is, without a
+posterior, have no floor: other data is given something else, which a perfect model would be far better than. Of m
+disjoint subsets, each as large as the samples and spread evenly over that split, with the values v_1 ... v_m,
 
     floor = (v_1 + ... + v_m) / m,    stderr = s / sqrt(m),    s^2 = sum_i (v_i - floor)^2 / (m - 1)
 
@@ -60,7 +61,9 @@ def _floors_of(judge: Judge, metric: Metric, n: int, stage: str) -> Rows:
     held = _held(judge, split)
     quality = Quality(judge, [metric], max(LEAST, min(n, held)), stage, {"floor_split": split})
     if held < LEAST:
-        return without(quality.rows, f"{NOT_APPLICABLE}: no split of {judge.dataset.name} is fresh to {metric.name}")
+        has_same = _is_given_as_reference(judge)
+        why = "given what its samples are" if has_same else f"fresh to {metric.name}"
+        return without(quality.rows, f"{NOT_APPLICABLE}: no split of {judge.dataset.name} is {why}")
     return [row for _, collected, rows in quality.of for row in _measured(judge, metric, collected, rows, split)]
 
 
@@ -73,9 +76,16 @@ def fresh(judge: Judge, metric: Metric) -> str:
     """The split whose data stands for samples, or POSTERIOR; "" if all are known to the reference or to the metric."""
     if judge.dataset.posterior and not judge.dataset.is_image:
         return POSTERIOR
+    if _is_given_as_reference(judge):
+        return ""
     known = {judge.reference_split, *(["train", "test"] if metric.of_train else [])}
     splits = (split for split in FRESH if split not in known and getattr(judge.dataset, split) is not None)
     return next(splits, "")
+
+
+def _is_given_as_reference(judge: Judge) -> bool:
+    """Whether each sample is given what the example of the reference in its place is."""
+    return judge.dataset.is_given and judge.reference_split == "test"
 
 
 def _measured(judge: Judge, metric: Metric, collected: Collected, rows: Rows, split: str) -> Rows:

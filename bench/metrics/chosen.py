@@ -32,7 +32,7 @@ def chosen(names: Iterable[str] | None, is_image: bool, is_given: bool, limits: 
 
     Raises:
         UsageError: a name that is not known, or of no metric of samples, or of one for other data; a limit of none of
-            these, or of one that has no number of its own to replace.
+            these, or of one that has no number of its own to replace, or takes features of all samples.
     """
     kind: Data = "images" if is_image else "points"
     found = [of_samples(name) for name in names or usual(is_image, is_given)]
@@ -41,9 +41,10 @@ def chosen(names: Iterable[str] | None, is_image: bool, is_given: bool, limits: 
             allowed = [other for other, entry in metrics.items() if entry.needs and entry.data in ("any", kind)]
             message = f"{metric.name!r} is for {metric.data}, and the data are {kind}; allowed: {', '.join(allowed)}"
             raise UsageError(f"evaluation.samples.metrics: {message}")
-    limited = [metric.name for metric in found if isinstance(metric.limit, int)]
+    found = [metric.on(kind) for metric in found]
+    limited = [metric.name for metric in found if isinstance(metric.limit, int) and metric.needs == "samples"]
     for name in limits:
         if name not in limited:
             known = f"allowed are its metrics with a limit: {', '.join(limited)}" if limited else "none has a limit"
             raise UsageError(f"evaluation.samples.limits: {name!r}: {known}")
-    return [metric.on(kind) for metric in found]
+    return found

@@ -3,7 +3,8 @@
     D^2(P, Q) = 2 E |X - Y| - E |X - X'| - E |Y - Y'|,    X, X' ~ P, Y, Y' ~ Q       Szekely & Rizzo 2013
 
 with the means over pairs of different points, which makes it unbiased: 0 on average for samples of the data's own law,
-and negative by chance. It is zero only if both laws are one. It has the data's unit, not its square.
+and negative by chance. Samples that are given the same as the held-out points are not independent of them, and lie a
+little below 0 on average. It is zero only if both laws are one. It has the data's unit, not its square.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 MEANING = (
     "Squared energy distance 2 E|X − Y| − E|X − X'| − E|Y − Y'| between samples X and held-out data Y, unbiased: 0 on "
-    "average for a perfect model, and negative by chance."
+    "average for a perfect model, and negative by chance; a little below 0 on average where X is given what Y is."
 )
 FACTS = {"energy_distance": Facts("Energy distance²", "", "lower", meaning=MEANING, place=22)}
 

@@ -14,6 +14,7 @@ to example e of all, sqrt((1 - c) / c (N sum_e w_e^2 - 1) / (N - 1)). It is larg
 
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import NotApplicable
 from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
@@ -34,8 +35,12 @@ def memorisation(samples: "Tensor", reference: "Tensor", dataset: "Dataset", *_:
     """Share of samples that only copying explains, by nearest training and held-out neighbours.
 
     Samples are points (n, D) or uint8 pixels (n, C, H, W); both splits are searched whole. M has its error.
+    NotApplicable if samples are given what held-out examples are, near which they then lie.
     """
     import numpy as np
+
+    if dataset.is_given or dataset.is_joined:
+        raise NotApplicable(f"samples are given what the {dataset.held_out} split is, and lie nearest to it")
 
     n, m = len(dataset.train), len(dataset.test)
     chance = m / (n + m)

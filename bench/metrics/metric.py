@@ -77,13 +77,15 @@ class Metric:
         data: the kind of data that it is for.
         in_curve, in_sweep: whether validation curves and sweeps take it.
         settings: (x, reference) -> what the numbers depend on beside the samples, the split and the extractor; asked
-            before x has its values.
+            before x has its values. Numbers under other settings are never compared, so what follows from the values
+            of `reference`, which may be other draws for each seed, is said by its rule.
         limit: how many samples it takes at most, if `limits` of the samples' settings says no other number for it; or
             the name of the setting that says so, in the stage of samples alone. With a limit it takes no more than are
-            held out.
+            held out. It is of what needs "samples": features are of all samples.
         least: how many samples it needs; of fewer it is not applicable.
         of_train: whether it looks at dataset.train, and at dataset.test as what was not trained on; the rows of neither
-            are fresh data for it.
+            are fresh data for it. Of samples that are given something (`dataset.is_given`, `dataset.is_joined`) test
+            has what these are given.
         of_kept: whether it sees the features that are kept alone.
         of_classifier: whether it takes an extractor with a classifier; it is no usual metric of others.
     """

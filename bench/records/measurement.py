@@ -20,7 +20,8 @@ class Measurement:
 
     Attributes:
         stderr: standard error of `value` over what `n` counts; with more than one `repeats` in the settings over these,
-            each of n of its own, whose values deviate by stderr sqrt(repeats).
+            each of n of its own, whose values deviate by stderr sqrt(repeats). With one, or none said, it is what the
+            metric itself says: KID's over its subsets, a share's over its samples.
         n: samples behind the value.
         settings: solver, tolerances, probes, draws, batch, split, extractor and what else the value depends on.
         seconds: what measuring took.

@@ -158,6 +158,25 @@ def test_more_samples_than_the_source_has_points_are_one_line(tmp_path: Path) ->
         check_data(run, build_dataset(run.dataset, tmp_path))
 
 
+def test_repeats_that_would_start_from_the_same_points_are_one_line(tmp_path: Path) -> None:
+    from tiny import runs
+
+    text = """
+        [[experiments]]
+        dataset = { name = "gaussian_bridge", n_test = 40 }
+        network = { name = "mlp", width = 8, depth = 1 }
+        baselines = ["fm_ot"]
+        training = { steps = 1, batch = 8 }
+        evaluation.samples = { n = 40, path_n = 8, repeats = 3 }
+    """
+    (run,) = runs(tmp_path, text)
+    rule = "samples of gaussian_bridge start from the same points of its source each time; allowed: 1"
+    with pytest.raises(UsageError, match=rf"^evaluation\.samples\.repeats = 3: {rule}$"):
+        check_data(run, build_dataset(run.dataset, tmp_path))
+    (run,) = runs(tmp_path, text.replace("gaussian_bridge", "sf2m_moons").replace(", n_test = 40", ""))
+    check_data(run, build_dataset(run.dataset, tmp_path))
+
+
 # The Gaussian bridge.
 
 

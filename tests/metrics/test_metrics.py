@@ -247,6 +247,9 @@ def test_limits_are_of_metrics_that_have_one(limits: dict[str, int], message: st
     with pytest.raises(UsageError) as error:
         chosen(["w2", "mmd"], False, False, limits)
     assert str(error.value) == f"evaluation.samples.limits: {message}"
+    with pytest.raises(UsageError, match=r"'density_coverage': allowed are its metrics with a limit: memorisation$"):
+        chosen(["density_coverage", "memorisation"], True, False, {"density_coverage": 50})  # features are of all
+    assert chosen(["density_coverage"], False, False, {"density_coverage": 50})
     with pytest.raises(UsageError, match=r"'fid': none has a limit$"):
         chosen(["w2"], False, False, ["fid"])
 

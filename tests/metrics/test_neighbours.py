@@ -107,6 +107,15 @@ def test_held_out_samples_are_the_least_memorised(splits: Dataset) -> None:
     assert memorisation(splits.test[:50], None, splits)[0] == 1 - 4000 / 1000
 
 
+def test_samples_that_are_given_what_is_held_out_cannot_be_told_from_it(splits: Dataset) -> None:
+    given = {f"{split}_given": getattr(splits, split)[:, :1] for split in ("train", "test")}
+    pairs, image = replace(splits, **given).joined, torch.zeros(9, 1, 4, 4, dtype=torch.uint8)
+    images = Dataset("small", "1", image, image, levels=256, given=lambda x: x.float())
+    for dataset, x in ((pairs, pairs.test), (images, image)):
+        with pytest.raises(NotApplicable, match="samples are given what the test split is, and lie nearest to it"):
+            memorisation(x, None, dataset)
+
+
 def test_a_tie_says_nothing(splits: Dataset) -> None:
     same = replace(splits, test=splits.train[:3000])
     assert memorisation(drawn(50, 2), None, same)[0] == 0

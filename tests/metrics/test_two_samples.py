@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.config.registry import metrics
 from bench.errors import NotApplicable
 from bench.metrics import distances
 from bench.metrics.c2st import c2st
 from bench.metrics.energy_distance import energy_distance
-from bench.metrics.mmd import kernel, mmd
+from bench.metrics.mmd import bandwidths, mmd
 from bench.metrics.sliced_w2 import PROJECTIONS, sliced_w2
 
 
@@ -89,7 +90,7 @@ def test_mmd_is_that_of_scikit_learns_kernels() -> None:
     from sklearn.metrics.pairwise import rbf_kernel
 
     x, y = drawn(30, 3), drawn(40, 3, 1, 0.5)
-    widths = kernel(x, y)["bandwidths"]
+    widths = bandwidths(y)
     median = float(torch.pdist(y).median())
     assert widths == pytest.approx([4 * median, 2 * median, median, median / 2, median / 4], rel=5e-3)
 
@@ -103,13 +104,20 @@ def test_mmd_is_that_of_scikit_learns_kernels() -> None:
 def test_mmd_of_two_gaussians() -> None:
     """E exp(-|X - Y|^2 / 2 w^2) = (w^2 / (w^2 + 2))^(D/2) exp(-|m|^2 / (2 w^2 + 4)) for N(0, I) and N(m, I)."""
     x, y, square = drawn(2000, 2), drawn(2000, 2, 1, 1.5), 2 * 1.5**2
-    of = [2 * w**2 / (w**2 + 2) * (1 - math.exp(-square / (2 * w**2 + 4))) for w in kernel(x, y)["bandwidths"]]
+    of = [2 * w**2 / (w**2 + 2) * (1 - math.exp(-square / (2 * w**2 + 4))) for w in bandwidths(y)]
     assert mmd(x, y) == pytest.approx(sum(of) / len(of), rel=0.05)
 
 
 def test_mmd_has_no_kernel_of_points_that_are_one() -> None:
     with pytest.raises(NotApplicable, match="the median distance between held-out points is 0"):
-        kernel(drawn(5, 2), torch.zeros(5, 2))
+        mmd(drawn(5, 2), torch.zeros(5, 2))
+
+
+def test_settings_of_mmd_are_the_same_for_other_draws_of_the_data() -> None:
+    """Or each seed whose run draws its own data would have a column of its own."""
+    first, second = (metrics["mmd"].settings(drawn(9, 2), drawn(9, 2, seed)) for seed in (1, 2))
+    assert first == second == {"scales": [4, 2, 1, 0.5, 0.25], "of_median": 1000}
+    assert bandwidths(drawn(9, 2, 1)) != bandwidths(drawn(9, 2, 2))
 
 
 # C2ST.
