@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.command.options import check_device, declare, setting
 from bench.command.parser import parser
+from bench.config.elsewhere import of_extractors
 from bench.config.plan import plan
 from bench.config.registry import baselines
 from bench.config.settings import Component, Samples
@@ -72,6 +73,7 @@ def score(options: argparse.Namespace, data_dir: Path) -> int:
         label=label,
         origin=origin,
         samples=place.samples,
+        extractors_sha256=of_extractors(place.samples),
     )
     root = options.results / place.name
     from bench.command import actions

@@ -1,4 +1,6 @@
-"""Weights that were trained elsewhere: the files that `training.weights` names, and the digest that they are known by.
+"""Weights that were trained elsewhere: the files that a suite names, and the digests that they are known by.
+
+Those of `training.weights` are one of
 
 FILE      a run's checkpoint.pt, a state_dict that torch has saved, a .safetensors, a file that --export wrote
 FOLDER    a diffusers pipeline: unet/config.json, unet/diffusion_pytorch_model.*, scheduler/scheduler_config.json
@@ -8,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.config.settings import Samples
 from bench.errors import UsageError
 from bench.identity import inputs
 
@@ -34,6 +37,12 @@ def files(weights: Path) -> list[Path]:
 def digest(sha256s: Sequence[str]) -> str:
     """SHA-256 of all files by those of each, in the order of `files`; of one file its own."""
     return sha256s[0] if len(sha256s) == 1 else hashlib.sha256(" ".join(sha256s).encode()).hexdigest()
+
+
+def of_extractors(samples: Samples | None) -> dict[str, str]:
+    """SHA-256 of the files of the weights of extractors, by the extractor's name; without those that are not there."""
+    named = {by.name: by.weights for by in (samples and samples.extractors) or () if by.weights}
+    return {name: inputs.sha256(path) for name, path in named.items() if Path(path).is_file()}
 
 
 def located(weights: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config.elsewhere import located
+from bench.config.elsewhere import located, of_extractors
 from bench.config.registry import unknown
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
@@ -100,7 +100,7 @@ class _Place:
         cell["network"]["options"] = {k: _read(k, v, where) for k, v in cell["network"]["options"].items()}
         fields |= {**cell, "baseline": {"name": baseline, "options": options}}
         run: Run = validated(Run, fields, where)
-        return run
+        return run.model_copy(update={"extractors_sha256": of_extractors(run.evaluation.samples)})
 
     def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> str:
         """The run of the baseline of that name in this very place; a run's id stays, a file gets its whole path.

@@ -18,7 +18,7 @@ recognised without importing a trainer; records say what code answered.
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -50,6 +50,7 @@ class Run(Frozen):
     seed: Seed
     teacher_sha256: str = ""  # of the teacher's file, where it is one
     weights_sha256: str = ""  # of what lies at training.weights
+    extractors_sha256: dict[str, str] = Field(default_factory=dict)  # of evaluation.samples.extractors, by name
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -60,7 +61,7 @@ class Run(Frozen):
     def variant(self) -> str:
         """Identity without the seed: runs of one variant are averaged, others never."""
         left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
-        left_out |= {"teacher_sha256": True, "weights_sha256": True}
+        left_out |= {"teacher_sha256": True, "weights_sha256": True, "extractors_sha256": True}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         options = settings["baseline"].get("options", {})
         if self.needs and self.needs[0].endswith(f"-s{self.seed}"):  # seeds of one variant have a teacher each
@@ -94,7 +95,7 @@ class Run(Frozen):
         if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
             shared = {"metrics", "limits", "extractors", "reference", "reference_n"}
             settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
-        return f"{self.run_id}-{digest(settings)}"
+        return f"{self.run_id}-{digest(by_content(settings, self.extractors_sha256))}"
 
     @property
     def curve_settings(self) -> str:
@@ -104,6 +105,7 @@ class Run(Frozen):
             "samples": {"batch", "metrics", "limits", "extractors", "solver", "reference", "reference_n"},
         }
         settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
+        by_content(settings.get("samples") or {}, self.extractors_sha256)
         return digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
 
 
@@ -155,6 +157,14 @@ class Suite(Frozen):
     protocol: Protocol = "small"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
+
+
+def by_content(samples: dict[str, Any], sha256s: Mapping[str, str]) -> dict[str, Any]:
+    """These settings of samples with the SHA-256 of each extractor's file in the place of where it lies."""
+    for extractor in samples.get("extractors") or ():
+        if extractor["name"] in sha256s:
+            extractor["options"]["weights"] = sha256s[extractor["name"]]
+    return samples
 
 
 def digest(value: Any) -> str:

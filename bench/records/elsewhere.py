@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from bench.config.names import safe_name
 from bench.config.settings import Component, Frozen, Samples, Stage
-from bench.config.suite import digest
+from bench.config.suite import by_content, digest
 from bench.identity import identity
 from bench.records import standing
 from bench.records.measurement import ELSEWHERE, Measurement
@@ -40,6 +42,7 @@ class Elsewhere(Frozen):
     label: str
     origin: dict[str, Any]
     samples: Samples
+    extractors_sha256: dict[str, str] = Field(default_factory=dict)  # of their files, by name
 
     @property
     def baseline(self) -> str:
@@ -58,7 +61,7 @@ class Elsewhere(Frozen):
     def fingerprint(self) -> str:
         """What a record must quote: other settings of the metrics are another score."""
         settings = self.samples.model_dump(mode="json", exclude_defaults=True, exclude=OF_DRAWING)
-        return f"{self.run_id}-{digest(settings)}"
+        return f"{self.run_id}-{digest(by_content(settings, self.extractors_sha256))}"
 
     @property
     def identity(self) -> dict[str, Any]:

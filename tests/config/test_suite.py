@@ -1,5 +1,6 @@
 """Suites and runs: precedence of settings, identity, and complaints of one line."""
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,13 @@ from pydantic import ValidationError
 from tiny import SUITE, runs
 
 from bench.config.components import build_baseline, build_dataset, build_network, validate
+from bench.config.elsewhere import of_extractors
 from bench.config.names import safe_name
 from bench.config.plan import UNSET, plan
 from bench.config.settings import Evaluation, Samples, Training
 from bench.config.suite import Run, load_suite, suite_names
 from bench.errors import UsageError
+from bench.records.elsewhere import Elsewhere
 
 # What a suite becomes.
 
@@ -319,6 +322,33 @@ def test_extractors_are_of_what_they_measure_and_their_files_have_whole_paths(
     assert short.evaluation.samples and short.evaluation.samples.extractors
     assert short.evaluation.samples.extractors[0].weights == str(tmp_path / "w.pth")
     assert Run.model_validate_json(short.model_dump_json()).fingerprint("samples") == short.fingerprint("samples")
+
+
+def test_the_file_of_an_extractor_counts_by_its_content(tmp_path: Path) -> None:
+    for name, content in (("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")):
+        (tmp_path / name).write_bytes(content)
+    named = [[{"name": "dinov2", "weights": f"{tmp_path / name}"}] for name in ("a.pth", "b.pth", "c.pth", "d.pth")]
+    here, moved, other, gone = (runs(tmp_path, settings={"evaluation.samples.extractors": by})[0] for by in named)
+    assert here.extractors_sha256 == {"dinov2": hashlib.sha256(b"1").hexdigest()} and not gone.extractors_sha256
+    assert here.fingerprint("samples") == moved.fingerprint("samples") != other.fingerprint("samples")
+    assert here.curve_settings == moved.curve_settings != other.curve_settings
+    assert here.run_id == moved.run_id == other.run_id == gone.run_id
+    assert here.evaluation.samples and here.evaluation.samples.extractors
+    assert here.evaluation.samples.extractors[0].weights == str(tmp_path / "a.pth")
+    assert Run.model_validate_json(here.model_dump_json()).fingerprint("samples") == moved.fingerprint("samples")
+    scored = [
+        Elsewhere(
+            suite="mine",
+            protocol="small",
+            dataset=run.dataset,
+            label="theirs",
+            origin={"sha256": "0"},
+            samples=run.evaluation.samples,
+            extractors_sha256=of_extractors(run.evaluation.samples),
+        ).fingerprint
+        for run in (here, moved, other)
+    ]
+    assert scored[0] == scored[1] != scored[2]
 
 
 def test_a_run_is_frozen_and_travels(tmp_path: Path) -> None:
