@@ -205,7 +205,8 @@ def validated(model: type[Any], raw: Any, where: str) -> Any:
             raise UsageError(f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})") from error
         message = first["msg"].removeprefix("Value error, ")
         value = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
-        raise UsageError(f"{where}: {key}{value}: {message}") from error
+        at = f"{where}: {key}" if key else where
+        raise UsageError(f"{at}{value}: {message}") from error
 
 
 def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

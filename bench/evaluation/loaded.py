@@ -23,20 +23,21 @@ from torch import Tensor
 from bench.config import components
 from bench.config.registry import load_plugin
 from bench.config.sampling import build_sampler
-from bench.config.settings import Component, Likelihood
+from bench.config.settings import Component, listed
 from bench.config.suite import validated
 from bench.datasets.source import starts
 from bench.errors import UsageError
+from bench.evaluation import asked
 from bench.evaluation.log_densities import in_model_space
 from bench.evaluation.routes import routes
 from bench.evaluation.trained import Trained, Way
+from bench.methods.finite import all_finite
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
 from bench.methods.sampler import Sampler
 from bench.training import exported
 from bench.training.exported import Exported
 from bench.training.precision import full_float32
-from bench.training.seeds import generator
 
 
 def load(
@@ -54,7 +55,8 @@ def load(
     Raises:
         UsageError: there is no finished training, the file is another, or a plugin is needed, which it names.
     """
-    for plugin in plugins:
+    device = asked.device_here(device)
+    for plugin in listed(plugins):
         load_plugin(plugin)
     path, data = Path(path), Path(data_dir or os.environ.get("BENCH_DATA", "data"))
     found = exported.of_folder(path.resolve(), data) if path.is_dir() else exported.of_file(path, data)
@@ -114,22 +116,24 @@ class Loaded:
 
         Raises:
             NotApplicable: the model lacks what the sampler needs; the message is the reason.
-            UsageError: an unknown sampler or option, or labels or given that do not fit.
+            Diverged: a solve failed, or images of a batch are not finite; the message counts them.
+            UsageError: n, batch or seed is no whole number or too small, an unknown sampler or option, or labels or
+                given that do not fit.
         """
-        trained, way = self._trained(seed), self._way(sampler)
-        points = starts(self._found.dataset.source, self._found.dataset.held_out)
-        if n < 1 or batch < 1 or (points is not None and n > len(points)):
-            most = "" if points is None else f", and n to {len(points)}, the points that samples start from"
-            raise UsageError(f"sample: n = {n}, batch = {batch}: from 1 on{most}")
-        told, condition = self._labels(labels, n, seed), self._given(given, n)
+        trained, way, data = self._trained(seed), self._way(sampler), self._found.dataset
+        points = starts(data.source, data.held_out)
+        most = asked.MOST if points is None else len(points)
+        n = asked.whole("sample: n", n, 1, most, ", the points that samples start from")
+        batch = asked.whole("sample: batch", batch)
+        told, condition = self._told(labels, given, n, seed)
         found, evaluations = [], 0.0
         with torch.no_grad(), full_float32(self.device):
             for start in range(0, n, batch):
                 stop = min(start + batch, n)
                 net = self._network(told, condition, slice(start, stop))
                 x, nfe = trained.draw(way, start, stop, net)
-                data = self._found.dataset
-                found.append(data.decode(torch.nan_to_num(x) if data.is_image else x).cpu())
+                # Pixels have no NaN: what a space makes of one would look like any image.
+                found.append(data.decode(all_finite(x) if data.is_image else x).cpu())
                 evaluations += nfe * (stop - start)
         self.nfe = evaluations / n
         return torch.cat(found)
@@ -152,11 +156,11 @@ class Loaded:
             Diverged: a solve failed.
             UsageError: x, labels or given that do not fit, or an unknown setting.
         """
-        config: Likelihood = validated(Likelihood, settings, "log_prob")
-        trained, data, stored = self._trained(seed), self._found.dataset, self._stored(x)
+        config, data = asked.likelihood(settings), self._found.dataset
+        trained, stored = self._trained(seed), asked.stored(data, x, self.device)
         if self.classes and labels is None:
             raise UsageError(f"log_prob: labels = None: one or {len(stored)} of the classes 0 to {self.classes - 1}")
-        told, condition = self._labels(labels, len(stored), seed), self._given(given, len(stored))
+        told, condition = self._told(labels, given, len(stored), seed)
         route, found, evaluations = routes(trained, config)[0], [], 0
         with full_float32(self.device):
             for start in range(0, len(stored), config.batch):
@@ -168,20 +172,30 @@ class Loaded:
         bins = data.dim * math.log(2 / data.levels) if data.levels and data.space is None else 0.0
         return torch.cat(found).double().cpu() + data.log_volume + bins
 
-    def velocity(self, t: Any, x: Tensor, labels: Any = None, given: Any = None) -> Tensor:
-        """dx/dt at the time t in [0, 1], from noise to data, of x (n, ...) in model space; images are in [-1, 1] there.
+    def velocity(self, t: Any, x: Any, labels: Any = None, given: Any = None) -> Tensor:
+        """dx/dt at the time t, from noise at 0 to data at 1, of x (n, ...) in model space; images are in [-1, 1] there.
+
+        A model whose ODE ends before 1 takes no later t. Products are of full float32, as in `sample`.
 
         Raises:
             NotApplicable: the model has no velocity; the message is the reason.
-            UsageError: labels or given that do not fit.
+            UsageError: t, x, labels or given that do not fit.
         """
-        net = self._network(self._labels(labels, len(x), 0), self._given(given, len(x)), slice(None))
-        field = self._trained(0).model_of(net).having("velocity")
-        found: Tensor = field(torch.as_tensor(t, dtype=torch.float32, device=self.device), x.to(self.device))
+        x = asked.state(self._found.dataset, x, self.device)
+        net = self._network(*self._told(labels, given, len(x), 0), slice(None))
+        model = self._trained(0).model_of(net)
+        field = model.having("velocity")
+        with full_float32(self.device):
+            found: Tensor = field(asked.time(t, len(x), model.t_end, self.device), x)
         self.nfe = net.rows / len(x)
         return found
 
+    def _told(self, labels: Any, given: Any, n: int, seed: int) -> tuple[Tensor | None, Tensor | None]:
+        told = asked.labels(self.classes, labels, n, seed, self.device)
+        return told, asked.given(self._found.dataset, given, n, self.device)
+
     def _trained(self, seed: int) -> Trained:
+        asked.whole("seed", seed, 0)
         return Trained(self._method, self._module, self._found.dataset, seed, self.device)
 
     def _network(self, labels: Tensor | None, given: Tensor | None, rows: slice) -> CountedNetwork:
@@ -196,45 +210,3 @@ class Loaded:
             return own[sampler]
         component: Component = validated(Component, sampler, "sampler")
         return build_sampler(component)
-
-    def _labels(self, labels: Any, n: int, seed: int) -> Tensor | None:
-        """The class of each sample, int64 (n,), drawn for each of them unless it is said."""
-        if self.classes is None:
-            if labels is not None:
-                raise UsageError(f"labels = {labels!r}: the network is told no class; leave them out")
-            return None
-        if labels is None:
-            drawn = [torch.randint(self.classes, (), generator=generator(seed, "labels", i)) for i in range(n)]
-            return torch.stack(drawn).to(self.device)
-        found = torch.as_tensor(labels, dtype=torch.int64).to(self.device)
-        if found.shape not in ((), (n,)) or not bool(((found >= -1) & (found < self.classes)).all()):
-            raise UsageError(f"labels: one or {n} of the classes 0 to {self.classes - 1}, -1 is none")
-        return found.expand(n)
-
-    def _given(self, given: Any, n: int) -> Tensor | None:
-        expected = components.about(self._found.dataset).given
-        if expected is None or given is None:
-            if expected is None and given is None:
-                return None
-            allowed = "leave it out" if expected is None else f"one or {n} of shape {expected} are needed"
-            raise UsageError(f"given = {'None' if given is None else '...'}: {allowed}")
-        found = torch.as_tensor(given, dtype=torch.float32, device=self.device)
-        if found.shape not in (expected, (n, *expected)):
-            raise UsageError(f"given: {tuple(found.shape)}; one or {n} of shape {expected} are needed")
-        return found.expand(n, *expected)
-
-    def _stored(self, x: Any) -> Tensor:
-        """What a dataset would store of x; UsageError if it is none of its samples."""
-        data, found = self._found.dataset, torch.as_tensor(x).to(self.device)
-        kind = torch.uint8 if data.is_image else torch.float32
-        found = found.to(kind) if not data.is_image else found
-        if found.dtype != kind or not len(found) or found.shape[1:] != data.stored_shape:
-            needed = ", ".join(["n", *map(str, data.stored_shape)])
-            raise UsageError(f"x: {tuple(found.shape)} {found.dtype}; ({needed}) of {kind} are needed")
-        if not data.is_image:
-            return found
-        assert data.levels
-        levels = (found.float() * ((data.levels - 1) / 255)).round().to(torch.uint8)
-        if not torch.equal(data.pixels(levels), found):
-            raise UsageError(f"x: pixels of {data.levels} grey levels between 0 and 255 are needed")
-        return levels

@@ -13,7 +13,17 @@ from torch import Tensor, nn
 
 import bench
 import run_all
-from bench import Context, FlowBaseline, NotApplicable, Solver, UsageError, log_density, register_baseline
+from bench import (
+    Context,
+    Diverged,
+    FlowBaseline,
+    NotApplicable,
+    Sampler,
+    Solver,
+    UsageError,
+    log_density,
+    register_baseline,
+)
 from bench.config import components
 from bench.config.suite import Run
 from bench.launch.job import Job
@@ -178,7 +188,7 @@ def test_samples_start_from_the_points_of_a_source(root: Path, tmp_path: Path, m
     for model in both(run, tmp_path, monkeypatch):
         x = model.sample(5, {"name": "euler", "steps": 1})
         torch.testing.assert_close(x, x0 + net(torch.zeros(5), x0))
-        with pytest.raises(UsageError, match=r"^sample: n = 41, batch = 1000: from 1 on, and n to 40, the points that"):
+        with pytest.raises(UsageError, match=r"^sample: n = 41: from 1 on, and to 40, the points that samples"):
             model.sample(41)
         with pytest.raises(NotApplicable):
             model.sample(5, "ddim")
@@ -299,7 +309,26 @@ def test_what_a_model_lacks_is_not_applicable_with_its_reason(registered: None, 
         (lambda model: model.sample(2, labels=1), r"^labels = 1: the network is told no class; leave them out$"),
         (lambda model: model.sample(2, given=[1.0]), r"^given = \.\.\.: leave it out$"),
         (lambda model: model.log_prob(torch.zeros(2, 3)), r"^x: \(2, 3\) torch\.float32; \(n, 2\) of torch.float32"),
-        (lambda model: model.log_prob(torch.zeros(2, 2), probe=1), r"^log_prob: unknown key 'probe'"),
+        (lambda model: model.log_prob(torch.zeros(2, 2), probe=1), r"^log_prob: unknown key 'probe'.*'probes'\?$"),
+        (
+            lambda model: model.log_prob(torch.zeros(2, 2), draws=50),
+            r"^log_prob: unknown key 'draws'; known: batch, d",
+        ),
+        (lambda model: model.log_prob(torch.zeros(2, 2), n=1), r"^log_prob: unknown key 'n'; known: batch, divergence"),
+        (lambda model: model.log_prob(torch.zeros(2, 2), solvers=[]), r"^log_prob: solvers = \[\]: one is needed$"),
+        (lambda model: model.log_prob("abc"), r"^x: a tensor, an array or a list of numbers is needed \("),
+        (lambda model: model.log_prob([]), r"^x: \(0,\) torch\.float32; \(n, 2\) of torch"),
+        (lambda model: model.sample(0), r"^sample: n = 0: from 1 on$"),
+        (lambda model: model.sample(2.0), r"^sample: n = 2\.0: a whole number is needed$"),
+        (lambda model: model.sample("2"), r"^sample: n = '2': a whole number is needed$"),
+        (lambda model: model.sample(2, batch=0), r"^sample: batch = 0: from 1 on$"),
+        (lambda model: model.sample(2, seed=-1), r"^seed = -1: from 0 on$"),
+        (lambda model: model.sample(2, 3), r"^sampler = 3: Input should be a valid"),
+        (lambda model: model.velocity(0.5, torch.zeros(3, 5)), r"^x: \(3, 5\); \(n, 2\) in model space is needed$"),
+        (lambda model: model.velocity(0.5, "abc"), r"^x: a tensor, an array or a list of numbers is needed \("),
+        (lambda model: model.velocity(torch.rand(3), torch.zeros(4, 2)), r"^t: \(3,\); one time or 4 are needed$"),
+        (lambda model: model.velocity(1.5, torch.zeros(4, 2)), r"^t = 1\.5: from 0 to 1$"),
+        (lambda model: model.velocity(math.nan, torch.zeros(4, 2)), r"^t = nan: from 0 to 1$"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(root: Path, tmp_path: Path, call: Any, reason: str) -> None:
@@ -307,6 +336,49 @@ def test_what_cannot_be_asked_is_one_line(root: Path, tmp_path: Path, call: Any,
     trained(run, tmp_path, root)
     with pytest.raises(UsageError, match=reason):
         call(bench.load(root / "runs" / run.run_id, data_dir=tmp_path))
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", "cuda:99", 1.5])
+def test_a_device_that_is_not_here_is_one_line(device: Any) -> None:
+    with pytest.raises(UsageError, match=r'^device = .*: "cpu"'):
+        bench.load("nowhere.safetensors", device=device)
+
+
+@dataclass(frozen=True)
+class Half(Sampler):
+    """Zeros of which every second sample is NaN."""
+
+    def sample(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
+        return torch.zeros_like(x0).index_fill(0, torch.arange(0, len(x0), 2), math.nan)
+
+
+def test_images_that_are_not_finite_do_not_become_pixels(root: Path, tmp_path: Path) -> None:
+    run = runs(tmp_path, DIGITS.replace("BASELINE", "fm_ot"))[0]
+    trained(run, tmp_path, root)
+    with pytest.raises(Diverged, match=r"^3 of 5 samples are not finite$"):
+        bench.load(root / "runs" / run.run_id, data_dir=tmp_path).sample(5, Half())
+
+
+def test_products_are_of_full_float32(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `velocity` as of what samples are drawn with, whatever is set around."""
+    run = runs(tmp_path, PLAIN)[0]
+    trained(run, tmp_path, root)
+    model, seen = bench.load(root / "runs" / run.run_id, data_dir=tmp_path), list[tuple[str, bool]]()
+
+    def look(*_: Any) -> None:
+        seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+
+    model._module.register_forward_hook(look)
+    torch.set_float32_matmul_precision("high")
+    try:
+        x = np.zeros((3, 2))
+        v = model.velocity(0.5, x)
+        model.sample(3, {"name": "euler", "steps": 1})
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [("highest", False)] * 2
+    assert torch.equal(v, model.velocity([0.5] * 3, torch.zeros(3, 2)))
 
 
 def test_what_cannot_be_loaded_is_one_line(
