@@ -1,7 +1,8 @@
 """TensorBoard's event files of a run: losses, curves, the numbers of each stage, and sheets of samples.
 
 They lie in results/<suite>/tensorboard/<run_id>; `tensorboard --logdir results/<suite>/tensorboard` shows them. The
-axis is the step of training. A run that goes on from a checkpoint hides what it had written beyond it.
+axis is the step of training, in a sweep the number of evaluations. A training that goes on from a checkpoint hides what
+it had written beyond it.
 """
 
 import math
@@ -18,12 +19,12 @@ BINS = 128  # a side of the histogram that points are shown as
 
 
 class Board:
-    """The event files of one run in a folder, from a step on."""
+    """The event files of one run in a folder; of an earlier start those from the step `hidden` on do not show."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, hidden: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=step)
+        self._writer = SummaryWriter(str(folder), purge_step=hidden)
 
     def loss(self, step: int, loss: float, rate: float, seconds: float) -> None:
         """A line of the log."""

@@ -79,7 +79,7 @@ class Stages:
         self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, run.seed)
         self.watching: Watching | None = None
         if ranks.is_main() and not self.unfit:
-            self.watching = Watching(task, self.trainer.step, self.dataset.extent, self.facts)
+            self.watching = Watching(task, self.trainer, self.dataset.extent, self.facts)
 
     def facts(self) -> dict[str, Any]:
         version = self.dataset.version

@@ -14,17 +14,17 @@ from bench.training.watch import Watch
 
 
 class Watching(Watch):
-    """Of a run that stands at a step, on its main rank.
+    """Of a run as it stands, on its main rank.
 
     `facts` are those of its records, and `extent` the half-width of the square that points are seen in.
     """
 
-    def __init__(self, task: Task, step: int, extent: float, facts: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, task: Task, run: TrainingState, extent: float, facts: Callable[[], Mapping[str, Any]]) -> None:
         self.task, self.extent, self.facts = task, extent, facts
-        self.step, self.points = step, 0
+        self.step, self.points = run.step, 0
         folder = task.root / FOLDER / task.folder.name
         # What was written at the very step of the checkpoint stays.
-        self.board = Board(folder, step + 1) if task.tensorboard else None
+        self.board = Board(folder, None if run.finished else run.step + 1) if task.tensorboard else None
 
     def told(self, run: TrainingState) -> None:
         if self.board:

@@ -44,13 +44,14 @@ QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
     *("bench/errors.py", "bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
     *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
-    *(f"bench/evaluation/{name}.py" for name in ("clock", "lost", "parts", "unfinished")),
-    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing")),
+    *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
+    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing", "watch")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/components.py: check_data", "bench/config/options.py"),
     *("bench/config/elsewhere.py", "bench/training/build.py: check_folder"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
-    "bench/training/trainer.py: Trainer.save",
+    *("bench/training/trainer.py: Trainer.save", "bench/training/trainer.py: Trainer._tell"),
+    *("bench/training/state.py: TrainingState.where", "bench/training/state.py: TrainingState.latest"),
 )
 IMAGES_ONLY = ("bench/metrics/extractors/",)
 # What a stage does not use, although code that it does use says names of its members.

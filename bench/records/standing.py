@@ -99,7 +99,7 @@ def curve(run: Run) -> str | None:
 def is_older_curve(record: Mapping[str, Any], now: str | None) -> bool:
     """Whether the curve in a training's record was measured under another evaluation than today's."""
     known = (record.get("curve"), *(record.get("vouched") or ()))
-    return record["status"] == "ok" and None not in (now, known[0]) and now not in known
+    return record["status"] in ("ok", "running") and None not in (now, known[0]) and now not in known
 
 
 def parts_folder(run: Run, stage: Stage) -> str:

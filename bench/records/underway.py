@@ -43,6 +43,6 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def where(root: Path, run_id: str) -> str:
-    """How far the training of a run was at its last validation: "in training: step 40 of 60"; "" if none is known."""
+    """How far the training of a run was, and when: "trained to step 40 of 60 by 2026-11-30 01:02 UTC"; or ""."""
     record = read(run_folder(root, run_id))
-    return f"in training: {record['error']}" if record else ""
+    return f"trained to {record['error']} by {record['finished'][:16].replace('T', ' ')} UTC" if record else ""

@@ -34,7 +34,7 @@ COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
     "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density", "published", "published_source",
 ]  # fmt: skip
-WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "in training"}
+WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "unfinished"}
 
 
 def measured(section: Extract) -> DataFrame:

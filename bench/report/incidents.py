@@ -43,7 +43,7 @@ class Incident:
     def _told(self, missing: str, values_lost: str) -> str:
         told = {
             "failed": f"failed in {self.stage}: {self.error}",
-            RUNNING: f"in training: {self.error}",
+            RUNNING: f"trained to {self.error} so far",
             STALE: f"stale: {self.error}",
             LOST: values_lost,
         }

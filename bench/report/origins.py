@@ -26,7 +26,7 @@ def unfinished(frame: DataFrame) -> str:
     training = sum(RUNNING in state for state in states)
     if not open_runs:
         return ""
-    curves = f"; {training} of them in training, whose curves are drawn as far as they are" if training else ""
+    curves = f"; {training} of them begun, whose curves are drawn as far as they are" if training else ""
     return f"{open_runs} of {count(len(states), 'run')} to be completed{curves}."
 
 
@@ -106,7 +106,7 @@ def _state(rows: DataFrame) -> str:
     """How far a run came: "complete", "failed in samples: underflow; not run: sweep"."""
     unfinished = sorted(each(rows[rows.status != "ok"]), key=lambda row: STAGES.index(row.stage))
     failed = [f"failed in {row.stage}: {row.error}" for row in unfinished if row.status == "failed"]
-    training = [f"in training: {row.error}" for row in unfinished if row.status == RUNNING][:1]
+    training = [f"trained to {row.error} so far" for row in unfinished if row.status == RUNNING][:1]
     missing = [row.stage for row in unfinished if row.status == "missing"]
     return "; ".join([*failed, *training, *([f"not run: {listed(missing)}"] if missing else [])]) or "complete"
 

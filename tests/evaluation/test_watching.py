@@ -1,5 +1,6 @@
 """What is told of a run on its way: lines by time, a training under way in reports, TensorBoard's files."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -64,16 +65,18 @@ def test_a_training_under_way_is_in_the_frame_until_it_has_its_record(
 
     monkeypatch.setattr(Stages, "validate", looked_at)
     assert Job(run, root, tmp_path / "data")() == "ok"
-    assert [where for where, _ in seen] == [f"in training: step {step} of 8" for step in (0, 2, 4)]
+    assert [where.partition(" by 20")[0] for where, _ in seen] == [f"trained to step {step} of 8" for step in (0, 2, 4)]
     assert [sorted(set(frame.step.dropna())) for _, frame in seen] == [[], [2], [2, 4]]
     started, _, late = (frame[frame.stage == "train"] for _, frame in seen)
     assert list(started.status) == ["running"] and list(started.metric) == [""]
     assert set(late.status) == {"running"} and set(late.error) == {"step 4 of 8"}
     said = capsys.readouterr().out
-    assert f"missing  {run.run_id}  in training: step 4 of 8" in said
-    assert "unfinished: the report is of 0 of 1 runs" in said and f"  {run.run_id}  in training: step 4 of 8" in said
+    assert f"missing  {run.run_id}  trained to step 4 of 8 by 20" in said
+    assert (
+        "unfinished: the report is of 0 of 1 runs" in said and f"  {run.run_id}  trained to step 4 of 8 by 20" in said
+    )
     page = (root / "report.html").read_text(encoding="utf-8")
-    assert "1 of 1 run to be completed; 1 of them in training" in page
+    assert "1 of 1 run to be completed; 1 of them begun" in page
     assert any((root / "plots").glob("*w2_over_training.png"))
 
     done = read_frame(root)
@@ -101,6 +104,17 @@ def test_a_curve_under_other_settings_is_none_of_the_plan(tmp_path: Path) -> Non
     assert states(other) == {"missing"}
 
 
+def test_a_curve_under_way_is_of_one_evaluation(tmp_path: Path) -> None:
+    [one] = runs(tmp_path, SUITE)
+    [other] = runs(tmp_path, SUITE.replace("w2_n = 20", "w2_n = 20, reference = 'test'"))
+    root = tmp_path / "results"
+    assert one.run_id == other.run_id
+    underway.write(root, one, "step 4 of 8", [Measurement("w2", 0.5, place={"step": 4.0})], {"label": "FM w/ OT"})
+    for run, points in ((one, [0.5]), (other, [])):
+        write_plan(root, "tiny", [run])
+        assert [*read_frame(root).value.dropna()] == points
+
+
 @pytest.mark.slow
 def test_tensorboard_has_losses_curves_numbers_and_sheets(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -118,4 +132,8 @@ def test_tensorboard_has_losses_curves_numbers_and_sheets(tmp_path: Path) -> Non
     curve = curve[(curve.metric == "w2") & curve.step.notna()]
     found = {event.step: event.value for event in events.Scalars("validation/w2/dopri5")}
     assert found == pytest.approx(dict(zip(curve.step.astype(int), curve.value, strict=True)), rel=1e-6)
+    assert [event.step for event in events.Scalars("sweep/w2/euler")] == [4]
+    again = runs(tmp_path, SUITE.replace("likelihood = { n = 20", "likelihood = { n = 10"))[0]
+    assert again.run_id == run.run_id and replace(job, run=again)() == "ok"
+    events.Reload()
     assert [event.step for event in events.Scalars("sweep/w2/euler")] == [4]

@@ -90,6 +90,8 @@ EDITS = {
                                      "path_times: Annotated[int, Field(ge=2)] = 11"), {"samples"}),
     "loading of weights": (("bench/training/weights.py", "copy_(average)", "copy_(2 * average)"), ALL),
     "where weights lie": (("bench/config/elsewhere.py", "TENSORS = (", "TENSORS = (*(), "), set()),
+    "what TensorBoard shows": (("bench/evaluation/board.py", "BINS = 128", "BINS = 64"), set()),
+    "what is told of a training": (("bench/evaluation/watching.py", "= run.step, 0", "= run.step, 1"), set()),
     "words": (("bench/errors.py", "class Diverged", "class Else: ...\n\n\nclass Diverged"), set()),
     "records": (("bench/records/frame.py", "COLUMNS = [", "COLUMNS = [*[], "), set()),
 }  # fmt: skip
