@@ -141,6 +141,8 @@ def test_panels_of_many_samplers_are_methods_and_kinds() -> None:
     assert [axes.get_title("left") for axes in panels] == ["FM w/ OT", "", "DDPM", ""]
     legends = [legend for axes in panels if (legend := axes.get_legend())]
     assert [[text.get_text() for text in legend.get_texts()] for legend in legends] == [list(SOLVERS), list(OTHERS)]
+    # An exponential integrator and EDM solve the ODE too, but are made for models with a path.
+    assert [legend.get_title().get_text() for legend in legends] == ["Solvers of any ODE", "Samplers of such models"]
     assert len({axes.get_ylim() for axes in panels}) == len({axes.get_xlim() for axes in panels}) == 1
     # The band of the best, and a line per sampler that can draw from the method.
     assert [len(axes.lines) for axes in panels] == [5, 3, 6, 4]

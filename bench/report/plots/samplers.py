@@ -15,7 +15,7 @@ from bench.report.style import FIRST, FRONT, SPARE, Look
 from bench.report.sweeps import MOST, at_every_accuracy, budgets, floor_of, qualities, swept
 
 LOOKS = FIRST + SPARE
-HEADINGS = {True: "Solvers of the ODE", False: "Other samplers"}
+HEADINGS = {True: "Solvers of any ODE", False: "Samplers of such models"}
 GAP, LEFT, HEIGHT = 0.5, 0.75, 1.7  # inches
 COLUMNS, LINE = 2, 0.2  # of a legend, and inches that one of its lines takes
 
@@ -56,9 +56,9 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
         name_panel(line[0], section.labels[variant], section.looks[variant])
         line[0].set_ylabel(about.title)
     reading = (
-        "A row of panels per method, all with the same logarithmic axes. Solvers of the ODE stand at the left, other "
-        "samplers at the right; the grey band, the same in both, is the best that any of them reaches with so many "
-        "evaluations."
+        "A row of panels per method, all with the same logarithmic axes. Solvers of any ODE, which see the velocity "
+        "alone, stand at the left, samplers made for such models, with an ODE or without, at the right; the grey band, "
+        "the same in both, is the best that any of them reaches with so many evaluations."
     )
     reading += " The dashed line is what as many fresh data score." if floor else ""
     title = f"{titled(about, points.n.iloc[0])}, against evaluations of the network, by method and sampler"
@@ -66,7 +66,7 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
 
 
 def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
-    """The looks of solvers of the ODE (True) and of other samplers, each kind in the order of its records."""
+    """The looks of solvers of any ODE (True) and of other samplers, each kind in the order of its records."""
     kinds: dict[bool, dict[str, Look]] = {True: {}, False: {}}
     for name, settings in zip(rows.solver, rows.parsed, strict=True):
         looks = kinds["solver" in settings]
