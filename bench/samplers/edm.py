@@ -9,7 +9,9 @@ end of the path; y starts as s_0 x0. A step adds noise, up to s_hat = s (1 + g),
     d = (y_hat - D(y_hat; s_hat)) / s_hat,    y' = y_hat + (s_next - s_hat) d,    d' = (y' - D(y'; s_next)) / s_next
     y_next = y_hat + (s_next - s_hat) (d + d') / 2, in the last step y', so that N steps cost 2 N - 1 evaluations.
 
-Without churn it is their deterministic method, of order 2. s_hat is the path's own start at most.
+s_hat is the path's own start at most. Without churn it is their deterministic method, of order 2 until the error of
+the start shows. On a path with more noise than s_0, s_0 x0 leaves out the mean m of the data, and samples of deviation
+r end about |m| r / s_0 off, whatever N is: 8e-4 in tests/samplers/test_orders.py.
 """
 
 import math

