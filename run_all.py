@@ -90,7 +90,7 @@ def dispatch(options: argparse.Namespace) -> int:
         from bench.command.check import check
 
         return check(options, data_dir.resolve())
-    if options.export:
+    if options.export is not None:
         from bench.command.export import export
 
         return export(options, data_dir.resolve())

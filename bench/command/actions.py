@@ -25,6 +25,7 @@ from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.unfinished import clear_finished
 from bench.identity import source
 from bench.launch import needs
+from bench.launch.invocation import SUITE
 from bench.launch.queue import SlurmState, Submission, collect, wait
 from bench.papers.claims import remember
 from bench.records import elsewhere, fresh, records, retries, underway
@@ -42,7 +43,7 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
         raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
     declare(options)
     source.refresh()
-    name, suite = load_suite(options.suite)
+    name, suite = load_suite(options.suite or SUITE)
     settings = dict(setting(text) for text in options.set)
     runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
     if not runs:

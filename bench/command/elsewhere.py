@@ -10,15 +10,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.command.options import check_device, declare, setting
-from bench.command.parser import parser
+from bench.command.options import check_alone, check_device, declare, setting
 from bench.config.elsewhere import of_extractors
 from bench.config.plan import plan
 from bench.config.registry import baselines
 from bench.config.settings import Component, Samples
 from bench.config.suite import Run, Suite, load_suite, suite_names, validated
 from bench.errors import UsageError
-from bench.launch.invocation import remember
+from bench.launch.invocation import SUITE, remember
 from bench.metrics.chosen import chosen
 from bench.records.elsewhere import OF_DRAWING, PREFIX, Elsewhere, stand
 from bench.records.planned import plan_elsewhere
@@ -53,6 +52,8 @@ def score(options: argparse.Namespace, data_dir: Path) -> int:
         raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
     declare(options)
     path, label = Path(options.samples[0]).expanduser(), options.label[0]
+    if label.casefold().partition(" (")[0] == "floor":
+        raise UsageError(f"--label {label!r}: a row that every table has; choose another")
     if label in {name for cls in baselines.values() for name in (cls.label, cls.name)}:
         raise UsageError(f"--label {label!r}: the name of a baseline; choose another")
     place = _place(options)
@@ -97,10 +98,9 @@ def _check(options: argparse.Namespace) -> None:
             raise UsageError(f"--{given}: --samples, --dataset and --label go together; there is no --{option}{hint}")
         if len(values) > 1:
             raise UsageError(f"--{option}: named twice, {values[0]!r} and {values[1]!r}; a call scores one set")
-    usual = parser()
-    for option, value in vars(options).items():
-        if option not in TAKEN and value != usual.get_default(option):
-            raise UsageError(f"--samples: cannot be combined with --{option.replace('_', '-')}")
+    if not options.samples[0]:
+        raise UsageError("--samples '': expected a folder or a file")
+    check_alone(options, "samples", TAKEN)
     label = options.label[0]
     if not 0 < len(label) <= LONGEST or not label.isprintable() or label != label.strip():
         raise UsageError(f"--label {label!r}: expected 1 to {LONGEST} characters, printable, no space at either end")
@@ -112,7 +112,7 @@ def _place(options: argparse.Namespace) -> Place:
     for key in settings:
         if not key.startswith(KEYS):
             raise UsageError(f"--set {key}: with --samples a key is evaluation.samples.KEY or dataset.OPTION")
-    options.suite = _suite_with(dataset, options.suite)
+    options.suite = options.suite or _suite_with(dataset)
     remember(options)  # for the commands that complaints name
     name, suite = load_suite(options.suite)
     if dataset in _datasets(suite):
@@ -134,12 +134,10 @@ def _datasets(suite: Suite) -> set[str]:
     return {component.name for experiment in suite.experiments for component in experiment.dataset}
 
 
-def _suite_with(dataset: str, chosen: str) -> str:
-    """The suite whose evaluation counts: the one that is chosen, if it is not the default."""
-    if chosen != "quick":
-        return chosen
-    names = [chosen, *sorted(suite_names(), key=lambda name: name != dataset)]
-    return next((name for name in names if dataset in _datasets(load_suite(name)[1])), chosen)
+def _suite_with(dataset: str) -> str:
+    """The suite whose evaluation counts where none is chosen."""
+    names = [SUITE, *sorted(suite_names(), key=lambda name: name != dataset)]
+    return next((name for name in names if dataset in _datasets(load_suite(name)[1])), SUITE)
 
 
 def _usual(dataset: str, protocol: str) -> Suite:

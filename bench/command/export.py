@@ -3,13 +3,19 @@
 import argparse
 from pathlib import Path
 
-from bench.command.options import declare
+from bench.command.options import check_alone, declare
 from bench.config.registry import unknown
 from bench.errors import UsageError
+
+TAKEN = ("export", "plugin", "results", "data_dir")
 
 
 def export(options: argparse.Namespace, data_dir: Path) -> int:
     """Write the weights of a run of any suite in the results, with its settings; UsageError if there are none."""
+    check_alone(options, "export", TAKEN)
+    path = Path(f"{options.export}.safetensors")
+    if path.exists():
+        raise UsageError(f"--export: there is a {path} here already; move it away")
     declare(options)
     root: Path = options.results
     folders = {folder.name: folder for pattern in ("runs/*/", "*/runs/*/") for folder in sorted(root.glob(pattern))}
@@ -17,7 +23,6 @@ def export(options: argparse.Namespace, data_dir: Path) -> int:
         raise UsageError(f"--export: {unknown('run', options.export, list(folders))} in {root}")
     from bench.training import exported
 
-    path = Path(f"{options.export}.safetensors")
     found = exported.of_folder(folders[options.export].resolve(), data_dir)
     exported.write(found, path)
     size = path.stat().st_size / 2**20

@@ -1,10 +1,11 @@
 """What options of the command line come to: plugins, claims, settings, ranks, a task of Slurm; and what is refused."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from bench.command.parser import parser
 from bench.config import toml
 from bench.config.plan import UNSET
 from bench.config.registry import baselines, load_plugin
@@ -43,6 +44,14 @@ def key_value(option: str, text: str) -> tuple[str, Any]:
         return key, value
     except ValueError as error:
         raise UsageError(f"{option} {key}={value[:20]}...: {error}") from None
+
+
+def check_alone(options: argparse.Namespace, action: str, taken: Collection[str]) -> None:
+    """UsageError for an option beside an action that takes no others than those."""
+    usual = parser()
+    for option, value in vars(options).items():
+        if option not in taken and value != usual.get_default(option):
+            raise UsageError(f"--{action}: cannot be combined with --{option.replace('_', '-')}")
 
 
 def ranks_of_a_run(options: argparse.Namespace) -> int:

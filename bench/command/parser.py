@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from bench.launch.invocation import program
+from bench.launch.invocation import SUITE, program
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,9 +33,8 @@ def parser() -> argparse.ArgumentParser:
     what = p.add_argument_group("what to run")
     what.add_argument(
         "--suite",
-        default="quick",
         metavar="NAME_OR_FILE",
-        help="a suite by name or its TOML file (default: quick)",
+        help=f"a suite by name or its TOML file (default: {SUITE}; with --samples one that has the dataset)",
     )
     what.add_argument("--baselines", type=names, metavar="A,B", help="these, whether or not the suite lists them")
     what.add_argument("--datasets", type=names, metavar="A,B", help="only these datasets of the suite")

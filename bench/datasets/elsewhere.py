@@ -24,6 +24,7 @@ from bench.errors import UsageError
 
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of one channel
 LOSSY = (".jpeg", ".jpg", ".webp")
+SPREAD = 16  # numbers made for a range of width 2 stay below it, clipped or not
 
 
 class Folder(Made):
@@ -139,7 +140,7 @@ def _advice(found: Stored) -> str:
         return ""
     first = next(found.blocks(min(found.shape[0], Made.BATCH), Made.BATCH))
     low, high = float(first.min()), float(first.max())
-    if high > 1.5:
+    if found.dtype.kind in "iu" or high > SPREAD:
         return f", and these are {low:g} to {high:g}: x.round().clip(0, 255).astype('uint8')"
     x = "(x + 1) * 128" if low < -0.05 else "x * 256"
     return f", and these are {low:.2g} to {high:.2g}: ({x}).clip(0, 255).astype('uint8')"

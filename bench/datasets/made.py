@@ -15,6 +15,8 @@ from bench.datasets.base import Dataset
 from bench.datasets.contract import LEVELS
 from bench.errors import UsageError
 
+DARKEST = 15  # the most that a block of images of 256 levels may have for its highest value, and be refused
+
 
 class Made(ABC):
     """Samples made elsewhere, to be scored on a dataset.
@@ -70,10 +72,12 @@ class Made(ABC):
         levels = self.dataset.levels
         if levels is None:
             return
-        highest, most = int(block.max()), 1 if levels == LEVELS else levels - 1
+        highest, most = int(block.max()), DARKEST if levels == LEVELS else levels - 1
         if highest <= most:
-            factor = 255 / (1 if highest <= 1 else most)
+            advice = f"multiply by {255 / (1 if highest <= 1 else most):g}"
+            if levels == LEVELS and highest > 1:
+                advice = "were they rounded before they were scaled?"
             raise UsageError(
                 f"{self.path}: the highest value of the first {len(block)} images is {highest}; expected pixels of "
-                f"0 to 255; multiply by {factor:g}"
+                f"0 to 255; {advice}"
             )

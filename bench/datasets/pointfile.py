@@ -69,8 +69,9 @@ def _files(where: Path) -> Iterator[tuple[str, Path]]:
             raise UsageError(f"dataset {NAME}: path: no file or folder {where}; expected a {', '.join(SUFFIXES)} file")
         yield "train", where
         return
+    files = [path for path in sorted(where.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()]
     for split in SPLITS:
-        found = [path for suffix in SUFFIXES if (path := where / f"{split}{suffix}").is_file()]
+        found = [path for path in files if path.stem == split]
         if len(found) > 1:
             raise UsageError(f"{where}: {found[0].name} and {found[1].name} are one split twice; keep one")
         if not found and split == "train":

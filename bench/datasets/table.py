@@ -37,7 +37,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None, label: str | No
     UsageError that names the file for one of another kind or not whole, for a column that is not there, and for a value
     that is not a finite number, with its row, counted from 1 without a header.
     """
-    read = {".npy": _array, ".parquet": _parquet}.get(path.suffix, _text)
+    read = {".npy": _array, ".parquet": _parquet}.get(path.suffix.lower(), _text)
     try:
         return _checked(path, *read(path, columns, label))
     except UsageError:
@@ -77,9 +77,9 @@ def _text(path: Path, columns: Sequence[str] | None, label: str | None) -> tuple
     import pyarrow as pa
     from pyarrow import csv as reader
 
-    if path.suffix not in SEPARATORS:
+    separator = SEPARATORS.get(path.suffix.lower())
+    if separator is None:
         raise UsageError(f"{path}: expected {', '.join(SUFFIXES)}")
-    separator = SEPARATORS[path.suffix]
     with path.open(newline="", encoding="utf-8-sig") as lines:
         first = next(csv.reader(lines, delimiter=separator), [])
     numbers = [*map(str, range(len(first)))]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 INSTALLED = "flow-matching-bench"
+SUITE = "quick"  # that is run where none is named
 # What decides which runs are meant and where they lie; the other options say how to run them, or what else to do.
 SELECTION = ("suite", "baselines", "datasets", "seeds", "protocol", "set", "claims", "plugin", "results", "data_dir")
 REPEATED = ("set", "claims", "plugin")
@@ -31,8 +32,9 @@ def invocation() -> str:
 def again(options: argparse.Namespace, *more: str) -> str:
     """The command for the same runs, with `more` in place of what it was to do with them."""
     words: list[str] = []
+    named = {**vars(options), "suite": options.suite or SUITE}
     for name in SELECTION:
-        value, flag = getattr(options, name), "--" + name.replace("_", "-")
+        value, flag = named[name], "--" + name.replace("_", "-")
         if value is None:
             continue
         several = isinstance(value, list)

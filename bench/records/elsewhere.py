@@ -1,7 +1,7 @@
 """Samples made elsewhere as a run of a suite: of one stage, "samples", without a network or a training.
 
-A run is of a label on a dataset and has the SHA-256 of its samples in its identity. The plan of the results folder
-holds it, whatever the suite asks for: other samples of the same label replace it there.
+A run is of a label on a dataset under a protocol, and has the SHA-256 of its samples in its identity. The plan of the
+results folder holds it, whatever the suite asks for: other samples of the same label replace it there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +50,8 @@ class Elsewhere(Frozen):
 
     @property
     def variant(self) -> str:
-        of = {"dataset": self.dataset.model_dump(exclude_defaults=True), "sha256": self.origin["sha256"]}
+        dataset, sha256 = self.dataset.model_dump(exclude_defaults=True), self.origin["sha256"]
+        of = {"dataset": dataset, "sha256": sha256, "protocol": self.protocol}
         return f"{safe_name(f'{self.dataset.name}-{self.baseline}')}-{digest(of)}"
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import ot
 import pytest
-from tiny import runs, write_suite
+from tiny import SUITE, runs, write_suite
 
 import run_all
 from bench.command.elsewhere import _place
@@ -90,6 +90,9 @@ BAD: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "label of two lines": ((*ALL[:5], "a\nb"), ["--label 'a\\nb'", "printable"]),
     "label of a baseline": ((*ALL[:5], "FM w/ OT"), ["--label 'FM w/ OT'", "the name of a baseline"]),
     "name of a baseline": ((*ALL[:5], "fm_ot"), ["--label 'fm_ot'", "the name of a baseline"]),
+    "label of the floor": ((*ALL[:5], "Floor"), ["--label 'Floor'", "a row that every table has"]),
+    "floor of a kind": ((*ALL[:5], "floor (as many data)"), ["a row that every table has"]),
+    "no path": (("--samples", "", *ALL[2:]), ["--samples '': expected a folder or a file"]),
     "dataset": ((*ALL[:3], "checkerbord", *ALL[4:]), ["dataset 'checkerbord'", "did you mean 'checkerboard'"]),
     "option of a dataset": ((*ALL, "--set", "dataset.n=3"), ["dataset checkerboard", "'n'"]),
     "setting of a training": ((*ALL, "--set", "training.steps=3"), ["--set training.steps", "evaluation.samples.KEY"]),
@@ -124,6 +127,7 @@ def test_a_bad_call_is_one_line_and_writes_nothing(
         (("cifar10",), ("cifar10", "small", 10_000)),
         (("cifar10", "--protocol", "paper"), ("cifar10", "paper", 50_000)),
         (("mnist",), ("images", "small", 256)),
+        (("cifar10", "--suite", "quick"), ("quick", "small", 10_000)),
         (("cifar10", "--suite", "toys"), ("toys", "small", 10_000)),  # which has it not: the usual settings
         (("gaussian",), ("quick", "small", 10_000)),  # which no suite has
         (("gaussian", "--protocol", "smoke", "--set", "evaluation.samples.n=7"), ("quick", "smoke", 7)),
@@ -181,6 +185,17 @@ def test_a_score_is_kept_replaced_and_measured_again(command: Command) -> None:
     assert len(current()) == 5 and [i for i, is_current in current().items() if not is_current] == [first["run_id"]]
     frame = read_frame(command.root)
     assert set(frame[frame.metric == "w2"].label) == {"Theirs", "Others'"}
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_score_under_each_protocol_is_kept(command: Command) -> None:
+    write_suite(command.folder, SUITE + "protocols.small = { training.steps = 7 }\n")
+    for protocol in ("smoke", "small"):
+        assert command.score("--protocol", protocol)[0] == 0
+    assert command.score("--protocol", "smoke")[1].startswith("nothing to do")
+    frame = read_frame(command.root)
+    w2 = frame[frame.metric == "w2"]
+    assert sorted(zip(w2.protocol, w2.n, strict=True)) == [("small", 20), ("smoke", 20)] and w2.run_id.nunique() == 2
 
 
 @pytest.mark.usefixtures("unreported")

@@ -77,8 +77,9 @@ def test_other_files_hold_the_same(tmp_path: Path) -> None:
 def test_points_come_in_single_precision(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", POINTS.astype(np.float64))
     np.savetxt(tmp_path / "p.csv", POINTS, "%.17g", delimiter=",", header="x,y", comments="")
+    (tmp_path / "P.CSV").write_bytes((tmp_path / "p.csv").read_bytes())
     saved(tmp_path / "p.npz", samples=POINTS)
-    for name in ("p.npy", "p.csv", "p.npz"):
+    for name in ("p.npy", "p.csv", "P.CSV", "p.npz"):
         found = read(tmp_path / name, like(POINTS, None))
         assert found.dtype == np.float32 and np.array_equal(found, POINTS)
 
@@ -134,6 +135,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], Dataset, str]] = {
     "from 0 to 1": (lambda p: saved(p / "a.npz", x=(COLOUR / 256).astype("f4")), like(COLOUR),
                     "values of float32; expected uint8 pixels, and these are 0"),
     "from -1 to 1": (lambda p: saved(p / "a.npz", x=COLOUR / 128 - 1), like(COLOUR), "((x + 1) * 128).clip(0, 255)"),
+    "unclipped": (lambda p: saved(p / "a.npz", x=COLOUR / 54 - 2.34), like(COLOUR), "to 2.4: ((x + 1) * 128).clip(0"),
+    "beyond 1": (lambda p: saved(p / "a.npz", x=COLOUR / 150), like(COLOUR), "to 1.7: (x * 256).clip(0, 255)"),
+    "pixels with a fraction": (lambda p: saved(p / "a.npz", x=COLOUR - 0.5), like(COLOUR), "x.round().clip(0, 255)"),
+    "rounded first": (lambda p: saved(p / "a.npz", x=COLOUR % 3), like(COLOUR), "is 2; expected pixels of 0 to 255; "
+                      "were they rounded before"),
     "whole numbers": (lambda p: saved(p / "a.npz", x=COLOUR.astype(int)), like(COLOUR), "x.round().clip(0, 255)"),
     "binary": (lambda p: saved(p / "a.npz", x=COLOUR // 128), like(COLOUR), "images is 1; expected pixels of 0 to 255; "
                "multiply by 255"),

@@ -30,18 +30,19 @@ def opened(tmp_path: Path, path: str, **options: Any) -> Dataset:
 
 def write(path: Path, values: np.ndarray, names: str = "abcdef") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, values)
+    if path.suffix.lower() == ".npy":
+        with path.open("wb") as file:
+            np.save(file, values)
     elif path.suffix == ".parquet":
         parquet.write_table(pa.table({names[i]: values[:, i] for i in range(values.shape[1])}), path)
     else:
-        separator = "," if path.suffix == ".csv" else "\t"
+        separator = "," if path.suffix.lower() == ".csv" else "\t"
         header = separator.join(names[: values.shape[1]]) if names else ""
         lines = [separator.join(map(repr, row)) for row in values.tolist()]
         path.write_text("\n".join([*([header] if header else []), *lines]) + "\n")
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.csv", "x.tsv", "x.parquet"])
+@pytest.mark.parametrize("name", ["x.npy", "x.csv", "x.tsv", "x.parquet", "X.CSV", "x.NPY"])
 def test_a_file_is_read_and_cut_in_the_fixed_order(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, VALUES)
     noted: set[str] = set()
@@ -67,7 +68,7 @@ def test_a_file_without_a_header_and_a_line_of_one_number(tmp_path: Path) -> Non
     assert opened(tmp_path, "y.npy").shape == (1,)
 
 
-@pytest.mark.parametrize("kind", ["npy", "csv", "parquet"])
+@pytest.mark.parametrize("kind", ["npy", "csv", "parquet", "CSV"])
 def test_a_file_a_split(tmp_path: Path, kind: str) -> None:
     for split, rows in (("train", VALUES[:20]), ("validation", VALUES[20:30]), ("test", VALUES[30:])):
         write(tmp_path / "mine" / f"{split}.{kind}", rows)
@@ -204,7 +205,7 @@ def test_splits_that_do_not_fit_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="train has no label 4, which test has"):
         opened(tmp_path, ".", label="k")
     (tmp_path / "test.npy").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"test\.npy and test\.csv are one split twice"):
+    with pytest.raises(UsageError, match=r"test\.csv and test\.npy are one split twice"):
         opened(tmp_path, ".")
 
 

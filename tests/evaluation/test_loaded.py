@@ -395,6 +395,16 @@ def test_what_cannot_be_loaded_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert run_all.main(["--export", first.run_id[:-1], "--results", "results"]) == 2
     assert f"did you mean '{first.run_id}'" in capsys.readouterr().err
+    for more in (["--seeds", "3"], ["--cluster", "slurm"], ["--retry"], ["--wait"], ["--suite", "quick"]):
+        assert run_all.main(["--export", first.run_id, "--results", "results", *more]) == 2
+        assert f"--export: cannot be combined with {more[0]}\n" in capsys.readouterr().err
+    assert run_all.main(["--export", "", "--results", "results"]) == 2
+    assert "--export: unknown run ''" in capsys.readouterr().err
+    (tmp_path / f"{first.run_id}.safetensors").write_text("mine")
+    assert run_all.main(["--export", first.run_id, "--results", "results", "--data-dir", str(tmp_path)]) == 2
+    assert f"there is a {first.run_id}.safetensors here already" in capsys.readouterr().err
+    assert (tmp_path / f"{first.run_id}.safetensors").read_text() == "mine"
+    (tmp_path / f"{first.run_id}.safetensors").unlink()
     (root / "runs" / first.run_id / "checkpoint.pt").unlink()
     assert run_all.main(["--export", first.run_id, "--results", "results", "--data-dir", str(tmp_path)]) == 2
     assert "its weights are gone: there is no checkpoint.pt" in capsys.readouterr().err
