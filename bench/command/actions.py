@@ -31,7 +31,7 @@ from bench.papers.claims import remember
 from bench.records import elsewhere, fresh, records, retries, underway
 from bench.records.aside import take_back
 from bench.records.files import sweep
-from bench.records.planned import Stands, update_plan, write_plan
+from bench.records.planned import Stands, digests, update_plan, write_plan
 
 if TYPE_CHECKING:
     from bench.launch.job import Job
@@ -45,7 +45,8 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
     source.refresh()
     name, suite = load_suite(options.suite or SUITE)
     settings = dict(setting(text) for text in options.set)
-    runs = plan(name, suite, options.protocol, options.baselines, options.datasets, options.seeds, settings)
+    narrowed = (options.protocol, options.baselines, options.datasets, options.seeds)
+    runs = plan(name, suite, *narrowed, settings, digests(options.results / name))
     if not runs:
         raise UsageError("nothing to run: --baselines, --datasets and --seeds leave no run")
     return name, suite, runs

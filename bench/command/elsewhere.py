@@ -20,7 +20,7 @@ from bench.errors import UsageError
 from bench.launch.invocation import SUITE, remember
 from bench.metrics.chosen import chosen
 from bench.records.elsewhere import OF_DRAWING, PREFIX, Elsewhere, stand
-from bench.records.planned import plan_elsewhere
+from bench.records.planned import digests, plan_elsewhere
 from bench.records.records import record_path
 
 if TYPE_CHECKING:
@@ -115,11 +115,12 @@ def _place(options: argparse.Namespace) -> Place:
     options.suite = options.suite or _suite_with(dataset)
     remember(options)  # for the commands that complaints name
     name, suite = load_suite(options.suite)
+    known = digests(options.results / name)
     if dataset in _datasets(suite):
-        every = plan(name, suite, options.protocol)
-        runs = plan(name, suite, options.protocol, datasets=[dataset], settings=settings)
+        every = plan(name, suite, options.protocol, digests=known)
+        runs = plan(name, suite, options.protocol, datasets=[dataset], settings=settings, digests=known)
     else:
-        every = plan(name, suite)
+        every = plan(name, suite, digests=known)
         runs = plan(name, _usual(dataset, options.protocol or suite.protocol), settings=settings)
     components = {run.dataset.model_dump_json(): run.dataset for run in runs}
     if len(components) > 1:

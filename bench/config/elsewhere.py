@@ -7,7 +7,7 @@ FOLDER    a diffusers pipeline: unet/config.json, unet/diffusion_pytorch_model.*
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.config.settings import Samples
@@ -39,13 +39,38 @@ def digest(sha256s: Sequence[str]) -> str:
     return sha256s[0] if len(sha256s) == 1 else hashlib.sha256(" ".join(sha256s).encode()).hexdigest()
 
 
-def of_extractors(samples: Samples | None) -> dict[str, str]:
-    """SHA-256 of the files of the weights of extractors, by the extractor's name; without those that are not there."""
+def of_extractors(samples: Samples | None, digests: Mapping[str, str] | None = None) -> dict[str, str]:
+    """SHA-256 of the files of the weights of extractors, by the extractor's name.
+
+    Of those that are not there `digests` may have it, by whole path; the rest is left out.
+    """
     named = {by.name: by.weights for by in (samples and samples.extractors) or () if by.weights}
-    return {name: inputs.sha256(path) for name, path in named.items() if Path(path).is_file()}
+    known = dict(digests or {})
+    known |= {path: inputs.sha256(path) for path in named.values() if Path(path).is_file()}
+    return {name: known[path] for name, path in named.items() if path in known}
 
 
 def located(weights: str) -> tuple[str, str]:
     """The whole path, and the digest of what lies there; UsageError if that is nothing to load."""
     path = Path(weights).expanduser().resolve()
     return str(path), digest([inputs.sha256(str(file)) for file in files(path)])
+
+
+def located_file(path: str) -> tuple[str, str]:
+    """The whole path of one file and its digest; UsageError if there is none."""
+    whole = Path(path).expanduser().resolve()
+    if not whole.is_file():
+        raise UsageError(f"there is no file {whole}")
+    return str(whole), inputs.sha256(str(whole))
+
+
+def remembered(path: str, digests: Mapping[str, str]) -> tuple[str, str] | None:
+    """The whole path and the digest of what is not there any more, by whole paths that were known.
+
+    A relative path may have been of another folder or machine: it is the one file known whose path ends like it.
+    """
+    if (whole := str(Path(path).expanduser().resolve())) in digests:
+        return whole, digests[whole]
+    end = tuple(part for part in Path(path).parts if part not in ("~", ".."))
+    alike = [] if Path(path).is_absolute() else [p for p in digests if Path(p).parts[-len(end) :] == end]
+    return (alike[-1], digests[alike[-1]]) if len({digests[p] for p in alike}) == 1 else None

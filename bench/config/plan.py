@@ -10,17 +10,16 @@ A baseline whose option `teacher` names another baseline is taught by that one's
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config.elsewhere import located, of_extractors
+from bench.config.elsewhere import located, located_file, of_extractors, remembered
 from bench.config.registry import unknown
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
 from bench.errors import UsageError, one_line
-from bench.identity import inputs
 
 UNSET = object()  # the value of a setting that is taken away
 
@@ -33,11 +32,14 @@ def plan(
     datasets: Iterable[str] | None = None,
     seeds: Iterable[int] | None = None,
     settings: Mapping[str, Any] | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> list[Run]:
     """The runs of a suite, in the order of its file, narrowed to what was asked for.
 
     `settings` takes dotted keys (`training.steps`, `network.width`, `fm_ot.sigma_min`) to values, or to UNSET.
-    UsageError for an unknown protocol, and for a baseline, dataset or key that nothing in the suite answers to.
+    `digests` has those of files, by whole path, that an earlier plan has named: one that is gone since is planned as it
+    was. UsageError for any other that is not there, for an unknown protocol, and for a baseline, dataset or key that
+    nothing in the suite answers to.
     """
     protocol = protocol or suite.protocol
     offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
@@ -59,7 +61,9 @@ def plan(
             # A baseline that is named on the command line runs even where the suite does not list it.
             for baseline in named if named is not None else variation.baselines or experiment.baselines:
                 for seed in seeds if seeds is not None else variation.seeds or experiment.seeds or suite.seeds:
-                    place = _Place(name, protocol, experiment, dataset, seed, settings or {}, known, unset)
+                    place = _Place(
+                        name, protocol, experiment, dataset, seed, settings or {}, known, unset, digests or {}
+                    )
                     run = place.run(baseline)
                     if runs.setdefault(run.run_id, run) != run:
                         raise UsageError(
@@ -82,6 +86,7 @@ class _Place:
     settings: Mapping[str, Any]
     known: list[str]
     unset: set[str]
+    digests: Mapping[str, str]
 
     def run(self, baseline: str, students: tuple[str, ...] = ()) -> Run:
         where = f"suite {self.suite}, {baseline}"
@@ -89,31 +94,27 @@ class _Place:
         self.unset.difference_update(_set(cell, baseline, self.settings, self.known))
         options, fields = cell.pop("options"), {"suite": self.suite, "protocol": self.protocol, "seed": self.seed}
         if "teacher" in options:
-            options["teacher"] = self._teacher(options["teacher"], (*students, baseline), where)
-            if not RUN_ID.fullmatch(options["teacher"]):
-                fields["teacher_sha256"] = inputs.sha256(options["teacher"])
+            teacher, digest = self._teacher(options["teacher"], (*students, baseline), where)
+            options["teacher"] = teacher
+            fields |= {"teacher_sha256": digest} if digest else {}
         if isinstance(weights := cell["training"].get("weights"), str) and weights:
-            try:
-                cell["training"]["weights"], fields["weights_sha256"] = located(weights)
-            except UsageError as error:
-                raise UsageError(f"{where}: training.weights = {weights!r}: {error}") from error
+            found = self._found(weights, located, f"{where}: training.weights")
+            cell["training"]["weights"], fields["weights_sha256"] = found
         cell["network"]["options"] = {k: _read(k, v, where) for k, v in cell["network"]["options"].items()}
         fields |= {**cell, "baseline": {"name": baseline, "options": options}}
         run: Run = validated(Run, fields, where)
-        return run.model_copy(update={"extractors_sha256": of_extractors(run.evaluation.samples)})
+        return run.model_copy(update={"extractors_sha256": of_extractors(run.evaluation.samples, self.digests)})
 
-    def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> str:
+    def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> tuple[str, str]:
         """The run of the baseline of that name in this very place; a run's id stays, a file gets its whole path.
 
-        UsageError for anything else, and for a baseline that would be taught by itself.
+        With the digest of a file, else "". UsageError for anything else, and for a baseline that would be taught by
+        itself.
         """
         if isinstance(teacher, str) and RUN_ID.fullmatch(teacher):
-            return teacher
+            return teacher, ""
         if isinstance(teacher, str) and ("/" in teacher or teacher.endswith((".pt", ".safetensors"))):
-            path = Path(teacher).expanduser().resolve()
-            if not path.is_file():
-                raise UsageError(f"{where}: teacher = {teacher!r}: there is no file {path}")
-            return str(path)
+            return self._found(teacher, located_file, f"{where}: teacher")
         if teacher in students:
             raise UsageError(f"{where}: teacher = {teacher!r}: it would be its own teacher")
         if not isinstance(teacher, str) or teacher not in self.known:
@@ -121,7 +122,16 @@ class _Place:
                 f"{where}: teacher = {teacher!r}: expected a baseline of this suite ({', '.join(self.known)}), "
                 "the id of a run, or the path of a file"
             )
-        return self.run(teacher, students).run_id
+        return self.run(teacher, students).run_id, ""
+
+    def _found(self, path: str, find: Callable[[str], tuple[str, str]], key: str) -> tuple[str, str]:
+        """The whole path and the digest of a file that the suite names at a key."""
+        try:
+            return find(path)
+        except UsageError as error:
+            if known := remembered(path, self.digests):
+                return known
+            raise UsageError(f"{key} = {path!r}: {error}") from error
 
 
 def _read(key: str, value: Any, where: str) -> Any:

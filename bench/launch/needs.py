@@ -25,11 +25,15 @@ def without_orphans(todo: Sequence[Run], untrained: Mapping[str, str]) -> tuple[
 
 
 def check(root: Path, todo: Collection[Run]) -> None:
-    """UsageError for a run that needs one which neither is trained nor will be."""
+    """UsageError for a run that needs one which neither is trained nor will be, or a file that is gone."""
     from bench.training.build import trained_run
 
     ids = {run.run_id for run in todo}
     for run in todo:
+        teacher = run.baseline.options["teacher"] if run.teacher_sha256 else None
+        for key, path in (("training.weights", run.training.weights), ("teacher", teacher)):
+            if path and not Path(path).exists():
+                raise UsageError(f"{run.run_id}: {key} = {path!r}: there is no such file or folder any more")
         for need in set(run.needs) - ids:
             try:
                 trained_run(root, need)

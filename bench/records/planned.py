@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.config.registry import baselines
 from bench.config.settings import Stage
 from bench.config.suite import Run
@@ -96,6 +98,23 @@ def _rewrite(
         if entries := change(read_planned(root)[0]):
             about = read_about(root) if about is None else about
             write_json(root / "plan.json", {"about": about, "runs": entries})
+
+
+def digests(root: Path) -> dict[str, str]:
+    """SHA-256 of the files that the plan's runs were given, by whole path: as the current ones had it, if any did."""
+    found: dict[str, str] = {}
+    for entry in sorted(read_planned(root)[0], key=lambda entry: entry.get("current") is not False):
+        try:
+            run = Run.model_validate(entry.get("config"))
+        except ValidationError:  # of samples made elsewhere, or of another edition
+            continue
+        teacher = {run.baseline.options.get("teacher"): run.teacher_sha256}
+        samples = run.evaluation.samples
+        weights = {by.name: by.weights for by in (samples and samples.extractors) or ()}
+        extractors = {weights.get(name): digest for name, digest in run.extractors_sha256.items()}
+        named = {**teacher, run.training.weights: run.weights_sha256, **extractors}
+        found |= {path: digest for path, digest in named.items() if path and digest}
+    return found
 
 
 def read_about(root: Path) -> str:

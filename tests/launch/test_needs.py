@@ -19,7 +19,7 @@ from bench.methods.baseline import register_baseline
 from bench.records import records
 from bench.records.aside import set_aside
 from bench.records.frame import read_frame
-from bench.records.planned import write_plan
+from bench.records.planned import digests, write_plan
 from bench.records.seal import write_json
 from bench.training.build import trained_run
 
@@ -68,6 +68,28 @@ def test_a_teachers_file_counts_by_its_content_wherever_it_lies(tmp_path: Path) 
         assert student.baseline.options["teacher"] == str(path) and student.needs == ()
         ids.append(student.run_id)
     assert ids[0] == ids[1] != ids[2] and ids[0] != runs(tmp_path)[1].run_id
+
+
+def test_files_that_are_gone_count_as_the_plan_has_them(tmp_path: Path) -> None:
+    """Those of a teacher and of an extractor, of the runs that are current where several had the path."""
+    (tmp_path / "t.pt").write_bytes(b"older")
+    (tmp_path / "e.pth").write_bytes(b"extractor")
+    extractor = [{"name": "dinov2", "weights": str(tmp_path / "e.pth")}]
+    settings = {"ddpm.teacher": str(tmp_path / "t.pt"), "evaluation.samples.extractors": extractor}
+    older = runs(tmp_path, baselines=["ddpm"], settings=settings)
+    write_plan(tmp_path, "", older)
+    (tmp_path / "t.pt").write_bytes(b"weights")
+    before = runs(tmp_path, baselines=["ddpm"], settings=settings)
+    write_plan(tmp_path, "", before)
+    for name in ("t.pt", "e.pth"):
+        (tmp_path / name).unlink()
+    after = runs(tmp_path, baselines=["ddpm"], settings=settings, digests=digests(tmp_path))
+    assert after == before != older
+    assert after[0].fingerprint("samples") == before[0].fingerprint("samples")
+    with pytest.raises(
+        UsageError, match=rf"^{after[0].run_id}: teacher = '.*t\.pt': there is no such file or folder any"
+    ):
+        needs.check(tmp_path, after)
 
 
 @pytest.mark.parametrize(

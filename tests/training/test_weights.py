@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import SUITE, runs
+from tiny import SUITE, runs, write_suite
 from torch import nn
 
 import run_all
@@ -19,7 +19,8 @@ from bench.evaluation.stages import Stages
 from bench.launch.job import Job
 from bench.methods.baseline import About, Make
 from bench.methods.network import CountedNetwork
-from bench.records.records import read_stage, stands
+from bench.records.planned import write_plan
+from bench.records.records import read_stage, stands, write_stage
 from bench.training.build import build, check_weights
 from bench.training.trainer import Trainer
 from bench.training.weights import load, tensors
@@ -147,6 +148,34 @@ def test_a_method_that_is_not_for_the_data_is_refused_by_no_check(tmp_path: Path
     torch.save({}, path := tmp_path / "any.pt")
     (run,) = runs(tmp_path, PLAIN, baselines=["picky"], settings={"training.weights": str(path)})
     check_weights([run], tmp_path, tmp_path)
+
+
+def test_a_run_is_looked_at_without_its_weights_but_none_starts(
+    trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stands as the plan has it, in the place of old and in another, where a relative path ends alike."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w").mkdir()
+    save_file(tensors(trainer.module), "w/a.safetensors")
+    run, root = of(Path("w/a.safetensors"), tmp_path), tmp_path / "results" / "tiny"
+    write_plan(root, "", [run])
+    for stage in run.stages:
+        write_stage(root, run, stage, [], {"label": "FM"})
+    (tmp_path / "w").rename(tmp_path / "gone")
+    call = ["--suite", "tiny.toml", "--set", "training.weights=w/a.safetensors", "--results", str(root.parent)]
+    for place in (tmp_path, tmp_path / "elsewhere"):
+        place.mkdir(exist_ok=True)
+        write_suite(place, PLAIN.replace('["fm_ot", "ddpm"]', '["fm_ot"]').replace("overrides.ddpm", "#"))
+        monkeypatch.chdir(place)
+        assert run_all.main([*call, "--status"]) == 0 and "1 ok" in capsys.readouterr().out
+        assert run_all.main([*call, "--dry-run"]) == 0 and f"finished  {run.run_id}" in capsys.readouterr().out
+    (root / "runs" / run.run_id / "samples.json").unlink()
+    assert run_all.main([*call, "--status"]) == 0 and f"missing  {run.run_id}" in capsys.readouterr().out
+    gone = rf"{run.run_id}: training.weights = '{tmp_path}/w/a.safetensors': there is no such file or folder any more"
+    for action in (["--dry-run"], []):
+        assert run_all.main([*call, *action]) == 2 and gone in capsys.readouterr().err
+    call[3] = "training.weights=v/a.safetensors"
+    assert run_all.main([*call, "--status"]) == 2 and "there is no file or folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
