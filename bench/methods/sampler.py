@@ -57,7 +57,7 @@ class Sampler(ABC):
         own = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ACCURACY]
         defaults = {f.name: f.default for f in fields(self)}
         told = [value if isinstance(value, str) else f"{key}{value}" for key, value in own if value != defaults[key]]
-        return "-".join([self.name, *told])
+        return "-".join([self.name, *(word.removesuffix(".0") for word in told)])
 
     def __str__(self) -> str:
         """The label with its accuracy: "ddim-50"."""

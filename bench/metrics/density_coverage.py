@@ -4,7 +4,8 @@
     coverage = share of data points j with some |x_i - y_j| < r_j
 
 with r_j the distance from y_j to its k-th neighbour among the data, k = 5. For samples of the data's own law density
-is 1 on average, and coverage of as many samples as data is about 1 - 2^-k = 0.97.
+is 1 on average. Coverage of as many samples as data is about 1 - 2^-k = 0.97, and of n samples against m of the data,
+each neighbourhood of which holds k / m of the law on average, about 1 - (1 + n / m)^-k: less for fewer samples.
 """
 
 from typing import Any
@@ -18,7 +19,10 @@ DENSITY = (
     "Mean number of the data's neighbourhoods that a sample lies in, over k: 1 on average for a perfect model, more if "
     "samples crowd where the data is dense, which is no better."
 )
-COVERAGE = "Share of the data whose neighbourhood has a sample in it: 0.97 for as many samples of a perfect model."
+COVERAGE = (
+    "Share of the data whose neighbourhood has a sample in it: of a perfect model 0.97 for as many samples as data, "
+    "and less for fewer."
+)
 FACTS = {
     "density": Facts("Density", meaning=DENSITY, place=34),
     "coverage": Facts("Coverage", "", "higher", meaning=COVERAGE, place=35),

@@ -80,8 +80,8 @@ def tolerance(value: float) -> str:
 def solver(settings: Mapping[str, Any]) -> str:
     """A solver or sampler with its accuracy: "dopri5 1e-5", "midpoint, 50 steps", "ddim-50"."""
     name = str(settings.get("sampler") or settings.get("solver") or "")
-    if settings.get("steps") is not None:
-        return f"{name}, {settings['steps']} steps"
+    if (steps := settings.get("steps")) is not None:
+        return f"{name}, {steps} step{'s' * (steps != 1)}"
     rtol, atol = settings.get("rtol"), settings.get("atol")
     if rtol is None or atol is None or rtol == atol:
         both = rtol if rtol is not None else atol

@@ -19,7 +19,7 @@ from torch import Tensor
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.launch.job import Job
-from bench.metrics.extractors.catalogue import Loaded, extractor_for
+from bench.metrics.extractors.catalogue import Loaded, check, extractor_for
 from bench.metrics.extractors.reference import Reference
 from bench.records import standing
 from bench.records.seal import read_json
@@ -248,3 +248,15 @@ def test_a_run_is_measured_with_what_its_suite_names(weights: Path, tmp_path: Pa
     assert standing.of(record, run, "samples").state == "done"
     torch.save(torch.load(path, weights_only=True) | {"mask_token": torch.ones(1, WIDTH)}, path)
     assert standing.of(record, run, "samples").state == "stale"
+
+
+def test_an_unknown_name_is_answered_with_the_extractors_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has asked for none before; "cache" is a module beside them, and no extractor."""
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY as known
+
+    monkeypatch.delitem(known, "dinov2", raising=False)
+    monkeypatch.delitem(sys.modules, "bench.metrics.extractors.dinov2", raising=False)
+    monkeypatch.delattr("bench.metrics.extractors.dinov2", raising=False)
+    data = Dataset("noise", "1", pictures(8, 0), pictures(8, 1), levels=256)
+    with pytest.raises(UsageError, match=r"unknown extractor 'cache'; known: .*, dinov2, .*, inception, .*, noise_cnn"):
+        check("cache", data)

@@ -53,6 +53,12 @@ def test_fresh_data_cover_nearly_all() -> None:
     assert density == pytest.approx(1, abs=0.05) and coverage == pytest.approx(1 - 2**-5, abs=0.02)
 
 
+def test_few_samples_cover_less() -> None:
+    """n of m: neighbourhoods hold Gamma(5) / m of the law, so that exp(-n p) are empty, (1 + n / m)^-5 on average."""
+    found = [values(density_coverage(drawn(200, seed), drawn(1400, seed + 9)))[1] for seed in range(3)]
+    assert sum(found) / 3 == pytest.approx(1 - (1 + 200 / 1400) ** -5, abs=0.03)
+
+
 def test_few_data_have_no_neighbours() -> None:
     with pytest.raises(NotApplicable, match="5 data points have no 5 neighbours each"):
         density_coverage(drawn(9), drawn(5))

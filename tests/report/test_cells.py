@@ -7,7 +7,7 @@ import synthetic
 from bench.report.cells import headline
 from bench.report.sections import sections
 from bench.report.tables import table
-from bench.report.vocabulary import words
+from bench.report.vocabulary import solver, words
 
 ODE = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 500}
 OTHER = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}
@@ -295,3 +295,8 @@ def test_a_table_says_what_was_made_elsewhere() -> None:
     remark = "A: made elsewhere (60,000 samples in 1 file, SHA-256 0a1b2c3d4e5f)."
     assert [remarks.count(remark) for remarks in (grid.remarks for grid in table(section).grids)] == [1, 1]
     assert table(sections(synthetic.frame({"settings": ODE}))[0]).section.elsewhere == {}
+
+
+def test_steps_of_a_sampler_are_counted_in_words() -> None:
+    names = [solver({"sampler": "unipc", "steps": steps}) for steps in (1, 8)]
+    assert names == ["unipc, 1 step", "unipc, 8 steps"]

@@ -114,7 +114,9 @@ def test_settings_of_a_record_are_those_of_the_solver_and_what_differs() -> None
 
 def test_names_tell_options_and_accuracy() -> None:
     assert (RK4(steps=3).label, f"{RK4(steps=3)}") == ("rk4", "rk4-3")
-    assert f"{Midpoint(3, 'karras', 5.0)}" == "midpoint-karras-rho5.0-3"
+    edm = samplers["edm"]
+    assert [edm(churn=churn).label for churn in (10, 10.0, 0.25)] == ["edm-churn10", "edm-churn10", "edm-churn0.25"]
+    assert f"{Midpoint(3, 'karras', 5.0)}" == "midpoint-karras-rho5-3"
     assert f"{Dopri5(1e-3, 1e-3)}" == "dopri5-0.001" and f"{Dopri5(1e-3, 1e-4)}" == "dopri5-0.001-0.0001"
 
 

@@ -10,8 +10,8 @@ any other name  an extractor registered with torch-fidelity: by the module of it
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import torch
@@ -83,8 +83,9 @@ def check(name: str, dataset: Dataset, weights: str | None = None) -> None:
             message = f"{dataset.name} is measured with {own!r} or 'inception'"
             raise UsageError(f"{where} knows its own dataset only; {message}")
         return
-    if name not in known and name.isidentifier() and find_spec(f"{__package__}.{name}"):
-        import_module(f"{__package__}.{name}")
+    if name not in known:
+        for module in iter_modules([str(Path(__file__).parent)]):
+            import_module(f"{__package__}.{module.name}")
     if name not in known:
         raise UsageError(unknown("extractor", name, ["inception", own, *known]))
     if weights and not Path(weights).is_file():
