@@ -13,7 +13,10 @@ from pandas import DataFrame
 
 Config = Mapping[str, Any]
 SUITE = ["suite", "protocol", "dataset"]
-ELSEWHERE = {"suite", "protocol", "seed", "dataset", "evaluation"}  # parts of a configuration that no label tells
+# Parts of a configuration that no label tells.
+ELSEWHERE = {"suite", "protocol", "seed", "dataset", "evaluation", "extractors_sha256"}
+FILES = {"weights_sha256": ("training", "weights"), "teacher_sha256": ("baseline", "options", "teacher")}
+DIGITS = 8  # of a file's SHA-256 in a label
 SILENT = {"training.checkpoint_seconds"}  # part of no variant
 MOST = 3  # settings in a name, unless it takes more to tell variants apart
 UNKNOWN = "settings not recorded"
@@ -24,13 +27,27 @@ def named(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
     variants = frame.drop_duplicates("variant").set_index("variant")
     known = {variant: configs[variant] for variant in variants.index if variant in configs}
     datasets = {variant: {"dataset": config.get("dataset")} for variant, config in known.items()}
-    others = {v: {key: of for key, of in config.items() if key not in ELSEWHERE} for v, config in known.items()}
+    others = {v: _shown({k: of for k, of in config.items() if k not in ELSEWHERE}) for v, config in known.items()}
     variants["setting"] = _told(variants, SUITE, datasets)
     told = _told(variants, [*SUITE, "setting", "label"], others, UNKNOWN)
     variants["label"] = [", ".join(filter(None, names)) for names in zip(variants.label, told, strict=True)]
     again = variants.groupby([*SUITE, "setting", "current", "label"]).cumcount()  # nothing that is recorded differs
     variants["label"] = [f"{label} ({i + 1})" if i else label for label, i in zip(variants.label, again, strict=True)]
     return frame.assign(setting=frame.variant.map(variants.setting), label=frame.variant.map(variants.label))
+
+
+def _shown(config: Config) -> Config:
+    """The configuration with a few digits of a file's SHA-256 in the place of its path, which is a machine's own."""
+    shown: Config = {key: value for key, value in config.items() if key not in FILES}
+    for key, place in FILES.items():
+        if digest := config.get(key):
+            shown = _put(shown, place, str(digest)[:DIGITS])
+    return shown
+
+
+def _put(config: Config, place: Sequence[str], value: str) -> Config:
+    head, *rest = place
+    return {**config, head: _put(config.get(head) or {}, rest, value) if rest else value}
 
 
 def _told(variants: DataFrame, scope: list[str], configs: Mapping[str, Config], unknown: str = "") -> list[str]:

@@ -81,6 +81,21 @@ def test_two_settings_of_a_dataset_are_two_sections_with_names_of_their_own() ->
     assert "gaussian, dim = 2, mean = 3.0 · suite" in parts[1].caption
 
 
+def test_files_are_told_apart_by_their_content_and_no_path_of_a_machine_is_shown() -> None:
+    """Weights, and a teacher's; what an evaluation reads is no part of a label."""
+    first, second, sha = config(), config(), "0123456789abcdef" * 4
+    first["training"] = {"lr": 0.001, "weights": "/here/model.pt"}
+    second["training"] = {"lr": 0.001, "weights": "/there/model.pt"}
+    first |= {"weights_sha256": sha, "extractors_sha256": {"dinov2": "1" * 64}}
+    second |= {"weights_sha256": sha[::-1], "extractors_sha256": {}}
+    found = labels([run("aaa"), run("bbb")], {"aaa": first, "bbb": second})
+    assert found == [("gaussian", ["FM w/ OT, weights = 01234567", "FM w/ OT, weights = fedcba98"])]
+    taught = [config() | {"baseline": {"name": "b", "options": {"teacher": f"/{i}/t.pt"}}} for i in range(2)]
+    taught = [taught[0] | {"teacher_sha256": sha}, taught[1] | {"teacher_sha256": sha[::-1]}]
+    found = labels([run("aaa"), run("bbb")], dict(zip(("aaa", "bbb"), taught, strict=True)))
+    assert found == [("gaussian", ["FM w/ OT, teacher = 01234567", "FM w/ OT, teacher = fedcba98"])]
+
+
 def test_versions_and_protocols_of_one_dataset_are_told_apart() -> None:
     rows = [run("aaaaaa"), run("bbbbbb", dataset_version="2:0f3a"), run("cccccc", protocol="smoke")]
     parts = sections(synthetic.frame(*rows))
