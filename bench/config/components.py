@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.config.options import INPUTS, checked_options
 from bench.config.registry import baselines, datasets, networks, unknown
 from bench.config.sampling import further, swept
-from bench.config.settings import Component
+from bench.config.settings import Component, Samples
 from bench.config.suite import RUN_ID, Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
@@ -207,15 +207,16 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
         check_data(run, dataset)
         with suppress(NotApplicable):  # which the run's records say
             check_networks(run, dataset)
+        samples = run.evaluation.samples or Samples()
         if run.evaluation.samples:
-            samples = run.evaluation.samples
             chosen(samples.metrics, dataset.is_image, dataset.is_given, samples.limits)
-            if samples.extractors:
-                if (named := f"{dataset.name}: {samples.extractors}") not in sure:
-                    make_sure(samples, dataset, data_dir)
-                sure.add(named)
-                continue
-        extractors.add(dataset.extractor)
+        own = dataset.extractor if dataset.is_image else None
+        if samples.extractors or own not in (None, "inception"):
+            if (named := f"{dataset.name} {dataset.stored_shape}: {samples.extractors or own}") not in sure:
+                make_sure(samples, dataset, data_dir)
+            sure.add(named)
+            continue
+        extractors.add(own)
     if "inception" in extractors:
         from bench.metrics.extractors.inception import weights
 

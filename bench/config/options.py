@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import typing
 from typing import Any
 
@@ -34,6 +35,8 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
         if key not in names:
             raise UsageError(f"{registry.kind} {component.name}: " + unknown("option", key, names))
         try:
+            if _has_nan(value):
+                raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: not a number")
             checked[key] = _adapter(hints.get(key, Any)).validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"]
@@ -48,6 +51,10 @@ def _needed(builder: Any, names: list[str]) -> set[str]:
     further = [*inspect.signature(builder).parameters.values()][1:]
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {p.name for p in further if p.name in names and p.default is p.empty and p.kind in named}
+
+
+def _has_nan(value: Any) -> bool:
+    return any(map(_has_nan, value)) if isinstance(value, list) else isinstance(value, float) and math.isnan(value)
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any]:

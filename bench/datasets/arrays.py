@@ -5,7 +5,7 @@ Of .npy and .npz memory holds a block, whether or not the archive is compressed;
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.datasets.table import SEPARATORS, read_table
+from bench.datasets.table import SEPARATORS, columns_of, read_table
 from bench.errors import UsageError, one_line
 
 NAMES = ("samples", "arr_0")  # of the member that is taken of several; ADM's files have labels in arr_1
@@ -23,13 +23,14 @@ SUFFIXES = (".npz", ".npy", *TABLES)
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """The array of shape (N, ...) in a file; it lies in the member of that name of an archive."""
+    """The array of shape (N, ...) in a file, or in a member of an archive; `unused` are a table's other columns."""
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     member: str = ""
     table: NDArray[Any] | None = None
+    unused: tuple[str, ...] = ()
 
     def blocks(self, n: int, size: int) -> Iterator[NDArray[Any]]:
         """The first n rows, `size` at a time; UsageError if the file is not whole."""
@@ -54,15 +55,21 @@ class Stored:
                 yield np.frombuffer(file.read(count * width), self.dtype).reshape(count, *self.shape[1:])
 
 
-def stored(path: Path) -> Stored:
-    """The array in a file, as its header has it; UsageError if it is no array."""
+def stored(path: Path, columns: Sequence[str] | None = None) -> Stored:
+    """The array in a file, as its header has it; of a table, the columns of those names where both have names.
+
+    UsageError if it is no array, or for a column that is not there.
+    """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: expected a folder of images or a file of {', '.join(SUFFIXES)}")
     try:
         if suffix in TABLES:
-            table = read_table(path).points
-            return Stored(path, table.shape, table.dtype, table=table)
+            names = columns_of(path)
+            chosen = _chosen(path, names, columns)
+            table = read_table(path, chosen).points
+            unused = () if chosen is None else tuple(name for name in names if name not in chosen)
+            return Stored(path, table.shape, table.dtype, table=table, unused=unused)
         if suffix == ".npy":
             rows = np.load(path, mmap_mode="r")
             return Stored(path, rows.shape, rows.dtype)
@@ -77,6 +84,24 @@ def stored(path: Path) -> Stored:
         if isinstance(error, UsageError):
             raise UsageError(str(error) if f"{path}" in f"{error}" else f"{path}: {error}") from error
         raise UsageError(f"{path}: not an array of numbers ({one_line(error)})") from error
+
+
+def _chosen(path: Path, names: Sequence[str], wanted: Sequence[str] | None) -> list[str] | None:
+    """Which columns of a table hold the points, in their order; None for all that it has.
+
+    Columns that are only counted have no names: as many as are wanted are taken as they lie.
+    """
+    if wanted is None or (len(names) == len(wanted) and (_are_counted(names) or _are_counted(wanted))):
+        return None
+    if not (lacking := [name for name in wanted if name not in names]):
+        return [*wanted]
+    if _are_counted(names) or _are_counted(wanted):
+        return None
+    raise UsageError(f"{path}: no column {lacking[0]!r}, which the data has; its columns are {', '.join(names)}")
+
+
+def _are_counted(names: Sequence[str]) -> bool:
+    return all(name.isdecimal() for name in names)
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -52,6 +52,7 @@ class Dataset:
             a way to draw them.
         source: law of x0 in model space (bench/datasets/source.py), None for N(0, I).
         space: map to model space (bench/datasets/space.py), None for that of this module.
+        columns: the names of the D dimensions of points, by which they are found in tables of samples made elsewhere.
         held_out: what records call the split in `test`.
         is_joined: whether the rows are samples with what they were given, as in `joined`; each sample that is measured
             was then given what the row of `test` in its place was.
@@ -80,6 +81,7 @@ class Dataset:
     validation_labels: Tensor | None = None
     source: Source | None = None
     space: Space | None = None
+    columns: tuple[str, ...] | None = None
     held_out: str = "test"
     is_joined: bool = False
     by_run: bool = False
@@ -138,7 +140,8 @@ class Dataset:
                 changes[split] = torch.cat([values, given], 1)
         if log_prob is not None:
             changes["log_prob"] = lambda pairs: log_prob(pairs[:, :dim], pairs[:, dim:])
-        return replace(self, is_joined=True, given=None, posterior=None, space=None, source=None, **changes)
+        changes |= dict.fromkeys(("given", "posterior", "space", "source", "columns"))
+        return replace(self, is_joined=True, **changes)
 
     @property
     def keeps_density(self) -> bool:

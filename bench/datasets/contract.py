@@ -49,6 +49,9 @@ def checked(name: str, dataset: Any) -> Dataset:
     for kind in ("labels", "given"):
         some, none = (" and ".join(has[kind, known]) for known in (True, False))
         require(not (some and none), f"{kind} of {some}, none of {none}: all splits have {kind}, or none of them")
+    names, width = dataset.columns, 0 if dataset.is_image else dataset.stored_shape[0]
+    fits = names is None or (isinstance(names, tuple) and len({*map(str, names)}) == len(names) == width)
+    require(fits, f"columns = {names!r}, not a tuple of {width} names" if width else "columns of images")
     few = dataset.test[:PROBED]
     if given:
         require(*_given(few, given(few)))

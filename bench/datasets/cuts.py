@@ -4,14 +4,29 @@ Train is in a fixed random order by then, so its last rows are a fair sample of 
 """
 
 from collections.abc import Mapping
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from bench.errors import UsageError
 
+MOST = 2**53  # samples, beyond which no float is a count
 TEST = 0.1  # share of train, where the data has no test split and says no other
 
-Amount = int | float
+
+def _amount(value: Any) -> int | float:
+    """A count, or a share of train; 0 is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if 0 <= value < 1:
+            return value
+        if value >= 1 and value == int(min(value, MOST)):
+            return int(value)
+    raise PydanticCustomError("amount", "a count of 1 or more, or a share between 0 and 1")
+
+
+Amount = Annotated[int | float, BeforeValidator(_amount)]
 
 
 def cut(
@@ -37,5 +52,5 @@ def cut(
             if array in found:
                 found[array.replace("train", split)] = found[array][left - count :]
                 found[array] = found[array][: left - count]
-        note += f"-{split}{wanted:g}"
+        note += f"-{split}{wanted}"
     return found, note

@@ -84,7 +84,9 @@ class Array(Made):
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         super().__init__(path, dataset)
-        self.stored = stored(path)
+        self.stored = stored(path, dataset.columns)
+        if unused := self.stored.unused:
+            self.notes.append(f"columns of {path} that count for nothing: {', '.join(unused)}")
         self.count = self.stored.shape[0] if self.stored.shape else 0
         self.axes = _axes_of(self.stored, dataset) if dataset.is_image else None
         if not dataset.is_image:

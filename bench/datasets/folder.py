@@ -8,13 +8,13 @@ from bench.datasets.base import Dataset
 from bench.datasets.cuts import Amount
 from bench.datasets.layout import LAYOUTS, arranged
 from bench.datasets.order import SEED
-from bench.datasets.own import Crop, Own
+from bench.datasets.own import Crop, Own, Place
 
 
 @register_dataset("folder")
 def folder(
     data_dir: Path,
-    path: str,
+    path: Place,
     size: int,
     channels: Literal[1, 3] = 3,
     crop: Crop = "centre",

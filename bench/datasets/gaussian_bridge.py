@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 import torch
+from pydantic import FiniteFloat
 from torch import Tensor
 
 from bench.datasets.gaussians import mixture
@@ -25,7 +26,7 @@ def marginal(t: Tensor, sigma: float, m: float = 0.1) -> tuple[Tensor, Tensor]:
 
 
 @split_by("gaussian_bridge", split_equally)
-def gaussian_bridge(data_dir: Path, dim: int = 5, m: float = 0.1) -> Points:
+def gaussian_bridge(data_dir: Path, dim: int = 5, m: FiniteFloat = 0.1) -> Points:
     """N(m, I) in `dim` dimensions, from points of N(-m, I): the papers have dim 5, 20, 50 and m 0.1."""
     at_least(1, "gaussian_bridge", dim=dim)
     start, end = (mixture(torch.full((1, dim), sign * m), 1.0) for sign in (-1.0, 1.0))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import FiniteFloat
 from torch import Tensor
 
 from bench.datasets.points import Points, at_least, in_chunks, split_points
@@ -70,15 +71,20 @@ def seeded_mixture(dim: int, components: int, std: float, seed: int) -> Mixture:
     return mixture(means, std, 1 + torch.rand(components, generator=rng, dtype=torch.float64))
 
 
+Numbers = FiniteFloat | list[FiniteFloat]
+
+
 @split_by("gaussian", split_points)
-def gaussian(data_dir: Path, dim: int = 2, mean: float | list[float] = 0.0, std: float | list[float] = 1.0) -> Points:
+def gaussian(data_dir: Path, dim: int = 2, mean: Numbers = 0.0, std: Numbers = 1.0) -> Points:
     """N(mean, diag(std^2)) in `dim` dimensions; mean and std are one number, or one for each dimension."""
     at_least(1, "gaussian", dim=dim)
     return _points("gaussian", mixture(_vector("mean", mean, dim).unsqueeze(0), _vector("std", std, dim)))
 
 
 @split_by("gaussian_mixture", split_points)
-def gaussian_mixture(data_dir: Path, dim: int = 2, components: int = 8, std: float = 0.5, seed: int = 0) -> Points:
+def gaussian_mixture(
+    data_dir: Path, dim: int = 2, components: int = 8, std: FiniteFloat = 0.5, seed: int = 0
+) -> Points:
     """A mixture of `components` isotropic Gaussians whose means and weights `seed` decides."""
     at_least(1, "gaussian_mixture", dim=dim, components=components)
     at_least(0, "gaussian_mixture", seed=seed)

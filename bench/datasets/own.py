@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from bench.config.names import safe_name
 from bench.datasets.base import Dataset
@@ -24,6 +26,7 @@ VERSION = "1"  # of what is made of the files
 INCEPTION = 32  # the least side of images that Inception is for
 LARGEST = 4096
 
+Place = Annotated[str, Field(min_length=1)]  # a path; without one it would be DATA_DIR itself
 Crop = Literal["centre", "exact"]
 
 

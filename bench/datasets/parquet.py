@@ -18,7 +18,7 @@ from bench.datasets.cuts import Amount
 from bench.datasets.imagecolumns import NO_LABELS, columns_of
 from bench.datasets.imagefolder import PART, read_images
 from bench.datasets.order import SEED
-from bench.datasets.own import Crop, Own
+from bench.datasets.own import Crop, Own, Place
 from bench.datasets.parts import Block, Originals, Part, file_of
 from bench.datasets.shards import EXPECTED, shards
 from bench.errors import UsageError, one_line
@@ -26,11 +26,13 @@ from bench.errors import UsageError, one_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FEW = 1000  # classes that no number of images is too small for, as a part of ImageNet has them
+
 
 @register_dataset("parquet")
 def parquet(
     data_dir: Path,
-    path: str,
+    path: Place,
     size: int,
     channels: Literal[1, 3] = 3,
     crop: Crop = "centre",
@@ -65,6 +67,16 @@ class _Files:
         assert self.columns.label
         read = (_opened(path).read(columns=[self.columns.label]) for path in self.paths["train"])
         return np.unique(np.concatenate([table[0].to_numpy().astype(str) for table in read]))
+
+    @cached_property
+    def count(self) -> int:
+        """How many images train has."""
+        return sum(_opened(path).metadata.num_rows for path in self.paths["train"])
+
+    @property
+    def most(self) -> int:
+        """Classes that such data may have: a network has weights for each number, whether or not it is there."""
+        return max(FEW, self.count)
 
     def parts(self, path: Path) -> list[Part]:
         """The parts of a file, which are none of more than one row group."""
@@ -102,6 +114,9 @@ class _Files:
         for i, value in enumerate(values):
             if places is not None and value not in places:
                 raise UsageError(f"{path}, row {first + i + 1}: train has no label {value!r}")
+            if places is None and value is not None and value >= self.most:
+                allowed = f"below {self.most} with {self.count} images; number classes from 0"
+                raise UsageError(f"{path}, row {first + i + 1}: label {value}: {allowed}, or {NO_LABELS}")
             if value is None or (places is None and value < 0):
                 raise UsageError(f"{path}, row {first + i + 1}: label {value}: 0 or more; {NO_LABELS}")
         return np.asarray([places[value] for value in values] if places is not None else values, dtype=np.int64)

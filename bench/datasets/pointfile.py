@@ -4,6 +4,7 @@ A folder holds a file a split instead: train.csv, test.csv and, if there is one,
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bench.config.registry import register_dataset
 from bench.datasets.base import SPLITS, Dataset
 from bench.datasets.cuts import Amount, cut
 from bench.datasets.order import SEED, shuffled
-from bench.datasets.own import located, order_of
+from bench.datasets.own import Place, located, order_of
 from bench.datasets.scaling import Rule, scaled_by
 from bench.datasets.table import SUFFIXES, Table, read_table
 from bench.errors import UsageError
@@ -31,7 +32,7 @@ COARSE = 1e-3  # of a standard deviation: the most that single precision may rou
 @register_dataset("points")
 def points(
     data_dir: Path,
-    path: str,
+    path: Place,
     columns: list[str | int] | None = None,
     label: str | int | None = None,
     scaling: Rule = "standard",
@@ -56,7 +57,8 @@ def points(
     arrays, note = cut(NAME, arrays, test, validation)
     _check(where, tables["train"].names, arrays["train"])
     facts: dict[str, Any] = {key: x if key.endswith("labels") else x.float() for key, x in arrays.items()}
-    data = Dataset(NAME, version + note, **facts, space=scaled_by(scaling, facts["train"]))
+    facts |= {"space": scaled_by(scaling, facts["train"]), "columns": tables["train"].names}
+    data = Dataset(NAME, version + note, **facts)
     if data.is_plane:
         data = replace(data, extent=MARGIN * float(np.quantile(data.encode(data.train).abs().numpy(), SHOWN)))
     return data  # which is not `fixed`: its labels may be of any column
@@ -97,16 +99,18 @@ def _arrays(where: Path, tables: Mapping[str, Table]) -> dict[str, Tensor]:
 
 
 def _classes(where: Path, labels: Any) -> NDArray[Any]:
-    """Labels as integers if all of them are, else as texts; UsageError for other numbers."""
-    texts = np.asarray(labels)
-    if texts.dtype.kind == "O":
-        try:
-            return np.asarray([int(text) for text in texts])
+    """Labels as integers if all of them are, as texts if one is no number; UsageError for other numbers."""
+    values = np.asarray(labels)
+    if values.dtype.kind == "O":
+        with suppress(ValueError):
+            return np.asarray([int(text) for text in values])
+        try:  # a column of fractions is one of numbers in any kind of file
+            values = np.asarray([float(text) for text in values])
         except ValueError:
-            return texts.astype(str)
-    if texts.dtype.kind == "f" and len(odd := texts[texts != np.round(texts)]):
+            return values.astype(str)
+    if values.dtype.kind == "f" and len(odd := values[~np.isfinite(values) | (values != np.round(values))]):
         raise UsageError(f"{where}: the label {odd[0]:g} is neither an integer nor a text")
-    return texts.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def _check(where: Path, names: Sequence[str], train: Tensor) -> None:

@@ -46,6 +46,18 @@ def read_table(path: Path, columns: Sequence[str] | None = None, label: str | No
         raise UsageError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
+def columns_of(path: Path) -> list[str]:
+    """The names of all columns of a .csv, .tsv or .parquet file; UsageError if it cannot be read."""
+    try:
+        if path.suffix.lower() in SEPARATORS:
+            return _header(path, SEPARATORS[path.suffix.lower()])[0]
+        from pyarrow import parquet
+
+        return [*parquet.read_schema(path).names]
+    except Exception as error:  # as above
+        raise UsageError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
 def _chosen(path: Path, names: Sequence[str], columns: Sequence[str] | None, label: str | None) -> list[str]:
     """Columns of points among the names; UsageError for one that is not there, or comes twice."""
     if twice := [name for name in names if [*names].count(name) > 1]:
@@ -80,11 +92,7 @@ def _text(path: Path, columns: Sequence[str] | None, label: str | None) -> tuple
     separator = SEPARATORS.get(path.suffix.lower())
     if separator is None:
         raise UsageError(f"{path}: expected {', '.join(SUFFIXES)}")
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        first = next(csv.reader(lines, delimiter=separator), [])
-    numbers = [*map(str, range(len(first)))]
-    bare = first != numbers and all(map(_is_number, first))
-    names = numbers if bare else [name.strip() for name in first]
+    names, bare = _header(path, separator)
     wanted = _chosen(path, names, columns, label)
     types = dict.fromkeys(wanted, pa.float64()) | ({} if label is None else {label: pa.string()})
     with path.open("rb") as file:
@@ -95,6 +103,15 @@ def _text(path: Path, columns: Sequence[str] | None, label: str | None) -> tuple
             reader.ConvertOptions(column_types=types, include_columns=[*types], null_values=[]),
         )
     return wanted, [table[name].to_numpy() for name in wanted], None if label is None else table[label].to_numpy()
+
+
+def _header(path: Path, separator: str) -> tuple[list[str], bool]:
+    """The names of the columns, and whether the file is without a line of them."""
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        first = next(csv.reader(lines, delimiter=separator), [])
+    numbers = [*map(str, range(len(first)))]
+    bare = first != numbers and all(map(_is_number, first))
+    return (numbers if bare else [name.strip() for name in first]), bare
 
 
 def _is_number(text: str) -> bool:

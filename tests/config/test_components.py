@@ -1,16 +1,26 @@
 """Networks with the inputs that a method asks for, what a method knows of the data, and data that it cannot take."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import owned
 import pytest
 import torch
 from tiny import SUITE, runs
 from torch import Tensor, nn
 
-from bench.config.components import about, build_network, check_data, check_network, check_networks, prepare
-from bench.config.registry import baselines, networks
+from bench.config.components import (
+    about,
+    build_network,
+    check_data,
+    check_network,
+    check_networks,
+    prepare,
+)
+from bench.config.options import checked_options
+from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Component
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
@@ -91,6 +101,19 @@ def test_an_input_that_a_network_does_not_take_is_one_line(
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("component", "words"),
+    [
+        (Component(name="gaussian_bridge", options={"m": math.nan}), "m = nan: not a number"),
+        (Component(name="gaussian_bridge", options={"m": math.inf}), "m = inf: Input should be a finite number"),
+        (Component(name="gaussian", options={"mean": [0.0, math.nan]}), r"mean = \[0.0, nan\]: not a number"),
+    ],
+)
+def test_an_option_is_a_number(component: Component, words: str) -> None:
+    with pytest.raises(UsageError, match=f"^dataset {component.name}: {words}$"):
+        checked_options(datasets, component)
+
+
 @pytest.mark.parametrize("key", ["classes", "second_time", "given", "time", "out", "shape"])
 def test_what_the_harness_passes_is_no_option(points: Dataset, key: str) -> None:
     with pytest.raises(UsageError, match=f"^network mlp: unknown option '{key}'"):
@@ -132,6 +155,17 @@ def test_a_metric_for_other_data_is_refused_before_anything_starts(tmp_path: Pat
     run = runs(tmp_path, settings={"evaluation.samples.metrics": ["fid"]})[0]
     with pytest.raises(UsageError, match=r"'fid' is for images, and the data are points; allowed: .*w2"):
         prepare([run], tmp_path)
+
+
+def test_an_extractor_of_data_s_own_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    owned.write(tmp_path, 20)
+    for name, words in (
+        ("foo", "unknown extractor 'foo'; known"),
+        ("digits_cnn", "'digits_cnn' knows its own dataset"),
+    ):
+        photos = Component(name="folder", options={**owned.OPTIONS["folder"], "extractor": name})
+        with pytest.raises(UsageError, match=words):
+            prepare([runs(tmp_path)[0].model_copy(update={"dataset": photos})], tmp_path)
 
 
 def test_extractors_that_cannot_be_had_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ IMAGES = {
         POINTS | {"train_labels": torch.arange(5), "test_labels": torch.arange(4)},
         IMAGES | {"validation": IMAGES["test"], "validation_labels": torch.arange(4)},
         POINTS | {"given": lambda x: x[:, :1]},
+        POINTS | {"columns": ("x", "y")},
         IMAGES | {"given": lambda k: k.flatten(1).float()},
         IMAGES | {"given": lambda k: k.float().expand(-1, 3, -1, -1)},
     ],
@@ -45,6 +46,9 @@ def test_what_keeps_the_contract_passes(facts: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("facts", "rule"),
     [
+        (POINTS | {"columns": ("x",)}, r"columns = \('x',\), not a tuple of 2 names"),
+        (POINTS | {"columns": ("x", "x")}, "not a tuple of 2 names"),
+        (IMAGES | {"columns": ("x",)}, "columns of images"),
         (POINTS | {"version": 1}, "version is 1, not a text"),
         (POINTS | {"train": torch.zeros(0, 2)}, r"train is float32 \(0, 2\), empty"),
         (POINTS | {"train": torch.zeros(5, 2).double()}, r"train is float64 \(5, 2\), not float32 \(N, D\)"),

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from bench.datasets.base import Dataset
 from bench.datasets.elsewhere import opened
@@ -82,6 +85,31 @@ def test_points_come_in_single_precision(tmp_path: Path) -> None:
     for name in ("p.npy", "p.csv", "P.CSV", "p.npz"):
         found = read(tmp_path / name, like(POINTS, None))
         assert found.dtype == np.float32 and np.array_equal(found, POINTS)
+
+
+def table(path: Path, header: str) -> Path:
+    """POINTS in as many columns as the header has, the second before the first, and a text beside them."""
+    lines = [",".join([f"{y!r}", f"{x!r}", "cat"][: header.count(",") + 1]) for x, y in POINTS.tolist()]
+    path.write_text("\n".join([header, *lines]))
+    return path
+
+
+def test_points_are_found_by_the_names_of_their_columns(tmp_path: Path) -> None:
+    named = replace(like(POINTS, None), columns=("x", "y"))
+    for header in ("y,x", "y,x,kind"):
+        made = opened(table(tmp_path / "p.csv", header), named)
+        assert np.array_equal(torch.cat([x for _, x in made.batches(7)]).numpy(), POINTS)
+        assert made.notes == ([f"columns of {made.path} that count for nothing: kind"] if "kind" in header else [])
+    counted = replace(named, columns=("1", "0"))
+    for header, dataset in (("y,x", counted), ("0,1", named), ("0,1", counted), ("y,x", like(POINTS, None))):
+        assert np.array_equal(read(table(tmp_path / "p.csv", header), dataset), POINTS[:, ::-1])
+    for header in ("y,z", "y,z,kind"):
+        with pytest.raises(
+            UsageError, match=rf"p\.csv: no column 'x', which the data has; its columns are {header[:1]}, z"
+        ):
+            opened(table(tmp_path / "p.csv", header), named)
+    parquet.write_table(pa.table({"y": POINTS[:, 1], "x": POINTS[:, 0]}), tmp_path / "p.parquet")
+    assert np.array_equal(read(tmp_path / "p.parquet", named), POINTS)
 
 
 def test_a_folder_is_in_order_of_its_names_and_says_what_does_not_count(tmp_path: Path) -> None:

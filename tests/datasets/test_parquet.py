@@ -168,6 +168,8 @@ FAULTS: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any], str]] = {
     "another label": ({"x.parquet": GOOD}, {"label": "kind"}, r"x\.parquet: unknown column 'kind'; known: image, lab"),
     "labels of halves": ({"x.parquet": GOOD | {"label": [0.5] * 5}}, {}, r"column 'label' holds double, not integers"),
     "no label": ({"x.parquet": GOOD | {"label": [0, 0, -1, 0, 0]}}, {}, r"x\.parquet, row 3: label -1: 0 or more; la"),
+    "a label of an id": ({"x.parquet": GOOD | {"label": [0, 1, 1_000_000, 0, 0]}}, {},
+                         r"x\.parquet, row 3: label 1000000: below 1000 with 5 images; number classes from 0, or"),
     "a label that train lacks": ({f"{s}.parquet": GOOD | {"label": [s] * 5} for s in ("train", "test")}, {},
                                  r"test\.parquet, row 1: train has no label 'test'"),
     "labels of two types": ({"train.parquet": GOOD | {"label": ["a"] * 5}, "test.parquet": GOOD}, {},

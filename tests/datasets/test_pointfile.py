@@ -122,6 +122,8 @@ LABELS: dict[str, tuple[Any, list[int]]] = {
     "integers": ([7, 3, 7, 12], [1, 0, 1, 2]),
     "texts": (["dog", "cat", "dog", "owl"], [1, 0, 1, 2]),
     "texts of integers": (["10", "9", "10", "11"], [1, 0, 1, 2]),
+    "texts of whole numbers": (["10.0", "9.0", "10.0", "11.0"], [1, 0, 1, 2]),
+    "texts and numbers": (["1.5", "0.5", "1.5", "more"], [1, 0, 1, 2]),
 }
 
 
@@ -141,6 +143,14 @@ def test_labels_are_counted_in_their_order(tmp_path: Path, kind: str, labels: st
     found = torch.cat([data.train_labels, data.test_labels])
     assert found.tolist() == np.array(expected)[order].tolist() and data.classes == 3
     assert torch.equal(torch.cat([data.train, data.test]), torch.from_numpy(points[order]).float())
+
+
+def test_the_data_knows_the_names_of_its_columns(tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", VALUES)
+    assert opened(tmp_path, "x.csv").columns == ("a", "b", "c")
+    assert opened(tmp_path, "x.csv", columns=["c", "a"]).columns == ("c", "a")
+    np.save(tmp_path / "x.npy", np.column_stack([VALUES, CLASSES]))
+    assert opened(tmp_path, "x.npy", label=3).columns == ("0", "1", "2")
 
 
 def test_labels_of_an_array(tmp_path: Path) -> None:
@@ -174,6 +184,8 @@ FAULTS: dict[str, tuple[str, str | np.ndarray, dict[str, Any], str]] = {
     "two of a name": ("x.csv", GOOD.replace("b", "a"), {}, r"two columns are named 'a'"),
     "only labels": ("x.csv", "a\n1\n2\n", {"label": "a"}, r"no column of points"),
     "a label of a half": ("x.npy", np.array([[1, 0.5], [2, 1]]), {"label": 1}, r"the label 0\.5 is neither"),
+    "a label of halves": ("x.csv", "a,b\n" + "1,2\n3,0.5\n" * 10, {"label": "b"}, r"x\.csv: the label 0\.5 is nei"),
+    "a label of no end": ("x.npy", np.array([[1, np.inf], [2, 1]]), {"label": 1}, r"the label inf is neither"),
     "a constant": ("x.csv", "a,b\n" + "1,2\n3,2\n" * 10, {}, r"column 'b' is 2 in all rows; leave it out"),
     "too coarse": ("x.npy", 1e9 + VALUES, {}, r"'0' reaches 1e\+09, where single precision has steps of 64, and"),
     "one row": ("x.npy", VALUES[:1], {}, r"dataset points: test = 0\.1: 0 of 1 samples"),

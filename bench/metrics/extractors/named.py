@@ -20,8 +20,8 @@ def extractors(samples: Samples, dataset: Dataset) -> tuple[NamedExtractor, ...]
 
 
 def make_sure(samples: Samples, dataset: Dataset, data_dir: Path) -> None:
-    """Have the extractors that a suite names ready and whole, but for a classifier's training; UsageError if not."""
-    for by in extractors(samples, dataset) if samples.extractors else ():
+    """Have a run's extractors ready and whole, but for a classifier's training; UsageError if they cannot be."""
+    for by in extractors(samples, dataset):
         catalogue.check(by.name, dataset, by.weights)
         if not by.name.endswith("_cnn"):
             found = catalogue.extractor_for(by.name, dataset, data_dir, by.weights)
