@@ -29,11 +29,10 @@ from bench.evaluation.lost import Lost
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.repeats import mean_of
-from bench.identity import inputs
-from bench.identity.identity import measuring
+from bench.identity import identity, inputs
 from bench.methods.finite import complaint
-from bench.metrics.extractors.cache import code_of, kept
-from bench.metrics.extractors.reference import CODE, LEAST
+from bench.metrics.extractors.cache import kept
+from bench.metrics.extractors.reference import LEAST
 from bench.metrics.metric import FLOOR, Metric
 from bench.records.seal import read_arrays
 from bench.training import ranks
@@ -41,7 +40,6 @@ from bench.training.seeds import number
 
 SUBSETS = 5
 FRESH = ("train", "test", "validation")
-DECIDING = ("bench.evaluation.floors", "bench.evaluation.collected", "bench.evaluation.quality", *CODE)
 
 
 def floors(judge: Judge, n: int, stage: str = "samples") -> Rows:
@@ -52,7 +50,11 @@ def floors(judge: Judge, n: int, stage: str = "samples") -> Rows:
     if not ranks.is_main():
         return []
     metrics = [metric for metric in judge.taken(stage) if metric.needs != "pairs"]
-    found = [row for metric in metrics for row in _floors_of(judge, metric, n, stage)]
+    try:
+        found = [row for metric in metrics for row in _floors_of(judge, metric, n, stage)]
+    finally:
+        for reference in judge.references if judge.of_features else ():
+            reference.parts.clear()
     return [replace(row, metric=f"{row.metric}{FLOOR}") for row in found]
 
 
@@ -120,10 +122,10 @@ def _values(repeats: list[Rows]) -> NDArray[np.float64]:
 
 def _kept(judge: Judge, metric: Metric, rows: Rows, n: int, make: Callable[[], NDArray[np.float64]]) -> Any:
     """What `make` gives, or gave another run; a floor that cannot be had is not kept, nor of code that is not known."""
-    data, code = judge.dataset, measuring(metric.name, judge.dataset.name)
+    data, code = judge.dataset, identity.floor(metric.name, judge.dataset.name, judge.dataset.is_image)
     if code is None:
         return make()
-    facts = [data.name, data.version, data.checksum, metric.name, code, code_of(*DECIDING), n]
+    facts = [data.name, data.version, data.checksum, metric.name, code, n]
     text = json.dumps([*facts, *((row.metric, row.n, row.settings) for row in rows)], sort_keys=True)
     name = safe_name(f"{data.name}-{metric.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz")
 

@@ -14,13 +14,17 @@ from bench.training import ranks
 
 
 def measure_samples(evaluator: Evaluator, parts: Parts, curve_n: int = 0) -> None:
-    """`curve_n` is the number of samples at a point of the training's curve, whose floors are measured here, too."""
+    """`curve_n` is the number of samples at a point of the training's curve, whose floors are measured here, too.
+
+    A curve is measured on the validation split, if there is one, and so are they.
+    """
     for name in evaluator.ways:
         _measure_way(evaluator, name, parts)
     measure_paths(evaluator, parts)
     parts.rows += floors(evaluator.judge, evaluator.config.n)
     if curve_n:
-        parts.rows += [row for row in floors(evaluator.judge, curve_n, "curve") if row not in parts.rows]
+        tuned = evaluator.judge.for_tuning
+        parts.rows += [row for row in floors(tuned, curve_n, "curve") if row not in parts.rows]
 
 
 def _measure_way(evaluator: Evaluator, name: str, parts: Parts) -> None:

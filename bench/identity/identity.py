@@ -39,6 +39,7 @@ ROOTS = {
         "bench/config/settings.py: Samples",
     ),
 }
+FLOOR = ("bench/evaluation/floors.py: floors", "bench/evaluation/quality.py: Judge")
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
@@ -103,13 +104,16 @@ def code(run: Run, stage: str) -> Code | None:
     return _code(_key(run, stage))
 
 
-def measuring(metric: str, dataset: str) -> str | None:
-    """Digest of the source of a metric and of a data set, with all that they lead to; None of a metric not known here.
+def floor(metric: str, dataset: str, is_image: bool) -> str | None:
+    """Digest of the source that a floor of a metric hangs on; None of a metric not known here.
 
     The source of a data set that is in no registry is not in it.
     """
-    found = _places(metrics, metric)
-    return reach([*found, *_places(datasets, dataset)], QUIET).digest if found else None
+    if not (found := _places(metrics, metric)):
+        return None
+    data = _data(_places(datasets, dataset), _state())
+    roots = [*found, *data.definitions, *_own(FLOOR)]
+    return reach(roots, QUIET if is_image else (*QUIET, *IMAGES_ONLY)).digest
 
 
 def code_elsewhere(dataset: str, named: Iterable[str] | None, extractors: Iterable[str]) -> Code | None:
@@ -179,7 +183,7 @@ def _reached(key: _Key) -> Reached | None:
                 roots.append(_places(metrics, name))
     if not all(roots):
         return None
-    own = [(PROJECT / file, name) for file, _, name in (root.partition(": ") for root in ROOTS[stage])]
+    own = _own(ROOTS[stage])
     others = {root for other, roots in ROOTS.items() if other != stage for root in roots if "settings" not in root}
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
     if not data.says("levels="):
@@ -218,6 +222,10 @@ def _extractor(name: str) -> tuple[Place, ...]:
             return source.defined(known[name], name) if name in known else ()
     path = path if path.is_file() else folder / "catalogue.py"
     return tuple((path, defined) for defined in source.module(path).definitions)
+
+
+def _own(roots: Iterable[str]) -> list[Place]:
+    return [(PROJECT / file, name) for file, _, name in (root.partition(": ") for root in roots)]
 
 
 def _places(registry: Registry[Any], name: str) -> tuple[Place, ...]:

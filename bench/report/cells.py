@@ -21,18 +21,18 @@ from bench.metrics.metric import FLOOR as FLOOR_SUFFIX
 from bench.metrics.metric import Facts
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import numbers, vocabulary
-from bench.report.comparable import FLOOR, comparable, meeting
+from bench.report.comparable import FLOOR, comparable, is_under, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
 from bench.report.statistics import Interval, one_more, repeated, repeats, t_interval
 
 FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
 FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
-FLOOR_ALONE = ("density", "floor_split", "repeats")  # settings that say what a floor is, and are not its column's
 ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
-    "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density", "published", "published_source",
+    "repeats", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density",
+    "published", "published_source",
 ]  # fmt: skip
 WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "unfinished"}
 
@@ -67,14 +67,15 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
     `lost` counts seeds whose value could not be had; `hole` says why there is no mean, or why some are lost, and `word`
     stands for it in a table. What the data itself scores is a row of its own with the baseline "floor", whose interval
     is that of one more set of as many data; `at_floor` are means that are not beyond it. The interval of a single seed
-    is that of its repeats, if it has any.
+    is that of its `repeats`, if it has any. Where less data is fresh than there are samples, the floor is one of
+    `of_fewer` (else 0), by which no mean is marked.
     """
     published = published_numbers()
     if section.protocol == "smoke":  # beside whose numbers a published one could only mislead
         published = published.iloc[:0]
     columns = _columns(found[~not_applicable(found)])
     made: list[dict[str, Any]] = _floors(section, found, columns, published)
-    floors = {(row["stage"], row["metric"], row["settings"]): row for row in made}
+    floors = {(row["stage"], row["metric"], row["settings"]): row for row in made if not row["of_fewer"]}
     for row in _rows(section, found):
         of_variant = found[found.variant == row["variant"]]
         for stage, metric, settings in columns:
@@ -119,12 +120,14 @@ def _statistics(section: Extract, variant: str, stage: str, values: DataFrame) -
     without = without[~without.run_id.isin(by_run.index)]
     lost, why = without[~not_applicable(without)], list(dict.fromkeys(reasons(without)))
     found = {"run_ids": tuple(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
+    found |= {"repeats": 1, "of_fewer": 0}
     found["own_density"] = bool(values.own_density.any())
     hole = "; ".join(why)
     if len(by_run):
         interval = t_interval(by_run)
         if len(by_run) == 1:
-            interval = interval._replace(half_width=repeated(*repeats(values[values.value.notna()])))
+            stderr, m = repeats(values[values.value.notna()])
+            interval, found["repeats"] = interval._replace(half_width=repeated(stderr, m)), m
         return {**interval._asdict(), **found, "hole": hole, "word": ""}
     incidents = section.incidents_at(variant, stage) if not hole else []
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
@@ -141,7 +144,7 @@ def _is_at(mean: float, floor: Any, better: str) -> bool:
 def _floors(
     section: Extract, found: DataFrame, columns: list[tuple[str, str, str]], published: DataFrame
 ) -> list[dict[str, Any]]:
-    """What the data scores under each column that was measured on as many samples and under the same settings."""
+    """What the data scores under each column, by as many samples and the same settings, or else by the most it has."""
     rows = []
     of_density = found.metric == FLOOR_OF["nll_nats"]
     of_data = found.metric.map(_is_floor).astype(bool) & ~of_density
@@ -151,20 +154,28 @@ def _floors(
     for stage, metric, settings in columns:
         floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
-        same = floors.loc[[_within(floor, column) and math.isfinite(floor.value) for floor in each(floors)]]
+        same = _most(floors.loc[[_within(floor, column) and math.isfinite(floor.value) for floor in each(floors)]])
         if len(same):
             by_run = same.groupby("run_id").value.mean()
             place = {"stage": stage, "metric": metric, "settings": settings}
             values = {"mean": float(by_run.mean()), "n": len(by_run), "run_ids": tuple(by_run.index)}
             values["half_width"] = one_more(*repeats(same))
+            n = same.n.iloc[0]
+            values |= {"repeats": repeats(same)[1], "of_fewer": int(n) if n < column.get("n", 0) else 0}
             rows.append(row | place | values | _published_for(published, section.dataset, REFERENCE, metric, settings))
     return rows
 
 
 def _within(floor: Any, column: dict[str, Any]) -> bool:
-    """Whether a floor's settings are those of a column, which may have more: weights, solver, batch."""
-    settings = {key: value for key, value in json.loads(floor.comparable).items() if key not in FLOOR_ALONE}
-    return all(column.get(key) == value for key, value in settings.items())
+    """Whether a floor is one of a column, of no more samples."""
+    settings = json.loads(floor.comparable)
+    n, samples = settings.pop("n", 0), column.get("n", 0)
+    return is_under(settings, column) and (n == samples or (floor.metric not in FLOOR_OF.values() and n < samples))
+
+
+def _most(floors: DataFrame) -> DataFrame:
+    """Those of the most samples."""
+    return floors[(floors.n == floors.n.max()) | floors.n.isna()]
 
 
 def _published_for(printed: DataFrame, dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:
@@ -210,7 +221,7 @@ def floor_text(metric: str, floor: float) -> str:
 def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:
     """The means of the headline rows, and of the floor, in one column of a table of cells."""
     column = table[(table.metric == metric) & (table.settings == settings) & (table.n > 0)]
-    floors = column[column.baseline == FLOOR]
+    floors = column[(column.baseline == FLOOR) & (column.of_fewer == 0)]
     chosen = column[column.is_headline]
     values = {
         variant: Interval(mean / about.divide, half / about.divide, int(n))

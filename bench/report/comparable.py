@@ -23,6 +23,7 @@ OF_MODEL = {*OF_SAMPLER, "batch", "weights", "labels", "repeats"}  # how samples
 OF_DENSITY = {*OF_SAMPLER, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 FLOOR = "floor"  # the baseline of what the data itself scores
+FLOOR_ALONE = {"density", "floor_split", "repeats"}  # settings that say what a floor is, and are not its column's
 
 
 def comparable(row: Any) -> str:
@@ -36,6 +37,11 @@ def comparable(row: Any) -> str:
 def _without(row: Any, keys: set[str]) -> dict[str, Any]:
     settings = {key: value for key, value in row.parsed.items() if key not in keys}
     return settings | ({} if row.n is None or math.isnan(row.n) else {"n": int(row.n)})
+
+
+def is_under(floor: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether a floor's settings are those of what it is the floor of, which may have more: weights, solver, batch."""
+    return all(settings.get(key) == value for key, value in floor.items() if key not in FLOOR_ALONE)
 
 
 def meeting(rows: DataFrame, key: str) -> DataFrame:

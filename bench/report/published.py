@@ -84,7 +84,7 @@ def _cells(
     """The cells of a column, a row per method, under the settings that most variants share."""
     ours = section.cells
     ours = ours[(ours.metric == metric) & (ours.settings == section.settled(metric, draws))]
-    ours = ours[ours.is_headline | (ours.baseline == FLOOR)]
+    ours = ours[ours.is_headline | ((ours.baseline == FLOOR) & (ours.of_fewer == 0))]
     ours = ours.assign(method=ours.baseline.replace(FLOOR, REFERENCE))[["method", "variant", *MEASURED]]
     theirs = printed[(printed.metric == metric) & ((printed.draws == draws) | (not draws))]
     theirs = theirs.drop_duplicates("method").rename(columns=PRINTED)[["method", *PRINTED.values()]]

@@ -6,8 +6,8 @@ from pandas import DataFrame
 from bench.metrics.metric import FLOOR
 from bench.report import vocabulary
 from bench.report.axes import means
-from bench.report.comparable import of_one_kind
-from bench.report.extract import Extract
+from bench.report.comparable import is_under, of_one_kind
+from bench.report.extract import Extract, each
 from bench.report.statistics import one_more, repeats
 
 MOST = 6  # samplers that have a panel each; panels of more are methods, and a table lists them
@@ -28,10 +28,15 @@ def swept(section: Extract, metric: str) -> DataFrame:
     return rows.assign(nfe=rows.nfe.fillna(others))  # what was lost may never have known its own
 
 
-def floor_of(section: Extract, metric: str, n: float) -> tuple[float, float] | None:
-    """What as many data as the n samples of a sweep score, with the half-width of the interval of one more such set."""
+def floor_of(section: Extract, metric: str, drawn: DataFrame) -> tuple[float, float] | None:
+    """What as many data as the samples of a sweep or curve score, with the half-width of the interval of one more set.
+
+    `drawn` are the rows that are compared: a floor has their n, split and further settings.
+    """
+    (first,) = each(drawn[drawn.value.notna()].iloc[:1])
     rows = section.frame[section.frame.metric == f"{metric}{FLOOR}"]
-    rows = rows[(rows.n == n) & rows.value.notna()]
+    rows = rows[(rows.n == first.n) & rows.value.notna()]
+    rows = rows[[is_under(settings, first.parsed) for settings in rows.parsed]]
     return (float(rows.value.mean()), one_more(*repeats(rows))) if len(rows) else None
 
 

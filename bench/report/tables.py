@@ -26,6 +26,7 @@ BOLD = "Bold: best mean of its column; where intervals overlap the order is not 
 AT_FLOOR = "≈"
 OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of the 95% interval of one more such set."
 REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
+OF_FEWER = "Floor (of fewer): no more data is fresh than so many; as many as the samples would score otherwise."
 REPEATED = "Mean of one seed: the interval is that of its repeats of sampling."
 FURTHER = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
 PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
@@ -151,7 +152,7 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline != FLOOR else ()
     shown = number(cell, column.about.divide)
     if cell.baseline == FLOOR:
-        return replace(shown, n=None, tail="")
+        return replace(shown, n=None, tail=f"(of {cell.of_fewer:,})" if cell.of_fewer else "")
     if 1 < cell.n < seeds and not cell.lost:
         shown = replace(shown, tail=f"(n={cell.n})")
     if cell.at_floor:
@@ -169,7 +170,7 @@ def number(cell: Any, divide: float) -> Entry:
     """The mean of a cell; of the seeds that have a value, it says so: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
     entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
     if _is_repeated(cell):
-        entry = replace(entry, n=None, tail="(n=1)")
+        entry = replace(entry, n=None, tail=f"(1 seed, {cell.repeats} repeats)")
     if not cell.lost:
         return entry
     return replace(entry, n=None, tail=left(cell.n, cell.lost, cell.lost_to), title=cell.hole)
@@ -190,6 +191,7 @@ def _remarks(
     remarks += [REPEATED] if any(map(_is_repeated, each(cells[cells.baseline != FLOOR]))) else []
     remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []
     remarks += [REACHED] if cells.at_floor.any() else []
+    remarks += [OF_FEWER] if cells.of_fewer.any() else []
     dashes = [(row.label, entry.title) for row in rows for entry in row.entries if entry.words == ABSENT]
     unsuitable = dict.fromkeys(dash for dash in dashes if dash[1].startswith(NOT_APPLICABLE))
     if any(dash not in unsuitable for dash in dashes):

@@ -24,6 +24,7 @@ from bench.evaluation.parts import Parts
 from bench.evaluation.quality import Judge
 from bench.evaluation.samples import measure_samples
 from bench.evaluation.trained import Drawn, Trained
+from bench.metrics.extractors.features import Features
 from bench.metrics.metric import facts_of, register_metric
 from bench.records.records import Measurement
 
@@ -108,6 +109,24 @@ def test_images_have_as_many_subsets_as_the_other_split(images: Dataset, tmp_pat
         single.append(judge.measured(metric, features.fresh("test", 10, part, 5), rows)[0].value)
     assert named(few)["fd_rows_floor"].value == pytest.approx(fmean(single), rel=1e-9)
     assert len(set(single)) == 5
+
+
+def test_features_of_subsets_are_extracted_once_and_kept_nowhere(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, extracted = judged(images, tmp_path), list[int]()
+    (reference,) = judge.references
+    again = reference._extracted
+
+    def counted(split: str, n: int, part: int = 0, parts: int = 1) -> Features:
+        extracted.append(part)
+        return again(split, n, part, parts)
+
+    monkeypatch.setattr(reference, "_extracted", counted)
+    assert len(floors(judge, 10)) == 4 and extracted == [0, 1, 2, 3, 4]
+    assert not reference.parts
+    (path,) = (tmp_path / "fidelity").glob("*.pt")
+    assert "-train-40-" in path.name
 
 
 def test_one_subset_is_the_split_spread_evenly(images: Dataset, tmp_path: Path) -> None:
@@ -220,6 +239,19 @@ def test_the_curve_of_a_training_has_floors_of_its_own_size(
     judge = Judge(points, config, tmp_path, "cpu", 0)
     measure_samples(Evaluator(trained, judge, config, "raw", lambda text: None), parts, curve_n)
     assert [row.n for row in parts.rows if row.metric == "w2_floor"] == sizes
+
+
+def test_the_floor_of_a_curve_is_of_the_split_that_it_is_measured_on(points: Dataset, tmp_path: Path) -> None:
+    data = replace(points, validation=points.test[:60] + 1)
+    config = Samples(n=40, batch=40, w2_n=30, path_n=5, path_times=3)
+    trained, parts = Trained(Given(lambda t, x: 0 * x), Idle(), data, 0, "cpu"), Parts(lambda text: None)
+    judge = Judge(data, config, tmp_path, "cpu", 0)
+    measure_samples(Evaluator(trained, judge, config, "raw", lambda text: None), parts, 30)
+    final, of_curve = (row for row in parts.rows if row.metric == "w2_floor")
+    assert (final.n, final.settings["split"]) == (30, "test")
+    assert (of_curve.n, of_curve.settings["split"]) == (30, "validation")
+    (expected,) = floors(Judge(data.for_tuning, config, tmp_path / "other", "cpu", 0), 30, "curve")
+    assert of_curve == expected and of_curve.value > final.value
 
 
 def test_a_floor_is_named_after_its_metric() -> None:

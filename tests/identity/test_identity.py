@@ -103,6 +103,31 @@ def test_an_edit_repeats_what_hangs_on_it(run: Run, edit: Edit, what: str) -> No
     assert changed(run, edit, *arguments) == stages
 
 
+@pytest.mark.parametrize(
+    ("what", "of"),
+    [
+        (("bench/datasets/order.py", "* total // (n * parts)", "* total // n"), "both"),
+        (("bench/datasets/base.py", "torch.cat([values, given], 1)", "torch.cat([given, values], 1)"), "both"),
+        (("bench/training/seeds.py", "digest_size=8", "digest_size=7"), "both"),
+        (("bench/evaluation/floors.py", "SUBSETS = 5", "SUBSETS = 6"), "both"),
+        (("bench/metrics/extractors/reference.py", "self.batch]])", "self.batch]] + 1)"), "images"),
+        (("bench/datasets/toys.py", "x = 4 * uniform(n, rng) - 2", "x = 4 * uniform(n, rng) - 1"), "points"),
+        (("bench/metrics/kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"), "none"),
+    ],
+)
+def test_a_floor_hangs_on_all_that_decides_it(edit: Edit, what: tuple[str, str, str], of: str) -> None:
+    def found() -> dict[str, str | None]:
+        return {
+            "points": identity.floor("w2", "checkerboard", False),
+            "images": identity.floor("fid", "digits", True),
+        }
+
+    before = found()
+    edit(*what)
+    differs = {kind for kind, now in found().items() if now != before[kind]}
+    assert differs == {"both": {"points", "images"}, "none": set()}.get(of, {of})
+
+
 def test_a_sampler_of_the_method_is_evaluation_alone(ddpm: Run, edit: Edit) -> None:
     found = changed(ddpm, edit, "baselines/ddpm.py", "ancestral_steps: int = ", "ancestral_steps: int = 1 + ")
     assert "samples" in found and "train" not in found

@@ -150,8 +150,23 @@ def test_what_as_many_data_score_is_a_row_where_as_many_were_measured() -> None:
     cells = headline(sections(synthetic.frame(samples, floor)))
     assert list(cells.metric) == ["fid", "fid"] and list(cells.baseline) == ["floor", "fm_ot"]
     assert list(cells["mean"]) == [9.0, 40.0] and cells.label.iloc[0] == "Floor (as many data)"
-    fewer = headline(sections(synthetic.frame(samples, {**floor, "n": 100})))
-    assert list(fewer.baseline) == ["fm_ot"]  # biased in n: another n is no floor of this column
+    assert list(cells.of_fewer) == [0, 0]
+    more = headline(sections(synthetic.frame(samples, {**floor, "n": 300})))
+    assert list(more.baseline) == ["fm_ot"]
+
+
+def test_where_fewer_data_are_fresh_the_floor_says_of_how_many_and_marks_nothing() -> None:
+    row = {"metric": "w2", "value": 0.1, "settings": DRAWN}
+    few = {"metric": "w2_floor", "value": 0.3, "stderr": 0.01, "n": 500, "settings": OF_FLOOR}
+    frame = synthetic.frame(row, {**few, "value": 0.4, "n": 9}, few)
+    cells = headline(sections(frame)).set_index("baseline")
+    assert cells["mean"]["floor"] == 0.3 and cells.of_fewer["floor"] == 500 and not cells.at_floor.any()
+    (section,) = sections(frame)
+    found = section.scores("w2")
+    assert found is not None and found.floor is None  # biased in n: no line of a figure
+    quality, _ = table(section).grids
+    assert quality.rows[-1].entries[-1].text == "0.30 ± 0.07 (of 500)"
+    assert any(remark.startswith("Floor (of fewer): ") for remark in quality.remarks)
 
 
 def test_a_section_of_which_nothing_was_measured_has_no_columns() -> None:
@@ -256,7 +271,7 @@ def test_a_mean_that_is_not_beyond_the_floor_s_interval_is_at_it(
 def test_the_interval_of_one_seed_is_that_of_its_repeats() -> None:
     row = {"metric": "w2", "value": 0.3, "stderr": 0.02, "settings": {**DRAWN, "repeats": 3}}
     (one,) = headline(sections(synthetic.frame(row))).itertuples()
-    assert one.half_width == pytest.approx(4.302653 * 0.02, rel=1e-6) and one.n == 1
+    assert one.half_width == pytest.approx(4.302653 * 0.02, rel=1e-6) and (one.n, one.repeats) == (1, 3)
     (two,) = headline(sections(synthetic.frame(row, {**row, "seed": 1, "value": 0.4}))).itertuples()
     assert two.half_width == pytest.approx(12.7062 * 0.1 / 2, rel=1e-4) and two.n == 2
     (plain,) = headline(sections(synthetic.frame({**row, "settings": DRAWN}))).itertuples()

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.report.axes import floor_line, limit
 from bench.report.sections import sections
-from bench.report.sweeps import floor_of, qualities
+from bench.report.sweeps import floor_of, qualities, swept
 
 SWEPT = {"stage": "sweep", "metric": "w2", "settings": {"sampler": "euler", "steps": 4, "nfe": 4}, "n": 1000}
 OF_DATA = {**SWEPT, "metric": "w2_floor", "value": 0.2, "stderr": 0.01, "settings": {"repeats": 5}}
@@ -17,17 +17,30 @@ OF_DATA = {**SWEPT, "metric": "w2_floor", "value": 0.2, "stderr": 0.01, "setting
 
 def test_the_floor_of_a_sweep_is_that_of_as_many_samples() -> None:
     (section,) = sections(synthetic.frame(SWEPT, OF_DATA, {**OF_DATA, "value": 0.1, "n": 2000, "stage": "samples"}))
-    found = floor_of(section, "w2", 1000)
+    rows = swept(section, "w2")
+    found = floor_of(section, "w2", rows)
     assert found == pytest.approx((0.2, 2.776445 * 0.01 * math.sqrt(6)), rel=1e-6)
-    assert floor_of(section, "w2", 2000) == pytest.approx((0.1, 2.776445 * 0.01 * math.sqrt(6)), rel=1e-6)
-    assert floor_of(section, "w2", 500) is None and floor_of(section, "fid", 1000) is None
+    found = floor_of(section, "w2", rows.assign(n=2000))
+    assert found == pytest.approx((0.1, 2.776445 * 0.01 * math.sqrt(6)), rel=1e-6)
+    assert floor_of(section, "w2", rows.assign(n=500)) is None and floor_of(section, "fid", rows) is None
+
+
+def test_the_floor_of_a_curve_is_of_the_split_that_it_is_measured_on() -> None:
+    of = {"split": "validation"}
+    on_test, on_validation = (
+        {**OF_DATA, "value": value, "settings": {"repeats": 5, "floor_split": "train", "split": split}}
+        for value, split in ((0.1, "test"), (0.2, "validation"))
+    )
+    (section,) = sections(synthetic.frame({**SWEPT, "settings": {**SWEPT["settings"], **of}}, on_test, on_validation))
+    found = floor_of(section, "w2", swept(section, "w2"))
+    assert found and found[0] == 0.2
 
 
 def test_a_floor_is_no_quality_of_a_sweep_and_a_lost_one_no_cross() -> None:
     lost = {**OF_DATA, "value": math.nan, "reason": "diverged", "seed": 1}
     (section,) = sections(synthetic.frame(SWEPT, OF_DATA, lost))
     assert qualities(section) == ["w2"] and set(section.sweep.metric) == {"w2"}
-    assert floor_of(section, "w2", 1000) is not None
+    assert floor_of(section, "w2", swept(section, "w2")) is not None
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])

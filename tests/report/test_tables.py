@@ -136,8 +136,8 @@ def test_a_floor_is_the_last_row_and_what_is_not_told_from_it_is_marked() -> Non
     quality, _ = tables(synthetic.frame(of_floor, near, far))[0].grids
     shown = {row.label: row.entries[-1].text for row in quality.rows}
     assert shown == {
-        "FM w/ OT": "0.25 ± 0.13 (n=1) ≈",
-        "DDPM": "0.50 ± 0.03 (n=1)",
+        "FM w/ OT": "0.25 ± 0.13 (1 seed, 2 repeats) ≈",
+        "DDPM": "0.50 ± 0.03 (1 seed, 2 repeats)",
         "Floor (as many data)": "0.20 ± 0.07",
     }
     assert list(shown)[-1] == "Floor (as many data)"

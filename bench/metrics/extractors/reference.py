@@ -54,6 +54,7 @@ class Reference:
         self.dataset, self.device, self.split, self.batch = dataset, device, split, batch
         n = self._fits(len(getattr(dataset, split)) if n is None else n)
         self.folder = data_dir / "fidelity"
+        self.parts: dict[tuple[str, int, int, int], Features] = {}  # of a split, n images, part i of m
         self.extractor = extractor_for(extractor, dataset, data_dir, weights)
         self.network = Loaded(self.extractor, dataset.stored_shape, device)
         self.features = self.real(split, n)
@@ -69,7 +70,7 @@ class Reference:
         """The same of another split in the place of this one, by the same extractor; at most as many images."""
         found = copy(self)
         found.__dict__.pop("settings", None)
-        found.dataset = dataset
+        found.dataset, found.parts = dataset, {}
         n = found._fits(min(self.features.n, len(getattr(dataset, self.split))))
         found.features = found.real(self.split, n)
         return found
@@ -98,25 +99,34 @@ class Reference:
     def real(self, split: str, n: int, part: int = 0, parts: int = 1) -> Features:
         """The features of n images of a split, computed in one process unless they are in the cache.
 
-        They are a part of `parts` that share no image.
+        They are a part of `parts` that share no image. One of several is in memory alone, until `parts` is cleared.
         """
         data, by, where = self.dataset, self.extractor, self.name_of(split)
+        if parts > 1:
+            key = (split, n, part, parts)
+            if key not in self.parts:
+                self.parts[key] = self._extracted(split, n, part, parts)
+            return self.parts[key]
         of = (data.name, data.version, data.checksum, where, n, by.name, by.version, *by.layers, code_of(*CODE))
-        of += (part, parts) if parts > 1 else ()
-        images: Tensor = getattr(data, split)
-        index = evenly(n, len(images), part, parts)
-
-        def pixels(start: int) -> Tensor:
-            return data.pixels(images[index[start : start + self.batch]])
 
         def compute(path: Path) -> None:
-            features, logits = self.network(pixels(0)[:1])  # one image is close enough to all for an origin
-            found = Features(n, self.network, features[0], logits.shape[1], self.batch)
-            for start in range(0, n, self.batch):
-                found.update(pixels(start), start)
-            if found.complaint:
-                raise UsageError(f"extractor {by.name!r}, {where} split of {data.name!r}: {found.complaint}")
-            write_tensors(path, found.state())
+            write_tensors(path, self._extracted(split, n).state())
 
         path = kept(self.folder, safe_name("-".join(map(str, of))) + ".pt", compute)
         return Features.load(torch.load(path, weights_only=True), self.network, self.device, self.batch)
+
+    def _extracted(self, split: str, n: int, part: int = 0, parts: int = 1) -> Features:
+        images: Tensor = getattr(self.dataset, split)
+        index = evenly(n, len(images), part, parts)
+
+        def pixels(start: int) -> Tensor:
+            return self.dataset.pixels(images[index[start : start + self.batch]])
+
+        features, logits = self.network(pixels(0)[:1])  # one image is close enough to all for an origin
+        found = Features(n, self.network, features[0], logits.shape[1], self.batch)
+        for start in range(0, n, self.batch):
+            found.update(pixels(start), start)
+        if found.complaint:
+            where = f"{self.name_of(split)} split of {self.dataset.name!r}"
+            raise UsageError(f"extractor {self.extractor.name!r}, {where}: {found.complaint}")
+        return found

@@ -32,7 +32,7 @@ def samplers_by_method(data: FigureData) -> Iterator[Drawing]:
 
 
 def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) -> Drawing:
-    about, kinds, floor = section.about(metric), _kinds(rows), floor_of(section, metric, points.n.iloc[0])
+    about, kinds, floor = section.about(metric), _kinds(rows), floor_of(section, metric, rows)
     methods = [variant for variant in section.labels if (points.variant == variant).any()]
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())

@@ -32,7 +32,7 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
         if points.solver.nunique() > MOST:
             continue
         figure, axes = _facets(section, rows, points, LEGEND)
-        floor = floor_of(section, metric, points.n.iloc[0])
+        floor = floor_of(section, metric, rows)
         for one in axes:
             cut = limit(one, points.value, floor and floor[0])
             if floor:

@@ -99,7 +99,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     gap, quality = 0.22, about.table == "quality"
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
     figure, [axes] = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
-    floor = floor_of(section, metric, points.n.iloc[0])
+    floor = floor_of(section, metric, rows)
     if found and found.floor is not None and about.group == "likelihood":  # the same for any n
         floor = found.floor, found.floor_half
     distance = about.unit != "nats" and metric != "nll_bpd" and quality
