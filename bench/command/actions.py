@@ -25,7 +25,7 @@ from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.unfinished import clear_finished
 from bench.identity import source
 from bench.launch import needs
-from bench.launch.invocation import SUITE
+from bench.launch.invocation import suite_of
 from bench.launch.queue import SlurmState, Submission, collect, wait
 from bench.papers.claims import remember
 from bench.records import elsewhere, fresh, records, retries, underway
@@ -43,7 +43,7 @@ def planned(options: argparse.Namespace) -> tuple[str, Suite, list[Run]]:
         raise UsageError(f"--results {options.results}: a file; expected a folder, or a name for a new one")
     declare(options)
     source.refresh()
-    name, suite = load_suite(options.suite or SUITE)
+    name, suite = load_suite(suite_of(options))
     settings = dict(setting(text) for text in options.set)
     narrowed = (options.protocol, options.baselines, options.datasets, options.seeds)
     runs = plan(name, suite, *narrowed, settings, digests(options.results / name))

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.command.options import declare
 from bench.config.suite import load_suite
 from bench.errors import UsageError
-from bench.launch.invocation import SUITE
+from bench.launch.invocation import suite_of
 from bench.records.archive import SUFFIX, beside, opened, unpack, write_archive
 from bench.records.frame import staleness
 from bench.records.stored import Stored, stored
@@ -41,7 +41,7 @@ def archive(options: argparse.Namespace) -> int:
         raise UsageError(f"--archive {path}: expected a name that ends in {SUFFIX}")
     if path.is_dir() or any(above.exists() and not above.is_dir() for above in path.parents):
         raise UsageError(f"--archive {path}: not the name of a file in a folder")
-    first = options.results if options.results.is_file() else options.results / load_suite(options.suite or SUITE)[0]
+    first = options.results if options.results.is_file() else options.results / load_suite(suite_of(options))[0]
     for source in (first, *options.merge):
         if not source.is_file() and not (source / "runs").is_dir():
             raise UsageError(f"--archive {path}: there are no records in {source}")

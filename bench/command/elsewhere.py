@@ -112,7 +112,7 @@ def _place(options: argparse.Namespace) -> Place:
     for key in settings:
         if not key.startswith(KEYS):
             raise UsageError(f"--set {key}: with --samples a key is evaluation.samples.KEY or dataset.OPTION")
-    options.suite = options.suite or _suite_with(dataset)
+    options.suite = _suite_with(dataset) if options.suite is None else options.suite
     remember(options)  # for the commands that complaints name
     name, suite = load_suite(options.suite)
     known = digests(options.results / name)

@@ -29,10 +29,15 @@ def invocation() -> str:
     return shlex.join(typed) if ours else "python run_all.py"
 
 
+def suite_of(options: argparse.Namespace) -> str:
+    """The suite that is named, or else the usual one."""
+    return SUITE if options.suite is None else str(options.suite)
+
+
 def again(options: argparse.Namespace, *more: str) -> str:
     """The command for the same runs, with `more` in place of what it was to do with them."""
     words: list[str] = []
-    named = {**vars(options), "suite": options.suite or SUITE}
+    named = {**vars(options), "suite": suite_of(options)}
     for name in SELECTION:
         value, flag = named[name], "--" + name.replace("_", "-")
         if value is None:

@@ -48,6 +48,7 @@ def test_a_worker_knows_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_COMMAND", raising=False)
     assert invocation.remembered("--fetch").endswith("run_all.py --fetch")
     monkeypatch.setattr(invocation.os, "environ", {})
+    assert invocation.suite_of(run_all.parser().parse_args(["--suite", ""])) == ""  # which no suite is named
     options = run_all.parser().parse_args(["--suite", "a b"])
     invocation.remember(options)
     assert invocation.remembered("--fetch") == invocation.again(options, "--fetch")
