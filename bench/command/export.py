@@ -18,15 +18,20 @@ def export(options: argparse.Namespace, data_dir: Path) -> int:
         raise UsageError(f"--export: there is a {path} here already; move it away")
     declare(options)
     root: Path = options.results
-    folders = {folder.name: folder for pattern in ("runs/*/", "*/runs/*/") for folder in sorted(root.glob(pattern))}
-    if options.export not in folders:
-        raise UsageError(f"--export: {unknown('run', options.export, list(folders))} in {root}")
+    folders = [folder for pattern in ("runs/*/", "*/runs/*/") for folder in sorted(root.glob(pattern))]
+    found = [folder for folder in folders if folder.name == options.export]
+    if not found:
+        raise UsageError(f"--export: {unknown('run', options.export, [folder.name for folder in folders])} in {root}")
+    if len(found) > 1:
+        places = " and ".join(str(folder.parents[1]) for folder in found)
+        raise UsageError(f"--export {options.export}: several suites have it: name one as --results: {places}")
     from bench.training import exported
 
-    found = exported.of_folder(folders[options.export].resolve(), data_dir)
-    exported.write(found, path)
+    trained = exported.of_folder(found[0].resolve(), data_dir)
+    if trained.stale:
+        print(f"stale: {options.export} train: {trained.stale}")
+    exported.write(trained, path)
     size = path.stat().st_size / 2**20
-    print(
-        f"export: {found.facts['label']} on {found.dataset.name} in {path}, {size:.3g} MiB; bench.load({str(path)!r})"
-    )
+    what = f"{trained.facts['label']} on {trained.dataset.name}"
+    print(f"export: {what} in {path}, {size:.3g} MiB; bench.load({str(path)!r})")
     return 0

@@ -13,6 +13,7 @@ Samples and what is asked of them are in data space; the velocity alone is of mo
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def load(
         plugins: files or modules that register the method or network, if they are not of this project.
         data_dir: where data sets are, by default $BENCH_DATA, else "data".
 
+    A warning says it if its training is stale: by older code than what it is loaded into, of other inputs, or of a
+    teacher that is.
+
     Raises:
         UsageError: there is no finished training, the file is another, or a plugin is needed, which it names.
     """
@@ -60,6 +64,8 @@ def load(
         load_plugin(plugin)
     path, data = Path(path), Path(data_dir or os.environ.get("BENCH_DATA", "data"))
     found = exported.of_folder(path.resolve(), data) if path.is_dir() else exported.of_file(path, data)
+    if found.stale:
+        warnings.warn(f"{found.facts['run_id']}: its training is stale: {found.stale}", stacklevel=2)
     return Loaded(found, device)
 
 
@@ -82,7 +88,7 @@ class Loaded:
         self._found, self.device = found, device
         self._module = found.module.to(device)
         self._method = components.build_baseline(found.run.baseline)
-        self.facts = {key: found.facts[key] for key in exported.FACTS}
+        self.facts = {key: found.facts.get(key) for key in exported.FACTS}
         self.settings: dict[str, Any] = found.facts["config"]
         self.run_id, self.label = str(self.facts["run_id"]), str(self.facts["label"])
         self.baseline, self.dataset, self.shape = found.run.baseline.name, found.dataset.name, found.dataset.shape

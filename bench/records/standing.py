@@ -56,7 +56,7 @@ def judged(
     """The same of a record that is to quote this fingerprint, by what its source is now (None if not known)."""
     if record is None:
         return Standing("missing")
-    finished, older = str(record.get("finished")), _older_code(record, now)
+    finished, older = str(record.get("finished")), older_code(record, now)
     # A record that is not sound cannot say which evaluation it was of.
     same = record.get("fingerprint") in (None, fingerprint)
     if record["status"] == "failed":
@@ -72,8 +72,8 @@ def judged(
     return Standing("missing" if record.get("again") else "done", "", finished, older_curve, lost)
 
 
-def _older_code(record: Mapping[str, Any], now: identity.Code | None) -> str:
-    """Why the source of a record is not today's; "" where it is, or where one of the two is not known."""
+def older_code(record: Mapping[str, Any], now: identity.Code | None) -> str:
+    """Why the source that a record says is not today's; "" where it is, or where one of the two is not known."""
     was = record.get("code")
     if now is None or was is None or now.digest in (was, *(record.get("vouched") or ())):
         return ""

@@ -1,7 +1,8 @@
 """A trained module with all that is needed to build it anew: of a run's folder, or of the one file that passes it on.
 
     RUN_ID.safetensors    the averaged weights, buffers and frozen teachers by name; in its metadata, at the key HEADER,
-                          JSON: the run's configuration with all options, and FACTS of the data and of the training
+                          JSON: the run's configuration with all options, FACTS of the data and of the training, and the
+                          SOURCE that trained it
 
 The data itself is not needed again, unless its space or its source is code of its dataset (bench/datasets/told.py).
 """
@@ -21,8 +22,10 @@ from bench.config.suite import Run
 from bench.datasets.base import Dataset
 from bench.datasets.told import stand_in, tell
 from bench.errors import UsageError, one_line
+from bench.identity import identity
+from bench.records import standing
 from bench.records.files import write_atomic
-from bench.records.records import read_stage
+from bench.records.records import read_stage, stands
 from bench.training import weights
 from bench.training.build import Build
 
@@ -31,15 +34,20 @@ FACTS = (
     *("run_id", "label", "dataset_version", "parameters", "steps"),  # of a record
     *("commit", "finished", "versions", "plugins"),
 )
+SOURCE = ("code", "vouched", "sources")  # of a record, too
 
 
 class Exported(NamedTuple):
-    """A trained module in evaluation mode, the run that trained it, its data or a stand-in, and FACTS."""
+    """A trained module in evaluation mode, the run that trained it, its data or a stand-in, and FACTS.
+
+    `stale` is why its training is none of today's, "" if it is.
+    """
 
     run: Run
     dataset: Dataset
     module: nn.Module
     facts: Mapping[str, Any]
+    stale: str = ""
 
 
 class Rebuild(Build):
@@ -66,8 +74,9 @@ def of_folder(folder: Path, data_dir: Path) -> Exported:
         raise UsageError(f"{folder}: its weights are gone: there is no {path.name}")
     run = _run(record["config"], str(folder))
     dataset = components.build_dataset(run.dataset, data_dir, run.seed)
-    header = _header(root, record, run, dataset, data_dir)
-    return Exported(run, dataset, _loaded(header, dataset, path), header)
+    header, stand = _header(root, record, run, dataset, data_dir), stands(root, run)["train"]
+    stale = stand.reason if stand.state == "stale" else ""
+    return Exported(run, dataset, _loaded(header, dataset, path), header, stale)
 
 
 def of_file(path: Path, data_dir: Path) -> Exported:
@@ -89,7 +98,9 @@ def of_file(path: Path, data_dir: Path) -> Exported:
         if dataset.version != data["version"]:
             law, here = " and ".join(data["needed"]), f"here is version {dataset.version}"
             raise UsageError(f"{path}: needs the {law} of {dataset.name}, version {data['version']}; {here}")
-    return Exported(run, dataset, _loaded(header, dataset, path), header)
+    now = identity.code(run, "train")
+    stale = standing.older_code(header, now) or header.get("stale") or ""
+    return Exported(run, dataset, _loaded(header, dataset, path), header, stale)
 
 
 def write(exported: Exported, path: Path) -> None:
@@ -97,7 +108,7 @@ def write(exported: Exported, path: Path) -> None:
     from safetensors.torch import save_file
 
     tensors = weights.tensors(exported.module)
-    text = json.dumps(exported.facts, sort_keys=True)
+    text = json.dumps({**exported.facts, "stale": exported.stale}, sort_keys=True)
     write_atomic(path, lambda temporary: save_file(tensors, temporary, {HEADER: text}))
 
 
@@ -110,7 +121,8 @@ def _header(root: Path, record: Mapping[str, Any], run: Run, dataset: Dataset, d
         taught = _run(its["config"], f"teacher = {teacher}")
         its_data = components.build_dataset(taught.dataset, data_dir, taught.seed)
         teachers[teacher] = _header(root, its, taught, its_data, data_dir)
-    return {**{key: record.get(key) for key in FACTS}, "config": config, "data": tell(dataset), "teachers": teachers}
+    said = {key: record.get(key) for key in (*FACTS, *SOURCE)}
+    return {**said, "config": config, "data": tell(dataset), "teachers": teachers}
 
 
 def _record(root: Path, run_id: str) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """`bench.load`: what a run has trained, from its folder and from the one file that --export writes."""
 
 import math
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,13 +29,14 @@ from bench import (
 )
 from bench.config import components
 from bench.config.suite import Run
+from bench.identity import identity
 from bench.launch.job import Job
 from bench.methods.baseline import About, Baseline, Make, Phase
 from bench.methods.batch import Batch
 from bench.methods.model import Model
 from bench.methods.ode import VelocityField
-from bench.records.records import read_stage, write_stage
-from bench.records.seal import read_arrays
+from bench.records.records import read_stage, record_path, write_stage
+from bench.records.seal import read_arrays, write_json
 from bench.training.build import build
 from bench.training.trainer import Trainer
 
@@ -408,6 +412,50 @@ def test_what_cannot_be_loaded_is_one_line(
     (root / "runs" / first.run_id / "checkpoint.pt").unlink()
     assert run_all.main(["--export", first.run_id, "--results", "results", "--data-dir", str(tmp_path)]) == 2
     assert "its weights are gone: there is no checkpoint.pt" in capsys.readouterr().err
+
+
+def test_what_is_stale_is_loaded_with_a_warning_and_exported_with_a_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By older code, which its file says when it is loaded, too; one that was made before says it by its own source."""
+    run = runs(tmp_path, PLAIN)[0]
+    trained(run, tmp_path, root)
+    monkeypatch.chdir(tmp_path)
+    call = ["--export", run.run_id, "--results", "results", "--data-dir", str(tmp_path)]
+    assert run_all.main(call) == 0 and "stale" not in capsys.readouterr().out
+    before = Path(f"{run.run_id}.safetensors").rename("before.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bench.load(before)
+    path, code = record_path(root, run.run_id, "train"), identity.code(run, "train")
+    record = read_stage(root, run.run_id, "train")
+    assert record and code
+    name = next(iter(code.parts))
+    write_json(path, {**record, "code": "0" * 64, "sources": {**code.parts, name: "older"}})
+    stale = f"measured by older code ({name})"
+    with pytest.warns(UserWarning, match=f"^{re.escape(f'{run.run_id}: its training is stale: {stale}')}$"):
+        bench.load(root / "runs" / run.run_id, data_dir=tmp_path)
+    assert run_all.main(call) == 0 and f"stale: {run.run_id} train: {stale}\n" in capsys.readouterr().out
+    with pytest.warns(UserWarning, match=re.escape(stale)):
+        bench.load(f"{run.run_id}.safetensors")
+    newer = SimpleNamespace(digest="1" * 64, parts={**code.parts, name: "newer"})
+    monkeypatch.setattr(identity, "code", lambda *_: newer)
+    with pytest.warns(UserWarning, match=re.escape(stale)):
+        bench.load(before)
+
+
+def test_a_run_of_two_suites_is_exported_from_the_one_that_is_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    for folder in (root, root.with_name("tiny2")):
+        trained(run, tmp_path, folder)
+    monkeypatch.chdir(tmp_path)
+    call = ["--export", run.run_id, "--data-dir", str(tmp_path), "--results"]
+    assert run_all.main([*call, "results"]) == 2
+    said = f"--export {run.run_id}: several suites have it: name one as --results: results/tiny and results/tiny2"
+    assert said in capsys.readouterr().err
+    assert run_all.main([*call, "results/tiny2"]) == 0 and Path(f"{run.run_id}.safetensors").is_file()
 
 
 def test_a_plugin_that_is_needed_is_named(
