@@ -13,6 +13,7 @@ from bench.config.settings import Likelihood
 from bench.config.suite import validated
 from bench.datasets.base import Dataset
 from bench.errors import UsageError, one_line
+from bench.methods.finite import complaint, lost
 from bench.training.seeds import generator
 
 OF_LIKELIHOOD = ("solvers", "divergence", "probes", "batch")
@@ -118,6 +119,8 @@ def stored(data: Dataset, value: Any, device: str) -> Tensor:
         needed = ", ".join(["n", *map(str, data.stored_shape)])
         raise UsageError(f"x: {tuple(found.shape)} {found.dtype}; ({needed}) of {kind} are needed")
     if not data.is_image:
+        if text := complaint(lost(found), len(found), "rows"):
+            raise UsageError(f"x: {text}")
         return found
     assert data.levels
     levels = (found.float() * ((data.levels - 1) / 255)).round().to(torch.uint8)
