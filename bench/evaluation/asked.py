@@ -93,7 +93,10 @@ def given(data: Dataset, value: Any, n: int, device: str) -> Tensor | None:
 
 def state(data: Dataset, value: Any, device: str) -> Tensor:
     """x of a velocity, float32 (n, ...) in model space."""
-    found = tensor("x", value, device, torch.float32)
+    found = tensor("x", value, device)
+    if not (found.is_floating_point() or not data.is_image):
+        raise UsageError("x: pixels; in model space they are model.encode(x)")
+    found = found.float()
     if not found.ndim or not len(found) or found.shape[1:] != data.shape:
         needed = ", ".join(["n", *map(str, data.shape)])
         raise UsageError(f"x: {tuple(found.shape)}; ({needed}) in model space is needed")

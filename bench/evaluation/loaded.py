@@ -5,10 +5,10 @@
     model = bench.load("results/quick/runs/RUN_ID")
     x = model.sample(64, sampler={"name": "euler", "steps": 20})
     print(model, model.nfe, model.log_prob(x).mean())
-    v = model.velocity(0.5, x)
+    v = model.velocity(0.5, model.encode(x))
     frame = bench.frame("results")
 
-Samples and what is asked of them are in data space; the velocity alone is of model space.
+Samples and what is asked of them are in data space; the velocity alone is of model space, which `encode` leads to.
 """
 
 import math
@@ -177,6 +177,14 @@ class Loaded:
         self.nfe = evaluations / len(stored)
         bins = data.dim * math.log(2 / data.levels) if data.levels and data.space is None else 0.0
         return torch.cat(found).double().cpu() + data.log_volume + bins
+
+    def encode(self, x: Any) -> Tensor:
+        """Data space to model space, (n, ...) on the device: pixels at the centre of their bins, points scaled.
+
+        Raises:
+            UsageError: x does not fit.
+        """
+        return self._found.dataset.encode(asked.stored(self._found.dataset, x, self.device))
 
     def velocity(self, t: Any, x: Any, labels: Any = None, given: Any = None) -> Tensor:
         """dx/dt at the time t, from noise at 0 to data at 1, of x (n, ...) in model space; images are in [-1, 1] there.

@@ -128,7 +128,7 @@ class Trainer(TrainingState):
                 if self.recent_steps == CHECK_EVERY or due:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
                     self._look()
-                if pace.due() or self.progress >= 1:
+                if pace.due() or due:
                     self._tell(log)
                     watch.told(self)
                 if self.seconds - saved > self.settings.checkpoint_seconds:

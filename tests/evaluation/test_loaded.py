@@ -132,6 +132,11 @@ def test_numbers_are_those_of_the_run(tmp_path: Path) -> None:
         assert job() == "ok"
         model, data = bench.load(job.folder, data_dir=tmp_path), components.build_dataset(run.dataset, tmp_path)
         x = data.pixels(data.test[:20]) if data.is_image else data.test[:20]
+        torch.testing.assert_close(model.encode(x), data.encode(data.test[:20]))
+        assert model.velocity(0.5, model.encode(x)).shape == model.encode(x).shape
+        if data.is_image:
+            with pytest.raises(UsageError, match=r"^x: pixels; in model space they are model\.encode\(x\)$"):
+                model.velocity(0.5, x)
         value = -float(model.log_prob(x, **settings).mean())
         rows = {row["metric"]: row for row in (read_stage(job.root, run.run_id, "likelihood") or {})["measurements"]}
         assert model.nfe == rows["nfe_likelihood"]["value"]

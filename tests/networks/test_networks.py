@@ -21,7 +21,14 @@ SMALL = {
     "concatsquash": {"width": 16, "depth": 2},
     "adm": {"channels": 8, "multiples": [1, 2], "blocks": 1, "attention": [4], "head_channels": 8},
     "unet": {"channels": [8, 16], "layers": 1, "attention": [1], "head_channels": 8, "groups": 4},
+    "diffusers_unet": {
+        "config": {
+            **{"in_channels": 1, "out_channels": 1, "block_out_channels": [8], "layers_per_block": 1},
+            **{"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "norm_num_groups": 4},
+        }
+    },
 }
+OF_IMAGES = ("unet", "adm", "diffusers_unet")
 
 
 def small(name: str, shape: tuple[int, ...]) -> nn.Module:
@@ -33,12 +40,12 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in ("unet", "adm") else name for name in networks]
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in OF_IMAGES else name for name in networks]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_output_has_the_shape_of_a_sample(name: str) -> None:
-    shape = (1, 8, 8) if name in ("unet", "adm") else (2,)
+    shape = (1, 8, 8) if name in OF_IMAGES else (2,)
     net = small(name, shape)
     x, t = torch.randn(5, *shape), torch.rand(5)
     y = net(t, x)

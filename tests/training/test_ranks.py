@@ -120,7 +120,7 @@ def rows(job: Job, stage: str) -> list[Row]:
 
 def losses(job: Job) -> dict[int, float]:
     """Step to mean loss since the one before, as the log has it."""
-    said = re.findall(r" train (\d+)/\d+ loss (\S+),", (job.folder / "log.txt").read_text())
+    said = re.findall(r" train step (\d+) of \d+, loss (\S+),", (job.folder / "log.txt").read_text())
     return {int(step): float(loss) for step, loss in said}
 
 
@@ -137,8 +137,9 @@ def close(one: Row, two: Row) -> bool:
 @pytest.mark.parametrize(("name", "steps"), [("ffjord", [3, 6, 12, 24]), ("fm_ot", [3, 6])])
 def test_the_loss_curve_of_two_ranks_is_that_of_one(pairs: Pairs, name: str, steps: list[int]) -> None:
     one, two = pairs[name]
-    assert list(losses(one)) == steps and len(set(losses(one).values())) == len(steps)
-    assert losses(two) == pytest.approx(losses(one), rel=1e-3)
+    at = [{step: losses(job)[step] for step in steps} for job in (one, two)]  # a slow machine's log has more lines
+    assert len(set(at[0].values())) == len(steps)
+    assert at[1] == pytest.approx(at[0], rel=1e-3)
     curves = [[row for row in rows(job, "train") if row[4]] for job in (one, two)]
     assert {row[4]["step"] for row in curves[0]} == set(steps)
     assert all(close(a, b) for a, b in zip(*curves, strict=True))
@@ -198,7 +199,7 @@ def test_one_rank_writes(pairs: Pairs, name: str) -> None:
     expected = one.run.stages[name == "ddpm" :]
     assert [text for text in said if text in (*one.run.stages, "ok")] == [*expected, "ok"]
     trained = [text for text in said if text.startswith("train ")]
-    assert len(trained) == (0 if name == "ddpm" else len(losses(one)))
+    assert len(trained) == (0 if name == "ddpm" else len(losses(two)))
 
 
 def test_no_other_rank_opens_a_file_of_the_run(pairs: Pairs) -> None:
