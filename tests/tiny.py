@@ -27,6 +27,13 @@ overrides.ddpm = { options.ancestral_steps = 5, options.ddim_steps = 3 }
 )
 
 
+# The least UNet2DModel of grey images.
+UNET2D: dict[str, Any] = {
+    **{"in_channels": 1, "out_channels": 1, "block_out_channels": [8], "layers_per_block": 1},
+    **{"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "norm_num_groups": 4},
+}
+
+
 def write_suite(folder: Path, text: str = SUITE, name: str = "tiny") -> Path:
     path = folder / f"{name}.toml"
     path.write_text(text)

@@ -36,9 +36,8 @@ class Board:
         for row in rows:
             if math.isfinite(row.value):
                 where = f"/{row.settings['sampler']}" if "sampler" in row.settings else ""
-                at = {key: row.place[key] for key in ("nfe",) if key in row.place}
-                # An axis is a whole number, as the evaluations of a sweep are, or their mean.
-                self._writer.add_scalar(f"{stage}/{row.metric}{where}", row.value, round(at.get("nfe", step)))
+                # An axis takes whole numbers, and the evaluations of a sweep may be a mean.
+                self._writer.add_scalar(f"{stage}/{row.metric}{where}", row.value, round(row.place.get("nfe", step)))
         self._writer.flush()
 
     def sheet(self, name: str, samples: Any, extent: float, step: int) -> None:

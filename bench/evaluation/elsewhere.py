@@ -16,7 +16,7 @@ from bench.errors import NOT_APPLICABLE
 from bench.evaluation import pictures
 from bench.evaluation.floors import floors
 from bench.evaluation.parts import Arrays, Rows, without
-from bench.evaluation.pictures import IMAGES, POINTS, Shown
+from bench.evaluation.pictures import Shown, how_many
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn
 from bench.metrics.metric import FLOOR
@@ -44,7 +44,7 @@ def score(
     """
     judge = Judge(dataset, config, data_dir, device, SEED)
     quality = judge.quality(config.n, quote={"sampler": ELSEWHERE, "options": {**origin}})
-    shown = Shown(IMAGES if dataset.is_image else POINTS)
+    shown = Shown(how_many(dataset))
     with full_float32(device):
         for start, x in made.batches(config.n):
             drawn = Drawn(start, x.to(device), nfe=math.nan, seconds=math.nan)

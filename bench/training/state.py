@@ -77,8 +77,8 @@ class TrainingState:
         s = self.settings
         if s.weights:
             return s.budget
-        seconds = "" if s.steps else f" ({self.seconds:.0f} of {s.seconds:.0f} s)"
-        return f"step {self.step}" + (f" of {s.steps}" if s.steps else seconds)
+        budget = f"of {s.steps}" if s.steps else f"({self.seconds:.0f} of {s.seconds:.0f} s)"
+        return f"step {self.step} {budget}"
 
     @property
     def latest(self) -> float:

@@ -13,6 +13,7 @@ import owned
 import pytest
 import torch
 from oracles import drawn, trained
+from tiny import UNET2D
 from torch import Tensor, nn
 
 from bench.command.check import checks_of
@@ -273,12 +274,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "adm": {"channels": 32, "multiples": [1], "attention": [8]},
     "ddpm": {"ancestral_steps": 20, "ddim_steps": 5},
     "sr3": {"ancestral_steps": 20},
-    "diffusers_unet": {
-        "config": {
-            **{"in_channels": 1, "out_channels": 1, "block_out_channels": [8], "layers_per_block": 1},
-            **{"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "norm_num_groups": 4},
-        }
-    },
+    "diffusers_unet": {"config": UNET2D},
     **owned.OPTIONS,
 }
 ENTRIES = [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import runs
 
 from bench.config.components import build_dataset, check_data
 from bench.config.registry import datasets
@@ -20,6 +21,14 @@ from bench.errors import UsageError
 UNUSED = Path("unused")
 N = 20_000
 NAMES = ["sf2m_8gaussians", "sf2m_moons", "sf2m_scurve", "sf2m_moons_to_8gaussians", "gaussian_bridge"]
+
+BRIDGE = """
+    [[experiments]]
+    dataset = { name = "gaussian_bridge", n_test = 40 }
+    network = { name = "mlp", width = 8, depth = 1 }
+    baselines = ["fm_ot"]
+    training = { steps = 1, batch = 8 }
+"""
 
 
 def dataset(name: str, **options: Any) -> Dataset:
@@ -142,16 +151,7 @@ def test_training_draws_the_points_of_train_and_samples_start_from_those_of_test
 
 
 def test_more_samples_than_the_source_has_points_are_one_line(tmp_path: Path) -> None:
-    from tiny import runs
-
-    text = """
-        [[experiments]]
-        dataset = { name = "gaussian_bridge", n_test = 40 }
-        network = { name = "mlp", width = 8, depth = 1 }
-        baselines = ["fm_ot"]
-        training = { steps = 1, batch = 8 }
-        evaluation.samples = { n = 41, path_n = 8 }
-    """
+    text = BRIDGE + "evaluation.samples = { n = 41, path_n = 8 }"
     (run,) = runs(tmp_path, text)
     rule = "a sample of gaussian_bridge starts from a test point of its source, and there are 40"
     with pytest.raises(UsageError, match=rf"^evaluation\.samples\.n = 41: {rule}$"):
@@ -159,16 +159,7 @@ def test_more_samples_than_the_source_has_points_are_one_line(tmp_path: Path) ->
 
 
 def test_repeats_that_would_start_from_the_same_points_are_one_line(tmp_path: Path) -> None:
-    from tiny import runs
-
-    text = """
-        [[experiments]]
-        dataset = { name = "gaussian_bridge", n_test = 40 }
-        network = { name = "mlp", width = 8, depth = 1 }
-        baselines = ["fm_ot"]
-        training = { steps = 1, batch = 8 }
-        evaluation.samples = { n = 40, path_n = 8, repeats = 3 }
-    """
+    text = BRIDGE + "evaluation.samples = { n = 40, path_n = 8, repeats = 3 }"
     (run,) = runs(tmp_path, text)
     rule = "samples of gaussian_bridge start from the same points of its source each time; allowed: 1"
     with pytest.raises(UsageError, match=rf"^evaluation\.samples\.repeats = 3: {rule}$"):

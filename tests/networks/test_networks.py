@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from oracles import divergence
+from tiny import UNET2D
 from torch import nn
 
 from bench.config.registry import networks
@@ -21,12 +22,7 @@ SMALL = {
     "concatsquash": {"width": 16, "depth": 2},
     "adm": {"channels": 8, "multiples": [1, 2], "blocks": 1, "attention": [4], "head_channels": 8},
     "unet": {"channels": [8, 16], "layers": 1, "attention": [1], "head_channels": 8, "groups": 4},
-    "diffusers_unet": {
-        "config": {
-            **{"in_channels": 1, "out_channels": 1, "block_out_channels": [8], "layers_per_block": 1},
-            **{"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "norm_num_groups": 4},
-        }
-    },
+    "diffusers_unet": {"config": UNET2D},
 }
 OF_IMAGES = ("unet", "adm", "diffusers_unet")
 
