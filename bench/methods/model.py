@@ -13,6 +13,8 @@ from bench.methods.paths import Path, like
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]  # noise x0 (B, ...), generator on its device -> samples like x0
 
+FlowMap = Callable[[Tensor, Tensor, Tensor], Tensor]  # t, r, x (B, ...) -> like x
+
 
 @dataclass(frozen=True)
 class Model:
@@ -25,6 +27,8 @@ class Model:
         path: the Gaussian path that the model is trained along, where it has one.
         score: (t, x) -> grad log p_t(x), for samplers of the reverse SDE and of noise predictors.
         eps: (t, x) -> E(x0 | x_t = x), the predicted noise, where that is what the network gives.
+        flow_map: (t, r, x) -> where the ODE leads from x at time t to time r, in one evaluation; scalars t <= r.
+        consistency: (t, x) -> where it leads from x at time t to t_end, in one evaluation.
         log_prob: x -> log p(x) in nats (B,), an exact likelihood of the model's own.
         bound: (x, generator) -> a lower bound of log p(x) in nats (B,), a metric of its own.
         samplers: the model's own ways of drawing, by name: a `Sampler` (bench/methods/sampler.py), or a `Draw`.
@@ -37,6 +41,8 @@ class Model:
     path: Path | None = None
     score: VelocityField | None = None
     eps: VelocityField | None = None
+    flow_map: FlowMap | None = None
+    consistency: VelocityField | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
     bound: Callable[[Tensor, torch.Generator], Tensor] | None = None
     samplers: Mapping[str, Any] = field(default_factory=dict)

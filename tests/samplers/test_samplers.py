@@ -20,8 +20,8 @@ from bench.samplers.ddim import DDIM
 VP = VariancePreserving()
 MEAN, VARIANCE = [0.5, -1.0], [0.25, 0.04]
 DATA = GaussianMixture.single(MEAN, VARIANCE)
-STEPS = {"euler": 400, "ancestral": 1000, "ddim": 200, "euler_maruyama": 400}
-NOISY = ("ancestral", "euler_maruyama")
+STEPS = {"euler": 400, "ancestral": 1000, "ddim": 200, "euler_maruyama": 400, "consistency": 2}
+NOISY = ("ancestral", "euler_maruyama", "consistency")
 # Their noise is their own: the variance of 4000 draws has a standard error of 2%.
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "ancestral")) for name in samplers]
 
@@ -45,7 +45,17 @@ class Counted:
             return velocity(t, x)
 
         eps = lambda t, x: VP.eps_from_velocity(t, x, counted(t, x))  # noqa: E731
-        return Model(counted, VP.t_end, VP, score=lambda t, x: -eps(t, x) / VP.sigma(t), eps=eps)
+        score = lambda t, x: -eps(t, x) / VP.sigma(t)  # noqa: E731
+
+        def leads(t, r, x):  # type: ignore[no-untyped-def]
+            self.calls += 1
+            mean, variance = (torch.tensor(v, dtype=torch.float64) for v in (MEAN, VARIANCE))
+            before, after = (torch.sqrt(VP.alpha(s) ** 2 * variance + VP.sigma(s) ** 2) for s in (t, r))
+            return VP.alpha(r) * mean + after / before * (x - VP.alpha(t) * mean)
+
+        end = torch.tensor(VP.t_end, dtype=torch.float64)
+        maps = {"flow_map": leads, "consistency": lambda t, x: leads(t, end, x)}
+        return Model(counted, VP.t_end, VP, score=score, eps=eps, **maps)
 
 
 def fine(name: str) -> Sampler:
