@@ -111,7 +111,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     # The dependencies' folder, but none of the hooks in it that an editable install of this checkout leaves.
     others = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (packages / "dependencies.pth").write_text("\n".join(others))
-    (made.folder / "trig.py").write_text(readme_method())
+    (made.folder / "late.py").write_text(readme_method())
     author = ("-c", "user.name=N", "-c", "user.email=n@example.org")
     made.call("git", "init", "--quiet")
     made.call("git", *author, "commit", "--quiet", "--allow-empty", "--message", "another project")
@@ -123,7 +123,7 @@ def results(newcomer: Newcomer) -> Path:
     """The results of README's method beside a built-in one."""
     settings = [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
     where = ["--device", "cpu", "--seeds", "0"]
-    done = newcomer.bench("--plugin", "trig.py", "--baselines", "trig,fm_ot", *settings, *where)
+    done = newcomer.bench("--plugin", "late.py", "--baselines", "late,fm_ot", *settings, *where)
     assert done.returncode == 0, done.stdout + done.stderr
     return newcomer.folder / "results" / "quick"
 
@@ -169,15 +169,15 @@ def test_the_command_goes_by_the_name_that_was_typed(newcomer: Newcomer) -> None
 
 
 def test_the_list_names_suites_baselines_and_the_plugin(newcomer: Newcomer) -> None:
-    out = newcomer.bench("--plugin", "trig.py", "--list").stdout
-    for name in ("quick", "imagenet64", "checkerboard", "unet", "fm_ot", "trig", "FM w/ Trig"):
+    out = newcomer.bench("--plugin", "late.py", "--list").stdout
+    for name in ("quick", "imagenet64", "checkerboard", "unet", "fm_ot", "late", "FM w/ Late Noise"):
         assert name in out
 
 
 MISTAKES = {
-    "no plugin": (["--baselines", "trig"], ["unknown baseline 'trig'", "--plugin FILE registers more"]),
-    "a module for a file": (["--plugin", "trig"], ["--plugin trig", "did you mean the file trig.py?"]),
-    "an option": (["--plugin", "trig.py", "--baselines", "trig", "--set", "trig.x=1"], ["option 'x'", "known: none"]),
+    "no plugin": (["--baselines", "late"], ["unknown baseline 'late'", "--plugin FILE registers more"]),
+    "a module for a file": (["--plugin", "late"], ["--plugin late", "did you mean the file late.py?"]),
+    "an option": (["--plugin", "late.py", "--baselines", "late", "--set", "late.x=1"], ["option 'x'", "known: none"]),
 }
 
 
@@ -190,9 +190,9 @@ def test_a_mistake_is_one_line(newcomer: Newcomer, what: str) -> None:
 
 
 def test_a_method_that_the_suite_does_not_list_is_pointed_out(newcomer: Newcomer) -> None:
-    out = newcomer.bench("--plugin", "trig.py", "--dry-run").stdout
-    assert out.startswith("not among the runs: trig, of --plugin; --baselines ") and ",trig runs all\n" in out
-    assert "-trig-" not in out
+    out = newcomer.bench("--plugin", "late.py", "--dry-run").stdout
+    assert out.startswith("not among the runs: late, of --plugin; --baselines ") and ",late runs all\n" in out
+    assert "-late-" not in out
 
 
 # The method.
@@ -200,11 +200,11 @@ def test_a_method_that_the_suite_does_not_list_is_pointed_out(newcomer: Newcomer
 
 @pytest.mark.usefixtures("own_baselines")
 def test_the_path_is_what_its_docstring_says(tmp_path: Path) -> None:
-    (tmp_path / "trig.py").write_text(readme_method())
-    load_plugin(str(tmp_path / "trig.py"))
-    path = baselines["trig"]().path
+    (tmp_path / "late.py").write_text(readme_method())
+    load_plugin(str(tmp_path / "late.py"))
+    path = baselines["late"]().path
     t, h = torch.linspace(0.0, 1.0, 21, dtype=torch.float64), 1e-6
-    torch.testing.assert_close(path.alpha(t) ** 2 + path.sigma(t) ** 2, torch.ones_like(t))
+    torch.testing.assert_close(path.alpha(t) ** 2 + path.sigma(t), torch.ones_like(t))
     for f, df in ((path.alpha, path.dalpha), (path.sigma, path.dsigma)):
         torch.testing.assert_close((f(t + h) - f(t - h)) / (2 * h), df(t), rtol=0, atol=1e-8)
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -215,7 +215,7 @@ def test_the_path_is_what_its_docstring_says(tmp_path: Path) -> None:
 def test_it_runs_beside_a_built_in_method_on_every_experiment(results: Path) -> None:
     rows = list(csv.DictReader((results / "records.csv").open()))
     assert {(row["dataset"], row["baseline"]) for row in rows} == {
-        (dataset, baseline) for dataset in ("checkerboard", "digits") for baseline in ("trig", "fm_ot")
+        (dataset, baseline) for dataset in ("checkerboard", "digits") for baseline in ("late", "fm_ot")
     }
     assert {row["stage"] for row in rows} == {"train", "likelihood", "samples", "sweep"}
     assert {row["status"] for row in rows} == {"ok"}
@@ -231,20 +231,20 @@ def test_the_table_and_the_figures_show_it(results: Path) -> None:
     table = (results / "table.md").read_text()
     for title in ("checkerboard: quality", "digits: quality"):
         section = table.split(f"## {title}", 1)[1].split("\n## ", 1)[0]
-        assert "| FM w/ Trig " in section and "| FM w/ OT " in section
+        assert "| FM w/ Late Noise " in section and "| FM w/ OT " in section
     for name in ("checkerboard_w2_over_nfe", "digits_samples"):
         assert (results / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = (results / "report.html").read_text()
-    assert "FM w/ Trig" in page and f"version {VERSION}" in page
+    assert "FM w/ Late Noise" in page and f"version {VERSION}" in page
 
 
 def test_its_claim_is_judged_beside_the_papers(results: Path) -> None:
     judged = {(row["claim"], row["dataset"]): row for row in csv.DictReader((results / "claims.csv").open())}
     for dataset in ("checkerboard", "digits"):
-        row = judged["T1", dataset]
-        assert row["comparison"] == "FM w/ Trig against FM w/ OT"
+        row = judged["L1", dataset]
+        assert row["comparison"] == "FM w/ Late Noise against FM w/ OT"
         assert (row["verdict"], row["missing"]) == ("undecided", "1 of 3 seeds with a finite effect")
-    assert "FM w/ Trig has a lower NLL than FM w/ OT" in (results / "report.html").read_text()
+    assert "FM w/ Late Noise has a lower NLL than FM w/ OT" in (results / "report.html").read_text()
 
 
 def test_its_path_is_drawn(results: Path) -> None:

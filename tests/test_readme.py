@@ -68,7 +68,7 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     Path("my_suite.toml").write_text(quick.read_text(encoding="utf-8"))
     Path("my_claims.toml").write_text('[[claims]]\nid = "T"\ntitle = "t"\nsubject = "fm_ot"\nagainst = "ddpm"\n')
     Path("flowers.toml").write_text(re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[0])
-    for plugin in ("trig", "near_data", "langevin"):
+    for plugin in ("late", "near_data", "langevin"):
         Path(f"{plugin}.py").touch()
     monkeypatch.setattr("bench.papers.claims._registered", {})
     options = parser().parse_args(shlex.split(command))
