@@ -84,34 +84,44 @@ def of_network(name: str, workshop: Workshop) -> Iterator[Check]:
     yield from some_fit("data", refused, KINDS)
 
 
-# What a builder takes for a further input, and what a call of the network then names.
+# What a builder takes for a further input, and what a call of the network then names; OTHER change what is called.
 FURTHER: dict[str, tuple[Any, dict[str, Tensor]]] = {
     "classes": (2, {"labels": torch.tensor([0, 1, -1])}),
     "second_time": (True, {"r": torch.ones(3)}),
     "given": ((5,), {"given": torch.ones(3, 5)}),
 }
+OTHER: dict[str, Any] = {"time": False, "out": 4}
 
 
 def _answer(name: str, shape: tuple[int, ...], options: dict[str, Any]) -> str:
     """net(t, x) is finite, of the shape of x, by sample, with a gradient; so it is with each further input it takes."""
-    taken = [key for key in FURTHER if key in inspect.signature(networks[name]).parameters]
+    takes = inspect.signature(networks[name]).parameters
+    taken, other = ([key for key in keys if key in takes] for keys in (FURTHER, OTHER))
     _call(networks[name](shape, **options), shape, {})
     for key in taken:
         value, named = FURTHER[key]
         _call(networks[name](shape, **options, **{key: value}), shape, named)
-    return f"takes {', '.join(['t, x', *taken])}"
+    for key in other:
+        _call(networks[name](shape, **options, **{key: OTHER[key]}), shape, {}, **{key: OTHER[key]})
+    return f"takes {', '.join(['t, x', *taken, *(f'{key} = {OTHER[key]}' for key in other)])}"
 
 
-def _call(net: Any, shape: tuple[int, ...], named: dict[str, Tensor]) -> None:
+def _call(
+    net: Any, shape: tuple[int, ...], named: dict[str, Tensor], time: bool = True, out: int | None = None
+) -> None:
     rng = torch.Generator().manual_seed(0)
     x, t = torch.randn(3, *shape, generator=rng), torch.rand(3, generator=rng)
-    call = f"net({', '.join(['t, x', *named])})"
-    answer = net.eval()(t, x, **named)
-    fits = isinstance(answer, Tensor) and answer.shape == x.shape and answer.dtype == x.dtype
+    inputs = (t, x) if time else (x,)
+    call = f"net({', '.join(['t, x' if time else 'x', *named])})"
+    answer = net.eval()(*inputs, **named)
+    expected = x.shape if out is None else (3, out)
+    fits = isinstance(answer, Tensor) and answer.shape == expected and answer.dtype == x.dtype
     require(fits, f"{call} of x {tuple(x.shape)} is {tuple(getattr(answer, 'shape', ()))}")
     require(bool(answer.isfinite().all()), f"{call} is not finite")
     parts = [slice(i, i + 1) for i in range(3)]
-    alone = torch.cat([net(t[i], x[i], **{key: value[i] for key, value in named.items()}) for i in parts])
+    alone = torch.cat(
+        [net(*(each[i] for each in inputs), **{key: value[i] for key, value in named.items()}) for i in parts]
+    )
     require(torch.allclose(answer, alone, atol=1e-4), f"{call} of a sample hangs on its batch")
     answer.square().sum().backward()
     still = [key for key, value in net.named_parameters() if value.requires_grad and value.grad is None]

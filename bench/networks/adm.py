@@ -15,6 +15,10 @@ attention, heads and dropout. They leave open `scale_shift` and `resample_blocks
 11 to 20% of parameters), how t in [0, 1] is embedded, and the heads: their "4" and "64 channels" agree at 256 channels
 alone. Here the channels decide, as in ADM, and the answer holds no variances.
 
+Without a time (`time` = False) t is 0, and the last convolution is as random as the others: what such a network makes
+is no field. With `out` it ends below the last level, whose channels and pixels together a linear layer takes to a
+vector, as in ADM's own classifier.
+
 time_scale = 1000 is DDPM's. After a short training its fast oscillations in t make the field rough for an adaptive
 solver: a smaller scale needs several times fewer evaluations at the same quality.
 """
@@ -27,14 +31,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.config.registry import register_network
-from bench.networks.blocks import Attention, Residual, checkpointed, group_norm, zero
+from bench.networks.blocks import Attention, Residual, checkpointed, group_norm, head, zero
 from bench.networks.inputs import Inputs, Shape, Told, require, require_images
 
 MAX_PERIOD = 10_000
 
 
 class ADM(nn.Module):
-    """net(t, x): t (B,) in [0, 1] and x (B, C_in, H, W) -> (B, C_out, H, W), from its parts on the way down and up."""
+    """net(t, x) or net(x): t (B,) in [0, 1] and x (B, C_in, H, W) -> (B, C_out, H, W), from its parts down and up.
+
+    With no part on the way up `end` takes what stands below the last level.
+    """
 
     frequencies: Tensor
 
@@ -59,7 +66,9 @@ class ADM(nn.Module):
         self.checkpointing = checkpointing
         self.told, self.classes = told, told.inputs.classes
 
-    def forward(self, t: Tensor, x: Tensor, **more: Tensor | None) -> Tensor:
+    def forward(self, *inputs: Tensor, **more: Tensor | None) -> Tensor:
+        *times, x = inputs
+        t = self.told.inputs.time_of(times, x)
         e, told = self.embed(self.waves(t)), self.told.added(x, self.waves, **more)
         e = F.silu(e if told is None else e + told)
         passed = [self.start(x)]
@@ -68,7 +77,8 @@ class ADM(nn.Module):
         h = self.through(self.middle, passed[-1], e)
         for blocks in self.up:
             h = self.through(blocks, torch.cat([h, passed.pop()], 1), e)
-        return self.end(h)
+        found: Tensor = self.end(h)
+        return found
 
     def waves(self, t: Tensor) -> Tensor:
         """cos(s t w) and sin(s t w), (B, channels)."""
@@ -94,6 +104,8 @@ def check(
     second_time: bool,
     classes: int | None,
     given: Shape | int,
+    time: bool,
+    out: int | None,
     **_: object,
 ) -> Inputs:
     """What the network takes; UsageError for an option of `adm` out of range, or that does not fit the shape."""
@@ -104,7 +116,7 @@ def check(
     ask(blocks > 0, "blocks", blocks, "a number above 0 is needed")
     ask(head_channels > 0, "head_channels", head_channels, "a number above 0 is needed")
     ask(0 <= dropout < 1, "dropout", dropout, "a number in [0, 1) is needed")
-    inputs = Inputs("adm", shape, second_time, classes, given)
+    inputs = Inputs("adm", shape, second_time, classes, given, time, out)
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
     ask(set(attention) <= set(heights), "attention", attention, f"the levels have heights {heights}")
@@ -135,6 +147,8 @@ def adm(
     second_time: bool = False,
     classes: int | None = None,
     given: Shape | int = (),
+    time: bool = True,
+    out: int | None = None,
 ) -> nn.Module:
     """The U-Net of Dhariwal & Nichol (NeurIPS 2021), on images of a height that its levels divide.
 
@@ -144,7 +158,8 @@ def adm(
     head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice; torch.func
     cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
     """
-    inputs = check(shape, channels, multiples, blocks, attention, head_channels, dropout, second_time, classes, given)
+    told = (second_time, classes, given, time, out)
+    inputs = check(shape, channels, multiples, blocks, attention, head_channels, dropout, *told)
     levels = _levels(shape, channels, multiples)
     heights = [height for _, height in levels]
 
@@ -175,12 +190,15 @@ def adm(
             passed.append(width)
     h = passed[-1]
     middle, up = [residual(h, h), Attention(h, head_channels), residual(h, h)], []
-    for width, height in reversed(levels):
+    for width, height in reversed(levels) if out is None else ():
         for _ in range(blocks + 1):
             up.append(stage(h + passed.pop(), width, height))
             h = width
         if height < heights[0]:
             up[-1].append(double(h))
-    end = nn.Sequential(group_norm(h), nn.SiLU(), zero(nn.Conv2d(h, shape[0], 3, padding=1)))
-    told = Told(inputs, channels, 4 * channels)
-    return ADM(channels, time_scale, checkpointing, start, down, middle, up, end, told)
+    if out is None:
+        last = nn.Conv2d(h, shape[0], 3, padding=1)
+        end = nn.Sequential(group_norm(h), nn.SiLU(), zero(last) if time else last)
+    else:
+        end = head((h, heights[-1], shape[2] >> len(levels) - 1), out)
+    return ADM(channels, time_scale, checkpointing, start, down, middle, up, end, Told(inputs, channels, 4 * channels))

@@ -21,6 +21,11 @@ def zero(convolution: nn.Conv2d) -> nn.Conv2d:
     return convolution
 
 
+def head(shape: tuple[int, int, int], out: int) -> nn.Sequential:
+    """W silu(norm(h)) + b over all channels and pixels of h (B, *shape), as (B, out)."""
+    return nn.Sequential(group_norm(shape[0]), nn.SiLU(), nn.Flatten(), nn.Linear(math.prod(shape), out))
+
+
 class Residual(nn.Module):
     """The residual block of h (B, fan_in, H, W) and e (B, embedding), with `resample` for r."""
 

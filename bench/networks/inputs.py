@@ -5,13 +5,15 @@
                    no class has weights of its own, which guidance needs
     given          the shape of what a sample is given: images (C', H, W) beside images join x as further channels, in
                    what the caller passes as x; anything else is the keyword `given`, a vector (B, K)
+    time = False   no time: net(x) alone, what generators, encoders and critics are made of
+    out = K        a vector (B, K) in place of the shape of x
 
 A network that is built without one of them has no weight for it. What its options must fulfil is said in one form, by
 the check that it is registered with, which takes what the builder takes and imports nothing heavy: a run that cannot be
 is refused before anything starts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 
@@ -58,11 +60,14 @@ class Inputs:
         classes: int | None = None,
         given: Shape | int = (),
         time: bool = True,
+        out: int | None = None,
     ) -> None:
         self.network, self.shape, self.second_time, self.classes, self.time = network, shape, second_time, classes, time
+        self.out = out
         of_one = (given,) if isinstance(given, int) else tuple(given)
         beside = len(of_one) == 3 == len(shape)
         ask = partial(require, network)
+        ask(out is None or out > 0, "out", out, "a number above 0 is needed")
         ask(classes is None or classes > 0, "classes", classes, "1 or more are needed")
         ask(min(of_one, default=1) > 0, "given", given, "numbers above 0 are needed")
         ask(not beside or of_one[1:] == shape[1:], "given", given, f"channels beside x have the size of x, {shape[1:]}")
@@ -81,12 +86,20 @@ class Inputs:
     ) -> list[Tensor]:
         """t, r, the classes as one-hot vectors and the vector, each (B, ...), whose lengths add up to `numbers`."""
         self.check(r, labels, given)
-        if len(t) != self.time:
-            raise UsageError(f"network {self.network}: built with time = {self.time}, called with {len(t)} times")
+        self._count(t)
         parts = [each[:, None] for each in (*t, r) if each is not None]
         if self.classes:
             parts.append(F.one_hot(self.rows(labels, x), self.classes + 1).to(x.dtype))
         return [*parts, *([] if given is None else [given.flatten(1)])]
+
+    def time_of(self, t: Sequence[Tensor], x: Tensor) -> Tensor:
+        """The time of a call, (B,); 0 for a network without one. UsageError for a call of the other kind."""
+        self._count(t)
+        return t[0] if t else x.new_zeros(len(x))
+
+    def _count(self, t: Sequence[Tensor]) -> None:
+        if len(t) != self.time:
+            raise UsageError(f"network {self.network}: built with time = {self.time}, called with {len(t)} times")
 
     def rows(self, labels: Tensor | None, x: Tensor) -> Tensor:
         """Row of each sample's weights among K + 1, (B,): the last is that of no class."""

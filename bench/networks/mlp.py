@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.config.registry import register_network
 from bench.config.settings import Positive
-from bench.networks.inputs import Inputs, Shape, require
+from bench.networks.inputs import Inputs, Shape
 
 Activation = Literal["silu", "tanh", "softplus", "selu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh, "softplus": nn.Softplus, "selu": nn.SELU}
@@ -21,28 +21,27 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh, "so
 class MLP(nn.Module):
     """net(t, x), or net(x) without a time: x (B, ...) -> (B, ...) or (B, out), through `depth` hidden layers."""
 
-    def __init__(self, inputs: Inputs, width: int, depth: int, activation: str, out: int | None) -> None:
+    def __init__(self, inputs: Inputs, width: int, depth: int, activation: str) -> None:
         super().__init__()
-        self.inputs, self.classes, self.out = inputs, inputs.classes, out
+        self.inputs, self.classes = inputs, inputs.classes
         dim = prod(inputs.shape)
         sizes = [dim + inputs.channels * prod(inputs.shape[1:]) + inputs.numbers] + [width] * depth
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers, nn.Linear(width, out or dim))
+        self.layers = nn.Sequential(*layers, nn.Linear(width, inputs.out or dim))
 
     def forward(self, *inputs: Tensor, **more: Tensor | None) -> Tensor:
         *t, x = inputs
         y: Tensor = self.layers(torch.cat([x.flatten(1), *self.inputs.joined(tuple(t), x, **more)], 1))
-        return y if self.out else y.unflatten(1, self.inputs.shape)
+        return y if self.inputs.out else y.unflatten(1, self.inputs.shape)
 
 
 def check(
     shape: Shape, second_time: bool, classes: int | None, given: Shape | int, time: bool, out: int | None, **_: object
 ) -> Inputs:
     """What the network takes; UsageError for inputs that cannot be, or a number of outputs below 1."""
-    require("mlp", out is None or out > 0, "out", out, "a number above 0 is needed")
-    return Inputs("mlp", shape, second_time, classes, given, time)
+    return Inputs("mlp", shape, second_time, classes, given, time, out)
 
 
 @register_network("mlp", check=check)
@@ -58,4 +57,4 @@ def mlp(
     out: int | None = None,
 ) -> nn.Module:
     """A multilayer perceptron on points; time and all else that it is told are further coordinates."""
-    return MLP(check(shape, second_time, classes, given, time, out), width, depth, activation, out)
+    return MLP(check(shape, second_time, classes, given, time, out), width, depth, activation)

@@ -3,6 +3,10 @@
 1000 is DDPM's scale. After a short training its fast oscillations in t make the field rough for an adaptive solver: a
 smaller scale needs several times fewer evaluations at the same quality.
 
+Without a time (`time` = False) t is 0, and the last convolution is as random as the others: what such a network makes
+is no field. With `out` it ends below the last level, whose channels and pixels together a linear layer takes to a
+vector.
+
 Attention stands where `attention` names a resolution's level (0 is the full resolution); below the last level the
 middle block always attends.
 """
@@ -13,18 +17,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from bench.config.registry import register_network
+from bench.networks.blocks import head, zero
 from bench.networks.inputs import Inputs, Shape, Told, require, require_images
 
 
 class UNet(nn.Module):
-    """net(t, x): t (B,) in [0, 1] and x (B, C, H, W) -> (B, C, H, W)."""
+    """net(t, x) or net(x): t (B,) in [0, 1] and x (B, C, H, W) -> (B, C, H, W), or (B, out)."""
 
     def __init__(self, model: Any, time_scale: float, told: Told) -> None:
         super().__init__()
         self.model, self.time_scale = model, time_scale
         self.told, self.classes = told, told.inputs.classes
 
-    def forward(self, t: Tensor, x: Tensor, **more: Tensor | None) -> Tensor:
+    def forward(self, *inputs: Tensor, **more: Tensor | None) -> Tensor:
+        *times, x = inputs
+        t = self.told.inputs.time_of(times, x)
         told = self.told.added(x, self.waves, **more)  # diffusers adds it to the embedding of t, as that of a class
         answer: Tensor = self.model(x, self.time_scale * t, told, return_dict=False)[0]
         return answer
@@ -45,12 +52,14 @@ def check(
     second_time: bool,
     classes: int | None,
     given: Shape | int,
+    time: bool,
+    out: int | None,
     **_: object,
 ) -> Inputs:
     """What the network takes; UsageError for an option of `unet` out of range, or that does not fit the shape."""
     ask = partial(require, "unet")
     require_images("unet", shape, len(channels))
-    inputs = Inputs("unet", shape, second_time, classes, given)
+    inputs = Inputs("unet", shape, second_time, classes, given, time, out)
     ask(min(channels, default=0) > 0, "channels", channels, "a number above 0 is needed for each level")
     ask(layers > 0, "layers", layers, "a number above 0 is needed")
     ask(groups > 0, "groups", groups, "a number above 0 is needed")
@@ -76,9 +85,12 @@ def unet(
     second_time: bool = False,
     classes: int | None = None,
     given: Shape | int = (),
+    time: bool = True,
+    out: int | None = None,
 ) -> nn.Module:
     """The U-Net of diffusers on images: `layers` residual blocks a level, whose resolution halves in between."""
-    inputs = check(shape, channels, layers, attention, head_channels, groups, second_time, classes, given)
+    told = (second_time, classes, given, time, out)
+    inputs = check(shape, channels, layers, attention, head_channels, groups, *told)
     from diffusers import UNet2DModel
 
     down = tuple("AttnDownBlock2D" if i in attention else "DownBlock2D" for i in range(len(channels)))
@@ -95,6 +107,10 @@ def unet(
         norm_num_groups=groups,
         class_embed_type="identity" if inputs.embedded else None,
     )
-    nn.init.zeros_(model.conv_out.weight)
-    nn.init.zeros_(model.conv_out.bias)
+    if out is not None:
+        height, width = (side >> len(channels) - 1 for side in shape[1:])
+        model.up_blocks, model.conv_norm_out, model.conv_act = nn.ModuleList(), nn.Identity(), nn.Identity()
+        model.conv_out = head((channels[-1], height, width), out)
+    elif time:
+        zero(model.conv_out)
     return UNet(model, time_scale, Told(inputs, channels[0], 4 * channels[0]))

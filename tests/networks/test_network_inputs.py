@@ -169,6 +169,39 @@ def test_an_image_given_to_vectors_is_a_vector() -> None:
     assert net(torch.rand(5), torch.randn(5, 2), given=torch.randn(5, 3, 4, 4)).shape == (5, 2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unet", "adm"])
+def test_images_without_a_time_are_those_at_time_0(name: str) -> None:
+    net, timed = (built(name, classes=3, time=time) for time in (False, True))
+    net.load_state_dict(timed.state_dict())
+    x, labels = torch.randn(5, *SHAPES[name]), torch.tensor([0, 1, 2, -1, 1])
+    torch.testing.assert_close(net(x, labels=labels), timed(torch.zeros(5), x, labels=labels))
+    torch.manual_seed(0)
+    fresh = networks[name](SHAPES[name], **SMALL[name], time=False)
+    assert fresh(x).abs().amax((1, 2, 3)).min() > 0.01, "it starts as a field does, at zero"
+    with pytest.raises(UsageError, match=f"^network {name}: built with time = False, called with 1 times$"):
+        net(torch.rand(5), x)
+    with pytest.raises(UsageError, match=f"^network {name}: built with time = True, called with 0 times$"):
+        timed(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unet", "adm"])
+def test_an_image_becomes_a_vector_of_all_the_pixels_below_the_last_level(name: str) -> None:
+    net, x = built(name, time=False, out=7), torch.randn(5, *SHAPES[name])
+    found: list[Tensor] = []
+    end = net.end if name == "adm" else net.model.conv_out
+    end.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    y, (h,) = net(x), found
+    assert y.shape == (5, 7) and h.shape == (5, 16, 4, 4)
+    norm, _, _, linear = end
+    torch.testing.assert_close(y, nn.functional.silu(norm(h)).flatten(1) @ linear.weight.T + linear.bias)
+    assert not any(key.startswith(("up", "model.up")) for key in net.state_dict())
+    assert built(name, out=2)(torch.rand(5), x).shape == (5, 2)
+    with pytest.raises(UsageError, match=f"^network {name}: out = 0: a number above 0 is needed$"):
+        built(name, out=0)
+
+
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
 def test_mlp_without_a_time_and_with_other_outputs(shape: tuple[int, ...]) -> None:
     """A critic or an encoder: a vector of `out` numbers; a generator: the shape of its noise is another's."""
