@@ -8,6 +8,7 @@ that it names. An effect is one number per seed, signed so that lower is better 
                  their p-values are approximate)
     variation    log(max / min) of the metric along training, from an eighth of the budget on
     few          the metric with few evaluations, geometric mean over `nfe`, with each of `solvers`
+    at           the metric at `subject_at` of the subject and at `against_at` of the rival (`At`)
     to_error     evaluations that the midpoint rule needs for the same error of the ODE
     to_target    `over` (training steps, seconds or evaluations) until the metric reaches the worse of both final values
 
@@ -32,7 +33,32 @@ from bench.records.seal import read_json, write_json
 REMEMBERED = "claims.json"
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
-Measure = Literal["value", "spread", "variation", "few", "to_error", "to_target"]
+Measure = Literal["value", "spread", "variation", "few", "at", "to_error", "to_target"]
+
+
+class At(Frozen):
+    """How one side of a claim draws its samples: evaluations, a sampler, or both.
+
+    Attributes:
+        nfe: evaluations a sample. The side is scored at the most of its sweep within so many, if these are more than
+            half of them; without nfe in the samples.
+        sampler: the name in the record, with its options ("ddim", "euler-karras", "meanflow-1"); by default that of the
+            best mean over seeds.
+    """
+
+    nfe: Positive | None = None
+    sampler: str = ""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "At":
+        if self.nfe is None and not self.sampler:
+            raise ValueError("expected nfe, sampler or both")
+        return self
+
+    def words(self, noun: str = "") -> str:
+        """ "1 by euler", with a noun "1 evaluation by euler"."""
+        number = "" if self.nfe is None else f"{self.nfe} {noun}{'s' * (self.nfe != 1)}" if noun else f"{self.nfe}"
+        return " ".join(filter(None, [number, f"by {self.sampler}" * bool(self.sampler)]))
 
 
 class Claim(Frozen):
@@ -46,6 +72,8 @@ class Claim(Frozen):
         scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else.
         over: what `to_target` counts; evaluations in training are counted by sample.
         solvers, nfe: what `few` is measured with.
+        subject_at, against_at: what `at` is measured with; a method may meet itself. Either both have an nfe or
+            neither, as the sweep has another number of samples.
         test: paired Student's t, or the exact sign-flip test, which assumes only symmetry and can decide from 6 seeds
             on (beyond 20 Student's t stands for it).
         seeds: the fewest pairs that the claim is judged by.
@@ -62,6 +90,8 @@ class Claim(Frozen):
     over: Literal["step", "train_seconds", "nfe_training"] = "step"
     solvers: tuple[str, ...] = ("euler", "midpoint", "rk4")
     nfe: tuple[Positive, ...] = (4, 8, 10, 20)
+    subject_at: At | None = None
+    against_at: At | None = None
     scale: Literal["auto", "difference", "ratio"] = "auto"
     bound: float | None = None
     test: Literal["paired_t", "sign_flip"] = "paired_t"
@@ -74,8 +104,15 @@ class Claim(Frozen):
             raise ValueError(f"seeds = {self.seeds}: the sign-flip test can decide from 6 seeds on")
         if self.measure == "to_error" and self.metric != "ode_error":
             raise ValueError(f"metric = {self.metric!r}: to_error is about 'ode_error'")
-        if self.measure == "few" and self.metric.startswith("nll"):
-            raise ValueError(f"metric = {self.metric!r}: few is about 'quality' or another metric of samples")
+        if self.measure in ("few", "at") and self.metric.startswith("nll"):
+            raise ValueError(
+                f"metric = {self.metric!r}: {self.measure} is about 'quality' or another metric of samples"
+            )
+        places = [self.subject_at, self.against_at]
+        if (self.measure == "at") != all(places) or any(places) != all(places):
+            raise ValueError(f"measure = {self.measure!r}: 'at', and no other, has subject_at and against_at")
+        if len({place.nfe is None for place in places if place}) > 1:
+            raise ValueError("subject_at, against_at: expected nfe in both or in neither")
         if self.measure in ("to_error", "to_target") and not self.is_ratio:
             raise ValueError(f"scale = 'difference': {self.measure} compares evaluations or times, by their ratio")
         if self.is_ratio and self.bound is not None and self.bound <= 0:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pandas
 from pandas import DataFrame, Series
 
-from bench.papers.claims import Claim
+from bench.papers.claims import At, Claim
+from bench.report.at import drawn_at
 from bench.report.comparable import of_one_kind
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.incidents import head, reasons
@@ -33,19 +34,29 @@ class Comparison(NamedTuple):
 def comparisons(claim: Claim) -> list[Comparison]:
     """Everything that must hold for the claim to hold."""
     solvers = claim.solvers if claim.measure == "few" else ("",)
-    return [Comparison(s, r, by) for s in claim.subject for r in claim.against for by in solvers if s != r]
+    pairs = [(s, r) for s in claim.subject for r in claim.against if s != r or claim.subject_at != claim.against_at]
+    return [Comparison(s, r, by) for s, r in pairs for by in solvers]
 
 
 class Effects:
     def __init__(self, claim: Claim, section: Section) -> None:
         self.claim, self.section = claim, section
-        self.metric = section.metric(claim.metric, STAGE.get(claim.measure, "samples"))
+        swept = claim.measure == "at" and claim.subject_at and claim.subject_at.nfe
+        self._stage = "sweep" if swept else STAGE.get(claim.measure, "")
+        self.metric = section.metric(claim.metric, self._stage or "samples")
         turned = claim.measure not in ("spread", "variation")  # of which less is better whatever the metric
         self.sign = -1 if turned and self.metric and section.about(self.metric).direction == "higher" else 1
         variants = section.frame.drop_duplicates("variant")
         self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
         self._finished = set(section.frame.variant[section.frame.status == "ok"])
-        self._values, self._lost = self._rows()
+        of_sides = {at: self._rows(at) for at in dict.fromkeys([claim.subject_at, claim.against_at])}
+        self._values, self._lost = zip(of_sides[claim.subject_at], of_sides[claim.against_at], strict=True)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether any run of a subject has the stage that the measure needs."""
+        stages = self.section.frame.stage[self.section.frame.baseline.isin(self.claim.subject)]
+        return not self._stage or self._stage in set(stages)
 
     def _variant(self, baseline: str) -> str | None:
         """The one variant of the baseline; None without a finished run, or with several variants (see `several`)."""
@@ -68,7 +79,7 @@ class Effects:
         # What the other seeds say would be of survivors.
         lost = pandas.concat(self._sides(self._lost, comparison))
         effects |= dict.fromkeys(map(int, lost.seed), math.nan)
-        both = set.intersection(*(set(rows.seed) for rows in self._sides(self.section.frame, comparison[:2])))
+        both = set.intersection(*(set(rows.seed) for rows in self._sides((self.section.frame,) * 2, comparison[:2])))
         planned = sorted(both) if effects else []
         return Series({seed: effects.get(seed, math.nan) for seed in planned}, dtype=float)
 
@@ -77,14 +88,23 @@ class Effects:
         sides = zip(comparison[:2], self._sides(self._lost, comparison), strict=True)
         return list(dict.fromkeys(f"{self.label(side)}: {head(why)}" for side, rows in sides for why in reasons(rows)))
 
+    def samplers(self, comparison: Comparison) -> tuple[str, ...]:
+        """How either side was drawn, "" if the claim's measure or the claim itself says."""
+        asked = (self.claim.subject_at, self.claim.against_at)
+        sides = zip(asked, self._sides(self._values, comparison), strict=True)
+        return tuple(str(rows.solver.iloc[0]) if at and not at.sampler and len(rows) else "" for at, rows in sides)
+
     def runs(self, comparison: Comparison, effects: "Series[float]") -> tuple[str, ...]:
-        good = pandas.concat(self._sides(self.section.frame, comparison[:2]))
+        good = pandas.concat(self._sides((self.section.frame,) * 2, comparison[:2]))
         good = good[(good.status == "ok") & good.seed.isin(effects.dropna().index)]
         return tuple(dict.fromkeys(good.sort_index().run_id))
 
-    def _rows(self) -> tuple[DataFrame, DataFrame]:
+    def _rows(self, at: At | None) -> tuple[DataFrame, DataFrame]:
         """The values that the claim's measure takes, and those that could not be had: a seed with one has no effect."""
         claim, section = self.claim, self.section
+        if at:
+            rows = drawn_at(section, self.metric or "", at)
+            return rows[rows.value.notna()], rows[rows.value.isna()]
         if claim.measure in ("value", "spread"):
             compared = section.compared(self.metric or "")
             values = compared[compared.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
@@ -105,11 +125,11 @@ class Effects:
             return values[values.nfe.isin(claim.nfe)], lost[lost.nfe.round().isin(claim.nfe)]
         return values[(values.solver == "midpoint") & (values.value > 0)], lost[lost.solver == "midpoint"]
 
-    def _sides(self, rows: DataFrame, comparison: tuple[str, ...]) -> list[DataFrame]:
+    def _sides(self, of_sides: tuple[DataFrame, ...], comparison: tuple[str, ...]) -> list[DataFrame]:
         """The rows of subject and rival, by the solver if the comparison names one."""
-        subject, rival, *solver = comparison
-        rows = rows[rows.solver == solver[0]] if any(solver) else rows
-        return [rows[rows.variant == self._variant(side)] for side in (subject, rival)]
+        *sides, solver = (*comparison, "")[:3]
+        found = [rows[rows.variant == self._variant(side)] for side, rows in zip(sides, of_sides, strict=True)]
+        return [rows[rows.solver == solver] for rows in found] if solver else found
 
     def _effect(self, subject: DataFrame, rival: DataFrame) -> float | None:
         """The effect of one seed; None without anything to compare."""

@@ -13,7 +13,7 @@ from bench.report.grid import ABSENT, Entry, Grid, Header, Row, left
 from bench.report.incidents import kinds, not_applicable, reasons
 from bench.report.sections import Section
 from bench.report.statistics import t_interval
-from bench.report.sweeps import MOST, at_every_accuracy, budgets, qualities, swept
+from bench.report.sweeps import MOST, at_every_accuracy, budgets, qualities, spent, swept
 
 REMARKS = (
     "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average.",
@@ -53,10 +53,7 @@ def _grid(section: Section, metric: str, rows: DataFrame) -> Grid:
 def _entry(section: Section, rows: DataFrame, budget: float, about: Facts) -> Entry:
     """What a sampler scores at its most evaluations within the budget, by the mean of them over its seeds."""
     had = rows[rows.value.notna()]
-    spent: dict[str, float] = (
-        rows.groupby("accuracy").nfe.mean().to_dict() | had.groupby("accuracy").nfe.mean().to_dict()
-    )
-    within = {accuracy: nfe for accuracy, nfe in spent.items() if nfe <= budget}
+    within = {accuracy: nfe for accuracy, nfe in spent(rows).items() if nfe <= budget}
     if not within:
         return Entry(ABSENT)
     at = max(within, key=lambda accuracy: within[accuracy])

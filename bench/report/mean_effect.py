@@ -56,9 +56,12 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     """One comparison on one dataset, or its mean over several, of all seeds that were planned on both sides."""
     claim = each[0].claim
     names = [next(filter(None, (effects.label(side) for effects in each)), side) for side in comparison[:2]]
-    rival = names[1] + (f" by {comparison.solver}" if comparison.solver else "")
+    ways = [list(dict.fromkeys(way)) for way in zip(*(effects.samplers(comparison) for effects in each), strict=True)]
+    by = [f" by {way[0]}" if any(way) and len(way) == 1 else "" for way in ways]
+    subject, rival = (name + how for name, how in zip(names, by, strict=True))
+    rival += f" by {comparison.solver}" if comparison.solver else ""
     unit = "bits/dim" if each[0].metric == "nll_bpd" else each[0].section.about(each[0].metric or "").unit
-    empty = Effect(names[0], rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
+    empty = Effect(subject, rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
 
     def lacking(what: str, of: str = "", pairs: int = 0) -> Effect:
         return replace(empty, pairs=pairs, missing=(what, of))

@@ -45,6 +45,13 @@ def at_every_accuracy(rows: DataFrame) -> DataFrame:
     return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])
 
 
+def spent(rows: DataFrame) -> dict[str, float]:
+    """The evaluations of a method's sampler by accuracy, the mean over seeds of those that have a value if any has."""
+    had = rows[rows.value.notna()].groupby("accuracy").nfe.mean()
+    nfe = rows.groupby("accuracy").nfe.mean()
+    return {str(accuracy): float(had.get(accuracy, of_all)) for accuracy, of_all in nfe.items()}
+
+
 def budgets(points: DataFrame) -> list[float]:
     """The numbers of evaluations that most fixed-step samplers were asked for, or else the most that were spent."""
     fixed = points[points.fixed.astype(bool)]

@@ -61,13 +61,16 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: l
         of_suite = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
             about = [s for s in of_suite if set(s.frame.baseline) & set(claim.subject)]
-            if claim.paper:  # it is left out of suites without its subject; no paper's claims are of super-resolution
-                about = [s for s in about if not s.is_super_resolution]
+            if (
+                claim.paper
+            ):  # it is left out where its subject meets no rival; no paper's claims are of super-resolution
+                about = [s for s in about if not s.is_super_resolution and set(s.frame.baseline) & set(claim.against)]
             elif not about:
                 missing = f"no run of {listed(claim.subject)}"
                 found.append(Verdict(claim, suite, protocol, "", "undecided", missing))
             try:
                 each = [Effects(claim, section) for section in about]
+                each = [effects for effects in each if effects.is_planned or not claim.paper]
                 parts = tuple(_verdict([effects]) for effects in each)
                 if parts:
                     found.append(_together(each, parts) if parts[1:] else replace(parts[0], dataset=""))
@@ -131,7 +134,8 @@ def _quote(claim: Claim, effect: Effect) -> str:
     bound = ""
     if claim.bound is not None:
         bound = f", bound × {claim.bound:g}" if claim.is_ratio else f", bound {claim.bound:+g}"
-    subject = f"{effect.subject} " if len(claim.subject) > 1 else ""
+    is_best = claim.subject_at is not None and not claim.subject_at.sampler  # of several samplers, then named
+    subject = f"{effect.subject} " if len(claim.subject) > 1 or is_best else ""
     return f"{effect.text} {subject}against {effect.rival} ({effect.kept} of {count(effect.pairs, 'seed')}{bound})"
 
 
@@ -147,6 +151,15 @@ def _what(each: Sequence[Effects]) -> str:
         "spread": f"{title}, distance from the mean over seeds",
         "variation": f"{title}, highest over lowest in training",
         "few": f"{title} at few evaluations",
+        "at": f"{title} {_places(claim)}",
         "to_error": "evaluations for the same error of the ODE",
         "to_target": f"{over[claim.over]} to the same {title}",
     }[claim.measure]
+
+
+def _places(claim: Claim) -> str:
+    """ "at 1 evaluation by flow_map against 10 by ddim", or "by ddim-guidance2 against by ddim"."""
+    subject, rival = claim.subject_at, claim.against_at
+    if subject is None or rival is None:
+        return ""
+    return f"{'at ' * (subject.nfe is not None)}{subject.words('evaluation')} against {rival.words()}"

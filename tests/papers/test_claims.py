@@ -56,6 +56,12 @@ def test_one_id_is_one_claim() -> None:
         register_claim(Claim(**{**OWN, "id": "C1"}))
 
 
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {toml(of_key)}' for key, of_key in value.items())} }}"
+    return json.dumps(value)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -71,11 +77,26 @@ def test_one_id_is_one_claim() -> None:
         ),
         ({"metric": "w2", "bound": 0}, "bound = 0.0: of a ratio it must be positive"),
         ({"against": []}, "against = []"),
+        ({"measure": "at", "metric": "nll_nats"}, "metric = 'nll_nats': at is about 'quality'"),
+        ({"measure": "at", "metric": "w2"}, "measure = 'at': 'at', and no other, has subject_at and against_at"),
+        (
+            {"metric": "w2", "subject_at": {"nfe": 1}, "against_at": {"nfe": 1}},
+            "measure = 'value': 'at', and no other, has subject_at",
+        ),
+        (
+            {"measure": "at", "metric": "w2", "subject_at": {"nfe": 1}, "against_at": {"sampler": "ddim"}},
+            "subject_at, against_at: expected nfe in both or in neither",
+        ),
+        (
+            {"measure": "at", "metric": "w2", "subject_at": {}, "against_at": {"nfe": 1}},
+            "expected nfe, sampler or both",
+        ),
+        ({"subject_at": {"nfe": 0}}, "subject_at.nfe = 0: Input should be greater than 0"),
     ],
 )
 def test_a_bad_claim_is_one_line(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
     entry = {**OWN, **changed}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
+    lines = [f"{key} = {toml(value)}" for key, value in entry.items()]
     file = tmp_path / "mine.toml"
     file.write_text("\n".join(["[[claims]]", *lines]))
     with pytest.raises(UsageError) as error:

@@ -166,3 +166,68 @@ def test_every_subject_meets_every_rival_under_every_condition() -> None:
         id="T", title="t", subject=["a", "b"], against=["b", "c"], metric="w2", measure="few", solvers=("euler", "rk4")
     )
     assert len(comparisons(claim)) == 2 * 2 * 2 - 2  # b does not meet itself
+
+
+def swept(baseline: str, solver: str, values: dict[int, float], seed: int = 0, **more: Any) -> list[dict[str, Any]]:
+    """Quality by a fixed-step sampler that costs an evaluation a step."""
+    ways = {nfe: {"sampler": solver, "steps": nfe, "nfe": nfe} for nfe in values}
+    return [of(baseline, seed, "w2", value, stage="sweep", settings=ways[nfe], **more) for nfe, value in values.items()]
+
+
+AT: dict[str, Any] = {"metric": "quality", "measure": "at"}
+
+
+def test_at_takes_either_side_at_its_own_evaluations_and_sampler() -> None:
+    rows = swept("fm_ot", "flow_map", {1: 2.0, 10: 7.0}) + swept("fm_ot", "euler", {1: 0.1})
+    rows += swept("ddpm", "ddim", {1: 9.0, 10: 8.0}) + swept("ddpm", "euler", {10: 0.1})
+    sides = {"subject_at": {"nfe": 1, "sampler": "flow_map"}, "against_at": {"nfe": 10, "sampler": "ddim"}}
+    assert effects(rows, **AT, **sides) == pytest.approx({0: math.log(2 / 8)})
+
+
+def test_at_without_a_sampler_takes_the_best_mean_over_seeds_of_the_most_evaluations_within() -> None:
+    rows = []
+    for seed, (euler, midpoint) in enumerate([(3.0, 4.0), (4.0, 1.0)]):
+        rows += swept("fm_ot", "euler", {3: euler}, seed) + swept("fm_ot", "midpoint", {2: midpoint}, seed)
+        rows += swept("ddpm", "ddim", {1: 99.0, 2: 10.0, 4: 8.0, 5: 0.1}, seed)
+    # Of fm_ot midpoint has the better mean, although not for seed 0.
+    found = effects(rows, **AT, subject_at={"nfe": 3}, against_at={"nfe": 4})
+    assert found == pytest.approx({0: math.log(4 / 8), 1: math.log(1 / 8)})
+
+
+def test_at_has_no_place_for_what_spends_no_more_than_half_of_its_evaluations() -> None:
+    rows = swept("fm_ot", "euler", {1: 2.0}) + swept("ddpm", "euler", {4: 1.0, 9: 1.0})
+    assert effects(rows, **AT, subject_at={"nfe": 1}, against_at={"nfe": 8}) == {}
+    assert effects(rows, **AT, subject_at={"nfe": 1}, against_at={"nfe": 7}) == pytest.approx({0: math.log(2)})
+
+
+def test_at_of_a_sampler_that_a_method_has_not_is_nothing() -> None:
+    rows = swept("fm_ot", "euler", {1: 2.0}) + swept("ddpm", "euler", {1: 1.0})
+    assert effects(rows, **AT, subject_at={"nfe": 1, "sampler": "flow_map"}, against_at={"nfe": 1}) == {}
+
+
+def test_at_of_a_seed_that_was_lost_there_is_no_number_and_another_sampler_goes_before() -> None:
+    rows = [row for seed in (0, 1) for row in swept("fm_ot", "euler", {1: 2.0}, seed)]
+    rows += [row for seed in (0, 1) for row in swept("ddpm", "ddim", {1: 1.0 if seed else math.nan}, seed)]
+    asked = {"subject_at": {"nfe": 1}, "against_at": {"nfe": 1}}
+    assert effects(rows, **AT, **asked) == pytest.approx({1: math.log(2)})
+    (section,) = sections(synthetic.frame(*rows))
+    claim = Claim(id="T", title="t", subject="fm_ot", against="ddpm", **AT, **asked)
+    assert math.isnan(Effects(claim, section).of(PAIR)[0])
+    rows += [row for seed in (0, 1) for row in swept("ddpm", "euler", {1: 4.0}, seed)]
+    assert effects(rows, **AT, **asked) == pytest.approx(dict.fromkeys((0, 1), math.log(2 / 4)))
+
+
+def test_at_may_set_a_method_beside_itself() -> None:
+    rows = swept("fm_ot", "euler", {1: 4.0, 2: 1.0})
+    both = Comparison("fm_ot", "fm_ot")
+    assert effects(rows, both, **AT, subject_at={"nfe": 2}, against_at={"nfe": 1}) == pytest.approx({0: -math.log(4)})
+
+
+def test_at_without_evaluations_is_of_the_samples_by_their_sampler() -> None:
+    rows = [
+        of("fm_ot", 0, "recall", value, settings={**ODE, "sampler": name, "solver": None})
+        for name, value in (("dopri5", 0.8), ("dopri5-guidance2", 0.4))
+    ]
+    sides = {"subject_at": {"sampler": "dopri5"}, "against_at": {"sampler": "dopri5-guidance2"}}
+    claim = {"metric": "recall", "measure": "at", **sides}
+    assert effects(rows, Comparison("fm_ot", "fm_ot"), **claim) == pytest.approx({0: -math.log(2)})

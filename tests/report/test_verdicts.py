@@ -213,3 +213,42 @@ def test_every_comparison_is_a_tidy_row() -> None:
     assert rows["mean"][1] == pytest.approx(math.exp(sum(LEAD) / 5))
     missing = tidy(judge(runs(LEAD), against=["rnode"]))
     assert missing.missing[0] == "no finished run of rnode"
+
+
+def drawn(values: dict[str, dict[int, float]], dataset: str = "moons") -> list[dict[str, Any]]:
+    """Sliced W2 of FM-OT and DDPM by samplers of one evaluation a step, three seeds apart by a percent."""
+    rows = []
+    for seed in range(3):
+        for name, of_name in values.items():
+            baseline, solver = name.split(" ")
+            place = {"dataset": dataset, "baseline": baseline, "label": synthetic.LABELS[baseline], "seed": seed}
+            place |= {"variant": f"{dataset}-{baseline}-0a1b2c", "metric": "sliced_w2", "stage": "sweep"}
+            for nfe, value in of_name.items():
+                ways = {"sampler": solver, "steps": nfe, "nfe": nfe}
+                rows.append({**place, "value": value * 1.01 ** (seed * (baseline == "ddpm")), "settings": ways})
+    return rows
+
+
+def test_either_sides_evaluations_and_sampler_stand_in_the_verdict() -> None:
+    asked = {"measure": "at", "metric": "quality"}
+    rows = drawn({"fm_ot flow_map": {1: 0.1}, "ddpm ddim": {1: 2.0, 10: 0.2}})
+    sides = {"subject_at": {"nfe": 1, "sampler": "flow_map"}, "against_at": {"nfe": 10, "sampler": "ddim"}}
+    (verdict,) = judge(rows, **asked, **sides)
+    assert verdict.word == "supported"
+    assert verdict.summary.startswith("Sliced W₂ at 1 evaluation by flow_map against 10 by ddim: × 0.49")
+    assert "against DDPM (3 of 3 seeds)" in verdict.summary
+    rows += drawn({"fm_ot euler": {1: 0.3}, "ddpm euler": {8: 0.4}})
+    (verdict,) = judge(rows, **asked, subject_at={"nfe": 1}, against_at={"nfe": 10}, paper="lipman2023")
+    assert verdict.summary.startswith("Sliced W₂ at 1 evaluation against 10: × 0.49")
+    assert "FM w/ OT by flow_map against DDPM by ddim" in verdict.summary
+    assert verdict.effects[0].comparison == "FM w/ OT by flow_map against DDPM by ddim"
+
+
+def test_a_papers_claim_is_judged_where_its_subject_meets_a_rival_in_its_stage() -> None:
+    asked: dict[str, Any] = {"measure": "at", "metric": "quality", "paper": "lipman2023"}
+    asked |= {"subject_at": {"nfe": 1}, "against_at": {"nfe": 1}}
+    rows = drawn({"fm_ot flow_map": {1: 0.1}, "ddpm euler": {1: 2.0}})
+    assert judge(rows, against="rnode", **asked) == []
+    assert judge(runs(LEAD), **asked) == []
+    (verdict,) = judge([*rows, *runs(LEAD, dataset="rings")], **asked)
+    assert verdict.word == "supported" and "datasets" not in verdict.summary
