@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.command.conformance import KINDS, Check, some_fit
-from bench.command.tiny import ENLARGED, POINTS, Workshop
+from bench.command.tiny import ENLARGED, IMAGES, POINTS, Workshop
 from bench.config.registry import metrics, papers, samplers
 from bench.config.suite import Run
 from bench.errors import NotApplicable, UsageError
@@ -36,7 +36,8 @@ def of_sampler(name: str, workshop: Workshop) -> Iterator[Check]:
         except Exception:  # which the check will say
             pass
         yield f"on {type(path).__name__}", bound(_drawn, sampler, path)
-        run = workshop.run(method, POINTS, sweep={"samplers": [workshop.component(name)]})
+        data, options = (IMAGES, {"labels": True}) if "guidance" in sampler.needs else (POINTS, {})
+        run = workshop.run(method, data, options=options, sweep={"samplers": [workshop.component(name)]})
         yield f"in a sweep of {method}", bound(workshop.through_stages, run)
     if sampler.order and hasattr(sampler, "steps"):
         yield "order of convergence", bound(_order, sampler)
@@ -48,7 +49,7 @@ def exact(path: Path) -> Model:
 
     score = -d / V,  E[x0 | x] = sigma d / V,  E[x1 | x] = MEAN + alpha STD^2 d / V,
 
-    and the velocity is alpha' E[x1 | x] + sigma' E[x0 | x].
+    and the velocity is alpha' E[x1 | x] + sigma' E[x0 | x]. Every class has this law, so that guidance changes nothing.
     """
 
     def score(t: Tensor, x: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def exact(path: Path) -> Model:
         x1 = MEAN - like(path.alpha(t), x) * STD**2 * s
         return like(path.dalpha(t), x) * x1 - like(path.dsigma(t) * path.sigma(t), x) * s
 
-    return Model(velocity, path.t_end, path, score)
+    return Model(velocity, path.t_end, path, score, guidance=lambda scale: exact(path))
 
 
 def _drawn(sampler: Any, path: Path) -> str:

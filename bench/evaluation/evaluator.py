@@ -69,7 +69,7 @@ class Evaluator:
 
     def drawing(self, way: Way, batch: int | None = None) -> Settings:
         """What every measurement of drawn samples quotes of how they were drawn, whichever stage drew them."""
-        own = {"sampler": way} if isinstance(way, str) else {"sampler": way.label, **way.settings(self.trained.model())}
+        own = {"sampler": way} if isinstance(way, str) else way.quote(self.trained.model())
         return {**own, "batch": batch or self.config.batch, "weights": self.weights, **self.trained.labels()}
 
     def peak(self) -> float:

@@ -29,8 +29,8 @@ class SolverError:
 
     def __init__(self, trained: Trained, n: int, batch: int, unfinished: Unfinished) -> None:
         self.trained, self.n, self.batch, self.unfinished = trained, n, min(batch, n), unfinished
-        self._exact: dict[int, Tensor] = {}
-        self._failure: Exception | None = None
+        self._exact: dict[tuple[float, int], Tensor] = {}
+        self._failures: dict[float, Exception] = {}
 
     def row(self, quote: Mapping[str, Any]) -> Measurement:
         settings = {**quote, "batch": self.batch, "reference": f"midpoint, NFE {REFERENCE}"}
@@ -40,31 +40,34 @@ class SolverError:
         """The error of a sampler of the ODE and its standard error; all ranks must ask. Diverged if a solve failed."""
         errors = torch.zeros(self.n, dtype=torch.float64)
         with ranks.failing_together():
-            for start, exact in self.reference().items():
+            for start, exact in self.reference(sampler.guidance).items():
                 error = mean_square(self._end(sampler, start).cpu().double() - exact.double())
                 errors[start : start + len(error)] = all_finite(error, "errors")
         ranks.total(errors)
         return float(errors.mean()), float(errors.std()) / np.sqrt(self.n) if self.n > 1 else None
 
-    def reference(self) -> dict[int, Tensor]:
-        """The reference of this rank's batches, by their starts; it is tried once."""
-        if self._failure:
-            raise self._failure
-        midpoint = Midpoint(steps=REFERENCE // 2)
+    def reference(self, guidance: float = 1.0) -> dict[int, Tensor]:
+        """The reference of this rank's batches, by their starts, of the ODE by that scale; it is tried once."""
+        if failure := self._failures.get(guidance):
+            raise failure
+        midpoint, name = Midpoint(steps=REFERENCE // 2, guidance=guidance), "ode-reference"
+        if guidance != 1:
+            name += f"-guidance{guidance:g}"
+        found = {}
 
         def exact(start: int) -> Arrays:
             return {"x": self._end(midpoint, start).cpu().numpy()}
 
         try:
             for start in ranks.mine(range(0, self.n, self.batch)):
-                if start not in self._exact:
-                    self._exact[start] = torch.from_numpy(
-                        self.unfinished.once(f"ode-reference-{start}", exact, start)["x"]
-                    )
+                key = guidance, start
+                if key not in self._exact:
+                    self._exact[key] = torch.from_numpy(self.unfinished.once(f"{name}-{start}", exact, start)["x"])
+                found[start] = self._exact[key]
         except Exception as error:
-            self._failure = error
+            self._failures[guidance] = error
             raise
-        return self._exact
+        return found
 
     def _end(self, sampler: Sampler, start: int) -> Tensor:
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """The sweep: quality, seconds and the ODE's own error at few evaluations, for every sampler."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -24,9 +24,9 @@ GRID = (4, 8, 10, 20, 40, 60, 100)  # evaluations of the midpoint rule whose sam
 def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
     batch = config.batch or config.n
     error = SolverError(evaluator.trained, config.error_n, batch, parts.unfinished)
-    network_rows = _rows_an_evaluation(evaluator.trained)
+    rows = cache(partial(_rows_an_evaluation, evaluator.trained))
     for sampler in swept(config):
-        nfe = float(sampler.evaluations * network_rows) if sampler.evaluations else None
+        nfe = float(sampler.evaluations * rows(sampler.guidance)) if sampler.evaluations else None
         of_ode = error if config.error_n and sampler.order else None
         _measure_sampler(evaluator, sampler, config.n, batch, nfe, of_ode, parts)
     parts.rows += floors(evaluator.judge, config.n, "sweep")
@@ -66,10 +66,12 @@ def _measure_sampler(
     parts.measure(f"sweep {sampler}", rows, make, where if nominal is None else f"at {nominal:g} evaluations")
 
 
-def _rows_an_evaluation(trained: Trained) -> int:
+def _rows_an_evaluation(trained: Trained, guidance: float) -> int:
     """What the network counts of one evaluation of the field: 2 under guidance."""
     net = trained.network(0, 1)
     model = trained.model_of(net)
+    if guidance != 1 and model.guidance:
+        model = model.guidance(guidance)
     field = model.velocity or model.eps or model.score
     try:
         with torch.no_grad():

@@ -22,7 +22,7 @@ from bench.methods.baseline import Baseline
 from bench.methods.finite import lost
 from bench.methods.memory import Memory
 from bench.methods.model import Model
-from bench.methods.network import CountedNetwork
+from bench.methods.network import CountedNetwork, takes_classes
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.sampler import Sampler
 from bench.samplers.ode import sampler_of
@@ -87,8 +87,7 @@ class Trained:
     @property
     def has_classes(self) -> bool:
         """Whether the network is told a class, which the data has."""
-        parts = self.module.values() if isinstance(self.module, nn.ModuleDict) else [self.module]
-        return self.dataset.classes is not None and any(getattr(part, "classes", None) for part in parts)
+        return self.dataset.classes is not None and takes_classes(self.module)
 
     @property
     def is_conditional(self) -> bool:
@@ -100,12 +99,16 @@ class Trained:
 
     def model_of(self, net: CountedNetwork) -> Model:
         """What a network can do: from another source than N(0, I) no path is Gaussian, and nothing follows from one."""
-        model = self.baseline.model(net)
+        return self._from_source(self.baseline.model(net))
+
+    def _from_source(self, model: Model) -> Model:
         if self.dataset.source is None or model.path is None:
             return model
+        guidance = model.guidance
         reason = f"the source of {self.dataset.name} is not N(0, I), so the model has no Gaussian path"
         absent = {**model.absent, **dict.fromkeys(("path", "score", "eps"), reason)}
-        return dataclasses.replace(model, path=None, score=None, eps=None, absent=absent)
+        guided = guidance and (lambda scale: self._from_source(guidance(scale)))
+        return dataclasses.replace(model, path=None, score=None, eps=None, guidance=guided, absent=absent)
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
         field: VelocityField = self.model(start, stop).having("velocity")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from bench.config.registry import baselines, register_class
@@ -97,6 +98,14 @@ class Baseline(ABC):
             NotApplicable: the method is not for such data; the message is the reason.
         """
         return make.network()
+
+    def tell(self, labels: Tensor | None, rng: torch.Generator) -> Tensor | None:
+        """What the network is told of a training batch's classes, int64 (B,): -1 for a sample told none.
+
+        `rng` is of this question alone, so that an answer by chance changes no other random number. The loss finds all
+        classes in `batch.labels`.
+        """
+        return labels
 
     @abstractmethod
     def loss(self, net: Any, batch: Any, ctx: Any) -> Tensor:

@@ -31,6 +31,7 @@ class Model:
         consistency: (t, x) -> where it leads from x at time t to t_end, in one evaluation.
         log_prob: x -> log p(x) in nats (B,), an exact likelihood of the model's own.
         bound: (x, generator) -> a lower bound of log p(x) in nats (B,), a metric of its own.
+        guidance: scale w -> the model whose network answers free + w (told - free) (bench/methods/guidance.py).
         samplers: the model's own ways of drawing, by name: a `Sampler` (bench/methods/sampler.py), or a `Draw`.
             The first is the headline row of a model without a velocity.
         absent: why a capability is not there ("log_prob": "a GAN has no density").
@@ -45,6 +46,7 @@ class Model:
     consistency: VelocityField | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
     bound: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    guidance: Callable[[float], "Model"] | None = None
     samplers: Mapping[str, Any] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 

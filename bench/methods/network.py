@@ -19,6 +19,12 @@ Network = Callable[..., Tensor]
 AS_BOUND: Any = object()  # labels are those of the batch unless a call says otherwise
 
 
+def takes_classes(module: nn.Module) -> bool:
+    """Whether the module, or a part of a ModuleDict, is told classes."""
+    parts = module.values() if isinstance(module, nn.ModuleDict) else [module]
+    return any(getattr(part, "classes", None) for part in parts)
+
+
 def _shared(name: str) -> Any:
     return property(lambda net: getattr(net.shared, name), lambda net, value: setattr(net.shared, name, value))
 
@@ -71,8 +77,12 @@ class CountedNetwork:
     @property
     def takes_more(self) -> bool:
         """Whether what a batch is given goes to the module beside t and x, or a part of it is called."""
-        classes = self.labels is not None and getattr(self.module, "classes", None)
-        return bool(classes) or self.given is not None or isinstance(self.module, nn.ModuleDict)
+        return self.has_classes or self.given is not None or isinstance(self.module, nn.ModuleDict)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the classes of the batch go to the module, or to a part of it."""
+        return self.labels is not None and takes_classes(self.module)
 
     def __getitem__(self, part: str) -> "CountedNetwork":
         """A part of a ModuleDict, given what the whole is given and counted with it.

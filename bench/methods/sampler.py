@@ -12,10 +12,11 @@ Each field is an option, quoted in the record of what it draws.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench.config.registry import register_class, samplers
@@ -23,6 +24,7 @@ from bench.errors import UsageError
 from bench.methods.model import Model
 
 CAPABILITIES = tuple(f.name for f in fields(Model) if f.default is None)
+Scale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ACCURACY = ("steps", "rtol", "atol")  # the options that a sweep goes through
 
 
@@ -31,6 +33,7 @@ class Sampler(ABC):
     """A way of drawing samples; no sampler counts its evaluations, the network does.
 
     Attributes:
+        guidance: the scale w of classifier-free guidance: 1 is the model told its classes, 0 the model told none.
         needs: capabilities of the model without which the sampler is not applicable.
         evaluations_a_step: what a step costs at most, if there is an option `steps`, which the sweep then sets.
         order: p of a method that solves the ODE: halving all steps divides its error by 2^p. Its error is measured in
@@ -40,6 +43,8 @@ class Sampler(ABC):
     name: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     evaluations_a_step: ClassVar[int] = 1
+
+    guidance: Scale = field(default=1.0, kw_only=True)
 
     @property
     def order(self) -> int | None:
@@ -65,8 +70,11 @@ class Sampler(ABC):
         return "-".join([self.label, *accuracy])
 
     def settings(self, model: Model) -> dict[str, Any]:
-        """What a record quotes beside the label of how it draws from that model: steps, and other options."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        """What a record quotes beside the label of how it draws from that model: steps, and other options.
+
+        A guidance that is not 1 is quoted beside, whatever a sampler says here.
+        """
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "guidance"}
         steps = {"steps": found.pop("steps")} if "steps" in found else {}
         return {**steps, "options": found} if found else steps
 
@@ -78,12 +86,27 @@ class Sampler(ABC):
             Diverged: a solve failed.
         """
 
+    def quote(self, model: Model) -> dict[str, Any]:
+        """All that a record quotes of how it draws from that model."""
+        guided = {} if self.guidance == 1 else {"guidance": self.guidance}
+        return {"sampler": self.label, **self.settings(model), **guided}
+
+    def guided(self, model: Model) -> Model:
+        """The model by the scale.
+
+        Raises:
+            NotApplicable: it has no guidance, and the scale is not 1.
+        """
+        found: Model = model if self.guidance == 1 else model.having("guidance")(self.guidance)
+        return found
+
     def draw(self, model: Model, x0: Tensor, rng: torch.Generator) -> Tensor:
         """The samples, once the model has all that is needed.
 
         Raises:
             NotApplicable: it has not.
         """
+        model = self.guided(model)
         for capability in self.needs:
             model.having(capability)
         return self.sample(model, x0, rng)

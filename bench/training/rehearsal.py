@@ -79,6 +79,8 @@ class Rehearsal:
             found: object = self.baseline.model(self.trained.network(0, self.n))
             fits = isinstance(found, Model)
             require(fits, f"{self.method}: model(net) is a {type(found).__name__}, not a bench.Model")
+            told = self.trained.has_classes or not getattr(self.baseline, "labels", False)
+            require(told, f"{self.method}: labels = true, yet its build passes no **self.inputs(data) to make.network")
             samples = self.run.evaluation.samples
             self.trained.ways(Solver(), further(samples) if samples else {})
             return self.trained.model(0, self.n)
@@ -129,8 +131,9 @@ class Rehearsal:
         labels = None if data.train_labels is None else data.train_labels[:n].to(self.device)
         given = data.given_of("train", slice(n), self.device)
         batch = Batch(data.encode(values, self.rng), labels, given, torch.arange(n, device=self.device))
-        net = CountedNetwork(module, given=given, labels=labels)
-        average = CountedNetwork(self.module, given=given, labels=labels, gradients=False)
+        told = self.baseline.tell(labels, self.rng)
+        net = CountedNetwork(module, given=given, labels=told)
+        average = CountedNetwork(self.module, given=given, labels=told, gradients=False)
         signature = ", ".join(inspect.signature(getattr(self.baseline, name)).parameters)
         to = "the network" if update.whole else f"part {update.phase.part!r}"
         with tried(f"{self.both}: {name}({signature}) of {n} samples"):

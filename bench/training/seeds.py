@@ -25,7 +25,7 @@ STREAMS = (
         "source",
         "observation",
     ),
-    *("minibatch", "training", "rehearsal", "validation split"),
+    *("minibatch", "tell", "training", "rehearsal", "validation split"),
 )
 
 

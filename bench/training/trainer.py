@@ -67,12 +67,14 @@ class Trainer(TrainingState):
     def _backward(self, update: Update, piece: int) -> Tensor:
         """Add the gradient of one piece of a phase's batch; its share of the batch's mean loss."""
         samples = self.data.take(self.step, piece, update.number)
-        seed = number(self.seed, f"training{update.stream}", self.step * self.settings.pieces + piece)
+        index = self.step * self.settings.pieces + piece
+        self.rng.manual_seed(number(self.seed, f"tell{update.stream}", index))
+        self.net.given, self.net.labels = samples.given, self.baseline.tell(samples.labels, self.rng)
+        seed = number(self.seed, f"training{update.stream}", index)
         self.rng.manual_seed(seed)
         _global_generator(self.device).manual_seed(seed)  # what dropout draws from
         x = self.dataset.encode(samples.values, self.rng)
         batch = Batch(x, samples.labels, samples.given, samples.rows)
-        self.net.given, self.net.labels = samples.given, samples.labels
         context = Context(self.rng, self.step, self.progress, lambda: self.average.network(self.net))
         with self.autocast():
             loss = losses(self.baseline, update.phase, self.net, batch, context).mean()

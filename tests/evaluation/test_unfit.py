@@ -8,28 +8,24 @@ import pytest
 from tiny import SUITE, runs
 
 import run_all
-from bench.config.registry import load_plugin
 from bench.launch.job import Job
 from bench.records.records import stands
 
-GUIDANCE = Path(__file__).parents[1] / "plugins" / "guidance.py"
-REASON = "not applicable: guidance needs data with classes"
+REASON = "not applicable: labels = true needs data with classes"
 SWEEP = 'evaluation.sweep = { n = 40, samplers = ["midpoint", "ddim"], nfe = [4], error_n = 10 }\noverrides.ddpm'
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("own_entries")
 def test_what_a_method_is_not_for_is_a_dash_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    load_plugin(str(GUIDANCE))
-    text = SUITE.replace('"fm_ot", "ddpm"', '"fm_ot", "guidance"').replace("overrides.ddpm", SWEEP)
-    text = text.split("\noverrides.ddpm")[0]
+    text = SUITE.replace('"fm_ot", "ddpm"', '"fm_ot", "ot_cfm"').replace("overrides.ddpm", SWEEP)
+    text = text.split("\noverrides.ddpm")[0] + "\noverrides.ot_cfm.options.labels = true\n"
     planned, root = runs(tmp_path, text), tmp_path / "results" / "tiny"
     for run in planned:
-        assert Job(run, root, tmp_path / "data", plugins=(str(GUIDANCE),))() == "ok"
+        assert Job(run, root, tmp_path / "data")() == "ok"
     flow, guided = ({stage: read(root, run.run_id, stage) for stage in run.stages} for run in planned)
     assert list(guided) == ["train", "likelihood", "samples", "sweep"]
     for stage, record in guided.items():
-        assert (record["status"], record["label"], record["steps"]) == ("ok", "FM w/ guidance", 0)
+        assert (record["status"], record["label"], record["steps"]) == ("ok", "OT-CFM", 0)
         assert record["parameters"] is None
         assert {row["reason"] for row in record["measurements"] if not row["metric"].endswith("_floor")} == {REASON}
         rows = [(row["metric"], row["settings"]) for row in record["measurements"] if "picture" not in row["metric"]]
@@ -41,7 +37,7 @@ def test_what_a_method_is_not_for_is_a_dash_with_its_reason(tmp_path: Path, caps
 
     before = {path: path.read_bytes() for path in root.glob("runs/*/*.json")}
     where = ["--suite", str(tmp_path / "tiny.toml"), "--results", str(tmp_path / "results")]
-    command = ["--plugin", str(GUIDANCE), *where, "--data-dir", str(tmp_path / "data"), "--device", "cpu", "--retry"]
+    command = [*where, "--data-dir", str(tmp_path / "data"), "--device", "cpu", "--retry"]
     assert run_all.main(command) == 0
     assert {path: path.read_bytes() for path in root.glob("runs/*/*.json")} == before
     assert REASON.removeprefix("not applicable: ") in (root / "report.html").read_text(encoding="utf-8")

@@ -74,7 +74,10 @@ def test_rows_of_the_samplers_that_a_suite_names(tmp_path: Path) -> None:
             SAMPLED.replace("SAMPLERS", '"labels"'),
             "sampler labels: a stream of random numbers has the name; taken: samples,",
         ),
-        (SAMPLED.replace("SAMPLERS", '{ name = "ddim", eta = 1 }'), "ddim: unknown option 'eta'; known: steps"),
+        (
+            SAMPLED.replace("SAMPLERS", '{ name = "ddim", eta = 1 }'),
+            "ddim: unknown option 'eta'; known: guidance, steps",
+        ),
     ],
 )
 def test_a_bad_sampler_is_refused_before_anything_starts(

@@ -430,3 +430,12 @@ def test_each_sample_has_its_class_wherever_it_is_tried(points: Dataset) -> None
     classes = torch.arange(1000) % 3
     labelled = replace(points, train_labels=classes[: len(points.train)], test_labels=classes[: len(points.test)])
     rehearsed(Classed(), labelled, mlp((2,), width=8, depth=1, classes=3))
+
+
+def test_labels_that_reach_no_network_are_refused(points: Dataset) -> None:
+    kinds = torch.arange(len(points.train)) % 3
+    labelled = replace(points, train_labels=kinds, test_labels=kinds[: len(points.test)])
+    rehearsed(FlowMatchingOT(labels=True), labelled, mlp((2,), width=8, depth=1, classes=3))
+    rule = r"baseline fm_ot: labels = true, yet its build passes no \*\*self.inputs\(data\) to make.network"
+    with pytest.raises(UsageError, match=rule.replace("fm_ot", "mine")):
+        rehearsed(FlowMatchingOT(labels=True), labelled)
