@@ -1,8 +1,8 @@
 """`--samples DIR_OR_FILE --dataset NAME --label LABEL`: samples made elsewhere, scored beside the runs of a suite.
 
 The suite and its protocol say how the data set is evaluated; `--set evaluation.samples.KEY` and `--set dataset.OPTION`
-change that. Without `--suite` it is quick if that has the data set, or else the suite of the same name, or else the
-first that has it. A data set that the suite has not is evaluated by the usual settings.
+change that. Without `--suite` it is quick if that has the data set, or else the suite of the same name, toys, images or
+the first that has it. A data set that the suite has not is evaluated by the usual settings.
 """
 
 import argparse
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TAKEN = ("samples", "dataset", "label", "suite", "protocol", "set", "plugin", "device", "results", "data_dir", "retry")
 KEYS = ("evaluation.samples.", "dataset.")
 LONGEST = 60  # characters of a label
+USUAL = ("toys", "images")  # the suites of the usual metrics of points and of images
 SUSPICIOUS = 0.01  # of the samples are copies
 
 
@@ -116,7 +117,7 @@ def _place(options: argparse.Namespace) -> Place:
     remember(options)  # for the commands that complaints name
     name, suite = load_suite(options.suite)
     known = digests(options.results / name)
-    if dataset in _datasets(suite):
+    if dataset in _datasets(suite, options.protocol):
         every = plan(name, suite, options.protocol, digests=known)
         runs = plan(name, suite, options.protocol, datasets=[dataset], settings=settings, digests=known)
     else:
@@ -131,13 +132,15 @@ def _place(options: argparse.Namespace) -> Place:
     return Place(name, suite.about, runs[0].protocol, runs[0].dataset, samples, every)
 
 
-def _datasets(suite: Suite) -> set[str]:
-    return {component.name for experiment in suite.experiments for component in experiment.dataset}
+def _datasets(suite: Suite, protocol: str | None = None) -> set[str]:
+    experiments = suite.of(protocol or suite.protocol)
+    return {component.name for experiment in experiments for component in experiment.dataset}
 
 
 def _suite_with(dataset: str) -> str:
     """The suite whose evaluation counts where none is chosen."""
-    names = [SUITE, *sorted(suite_names(), key=lambda name: name != dataset)]
+    known = suite_names()
+    names = [name for name in (SUITE, dataset, *USUAL, *known) if name in known]
     return next((name for name in names if dataset in _datasets(load_suite(name)[1])), SUITE)
 
 

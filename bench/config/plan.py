@@ -42,25 +42,26 @@ def plan(
     nothing in the suite answers to.
     """
     protocol = protocol or suite.protocol
-    offered = {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}
-    if protocol not in offered:
-        raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(sorted(offered))}")
-    every = [d.name for e in suite.experiments for d in e.dataset]
+    if protocol not in suite.protocols:
+        raise UsageError(f"--protocol {protocol}: suite {name} has {', '.join(suite.protocols)}")
+    experiments = suite.of(protocol)
+    every = [d.name for e in experiments for d in e.dataset]
     chosen_datasets = every if datasets is None else list(datasets)
     if foreign := [dataset for dataset in chosen_datasets if dataset not in every]:
-        raise UsageError(f"--datasets {foreign[0]}: " + unknown(f"dataset of suite {name}", foreign[0], every))
+        kind = f"dataset of suite {name}, protocol {protocol}"
+        raise UsageError(f"--datasets {foreign[0]}: " + unknown(kind, foreign[0], every))
     named = list(baselines) if baselines is not None else None
-    layers = [(e, e.protocols.get(protocol, Variation())) for e in suite.experiments]
-    known = list(dict.fromkeys([*(b for e, v in layers for b in v.baselines or e.baselines), *(named or ())]))
+    known = list(dict.fromkeys([*(b for e in experiments for b in e.of(protocol)), *(named or ())]))
     unset = {key for key, value in (settings or {}).items() if value is UNSET}
     runs: dict[str, Run] = {}
-    for experiment, variation in layers:
+    for experiment in experiments:
         for dataset in experiment.dataset:
             if dataset.name not in chosen_datasets:
                 continue
             # A baseline that is named on the command line runs even where the suite does not list it.
-            for baseline in named if named is not None else variation.baselines or experiment.baselines:
-                for seed in seeds if seeds is not None else variation.seeds or experiment.seeds or suite.seeds:
+            for baseline in named if named is not None else experiment.of(protocol):
+                own_seeds = experiment.variation(protocol).seeds or experiment.seeds or suite.seeds
+                for seed in seeds if seeds is not None else own_seeds:
                     place = _Place(
                         name, protocol, experiment, dataset, seed, settings or {}, known, unset, digests or {}
                     )
@@ -153,7 +154,7 @@ def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: s
         "training": experiment.training.model_dump(exclude_unset=True),
         "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
     }
-    variation = experiment.protocols.get(protocol, Variation())
+    variation = experiment.variation(protocol)
     layers = {
         f"protocols.{protocol}": variation.model_extra or {},
         f"overrides.{baseline}": experiment.overrides.get(baseline, {}),

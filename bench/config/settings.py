@@ -64,6 +64,12 @@ class NamedExtractor(Component):
 class Training(Frozen):
     """Budget, optimiser and bookkeeping of the one training loop.
 
+    The budget is `steps`, `seconds` of steps, `evaluations`, or several of them, of which the first to be spent counts.
+    `evaluations` are rows that go forward through a network in training, with a gradient or without, of all ranks and
+    of all networks of the method (a teacher's, too): `nfe_training` times `batch`. A forward derivative (jvp), a
+    validation and a backward pass count nothing, but for what an adjoint solve evaluates on its way back. Training ends
+    with the step that reaches the budget.
+
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
     has random numbers of its own, so ranks may share the pieces, and the batch is the same on any number of them.
 
@@ -74,6 +80,7 @@ class Training(Frozen):
     weights: Annotated[str, Field(min_length=1)] | None = None
     steps: Positive | None = None
     seconds: Rate | None = None
+    evaluations: Positive | None = None
     batch: Positive = 256
     micro_batch: Positive | None = None
     lr: Rate = 1e-3
@@ -101,18 +108,19 @@ class Training(Frozen):
 
     @model_validator(mode="after")
     def _has_budget(self) -> "Training":
-        if self.weights is None and self.steps is None and self.seconds is None:
-            raise ValueError("a budget is needed: steps, seconds or both")
+        if self.weights is None and not self.budget:
+            raise ValueError("a budget is needed: steps, seconds, evaluations or several of them")
         if self.batch % (self.micro_batch or self.batch):
             raise ValueError(f"micro_batch = {self.micro_batch} does not divide batch = {self.batch}")
         return self
 
     @property
     def budget(self) -> str:
-        """ "2000 steps", "60 s", or "weights of FILE"."""
+        """ "2000 steps", "60 s", "1,000,000 evaluations", "2000 steps or 60 s", or "weights of FILE"."""
         if self.weights:
             return f"weights of {Path(self.weights).name}"
-        return f"{self.steps} steps" if self.steps else f"{self.seconds:g} s"
+        budgets = {"{} steps": self.steps, "{:g} s": self.seconds, "{:,} evaluations": self.evaluations}
+        return " or ".join(text.format(budget) for text, budget in budgets.items() if budget)
 
     @property
     def pieces(self) -> int:

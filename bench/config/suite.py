@@ -11,6 +11,9 @@
     overrides.ffjord = { training.steps = 300, options.rtol = 1e-4 }
     protocols.smoke = { training.steps = 10, baselines = ["fm_ot"], overrides.fm_ot.options.sigma_min = 0.1 }
 
+An experiment is of the protocols under which it has baselines: `baselines = []` leaves it out of all but those that
+name some, and `protocols.paper.baselines = []` out of that one.
+
 bench/config/plan.py turns it into runs. The identity of a run hashes what was asked for, so that finished work is
 recognised without importing a trainer; records say what code answered.
 """
@@ -134,6 +137,14 @@ class Experiment(Frozen):
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     protocols: dict[str, Variation] = Field(default_factory=dict)
 
+    def variation(self, protocol: str) -> Variation:
+        return self.protocols.get(protocol, Variation())
+
+    def of(self, protocol: str) -> tuple[str, ...]:
+        """The baselines that run under a protocol; with none the experiment is not of it."""
+        own = self.variation(protocol).baselines
+        return self.baselines if own is None else own
+
     @model_validator(mode="after")
     def _names_apply(self) -> "Experiment":
         every = [*self.baselines, *(name for v in self.protocols.values() for name in v.baselines or ())]
@@ -157,6 +168,22 @@ class Suite(Frozen):
     protocol: Protocol = "small"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
+
+    def of(self, protocol: str) -> list[Experiment]:
+        """The experiments of a protocol."""
+        return [experiment for experiment in self.experiments if experiment.of(protocol)]
+
+    @property
+    def protocols(self) -> list[str]:
+        """The default protocol and those that experiments name, where they have a baseline to run."""
+        named = {self.protocol, *(protocol for experiment in self.experiments for protocol in experiment.protocols)}
+        return sorted(protocol for protocol in named if self.of(protocol))
+
+    @model_validator(mode="after")
+    def _has_runs(self) -> "Suite":
+        if not self.of(self.protocol):
+            raise ValueError(f"no experiment has baselines under protocol {self.protocol!r}, the default one")
+        return self
 
 
 def by_content(samples: dict[str, Any], sha256s: Mapping[str, str]) -> dict[str, Any]:

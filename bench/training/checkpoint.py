@@ -152,7 +152,7 @@ def _load(run: TrainingState, path: Path, content: dict[str, Any]) -> None:
     for name in PROGRESS:
         setattr(run, name, content[name])
     run.recent.copy_(content["recent"])
-    run.nfe_before = content["nfe"]
+    run.rows = run.rows_before = round(content["nfe"] * run.settings.batch)
     # Points under another evaluation do not stand on one curve with those to come.
     points = json.loads(content["curve"]) if content["curve_code"] == run.curve_code else []
     run.curve = [Measurement(**m) for m in points]

@@ -117,7 +117,7 @@ def restore_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def learning_rate(settings: Training, step: int, progress: float) -> float:
-    """The rate of a step, at the share `progress` of the budget; a budget of seconds decays from its beginning."""
+    """The rate of a step, at the share `progress` of the budget; a budget without steps decays from its beginning."""
     s = settings
     warm = min(1.0, (step + 1) / s.warmup) if s.warmup else 1.0
     begin = min(s.warmup / s.steps, 1.0) if s.steps else 0.0

@@ -109,6 +109,12 @@ def agreed(*values: float) -> list[float]:
     return shared.tolist()
 
 
+def tallied(value: float, part: int) -> tuple[float, int]:
+    """The largest value over ranks and the sum of their parts, by one reduction."""
+    largest, *parts = agreed(value, *(part if own == _rank else 0 for own in range(_count)))
+    return largest, int(sum(parts))
+
+
 def gathered(value: T) -> list[T]:
     """Every rank's value, in the order of ranks, on every rank."""
     if _count == 1:

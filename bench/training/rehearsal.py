@@ -120,12 +120,16 @@ class Rehearsal:
             )
         module = copied(trainer.module)
         own = {id(p): copy for p, copy in zip(trainer.parameters, module.parameters(), strict=True)}
+        rows = 0
         for update in trainer.updates:
             module.zero_grad(set_to_none=True)
-            self.loss(update, module, [own[id(p)] for p in update.parameters])
+            rows += self.loss(update, module, [own[id(p)] for p in update.parameters])
+        if budget := trainer.settings.evaluations:
+            counts = f"{self.method}: no loss calls net, so training.evaluations = {budget} would never be spent"
+            require(rows > 0, counts)
 
-    def loss(self, update: Update, module: nn.Module, parameters: list[Tensor]) -> None:
-        """One finite loss per sample, with a gradient to what the phase trains."""
+    def loss(self, update: Update, module: nn.Module, parameters: list[Tensor]) -> int:
+        """One finite loss per sample, with a gradient to what the phase trains; the rows that it had evaluated."""
         n, data, name = self.n, self.dataset, update.phase.loss
         values = data.train[:n].to(self.device)
         labels = None if data.train_labels is None else data.train_labels[:n].to(self.device)
@@ -148,6 +152,7 @@ class Rehearsal:
             require(bool(gradients), f"{self.method}: {name} has no gradient to {to}")
             finite = all(bool(torch.isfinite(g).all()) for g in gradients)
             require(finite, f"{self.both}: the gradient of {name} is not finite")
+        return net.rows
 
     def densities(self) -> None:
         """One log-density per sample in nats, some of them finite; an ODE's also asks for the velocity's divergence."""

@@ -30,7 +30,8 @@ class TrainingState:
         seconds: of steps alone, no validation and no checkpoint.
         loss: the mean over the last steps; of several phases the sum.
         recent, recent_steps: sum of the losses since the last look at them, and how many they are.
-        nfe_before: evaluations before the restart.
+        rows: that went through networks in training, on all ranks, as of the last step of the loop.
+        rows_before: those before the restart.
         peak: bytes, of steps alone.
         validated: progress at the last point of the curve.
     """
@@ -55,30 +56,33 @@ class TrainingState:
         self.buffers = Buffers(module, settings.pieces)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = Average(module, settings.ema)
-        self.step = self.recent_steps = self.peak = 0
+        self.step = self.rows = self.rows_before = self.recent_steps = self.peak = 0
         self.saved: int | None = None
-        self.seconds = self.nfe_before = self.validated = 0.0
+        self.seconds = self.validated = 0.0
         self.loss = math.nan
         self.recent = torch.zeros((), device=self.device)
         self.curve: list[Measurement] = []
 
     @property
     def progress(self) -> float:
-        """Share of the budget that is spent: of the steps or of the seconds, whichever is further."""
-        if self.settings.weights:
+        """Share of the budget that is spent: of the steps, the seconds or the evaluations, whichever is furthest."""
+        s = self.settings
+        if s.weights:
             return 1.0
-        by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
-        by_seconds = self.seconds / self.settings.seconds if self.settings.seconds else 0.0
-        return min(1.0, max(by_steps, by_seconds))
+        budgets = ((self.step, s.steps), (self.seconds, s.seconds), (self.rows, s.evaluations))
+        return min(1.0, max(spent / whole for spent, whole in budgets if whole))
 
     @property
     def where(self) -> str:
-        """How far it is, by the step or by the seconds of its budget: "step 40 of 60"."""
+        """How far it is, by the step, evaluations or seconds of its budget: "step 40 of 60"."""
         s = self.settings
         if s.weights:
             return s.budget
-        budget = f"of {s.steps}" if s.steps else f"({self.seconds:.0f} of {s.seconds:.0f} s)"
-        return f"step {self.step} {budget}"
+        if s.steps:
+            return f"step {self.step} of {s.steps}"
+        if s.evaluations:
+            return f"step {self.step} ({self.rows:,} of {s.evaluations:,} evaluations)"
+        return f"step {self.step} ({self.seconds:.0f} of {s.seconds:.0f} s)"
 
     @property
     def latest(self) -> float:
@@ -92,8 +96,12 @@ class TrainingState:
 
     def evaluations(self) -> float:
         """Evaluations of the network that a batch has taken: its rows over the batch; all ranks must ask."""
-        done = ranks.total(torch.tensor(float(self.net.rows), dtype=torch.float64))
-        return self.nfe_before + float(done) / self.settings.batch
+        return (self.rows_before + int(ranks.total(torch.tensor(self.net.rows)))) / self.settings.batch
+
+    def spend(self, seconds: float) -> None:
+        """Have all ranks go by the same seconds and rows since the start; all must ask."""
+        self.seconds, rows = ranks.tallied(seconds, self.net.rows)
+        self.rows = self.rows_before + rows
 
     def diverged(self, what: str) -> Diverged:
         """The error of a run whose loss or weights are not finite, which says where it would go on."""

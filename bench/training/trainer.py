@@ -1,4 +1,4 @@
-"""The one training loop: every baseline is trained by it, for a budget of steps or seconds.
+"""The one training loop: every baseline is trained by it, for a budget of steps, seconds or evaluations.
 
 A step is one update per phase (bench/training/optimiser.py), each on a batch of its own, and one of the averaged
 weights (bench/training/average.py). The mean over a batch is taken piece by piece, and ranks share the pieces. Every
@@ -125,7 +125,7 @@ class Trainer(TrainingState):
                     break
                 self.recent += self.take_step()
                 self.recent_steps += 1
-                (self.seconds,) = ranks.agreed(time.perf_counter() - begun)
+                self.spend(time.perf_counter() - begun)
                 due = self.progress >= (marks[0] if marks else 1)
                 if self.recent_steps == CHECK_EVERY or due:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)

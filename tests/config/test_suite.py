@@ -25,7 +25,7 @@ from bench.records.elsewhere import Elsewhere
 @pytest.mark.parametrize("name", suite_names())
 def test_the_suites_of_the_project_are_valid(name: str) -> None:
     _, suite = load_suite(name)
-    for protocol in {suite.protocol, *(p for e in suite.experiments for p in e.protocols)}:
+    for protocol in suite.protocols:
         planned = plan(name, suite, protocol)
         validate(planned)
         assert planned and len({run.run_id for run in planned}) == len(planned)
@@ -74,6 +74,11 @@ def test_narrowing(tmp_path: Path) -> None:
     assert runs(tmp_path, baselines=["rnode"])[0].training.steps == 6
 
 
+def test_a_budget_is_said_in_words() -> None:
+    assert Training(steps=2000).budget == "2000 steps" and Training(seconds=1.5).budget == "1.5 s"
+    assert Training(steps=20, evaluations=1e6).budget == "20 steps or 1,000,000 evaluations"
+
+
 def test_naming_a_run_twice_runs_it_once(tmp_path: Path) -> None:
     assert len(runs(tmp_path, baselines=["ddpm", "ddpm"], seeds=[1, 1])) == 1
 
@@ -116,6 +121,33 @@ def test_a_protocol_has_baselines_seeds_and_overrides_of_its_own(tmp_path: Path)
     smoke = runs(tmp_path, VARIED)
     assert cells(smoke) == [("fm_ot", 9, 200, 8, 0.5), ("ddpm", 9, 6, 16, 0.5)]
     assert smoke[0].baseline.options == {} and smoke[1].baseline.options == {"ancestral_steps": 5, "ddim_steps": 3}
+
+
+def test_an_experiment_is_of_the_protocols_under_which_it_has_baselines(tmp_path: Path) -> None:
+    """One of protocol paper alone, of other data, beside one that is left out there."""
+    alone = SUITE[SUITE.index("[[") :].replace('"checkerboard", n_train = 256', '"moons", n_train = 200')
+    alone = (
+        alone.replace('["fm_ot", "ddpm"]', "[]") + 'protocols.paper = { baselines = ["ddpm"], training.steps = 9 }\n'
+    )
+    text = SUITE + "protocols.paper.baselines = []\n" + alone.replace("overrides.ddpm = ", "# ")
+
+    def cells(**narrow: Any) -> list[tuple[str, str, int | None]]:
+        return [(run.dataset.name, run.baseline.name, run.training.steps) for run in runs(tmp_path, text, **narrow)]
+
+    assert cells() == [("checkerboard", "fm_ot", 6), ("checkerboard", "ddpm", 6)]
+    assert cells(protocol="paper") == [("moons", "ddpm", 9)]
+    # Nor does a baseline that is named on the command line run where the experiment is not of the protocol.
+    assert cells(baselines=["ot_cfm"]) == [("checkerboard", "ot_cfm", 6)]
+    assert cells(protocol="paper", baselines=["ot_cfm"]) == [("moons", "ot_cfm", 9)]
+    for narrow, message in (
+        ({"datasets": ["moons"]}, "--datasets moons: .* suite tiny, protocol smoke 'moons'; known: checkerboard$"),
+        ({"datasets": ["checkerboard"], "protocol": "paper"}, "protocol paper 'checkerboard'; known: moons$"),
+        ({"protocol": "small"}, "--protocol small: suite tiny has paper, smoke"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            runs(tmp_path, text, **narrow)
+    with pytest.raises(UsageError, match="no experiment has baselines under protocol 'smoke', the default one"):
+        runs(tmp_path, SUITE.replace('["fm_ot", "ddpm"]', "[]").replace("overrides.ddpm = ", "# "), protocol="smoke")
 
 
 def test_the_command_line_is_stronger_than_a_protocol(tmp_path: Path) -> None:
@@ -398,8 +430,10 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "stage": (swap("evaluation.samples", "evaluation.sample"), ["'sample'", "did you mean 'samples'"]),
     "type": (swap("steps = 6", 'steps = "many"'), ["training.steps", "'many'", "valid integer"]),
     "range": (swap("batch = 16", "batch = 0"), ["training.batch", "0", "greater than 0"]),
+    "evaluations": (swap("steps = 6", "evaluations = 1.5"), ["training.evaluations", "1.5", "valid integer"]),
+    "no evaluation": (swap("steps = 6", "evaluations = 0"), ["training.evaluations", "0", "greater than 0"]),
     "choice": (swap("batch = 16", 'batch = 16, decay = "step"'), ["training.decay", "'step'", "'linear' or 'cosine'"]),
-    "no budget": (swap("steps = 6, ", ""), ["training", "a budget is needed: steps, seconds or both"]),
+    "no budget": (swap("steps = 6, ", ""), ["training", "a budget is needed: steps, seconds, evaluations or several"]),
     "pieces": (swap("batch = 16", "batch = 16, micro_batch = 5"), ["training", "micro_batch = 5", "divide batch = 16"]),
     "pieces of an override": (
         add("overrides.fm_ot = { training = { batch = 10, micro_batch = 4 } }"),

@@ -47,7 +47,7 @@ overrides.ffjord = { training.shard_optimizer = true, training.warmup = 3, train
 dataset = "digits"
 network = { name = "unet", channels = [8, 16], layers = 1, time_scale = 10.0 }
 baselines = ["fm_ot"]
-training = { steps = 6, batch = 16, micro_batch = 4, flip = true, curve_points = 2, curve_n = 16 }
+training = { evaluations = 96, batch = 16, micro_batch = 4, flip = true, curve_points = 2, curve_n = 16 }
 evaluation.likelihood = { n = 8, batch = 3, draws = [1, 2], divergence = "hutchinson" }
 evaluation.samples = { n = 30, batch = 8, path_n = 8, path_times = 5 }
 evaluation.sweep = { n = 16, batch = 5, solvers = ["euler"], nfe = [4], tolerances = [1e-2] }
@@ -120,7 +120,8 @@ def rows(job: Job, stage: str) -> list[Row]:
 
 def losses(job: Job) -> dict[int, float]:
     """Step to mean loss since the one before, as the log has it."""
-    said = re.findall(r" train step (\d+) of \d+, loss (\S+),", (job.folder / "log.txt").read_text())
+    line = r" train step (\d+) (?:of \d+|\(\d+ of 96 evaluations\)), loss (\S+),"
+    said = re.findall(line, (job.folder / "log.txt").read_text())
     return {int(step): float(loss) for step, loss in said}
 
 
@@ -228,7 +229,7 @@ def test_shares_are_disjoint_and_make_the_whole(monkeypatch: pytest.MonkeyPatch)
 def test_alone_nothing_is_exchanged() -> None:
     x = torch.tensor([1.0, 2.0])
     assert ranks.total(x) is x and x.tolist() == [1.0, 2.0]
-    assert ranks.agreed(1.5, 2) == [1.5, 2] and ranks.gathered("x") == ["x"]
+    assert ranks.agreed(1.5, 2) == [1.5, 2] and ranks.tallied(1.5, 2) == (1.5, 2) and ranks.gathered("x") == ["x"]
     ranks.barrier()
     with ranks.joined("cpu", 2):
         assert not torch.distributed.is_initialized()
@@ -259,6 +260,7 @@ for attempt in range(2):
         assert ranks.count() == 2 and ranks.is_main() == (mine == 0)
         assert ranks.total(torch.tensor([1.0, mine])).tolist() == [2.0, 1.0]
         assert ranks.agreed(mine, -mine) == [1.0, 0.0]
+        assert ranks.tallied(mine, 3 + mine) == (1.0, 7)
         assert ranks.gathered(("rank", mine)) == [("rank", 0), ("rank", 1)]
         assert list(ranks.mine(range(5))) == [[0, 2, 4], [1, 3]][mine]
         ranks.barrier()

@@ -143,6 +143,17 @@ def test_the_rule_that_a_method_breaks_is_named(points: Dataset, change: dict[st
     refused(Mine(**change), points, rule)
 
 
+def test_a_budget_of_evaluations_needs_a_network_that_counts_them(points: Dataset) -> None:
+    class Uncounted(FlowMatchingOT):
+        def loss(self, net: Any, x1: Tensor, rng: torch.Generator) -> Tensor:
+            return super().loss(net.module, x1, rng)
+
+    rehearsed(Uncounted(), points)
+    with pytest.raises(UsageError, match=r"no loss calls net, so training\.evaluations = 99 would never be spent"):
+        rehearsed(Uncounted(), points, evaluations=99)
+    rehearsed(FlowMatchingOT(), points, evaluations=99)
+
+
 def test_a_sample_that_is_not_finite_is_for_the_metrics_to_say(points: Dataset) -> None:
     rehearsed(Mine(drawing=lambda x, net: torch.where(x < x.flatten().sort().values[1], float("nan"), x)), points)
 

@@ -20,6 +20,8 @@ from bench.datasets.base import Dataset
 from bench.errors import Diverged, UsageError
 from bench.evaluation.clock import Pace
 from bench.methods.baseline import Baseline
+from bench.methods.batch import Batch, Context
+from bench.methods.flow import mean_square
 from bench.methods.network import CountedNetwork, Network
 from bench.methods.ode import VelocityField
 from bench.networks.mlp import mlp
@@ -44,7 +46,7 @@ def trainer(dataset: Dataset, baseline: Baseline | None = None, seed: int = 0, *
     torch.manual_seed(seed)
     module = Noisy() if dataset.shape == (2,) else mlp(dataset.shape, width=8, depth=1)
     options = {"steps": 30, "batch": 16, "lr": 1e-2} | settings
-    if "seconds" in settings:
+    if settings.keys() & {"seconds", "evaluations"}:
         del options["steps"]
     return Trainer("the-run", Training(**options), baseline or FlowMatchingOT(), module, dataset, seed)
 
@@ -96,8 +98,12 @@ def silent(text: str) -> None:
 FULL = {"steps": 70, "ema": 0.9, "warmup": 10, "decay": "cosine", "clip": 1.0, "curve_points": 3, "weight_decay": 0.01}
 
 
+RAW = {**FULL, "ema": 0.0, "optimizer": "adamw"}
+BY_ROWS = {"evaluations": 70 * 16, **{key: value for key, value in FULL.items() if key != "steps"}}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [FULL, {**FULL, "ema": 0.0, "optimizer": "adamw"}], ids=["averaged", "raw"])
+@pytest.mark.parametrize("settings", [FULL, RAW, BY_ROWS], ids=["averaged", "raw", "by evaluations"])
 @pytest.mark.parametrize("moment", [1, 33, 69])
 def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
     points: Dataset, tmp_path: Path, settings: dict[str, Any], moment: int
@@ -298,6 +304,37 @@ def test_of_two_budgets_the_first_to_run_out_counts(points: Dataset, tmp_path: P
     t.settings = t.settings.model_copy(update={"steps": 5})
     t.fit(tmp_path / "c.pt", nothing, silent)
     assert t.step == 5
+
+
+class Twice(FlowMatchingOT):
+    """Its averaged network is asked, too: two rows a sample, one of them without a gradient."""
+
+    def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
+        t = torch.rand(len(batch), generator=ctx.rng)
+        return mean_square(net(t, batch.x) - ctx.average(t, batch.x))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "evaluations", "steps"), [(FlowMatchingOT(), 160, 10), (FlowMatchingOT(), 161, 11), (Twice(), 160, 5)]
+)
+def test_a_budget_of_evaluations_ends_with_the_step_that_reaches_it(
+    points: Dataset, tmp_path: Path, baseline: Baseline, evaluations: int, steps: int
+) -> None:
+    """Rows count whether they have a gradient or not, and those of a validation do not."""
+
+    def evaluated(module: nn.Module) -> list[Measurement]:
+        CountedNetwork(module)(torch.zeros(99), points.test[:99])
+        return validate(module)
+
+    t, said, rates = trainer(points, baseline, evaluations=evaluations, micro_batch=8, curve_points=2), [], []
+    t.settings = t.settings.model_copy(update={"decay": "linear"})
+    watch(t, lambda: rates.append(t.optimizers[0].param_groups[0]["lr"]))
+    t.fit(tmp_path / "c.pt", evaluated, said.append)
+    a_step = 32 if isinstance(baseline, Twice) else 16
+    assert (t.step, t.rows, t.evaluations()) == (steps, steps * a_step, steps * a_step / 16)
+    assert [m.place["step"] for m in t.curve] == [math.ceil(evaluations / 2 / a_step), steps]
+    assert rates == pytest.approx([1e-2 * (1 - step * a_step / evaluations) for step in range(steps)])
+    assert said[-1].startswith(f"train step {steps} ({steps * a_step} of {evaluations} evaluations), loss ")
 
 
 def test_progress_is_said_by_time_and_at_the_end(
