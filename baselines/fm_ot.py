@@ -1,6 +1,6 @@
 """Flow Matching with the optimal-transport path (Lipman et al., ICLR 2023).
 
-L = E |v_t(x_t) - (x1 - (1 - sigma_min) x0)|^2,  x_t = t x1 + (1 - (1 - sigma_min) t) x0.
+L = E |v_t(x_t) - (x1 - (1 - sigma_min) x0)|^2,  x_t = t x1 + (1 - (1 - sigma_min) t) x0, if the network predicts v.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import FlowBaseline, Network, OptimalTransport, VelocityField, mean_square, noise, register_baseline
+from bench import GaussianFlow, Network, OptimalTransport, mean_square, noise, register_baseline
 
 
 @register_baseline("fm_ot", label="FM w/ OT")
 @dataclass(frozen=True)
-class FlowMatchingOT(FlowBaseline):
+class FlowMatchingOT(GaussianFlow):
     sigma_min: float = 0.0
 
     @property
@@ -21,8 +21,5 @@ class FlowMatchingOT(FlowBaseline):
         return OptimalTransport(self.sigma_min)
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
-        t, x0 = self.path.times(x1, rng), noise(x1, rng)
-        return mean_square(net(t, self.path.sample(t, x0, x1)) - self.path.target(t, x0, x1))
-
-    def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: net(t.expand(len(x)), x)
+        t, x0 = self.draw_times(x1, rng), noise(x1, rng)
+        return mean_square(self.error(net(t, self.path.sample(t, x0, x1)), t, x0, x1))

@@ -21,11 +21,14 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.batch import Batch, Context
     from bench.methods.density import log_density
     from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise
+    from bench.methods.gaussian import GaussianFlow
     from bench.methods.model import Draw, Model
     from bench.methods.network import Network
     from bench.methods.ode import Solver, VelocityField, solve
     from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
+    from bench.methods.prediction import Prediction
     from bench.methods.sampler import Sampler, register_sampler
+    from bench.methods.times import Times
     from bench.metrics.metric import Facts, Metric, register_metric
     from bench.papers.claims import Claim, register_claim
     from bench.papers.paper import Paper, register_paper

@@ -67,6 +67,12 @@ class GaussianMixture:
         _, posterior, centred, variances = self._components(x, path.alpha(t), path.sigma(t))
         return -(posterior[..., None] * centred / variances).sum(1)
 
+    def mean(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
+        """E[x1 | x_t = x]."""
+        alpha, sigma = path.alpha(t).reshape(-1, 1, 1), path.sigma(t).reshape(-1, 1, 1)
+        _, posterior, centred, variances = self._components(x, alpha, sigma)
+        return (posterior[..., None] * (self.means + alpha * self.variances / variances * centred)).sum(1)
+
     def velocity(self, path: Path, t: Tensor, x: Tensor) -> Tensor:
         """The marginal velocity u_t(x)."""
         alpha, sigma, dalpha, dsigma = (

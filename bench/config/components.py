@@ -136,7 +136,7 @@ def check_data(run: Run, dataset: Dataset) -> None:
         raise UsageError(
             f"baseline {baseline}: needs samples that are given something; those of {dataset.name} are not"
         )
-    if baselines[baseline].needs_gaussian and dataset.source is not None:
+    if build_baseline(run.baseline).needs_gaussian and dataset.source is not None:
         raise UsageError(f"baseline {baseline}: needs noise from N(0, I); {dataset.name} has a source of its own")
     drawn = {"training.curve_n": run.training.curve_n} if run.training.curve_points else {}
     drawn |= {f"evaluation.samples.{key}": getattr(samples, key) for key in ("n", "path_n") if samples}

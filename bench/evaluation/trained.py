@@ -106,9 +106,9 @@ class Trained:
             return model
         guidance = model.guidance
         reason = f"the source of {self.dataset.name} is not N(0, I), so the model has no Gaussian path"
-        absent = {**model.absent, **dict.fromkeys(("path", "score", "eps"), reason)}
+        absent = {**model.absent, **dict.fromkeys(("path", "score", "eps", "data"), reason)}
         guided = guidance and (lambda scale: self._from_source(guidance(scale)))
-        return dataclasses.replace(model, path=None, score=None, eps=None, guidance=guided, absent=absent)
+        return dataclasses.replace(model, path=None, score=None, eps=None, data=None, guidance=guided, absent=absent)
 
     def field(self, start: int = 0, stop: int = 0) -> VelocityField:
         field: VelocityField = self.model(start, stop).having("velocity")

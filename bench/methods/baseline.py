@@ -88,8 +88,12 @@ class Baseline(ABC):
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     needs_given: ClassVar[bool] = False
-    needs_gaussian: ClassVar[bool] = False  # whether it makes sense only where x0 ~ N(0, I)
     phases: ClassVar[tuple[Phase, ...]] = (Phase(),)
+
+    @property
+    def needs_gaussian(self) -> bool:
+        """Whether it makes sense only where x0 ~ N(0, I)."""
+        return False
 
     def build(self, make: Make, data: About) -> nn.Module:
         """The module in training: the run's network, or a ModuleDict of several.

@@ -84,6 +84,10 @@ class FlowBaseline(Baseline):
         """(t, x) -> the predicted noise, where the network gives that."""
         return None
 
+    def data(self, net: Network) -> VelocityField | None:
+        """(t, x) -> the predicted data, where the network gives that."""
+        return None
+
     def samplers(self, net: Network) -> Mapping[str, Any]:
         """Ways of drawing of the method's own, measured in rows of their own beside the ODE's."""
         return {}
@@ -99,7 +103,8 @@ class FlowBaseline(Baseline):
         if path is None:
             return found
         eps = self.eps(net) or (lambda t, x: path.eps_from_velocity(t, x, velocity(t, x)))
-        return replace(found, eps=eps, score=lambda t, x: -eps(t, x) / like(path.sigma(t), x))
+        score: VelocityField = lambda t, x: -eps(t, x) / like(path.sigma(t), x)  # noqa: E731
+        return replace(found, eps=eps, score=score, data=self.data(net))
 
     def _unguided(self, net: Network) -> str:
         """Why nothing guides the network; "" if classes do."""

@@ -27,6 +27,7 @@ class Model:
         path: the Gaussian path that the model is trained along, where it has one.
         score: (t, x) -> grad log p_t(x), for samplers of the reverse SDE and of noise predictors.
         eps: (t, x) -> E(x0 | x_t = x), the predicted noise, where that is what the network gives.
+        data: (t, x) -> E(x1 | x_t = x), the predicted data, where that is what the network gives.
         flow_map: (t, r, x) -> where the ODE leads from x at time t to time r, in one evaluation; scalars t <= r.
         consistency: (t, x) -> where it leads from x at time t to t_end, in one evaluation.
         log_prob: x -> log p(x) in nats (B,), an exact likelihood of the model's own.
@@ -42,6 +43,7 @@ class Model:
     path: Path | None = None
     score: VelocityField | None = None
     eps: VelocityField | None = None
+    data: VelocityField | None = None
     flow_map: FlowMap | None = None
     consistency: VelocityField | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
@@ -73,11 +75,13 @@ class Model:
         return lambda t, x: path.velocity_from_eps(t, x, eps(t, x))
 
     def predicted_data(self) -> VelocityField:
-        """(t, x) -> E(x1 | x_t = x): of the velocity, which knows it where alpha = 0, or else of the predicted noise.
+        """(t, x) -> E(x1 | x_t = x): the network's, or of the velocity, which knows it if alpha = 0, or of the noise.
 
         Raises:
             NotApplicable: the model has no path, or neither a velocity nor a score.
         """
+        if self.data:
+            return self.data
         path = self.having("path")
         if velocity := self.velocity:
             return lambda t, x: path.data_from_velocity(t, x, velocity(t, x))

@@ -17,10 +17,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+BISECTIONS = 60
+
 
 def like(a: Tensor, x: Tensor) -> Tensor:
     """Append axes to `a`, a scalar or of shape (B,), so that it multiplies x of shape (B, ...)."""
     return a.reshape(a.shape + (1,) * (x.dim() - a.dim())) if a.dim() else a
+
+
+def time_of_level(path: "Path", s: Tensor, t_end: float) -> Tensor:
+    """Where the path's noise sigma / alpha, which falls with time, is s; by bisection in [0, t_end]."""
+    low, high = torch.zeros_like(s), torch.full_like(s, t_end)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        above = path.sigma(middle) / path.alpha(middle) > s
+        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    return (low + high) / 2
 
 
 class Path(ABC):
@@ -72,6 +84,11 @@ class Path(ABC):
         alpha, sigma, dalpha, dsigma = self.alpha(t), self.sigma(t), self.dalpha(t), self.dsigma(t)
         return (like(dsigma, x) * x - like(sigma, x) * v) / like(alpha * dsigma - dalpha * sigma, x)
 
+    def velocity_from_data(self, t: Tensor, x: Tensor, data: Tensor) -> Tensor:
+        """Velocity of the path from a prediction of the data: (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) data."""
+        ratio = self.dsigma(t) / self.sigma(t)
+        return like(ratio, x) * x + like(self.dalpha(t) - self.alpha(t) * ratio, x) * data
+
     def velocity_from_score(self, t: Tensor, x: Tensor, score: Tensor) -> Tensor:
         """Velocity of the path from grad log p_t(x)."""
         return self.velocity_from_eps(t, x, -like(self.sigma(t), x) * score)
@@ -79,6 +96,10 @@ class Path(ABC):
     def times(self, x1: Tensor, rng: torch.Generator) -> Tensor:
         """One t ~ U[0, t_end] a sample, shape (B,)."""
         return torch.rand(len(x1), generator=rng, device=x1.device) * self.t_end
+
+    def at_level(self, s: Tensor) -> Tensor:
+        """The time in [0, t_end] at which sigma / alpha = s, of the shape of s; an end if s lies beyond it."""
+        return time_of_level(self, s, self.t_end)
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,10 @@ class OptimalTransport(Path):
     def target(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """u = x1 - (1 - sigma_min) x0, whatever the time."""
         return x1 - (1 - self.sigma_min) * x0
+
+    def at_level(self, s: Tensor) -> Tensor:
+        """t = 1 / (s + 1 - sigma_min)."""
+        return (1 / (s + 1 - self.sigma_min)).clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -139,9 +164,17 @@ class VariancePreserving(Path):
         slope = self.beta_max - self.beta_min
         low, high = (math.log(math.expm1(self.beta_min * s + slope * s**2 / 2)) for s in (1 - self.t_end, 1.0))
         big_t = torch.nn.functional.softplus(low + (high - low) * u)
-        # The root in the form that does not cancel for small T.
+        return self._time(big_t), torch.full_like(u, high - low)
+
+    def at_level(self, s: Tensor) -> Tensor:
+        """T = log(1 + s^2)."""
+        return self._time(torch.log1p(s.square()))
+
+    def _time(self, big_t: Tensor) -> Tensor:
+        """t at which T(1 - t) is that, by the root of its quadratic that does not cancel for small T."""
+        slope = self.beta_max - self.beta_min
         s = 2 * big_t / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * big_t))
-        return (1 - s).clamp(0.0, self.t_end), torch.full_like(u, high - low)
+        return (1 - s).clamp(0.0, self.t_end)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-self.integral(t) / 2)

@@ -23,4 +23,4 @@ class Unfit(Baseline):
         def refuse(t: Tensor, x: Tensor) -> Tensor:
             raise NotApplicable(self.reason)
 
-        return Model(refuse, absent=dict.fromkeys(("path", "score", "eps"), self.reason))
+        return Model(refuse, absent=dict.fromkeys(("path", "score", "eps", "data"), self.reason))

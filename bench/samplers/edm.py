@@ -24,8 +24,9 @@ from torch import Tensor
 
 from bench.config.settings import Positive, Rate
 from bench.methods.model import Model
+from bench.methods.paths import time_of_level
 from bench.methods.sampler import Sampler, register_sampler
-from bench.samplers.grids import S_MAX, level, levels, times
+from bench.samplers.grids import S_MAX, level, levels
 
 Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -63,7 +64,7 @@ class EDM(Sampler):
 
         start = torch.zeros((), dtype=torch.float64)
         y = x0 * float(s[0] / path.sigma(start))
-        before, after = times(path, hats, end).to(x0.device), times(path, s, end).to(x0.device)
+        before, after = time_of_level(path, hats, end).to(x0.device), time_of_level(path, s, end).to(x0.device)
         for i, (now, hat, then) in enumerate(zip(s[:-1].tolist(), hats[:-1].tolist(), s[1:].tolist(), strict=True)):
             if hat > now:
                 z = torch.randn(y.shape, generator=rng, device=y.device, dtype=y.dtype)

@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from bench.methods.model import Model
-from bench.methods.paths import Path
+from bench.methods.paths import Path, time_of_level
 
 Grid = Literal["uniform", "cosine", "flow", "logsnr", "karras"]
 S_MAX, S_MIN = 80.0, 0.002  # as Karras et al. have them
-BISECTIONS = 60
 
 
 def ends(grid: Grid, steps: int, rho: float, model: Model, device: torch.device) -> Tensor:
@@ -34,7 +33,7 @@ def ends(grid: Grid, steps: int, rho: float, model: Model, device: torch.device)
     else:
         path, power = model.having("path"), rho if grid == "karras" else math.inf
         of_grid = _even(path, model.t_end, steps) if grid == "flow" else levels(path, model.t_end, steps, power)
-        found = times(path, of_grid.to(device), model.t_end)
+        found = time_of_level(path, of_grid.to(device), model.t_end)
     found[0], found[-1] = 0.0, model.t_end
     return found
 
@@ -67,13 +66,3 @@ def levels(path: Path, t_end: float, steps: int, rho: float) -> Tensor:
     found = high * (low / high) ** v if rho == math.inf else (a + v * (b - a)).clamp(min=0) ** rho
     found[0], found[inner] = high, low  # but for rounding, which would put them outside of bounds that are theirs
     return found
-
-
-def times(path: Path, levels: Tensor, t_end: float) -> Tensor:
-    """Where the path's noise s, which falls with time, has these levels; by bisection in [0, t_end]."""
-    low, high = torch.zeros_like(levels), torch.full_like(levels, t_end)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        above = level(path, middle) > levels
-        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
-    return (low + high) / 2

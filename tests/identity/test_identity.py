@@ -71,7 +71,7 @@ def digits(tmp_path: Path) -> Run:
 EVALUATION = ALL - {"train"}
 EDITS = {
     "loss": (("baselines/fm_ot.py", "return mean_square(", "return 2 * mean_square("), ALL),
-    "velocity": (("baselines/fm_ot.py", "net(t.expand(len(x)), x)", "2 * net(t.expand(len(x)), x)"), EVALUATION),
+    "velocity": (("bench/methods/gaussian.py", "t, x, net(t.expand", "t, x, 2 * net(t.expand"), EVALUATION),
     "path": (("bench/methods/paths.py", "return like(self.alpha(t), x1) * x1", "return like(self.alpha(t), x1)"), ALL),
     "network": (("bench/networks/mlp.py", "[x.flatten(1), *self.inputs.joined", "[*self.inputs.joined"), ALL),
     "dataset": (("bench/datasets/toys.py", "x = 4 * uniform(n, rng) - 2", "x = 4 * uniform(n, rng) - 1"), ALL),

@@ -1,0 +1,42 @@
+"""Laws of the time t that a loss is taken at, for any path on [0, t_end] with noise at t = 0.
+
+uniform       t ~ U[0, t_end]
+logit_normal  log(t / (t_end - t)) ~ N(m, s^2), m = 0 and s = 1       (Esser et al., ICML 2024)
+edm           log(sigma_t / alpha_t) ~ N(m, s^2), m = -1.2, s = 1.2   (Karras et al., NeurIPS 2022)
+
+The densities over t are 1 / t_end, N(log(t / (t_end - t)); m, s^2) t_end / (t (t_end - t)) and
+N(log(sigma / alpha); m, s^2) |alpha' / alpha - sigma' / sigma|. Noise levels of the last law that the path does not
+reach count as those of its ends.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bench.methods.paths import Path
+
+Times = Literal["uniform", "logit_normal", "edm"]
+
+
+def draw_times(law: Times, path: Path, x1: Tensor, rng: torch.Generator) -> Tensor:
+    """One t in [0, t_end] a sample of x1 (B, ...), float32 (B,)."""
+    if law == "uniform":
+        return path.times(x1, rng)
+    if law == "logit_normal":
+        return logit_normal(x1, rng) * path.t_end
+    return path.at_level(log_normal(x1, rng)).clamp(0.0, path.t_end)
+
+
+def logit_normal(x1: Tensor, rng: torch.Generator, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """1 / (1 + exp(-z)) with z ~ N(mean, std^2), one a sample, (B,)."""
+    return torch.sigmoid(mean + std * _normal(x1, rng))
+
+
+def log_normal(x1: Tensor, rng: torch.Generator, mean: float = -1.2, std: float = 1.2) -> Tensor:
+    """Noise levels exp(z) with z ~ N(mean, std^2), one a sample, (B,)."""
+    return torch.exp(mean + std * _normal(x1, rng))
+
+
+def _normal(x1: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(len(x1), generator=rng, device=x1.device)
