@@ -218,11 +218,11 @@ def test_a_moved_definition_is_no_change(run: Run, edit: Edit) -> None:
     start = text.index("def mean_square")
     moved = text[start:]
     edit("bench/methods/flow.py", moved, "")
-    edit("baselines/fm_ot.py", "VelocityField, mean_square, noise", "VelocityField, noise")
+    edit("baselines/fm_ot.py", "OptimalTransport, mean_square, noise", "OptimalTransport, noise")
     edit_both = (
         (PROJECT / "baselines/fm_ot.py")
         .read_text(encoding="utf-8")
-        .replace("VelocityField, mean_square, noise", "VelocityField, noise")
+        .replace("OptimalTransport, mean_square, noise", "OptimalTransport, noise")
     )
     source._frozen[PROJECT / "baselines/fm_ot.py"] = (
         edit_both + "\nfrom bench.training.seeds import mean_square\n"
@@ -257,9 +257,9 @@ def test_every_entry_of_the_project_is_found_by_its_decorator(registry: Registry
     [
         ("train",
          ["baselines/fm_ot.py: FlowMatchingOT.loss", "bench/training/trainer.py", "bench/training/minibatches.py"],
-         ["baselines/fm_ot.py: FlowMatchingOT.velocity", "bench/methods/ode.py", "bench/evaluation/quality.py"]),
+         ["bench/methods/ode.py", "bench/evaluation/quality.py"]),
         ("likelihood",
-         ["bench/evaluation/likelihood.py", "bench/methods/ode.py", "baselines/fm_ot.py: FlowMatchingOT.velocity"],
+         ["bench/evaluation/likelihood.py", "bench/methods/ode.py", "bench/methods/gaussian.py"],
          ["bench/evaluation/paths.py", "bench/evaluation/solver_error.py"]),
         ("samples", ["bench/evaluation/paths.py", "bench/evaluation/trained.py"],
          ["bench/evaluation/likelihood.py", "bench/metrics/extractors/reference.py"]),
