@@ -6,9 +6,11 @@ import pytest
 import torch
 from oracles import GaussianMixture
 
+from bench.methods.noise_levels import NoiseLevels
 from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
 
-PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving()]
+LEVELS = [NoiseLevels(), NoiseLevels(100.0, 0.02, math.inf)]
+PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving(), *LEVELS]
 TIMES = torch.linspace(0.01, 0.99, 25, dtype=torch.float64)
 
 
@@ -149,3 +151,24 @@ def test_likelihood_times_normalise_by_quadrature() -> None:
 
     z = float(path.likelihood_times(torch.zeros(1, dtype=torch.float64))[1])
     assert quad(rate, math.log(1e-5), 0.0)[0] == pytest.approx(z, rel=1e-6)
+
+
+# Noise levels.
+
+
+@pytest.mark.parametrize("path", LEVELS, ids=str)
+def test_noise_levels_fall_by_karras_law_between_their_ends(path: NoiseLevels) -> None:
+    t, root = torch.linspace(0, 1, 11, dtype=torch.float64), path.rho
+    s = path.level(t)
+    torch.testing.assert_close(s[[0, -1]], torch.tensor([path.level_max, path.level_min], dtype=torch.float64))
+    steps = (s.log() if root == math.inf else s ** (1 / root)).diff()
+    torch.testing.assert_close(steps, steps[:1].expand(10))
+    torch.testing.assert_close(path.sigma(t) / path.alpha(t), s)
+    torch.testing.assert_close(path.alpha(t) ** 2 + path.sigma(t) ** 2, torch.ones_like(t))
+
+
+@pytest.mark.parametrize("path", [*LEVELS, VariancePreserving()], ids=str)
+def test_the_time_of_a_noise_level_is_the_inverse_of_the_level(path: Path) -> None:
+    torch.testing.assert_close(path.at_level(path.sigma(TIMES) / path.alpha(TIMES)), TIMES, rtol=1e-10, atol=1e-12)
+    beyond = path.at_level(torch.tensor([1e9, 1e-9], dtype=torch.float64))
+    torch.testing.assert_close(beyond, torch.tensor([0.0, path.t_end], dtype=torch.float64))

@@ -1,0 +1,54 @@
+"""Methods that learn where the ODE of a noise-level path ends (Song et al., ICML 2023).
+
+    f(y, s) = c_skip y + c_out F(c_in y; c_noise),    f(y, least) = y,    y = x1 + s x0,
+
+with EDM's scaling made to fulfil the condition (bench/methods/denoiser.py). f leads along the ODE from y at level s to
+its end, noise of the least level. Where it ends does not tell its slope: there is no velocity, and no likelihood.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from bench.config.settings import Rate
+from bench.methods.baseline import Baseline
+from bench.methods.denoiser import edm_scaling, scaled
+from bench.methods.model import Model
+from bench.methods.network import Network
+from bench.methods.noise_levels import NoiseLevels
+
+SLOPELESS = "a consistency model knows where its ODE ends, not its slope"
+
+
+@dataclass(frozen=True)
+class ConsistencyBaseline(Baseline):
+    """A method whose network, scaled, is a consistency function; a file says its loss.
+
+    Attributes:
+        sigma_data: the deviation of the data in model space, of all dimensions together.
+        least: the level at which f is the identity, and where samples end.
+    """
+
+    needs_gaussian = True
+
+    sigma_data: Rate = field(default=0.5, kw_only=True)
+    least: Rate = field(default=0.002, kw_only=True)
+
+    def clean(self, net: Network, s: Tensor, y: Tensor) -> Tensor:
+        """f(y, s) for y (B, ...) and levels s (B,)."""
+        return scaled(net, edm_scaling(s, self.sigma_data, self.least), y)
+
+    def model(self, net: Network) -> Model:
+        """The consistency function, in the frame of the path, and its samplers of 1, 2 and 4 evaluations."""
+        from bench.samplers.consistency import Consistency
+
+        path = NoiseLevels(level_min=self.least)
+
+        def consistency(t: Tensor, x: Tensor) -> Tensor:
+            clean = self.clean(net, path.level(t).expand(len(x)), x / path.alpha(t))
+            return path.alpha(torch.ones_like(t)) * clean
+
+        samplers = {f"consistency-{n}": Consistency(steps=n) for n in (1, 2, 4)}
+        absent = dict.fromkeys(("velocity", "log_prob"), SLOPELESS)
+        return Model(consistency=consistency, path=path, samplers=samplers, absent=absent)
