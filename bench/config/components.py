@@ -149,6 +149,9 @@ def check_data(run: Run, dataset: Dataset) -> None:
         if (points := starts(data.source, data.held_out)) is not None and n > len(points):
             kind = f"{data.held_out} point of its source"
             raise UsageError(f"{key} = {n}: a sample of {data.name} starts from a {kind}, and there are {len(points)}")
+    if samples and samples.labels == "balanced" and (dataset.is_given or not dataset.classes):
+        why = "have the classes of what they are given" if dataset.is_given else "have no classes"
+        raise UsageError(f"evaluation.samples.labels = 'balanced': samples of {dataset.name} {why}; allowed: 'train'")
     if samples and samples.repeats > 1 and starts(dataset.source, dataset.held_out) is not None:
         message = f"samples of {dataset.name} start from the same points of its source each time; allowed: 1"
         raise UsageError(f"evaluation.samples.repeats = {samples.repeats}: {message}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.config.options import checked_options
 from bench.config.registry import samplers
-from bench.config.settings import Component, Samples, Sweep
+from bench.config.settings import Component, Samples, Sweep, listed
 from bench.errors import UsageError, usage_error
 from bench.methods.sampler import Sampler
 from bench.training.seeds import STREAMS, is_taken
@@ -20,15 +20,27 @@ def build_sampler(component: Component, **more: Any) -> Sampler:
     return sampler
 
 
+def scaled(components: Iterable[Component]) -> list[Component]:
+    """The samplers, once for each scale of a list as their `guidance`; UsageError for an empty one."""
+    found: list[Component] = []
+    for component in components:
+        scales = component.options.get("guidance")
+        if scales == []:
+            raise UsageError(f"sampler {component.name}: guidance = []: a scale of 0 or more, or several")
+        several = [component.options | {"guidance": scale} for scale in listed(scales)]
+        found += [component] if scales is None else [Component(name=component.name, options=one) for one in several]
+    return found
+
+
 def further(samples: Samples) -> dict[str, Sampler]:
     """The samplers that have a row of their own in the stage of samples, by name."""
-    return _named(map(build_sampler, samples.samplers))
+    return _named(map(build_sampler, scaled(samples.samplers)))
 
 
 def swept(sweep: Sweep) -> list[Sampler]:
     """The samplers of a sweep, one per row; UsageError for one that cannot be built, has no row, or has one twice."""
     found: list[Sampler] = []
-    for component in sweep.components:
+    for component in scaled(sweep.components):
         cls = samplers[component.name]
         free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
         if "steps" in free:

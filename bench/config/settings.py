@@ -154,7 +154,9 @@ class Likelihood(Frozen):
 class Samples(Frozen):
     """Quality, transport and cost of `n` samples; exact optimal transport is on the first `w2_n`.
 
-    `samplers` are registered ones that have a row of their own beside the headline's and the method's own samplers.
+    `samplers` are registered ones that have a row of their own beside the headline's and the method's own samplers, one
+    per scale if their `guidance` is a list. A network of classes is told those of random training samples, or class
+    i mod K of sample i (`labels`); real images are compared as they are, whatever their classes.
     Images are compared with the first `reference_n` of the split `reference`, all of them where that is not set.
     `metrics` are registered ones of samples, by default the usual ones of such data; curves and sweeps take those of
     them that say so. `limits` says by the name of a metric how many samples it takes at most, if not as many as its
@@ -171,6 +173,7 @@ class Samples(Frozen):
     extractors: Annotated[tuple[NamedExtractor, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     solver: Solve = Solve()
     samplers: tuple[Component, ...] = ()
+    labels: Literal["train", "balanced"] = "train"
     reference: Literal["train", "test"] = "train"
     reference_n: Positive | None = None
     w2_n: Positive = 2000
@@ -190,8 +193,9 @@ class Sweep(Frozen):
     """Quality at few evaluations: each sampler at each NFE if it has steps, or else at each tolerance.
 
     `samplers` are registered ones, by default `solvers` and dopri5; one whose options say its steps or tolerances has
-    no other row. `batch` samples are solved together, all of them where that is not set. The error that a solver
-    leaves is measured on `error_n` samples against the midpoint rule at 1000 evaluations.
+    no other row, and one whose `guidance` is a list has its rows per scale. `batch` samples are solved together, all of
+    them where that is not set. The error that a solver leaves is measured on `error_n` samples against the midpoint
+    rule at 1000 evaluations.
     """
 
     n: Positive = 1000

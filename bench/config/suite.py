@@ -96,7 +96,7 @@ class Run(Frozen):
         settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
         samples = self.evaluation.samples
         if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
-            shared = {"metrics", "limits", "extractors", "reference", "reference_n"}
+            shared = {"metrics", "limits", "extractors", "labels", "reference", "reference_n"}
             settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
         return f"{self.run_id}-{digest(by_content(settings, self.extractors_sha256))}"
 
@@ -105,7 +105,7 @@ class Run(Frozen):
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
         keys = {
             "likelihood": {"batch", "divergence"},
-            "samples": {"batch", "metrics", "limits", "extractors", "solver", "reference", "reference_n"},
+            "samples": {"batch", "metrics", "limits", "extractors", "solver", "labels", "reference", "reference_n"},
         }
         settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
         by_content(settings.get("samples") or {}, self.extractors_sha256)

@@ -175,5 +175,6 @@ class Stages:
         return [row for row in parts.rows if (metric := metric_of(row.metric)) and metric.in_curve]
 
     def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:
-        trained = Trained(self.method, module, judge.dataset, self.run.seed, self.device)
+        balanced = self.samples.labels == "balanced"
+        trained = Trained(self.method, module, judge.dataset, self.run.seed, self.device, balanced=balanced)
         return Evaluator(trained, judge, self.samples, self.weights, self.log)

@@ -49,7 +49,8 @@ class Trained:
     """A trained network of a method, and the noise that samples of a dataset are drawn from.
 
     Sample i starts from the noise of (seed, i). Where samples are given something, it is given what test sample i is,
-    with the label of that; else its label, if the data has classes, is that of a random training sample.
+    with the label of that; else its label, if the data has classes, is that of a random training sample, or i mod K if
+    labels are `balanced`.
     """
 
     baseline: Baseline
@@ -58,6 +59,7 @@ class Trained:
     seed: int
     device: str
     memory: Memory = dataclasses.field(default_factory=Memory)
+    balanced: bool = False
 
     def network(self, start: int = 0, stop: int = 0, held_out: bool = False) -> CountedNetwork:
         """net(t, x) of samples start ... stop - 1, of the data's if `held_out`, in as many rows as memory holds."""
@@ -75,14 +77,18 @@ class Trained:
             return None
         if held_out:
             return known[start:stop].to(self.device)
+        if self.balanced and data.classes:
+            return torch.arange(start, stop, device=self.device) % data.classes
         rows = [torch.randint(len(known), (), generator=generator(self.seed, "labels", i)) for i in range(start, stop)]
         return known[torch.tensor(rows, dtype=torch.long)].to(self.device)
 
     def labels(self, held_out: bool = False) -> dict[str, str]:
-        """What a measurement quotes of a network that is told classes: the split that they are of."""
+        """What a measurement quotes of a network that is told classes: the split that they are of, or "balanced"."""
         if not self.has_classes:
             return {}
-        return {"labels": self.dataset.held_out if held_out or self.dataset.is_given else "train"}
+        if held_out or self.dataset.is_given:
+            return {"labels": self.dataset.held_out}
+        return {"labels": "balanced" if self.balanced else "train"}
 
     @property
     def has_classes(self) -> bool:

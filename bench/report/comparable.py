@@ -18,7 +18,8 @@ from pandas import DataFrame, Series, concat
 from bench.records.measurement import ELSEWHERE
 from bench.report.extract import each
 
-OF_SAMPLER = {"sampler", "solver", "steps", "rtol", "atol", "grid", "rho", "last_step", "options"}  # what a line joins
+ACCURACY = {"steps", "rtol", "atol", "grid", "rho", "last_step"}
+OF_SAMPLER = {"sampler", "solver", *ACCURACY, "guidance", "options"}  # what a line joins
 OF_MODEL = {*OF_SAMPLER, "batch", "weights", "labels", "repeats"}  # how samples are drawn
 OF_DENSITY = {*OF_SAMPLER, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")

@@ -19,7 +19,7 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "density": lambda v: {"own": "the model's own density", "bound": "a bound"}.get(v, f"{v} density"),
     "split": lambda v: f"{v} split",
     "joined": lambda v: f"of samples joined with what they are {v}",
-    "labels": lambda v: f"given labels of the {v} split",
+    "labels": lambda v: "told every class equally often" if v == "balanced" else f"given labels of the {v} split",
     "reference_n": lambda v: f"{v:,} reference images",
     "quantiser": lambda v: f"quantised by {v}",
     "layer": lambda v: f"layer {v}",

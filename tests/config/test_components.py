@@ -84,8 +84,8 @@ def test_what_the_data_gives_is_passed_by_itself(vectors: Dataset, images: Datas
 @pytest.mark.parametrize(
     ("component", "inputs", "words"),
     [
-        (SQUASH, {"time": False}, "takes no time = False; allowed: mlp"),
-        (SQUASH, {"out": 3}, "takes no out = 3; allowed: mlp"),
+        (SQUASH, {"time": False}, "takes no time = False; allowed: adm, mlp, unet"),
+        (SQUASH, {"out": 3}, "takes no out = 3; allowed: adm, mlp, unet"),
         (MLP, {"clases": 3}, "unknown input 'clases'; known: .*; did you mean 'classes'"),
         (MLP, {"classes": 0}, "classes = 0: 1 or more are needed"),
         (MLP, {"out": -1}, "out = -1: a number above 0 is needed"),

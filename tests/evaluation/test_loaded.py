@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import bench
 import run_all
+from baselines.fm_ot import FlowMatchingOT
 from bench import (
     Context,
     Diverged,
@@ -94,7 +95,7 @@ def test_a_file_says_all_that_a_folder_does(root: Path, tmp_path: Path, monkeypa
     for model in models:
         assert torch.equal(model.velocity(0.3, x), expected) and model.nfe == 1
         assert (model.run_id, model.label, model.dataset, model.shape) == (run.run_id, "FM w/ OT", "checkerboard", (2,))
-        assert model.settings["baseline"]["options"] == {"sigma_min": 0.0} and model.facts["commit"] == "abc"
+        assert model.settings["baseline"]["options"] == asdict(FlowMatchingOT()) and model.facts["commit"] == "abc"
         assert model.facts["dataset_version"].startswith(components.build_dataset(run.dataset, tmp_path).version)
         assert f"{model}" == f"<FM w/ OT on checkerboard: {model.parameters} parameters, run {run.run_id}>"
         assert model.parameters == sum(p.numel() for p in trainer.parameters)

@@ -12,7 +12,8 @@ from baselines.ddpm import DDPM
 from baselines.ffjord import FFJORD
 from baselines.fm_ot import FlowMatchingOT
 from baselines.score_matching import ScoreMatching
-from bench.config.settings import Training
+from bench.config.sampling import further, swept
+from bench.config.settings import Samples, Sweep, Training
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.trained import Trained
@@ -202,3 +203,28 @@ def test_rows_are_kept_in_a_restart(tmp_path: Any) -> None:
     unfinished = Unfinished(tmp_path)
     rows = [list(this.batches(f"{way}", way, 4, 4, unfinished)) for way in (Euler(), Euler(guidance=2.0))]
     assert [part.nfe for row in rows for part in row] == [20, 40]
+
+
+def test_balanced_labels_are_every_class_in_turn() -> None:
+    data = labelled([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
+    module = mlp((2,), width=8, depth=1, classes=3)
+    drawn, balanced = (Trained(FlowMatchingOT(), module, data, 0, "cpu", balanced=which) for which in (False, True))
+    assert torch.equal(balanced.network(4, 11).labels, torch.tensor([1, 2, 0, 1, 2, 0, 1]))
+    assert not torch.equal(drawn.network(4, 11).labels, balanced.network(4, 11).labels)
+    assert drawn.labels() == {"labels": "train"} and balanced.labels() == {"labels": "balanced"}
+    held_out = balanced.network(4, 11, held_out=True)  # whose likelihood is that of their own classes
+    assert torch.equal(held_out.labels, data.test_labels[4:11]) and balanced.labels(held_out=True) == {"labels": "test"}
+
+
+def test_a_list_of_scales_is_a_sampler_each() -> None:
+    samplers = [{"name": "euler", "guidance": [0, 1, 2.5], "steps": 8}, {"name": "dopri5", "guidance": 3}, "midpoint"]
+    names = ["euler-guidance0-8", "euler-8", "euler-guidance2.5-8", "dopri5-guidance3-1e-05", "midpoint-20"]
+    assert list(further(Samples(samplers=samplers))) == names
+    rows = swept(Sweep(samplers=[{"name": "euler", "guidance": [1, 2]}], nfe=[4, 8]))
+    assert [(row.guidance, row.evaluations) for row in rows] == [(1, 4), (1, 8), (2, 4), (2, 8)]
+    for scale, why in (
+        (-1, "guidance = -1: Input should be greater than or equal to 0"),
+        ([], r"guidance = \[\]: a sc"),
+    ):
+        with pytest.raises(UsageError, match=f"sampler euler: {why}"):
+            further(Samples(samplers=[{"name": "euler", "guidance": scale}]))

@@ -27,7 +27,15 @@ NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "ancestral")) fo
 
 OTHERS = {
     **{"steps": 7, "rtol": 1e-2, "atol": 1e-2, "rho": 3.0, "grid": "cosine", "last_step": "own", "scale": 0.5},
-    **{"order": 1, "solver_order": 3, "churn": 5.0, "churn_min": 0.1, "churn_max": 1.0, "churn_noise": 1.003},
+    **{
+        "order": 1,
+        "solver_order": 3,
+        "churn": 5.0,
+        "churn_min": 0.1,
+        "churn_max": 1.0,
+        "churn_noise": 1.003,
+        "guidance": 2.0,
+    },
 }
 
 
@@ -91,7 +99,7 @@ def test_a_record_quotes_every_option_that_is_not_the_defaults(name: str) -> Non
         other = OTHERS[f.name]
         before = replace(sampler, grid="karras") if f.name == "rho" and hasattr(sampler, "grid") else sampler
         after = replace(before, **{f.name: other})
-        assert (before.label, before.settings(model)) != (after.label, after.settings(model))
+        assert before.quote(model) != after.quote(model)
 
 
 def test_ddim_is_the_product_of_its_steps_on_a_gaussian() -> None:
@@ -143,7 +151,10 @@ def test_a_sweep_takes_any_sampler_with_its_options() -> None:
     ("sampler", "message"),
     [
         ("ruler", "unknown sampler 'ruler'; known: .*; did you mean 'euler'"),
-        ({"name": "euler", "grit": "karras"}, "sampler euler: unknown option 'grit'; known: grid, rho, steps"),
+        (
+            {"name": "euler", "grit": "karras"},
+            "sampler euler: unknown option 'grit'; known: grid, guidance, rho, steps",
+        ),
         (
             {"name": "euler", "grid": "carras"},
             "sampler euler: grid = 'carras': .*'uniform', 'cosine', 'flow', 'logsnr'",
