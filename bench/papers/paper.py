@@ -151,8 +151,9 @@ def _read(path: Path, where: str) -> dict[str, Any]:
 
 
 def known() -> list[Paper]:
-    """All papers, those of this package first."""
-    return sorted(papers.values(), key=lambda paper: (paper.folder.parent != Path(__file__).parent, paper.folder.name))
+    """All papers: those of this package first, among each those with numbers in the headline table."""
+    here = Path(__file__).parent
+    return sorted(papers.values(), key=lambda p: (p.folder.parent != here, not p.headline, p.folder.name))
 
 
 def order() -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bench.config.registry import samplers
 from bench.errors import UsageError
 from bench.papers import claims
 from bench.papers.claims import Claim, declared, load_claims, of_papers, register_claim, remember
@@ -18,9 +19,16 @@ def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_papers_claims_are_there() -> None:
-    found = {claim.id.rstrip("ab") for claim in of_papers()}
+    found = {claim.id.rstrip("ab") for claim in of_papers() if claim.paper == "lipman2023"}
     assert found == {f"C{i}" for i in range(1, 11)}
+    few_step = {"geng2025_meanflow", "song2023_consistency", "liu2023_rectified_flow", "frans2025_shortcut"}
+    assert few_step <= {claim.paper for claim in of_papers()}
     assert all(claim.source and claim.title for claim in of_papers())
+
+
+def test_the_samplers_of_the_papers_claims_are_there() -> None:
+    places = [place for claim in of_papers() for place in (claim.subject_at, claim.against_at) if place]
+    assert len(places) > 12 and {place.sampler for place in places} <= {"", *samplers}
 
 
 def test_likelihoods_differ_and_other_metrics_have_ratios() -> None:

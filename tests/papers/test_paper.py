@@ -14,6 +14,7 @@ from bench.papers.claims import Claim, of_papers
 from bench.papers.paper import known, order, published_numbers, register_paper
 
 ROOT = Path(__file__).parents[2]
+PAPERS = ROOT / "bench" / "papers"
 SHARED = ["source", "table", "dataset", "method", "metric", "value"]
 OURS = """
 title = "Ours"
@@ -48,6 +49,29 @@ def test_every_number_is_that_of_its_file() -> None:
     assert w2[["value", "std", "n_seeds"]].to_numpy().tolist() == [[0.303, 0.043, 5]]
 
 
+@pytest.mark.parametrize(
+    ("source", "method", "of", "fid"),
+    [
+        # Of the papers' tables and abstracts, and the README of ECT's and of flow_matching's authors.
+        ("tong2024", "icfm", "dopri5", 3.659),
+        ("tong2024", "ot_cfm", "dopri5", 3.577),
+        ("flow_matching_readme", "fm_ot", "heun2 on 50", 2.07),
+        ("karras2022_edm", "edm", "35 evaluations", 1.97),
+        ("geng2025_ect", "ect", "1 evaluation;", 3.6),
+        ("geng2025_ect", "ect", "2 evaluations;", 2.11),
+        ("song2024_ict", "ict", "1 evaluation;", 2.83),
+        ("song2024_ict", "ict", "2 evaluations;", 2.46),
+        ("geng2025_meanflow", "meanflow", "1 evaluation;", 2.92),
+        ("liu2023_rectified_flow", "reflow", "1 step of Euler", 12.21),
+        ("song2023_consistency", "consistency", "2 evaluations;", 5.83),
+    ],
+)
+def test_what_is_printed_of_few_steps_on_cifar10(source: str, method: str, of: str, fid: float) -> None:
+    rows = published_numbers().query("dataset == 'cifar10' and metric == 'fid' and source == @source")
+    (value,) = rows.value[(rows.method == method) & rows.settings.str.contains(of, regex=False)]
+    assert value == fid
+
+
 def test_the_draws_of_bits_per_dim_are_a_number() -> None:
     bits = published_numbers().query("source == 'lipman2023' and dataset == 'cifar10' and method == 'fm_ot'")
     assert bits.draws.dropna().tolist() == [50, 1, 20, 50]
@@ -62,6 +86,7 @@ def test_numbers_of_data_that_is_scaled_otherwise_are_not_beside_ours() -> None:
 def test_the_order_is_the_first_papers_and_then_that_of_others() -> None:
     names = order()
     assert names[:3] == ["fm_ot", "ot_cfm", "fm_diffusion"] and names.index("sf2m_exact") > names.index("rnode")
+    assert names.index("sr3") < names.index("meanflow") < names.index("consistency")
     assert len(set(names)) == len(names)
 
 
@@ -69,7 +94,8 @@ def test_a_plugin_files_a_folder_and_stands_behind_the_papers_that_come_with_the
     plugin = folder.parent / "ours.py"
     plugin.write_text(f"from bench import register_paper\nregister_paper({str(folder)!r})\n")
     load_plugin(str(plugin))
-    assert [paper.folder.name for paper in known()] == ["lipman2023", "tong2024_sf2m", "aaa2030"]
+    names = [paper.folder.name for paper in known()]
+    assert names[0] == "lipman2023" and names[1:-1] == sorted(names[1:-1]) and names[-1] == "aaa2030"
     assert registry.papers["aaa2030"].about == "N., 2030: Ours"
     numbers = published_numbers().query("paper == 'aaa2030'")
     assert numbers[["metric", "value", "beside"]].to_numpy().tolist() == [["nfe_sampling", 7.0, True]]
@@ -194,4 +220,4 @@ def test_a_package_adds_a_paper_by_an_entry_point(folder: Path, monkeypatch: pyt
     monkeypatch.setattr("importlib.metadata.entry_points", points)
     fresh = registry.Registry[Any]("paper", "bench.papers")
     monkeypatch.setattr("bench.papers.paper.papers", fresh)
-    assert list(fresh) == ["aaa2030", "lipman2023", "tong2024_sf2m"]
+    assert list(fresh) == sorted(["aaa2030", *(path.parent.name for path in PAPERS.glob("*/paper.toml"))])

@@ -7,7 +7,7 @@ import synthetic
 
 from bench.papers.paper import published_numbers
 from bench.report.grid import Grid
-from bench.report.published import COLUMNS, published_tables
+from bench.report.published import COLUMNS, published_tables, related
 from bench.report.sections import sections
 
 BPD = {**synthetic.LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
@@ -145,6 +145,26 @@ def of_sf2m(baseline: str, metric: str, value: float, seed: int, **more: Any) ->
 
 SF2M = [of_sf2m("ot_cfm", m, v + 0.01 * s, s) for m, v in (("w2", 0.14), ("npe", 0.09)) for s in (0, 1, 2)]
 SF2M += [of_sf2m("ddpm", "w2", 0.5, s) for s in (0, 1, 2)]
+
+
+def test_samples_of_one_evaluation_stand_beside_those_that_are_printed_of_it() -> None:
+    once = {"sampler": "flow_map-1", "batch": 2000, "weights": "ema", "extractor": "inception", "split": "train"}
+    rows = [{**of("fm_ot", "fid", 3.5, settings=once), "baseline": "meanflow", "variant": "cifar10-meanflow-0a1b2c"}]
+    rows = [{**row, "label": "MeanFlow", "protocol": "paper"} for row in rows]
+    grids, _ = made([*rows, of("ddpm", "fid", 9.0, protocol="paper")])
+    found = line(grids["Table 3 of Geng et al. 2025, one evaluation"], "MeanFlow")
+    assert (found["FID published"], found["FID"], found["FID difference"]) == ("2.92", "3.500 (n=1)", "+0.58")
+    assert not any("Geng" in title for title in made([of("ddpm", "fid", 9.0)])[0])
+
+
+def test_numbers_of_few_steps_are_beside_cifar10_alone() -> None:
+    for dataset, expected in (("cifar10", 5), ("digits", 0)):
+        row = {**of("fm_ot", "fid", 7.0), "dataset": dataset, "variant": f"{dataset}-fm_ot-0a1b2c"}
+        titles = [grid.title for grid in related(sections(synthetic.frame(row)), published_numbers())]
+        assert (
+            sum("2022" in t or "MeanFlow" in t or "ECT" in t or "iCT" in t or "Rectified" in t for t in titles)
+            == expected
+        )
 
 
 def test_a_second_paper_has_its_table_with_the_deviation_over_its_seeds() -> None:
