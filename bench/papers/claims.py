@@ -69,7 +69,8 @@ class Claim(Frozen):
             quality that the samples are measured by).
         bound: what the effect must stay below; by default 0 for a difference and 1 for a ratio. A negative difference
             or a ratio below 1 asks for a lead, a positive one or a ratio above 1 allows for a lag ("at least as good").
-        scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else.
+        scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else. A ratio of what may be
+            negative by chance, as an unbiased distance near 0, may not be finite and decides nothing then.
         over: what `to_target` counts; evaluations in training are counted by sample.
         solvers, nfe: what `few` is measured with.
         subject_at, against_at: what `at` is measured with; a method may meet itself. Either both have an nfe or

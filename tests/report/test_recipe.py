@@ -54,7 +54,7 @@ def test_related_numbers_have_tables_of_their_own_that_say_what_differs() -> Non
         "mnist: Finlay et al., ICML 2020 (RNODE)",
         "moons: Tong et al., AISTATS 2024 (SF2M)",
     ]
-    rnode = next(row for row in grids[1].rows if row.label == "rnode")
+    rnode = next(row for row in grids[1].rows if row.label == "RNODE")
     # Finlay et al., table 1: 0.973 bits/dim on MNIST in 24.37 hours.
     assert [entry.text for entry in rnode.entries] == ["0.973", "24.37"]
     assert all(grid.remarks and "differ" not in grid.title for grid in grids)
