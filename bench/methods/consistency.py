@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from bench.config.settings import Rate
-from bench.methods.baseline import Baseline
 from bench.methods.denoiser import edm_scaling, scaled
+from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
 from bench.methods.network import Network
 from bench.methods.noise_levels import NoiseLevels
@@ -22,7 +22,7 @@ SLOPELESS = "a consistency model knows where its ODE ends, not its slope"
 
 
 @dataclass(frozen=True)
-class ConsistencyBaseline(Baseline):
+class ConsistencyBaseline(LabelledBaseline):
     """A method whose network, scaled, is a consistency function; a file says its loss.
 
     Attributes:
@@ -51,4 +51,4 @@ class ConsistencyBaseline(Baseline):
 
         samplers = {f"consistency-{n}": Consistency(steps=n) for n in (1, 2, 4)}
         absent = dict.fromkeys(("velocity", "log_prob"), SLOPELESS)
-        return Model(consistency=consistency, path=path, samplers=samplers, absent=absent)
+        return self.guidable(Model(consistency=consistency, path=path, samplers=samplers, absent=absent), net)

@@ -10,17 +10,14 @@ class FlowMatchingOT(FlowBaseline):
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.datasets.source import drawn
-from bench.errors import NotApplicable, UsageError
-from bench.methods.baseline import About, Baseline, Make
-from bench.methods.guidance import NO_CLASS, Guided
+from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
@@ -28,43 +25,8 @@ from bench.methods.paths import Path, VariancePreserving, like
 
 
 @dataclass(frozen=True)
-class FlowBaseline(Baseline):
-    """A method whose network `net(t, x)` defines a velocity field; t has shape (B,) where a network is called.
-
-    Attributes:
-        labels: whether the network is told the classes of the data, in training and in drawing.
-        label_dropout: share of training samples that it is told no class of, which guidance needs (Ho & Salimans 2022;
-            of flows: Zheng et al. 2023).
-    """
-
-    labels: bool = field(default=False, kw_only=True)
-    label_dropout: Annotated[float, Field(ge=0, le=1)] = field(default=0.1, kw_only=True)
-
-    def __post_init__(self) -> None:
-        if self.label_dropout != FlowBaseline.label_dropout and not self.labels:
-            raise UsageError(f"label_dropout = {self.label_dropout:g}: it needs labels = true")
-
-    def inputs(self, data: About) -> dict[str, Any]:
-        """What `build` passes on to make.network: {"classes": K} with labels, else nothing.
-
-        Raises:
-            NotApplicable: labels = true, and the data has no classes.
-        """
-        if not self.labels:
-            return {}
-        if not data.classes:
-            raise NotApplicable("labels = true needs data with classes")
-        return {"classes": data.classes}
-
-    def build(self, make: Make, data: About) -> nn.Module:
-        return make.network(**self.inputs(data))
-
-    def tell(self, labels: Tensor | None, rng: torch.Generator) -> Tensor | None:
-        """All classes but for a share of `label_dropout`."""
-        if not self.labels or labels is None:
-            return labels
-        dropped = torch.rand(len(labels), generator=rng, device=labels.device) < self.label_dropout
-        return torch.where(dropped, NO_CLASS, labels)
+class FlowBaseline(LabelledBaseline):
+    """A method whose network `net(t, x)` defines a velocity field; t has shape (B,) where a network is called."""
 
     @property
     def path(self) -> Path | None:
@@ -95,23 +57,12 @@ class FlowBaseline(Baseline):
     def model(self, net: Network) -> Model:
         """The velocity, and what follows from it."""
         velocity, path = self.velocity(net), self.path
-        found = Model(velocity, self.t_end, path, samplers=self.samplers(net))
-        if why := self._unguided(net):
-            found = replace(found, absent={"guidance": why})
-        else:
-            found = replace(found, guidance=lambda scale: self.model(Guided(net, scale)))
+        found = self.guidable(Model(velocity, self.t_end, path, samplers=self.samplers(net)), net)
         if path is None:
             return found
         eps = self.eps(net) or (lambda t, x: path.eps_from_velocity(t, x, velocity(t, x)))
         score: VelocityField = lambda t, x: -eps(t, x) / like(path.sigma(t), x)  # noqa: E731
         return replace(found, eps=eps, score=score, data=self.data(net))
-
-    def _unguided(self, net: Network) -> str:
-        """Why nothing guides the network; "" if classes do."""
-        if not getattr(net, "has_classes", False):
-            return "the network is told no class"
-        learnt = self.label_dropout > 0 or not self.labels
-        return "" if learnt else "label_dropout = 0: the network has not learnt what no class is"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from baselines import consistency
 from baselines.consistency import ConsistencyModel
+from baselines.edm import EDM
 from bench.errors import NotApplicable
 from bench.methods.batch import Batch, Context
 from bench.methods.denoiser import edm_scaling
 from bench.methods.network import CountedNetwork, Network
 from bench.methods.paths import like
+from bench.networks.mlp import mlp
 
 DATA = GaussianMixture.single([0.5, -2.0], [0.3, 4.0])
 MEAN, VARIANCE = DATA.means[0], DATA.variances[0]
@@ -172,3 +174,20 @@ def test_its_samples_are_those_of_the_exact_function() -> None:
     torch.testing.assert_close(model.consistency(end, x0[:5]), x0[:5], rtol=1e-9, atol=1e-9)
     with pytest.raises(NotApplicable, match="where its ODE ends, not its slope"):
         model.having("velocity")
+
+
+@pytest.mark.parametrize("method", [ConsistencyModel(), EDM()], ids=lambda method: method.name)
+def test_guidance_of_the_network_is_that_of_what_it_predicts(method: ConsistencyModel | EDM) -> None:
+    """c_skip y and c_out are the same of every class, and the weights w and 1 - w add up to 1."""
+    torch.manual_seed(0)
+    module = mlp((2,), width=8, depth=1, classes=2)
+    x, t = torch.randn(6, 2, generator=generator_of(0)), torch.tensor(0.3)
+    told = method.model(CountedNetwork(module, labels=torch.arange(6) % 2))
+    free = method.model(CountedNetwork(module))
+    for capability in ("consistency",) if isinstance(method, ConsistencyModel) else ("data", "velocity"):
+        of_told, of_free = (model.having(capability)(t, x) for model in (told, free))
+        assert (of_told - of_free).abs().max() > 1e-3
+        found = told.having("guidance")(2.5).having(capability)(t, x)
+        torch.testing.assert_close(found, of_free + 2.5 * (of_told - of_free), rtol=1e-4, atol=1e-5)
+    with pytest.raises(NotApplicable, match="told no class"):
+        free.having("guidance")
