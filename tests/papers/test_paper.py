@@ -85,7 +85,7 @@ def test_numbers_of_data_that_is_scaled_otherwise_are_not_beside_ours() -> None:
 
 def test_the_order_is_the_first_papers_and_then_that_of_others() -> None:
     names = order()
-    assert names[:3] == ["fm_ot", "ot_cfm", "fm_diffusion"] and names.index("sf2m_exact") > names.index("rnode")
+    assert names[:3] == ["fm_ot", "ot_cfm", "fm_diffusion"] and names.index("sf2m") > names.index("rnode")
     assert names.index("sr3") < names.index("meanflow") < names.index("consistency")
     assert len(set(names)) == len(names)
 
