@@ -54,9 +54,18 @@ class Effects:
 
     @property
     def is_planned(self) -> bool:
-        """Whether any run of a subject has the stage that the measure needs."""
-        stages = self.section.frame.stage[self.section.frame.baseline.isin(self.claim.subject)]
-        return not self._stage or self._stage in set(stages)
+        """Whether runs of a subject have the measure's stage, and either side the sampler that the claim names."""
+        claim, frame = self.claim, self.section.frame
+        if self._stage and self._stage not in set(frame.stage[frame.baseline.isin(claim.subject)]):
+            return False
+        for at, side in ((claim.subject_at, claim.subject), (claim.against_at, claim.against)):
+            rows = frame[
+                (frame.stage == (self._stage or "samples")) & frame.baseline.isin(side) & (frame.status == "ok")
+            ]
+            known = {settings.get("sampler") for settings in rows.parsed}
+            if at and at.sampler and known and at.sampler not in known:
+                return False
+        return True
 
     def _variant(self, baseline: str) -> str | None:
         """The one variant of the baseline; None without a finished run, or with several variants (see `several`)."""

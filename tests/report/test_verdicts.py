@@ -252,3 +252,9 @@ def test_a_papers_claim_is_judged_where_its_subject_meets_a_rival_in_its_stage()
     assert judge(runs(LEAD), **asked) == []
     (verdict,) = judge([*rows, *runs(LEAD, dataset="rings")], **asked)
     assert verdict.word == "supported" and "datasets" not in verdict.summary
+    # A sampler that was not asked for leaves the claim out, and a run that has not ended does not.
+    named = {**asked, "subject_at": {"nfe": 1, "sampler": "consistency"}}
+    assert judge(rows, **named) == []
+    failed = {"status": "failed", "metric": "", "settings": {}}
+    (verdict,) = judge([row | (failed if row["baseline"] == "fm_ot" else {}) for row in rows], **named)
+    assert verdict.summary.endswith("no finished run of fm_ot")
