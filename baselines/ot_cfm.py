@@ -1,24 +1,22 @@
 """OT-CFM: Flow Matching between pairs coupled by minibatch optimal transport (Tong et al., TMLR 2024).
 
-L = E |v_t(x_t) - (x1 - x0)|^2,  x_t = (1 - t) x0 + t x1,  (x0, x1) drawn from the optimal plan between two minibatches.
-
-Where x1 is given c, noise that were chosen by x1 alone would tell c, and samples start from noise that does not. Then
-the plan is between (x0, c) and (x1, c), at the cost |x1 - x0|^2 + w |c1 - c0|^2 (Kerrigan et al. 2024): the larger w,
-the less does x0 tell c.
+L = E |v_t(x_t) - (x1 - x0)|^2,  x_t = (1 - t) x0 + t x1,  (x0, x1) drawn from the optimal plan between two minibatches,
+or as `coupling` says (bench/methods/couplings.py); if the network predicts v.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from bench import (
     Batch,
     Context,
-    FlowBaseline,
+    CoupledFlow,
+    Coupling,
+    GaussianFlow,
     Network,
     OptimalTransport,
-    VelocityField,
+    UsageError,
     mean_square,
     noise,
     register_baseline,
@@ -27,25 +25,21 @@ from bench import (
 
 @register_baseline("ot_cfm", label="OT-CFM")
 @dataclass(frozen=True)
-class OTCFM(FlowBaseline):
-    given_weight: float = 100.0  # w
+class OTCFM(CoupledFlow, GaussianFlow):
+    coupling: Coupling = field(default="exact", kw_only=True)
+    regularisation: float = field(default=0.05, kw_only=True)
+    interpolant = OptimalTransport()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prediction == "score" and self.coupling != "independent":
+            raise UsageError(f"prediction = 'score', coupling = {self.coupling!r}: only independent pairs have a score")
+
+    @property
+    def path(self) -> OptimalTransport | None:
+        return self.interpolant if self.coupling == "independent" else None
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
-        path, x1 = OptimalTransport(), batch.x
-        t, x0 = path.times(x1, ctx.rng), noise(x1, ctx.rng)
-        x0 = self.coupled(x0, x1, batch.given)
-        return mean_square(net(t, path.sample(t, x0, x1)) - path.target(t, x0, x1))
-
-    def coupled(self, x0: Tensor, x1: Tensor, given: Tensor | None) -> Tensor:
-        """The rows of x0 in the order of the rows of x1 that the plan brings them to."""
-        import ot
-
-        cost = torch.cdist(x1.flatten(1), x0.flatten(1)).square().double()
-        if given is not None:
-            c = given.flatten(1)
-            cost += self.given_weight * torch.cdist(c, c).square().double()
-        # Two equal uniform weights: the optimal plan is a permutation.
-        return x0[ot.emd([], [], cost).argmax(1)]
-
-    def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: net(t.expand(len(x)), x)
+        t, x0 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng)
+        x0, x1 = self.pairs(net, batch, x0, ctx.rng)
+        return mean_square(self.error(net(t, self.interpolant.sample(t, x0, x1)), t, x0, x1))

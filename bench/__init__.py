@@ -17,18 +17,20 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.datasets.base import Dataset
     from bench.errors import Diverged, NotApplicable, UsageError
     from bench.evaluation.loaded import load
-    from bench.methods.baseline import Baseline, Phase, register_baseline
+    from bench.methods.baseline import About, Baseline, Make, Phase, register_baseline
     from bench.methods.batch import Batch, Context
+    from bench.methods.bridge import BrownianBridge
     from bench.methods.consistency import ConsistencyBaseline
+    from bench.methods.couplings import CoupledFlow, Coupling
     from bench.methods.denoiser import DenoiserBaseline, Scaling, edm_scaling, log_normal_levels
     from bench.methods.density import log_density
-    from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise
+    from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise, standard_normal
     from bench.methods.gaussian import GaussianFlow
     from bench.methods.model import Draw, Model
     from bench.methods.network import Network
     from bench.methods.noise_levels import NoiseLevels
     from bench.methods.ode import Solver, VelocityField, solve
-    from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
+    from bench.methods.paths import OptimalTransport, Path, Smoothed, Trigonometric, VariancePreserving, like
     from bench.methods.prediction import Prediction
     from bench.methods.sampler import Sampler, register_sampler
     from bench.methods.times import Times

@@ -83,7 +83,12 @@ def noise(x1: Tensor, rng: torch.Generator) -> Tensor:
     """x0 of the shape of x1, from the source that the generator carries, or from N(0, I)."""
     if (source := getattr(rng, "source", None)) is not None:
         return drawn(source, len(x1), rng).to(x1)
-    return torch.randn(x1.shape, generator=rng, device=x1.device, dtype=x1.dtype)
+    return standard_normal(x1, rng)
+
+
+def standard_normal(x: Tensor, rng: torch.Generator) -> Tensor:
+    """N(0, I) of the shape of x, whatever the source."""
+    return torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
 
 
 def mean_square(error: Tensor) -> Tensor:

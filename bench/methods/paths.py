@@ -134,6 +134,46 @@ class OptimalTransport(Path):
 
 
 @dataclass(frozen=True)
+class Smoothed(Path):
+    """alpha = t, sigma^2 = (1 - t)^2 + s^2: straight lines with independent noise of deviation s around them."""
+
+    s: float = 0.1
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return t
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return torch.sqrt((1 - t).square() + self.s**2)
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def dsigma(self, t: Tensor) -> Tensor:
+        return (t - 1) / self.sigma(t) if self.s else -torch.ones_like(t)
+
+
+@dataclass(frozen=True)
+class Trigonometric(Path):
+    """alpha = sin(pi t / 2), sigma = cos(pi t / 2)."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        return torch.sin(torch.pi / 2 * t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return torch.cos(torch.pi / 2 * t)
+
+    def dalpha(self, t: Tensor) -> Tensor:
+        return torch.pi / 2 * self.sigma(t)
+
+    def dsigma(self, t: Tensor) -> Tensor:
+        return -torch.pi / 2 * self.alpha(t)
+
+    def at_level(self, s: Tensor) -> Tensor:
+        """tan(pi t / 2) = 1 / s."""
+        return 1 - 2 / torch.pi * torch.atan(s)
+
+
+@dataclass(frozen=True)
 class VariancePreserving(Path):
     """The VP diffusion of Song et al. 2021 run backwards: with s = 1 - t,
 

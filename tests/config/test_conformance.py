@@ -224,7 +224,7 @@ def test_its_model_draws_samples_and_says_what_it_lacks(baseline: Baseline, shap
 
 
 def test_velocity_is_finite_on_the_whole_interval(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
-    f, x = flow.velocity(network(shape)), data(shape)
+    f, x = flow.velocity(CountedNetwork(built(flow, shape))), data(shape)
     assert 0.99 < flow.t_end <= 1
     for t in (0.0, 0.5, flow.t_end):
         v = f(torch.tensor(t), x)
@@ -236,13 +236,13 @@ def test_velocity_is_finite_on_the_whole_interval(flow: FlowBaseline, shape: tup
 
 
 def test_velocity_evaluates_the_network_once(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
-    net = CountedNetwork(network(shape))
+    net = CountedNetwork(built(flow, shape))
     flow.velocity(net)(torch.tensor(0.3), data(shape))
     assert net.rows == len(data(shape))
 
 
 def test_samples_of_an_untrained_network_are_finite_and_counted(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
-    module = network(shape)
+    module = built(flow, shape)
     calls: list[int] = []
     module.register_forward_hook(lambda *_: calls.append(1))
     this = trained(flow, shape, module=module)

@@ -252,17 +252,21 @@ def test_ot_cfm_pairs_at_the_least_cost(shape: tuple[int, ...], rng: torch.Gener
     assert paid < 0.8 * float(cost.diagonal().sum())
 
 
+def coupled(method: OTCFM, x0: Tensor, x1: Tensor, given: Tensor | None) -> Tensor:
+    return method.pairs(None, Batch(x1, given=given), x0, generator_of(0))[0]
+
+
 def test_ot_cfm_pairs_noise_with_what_a_sample_is_given(rng: torch.Generator) -> None:
     """Far apart, two classes of c keep their own noise; of one c the plan is that without it; w = 0 sees no c."""
     n = 32
     x0, x1 = torch.randn(n, 2, generator=rng), torch.randn(n, 2, generator=rng)
     c = (torch.arange(n) % 2).float().unsqueeze(1)
     x1 += 3 * c  # what x1 alone would choose by
-    found, blind = (OTCFM(given_weight=w).coupled(x0, x1, c) for w in (100.0, 0.0))
+    found, blind = (coupled(OTCFM(given_weight=w), x0, x1, c) for w in (100.0, 0.0))
     for of in (0, 1):
         rows = c[:, 0] == of
-        assert torch.equal(found[rows], OTCFM().coupled(x0[rows], x1[rows], None))
-    assert torch.equal(blind, OTCFM().coupled(x0, x1, None)) and not torch.equal(blind, found)
+        assert torch.equal(found[rows], coupled(OTCFM(), x0[rows], x1[rows], None))
+    assert torch.equal(blind, coupled(OTCFM(), x0, x1, None)) and not torch.equal(blind, found)
 
 
 # Maximum likelihood.

@@ -7,10 +7,17 @@ import torch
 from oracles import GaussianMixture
 
 from bench.methods.noise_levels import NoiseLevels
-from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
+from bench.methods.paths import OptimalTransport, Path, Smoothed, Trigonometric, VariancePreserving, like
 
 LEVELS = [NoiseLevels(), NoiseLevels(100.0, 0.02, math.inf)]
-PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving(), *LEVELS]
+PATHS: list[Path] = [
+    OptimalTransport(),
+    OptimalTransport(0.1),
+    Smoothed(),
+    Trigonometric(),
+    VariancePreserving(),
+    *LEVELS,
+]
 TIMES = torch.linspace(0.01, 0.99, 25, dtype=torch.float64)
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from scipy.stats import kstest, norm
 
-from bench.methods.paths import OptimalTransport, Path, VariancePreserving, time_of_level
+from bench.methods.paths import OptimalTransport, Path, Trigonometric, VariancePreserving, time_of_level
 from bench.methods.times import Times, draw_times, logit_normal
 
-PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), VariancePreserving()]
+PATHS: list[Path] = [OptimalTransport(), OptimalTransport(0.1), Trigonometric(), VariancePreserving()]
 N = 4000
 
 

@@ -1,0 +1,68 @@
+"""I-CFM: Flow Matching around straight lines, with noise of constant deviation sigma (Tong et al., TMLR 2024).
+
+L = E |v_t(x_t) - (x1 - x0)|^2,  x_t = (1 - t) x0 + t x1 + sigma e,  e ~ N(0, I),  (x0, x1) independent or as `coupling`
+says, if the network predicts v. Optimal pairs make it OT-CFM with the sigma of its paper.
+
+If x0 ~ N(0, I) is independent of x1, x_t is Gaussian given x1: alpha = t, sigma_t^2 = (1 - t)^2 + sigma^2. The field of
+that path is what v learns: (x0, x_t) are jointly Gaussian given x1, so that
+
+    E(x1 - x0 | x_t, x1) = x1 - (1 - t) / sigma_t^2 (x_t - t x1) = x1 + sigma_t' / sigma_t (x_t - t x1) = u_t(x_t | x1),
+
+as sigma_t sigma_t' = -(1 - t). Other predictions are those of this path, with (x_t - t x1) / sigma_t for the noise.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from bench import (
+    Batch,
+    Context,
+    CoupledFlow,
+    GaussianFlow,
+    Network,
+    OptimalTransport,
+    Smoothed,
+    UsageError,
+    like,
+    mean_square,
+    noise,
+    register_baseline,
+    standard_normal,
+)
+
+
+@register_baseline("icfm", label="I-CFM")
+@dataclass(frozen=True)
+class ICFM(CoupledFlow, GaussianFlow):
+    sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    regularisation: float = field(default=0.05, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prediction != "velocity" and self.coupling != "independent":
+            told = f"prediction = {self.prediction!r}, coupling = {self.coupling!r}"
+            raise UsageError(f"{told}: the noise around dependent pairs leaves the velocity alone to predict")
+
+    @property
+    def needs_gaussian(self) -> bool:
+        return self.prediction != "velocity"
+
+    @property
+    def interpolant(self) -> Smoothed:
+        return Smoothed(self.sigma)
+
+    @property
+    def path(self) -> Smoothed | None:
+        return self.interpolant if self.coupling == "independent" else None
+
+    def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
+        t, x0 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng)
+        x0, x1 = self.pairs(net, batch, x0, ctx.rng)
+        x = OptimalTransport().sample(t, x0, x1) + self.sigma * standard_normal(x0, ctx.rng)
+        if self.prediction == "velocity":
+            return mean_square(net(t, x) - (x1 - x0))
+        x0 = (x - like(t, x1) * x1) / like(self.interpolant.sigma(t), x1)
+        return mean_square(self.error(net(t, x), t, x0, x1))

@@ -1,0 +1,113 @@
+"""Pairs of noise and data: plans against formulas of their own, and what the network is told of them."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from oracles import Idle
+from torch import Tensor
+
+from baselines.icfm import ICFM
+from baselines.ot_cfm import OTCFM
+from bench.errors import UsageError
+from bench.methods.batch import Batch
+from bench.methods.couplings import Coupling, plan
+from bench.methods.network import CountedNetwork
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pairs(method: OTCFM | ICFM, x0: Tensor, batch: Batch, seed: int = 0, net: Any = None) -> tuple[Tensor, Tensor]:
+    return method.pairs(net, batch, x0, seeded(seed))
+
+
+def test_the_entropic_plan_of_two_pairs_is_a_logistic_function() -> None:
+    """Scaling rows and columns leaves p11 p22 / (p12 p21) = exp(-(c11 + c22 - c12 - c21) / e), and sums are 1/2."""
+    cost = torch.tensor([[0.3, 2.0], [1.1, 0.5]], dtype=torch.float64)
+    for regularisation in (0.2, 1.0, 5.0):
+        odds = math.exp((2.0 + 1.1 - 0.3 - 0.5) / (2 * regularisation))
+        same = 0.5 * odds / (1 + odds)
+        expected = torch.tensor([[same, 0.5 - same], [0.5 - same, same]], dtype=torch.float64)
+        torch.testing.assert_close(plan("sinkhorn", cost, regularisation), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_entropic_plan_of_two_gaussians_has_their_correlation() -> None:
+    """Regularisation 2 s^2 between N(0, 1) and N(0, 1): ((4 + s^4)^(1/2) - s^2) / 2, here of 300 quantiles each."""
+    x = torch.special.ndtri((torch.arange(300, dtype=torch.float64) + 0.5) / 300)[:, None]
+    for s in (0.7, 1.0, 2.0):
+        weights = plan("sinkhorn", torch.cdist(x, x).square(), 2 * s**2)
+        correlation = float((weights * (x @ x.T)).sum())
+        assert correlation == pytest.approx((math.sqrt(4 + s**4) - s**2) / 2, abs=5e-3)
+
+
+def test_an_entropic_plan_is_finite_however_small_the_regularisation() -> None:
+    """exp(-cost / regularisation) itself would be 0 everywhere; each x1 still has its weight."""
+    cost = torch.cdist(torch.randn(40, 300, generator=seeded()), torch.randn(40, 300, generator=seeded(1))).square()
+    weights = plan("sinkhorn", cost.double(), 0.05)
+    torch.testing.assert_close(weights.sum(1), torch.full((40,), 1 / 40, dtype=torch.float64))
+
+
+def test_an_entropic_pair_is_drawn_by_its_weight() -> None:
+    """Two points at 0 and 1, 400 batches: the share of crossed pairs is that of the plan, and x1 is the batch."""
+    x = torch.tensor([[0.0], [1.0]])
+    crossed, method, n = 0, OTCFM(coupling="sinkhorn", regularisation=2.0), 400
+    for seed in range(n):
+        x0, x1 = pairs(method, x, Batch(x), seed)
+        assert torch.equal(x1, x)
+        crossed += int((x0 != x).sum())
+    share = 1 / (1 + math.exp(0.5))
+    assert abs(crossed / (2 * n) - share) < 4 * math.sqrt(share * (1 - share) / (2 * n))
+
+
+@pytest.mark.parametrize("cls", [OTCFM, ICFM])
+def test_pairs_drawn_with_replacement_are_those_of_the_permutation(cls: type[OTCFM] | type[ICFM]) -> None:
+    x0, x1 = torch.randn(64, 2, generator=seeded(1)), 1 + torch.randn(64, 2, generator=seeded(2))
+    best = {tuple(b.tolist()): a for a, b in zip(*pairs(cls(coupling="exact"), x0, Batch(x1)), strict=True)}
+    some, ends = pairs(cls(coupling="drawn"), x0, Batch(x1))
+    assert all(torch.equal(best[tuple(b.tolist())], a) for a, b in zip(some, ends, strict=True))
+    left = len({tuple(b.tolist()) for b in ends}) / 64
+    assert abs(left - (1 - math.exp(-1))) < 0.15  # n draws leave out 1 / e of n
+    free = pairs(cls(coupling="independent"), x0, Batch(x1))
+    assert torch.equal(free[0], x0) and torch.equal(free[1], x1)
+
+
+def test_the_network_is_told_of_the_rows_that_are_drawn() -> None:
+    n = 32
+    x0, x1, labels = torch.randn(n, 2, generator=seeded()), torch.arange(2.0 * n).reshape(n, 2), torch.arange(n)
+    net = CountedNetwork(Idle(), given=x1 + 1, labels=labels)
+    drawn = pairs(OTCFM(coupling="drawn"), x0, Batch(x1, labels, x1 + 1), net=net)[1]
+    assert net.labels is not None and torch.equal(drawn, x1[net.labels])
+    assert net.given is not None and torch.equal(net.given, drawn + 1)
+
+
+def test_noise_does_not_tell_a_class_that_the_network_is_told() -> None:
+    """Far apart, two classes keep their own noise; with w = 0, or where the network is told none, they do not."""
+    n = 32
+    x0, labels = torch.randn(n, 2, generator=seeded()), torch.arange(n) % 2
+    batch = Batch(torch.randn(n, 2, generator=seeded(1)) + 3 * labels[:, None], labels)
+    told = pairs(OTCFM(labels=True), x0, batch)[0]
+    for of in (0, 1):
+        rows = labels == of
+        assert torch.equal(told[rows], pairs(OTCFM(), x0[rows], Batch(batch.x[rows]))[0])
+    blind, untold = pairs(OTCFM(labels=True, given_weight=0.0), x0, batch)[0], pairs(OTCFM(), x0, batch)[0]
+    assert torch.equal(blind, untold) and not torch.equal(blind, told)
+
+
+@pytest.mark.parametrize("coupling", ["exact", "drawn", "sinkhorn"])
+def test_what_dependent_pairs_cannot_predict_is_one_line(coupling: Coupling) -> None:
+    with pytest.raises(UsageError, match=f"^prediction = 'score', coupling = '{coupling}': only independent"):
+        OTCFM(prediction="score", coupling=coupling)
+    with pytest.raises(UsageError, match=f"^prediction = 'noise', coupling = '{coupling}': .* velocity alone"):
+        ICFM(prediction="noise", coupling=coupling)
+    with pytest.raises(UsageError, match=r"^regularisation = 0: a number above 0 is needed"):
+        OTCFM(coupling=coupling, regularisation=0)
+
+
+def test_independent_pairs_have_a_path_and_others_none() -> None:
+    for cls in (OTCFM, ICFM):
+        assert cls(coupling="independent").path is not None and cls(coupling="exact").path is None
+    assert OTCFM(coupling="independent", prediction="score").needs_gaussian
+    assert [ICFM(prediction=p).needs_gaussian for p in ("velocity", "data")] == [False, True]
