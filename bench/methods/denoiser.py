@@ -23,7 +23,7 @@ from bench.methods.flow import FlowBaseline
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
 from bench.methods.paths import Path, like
-from bench.methods.times import log_normal
+from bench.methods.times import random_levels
 
 KARRAS_DATA = 0.5  # sigma_data of Karras et al., whose laws of s are for data of that deviation
 
@@ -57,7 +57,7 @@ def scaled(net: Network, scaling: Scaling, y: Tensor) -> Tensor:
 
 def log_normal_levels(x1: Tensor, rng: torch.Generator, mean: float, std: float, sigma_data: float) -> Tensor:
     """Levels (B,) with ln(s) ~ N(mean + ln(sigma_data / 0.5), std^2): the law goes with the scale of the data."""
-    return sigma_data / KARRAS_DATA * log_normal(x1, rng, mean, std)
+    return sigma_data / KARRAS_DATA * random_levels(x1, rng, mean, std)
 
 
 @dataclass(frozen=True)

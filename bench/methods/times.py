@@ -25,7 +25,7 @@ def draw_times(law: Times, path: Path, x1: Tensor, rng: torch.Generator) -> Tens
         return path.times(x1, rng)
     if law == "logit_normal":
         return logit_normal(x1, rng) * path.t_end
-    return path.at_level(log_normal(x1, rng)).clamp(0.0, path.t_end)
+    return path.at_level(random_levels(x1, rng)).clamp(0.0, path.t_end)
 
 
 def logit_normal(x1: Tensor, rng: torch.Generator, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -33,7 +33,7 @@ def logit_normal(x1: Tensor, rng: torch.Generator, mean: float = 0.0, std: float
     return torch.sigmoid(mean + std * _normal(x1, rng))
 
 
-def log_normal(x1: Tensor, rng: torch.Generator, mean: float = -1.2, std: float = 1.2) -> Tensor:
+def random_levels(x1: Tensor, rng: torch.Generator, mean: float = -1.2, std: float = 1.2) -> Tensor:
     """Noise levels exp(z) with z ~ N(mean, std^2), one a sample, (B,)."""
     return torch.exp(mean + std * _normal(x1, rng))
 

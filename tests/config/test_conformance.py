@@ -244,7 +244,8 @@ def test_velocity_evaluates_the_network_once(flow: FlowBaseline, shape: tuple[in
 def test_samples_of_an_untrained_network_are_finite_and_counted(flow: FlowBaseline, shape: tuple[int, ...]) -> None:
     module = built(flow, shape)
     calls: list[int] = []
-    module.register_forward_hook(lambda *_: calls.append(1))
+    for part in module.values() if isinstance(module, nn.ModuleDict) else [module]:
+        part.register_forward_hook(lambda *_: calls.append(1))
     this = trained(flow, shape, module=module)
     x, nfe = drawn(this, sampler_of(Solver("midpoint", steps=4)), 8, 8)
     assert x.shape == (8, *shape) and torch.isfinite(x).all()
@@ -253,8 +254,9 @@ def test_samples_of_an_untrained_network_are_finite_and_counted(flow: FlowBaseli
 
 def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shape: tuple[int, ...]) -> None:
     short = {f.name: 6 for f in dataclasses.fields(cls) if f.name.endswith("_steps")}
-    net = CountedNetwork(network(shape))
-    model = cls(**short).model(net)
+    method = cls(**short)
+    net = CountedNetwork(built(method, shape))
+    model = method.model(net)
     for name, sampler in model.samplers.items():
         net.rows = 0
         x0 = torch.randn((8, *shape), generator=seeded(0))
