@@ -21,12 +21,21 @@ VP = VariancePreserving()
 MEAN, VARIANCE = [0.5, -1.0], [0.25, 0.04]
 DATA = GaussianMixture.single(MEAN, VARIANCE)
 STEPS = {"euler": 400, "ancestral": 1000, "ddim": 200, "euler_maruyama": 400, "consistency": 2}
-NOISY = ("ancestral", "euler_maruyama", "consistency")
+NOISY = ("ancestral", "euler_maruyama", "sde", "consistency")
 # Their noise is their own: the variance of 4000 draws has a standard error of 2%.
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "ancestral")) for name in samplers]
 
 OTHERS = {
-    **{"steps": 7, "rtol": 1e-2, "atol": 1e-2, "rho": 3.0, "grid": "cosine", "last_step": "own", "scale": 0.5},
+    **{
+        "steps": 7,
+        "rtol": 1e-2,
+        "atol": 1e-2,
+        "rho": 3.0,
+        "grid": "cosine",
+        "last_step": "own",
+        "scale": 0.5,
+        "diffusion": 0.5,
+    },
     **{
         "order": 1,
         "solver_order": 3,
