@@ -36,7 +36,7 @@ STAGE_OF = {
     "conditional_field_times": "samples",
     "log_densities": "likelihood",  # log p_t on a grid of the square (T, k, k), rows by the second coordinate
     "density_times": "likelihood",
-    "samples_midpoint_*": "sweep",  # by the midpoint rule at so many evaluations
+    "samples_*_*": "sweep",  # by a sampler at so many evaluations
 }
 
 

@@ -119,6 +119,26 @@ def limit(axes: Axes, means: Any, floor: float | None = None) -> str:
     return cut
 
 
+def above_noise(points: DataFrame, noise: float | None) -> tuple[DataFrame, str]:
+    """Points for a logarithmic axis, raised to its lower edge: the least above zero, or a tenth of its noise."""
+    least = points.value[points.value > 0].min()
+    edge = max(least, noise / 10) if noise and math.isfinite(noise) else least
+    raised = points.assign(value=points.value.clip(lower=edge))
+    return raised, " Values below the axis stand on its lower edge." if (raised.value > points.value).any() else ""
+
+
+def log_scaled(axes: Axes, points: DataFrame, ticks: Iterable[float], floor: float | None) -> str:
+    """Logarithmic axes over `nfe` for all points if these are above zero; says so where some are cut off."""
+    axes.set(xscale="log", xlim=(points.nfe.min() / 1.2, points.nfe.max() * 1.2))
+    plain_log(axes.xaxis, ticks)
+    if not (points.value > 0).all():
+        return limit(axes, points.value, floor)
+    axes.set_yscale("log")
+    cut = limit(axes, points.value, floor)
+    plain_log(axes.yaxis)
+    return cut
+
+
 def plain_log(axis: Any, places: Iterable[float] = ()) -> None:
     """Ticks of a logarithmic axis in plain numbers: at `places` that are not too close, or at 1, 2, 5 and the like."""
     low, high = sorted(axis.get_view_interval())

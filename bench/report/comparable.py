@@ -29,13 +29,14 @@ FLOOR_ALONE = {"density", "floor_split", "repeats"}  # settings that say what a 
 
 def comparable(row: Any) -> str:
     """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
-    settings = _without(row, {*OF_SAMPLER, "batch"} if row.stage == "samples" else set())
+    settings = settings_without(row, {*OF_SAMPLER, "batch"} if row.stage == "samples" else set())
     if row.metric in CLOCKS:
         settings["device"] = row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
     return json.dumps(settings, sort_keys=True)
 
 
-def _without(row: Any, keys: set[str]) -> dict[str, Any]:
+def settings_without(row: Any, keys: set[str]) -> dict[str, Any]:
+    """The settings of a row but for those of `keys`, and its n."""
     settings = {key: value for key, value in row.parsed.items() if key not in keys}
     return settings | ({} if row.n is None or math.isnan(row.n) else {"n": int(row.n)})
 
@@ -90,7 +91,7 @@ def of_one_kind(rows: DataFrame) -> DataFrame:
     """The rows of a curve or sweep under the settings that are settled, and all that was lost (NaN)."""
     if rows.empty:
         return rows
-    kinds = [json.dumps(_without(row, OF_SAMPLER), sort_keys=True) for row in each(rows)]
+    kinds = [json.dumps(settings_without(row, OF_SAMPLER), sort_keys=True) for row in each(rows)]
     rows = rows.assign(kind=kinds, number=range(len(rows)))
     known = meeting(rows[rows.value.notna()], "kind")
     kept = known.number[known.kind == settled(known.kind, known.variant)]

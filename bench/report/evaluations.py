@@ -1,38 +1,73 @@
-"""A table of quality by evaluations: what every sampler of every method reaches within so many of them."""
+"""A table of quality by evaluations: what every sampler of every method reaches within so many of them.
+
+Of methods that do not share their samplers (bench/report/by_method.py) it is what the best of each method reaches.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pandas import DataFrame
 
 from bench.metrics.metric import Facts
 from bench.report.axes import sign_of, titled
+from bench.report.by_method import Best, best, lost_within, standing
 from bench.report.extract import listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row, left
 from bench.report.incidents import kinds, not_applicable, reasons
 from bench.report.sections import Section
 from bench.report.statistics import t_interval
-from bench.report.sweeps import MOST, at_every_accuracy, budgets, qualities, spent, swept
+from bench.report.sweeps import at_every_accuracy, budgets, of_samplers, qualities, spent, swept
 
-REMARKS = (
-    "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average.",
-    "Bold: best mean of a method in its column.",
-    f"{ABSENT}: none with so few evaluations.",
+MEAN = "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average."
+OF_SAMPLERS = (MEAN, "Bold: best mean of a method in its column.", f"{ABSENT}: none with so few evaluations.")
+OF_METHODS = (
+    MEAN,
+    "By the best sampler of each method among those that spend more than the column before, which is named.",
+    "Bold: best mean of its column; where intervals overlap the order is not established.",
 )
+NONE = f"{ABSENT}: none with so many evaluations."
 
 
 def by_evaluations(section: Section) -> Iterator[Grid]:
-    """A grid for every quality of a sweep of more than MOST samplers, a row per method and sampler."""
+    """A grid per quality of a sweep that has more samplers, or fewer in common, than panels show."""
     for metric in qualities(section):
         rows = swept(section, metric)
-        if rows.solver[rows.value.notna()].nunique() > MOST:
-            yield _grid(section, metric, rows)
+        if of_samplers(points := at_every_accuracy(rows)):
+            yield _of_samplers(section, metric, rows, points)
+        elif found := best(section, metric):
+            yield _of_methods(section, metric, found)
 
 
-def _grid(section: Section, metric: str, rows: DataFrame) -> Grid:
-    about, points = section.about(metric), at_every_accuracy(rows)
-    columns, lines = budgets(points), list[Row]()
+def _of_methods(section: Section, metric: str, found: Best) -> Grid:
+    """A row per method, with the value of its best sampler."""
+    about, lines = section.about(metric), list[Row]()
+    key = ["variant", "solver", "accuracy"]
+    values = {at: rows for at, rows in found.rows.groupby(key)}
+    lost = lost_within(found)
+    for variant, label in section.labels.items():
+        own, without = (rows[rows.variant == variant] for rows in (found.points, lost))
+        if own.empty and without.empty:
+            continue
+        names = list(dict.fromkeys(own.solver))
+        entries = []
+        for budget in found.budgets:
+            at = own[own.budget == budget]
+            rows = without[without.budget == budget] if at.empty else values[tuple(at[key].iloc[0])]
+            entry = _entry(section, rows, about)
+            name = at.solver.iloc[0] if len(at) and len(names) > 1 else ""
+            entries.append(replace(entry, tail=" ".join(filter(None, (entry.tail, name)))))
+        baseline = str(section.frame.baseline[section.frame.variant == variant].iloc[0])
+        lines.append(Row(baseline, label, names[0] if len(names) == 1 else "", tuple(entries)))
+    lines = _marked(lines, sign_of(about))
+    has_holes = any(entry.words == ABSENT for line in lines for entry in line.entries)
+    remarks = [*OF_METHODS, *([NONE] if has_holes else []), *standing(section, found)]
+    return _grid(section, metric, found.points, found.budgets, lines, remarks)
+
+
+def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFrame) -> Grid:
+    """A row per method and sampler."""
+    about, columns, lines = section.about(metric), budgets(points), list[Row]()
     for variant, label in section.labels.items():
         of_variant = rows[rows.variant == variant]
         block = [
@@ -40,24 +75,34 @@ def _grid(section: Section, metric: str, rows: DataFrame) -> Grid:
                 str(own.baseline.iloc[0]),
                 label,
                 str(name),
-                tuple(_entry(section, own, n, about) for n in columns),
+                tuple(_entry(section, _within(own, n), about) for n in columns),
             )
             for name, own in of_variant.groupby("solver", sort=False)
         ]
         lines += _marked(block, sign_of(about))
+    return _grid(section, metric, points, columns, lines, [*OF_SAMPLERS, *_left_out(section, metric)])
+
+
+def _grid(
+    section: Section, metric: str, points: DataFrame, columns: Sequence[float], lines: list[Row], remarks: list[str]
+) -> Grid:
+    about = section.about(metric)
     headers = tuple(Header(f"NFE {budget:g}", about.direction) for budget in columns)
     title = f"{section.name}: {titled(about, points.n.iloc[0])}, within so many evaluations {section.where}"
-    return Grid(title, "quality", headers, tuple(lines), (*REMARKS, *_left_out(section, metric)))
+    return Grid(title, "quality", headers, tuple(lines), tuple(remarks))
 
 
-def _entry(section: Section, rows: DataFrame, budget: float, about: Facts) -> Entry:
-    """What a sampler scores at its most evaluations within the budget, by the mean of them over its seeds."""
-    had = rows[rows.value.notna()]
+def _within(rows: DataFrame, budget: float) -> DataFrame:
+    """The rows of a sampler at its most evaluations within the budget, by the mean of them over its seeds."""
     within = {accuracy: nfe for accuracy, nfe in spent(rows).items() if nfe <= budget}
-    if not within:
+    return rows[rows.accuracy == max(within, key=lambda accuracy: within[accuracy])] if within else rows[:0]
+
+
+def _entry(section: Section, rows: DataFrame, about: Facts) -> Entry:
+    """What a sampler scores at one number of evaluations."""
+    if rows.empty:
         return Entry(ABSENT)
-    at = max(within, key=lambda accuracy: within[accuracy])
-    had, why = had[had.accuracy == at], reasons(rows[rows.value.isna() & (rows.accuracy == at)])
+    had, why = rows[rows.value.notna()], reasons(rows[rows.value.isna()])
     words, title = kinds(why), "; ".join(dict.fromkeys(why))
     if had.empty:
         return Entry(words, title=title)
@@ -71,7 +116,7 @@ def _entry(section: Section, rows: DataFrame, budget: float, about: Facts) -> En
 
 
 def _marked(block: list[Row], sign: int) -> list[Row]:
-    """The rows of a method, with the best entry of each column marked, of those that lost no seed."""
+    """The rows, with the best entry of each column marked, of those that lost no seed."""
     values = [
         [sign * entry.value if entry.is_number and not entry.title else math.inf for entry in row.entries]
         for row in block

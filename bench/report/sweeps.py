@@ -10,7 +10,7 @@ from bench.report.comparable import is_under, of_one_kind
 from bench.report.extract import Extract, each
 from bench.report.statistics import one_more, repeats
 
-MOST = 6  # samplers that have a panel each; panels of more are methods, and a table lists them
+MOST = 6  # samplers that have a panel each
 
 
 def qualities(section: Extract) -> list[str]:
@@ -50,6 +50,11 @@ def spent(rows: DataFrame) -> dict[str, float]:
     had = rows[rows.value.notna()].groupby("accuracy").nfe.mean()
     nfe = rows.groupby("accuracy").nfe.mean()
     return {str(accuracy): float(had.get(accuracy, of_all)) for accuracy, of_all in nfe.items()}
+
+
+def of_samplers(points: DataFrame) -> bool:
+    """Whether a method has more samplers than have a panel each: then panels are methods."""
+    return len(points) > 0 and bool(points.groupby("variant").solver.nunique().max() > MOST)
 
 
 def budgets(points: DataFrame) -> list[float]:

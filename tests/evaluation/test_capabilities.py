@@ -34,6 +34,7 @@ from bench.methods.paths import OptimalTransport
 from bench.metrics.metric import FLOOR
 from bench.metrics.w2 import wasserstein2
 from bench.records.records import Measurement
+from bench.report.artefacts import stage_of
 from bench.samplers.ode import Euler
 from bench.training.seeds import generator
 
@@ -457,6 +458,21 @@ def test_a_value_of_the_sweep_that_is_lost_stands_where_its_siblings_do(points: 
     assert {(row.place["nfe"], row.reason) for row in had} == {(4, None)}
     assert {row.place["nfe"] for row in lost} == {8}
     assert all(row.reason and row.reason.startswith("diverged at 8 evaluations: ") for row in lost)
+
+
+def test_a_sweep_keeps_samples_of_every_sampler_at_few_evaluations_and_more_of_one(points: Dataset) -> None:
+    def decaying(net: Any) -> Model:
+        return Model(lambda t, x: -net(t.expand(len(x)), x))
+
+    _, arrays = measured(sweep(nfe=(2, 4, 8), tolerances=(), solvers=("euler", "midpoint")), decaying, points)
+    assert arrays.pop("extent") == points.extent
+    assert arrays.keys() == {f"samples_{name}" for name in ("euler_2", "euler_4", "midpoint_2", "midpoint_4", "midpoint_8")}
+    assert {stage_of(name) for name in arrays} == {"sweep"}
+    assert all(array.shape == (10, 2) and array.dtype == np.float16 for array in arrays.values())
+    # n steps of Euler leave (1 - 1/n)^n of the noise, and one midpoint step 1 - 1 + 1/2.
+    whole = arrays["samples_midpoint_2"].astype(float) / (1 / 2)
+    for nfe in (2, 4):
+        assert arrays[f"samples_euler_{nfe}"] == pytest.approx(whole * (1 - 1 / nfe) ** nfe, rel=5e-3)
 
 
 def test_a_network_has_its_batch_back_when_rows_were_cut() -> None:

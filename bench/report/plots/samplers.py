@@ -1,18 +1,28 @@
 """Many samplers at many numbers of evaluations: a row of panels per method, a line per sampler."""
 
-import math
 from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from bench.report.axes import MARKS, crosses, curves, floor_line, front, lacking, limit, plain_log, sign_of, titled
+from bench.report.axes import (
+    MARKS,
+    above_noise,
+    crosses,
+    curves,
+    floor_line,
+    front,
+    lacking,
+    log_scaled,
+    sign_of,
+    titled,
+)
 from bench.report.canvas import WIDTH, legible, name_panel, sheet
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
 from bench.report.style import FIRST, FRONT, SPARE, Look
-from bench.report.sweeps import MOST, at_every_accuracy, budgets, floor_of, qualities, swept
+from bench.report.sweeps import at_every_accuracy, budgets, floor_of, of_samplers, qualities, swept
 
 LOOKS = FIRST + SPARE
 HEADINGS = {True: "Solvers of any ODE", False: "Samplers of such models"}
@@ -22,12 +32,12 @@ COLUMNS, LINE = 2, 0.2  # of a legend, and inches that one of its lines takes
 
 @register_figure("samplers", title="Quality against evaluations of the network, by method and sampler", place=61)
 def samplers_by_method(data: FigureData) -> Iterator[Drawing]:
-    """A figure for every quality, and for the solvers' error, of a sweep of more than MOST samplers."""
+    """A figure for every quality, and for the solvers' error, of a sweep of more than MOST samplers a method."""
     section = data.section
     for metric in [*qualities(section), "ode_error"]:
         rows = swept(section, metric)
         points = at_every_accuracy(rows)
-        if points.solver.nunique() > MOST:
+        if of_samplers(points):
             yield _drawn(section, metric, rows, points)
 
 
@@ -37,14 +47,14 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())
     figure, grid = sheet(len(methods), len(kinds), (width, HEIGHT), (GAP, 0.3), LEFT, bottom=0.6 + legends)
-    points, below = _above_noise(points, floor and floor[1])
+    points, below = above_noise(points, floor and floor[1])
     for variant, line in zip(methods, grid, strict=True):
         of_method = points[points.variant == variant]
         best = front(of_method, "nfe", sign_of(about))
         for axes, (kind, looks) in zip(line, kinds.items(), strict=True):
             axes.plot(best.nfe, best.value, color=FRONT, linewidth=6, solid_capstyle="round", zorder=0.5, alpha=0.6)
             curves(looks, axes, of_method[of_method.solver.isin([*looks])], "nfe", bands=False, by="solver")
-            above = _scaled(axes, points, floor and floor[0])
+            above = log_scaled(axes, points, budgets(points), floor and floor[0])
             drawn = rows[(rows.variant == variant) & rows.solver.isin([*looks])]
             crosses(looks, axes, drawn, "nfe", "accuracy", by="solver")
             if floor:
@@ -72,26 +82,6 @@ def _kinds(rows: DataFrame) -> dict[bool, dict[str, Look]]:
         looks = kinds["solver" in settings]
         looks.setdefault(name, LOOKS[len(looks) % len(LOOKS)])
     return {kind: looks for kind, looks in kinds.items() if looks}
-
-
-def _above_noise(points: DataFrame, noise: float | None) -> tuple[DataFrame, str]:
-    """Points for a logarithmic axis, raised to its lower edge: the least above zero, or a tenth of its noise."""
-    least = points.value[points.value > 0].min()
-    edge = max(least, noise / 10) if noise and math.isfinite(noise) else least
-    raised = points.assign(value=points.value.clip(lower=edge))
-    return raised, " Values below the axis stand on its lower edge." if (raised.value > points.value).any() else ""
-
-
-def _scaled(axes: Axes, points: DataFrame, floor: float | None) -> str:
-    """Logarithmic axes for all points if these are above zero; says so where some are cut off."""
-    axes.set(xscale="log", xlim=(points.nfe.min() / 1.2, points.nfe.max() * 1.2))
-    plain_log(axes.xaxis, budgets(points))
-    if not (points.value > 0).all():
-        return limit(axes, points.value, floor)
-    axes.set_yscale("log")
-    cut = limit(axes, points.value, floor)
-    plain_log(axes.yaxis)
-    return cut
 
 
 def _legend(axes: Axes, looks: dict[str, Look], heading: str, below: float) -> None:

@@ -11,12 +11,13 @@ from pandas import DataFrame
 
 from bench.report import vocabulary
 from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, plain_log, titled
+from bench.report.by_method import best
 from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.cells import floor_text
 from bench.report.crossings import nfe_ratio
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
-from bench.report.sweeps import MOST, at_every_accuracy, floor_of, qualities, swept
+from bench.report.sweeps import at_every_accuracy, floor_of, of_samplers, qualities, swept
 
 SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
 WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
@@ -24,12 +25,12 @@ WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
 
 @register_figure("over_nfe", title="Quality against evaluations of the velocity field, by solver", place=60)
 def over_nfe(data: FigureData) -> Iterator[Drawing]:
-    """A figure for every quality of the sweep; its legend ranks the variants at the smallest NFE that all have."""
+    """A figure per quality if methods share their samplers; its legend ranks them at the smallest NFE that all have."""
     section = data.section
     for metric in qualities(section):
         about, rows = section.about(metric), swept(section, metric)
         points = at_every_accuracy(rows)
-        if points.solver.nunique() > MOST:
+        if of_samplers(points) or best(section, metric):
             continue
         figure, axes = _facets(section, rows, points, LEGEND)
         floor = floor_of(section, metric, rows)
@@ -64,7 +65,7 @@ def ode_error_over_nfe(data: FigureData) -> Drawing | None:
     section, rows = data.section, swept(data.section, "ode_error")
     rows = rows[rows.fixed & ~(rows.value <= 0)]
     points = at_every_accuracy(rows)
-    if points.empty or points.solver.nunique() > MOST:
+    if points.empty or of_samplers(points):
         return None
     ratios = _ratios(section, points)
     figure, axes = _facets(section, rows, points, WITH_RATIOS if ratios else LEGEND, bands=False)

@@ -1,0 +1,102 @@
+"""A sweep of methods that do not share their samplers: the best of each method at every number of evaluations.
+
+A solver's panel would compare few of them, and a method's panel would show few lines. A method that no sampler of the
+sweep draws from, such as a generator of one evaluation, stands by its samples.
+"""
+
+import json
+import math
+from typing import NamedTuple
+
+import pandas
+from pandas import DataFrame
+
+from bench.report.axes import sign_of
+from bench.report.comparable import OF_SAMPLER, settings_without
+from bench.report.extract import each, listed
+from bench.report.sections import Section
+from bench.report.sweeps import MOST, at_every_accuracy, budgets, of_samplers, swept
+
+NOT_DRAWING = {*OF_SAMPLER, "batch", "repeats"}  # settings that samples and a sweep need not share
+
+
+class Best(NamedTuple):
+    """The best of each method, by the mean over its seeds.
+
+    Attributes:
+        rows: all that is compared, with what was lost.
+        points: a row per variant and number `budget` of evaluations, with `solver`, `accuracy`, `nfe` and the mean.
+        budgets: so many evaluations at most, and more than the budget before.
+        guests: variants that stand by their samples.
+    """
+
+    rows: DataFrame
+    points: DataFrame
+    budgets: list[float]
+    guests: frozenset[str]
+
+
+def best(section: Section, metric: str) -> Best | None:
+    """The best of each method; None if panels of solvers or of methods show the sweep."""
+    own = swept(section, metric)
+    means = at_every_accuracy(own)
+    guests = _standing_in(section, metric, own)
+    if means.empty or of_samplers(means) or not (len(guests) or _is_divided(means)):
+        return None
+    asked, spent = budgets(means), guests.nfe.tolist()
+    columns = sorted({*asked, *(nfe for nfe in spent if not asked[0] <= nfe <= asked[-1])})
+    rows = pandas.concat([own, guests]) if len(guests) else own
+    points = _best_within(at_every_accuracy(rows), columns, sign_of(section.about(metric)))
+    return Best(rows, points, columns, frozenset(guests.variant))
+
+
+def lost_within(found: Best) -> DataFrame:
+    """The rows whose value was lost where their method has no other, with `budget`."""
+    lost = found.rows[found.rows.value.isna()]
+    lost = lost.assign(budget=_budget_of(lost, found.budgets))
+    had = set(zip(found.points.variant, found.points.budget, strict=True))
+    return lost.loc[[place not in had for place in zip(lost.variant, lost.budget, strict=True)]]
+
+
+def standing(section: Section, found: Best) -> list[str]:
+    """What is said of the methods that stand by their samples, a sentence or none."""
+    names = [label for variant, label in section.labels.items() if variant in found.guests]
+    return [f"No sampler of the sweep draws from {listed(names)}: by the samples of the table."] if names else []
+
+
+def _is_divided(points: DataFrame) -> bool:
+    """Whether there are more samplers than have a panel each, or one that draws from less than half of the methods."""
+    methods = points.groupby("solver").variant.nunique()
+    return len(methods) > MOST or bool((2 * methods < points.variant.nunique()).any())
+
+
+def _best_within(points: DataFrame, columns: list[float], sign: int) -> DataFrame:
+    points = points.assign(budget=_budget_of(points, columns), signed=sign * points.value)
+    points = points[points.budget.notna()].sort_values(["seeds", "signed"], ascending=[False, True], kind="stable")
+    return points.drop_duplicates(["variant", "budget"]).sort_values(["variant", "budget"])
+
+
+def _budget_of(rows: DataFrame, columns: list[float]) -> list[float]:
+    """The least of the budgets that each row does not exceed, NaN for none."""
+    return [next((budget for budget in columns if nfe <= budget), math.nan) for nfe in rows.nfe]
+
+
+def _standing_in(section: Section, metric: str, rows: DataFrame) -> DataFrame:
+    """Samples of methods that no sampler of the sweep draws from, under its settings, at what they cost.
+
+    A method whose sweep failed, or was not run, does not stand by its samples.
+    """
+    swept_ones, known = set(section.sweep.variant), section.frame[section.frame.stage == "sweep"]
+    without = [v for v in known.variant.unique() if v not in swept_ones and not section.incidents_at(v, "sweep")]
+    drawn = section.measured[(section.measured.stage == "samples") & section.measured.variant.isin(without)]
+    key = ["run_id", "sampler", "batch"]
+    nfe = drawn[drawn.metric == "nfe_sampling"].drop_duplicates(key).set_index(key).value.rename("spent")
+    found = drawn[(drawn.metric == metric) & drawn.value.notna()].join(nfe, on=key).dropna(subset="spent")
+    shared = {_kind(row) for row in each(rows[rows.value.notna()])}
+    found = found.loc[[_kind(row) in shared for row in each(found)]]
+    names = [str(settings.get("sampler", "")) for settings in found.parsed]
+    return found.assign(solver=names, accuracy="", fixed=True, nfe=found.spent)
+
+
+def _kind(row: object) -> str:
+    return json.dumps(settings_without(row, NOT_DRAWING), sort_keys=True)

@@ -1,0 +1,129 @@
+"""A sweep of methods that do not share their samplers: a line, and a row, per method through its best samplers."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic
+
+from bench.report.artefacts import Artefacts
+from bench.report.by_method import best
+from bench.report.canvas import themed
+from bench.report.evaluations import by_evaluations
+from bench.report.figure import Drawing, draw
+from bench.report.grid import ABSENT, Grid
+from bench.report.sections import Section, sections
+
+NONE = "not applicable: the model has no such thing"
+SAMPLERS = {"euler": ("fm_ot", "ot_cfm", "ddpm"), "heun2": ("fm_ot", "ot_cfm", "ddpm"), "jump": ("mine",)}
+LABELS = {"fm_ot": "FM w/ OT", "ot_cfm": "OT-CFM", "ddpm": "DDPM", "mine": "Mine", "gan": "GAN"}
+NFE = (1, 2, 4, 8)
+
+
+def known(baseline: str, **more: Any) -> dict[str, Any]:
+    return {"variant": f"cifar10-{baseline}-0a1b2c", "baseline": baseline, "label": LABELS[baseline], **more}
+
+
+def score(sampler: str, nfe: int) -> float:
+    """Euler's is the better one up to 2 evaluations, Heun's from 4 on."""
+    return {"euler": 16 / nfe, "heun2": 32 / nfe**2 + 1, "jump": 3.0 + nfe / 10}[sampler]
+
+
+def rows(*lost: tuple[str, str, int], generator: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The sweep, without what was `lost` (baseline, sampler, evaluations), and a generator's samples."""
+    found = []
+    for sampler, methods in SAMPLERS.items():
+        for place, baseline in enumerate(LABELS):
+            for nfe in NFE[sampler == "heun2" :]:
+                settings = {"sampler": sampler, "steps": nfe, "weights": "ema", "batch": 1000}
+                one = known(baseline, stage="sweep", settings=settings, place={"nfe": nfe})
+                value, why = score(sampler, nfe) + place, f"diverged at {nfe} evaluations: {sampler}"
+                lost_to = NONE if baseline not in methods else why if (baseline, sampler, nfe) in lost else None
+                found.append({**one, "value": math.nan if lost_to else value, "reason": lost_to})
+    of_samples = {"sampler": "generator", "weights": "ema", "batch": 500, **(generator or {})}
+    one = known("gan", stage="samples", settings=of_samples)
+    return [*found, {**one, "value": 6.0}, {**one, "metric": "nfe_sampling", "value": 1.0}]
+
+
+def section(made: list[dict[str, Any]]) -> Section:
+    (only,) = sections(synthetic.frame(*made))
+    return only
+
+
+def grid_of(made: list[dict[str, Any]]) -> Grid:
+    (grid,) = by_evaluations(section(made))
+    return grid
+
+
+def test_the_best_sampler_of_each_method_stands_at_every_number_of_evaluations() -> None:
+    found = best(section(rows()), "fid")
+    assert found and found.budgets == [1, 2, 4, 8]
+    of_first = found.points[found.points.variant == known("fm_ot")["variant"]]
+    assert list(zip(of_first.budget, of_first.solver, of_first.value, strict=True)) == [
+        (1, "euler", 16), (2, "euler", 8), (4, "heun2", 3), (8, "heun2", 1.5),
+    ]  # fmt: skip
+
+
+def test_where_more_is_better_the_best_is_the_greatest() -> None:
+    found = best(section([{**row, "metric": row.get("metric", "precision")} for row in rows()]), "precision")
+    assert found and list(found.points.solver[:4]) == ["euler", "heun2", "euler", "euler"]
+
+
+def test_a_row_per_method_names_its_sampler_where_it_changes() -> None:
+    grid = grid_of(rows())
+    assert [header.text for header in grid.headers] == ["NFE 1 ↓", "NFE 2 ↓", "NFE 4 ↓", "NFE 8 ↓"]
+    texts = {row.label: (row.sampler, [entry.text for entry in row.entries]) for row in grid.rows}
+    assert texts["FM w/ OT"] == ("", ["16 euler", "8 euler", "3 heun2", "1.500 heun2"])
+    assert texts["Mine"] == ("jump", ["6.100", "6.200", "6.400", "6.800"])
+    assert texts["GAN"] == ("generator", ["6", ABSENT, ABSENT, ABSENT])
+    best_of = {row.label: [entry.best for entry in row.entries] for row in grid.rows}
+    assert best_of["GAN"][0] and best_of["Mine"][1] and best_of["FM w/ OT"][2:] == [True, True]
+    assert grid.remarks[-1] == "No sampler of the sweep draws from GAN: by the samples of the table."
+
+
+@pytest.mark.parametrize("other", [{"weights": "raw"}, {"split": "train"}])
+def test_samples_of_other_settings_do_not_stand_in_a_sweep(other: dict[str, Any]) -> None:
+    found = best(section(rows(generator=other)), "fid")
+    assert found and not found.guests and "GAN" not in {row.label for row in grid_of(rows(generator=other)).rows}
+
+
+def test_a_method_whose_sweep_failed_does_not_stand_by_its_samples() -> None:
+    made = [row for row in rows() if row["baseline"] != "gan" or row["stage"] == "samples"]
+    made.append(known("gan", stage="sweep", status="failed", error="boom", value=math.nan))
+    found = best(section(made), "fid")
+    assert found and not found.guests
+
+
+def test_a_lost_value_is_that_of_the_next_best_sampler_or_a_hole_with_its_reason() -> None:
+    grid = grid_of(rows(("fm_ot", "euler", 1), ("fm_ot", "heun2", 4)))
+    (entries,) = [row.entries for row in grid.rows if row.label == "FM w/ OT"]
+    assert [entry.text for entry in entries] == ["diverged", "8 euler", "4 euler", "1.500 heun2"]
+    assert entries[0].title == "diverged at 1 evaluations: euler"
+
+
+def test_methods_that_share_few_samplers_have_panels_of_solvers() -> None:
+    made = [row for row in rows() if row["baseline"] not in ("mine", "gan") and row["settings"]["sampler"] != "jump"]
+    assert best(section(made), "fid") is None and list(by_evaluations(section(made))) == []
+
+
+def drawings(made: list[dict[str, Any]], name: str) -> list[Drawing]:
+    complaints: list[str] = []
+    with themed():
+        found = list(draw(section(made), Artefacts(Path()), complaints, name))
+    assert complaints == []
+    return found
+
+
+@pytest.mark.slow
+def test_a_panel_has_a_line_per_method_and_a_marker_per_generator() -> None:
+    made = rows(("fm_ot", "euler", 1))
+    (drawing,) = drawings(made, "by_method")
+    assert drawings(made, "over_nfe") == [] and drawings(made, "samplers") == []
+    (axes,) = drawing.figure.axes
+    lines = {tuple(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "-"}
+    assert {(1, 2, 4, 8), (2, 4, 8), (1,)} <= lines
+    assert [line.get_markersize() for line in axes.lines if tuple(line.get_xdata()) == (1,)][-2] == 11
+    legend = axes.get_legend()
+    assert legend and legend.get_texts()[0].get_text() == "GAN"
+    assert "draws from GAN" in drawing.reading and "FM w/ OT (1 diverged)" in drawing.reading
