@@ -466,7 +466,9 @@ def test_a_sweep_keeps_samples_of_every_sampler_at_few_evaluations_and_more_of_o
 
     _, arrays = measured(sweep(nfe=(2, 4, 8), tolerances=(), solvers=("euler", "midpoint")), decaying, points)
     assert arrays.pop("extent") == points.extent
-    assert arrays.keys() == {f"samples_{name}" for name in ("euler_2", "euler_4", "midpoint_2", "midpoint_4", "midpoint_8")}
+    assert arrays.keys() == {
+        f"samples_{name}" for name in ("euler_2", "euler_4", "midpoint_2", "midpoint_4", "midpoint_8")
+    }
     assert {stage_of(name) for name in arrays} == {"sweep"}
     assert all(array.shape == (10, 2) and array.dtype == np.float16 for array in arrays.values())
     # n steps of Euler leave (1 - 1/n)^n of the noise, and one midpoint step 1 - 1 + 1/2.
