@@ -5,32 +5,45 @@ ln(t - least) ~ N(mean + ln(sigma_data / 0.5), std^2),  t - r = (t - least) min(
 n(t) = 1 + k / (1 + exp(b (t - least))), of t in units of 2 sigma_data;  f is in bench/methods/consistency.py.
 
 a grows with training, 0 ... `stages`. At a = 0, r = least: the target is the data themselves, and L trains a denoiser,
-which ECT starts from. The teacher f(., r) is the network as it is, without average and without gradient; its dropout
-mask, unlike ECT's, is its own. c = 0 is ECT's norm on CIFAR-10. Where it is least, f is a median of where the data lie,
-not their mean: near the same in many dimensions, while points of few do better by the square, to which d goes as c
-exceeds the errors (c = 0.3 on the checkerboard).
+which ECT starts from. The teacher f(., r) is the network as it is, without average and without gradient, and with the
+student's dropout mask. c = 0 is ECT's norm on CIFAR-10. It makes a median of the data that f may lead to, not their
+mean: nearly the same in many dimensions, while points of few do better by the square, which d nears as c exceeds the
+errors (c = 0.3 on the checkerboard).
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import pad
 
-from bench import Batch, ConsistencyBaseline, Context, Network, like, log_normal_levels, noise, register_baseline
+from bench import (
+    Batch,
+    ConsistencyBaseline,
+    Context,
+    Network,
+    Positive,
+    Rate,
+    like,
+    log_normal_levels,
+    noise,
+    register_baseline,
+)
 
 
 @register_baseline("consistency", label="Consistency")
 @dataclass(frozen=True)
 class ConsistencyModel(ConsistencyBaseline):
     mean: float = -1.1
-    std: float = 2.0
-    stages: int = 8
-    q: float = 2.0
-    k: float = 8.0
+    std: Rate = 2.0
+    stages: Positive = 8
+    q: Annotated[float, Field(gt=1)] = 2.0
+    k: Annotated[float, Field(ge=0)] = 8.0
     b: float = 1.0
-    c: float = 0.0
+    c: Annotated[float, Field(ge=0)] = 0.0
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
         x1, x0 = batch.x, noise(batch.x, ctx.rng)
@@ -41,7 +54,6 @@ class ConsistencyModel(ConsistencyBaseline):
         t, r = self.least + above, self.least + above - gap
         target = x1 + like(r, x1) * x0
         if a:  # else r = least, where f is the identity
-            with torch.no_grad():
-                target = self.clean(net, r, target)
+            target = self.teacher(net, r, target)
         error = (self.clean(net, t, x1 + like(t, x1) * x0) - target).flatten(1)
         return (vector_norm(pad(error, (0, 1), value=self.c), dim=1) - self.c) / gap

@@ -17,6 +17,7 @@ from bench import (
     DenoiserBaseline,
     Network,
     NoiseLevels,
+    Rate,
     Scaling,
     edm_scaling,
     like,
@@ -30,9 +31,9 @@ from bench import (
 @register_baseline("edm", label="EDM")
 @dataclass(frozen=True)
 class EDM(DenoiserBaseline):
-    sigma_data: float = 0.5
+    sigma_data: Rate = 0.5
     mean: float = -1.2
-    std: float = 1.2
+    std: Rate = 1.2
 
     @property
     def path(self) -> NoiseLevels:

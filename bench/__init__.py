@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 # ruff: noqa: F401
 if TYPE_CHECKING:  # the names, each with its home
     from bench.config.registry import register_dataset, register_network
+    from bench.config.settings import Positive, Rate
     from bench.datasets.base import Dataset
     from bench.errors import Diverged, NotApplicable, UsageError
     from bench.evaluation.loaded import load

@@ -7,8 +7,10 @@ its end, noise of the least level. Where it ends does not tell its slope: there 
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench.config.settings import Rate
@@ -18,6 +20,7 @@ from bench.methods.model import Model
 from bench.methods.network import Network
 from bench.methods.noise_levels import NoiseLevels
 
+S_MAX = 80.0  # where samples start
 SLOPELESS = "a consistency model knows where its ODE ends, not its slope"
 
 
@@ -33,17 +36,22 @@ class ConsistencyBaseline(LabelledBaseline):
     needs_gaussian = True
 
     sigma_data: Rate = field(default=0.5, kw_only=True)
-    least: Rate = field(default=0.002, kw_only=True)
+    least: Annotated[float, Field(gt=0, lt=S_MAX)] = field(default=0.002, kw_only=True)
 
     def clean(self, net: Network, s: Tensor, y: Tensor) -> Tensor:
         """f(y, s) for y (B, ...) and levels s (B,)."""
         return scaled(net, edm_scaling(s, self.sigma_data, self.least), y)
 
+    def teacher(self, net: Network, s: Tensor, y: Tensor) -> Tensor:
+        """f(y, s) without a gradient, with the units dropped out that the next call drops out, too."""
+        with torch.no_grad(), torch.random.fork_rng([y.device] if y.is_cuda else []):
+            return self.clean(net, s, y)
+
     def model(self, net: Network) -> Model:
         """The consistency function, in the frame of the path, and its samplers of 1, 2 and 4 evaluations."""
         from bench.samplers.consistency import Consistency
 
-        path = NoiseLevels(level_min=self.least)
+        path = NoiseLevels(S_MAX, self.least)
 
         def consistency(t: Tensor, x: Tensor) -> Tensor:
             clean = self.clean(net, path.level(t).expand(len(x)), x / path.alpha(t))

@@ -13,12 +13,12 @@ where Karras et al. train EDM and VE (their embedding takes c_noise as it is), a
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from bench.config.settings import Positive
 from bench.methods.flow import FlowBaseline
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
@@ -66,7 +66,7 @@ class DenoiserBaseline(FlowBaseline):
 
     needs_gaussian = True
 
-    edm_steps: Annotated[int, Field(gt=0)] = field(default=18, kw_only=True)
+    edm_steps: Positive = field(default=18, kw_only=True)
 
     @property
     @abstractmethod

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.errors import UsageError
 from bench.methods.paths import Path
 
 
@@ -26,6 +27,11 @@ class NoiseLevels(Path):
     level_max: float = 80.0
     level_min: float = 0.002
     rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level_min < self.level_max < math.inf:
+            allowed = f"a number above 0 and below level_max = {self.level_max:g}"
+            raise UsageError(f"level_min = {self.level_min:g}: allowed: {allowed}")
 
     @property
     def _ends(self) -> tuple[float, float]:

@@ -191,3 +191,16 @@ def test_guidance_of_the_network_is_that_of_what_it_predicts(method: Consistency
         torch.testing.assert_close(found, of_free + 2.5 * (of_told - of_free), rtol=1e-4, atol=1e-5)
     with pytest.raises(NotApplicable, match="told no class"):
         free.having("guidance")
+
+
+def test_teacher_and_student_drop_out_the_same_units() -> None:
+    kept: list[Tensor] = []
+
+    def net(told: Tensor, x: Tensor) -> Tensor:
+        kept.append(torch.nn.functional.dropout(torch.ones_like(x), 0.5))
+        return x
+
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        ConsistencyModel().loss(net, Batch(torch.zeros(40, 2)), Context(generator_of(0), progress=0.9))
+    assert torch.equal(kept[0], kept[1]) and torch.equal(kept[2], kept[3]) and not torch.equal(kept[0], kept[2])
