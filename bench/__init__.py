@@ -22,11 +22,13 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.batch import Batch, Context
     from bench.methods.bridge import BrownianBridge
     from bench.methods.consistency import ConsistencyBaseline
+    from bench.methods.coupling_layers import CouplingLayers
     from bench.methods.couplings import CoupledFlow, Coupling
     from bench.methods.denoiser import DenoiserBaseline, Scaling, edm_scaling, log_normal_levels
-    from bench.methods.density import log_density
+    from bench.methods.density import log_density, log_normal
     from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise, standard_normal
     from bench.methods.gaussian import GaussianFlow
+    from bench.methods.latent import Decoder, latents
     from bench.methods.model import Draw, Model
     from bench.methods.network import Network
     from bench.methods.noise_levels import NoiseLevels

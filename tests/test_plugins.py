@@ -1,4 +1,4 @@
-"""Ten plugins, each one file: the check of an outsider passes, and one command with all of them ends in a report."""
+"""Eight plugins, each one file: the check of an outsider passes, and one command with all of them ends in a report."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 
 def test_each_is_one_file_of_sixty_lines_at_most() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 8
     for name in EXAMPLES:
         assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60, name
 
@@ -57,9 +57,9 @@ protocol = "smoke"
 [[experiments]]
 dataset = { name = "checkerboard", n_train = 256, n_test = 64 }
 network = { name = "mlp", width = 8, depth = 1 }
-baselines = ["fm_ot", "gan", "coupling", "vae", "meanflow"]
+baselines = ["fm_ot", "plain_gan", "realnvp", "vae", "meanflow"]
 training = { steps = 6, batch = 16, curve_points = 1, curve_n = 32 }
-evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }] }
+evaluation.likelihood = { n = 20, batch = 20, solvers = [{ method = "midpoint", steps = 4 }], importance = [20] }
 evaluation.samples = { n = 40, path_n = 20, path_times = 5, metrics = ["w2", "near_data"], samplers = ["langevin"] }
 evaluation.sweep = { n = 40, samplers = ["euler", "langevin"], nfe = [4, 8] }
 
@@ -114,23 +114,27 @@ def measured(frame: DataFrame, baseline: str, metric: str, dataset: str = "check
 def test_all_runs_end_and_are_reported(results: Path, frame: DataFrame) -> None:
     assert len(set(frame.run_id)) == 8
     page = (results / "report.html").read_text(encoding="utf-8")
-    for label in ("GAN", "Coupling flow", "VAE", "MeanFlow"):
+    for label in ("Plain GAN", "RealNVP", "VAE", "MeanFlow"):
         assert label in page
 
 
 def test_a_gan_has_samples_of_one_evaluation_and_no_likelihood(frame: DataFrame) -> None:
-    assert set(measured(frame, "gan", "nfe_sampling", sampler="generator").value) == {1.0}
-    assert measured(frame, "gan", "w2", sampler="generator").value.gt(0).all()
-    assert set(measured(frame, "gan", "nll_nats").reason) == {"not applicable: a GAN has no density"}
+    assert set(measured(frame, "plain_gan", "nfe_sampling", sampler="generator").value) == {1.0}
+    assert measured(frame, "plain_gan", "w2", sampler="generator").value.gt(0).all()
+    assert set(measured(frame, "plain_gan", "nll_nats").reason) == {"not applicable: a GAN has no density"}
 
 
-def test_a_coupling_flow_has_its_own_exact_likelihood(frame: DataFrame) -> None:
-    (nll,) = measured(frame, "coupling", "nll_nats", stage="likelihood").value
+def test_coupling_layers_have_their_own_exact_likelihood_by_one_evaluation(frame: DataFrame) -> None:
+    assert list(measured(frame, "realnvp", "nfe_likelihood").value) == [1.0]
+    assert set(measured(frame, "realnvp", "nfe_sampling").value.dropna()) == {1.0}
+    (nll,) = measured(frame, "realnvp", "nll_nats", stage="likelihood").value
     assert 3.46 < nll < 50
 
 
 def test_a_vae_has_a_bound_and_no_likelihood_beside_it(frame: DataFrame) -> None:
-    assert measured(frame, "vae", "bound_nats", stage="likelihood").value.gt(3.46).all()
+    bounds = measured(frame, "vae", "bound_nats", stage="likelihood")
+    found = {json.loads(row.settings)["importance"]: row.value for row in bounds.itertuples()}
+    assert found.keys() == {1, 20} and found[1] > found[20] > 3.46
     assert measured(frame, "vae", "nll_nats").value.isna().all()
 
 

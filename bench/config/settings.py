@@ -140,7 +140,8 @@ class Solve(Frozen):
 class Likelihood(Frozen):
     """NLL on the first `n` test samples; `draws` of the dequantisation (each K) and `probes` of Hutchinson's estimate.
 
-    `batch` samples are solved together; how many go through the network at once is left to memory.
+    `batch` samples are solved together; how many go through the network at once is left to memory. `importance` are the
+    numbers of weights that bounds on the likelihood are made of, of models that have weights; 1 is a model's own bound.
     """
 
     n: Positive = 10_000
@@ -149,6 +150,7 @@ class Likelihood(Frozen):
     divergence: Literal["auto", "exact", "hutchinson"] = "auto"
     probes: Positive = 1
     draws: Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(listed)] = (1,)
+    importance: Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(listed)] = (1,)
 
 
 class Samples(Frozen):

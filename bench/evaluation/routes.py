@@ -4,6 +4,7 @@ By the ODE the divergence is exact up to EXACT_DIMENSIONS unless said otherwise,
 is N(0, I), or the source of the data with its own log-density.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,19 +62,41 @@ class Route(ABC):
 
 @dataclass(frozen=True)
 class Own(Route):
-    """The model's own density, or its lower bound, whose random numbers are those of the first sample of a batch."""
+    """The model's own density."""
 
     def own(self) -> dict[str, Any]:
-        return {"density": "bound" if self.metric == "bound" else "own"}
+        return {"density": "own"}
 
     def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
-        model = self.trained.model_of(net)
         with torch.no_grad():
-            if self.metric == "bound":
-                rng = generator(self.trained.seed, f"bound-{k}", start, x.device)
+            found: Tensor = self.trained.model_of(net).having("log_prob")(x)
+        return found, torch.zeros_like(found)
+
+
+@dataclass(frozen=True)
+class Bound(Route):
+    """The model's own lower bound, or log 1/K sum_k w_k of K > 1 of its weights (Burda et al., ICLR 2016).
+
+    Random numbers are those of the first sample of a batch.
+    """
+
+    metric: Literal["nll", "bound"] = field(default="bound", kw_only=True)
+    importance: int = 1
+
+    def own(self) -> dict[str, Any]:
+        return {"density": "bound", "importance": self.importance}
+
+    def log_p(self, net: CountedNetwork, x: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
+        model, rng = self.trained.model_of(net), generator(self.trained.seed, f"bound-{k}", start, x.device)
+        with torch.no_grad():
+            if self.importance == 1:
                 found: Tensor = model.having("bound")(x, rng)
             else:
-                found = model.having("log_prob")(x)
+                log_weight = model.having("log_weight")
+                found = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
+                for _ in range(self.importance):
+                    found = torch.logaddexp(found, log_weight(x, rng).to(found))
+                found -= math.log(self.importance)
         return found, torch.zeros_like(found)
 
 
@@ -117,9 +140,10 @@ def prior(trained: Trained) -> Callable[[Tensor], Tensor]:
 
 
 def routes(trained: Trained, config: Likelihood) -> list[Route]:
-    """The density of the model's own, else that of the ODE by every solver; and a bound if it has one."""
+    """The density of the model's own, else that of the ODE by every solver; and bounds of each K if it has one."""
     model = trained.model()
     found: list[Route] = [Own(trained, config)]
     if not model.log_prob:
         found = [ByODE(trained, config, Solver(**solver.model_dump())) for solver in config.solvers]
-    return [*found, *([Own(trained, config, metric="bound")] if model.bound else [])]
+    bounds = sorted({1, *config.importance}) if model.bound else []
+    return [*found, *(Bound(trained, config, importance=k) for k in bounds)]

@@ -33,6 +33,8 @@ class Model:
         log_prob: x -> log p(x) in nats (B,), an exact likelihood of the model's own.
         bound: (x, generator) -> a lower bound of log p(x) in nats (B,), a metric of its own.
         guidance: scale w -> the model whose network answers free + w (told - free) (bench/methods/guidance.py).
+        log_weight: (x, generator) -> log w in nats (B,), with E w = p(x): log 1/K sum_k w_k bounds log p(x) as well,
+            more tightly the larger K is. A model with it has a bound, too.
         samplers: the model's own ways of drawing, by name: a `Sampler` (bench/methods/sampler.py), or a `Draw`.
             The first is the headline row of a model without a velocity.
         absent: why a capability is not there ("log_prob": "a GAN has no density").
@@ -48,6 +50,7 @@ class Model:
     consistency: VelocityField | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
     bound: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    log_weight: Callable[[Tensor, torch.Generator], Tensor] | None = None
     guidance: Callable[[float], "Model"] | None = None
     samplers: Mapping[str, Any] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "extractor": lambda v: f"extractor {v}",
     "extractor_version": lambda v: f"version {v}",
     "density": lambda v: {"own": "the model's own density", "bound": "a bound"}.get(v, f"{v} density"),
+    "importance": lambda v: f"K = {v:,} weights" if v > 1 else "K = 1",
     "split": lambda v: f"{v} split",
     "joined": lambda v: f"of samples joined with what they are {v}",
     "labels": lambda v: "told every class equally often" if v == "balanced" else f"given labels of the {v} split",

@@ -71,7 +71,8 @@ class Making:
     def network(self, **inputs: Any) -> nn.Module:
         if not inputs:
             return network(self.shape)
-        build = mlp if len(self.shape) == 1 else partial(unet, channels=[8, 16], layers=1)
+        points = len(self.shape) == 1
+        build = partial(mlp, width=16, depth=2) if points else partial(unet, channels=[8], layers=1, head_channels=8)
         return build(inputs.pop("shape", self.shape), **inputs)
 
     def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
@@ -108,7 +109,7 @@ def cls(request: pytest.FixtureRequest) -> type[Baseline]:
 
 @pytest.fixture
 def baseline(cls: type[Baseline]) -> Baseline:
-    return cls()
+    return cls(**OPTIONS.get(cls.name, {}))
 
 
 @pytest.fixture(params=[name for name, entry in baselines.items() if issubclass(entry, FlowBaseline)])
@@ -280,6 +281,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "adm": {"channels": 32, "multiples": [1], "attention": [8]},
     "ddpm": {"ancestral_steps": 20, "ddim_steps": 5},
     "sr3": {"ancestral_steps": 20},
+    "realnvp": {"layers": 2},
+    "nice": {"layers": 2},
     "diffusers_unet": {"config": UNET2D},
     **owned.OPTIONS,
 }

@@ -12,9 +12,9 @@ from torch.nn.functional import softplus
 from bench import Baseline, Model, Phase, noise, register_baseline
 
 
-@register_baseline("gan", label="GAN")
+@register_baseline("plain_gan", label="Plain GAN")
 @dataclass(frozen=True)
-class GAN(Baseline):
+class PlainGAN(Baseline):
     phases = (Phase("judge", "discriminator"), Phase("loss", "generator"))
 
     def build(self, make, data):
