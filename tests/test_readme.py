@@ -1,6 +1,6 @@
-"""README.md shows files of the project, and its commands are ones that the command line takes.
+"""README.md shows files of the project and a table of its baselines, and its commands are ones the command line takes.
 
-`python tests/test_readme.py` writes the shown files into it.
+`python tests/test_readme.py` writes what is shown into it.
 """
 
 import re
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cards import table_of_baselines
 
+from bench.config.registry import baselines
 from bench.records.seal import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +21,9 @@ SHOWN = re.compile(r"(<!-- (\S+?)(?:, sections (\d+)-(\d+))? -->\n)(.*?)(<!-- en
 
 
 def shown(path: str, first: str | None, last: str | None) -> str:
-    """A file as README shows it: code, or of a Markdown file the tables and titles of some sections."""
+    """What README shows: code, the tables and titles of some sections of a Markdown file, or the baselines."""
+    if path == "baselines":
+        return table_of_baselines()
     text = (ROOT / path).read_text(encoding="utf-8")
     if path.endswith(".py"):
         return f"```python\n{text}```\n"
@@ -38,8 +42,18 @@ def current(text: str) -> str:
 
 def test_shown_files_are_the_committed_ones() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(SHOWN.findall(text)) == 6
+    assert len([match for match in SHOWN.findall(text) if match[1] != "baselines"]) == 6
     assert text == current(text)
+
+
+def test_every_baseline_has_a_line_of_what_it_is_and_gives() -> None:
+    lines = table_of_baselines().splitlines()
+    assert all(line.count("|") == 5 for line in lines) and len(lines) == 2 + len(baselines)
+    assert lines[2].startswith("| `fm_ot` | FM w/ OT: ") and lines[2].endswith("| exact, by the ODE | ODE |")
+    cells = {line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[2:5]] for line in lines[2:]}
+    assert set(cells) == set(baselines)
+    assert cells["ddpm"][2] == "ODE; `ancestral` in 1000; `ddim` in 50"
+    assert cells["regression"][1:] == ["none", "`direct` in 1"]
 
 
 @pytest.mark.slow
