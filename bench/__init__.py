@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.denoiser import DenoiserBaseline, Scaling, edm_scaling, log_normal_levels
     from bench.methods.density import log_density, log_normal
     from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise, standard_normal
+    from bench.methods.flow_map import FlowMapBaseline
     from bench.methods.gaussian import GaussianFlow
     from bench.methods.latent import Decoder, latents
     from bench.methods.model import Draw, Model
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.paths import OptimalTransport, Path, Smoothed, Trigonometric, VariancePreserving, like
     from bench.methods.prediction import Prediction
     from bench.methods.sampler import Sampler, register_sampler
+    from bench.methods.tangents import along
     from bench.methods.times import Times
     from bench.metrics.metric import Facts, Metric, register_metric
     from bench.papers.claims import Claim, register_claim

@@ -1,4 +1,4 @@
-"""Eight plugins, each one file: the check of an outsider passes, and one command with all of them ends in a report."""
+"""Seven plugins, each one file: the check of an outsider passes, and one command with all of them ends in a report."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 
 def test_each_is_one_file_of_sixty_lines_at_most() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 7
     for name in EXAMPLES:
         assert len((FOLDER / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 60, name
 
@@ -138,8 +138,8 @@ def test_a_vae_has_a_bound_and_no_likelihood_beside_it(frame: DataFrame) -> None
     assert measured(frame, "vae", "nll_nats").value.isna().all()
 
 
-def test_meanflow_draws_by_one_evaluation(frame: DataFrame) -> None:
-    assert list(measured(frame, "meanflow", "nfe_sampling", sampler="one-step").value) == [1.0]
+def test_a_learnt_map_draws_by_one_evaluation(frame: DataFrame) -> None:
+    assert list(measured(frame, "meanflow", "nfe_sampling", sampler="flow_map-1").value) == [1.0]
 
 
 def test_guidance_within_an_interval_costs_twice_there_alone(frame: DataFrame) -> None:

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from bench.config.plan import plan
 from bench.config.suite import Run, load_suite
 
@@ -44,3 +47,12 @@ def runs(folder: Path, text: str = SUITE, **narrow: Any) -> list[Run]:
     """The planned runs of a suite's text."""
     name, suite = load_suite(str(write_suite(folder, text)))
     return plan(name, suite, **narrow)
+
+
+def awake(net: nn.Module) -> nn.Module:
+    """The network with numbers where it starts at zero."""
+    rng = torch.Generator().manual_seed(1)
+    for parameter in net.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.3, generator=rng)
+    return net

@@ -155,8 +155,9 @@ def adm(
     It goes from (C, H, W), or (C + C', H, W) where images (C', H, W) are given, to `shape` = (C, H, W). There are
     `blocks` residual blocks a level on the way down, and one more on the way up. Attention follows them at the heights
     in pixels that `attention` names, and always stands in the middle; a level narrower than `head_channels` has one
-    head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice; torch.func
-    cannot differentiate through it. UsageError for an option out of range, or that does not fit the shape.
+    head. `checkpointing` keeps the inputs of the blocks alone in training, and computes each block twice; a forward
+    derivative (MeanFlow's) keeps all, and torch.func cannot pull back through it. UsageError for an option out of
+    range, or that does not fit the shape.
     """
     told = (second_time, classes, given, time, out)
     inputs = check(shape, channels, multiples, blocks, attention, head_channels, dropout, *told)

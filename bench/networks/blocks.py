@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
@@ -68,7 +69,13 @@ class Attention(nn.Module):
 
 
 def checkpointed(block: nn.Module, *inputs: Tensor) -> Tensor:
-    """block(*inputs), of which the backward pass finds only the inputs kept and computes the rest again."""
+    """block(*inputs), of which the backward pass finds only the inputs kept and computes the rest again.
+
+    A forward derivative keeps all: what is computed again would be without it.
+    """
+    if any(unpack_dual(tensor).tangent is not None for tensor in inputs):
+        answer: Tensor = block(*inputs)
+        return answer
     plain = not torch.compiler.is_compiling() and not torch.backends.cuda.flash_sdp_enabled()
 
     def compute(*inputs: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import awake
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -22,15 +23,6 @@ SMALL: dict[str, dict[str, Any]] = {
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in ("unet", "adm") else name for name in SMALL]
 SHAPES = {name: (1, 8, 8) if name in ("unet", "adm") else (2,) for name in SMALL}
 FULL: dict[str, Any] = {"second_time": True, "classes": 3, "given": 4}
-
-
-def awake(net: nn.Module) -> nn.Module:
-    """The network with numbers where it starts at zero."""
-    rng = torch.Generator().manual_seed(1)
-    for parameter in net.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.3, generator=rng)
-    return net
 
 
 def built(name: str, **inputs: Any) -> nn.Module:
