@@ -10,9 +10,10 @@ distinct = 0.25; on CIFAR-10 these are -2, 2, 0.75 and 0.75.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench import Batch, Context, FlowMapBaseline, Network, along, like, noise, register_baseline
@@ -21,7 +22,7 @@ from bench import Batch, Context, FlowMapBaseline, Network, along, like, noise, 
 @register_baseline("meanflow", label="MeanFlow")
 @dataclass(frozen=True)
 class MeanFlow(FlowMapBaseline):
-    distinct: float = 0.25
+    distinct: Annotated[float, Field(ge=0, le=1)] = 0.25
     times: Literal["logit_normal", "uniform"] = "logit_normal"
     mean: float = -0.4
     std: float = 1.0

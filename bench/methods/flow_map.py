@@ -30,7 +30,7 @@ class FlowMapBaseline(FlowBaseline):
         return OptimalTransport()
 
     def build(self, make: Make, data: About) -> nn.Module:
-        return make.network(second_time=True)
+        return make.network(second_time=True, **self.inputs(data))
 
     def velocity(self, net: Network) -> VelocityField:
         return lambda t, x: net(t.expand(len(x)), x, r=t.expand(len(x)))
