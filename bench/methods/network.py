@@ -43,6 +43,7 @@ class CountedNetwork:
             has.
         memory: cuts a call that wants no gradient to the rows that there is room for.
         gradients: whether a call keeps what a gradient needs.
+        chosen: rows of the batch that x is of, None for all.
     """
 
     given, labels, rows = _shared("given"), _shared("labels"), _shared("rows")
@@ -56,9 +57,10 @@ class CountedNetwork:
         labels: Tensor | None = None,
         shared: Shared | None = None,
         gradients: bool = True,
+        chosen: Tensor | None = None,
     ) -> None:
         self.module, self.compiled, self.memory = module, compiled, memory
-        self.shared, self.gradients = shared or Shared(given, labels), gradients
+        self.shared, self.gradients, self.chosen = shared or Shared(given, labels), gradients, chosen
         self.flow: Any = None  # what bench/methods/cnf.py compiles of it
         self._parts: dict[str, CountedNetwork] = {}
 
@@ -67,7 +69,18 @@ class CountedNetwork:
         return torch.compile(self.module) if self.compiled else self.module
 
     def _like(self, module: nn.Module, compiled: bool) -> "CountedNetwork":
-        return CountedNetwork(module, compiled, memory=self.memory, shared=self.shared, gradients=self.gradients)
+        return CountedNetwork(
+            module, compiled, memory=self.memory, shared=self.shared, gradients=self.gradients, chosen=self.chosen
+        )
+
+    def of(self, rows: Tensor) -> "CountedNetwork":
+        """The same for those rows of the batch, int64 (n,), of which one may come several times: x is (n, ...)."""
+        found = self._like(self.module, self.compiled)
+        found.chosen, found._call = rows, self._call  # what is compiled once serves all
+        return found
+
+    def _bound(self, value: Tensor | None) -> Tensor | None:
+        return value if value is None or self.chosen is None else value[self.chosen]
 
     @property
     def eager(self) -> "CountedNetwork":
@@ -103,11 +116,12 @@ class CountedNetwork:
         if labels is not AS_BOUND:
             named["labels"] = labels
         elif self.labels is not None and getattr(self.module, "classes", None):
-            named["labels"] = self.labels
-        if self.given is not None and self.given.dim() == x.dim() and x.dim() > 2:
-            x = torch.cat([x, self.given], 1)
-        elif self.given is not None:
-            named["given"] = self.given
+            named["labels"] = self._bound(self.labels)
+        given = self._bound(self.given)
+        if given is not None and given.dim() == x.dim() and x.dim() > 2:
+            x = torch.cat([x, given], 1)
+        elif given is not None:
+            named["given"] = given
         with nullcontext() if self.gradients else torch.no_grad():
             if self.memory is None or torch.is_grad_enabled():
                 found = call(*before, x, **named)

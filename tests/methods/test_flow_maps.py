@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from baselines.meanflow import MeanFlow
+from baselines.shortcut import Shortcut
+from bench.errors import UsageError
 from bench.methods.batch import Batch, Context
 from bench.methods.tangents import along
 from bench.networks.adm import adm
@@ -97,7 +99,7 @@ def test_meanflow_draws_two_times_of_the_law_and_makes_the_share_of_them_differ(
     assert abs(earlier.mean() - (0.4 - 1 / math.sqrt(math.pi))) < 0.03
 
 
-@pytest.mark.parametrize("cls", [MeanFlow])
+@pytest.mark.parametrize("cls", [MeanFlow, Shortcut])
 def test_a_flow_map_is_what_its_average_velocity_leads_to(cls: Callable[..., Any], rng: torch.Generator) -> None:
     model = cls().model(lambda t, x, r: exact(t, x, r))
     x0, _ = pairs(50, rng)
@@ -142,3 +144,66 @@ def test_meanflow_goes_through_attention_and_checkpoints(rng: torch.Generator) -
     assert torch.equal(*losses)
     for plain, kept in zip(*gradients, strict=True):
         assert torch.equal(plain, kept)
+
+
+def shortcut_network(t: Tensor, x: Tensor, r: Tensor) -> Tensor:
+    t, r = (each.view(-1, 1, 1, 1) for each in (t, r))
+    return torch.sin(x * (1 + t) + r / 2) + 0.3 * x * t * r
+
+
+@pytest.mark.parametrize(("clip", "value"), [(4.0, 0.022662144933376965), (0.8, 0.02980840715797746)])
+def test_shortcut_has_the_targets_of_its_authors(clip: float, value: float) -> None:
+    """`get_targets` of github.com/kvfrans/shortcut-models at commit 6010043, run by numpy with sigma_min = 0.
+
+    Its eight samples of self-consistency, of 32; |.|^2 to the network's answer.
+    """
+    k = torch.tensor([6, 5, 4, 3, 2, 1, 0, 0], dtype=torch.float64)
+    t, d = torch.tensor([0.375, 0.59375, 0.9375, 0.375, 0.5, 0.5, 0.0, 0.0], dtype=torch.float64), 0.5**k
+    method = Shortcut(clip=clip)
+    x = method.path.sample(t, formula(8, 0.7), formula(8, 1.3))
+    error = shortcut_network(t, x, t + d) - method.two_halves(shortcut_network, t, d, x)
+    torch.testing.assert_close(error.square().mean().item(), value, rtol=1e-12, atol=0)
+
+
+def test_a_shortcut_is_flow_matching_and_steps_of_two_halves(rng: torch.Generator) -> None:
+    """At the exact map of a Gaussian two halves of a step are the step, and the rest is the variance of v."""
+    n, asked = 8000, list[tuple[int, Tensor, Tensor]]()
+
+    class Exact:
+        def __call__(self, t: Tensor, x: Tensor, r: Tensor) -> Tensor:
+            asked.append((len(x), t, r))
+            return exact(t, x, r)
+
+        def of(self, rows: Tensor) -> "Exact":
+            assert torch.equal(rows, torch.arange(n // 4))
+            return self
+
+    _, x1 = pairs(n, rng)
+    average: Any = Exact()
+    loss = Shortcut(sections=2**20).loss(average, Batch(x1.float()), Context(rng, averaged=lambda: average))
+    assert [rows for rows, *_ in asked] == [n // 4, n // 4, n]
+    _, t, r = asked[-1]
+    d, t = (r - t)[: n // 4], t
+    lengths = torch.log2(d).round()
+    assert torch.equal(lengths.unique(), torch.arange(-19.0, 1.0)) and (r <= 1 + 1e-6).all()
+    assert torch.equal(t[n // 4 :], r[n // 4 :])
+    assert loss[: n // 4][lengths > -12].max() < 1e-4  # shorter ones are of float32's rounding in r - t
+    expected = (S**2 / sigma(t[n // 4 :]) ** 2).mean()
+    assert abs(loss[n // 4 :].mean() - expected) < 5 * loss[n // 4 :].std() / math.sqrt(3 * n / 4)
+
+
+def test_a_half_step_of_the_smallest_length_asks_for_the_velocity() -> None:
+    asked = list[tuple[float, float]]()
+
+    def net(t: Tensor, x: Tensor, r: Tensor) -> Tensor:
+        asked.append((t.item(), r.item()))
+        return x
+
+    Shortcut(sections=8).two_halves(net, *torch.tensor([[0.5], [0.25]]), torch.ones(1, 1))
+    Shortcut(sections=8).two_halves(net, *torch.tensor([[0.5], [0.5]]), torch.ones(1, 1))
+    assert asked == [(0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 1.0)]
+
+
+def test_sections_are_a_power_of_two() -> None:
+    with pytest.raises(UsageError, match=r"^baseline shortcut: sections = 100: a power of 2 above 1 is needed$"):
+        Shortcut(sections=100)

@@ -79,3 +79,22 @@ def test_without_gradients_nothing_is_kept_for_them() -> None:
     x = X.clone().requires_grad_()
     net = CountedNetwork(nn.ModuleDict({"told": Told()}), gradients=False)
     assert not net["told"](x).requires_grad and CountedNetwork(Told())(x).requires_grad
+
+
+def test_rows_of_a_batch_have_their_labels_and_what_they_are_given() -> None:
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    class Told(nn.Module):
+        classes = 3
+
+        def forward(self, t: Tensor, x: Tensor, labels: Tensor, given: Tensor) -> Tensor:
+            seen.append((x, labels, given))
+            return x
+
+    net = CountedNetwork(nn.ModuleDict({"a": Told()}), given=torch.arange(4.0)[:, None], labels=torch.arange(4))
+    rows = torch.tensor([2, 0, 2])
+    net["a"].of(rows)(torch.zeros(3), torch.ones(3, 2))
+    net.of(rows)["a"](torch.zeros(3), torch.ones(3, 2))
+    for _, labels, given in seen:
+        assert torch.equal(labels, rows) and torch.equal(given[:, 0], rows.float())
+    assert net.rows == 6
