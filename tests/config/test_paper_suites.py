@@ -225,3 +225,28 @@ def test_rnode_is_trained_as_it_was_published(name: str) -> None:
             most = max(size for size in range(1, 201) if size % gpus == 0)
             assert training.batch == most and training.steps and training.steps == 100 * math.ceil(50_000 / 200)
             assert (training.lr, training.warmup, training.decay) == (1e-3, 0, "constant")
+
+
+# Suites of further papers.
+
+
+FURTHER = {  # method: steps, batch, rate, warm-up, average, and millions of parameters of the network that stands here
+    ("fewstep", "ot_cfm"): (400_000, 128, 2e-4, 5000, 0.9999, 35.7),  # the printed 34.1 are 35.75M / 1024^2
+    ("fewstep", "icfm"): (400_000, 128, 2e-4, 5000, 0.9999, 35.7),
+    ("fewstep", "edm"): (200_000_000 // 512, 512, 1e-3, 10_000_000 // 512, 0.5 ** (512 / 500_000), 54.2),
+    ("fewstep", "consistency"): (400_000, 128, 1e-4, 0, 0.9999, 54.2),
+    ("samplers", "ddpm"): (800_000, 128, 2e-4, 5000, 0.9999, 35.7),
+}
+
+
+@pytest.mark.parametrize(("suite", "method"), FURTHER)
+def test_paper_on_cifar10_is_what_a_paper_or_its_code_says(suite: str, method: str) -> None:
+    """A protocol of CIFAR-10 alone, whose small sets are of the other protocols."""
+    runs = {run.baseline.name: run for run in planned(suite, "paper")}
+    assert {run.dataset.name for run in runs.values()} == {"cifar10"}
+    assert "cifar10" not in {run.dataset.name for run in planned(suite, "small")}
+    assert {name for suite_of, name in FURTHER if suite_of == suite} == set(runs)
+    training, (steps, batch, lr, warmup, ema, parameters) = runs[method].training, FURTHER[suite, method]
+    assert (training.steps, training.batch, training.lr, training.warmup) == (steps, batch, lr, warmup)
+    assert training.ema == pytest.approx(ema, abs=1e-5) and training.decay == "constant"
+    assert round(millions(empty(runs[method].network, "cifar10")), 1) == parameters
