@@ -235,6 +235,7 @@ FURTHER = {  # method: steps, batch, rate, warm-up, average, and millions of par
     ("fewstep", "icfm"): (400_000, 128, 2e-4, 5000, 0.9999, 35.7),
     ("fewstep", "edm"): (200_000_000 // 512, 512, 1e-3, 10_000_000 // 512, 0.5 ** (512 / 500_000), 54.2),
     ("fewstep", "consistency"): (400_000, 128, 1e-4, 0, 0.9999, 54.2),
+    ("fewstep", "meanflow"): (800_000, 1024, 6e-4, 10_000, 0.99995, 54.2),
     ("samplers", "ddpm"): (800_000, 128, 2e-4, 5000, 0.9999, 35.7),
 }
 

@@ -100,4 +100,4 @@ def test_the_suite_of_samplers_sweeps_every_sampler_of_the_project() -> None:
             assert run.evaluation.sweep
             swept_here = {component.name for component in run.evaluation.sweep.components}
             ours = {name for name, cls in samplers.items() if cls.__module__.startswith("bench.")}
-            assert swept_here == ours - {"flow_map", "consistency"}  # of maps that no method of the suite learns
+            assert swept_here == ours
