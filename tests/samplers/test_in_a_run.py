@@ -101,3 +101,29 @@ def test_the_suite_of_samplers_sweeps_every_sampler_of_the_project() -> None:
             swept_here = {component.name for component in run.evaluation.sweep.components}
             ours = {name for name, cls in samplers.items() if cls.__module__.startswith("bench.")}
             assert swept_here == ours
+
+
+@pytest.mark.slow
+def test_methods_of_few_steps_and_of_one_in_the_suites_that_compare_them(tmp_path: Path) -> None:
+    """MeanFlow down to one evaluation by every sampler that it has, and a GAN, whose one evaluation is a sample."""
+
+    def job(name: str, baseline: str) -> Job:
+        suite, asked = load_suite(name)[1], {"baselines": [baseline], "datasets": ["checkerboard"]}
+        (run,) = plan(name, suite, "smoke", settings={"training.curve_points": 0}, **asked)
+        return Job(run, tmp_path / "results", tmp_path / "data")
+
+    meanflow, gan = job("fewstep", "meanflow"), job("generators", "gan")
+    assert meanflow() == gan() == "ok"
+    for run, a_step in ((meanflow, 1), (gan, 5)):  # of a GAN: twice the generator, three times the discriminator
+        spent = measured(run, "train")["", "nfe_training"]["value"] * 64
+        assert 2000 <= spent < 2000 + 64 * a_step and spent % (64 * a_step) == 0
+    swept = measured(meanflow, "sweep")
+    drawn = {sampler for (sampler, metric), row in swept.items() if not row["reason"]}
+    assert drawn == {"euler", "dpm_solver_pp", "flow_map", "consistency"}
+    reasons = {row["reason"] for (sampler, _), row in swept.items() if sampler == "ddim"}
+    assert reasons == {NONE}
+    one = measured(gan, "samples")
+    assert one["generator", "nfe_sampling"]["value"] == 1 and math.isfinite(
+        one["generator", "energy_distance"]["value"]
+    )
+    assert all("not applicable: a GAN" in row["reason"] for row in measured(gan, "likelihood").values())
