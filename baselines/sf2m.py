@@ -1,4 +1,4 @@
-"""[SF]2M: score and flow matching of Schroedinger bridges, without simulation (Tong et al., AISTATS 2024).
+"""Score and flow matching of Schroedinger bridges, without simulation (Tong et al., AISTATS 2024).
 
 L = E |v_t(x_t) - u|^2 + |lambda_t f_t(x_t) + e|^2,  x_t = (1 - t) x0 + t x1 + sigma (t (1 - t))^(1/2) e,  e ~ N(0, I),
 

@@ -1,4 +1,4 @@
-"""SR3: image enlargement by a conditional diffusion that knows its noise level (Saharia et al., 2021).
+"""Image enlargement by a conditional diffusion that knows its noise level (Saharia et al., 2021).
 
 L = E |eps(alpha_t, x_t, c) - x0|_1 / d,  x_t = alpha_t x1 + sigma_t x0,  c the enlarged small image.
 
