@@ -24,9 +24,10 @@ from bench.errors import NotApplicable
 from bench.methods.baseline import About, Baseline, Phase, losses
 from bench.methods.batch import Batch, Context
 from bench.methods.flow import FlowBaseline
+from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
-from bench.methods.ode import Solver
+from bench.methods.ode import Solver, VelocityField
 from bench.methods.sampler import Sampler
 from bench.networks.mlp import mlp
 from bench.networks.unet import unet
@@ -277,6 +278,35 @@ def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shap
             assert net.rows == 8 * a_draw, name
             assert x.shape == x0.shape and x.dtype == x0.dtype and torch.isfinite(x).all(), name
             assert torch.equal(draw(x0, seeded(1)), x), name
+
+
+# Classes and their guidance.
+
+
+def test_a_method_that_may_be_told_classes_is_guided_by_them(cls: type[Baseline], shape: tuple[int, ...]) -> None:
+    if not issubclass(cls, LabelledBaseline):
+        pytest.skip("no option labels")
+    told = cls(labels=True)
+    module, x, t = built(told, shape), data(shape, 4), torch.tensor(0.3)
+    assert torch.isfinite(loss_of(told, told.phases[0], module, x, seeded(0))).all()
+    for parameter in module.parameters():  # some of which begin at zero
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=seeded(4))
+
+    def answer(labels: Tensor, scale: float | None = None) -> Tensor:
+        model = told.model(CountedNetwork(module, labels=labels))
+        model = model if scale is None else model.having("guidance")(scale)
+        field: VelocityField = model.velocity or model.having("consistency")
+        with torch.no_grad():
+            return field(t, x)
+
+    rows = torch.arange(len(x)) % 3
+    free, of_class = answer(torch.full_like(rows, -1)), answer(rows)
+    assert not torch.allclose(free, of_class)
+    for scale in (0.0, 1.0, 2.5):
+        combined = free + scale * (of_class - free)
+        torch.testing.assert_close(answer(rows, scale), combined, rtol=1e-3, atol=1e-3 * float(combined.abs().max()))
+    with pytest.raises(NotApplicable, match="needs data with classes"):
+        told.build(Making(shape), About(shape))
 
 
 # What `--check` tries of a plugin, over all that comes with the project.
