@@ -1,0 +1,137 @@
+"""Guidance: what it does to quality and diversity, a line per method through its scales.
+
+A line is a method drawn by one sampler at two scales or more; the scale is a sampler's `guidance`, 1 where it has none.
+"""
+
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+from matplotlib.axes import Axes
+from pandas import DataFrame
+
+from bench.metrics.metric import FLOOR
+from bench.report import vocabulary
+from bench.report.axes import MARKS, crosses, floor_line, lacking, legend, limit, means, titled
+from bench.report.canvas import LEGEND, WIDTH, legible, sheet
+from bench.report.comparable import settled
+from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.sections import Section
+
+# Diversity against quality; FD falls as both get better.
+PAIRS = (("recall", "precision"), ("coverage", "density"), ("quality", "inception_score"))
+COLUMNS, GAP, LEFT, BOTTOM = 3, 0.75, 0.75, 0.6  # panels in a line, and inches
+
+
+@register_figure("guidance", title="Quality against diversity by the scale of guidance", place=62)
+def quality_against_diversity(data: FigureData) -> Drawing | None:
+    """Precision against recall, density against coverage, the inception score against the distance to the data."""
+    section, rows = data.section, scaled(data.section)
+    best = section.metric("quality") or ""
+    pairs = [(best if x == "quality" else x, y) for x, y in PAIRS]
+    known = {metric: points_of(rows, metric) for metric in rows.metric.unique()}
+    pairs = [pair for pair in pairs if all(metric in known and len(known[metric]) for metric in pair)]
+    if not pairs:
+        return None
+    panels = _panels(len(pairs), 2.9)
+    for axes, (x, y) in zip(panels, pairs, strict=True):
+        points = known[y].merge(known[x][["line", "scale", "value"]], on=["line", "scale"], suffixes=("", "_x"))
+        for of_line, style in _lines(section, points):
+            axes.plot(of_line.value_x, of_line.value, **style)
+            for at_x, at_y, scale in zip(of_line.value_x, of_line.value, of_line.scale, strict=True):
+                ink = {"color": legible(style["color"]), "size": 8}
+                axes.annotate(f"{scale:g}", (at_x, at_y), (4, 4), textcoords="offset points", **ink)
+        axes.set(xlabel=titled(section.about(x)), ylabel=titled(section.about(y)))
+        axes.margins(0.12)
+    legend(section, panels[-1], {v: "" for v in section.labels if (rows.variant == v).any()}, "")
+    reading = (
+        "A line per method, through the scales of its guidance, which stand beside the points: 0 is the model told no "
+        "class, 1 the model told its class, and more goes beyond that. Up is better samples; where classes are all "
+        "that guidance asks for, they lose variety, which is to the left for recall and coverage. A distance is better "
+        "to the left, and sees both."
+    )
+    return Drawing(panels[0].figure, reading=reading + lacking(section, rows))
+
+
+@register_figure("guidance_scale", title="Metrics of samples over the scale of guidance", place=63)
+def over_scales(data: FigureData) -> Iterator[Drawing]:
+    """A panel per metric of quality."""
+    section, rows = data.section, scaled(data.section)
+    metrics = sorted(rows.metric[rows.value.notna()].unique(), key=vocabulary.order)
+    if not metrics:
+        return
+    panels = _panels(len(metrics), 2.0)
+    for axes, metric in zip(panels, metrics, strict=True):
+        kept = under(rows, metric)
+        points = means(kept, ["line", "scale"])
+        for of_line, style in _lines(section, points):
+            axes.plot(of_line.scale, of_line.value, **style)
+            axes.fill_between(of_line.scale, of_line.low, of_line.high, color=style["color"], alpha=0.1, linewidth=0)
+        floor = floor_of(section, metric)
+        cut = limit(axes, points.value, floor)
+        if floor is not None:
+            floor_line(axes, floor, float("nan"), "as many data" if axes is panels[0] else "")
+        axes.axvline(1, color="0.8", linewidth=0.8, zorder=0)
+        axes.set(ylabel=titled(section.about(metric)), xlabel="scale")
+        crosses(section.looks, axes, kept, "scale", "scale")
+    legend(
+        section, panels[min(COLUMNS, len(panels)) - 1], {v: "" for v in section.labels if (rows.variant == v).any()}, ""
+    )
+    reading = (
+        "Scale 0 is the model told no class; the thin line at 1 is the model told its class without guidance. The "
+        "dashed line is what as many data score, if that was measured."
+    )
+    yield Drawing(panels[0].figure, reading=reading + cut + lacking(section, rows))
+
+
+def scaled(section: Section) -> DataFrame:
+    """The measurements of samples that have a `scale`, with their `line`: of samplers with two scales or more."""
+    rows = section.measured
+    rows = rows[(rows.stage == "samples") & ~rows.metric.str.endswith(FLOOR)]
+    rows = rows[[section.about(metric).table == "quality" for metric in rows.metric]]
+    scales = [float(settings.get("guidance", 1.0)) for settings in rows.parsed]
+    ways = [
+        vocabulary.solver({**settings, "sampler": str(settings.get("sampler", "")).replace(f"-guidance{scale:g}", "")})
+        for settings, scale in zip(rows.parsed, scales, strict=True)
+    ]
+    rows = rows.assign(scale=scales, line=[f"{v}: {way}" for v, way in zip(rows.variant, ways, strict=True)])
+    return rows[rows.groupby("line").scale.transform("nunique") > 1]
+
+
+def under(rows: DataFrame, metric: str) -> DataFrame:
+    """The rows of a metric under the settings that most variants share, and what was lost (NaN)."""
+    rows = rows[rows.metric == metric]
+    had = rows[rows.value.notna()]
+    return rows[(rows.comparable == settled(had.comparable, had.variant)) | rows.value.isna()]
+
+
+def points_of(rows: DataFrame, metric: str) -> DataFrame:
+    """Means over seeds of a metric at every scale of every line."""
+    return means(under(rows, metric), ["line", "scale"])
+
+
+def floor_of(section: Section, metric: str) -> float | None:
+    """What as many data score."""
+    found = section.scores(metric)
+    return found.floor if found else None
+
+
+def _lines(section: Section, points: DataFrame) -> Iterator[tuple[DataFrame, dict[str, Any]]]:
+    """The points of every line by scale, and how it is drawn: a variant's further samplers are broken lines."""
+    for variant, look in section.looks.items():
+        of_variant = points[points.variant == variant]
+        for (_, of_line), dashes in zip(of_variant.groupby("line", sort=False), cycle(("-", "--", ":", "-."))):
+            style = {"color": look.colour, "marker": look.marker, "linestyle": dashes, **MARKS}
+            yield of_line.sort_values("scale"), style
+
+
+def _panels(number: int, height: float) -> list[Axes]:
+    """Axes in lines of COLUMNS, with room for a legend at the right."""
+    columns = min(number, COLUMNS)
+    width = (WIDTH - LEFT - LEGEND - GAP * (COLUMNS - 1)) / COLUMNS
+    lines = -(-number // COLUMNS)
+    _, grid = sheet(lines, columns, (width, height), (GAP, BOTTOM), LEFT, LEGEND, BOTTOM)
+    axes = [one for line in grid for one in line]
+    for one in axes[number:]:
+        one.remove()
+    return axes[:number]

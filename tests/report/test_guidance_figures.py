@@ -1,0 +1,83 @@
+"""Quality against diversity over the scale of guidance: which rows are a line, and where its points stand."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic
+
+from bench.report.artefacts import Artefacts
+from bench.report.canvas import themed
+from bench.report.figure import Drawing, draw
+from bench.report.plots.guidance import scaled
+from bench.report.sections import Section, sections
+
+METHODS = {"cifar10-fm_ot-0a1b2c": ("fm_ot", "FM w/ OT"), "cifar10-ddpm-0a1b2c": ("ddpm", "DDPM")}
+SCALES = (0.0, 1.0, 2.0, 4.5)
+SHARED = {"batch": 100, "weights": "ema", "labels": "balanced", "split": "train", "extractor": "inception"}
+
+
+def rows(metrics: tuple[str, ...] = ("fid", "precision", "recall", "density", "coverage")) -> list[dict[str, Any]]:
+    """Of every method a headline row by dopri5, and by dpm_solver_pp precision 0.5 + w / 10 and recall 0.9 - w / 10."""
+    found = []
+    for variant, (baseline, label) in METHODS.items():
+        known = {"variant": variant, "baseline": baseline, "label": label}
+        for metric in metrics:
+            sign = -1 if metric in ("recall", "coverage") else 1
+            found.append({**known, "metric": metric, "settings": {"sampler": "dopri5", "rtol": 1e-5, **SHARED}})
+            for scale in SCALES:
+                name = "dpm_solver_pp" + ("" if scale == 1 else f"-guidance{scale:g}")
+                settings = {"sampler": name, "steps": 20, **SHARED, **({} if scale == 1 else {"guidance": scale})}
+                value = (0.5 if sign > 0 else 0.9) + sign * scale / 10 + 0.02 * (baseline == "ddpm")
+                found.append({**known, "metric": metric, "settings": settings, "value": value})
+    return found
+
+
+def section(made: list[dict[str, Any]]) -> Section:
+    (only,) = sections(synthetic.frame(*made))
+    return only
+
+
+def drawings(made: list[dict[str, Any]], name: str) -> list[Drawing]:
+    complaints: list[str] = []
+    with themed():
+        found = list(draw(section(made), Artefacts(Path("/none")), complaints, only=name))
+    assert not complaints
+    return found
+
+
+def test_a_line_is_a_sampler_at_two_scales_or_more() -> None:
+    found = scaled(section(rows()))
+    assert set(found.line) == {f"{variant}: dpm_solver_pp, 20 steps" for variant in METHODS}
+    assert sorted(set(found.scale)) == [*SCALES]
+    assert scaled(section([row for row in rows() if "guidance" not in row["settings"]])).empty
+
+
+def test_points_stand_at_their_diversity_and_quality_and_are_named_by_their_scale() -> None:
+    (drawing,) = drawings(rows(), "guidance")
+    first, second = drawing.figure.axes
+    assert (first.get_xlabel(), first.get_ylabel()) == ("Recall, higher is better", "Precision, higher is better")
+    assert second.get_xlabel().startswith("Coverage")
+    lines = {line.get_color(): line.get_xydata() for line in first.lines}
+    assert len(lines) == 2
+    for w, (x, y) in zip(SCALES, next(iter(lines.values())), strict=True):
+        assert x == pytest.approx(0.9 - w / 10) and y == pytest.approx(0.5 + w / 10)
+    assert [text.get_text() for text in first.texts] == ["0", "1", "2", "4.5"] * 2
+
+
+def test_every_metric_has_a_panel_over_the_scale() -> None:
+    (drawing,) = drawings(rows(), "guidance_scale")
+    labels = [axes.get_ylabel().split(",")[0] for axes in drawing.figure.axes]
+    assert labels == ["FID", "Precision", "Recall", "Density", "Coverage"]
+    assert [*drawing.figure.axes[1].lines[0].get_xdata()] == [*SCALES]
+
+
+def test_what_is_lost_is_a_cross_and_no_scale_is_no_figure() -> None:
+    made = rows(("fid",))
+    made[-1] |= {"value": math.nan, "reason": "diverged: dpm_solver_pp"}
+    (drawing,) = drawings(made, "guidance_scale")
+    assert "DDPM (1 diverged)" in drawing.reading
+    assert drawings(made, "guidance") == []  # of one metric alone there is no pair
+    plain = [row for row in made if "guidance" not in row["settings"]]
+    assert drawings(plain, "guidance") == drawings(plain, "guidance_scale") == []
