@@ -43,12 +43,12 @@ def quality_against_diversity(data: FigureData) -> Drawing | None:
                 axes.annotate(f"{scale:g}", (at_x, at_y), (4, 4), textcoords="offset points", **ink)
         axes.set(xlabel=titled(section.about(x)), ylabel=titled(section.about(y)))
         axes.margins(0.12)
+        axes.xaxis.set_inverted(section.about(x).direction == "lower")
     legend(section, panels[-1], {v: "" for v in section.labels if (rows.variant == v).any()}, "")
     reading = (
         "A line per method, through the scales of its guidance, which stand beside the points: 0 is the model told no "
-        "class, 1 the model told its class, and more goes beyond that. Up is better samples; where classes are all "
-        "that guidance asks for, they lose variety, which is to the left for recall and coverage. A distance is better "
-        "to the left, and sees both."
+        "class, 1 the model told its class, and more goes beyond that. Up is better samples; recall and coverage are "
+        "their variety, and a distance, whose axis runs backwards, sees both: up and right is better in each panel."
     )
     return Drawing(panels[0].figure, reading=reading + lacking(section, rows))
 
