@@ -8,6 +8,7 @@ from itertools import cycle
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from bench.metrics.metric import FLOOR
@@ -33,24 +34,24 @@ def quality_against_diversity(data: FigureData) -> Drawing | None:
     pairs = [pair for pair in pairs if all(metric in known and len(known[metric]) for metric in pair)]
     if not pairs:
         return None
-    panels = _panels(len(pairs), 2.9)
+    figure, panels = _panels(len(pairs), 2.9)
     for axes, (x, y) in zip(panels, pairs, strict=True):
         points = known[y].merge(known[x][["line", "scale", "value"]], on=["line", "scale"], suffixes=("", "_x"))
         for of_line, style in _lines(section, points):
             axes.plot(of_line.value_x, of_line.value, **style)
             for at_x, at_y, scale in zip(of_line.value_x, of_line.value, of_line.scale, strict=True):
-                ink = {"color": legible(style["color"]), "size": 8}
-                axes.annotate(f"{scale:g}", (at_x, at_y), (4, 4), textcoords="offset points", **ink)
+                place: dict[str, Any] = {"xytext": (4, 4), "textcoords": "offset points", "size": 8}
+                axes.annotate(f"{scale:g}", (at_x, at_y), color=legible(style["color"]), **place)
         axes.set(xlabel=titled(section.about(x)), ylabel=titled(section.about(y)))
         axes.margins(0.12)
         axes.xaxis.set_inverted(section.about(x).direction == "lower")
-    legend(section, panels[-1], {v: "" for v in section.labels if (rows.variant == v).any()}, "")
+    legend(section, panels[-1], _named(section, rows), "")
     reading = (
         "A line per method, through the scales of its guidance, which stand beside the points: 0 is the model told no "
         "class, 1 the model told its class, and more goes beyond that. Up is better samples; recall and coverage are "
         "their variety, and a distance, whose axis runs backwards, sees both: up and right is better in each panel."
     )
-    return Drawing(panels[0].figure, reading=reading + lacking(section, rows))
+    return Drawing(figure, reading=reading + lacking(section, rows))
 
 
 @register_figure("guidance_scale", title="Metrics of samples over the scale of guidance", place=63)
@@ -60,7 +61,8 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
     metrics = sorted(rows.metric[rows.value.notna()].unique(), key=vocabulary.order)
     if not metrics:
         return
-    panels = _panels(len(metrics), 2.0)
+    figure, panels = _panels(len(metrics), 2.0)
+    cut = ""
     for axes, metric in zip(panels, metrics, strict=True):
         kept = under(rows, metric)
         points = means(kept, ["line", "scale"])
@@ -68,20 +70,18 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
             axes.plot(of_line.scale, of_line.value, **style)
             axes.fill_between(of_line.scale, of_line.low, of_line.high, color=style["color"], alpha=0.1, linewidth=0)
         floor = floor_of(section, metric)
-        cut = limit(axes, points.value, floor)
+        cut = limit(axes, points.value, floor) or cut
         if floor is not None:
             floor_line(axes, floor, float("nan"), "as many data" if axes is panels[0] else "")
         axes.axvline(1, color="0.8", linewidth=0.8, zorder=0)
         axes.set(ylabel=titled(section.about(metric)), xlabel="scale")
         crosses(section.looks, axes, kept, "scale", "scale")
-    legend(
-        section, panels[min(COLUMNS, len(panels)) - 1], {v: "" for v in section.labels if (rows.variant == v).any()}, ""
-    )
+    legend(section, panels[min(COLUMNS, len(panels)) - 1], _named(section, rows), "")
     reading = (
         "Scale 0 is the model told no class; the thin line at 1 is the model told its class without guidance. The "
         "dashed line is what as many data score, if that was measured."
     )
-    yield Drawing(panels[0].figure, reading=reading + cut + lacking(section, rows))
+    yield Drawing(figure, reading=reading + cut + lacking(section, rows))
 
 
 def scaled(section: Section) -> DataFrame:
@@ -125,13 +125,18 @@ def _lines(section: Section, points: DataFrame) -> Iterator[tuple[DataFrame, dic
             yield of_line.sort_values("scale"), style
 
 
-def _panels(number: int, height: float) -> list[Axes]:
-    """Axes in lines of COLUMNS, with room for a legend at the right."""
+def _named(section: Section, rows: DataFrame) -> dict[str, str]:
+    """The variants that have a line, for a legend."""
+    return {variant: "" for variant in section.labels if (rows.variant == variant).any()}
+
+
+def _panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of so many axes in lines of COLUMNS, with room for a legend at the right."""
     columns = min(number, COLUMNS)
     width = (WIDTH - LEFT - LEGEND - GAP * (COLUMNS - 1)) / COLUMNS
     lines = -(-number // COLUMNS)
-    _, grid = sheet(lines, columns, (width, height), (GAP, BOTTOM), LEFT, LEGEND, BOTTOM)
+    figure, grid = sheet(lines, columns, (width, height), (GAP, BOTTOM), LEFT, LEGEND, BOTTOM)
     axes = [one for line in grid for one in line]
     for one in axes[number:]:
         one.remove()
-    return axes[:number]
+    return figure, axes[:number]

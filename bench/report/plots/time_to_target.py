@@ -22,7 +22,7 @@ from bench.report.statistics import LEAST_SEEDS, Interval, t_interval
 from bench.report.style import FAINT, MUTED
 
 SHARE = 0.75
-FEW = 3  # evaluations of the network per training step; an ODE solve, but a GAN or a guided teacher too, takes more
+FEW = 3  # evaluations of the network per training step; an ODE solve takes more, and so do two networks or a teacher
 GROUPS = {
     False: f"up to {FEW} evaluations of the network per training step",
     True: f"more than {FEW} evaluations of the network per training step",
