@@ -133,7 +133,7 @@ def _named(section: Section, rows: DataFrame) -> dict[str, str]:
 def _panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of so many axes in lines of COLUMNS, with room for a legend at the right."""
     columns = min(number, COLUMNS)
-    width = (WIDTH - LEFT - LEGEND - GAP * (COLUMNS - 1)) / COLUMNS
+    width = min(3.4, (WIDTH - LEFT - LEGEND - GAP * (columns - 1)) / columns)
     lines = -(-number // COLUMNS)
     figure, grid = sheet(lines, columns, (width, height), (GAP, BOTTOM), LEFT, LEGEND, BOTTOM)
     axes = [one for line in grid for one in line]
