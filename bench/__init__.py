@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.network import Network
     from bench.methods.noise_levels import NoiseLevels
     from bench.methods.ode import Solver, VelocityField, solve
+    from bench.methods.pairs import copy_weights, ends
     from bench.methods.paths import OptimalTransport, Path, Smoothed, Trigonometric, VariancePreserving, like
     from bench.methods.prediction import Prediction
     from bench.methods.sampler import Sampler, register_sampler

@@ -94,7 +94,7 @@ class _Place:
         cell = _cell(self.experiment, self.dataset, self.protocol, baseline, where)
         self.unset.difference_update(_set(cell, baseline, self.settings, self.known))
         options, fields = cell.pop("options"), {"suite": self.suite, "protocol": self.protocol, "seed": self.seed}
-        if "teacher" in options:
+        if options.get("teacher", "") != "":
             teacher, digest = self._teacher(options["teacher"], (*students, baseline), where)
             options["teacher"] = teacher
             fields |= {"teacher_sha256": digest} if digest else {}

@@ -45,6 +45,8 @@ class Make(Protocol):
     def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
         """The frozen network, with its averaged weights, of a run, by its id, or of a file.
 
+        That of a run has its Baseline as the attribute `method`, whose model(net) says what it can do.
+
         Args:
             inputs: of the network whose weights a file holds, as above.
 

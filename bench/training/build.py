@@ -60,7 +60,10 @@ class Build:
         return module.eval().requires_grad_(False)
 
     def module(self, baseline: Baseline) -> nn.Module:
-        """The module of a baseline: UsageError if its `build` fails, or gives no module that can be trained."""
+        """The module of a baseline, which becomes its attribute `method`.
+
+        UsageError if its `build` fails, or gives no module that can be trained.
+        """
         what = f"baseline {baseline.name}: build(make, data)"
         try:
             module: object = baseline.build(self, components.about(self.dataset))
@@ -72,6 +75,7 @@ class Build:
             raise UsageError(f"{what} gives a {type(module).__name__}, not an nn.Module or an nn.ModuleDict of several")
         if not any(p.requires_grad for p in module.parameters()):
             raise UsageError(f"{what} gives no parameter that can be trained")
+        module.method = baseline  # type: ignore[assignment]
         return module
 
 
