@@ -43,7 +43,7 @@ def curves(
     shade = min(0.14, 0.5 / max(1, points[by].nunique()))
     for name in (name for name in looks if (points[by] == name).any()):
         look, line = looks[name], points[points[by] == name].sort_values(x)
-        axes.plot(line[x], line.value, color=look.colour, marker=look.marker, **MARKS)
+        axes.plot(line[x], line.value, color=look.colour, marker=look.marker, linestyle=look.line, **MARKS)
         if bands and line.low.notna().any():
             axes.fill_between(line[x], line.low, line.high, color=look.colour, alpha=shade, linewidth=0)
 
@@ -160,7 +160,7 @@ def legend(section: Section, axes: Axes, values: Mapping[str, str], heading: str
     handles = []
     for variant, value in values.items():
         look, name = section.looks[variant], f"{section.labels[variant]}  {value}".strip()
-        handles.append(Line2D([], [], color=look.colour, label=name, marker=look.marker, **MARKS))
+        handles.append(Line2D([], [], color=look.colour, label=name, marker=look.marker, linestyle=look.line, **MARKS))
     style: dict[str, Any] = {"labelcolor": [legible(section.looks[variant].colour) for variant in values]}
     style |= {"prop": {"weight": "bold", "size": 9}, "title": heading or None, "alignment": "left", "borderaxespad": 0}
     legend = axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), **style)

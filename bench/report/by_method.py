@@ -35,6 +35,12 @@ class Best(NamedTuple):
     budgets: list[float]
     guests: frozenset[str]
 
+    @property
+    def lost(self) -> set[tuple[str, float]]:
+        """Variants and budgets without a value where one was lost."""
+        rows = lost_within(self)
+        return set(zip(rows.variant, rows.budget, strict=True))
+
 
 def best(section: Section, metric: str) -> Best | None:
     """The best of each method; None if panels of solvers or of methods show the sweep."""

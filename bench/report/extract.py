@@ -32,6 +32,7 @@ class Extract:
     name: str  # the dataset in headings, told from that of every other section
     stem: str  # of the section's files
     frame: DataFrame
+    company: tuple[str, ...] = ()  # all baselines of the report, which share out the looks
 
     @property
     def identity(self) -> tuple[str, str, str, str, str, bool]:
@@ -82,7 +83,7 @@ class Extract:
     @cached_property
     def looks(self) -> dict[str, Look]:
         baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
-        look = looks(baseline)
+        look = looks({*self.company, *baseline})
         return {variant: look[baseline[variant]] for variant in self.labels}
 
     def metric(self, name: str, stage: str = "samples") -> str | None:

@@ -41,6 +41,7 @@ class Overview:
     datasets: int
     measures: dict[str, dict[str, Improvement]]
     baselines: dict[str, str]
+    company: tuple[str, ...] = ()  # all baselines of the report, which share out the looks
 
     @property
     def title(self) -> str:
@@ -63,11 +64,11 @@ class Overview:
         width = (WIDTH - left - 0.2 - gap * (columns - 1)) / columns
         size = (width, BAR * len(self.baselines) + 0.1)
         figure, [axes] = sheet(1, columns, size, (gap, 0), left=left, right=0.2, bottom=0.55)
-        look = looks(self.baselines.values())
+        look = looks({*self.company, *self.baselines.values()})
         for one, (name, of) in zip(axes, self.measures.items(), strict=True):
             one.axvline(0.5, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
             for y, (label, baseline) in enumerate(self.baselines.items()):
-                colour, marker = look[baseline]
+                colour, marker, _ = look[baseline]
                 if label in of:
                     p, low, high, *_ = of[label]
                     one.plot([low, high], [y, y], color=colour, linewidth=2)
@@ -98,7 +99,8 @@ def overviews(sections: Sequence[Section]) -> list[Overview]:
         labels = {label for of in measures.values() for label in of}
         baselines = {v: baseline[v] for v in sorted(labels, key=lambda label: (place[baseline[label]], label))}
         if baselines:
-            found.append(Overview(suite, protocol, max(s.seeds for s in of_suite), len(of_suite), measures, baselines))
+            of = suite, protocol, max(s.seeds for s in of_suite), len(of_suite)
+            found.append(Overview(*of, measures, baselines, of_suite[0].company))
     return found
 
 

@@ -82,10 +82,12 @@ def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> l
     grouped = _filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
     groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in grouped}
     keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
+    company = tuple(sorted({name for rows in groups.values() for name in rows.baseline.unique()}))
     found = []
     for key in keys:
         (suite, protocol, dataset, version, setting, current), name = key, _name(key, keys)
-        found.append(Section(suite, protocol, dataset, version, setting, bool(current), name, _stem(name), groups[key]))
+        identity = suite, protocol, dataset, version, setting, bool(current)
+        found.append(Section(*identity, name, _stem(name), groups[key], company))
     return found
 
 

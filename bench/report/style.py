@@ -6,7 +6,7 @@ lines. They go to methods in the order of the papers (bench/papers/paper.py).
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bench.papers.paper import order
 
@@ -16,11 +16,14 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
+    line: Literal["-", "--"] = "-"
 
 
 COLOURS = ("#333d8f", "#4cc6f6", "#ecb100", "#027880", "#c63000", "#c857d6", "#33122a", "#889c7a")
 FIRST = tuple(map(Look, COLOURS, "os^DvPXh"))
 SPARE = (Look("#7a4f24", "<"), Look("#5c6fe0", ">"), Look("#9bbf1c", "p"), Look("#e08f8f", "d"), Look("#6a6a6a", "*"))
+# Of more methods: the colours again with dashed lines, each with the marker of another.
+DASHED = tuple(Look(look.colour, other.marker, "--") for look, other in zip(FIRST + SPARE, SPARE + FIRST, strict=True))
 
 INK = "#1d2430"
 MUTED = "#5d6675"
@@ -36,8 +39,8 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """The look of each baseline: the papers' first ones have always the same, others share out the spare ones."""
+    """The look of each baseline: the papers' first ones have always the same, others share out the further ones."""
     names, first = ordered(names), dict(zip(order(), FIRST, strict=False))
     others = [name for name in names if name not in first]
-    spare = {name: SPARE[i % len(SPARE)] for i, name in enumerate(others)}
-    return {name: first.get(name) or spare[name] for name in names}
+    further = {name: (SPARE + DASHED)[i % len(SPARE + DASHED)] for i, name in enumerate(others)}
+    return {name: first.get(name) or further[name] for name in names}

@@ -4,9 +4,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import synthetic
 
+from bench.records.seal import write_arrays
 from bench.report.artefacts import Artefacts
 from bench.report.by_method import best
 from bench.report.canvas import themed
@@ -107,10 +109,10 @@ def test_methods_that_share_few_samplers_have_panels_of_solvers() -> None:
     assert best(section(made), "fid") is None and list(by_evaluations(section(made))) == []
 
 
-def drawings(made: list[dict[str, Any]], name: str) -> list[Drawing]:
+def drawings(made: list[dict[str, Any]], name: str, root: Path = Path()) -> list[Drawing]:
     complaints: list[str] = []
     with themed():
-        found = list(draw(section(made), Artefacts(Path()), complaints, name))
+        found = list(draw(section(made), Artefacts(root), complaints, name))
     assert complaints == []
     return found
 
@@ -127,3 +129,42 @@ def test_a_panel_has_a_line_per_method_and_a_marker_per_generator() -> None:
     legend = axes.get_legend()
     assert legend and legend.get_texts()[0].get_text() == "GAN"
     assert "draws from GAN" in drawing.reading and "FM w/ OT (1 diverged)" in drawing.reading
+
+
+def write_pictures(root: Path) -> None:
+    """What a sweep keeps, and a generator's samples: points (9, 2) at the place of their sampler."""
+    for baseline in LABELS:
+        folder = root / "runs" / f"{known(baseline)['variant']}-s0"
+        folder.mkdir(parents=True)
+        places = [(name, place) for place, (name, of) in enumerate(SAMPLERS.items()) if baseline in of]
+        swept = {f"samples_{name}_{nfe}": points(place) for name, place in places for nfe in NFE[:3]}
+        if swept:
+            write_arrays(folder / "sweep.npz", {**swept, "extent": np.float64(9.0)})
+        else:
+            write_arrays(folder / "samples.npz", {"samples": points(7)})
+
+
+def points(place: int) -> np.ndarray:
+    return np.full((9, 2), place, np.float16)
+
+
+@pytest.mark.slow
+def test_samples_at_few_evaluations_are_those_of_the_best_sampler(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    made = rows(("fm_ot", "euler", 1))
+    (drawing,) = drawings(made, "few_steps", tmp_path)
+    assert drawings(made, "low_nfe", tmp_path) == [] and "A cross stands" in drawing.reading
+    panels = [drawing.figure.axes[i * len(LABELS) :][: len(LABELS)] for i in range(3)]
+    assert [line[0].texts[0].get_text() for line in panels] == ["NFE 1", "NFE 2", "NFE 4"]
+    labels = [axes.get_title("center") for axes in panels[0]]
+
+    def drawn(line: int, label: str) -> list[float]:
+        axes = panels[line][labels.index(label)]
+        return [float(np.asarray(cloud.get_offsets())[0, 0]) for cloud in axes.collections]
+
+    assert [drawn(line, "OT-CFM") for line in range(3)] == [[0], [0], [1]]  # Euler's twice, then Heun's
+    assert [drawn(line, "Mine") for line in range(3)] == [[2], [2], [2]]
+    assert [drawn(line, "GAN") for line in range(3)] == [[7], [], []]
+    lost = panels[0][labels.index("FM w/ OT")]
+    assert [mark.get_marker() for mark in lost.lines] == ["x"] and drawn(1, "FM w/ OT") == [0]
+    assert not panels[1][labels.index("GAN")].lines and not panels[1][labels.index("GAN")].axison

@@ -1,14 +1,17 @@
 """The colours as readers with colour blindness see them (Machado, Oliveira and Fernandes 2009, severity 1)."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
+import synthetic
 from matplotlib.colors import to_rgb
 
 from bench.papers.paper import order
 from bench.report.canvas import legible
-from bench.report.style import FIRST, SPARE, looks, ordered
+from bench.report.sections import sections
+from bench.report.style import DASHED, FIRST, SPARE, looks, ordered
 
 VISION = {
     "normal": np.eye(3),
@@ -49,11 +52,30 @@ def test_markers_are_all_different() -> None:
     assert len(set(used)) == len(used)
 
 
+def test_twenty_methods_of_ones_own_have_looks_of_their_own_and_few_have_no_dashes() -> None:
+    assert (
+        len(set(FIRST + SPARE + DASHED)) == len({(look.colour, look.marker) for look in FIRST + SPARE + DASHED}) == 26
+    )
+    crowd = looks([*order()[: len(FIRST)], *(f"own{i}" for i in range(18))])
+    assert len(set(crowd.values())) == 26
+    assert {look.line for look in looks([f"own{i}" for i in range(len(SPARE))]).values()} == {"-"}
+
+
 def test_a_baseline_looks_the_same_in_any_company() -> None:
     alone, crowd = looks(["ddpm"]), looks(["mine", "ddpm", "fm_ot"])
     assert alone["ddpm"] == crowd["ddpm"] == FIRST[order().index("ddpm")]
     assert crowd["mine"] == SPARE[0]
     assert ordered(["zz", "rnode", "aa", "fm_ot"]) == ["fm_ot", "rnode", "aa", "zz"]
+
+
+def test_a_baseline_looks_the_same_on_all_data_of_a_report() -> None:
+    def on(dataset: str, *baselines: str) -> list[dict[str, Any]]:
+        return [
+            {"dataset": dataset, "baseline": name, "label": name, "variant": f"{dataset}-{name}"} for name in baselines
+        ]
+
+    parts = sections(synthetic.frame(*on("moons", "aa", "bb", "zz"), *on("rings", "zz")))
+    assert parts[0].looks["moons-zz"] == parts[1].looks["rings-zz"] == SPARE[2]
 
 
 @pytest.mark.parametrize("colour", [look.colour for look in FIRST])

@@ -1,4 +1,4 @@
-"""Figures of image samples: those of each method, their way from noise, and what few evaluations of the field make."""
+"""Figures of image samples: those of each method, and their way from noise."""
 
 from typing import Any
 
@@ -6,16 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.report.artefacts import absent
-from bench.report.canvas import ONE_DRAWN, dots, matrix, name_panel, plane, squares, strike
+from bench.report.canvas import ONE_DRAWN, name_panel, squares
 from bench.report.extract import listed
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.incidents import LOST
 from bench.report.style import MUTED
 
 BESIDE = {"Held-out data": "data", "What is given": "given"}
 PAPER = 200  # a grey between images, beside which both black and white ones have an edge
-KEPT = "samples_midpoint_"
-FEW = 20  # evaluations; a cloud of points looks the same at more
 
 
 @register_figure("samples", title="Samples of each method from the same noise", arrays={"samples": 4}, place=124)
@@ -57,53 +54,6 @@ def snapshots(data: FigureData) -> Drawing:
         "every panel. The earlier an image can be seen, the fewer evaluations are spent on noise."
     )
     return Drawing(figure, reading=reading + absent(data.section, exhibits, "samples"), note=ONE_DRAWN)
-
-
-@register_figure(
-    "low_nfe", title="Samples of the midpoint rule at few evaluations, and of the adaptive solver", place=130
-)
-def low_nfe(data: FigureData) -> Drawing | None:
-    """Rows of baselines, columns of NFE; points at the smallest alone."""
-    section = data.section
-    swept = {e.variant: e for e in data.artefacts.exhibits(section, "sweep", {})}
-    nfe = {name: int(name.removeprefix(KEPT)) for e in swept.values() for name in e.arrays if name.startswith(KEPT)}
-    names = sorted(nfe, key=nfe.__getitem__)
-    points = [name for name in names if nfe[name] <= FEW and data.kept({name: 2})]
-    budgets, axes_of_one = (points, 2) if points else ([name for name in names if data.kept({name: 4})], 4)
-    if not budgets:
-        return None
-
-    def has_lost(variant: str, stage: str) -> bool:
-        return any(incident.status == LOST for incident in section.incidents_at(variant, stage))
-
-    whole = {e.variant: e for e in data.kept(dict.fromkeys(budgets, axes_of_one))}
-    found = {v: e for v, e in swept.items() if has_lost(v, "sweep")} | whole
-    exhibits = [found[variant] for variant in section.labels if variant in found]
-    rows = [[exhibit.arrays.get(name) for name in budgets] for exhibit in exhibits]
-    moments = [f"NFE {nfe[name]}" for name in budgets]
-    adaptive = {e.variant: e.arrays["samples"] for e in data.kept({"samples": axes_of_one})}
-    if all(e.variant in adaptive or has_lost(e.variant, "samples") for e in exhibits):
-        moments.append("adaptive")
-        rows = [[*row, adaptive.get(e.variant)] for e, row in zip(exhibits, rows, strict=True)]
-    most = max((len(kept) for row in rows for kept in row[: len(budgets)] if kept is not None), default=0)
-    figure, axes = matrix([(e.label, e.look) for e in exhibits], moments, gap=0.07 if points else 0.1)
-    for line, exhibit, row in zip(axes, exhibits, rows, strict=True):
-        for one, kept in zip(line, row, strict=True):
-            plane(one, exhibit.extent) if points else one.set_axis_off()
-            if kept is None:
-                strike(one)
-            elif points:
-                size = min(8.0, 1.5 * (2000 / most) ** 0.6)
-                dots(one, kept[:most].astype(float), size, exhibit.look.colour, alpha=0.75, rasterized=True)
-            else:
-                show(one, kept[:most])
-    reading = (
-        "Samples from the same noise at a fixed number of evaluations of the velocity field (two a midpoint step), the "
-        "adaptive solver's last. A method whose first panel already looks like its last is cheap to sample."
-    )
-    if any(kept is None for row in rows for kept in row):
-        reading += " A cross stands where samples could not be had."
-    return Drawing(figure, reading=reading, note="midpoint rule, one seed drawn")
 
 
 def show(axes: Axes, pictures: np.ndarray, across: int = 0) -> None:

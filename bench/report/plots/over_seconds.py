@@ -49,7 +49,7 @@ def over_seconds(data: FigureData) -> Drawing | None:
             markersize=4,
             markeredgewidth=0,
         )
-        axes.plot(part.seconds, part.value, color=look.colour, marker=look.marker, **MARKS)
+        axes.plot(part.seconds, part.value, color=look.colour, marker=look.marker, linestyle=look.line, **MARKS)
     margin = (high - low) * 0.08
     bottom = low * (low / high) ** 0.08 if low > 0 else low - margin  # below the lowest point its setting is named
     axes.set_ylim(bottom, high * 1.1 if low > 0 else high + margin)

@@ -72,14 +72,16 @@ def density_flow(data: FigureData) -> Drawing | None:
 @register_figure("trajectories", title="The way of samples from noise to data", arrays={"trajectories": 3}, place=120)
 def trajectories(data: FigureData) -> Drawing:
     """One panel a baseline: where 64 samples start, the way they take, where they end."""
-    figure, axes = _planes(data, "path_energy")
+    quoted = "straightness" if data.section.scores("straightness") else "path_energy"
+    figure, axes = _planes(data, quoted)
     for one, exhibit in zip(axes, data.exhibits, strict=True):
         paths = thinned(exhibit.arrays["trajectories"].astype(float))
         path_lines(one, paths, exhibit.look.colour, linewidths=0.7, alpha=0.55)
         dots(one, paths[-1], 7, legible(exhibit.look.colour), zorder=4)
     reading = (
         "Grey: noise at t = 0. Lines: the way of 64 samples. Dark: where they end at t = 1. The noise is the same in "
-        "every panel; straight lines can be followed in few solver steps."
+        "every panel; straight lines can be followed in few solver steps. Straightness is 0 for straight paths at "
+        "constant speed. If a method straightens the paths of another, that one's panel is the way before."
     )
     return Drawing(figure, reading=reading + absent(data.section, data.exhibits, "samples"), note=ONE_DRAWN)
 
