@@ -6,8 +6,9 @@ Their table 1 gives c_skip, c_out, c_in, c_noise, lambda and the law of s of eac
 sigma x0 with s = sigma / alpha, y = x / alpha is theirs; D = E(x1 | x), and with it eps = (x - alpha D) / sigma and the
 velocity alpha' D + sigma' eps.
 
-F is told c_noise in place of the time. Networks of images multiply what they are told by their `time_scale`, which is 1
-where Karras et al. train EDM and VE (their embedding takes c_noise as it is), and M - 1 = 999 where they train VP.
+F is told c_noise in place of the time. Networks of images multiply what they are told by their `time_scale`. Karras et
+al. scale it by 1 with the sinusoids of their U-Net in EDM, and by M - 1 = 999 in VP; their network for VE has random
+Fourier features, which none here has.
 """
 
 from abc import abstractmethod

@@ -150,7 +150,7 @@ def test_its_own_inputs_and_targets_have_unit_variance() -> None:
     assert (of_skip(skip + 0.01) > out**2).all() and (of_skip(skip - 0.01) > out**2).all()
 
 
-@pytest.mark.parametrize("baseline", [EDM(edm_steps=200), VE(edm_steps=200)], ids=str)
+@pytest.mark.parametrize("baseline", [EDM(edm_steps=100), VE(edm_steps=100)], ids=str)
 def test_samples_and_density_of_the_exact_denoiser_are_those_of_its_linear_flow(baseline: DenoiserBaseline) -> None:
     """Along y' = (y - D) / s a Gaussian keeps (y - m) / sqrt(v + s^2); y starts from s_0 x0."""
     model, path = baseline.model(exact(baseline)), baseline.path
@@ -163,16 +163,16 @@ def test_samples_and_density_of_the_exact_denoiser_are_those_of_its_linear_flow(
         return alpha[1] * (MEAN + scale * (y - MEAN)), scale
 
     (name,) = model.samplers
-    assert name == "edm-200"
+    assert name == "edm-100"
     found = model.samplers[name].draw(model, x0, generator_of(0))
     high = min(level[0], 80.0)  # EDM's sampler starts there at most, from the noise of the path's own start
     expected, _ = ends(high / (level[0] * alpha[0]) * x0, high)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
+    torch.testing.assert_close(found, expected, rtol=0, atol=8e-3)
     assert model.velocity
     x, scale = ends(x0 / alpha[0], level[0])
-    log_p = log_density(model.velocity, x, 1.0, Solver(rtol=1e-8, atol=1e-8)).log_p
+    log_p = log_density(model.velocity, x, 1.0, Solver(rtol=1e-6, atol=1e-6)).log_p
     jacobian = torch.log(alpha[1] * scale / alpha[0]).sum()
-    torch.testing.assert_close(log_p, -x0.square().sum(1) / 2 - math.log(2 * math.pi) - jacobian, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(log_p, -x0.square().sum(1) / 2 - math.log(2 * math.pi) - jacobian, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
