@@ -177,7 +177,10 @@ def test_the_list_names_suites_baselines_and_the_plugin(newcomer: Newcomer) -> N
 MISTAKES = {
     "no plugin": (["--baselines", "late"], ["unknown baseline 'late'", "--plugin FILE registers more"]),
     "a module for a file": (["--plugin", "late"], ["--plugin late", "did you mean the file late.py?"]),
-    "an option": (["--plugin", "late.py", "--baselines", "late", "--set", "late.x=1"], ["option 'x'", "known: none"]),
+    "an option": (
+        ["--plugin", "late.py", "--baselines", "late", "--set", "late.x=1"],
+        ["option 'x'", "label_dropout, labels"],
+    ),
 }
 
 

@@ -20,7 +20,7 @@ from bench.command.check import checks_of
 from bench.command.listing import SEVEN
 from bench.command.tiny import Workshop
 from bench.config.registry import baselines
-from bench.errors import NotApplicable
+from bench.errors import NotApplicable, UsageError
 from bench.methods.baseline import About, Baseline, Phase, losses
 from bench.methods.batch import Batch, Context
 from bench.methods.flow import FlowBaseline
@@ -321,8 +321,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "diffusers_unet": {"config": UNET2D},
     **owned.OPTIONS,
 }
+# Figures of what the records of a check do not have: a sampler of few methods, few steps, scales of guidance.
+NOT_SHOWN = pytest.mark.xfail(raises=UsageError, reason="the check draws no such records", strict=True)
+OF_SUITES = {"by_method", "few_steps", "guidance", "guidance_scale"}
 ENTRIES = [
-    (registry.kind, name)
+    pytest.param(registry.kind, name, marks=[NOT_SHOWN] if registry.kind == "figure" and name in OF_SUITES else [])
     for registry in SEVEN
     for name in registry
     if not (registry.kind == "dataset" and name.startswith(DOWNLOADED))

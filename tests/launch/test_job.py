@@ -105,14 +105,17 @@ def test_arrays_are_what_plots_expect(done: tuple[Path, Path, list[str]]) -> Non
     assert samples["trajectories"].shape == (5, 20, 2)
     assert samples["conditional_paths"].shape == (51, 20, 2) and samples["conditional_fields"].shape == (4, 20, 20, 2)
     assert samples["conditional_field_times"].shape == (4,) and samples["conditional_times"].shape == (51,)
-    assert {k for k in arrays["sweep"]} == {"samples_midpoint_4", "samples_midpoint_8", "extent"}
+    kept = {"samples_euler_4", "samples_midpoint_4", "samples_rk4_4", "samples_midpoint_8"}
+    assert {k for k in arrays["sweep"]} == kept | {"extent"}
 
 
 def test_facts_stand_in_every_record(done: tuple[Path, Path, list[str]]) -> None:
     for stage in ("train", "likelihood", "samples", "sweep"):
         record = json.loads((done[1] / f"{stage}.json").read_text())
         assert record["label"] == "DDPM" and record["device"].startswith("cpu (")
-        assert record["options"] == {"beta_min": 0.1, "beta_max": 20.0, "ancestral_steps": 5, "ddim_steps": 3}
+        of_flows = {"labels": False, "label_dropout": 0.1, "prediction": "noise", "times": "uniform"}
+        own = {"beta_min": 0.1, "beta_max": 20.0, "ancestral_steps": 5, "ddim_steps": 3}
+        assert record["options"] == own | of_flows
         assert record["dataset_version"].count(":") == 1 and record["commit"]
         assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
@@ -88,7 +89,7 @@ def scaled(section: Section) -> DataFrame:
     """The measurements of samples that have a `scale`, with their `line`: of samplers with two scales or more."""
     rows = section.measured
     rows = rows[(rows.stage == "samples") & ~rows.metric.str.endswith(FLOOR)]
-    rows = rows[[section.about(metric).table == "quality" for metric in rows.metric]]
+    rows = rows[np.array([section.about(metric).table == "quality" for metric in rows.metric], bool)]
     scales = [float(settings.get("guidance", 1.0)) for settings in rows.parsed]
     ways = [
         vocabulary.solver({**settings, "sampler": str(settings.get("sampler", "")).replace(f"-guidance{scale:g}", "")})
