@@ -45,6 +45,11 @@ class ConsistencyModel(ConsistencyBaseline):
     b: float = 1.0
     c: Annotated[float, Field(ge=0)] = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.k == 0:
+            self.unused("b", needs="k above 0")
+
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
         x1, x0 = batch.x, noise(batch.x, ctx.rng)
         above = log_normal_levels(x1, ctx.rng, self.mean, self.std, self.sigma_data)

@@ -15,6 +15,7 @@ from bench import (
     DiffusionBaseline,
     GaussianFlow,
     Network,
+    Positive,
     Prediction,
     Sampler,
     mean_square,
@@ -28,8 +29,8 @@ from bench.samplers.ddim import DDIM
 @register_baseline("ddpm", label="DDPM")
 @dataclass(frozen=True)
 class DDPM(DiffusionBaseline, GaussianFlow):
-    ancestral_steps: int = 1000
-    ddim_steps: int = 50
+    ancestral_steps: Positive = 1000
+    ddim_steps: Positive = 50
     prediction: Prediction = field(default="noise", kw_only=True)
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:

@@ -24,8 +24,8 @@ from bench import (
     GaussianFlow,
     Network,
     OptimalTransport,
+    Rate,
     Smoothed,
-    UsageError,
     like,
     mean_square,
     noise,
@@ -38,13 +38,12 @@ from bench import (
 @dataclass(frozen=True)
 class ICFM(CoupledFlow, GaussianFlow):
     sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
-    regularisation: float = field(default=0.05, kw_only=True)
+    regularisation: Rate = field(default=0.05, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.prediction != "velocity" and self.coupling != "independent":
-            told = f"prediction = {self.prediction!r}, coupling = {self.coupling!r}"
-            raise UsageError(f"{told}: the noise around dependent pairs leaves the velocity alone to predict")
+            self.refuse("prediction", f"only the velocity of pairs of coupling = {self.coupling!r} can be predicted")
 
     @property
     def needs_gaussian(self) -> bool:

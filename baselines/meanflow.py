@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench import Batch, Context, FlowMapBaseline, Network, along, like, noise, register_baseline
+from bench import Batch, Context, FlowMapBaseline, Network, Rate, along, like, noise, register_baseline
 
 
 @register_baseline("meanflow", label="MeanFlow")
@@ -25,9 +25,16 @@ class MeanFlow(FlowMapBaseline):
     distinct: Annotated[float, Field(ge=0, le=1)] = 0.25
     times: Literal["logit_normal", "uniform"] = "logit_normal"
     mean: float = -0.4
-    std: float = 1.0
-    p: float = 1.0
-    c: float = 1e-3
+    std: Rate = 1.0
+    p: Annotated[float, Field(ge=0)] = 1.0
+    c: Annotated[float, Field(ge=0)] = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.times == "uniform":
+            self.unused("mean", "std", needs='times = "logit_normal"')
+        if self.p == 0:
+            self.unused("c", needs="p above 0")
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
         t, r = self.two_times(batch.x, ctx.rng)

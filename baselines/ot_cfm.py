@@ -16,7 +16,7 @@ from bench import (
     GaussianFlow,
     Network,
     OptimalTransport,
-    UsageError,
+    Rate,
     mean_square,
     noise,
     register_baseline,
@@ -27,13 +27,13 @@ from bench import (
 @dataclass(frozen=True)
 class OTCFM(CoupledFlow, GaussianFlow):
     coupling: Coupling = field(default="exact", kw_only=True)
-    regularisation: float = field(default=0.05, kw_only=True)
+    regularisation: Rate = field(default=0.05, kw_only=True)
     interpolant = OptimalTransport()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.prediction == "score" and self.coupling != "independent":
-            raise UsageError(f"prediction = 'score', coupling = {self.coupling!r}: only independent pairs have a score")
+            self.refuse("prediction", f"only independent pairs have a score, not coupling = {self.coupling!r}")
 
     @property
     def path(self) -> OptimalTransport | None:

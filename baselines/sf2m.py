@@ -24,6 +24,7 @@ from bench import (
     Coupling,
     Make,
     Model,
+    Positive,
     Sampler,
     VelocityField,
     mean_square,
@@ -38,7 +39,7 @@ from bench.samplers.sde import SDE
 @dataclass(frozen=True)
 class SF2M(CoupledFlow):
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    sde_steps: int = 100
+    sde_steps: Positive = 100
     coupling: Coupling = field(default="drawn", kw_only=True)
 
     @property

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench import Batch, Context, FlowMapBaseline, Network, UsageError, like, mean_square, noise, register_baseline
+from bench import Batch, Context, FlowMapBaseline, Network, like, mean_square, noise, register_baseline
 
 
 @register_baseline("shortcut", label="Shortcut")
@@ -31,7 +31,9 @@ class Shortcut(FlowMapBaseline):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sections < 2 or self.sections & (self.sections - 1):
-            raise UsageError(f"baseline shortcut: sections = {self.sections}: a power of 2 above 1 is needed")
+            self.refuse("sections", "a power of 2 above 1 is needed")
+        if self.share == 0:
+            self.unused("sections", "clip", needs="share above 0")
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
         x0, t = noise(batch.x, ctx.rng), torch.rand(len(batch), generator=ctx.rng, device=batch.x.device)

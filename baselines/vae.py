@@ -9,12 +9,13 @@ L_K = -log 1/K sum_k w_k,  w = p(x|z) N(z; 0, I) / q(z|x),  for `importance` = K
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from bench import Baseline, Decoder, Model, NotApplicable, UsageError, latents, log_normal, noise, register_baseline
+from bench import Baseline, Decoder, Model, NotApplicable, Positive, Rate, latents, log_normal, noise, register_baseline
 
 
 @register_baseline("vae", label="VAE")
@@ -22,16 +23,14 @@ from bench import Baseline, Decoder, Model, NotApplicable, UsageError, latents, 
 class VAE(Baseline):
     needs_gaussian = True
 
-    latent: int = 0
-    sigma: float = 0.1
+    latent: Annotated[int, Field(ge=0)] = 0
+    sigma: Rate = 0.1
     learn_sigma: bool = True
-    importance: int = 1
+    importance: Positive = 1
 
     def build(self, make: Any, data: Any) -> nn.ModuleDict:
         if data.given is not None:
             raise NotApplicable("the code of a VAE is given nothing beside x")
-        if self.latent < 0 or self.importance < 1 or not 0 < self.sigma < math.inf:
-            raise UsageError(f"baseline vae: {self}: latent from 0, importance from 1 and sigma above 0 are needed")
         latent = self.latent or math.prod(data.shape)
         decoder = Decoder(make.network(time=False), latent, data.shape, self.sigma, self.learn_sigma)
         return nn.ModuleDict({"encoder": make.network(time=False, out=2 * latent), "decoder": decoder})

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DenoiserBaseline, Network, NoiseLevels, Scaling, like, mean_square, noise, register_baseline
+from bench import DenoiserBaseline, Network, NoiseLevels, Rate, Scaling, like, mean_square, noise, register_baseline
 
 
 @register_baseline("ve", label="VE")
 @dataclass(frozen=True)
 class VE(DenoiserBaseline):
-    level_min: float = 0.02
-    level_max: float = 100.0
+    level_min: Rate = 0.02
+    level_max: Rate = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.level_min >= self.level_max:
+            self.refuse("level_min", f"a number below level_max = {self.level_max:g} is needed")
 
     @property
     def path(self) -> NoiseLevels:

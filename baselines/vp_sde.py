@@ -10,14 +10,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DenoiserBaseline, Network, Scaling, VariancePreserving, like, mean_square, noise, register_baseline
+from bench import (
+    DenoiserBaseline,
+    Network,
+    Rate,
+    Scaling,
+    VariancePreserving,
+    like,
+    mean_square,
+    noise,
+    register_baseline,
+)
 
 
 @register_baseline("vp_sde", label="VP SDE")
 @dataclass(frozen=True)
 class VPSDE(DenoiserBaseline):
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+    beta_min: Rate = 0.1
+    beta_max: Rate = 20.0
 
     @property
     def path(self) -> VariancePreserving:

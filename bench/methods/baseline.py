@@ -14,14 +14,15 @@ whose network defines a velocity field, derives from FlowBaseline (bench/methods
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from bench.config.registry import baselines, register_class
+from bench.errors import UsageError
 from bench.methods.batch import Batch, Context
 from bench.methods.model import Model
 
@@ -124,6 +125,20 @@ class Baseline(ABC):
     @abstractmethod
     def model(self, net: Any) -> Model:
         """What the trained network can do; `net` is bound to what the samples to come are given, and their labels."""
+
+    def refuse(self, option: str, why: str) -> NoReturn:
+        """UsageError that names the method, an option, its value and why that cannot be."""
+        raise UsageError(f"baseline {self.name}: {option} = {getattr(self, option)!r}: {why}")
+
+    def unused(self, *options: str, needs: str) -> None:
+        """UsageError for one of those options whose value is not the default, as nothing would use it.
+
+        Args:
+            needs: what would, as a user sets it ("labels = true").
+        """
+        for option in fields(self):
+            if option.name in options and getattr(self, option.name) != option.default:
+                self.refuse(option.name, f"it needs {needs}")
 
 
 def losses(baseline: Baseline, phase: Phase, net: Any, batch: Batch, ctx: Context) -> Tensor:

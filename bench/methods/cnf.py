@@ -15,11 +15,14 @@ Measured in tests/perf/cnf_step.py.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench.config.settings import Rate
 from bench.errors import Diverged
 from bench.methods.density import jacobian_products, log_normal, rademacher, unit_vectors
 from bench.methods.flow import FlowBaseline
@@ -183,11 +186,16 @@ class SimulatedBaseline(FlowBaseline):
 
     needs_gaussian = True
 
-    rtol: float = 1e-5
-    atol: float = 1e-5
+    rtol: Rate = 1e-5
+    atol: Rate = 1e-5
     exact_up_to: int = 8  # dimensions with the exact divergence, Hutchinson's estimate above
     adjoint: bool = False
-    rk4_steps: int = 0
+    rk4_steps: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rk4_steps:
+            self.unused("rtol", "atol", needs="rk4_steps = 0")
 
     def flow(self, net: Network, x1: Tensor, rng: torch.Generator, energies: bool = False) -> Flow:
         """Differentiable log-density of x1 (B, ...), with a fresh probe where the divergence is estimated."""

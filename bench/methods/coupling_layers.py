@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.errors import NotApplicable, UsageError
+from bench.errors import NotApplicable
 from bench.methods.baseline import About, Baseline, Make
 from bench.methods.density import log_normal
 from bench.methods.model import Model
@@ -105,7 +105,7 @@ class CouplingLayers(Baseline):
         if data.given is not None:
             raise NotApplicable("coupling layers are given nothing beside x")
         if self.layers < 2:
-            raise UsageError(f"baseline {self.name}: layers = {self.layers}: 2 or more are needed")
+            self.refuse("layers", "2 or more are needed")
         channels = 2 * data.shape[0] if self.affine else data.shape[0]
         layers: list[nn.Module] = []
         for mask, _ in zip(masks(data.shape), range(self.layers), strict=False):

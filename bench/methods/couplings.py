@@ -11,13 +11,13 @@ larger w, the less does x0 tell c. A class that the network is told counts as a 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from bench.errors import UsageError
 from bench.methods.batch import Batch
 from bench.methods.flow import FlowBaseline
 
@@ -31,11 +31,11 @@ class CoupledFlow(FlowBaseline):
 
     Attributes:
         coupling: how.
-        given_weight: w, of what a sample is given or told, in the cost.
+        given_weight: w, of what a sample is given or told, in the cost; of no effect on data without either.
     """
 
     coupling: Coupling = "independent"
-    given_weight: float = 100.0
+    given_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
 
     @property
     def regularisation(self) -> float:
@@ -44,8 +44,10 @@ class CoupledFlow(FlowBaseline):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.regularisation <= 0:
-            raise UsageError(f"regularisation = {self.regularisation:g}: a number above 0 is needed")
+        if self.coupling != "sinkhorn":
+            self.unused("regularisation", needs='coupling = "sinkhorn"')
+        if self.coupling == "independent":
+            self.unused("given_weight", needs="a coupling that is not independent")
 
     def pairs(self, net: Any, batch: Batch, x0: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """(x0, x1) of shape (B, ...), from the noise x0 (B, ...) and the batch; `net` is told of the rows of x1.

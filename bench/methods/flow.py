@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.settings import Rate
 from bench.datasets.source import drawn
 from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
@@ -71,8 +72,8 @@ class DiffusionBaseline(FlowBaseline):
 
     needs_gaussian = True
 
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+    beta_min: Rate = 0.1
+    beta_max: Rate = 20.0
 
     @property
     def path(self) -> VariancePreserving:

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench.errors import NotApplicable, UsageError
+from bench.errors import NotApplicable
 from bench.methods.baseline import About, Baseline, Make
 from bench.methods.guidance import NO_CLASS, Guided
 from bench.methods.model import Model
@@ -28,8 +28,8 @@ class LabelledBaseline(Baseline):
     label_dropout: Annotated[float, Field(ge=0, le=1)] = field(default=0.1, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.label_dropout != LabelledBaseline.label_dropout and not self.labels:
-            raise UsageError(f"label_dropout = {self.label_dropout:g}: it needs labels = true")
+        if not self.labels:
+            self.unused("label_dropout", needs="labels = true")
 
     def inputs(self, data: About) -> dict[str, Any]:
         """What `build` passes on to make.network: {"classes": K} with labels, else nothing.

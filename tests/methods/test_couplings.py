@@ -10,9 +10,8 @@ from torch import Tensor
 
 from baselines.icfm import ICFM
 from baselines.ot_cfm import OTCFM
-from bench.errors import UsageError
 from bench.methods.batch import Batch
-from bench.methods.couplings import Coupling, plan
+from bench.methods.couplings import plan
 from bench.methods.network import CountedNetwork
 
 
@@ -94,16 +93,6 @@ def test_noise_does_not_tell_a_class_that_the_network_is_told() -> None:
         assert torch.equal(told[rows], pairs(OTCFM(), x0[rows], Batch(batch.x[rows]))[0])
     blind, untold = pairs(OTCFM(labels=True, given_weight=0.0), x0, batch)[0], pairs(OTCFM(), x0, batch)[0]
     assert torch.equal(blind, untold) and not torch.equal(blind, told)
-
-
-@pytest.mark.parametrize("coupling", ["exact", "drawn", "sinkhorn"])
-def test_what_dependent_pairs_cannot_predict_is_one_line(coupling: Coupling) -> None:
-    with pytest.raises(UsageError, match=f"^prediction = 'score', coupling = '{coupling}': only independent"):
-        OTCFM(prediction="score", coupling=coupling)
-    with pytest.raises(UsageError, match=f"^prediction = 'noise', coupling = '{coupling}': .* velocity alone"):
-        ICFM(prediction="noise", coupling=coupling)
-    with pytest.raises(UsageError, match=r"^regularisation = 0: a number above 0 is needed"):
-        OTCFM(coupling=coupling, regularisation=0)
 
 
 def test_independent_pairs_have_a_path_and_others_none() -> None:

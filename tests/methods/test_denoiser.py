@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from oracles import GaussianMixture
 from scipy.integrate import quad
-from tiny import runs
 from torch import Tensor
 
 from baselines import edm, ve, vp_sde
@@ -17,9 +15,6 @@ from baselines.ddpm import DDPM
 from baselines.edm import EDM
 from baselines.ve import VE
 from baselines.vp_sde import VPSDE
-from bench.config import components
-from bench.config.settings import Component
-from bench.errors import UsageError
 from bench.methods.denoiser import DenoiserBaseline, log_normal_levels
 from bench.methods.density import log_density
 from bench.methods.network import Network
@@ -173,19 +168,3 @@ def test_samples_and_density_of_the_exact_denoiser_are_those_of_its_linear_flow(
     log_p = log_density(model.velocity, x, 1.0, Solver(rtol=1e-6, atol=1e-6)).log_p
     jacobian = torch.log(alpha[1] * scale / alpha[0]).sum()
     torch.testing.assert_close(log_p, -x0.square().sum(1) / 2 - math.log(2 * math.pi) - jacobian, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("edm", {"sigma_data": 0.0}, r"^baseline edm: sigma_data = 0.0: Input should be greater than 0"),
-        ("edm", {"edm_steps": 0}, r"^baseline edm: edm_steps = 0: Input should be greater than 0"),
-        ("ve", {"level_min": 200.0}, r"^level_min = 200: allowed: a number above 0 and below level_max ="),
-        ("consistency", {"least": 90.0}, r"^baseline consistency: least = 90.0: Input should be less than 80"),
-        ("consistency", {"q": 1.0}, r"^baseline consistency: q = 1.0: Input should be greater than 1"),
-    ],
-)
-def test_options_out_of_range_are_refused(name: str, options: dict[str, float], message: str, tmp_path: Path) -> None:
-    run = runs(tmp_path)[0].model_copy(update={"baseline": Component(name=name, options=options)})
-    with pytest.raises(UsageError, match=message):
-        components.validate([run])

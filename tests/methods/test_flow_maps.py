@@ -10,7 +10,6 @@ from torch import Tensor
 
 from baselines.meanflow import MeanFlow
 from baselines.shortcut import Shortcut
-from bench.errors import UsageError
 from bench.methods.batch import Batch, Context
 from bench.methods.tangents import along
 from bench.networks.adm import adm
@@ -202,8 +201,3 @@ def test_a_half_step_of_the_smallest_length_asks_for_the_velocity() -> None:
     Shortcut(sections=8).two_halves(net, *torch.tensor([[0.5], [0.25]]), torch.ones(1, 1))
     Shortcut(sections=8).two_halves(net, *torch.tensor([[0.5], [0.5]]), torch.ones(1, 1))
     assert asked == [(0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 1.0)]
-
-
-def test_sections_are_a_power_of_two() -> None:
-    with pytest.raises(UsageError, match=r"^baseline shortcut: sections = 100: a power of 2 above 1 is needed$"):
-        Shortcut(sections=100)

@@ -121,8 +121,6 @@ def test_what_is_told_no_class_is_not_guided() -> None:
         this.draw(sampler, 0, 2)
     with pytest.raises(NotApplicable, match="labels = true needs data with classes"):
         never.inputs(About((2,)))
-    with pytest.raises(UsageError, match=r"label_dropout = 0.5: it needs labels = true"):
-        FlowMatchingOT(label_dropout=0.5)
 
 
 def test_a_part_that_is_told_no_class_is_asked_once(rng: torch.Generator) -> None:

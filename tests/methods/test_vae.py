@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from baselines.vae import VAE
-from bench.errors import NotApplicable, UsageError
+from bench.errors import NotApplicable
 from bench.methods.baseline import About
 from bench.methods.network import CountedNetwork
 from bench.networks.mlp import mlp
@@ -144,6 +144,3 @@ def test_sigma_is_learnt_or_fixed() -> None:
 def test_what_it_is_not_for() -> None:
     with pytest.raises(NotApplicable, match="given nothing"):
         VAE().build(None, About((2,), given=(3,)))
-    for options in ({"sigma": 0.0}, {"latent": -1}, {"importance": 0}):
-        with pytest.raises(UsageError, match=f"^baseline vae: .*{next(iter(options))}=.* are needed$"):
-            VAE(**options).build(None, About((2,)))
