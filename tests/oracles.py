@@ -49,6 +49,10 @@ class GaussianMixture:
     def pair(cls) -> "GaussianMixture":
         return cls(_double([0.3, 0.7]), _double([[-1.0, 0.5], [1.5, -0.5]]), _double([[0.09, 0.25], [0.16, 0.04]]))
 
+    @classmethod
+    def line(cls) -> "GaussianMixture":
+        return cls(_double([0.3, 0.7]), _double([[-1.0], [1.5]]), _double([[0.09], [0.16]]))
+
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         k = torch.multinomial(self.weights, n, replacement=True, generator=rng)
         noise = torch.randn(n, self.means.shape[1], generator=rng, dtype=torch.float64)
@@ -91,7 +95,11 @@ class GaussianMixture:
 
 
 def transported(mixture: GaussianMixture, path: Path, x0: Tensor) -> Tensor:
-    """Where the ODE of a mixture in one dimension takes x0 (B, 1): a flow on the line keeps quantiles."""
+    """Where the ODE of a mixture in one dimension takes x0 (B, 1): a flow on the line keeps quantiles.
+
+    In more dimensions components tell one coordinate of the other, and no coordinate keeps its quantiles.
+    """
+    assert mixture.means.shape[1] == x0.shape[1] == 1
 
     def quantile(t: float, x: Tensor) -> Tensor:
         alpha, sigma = path.alpha(_double(t)), path.sigma(_double(t))

@@ -19,7 +19,7 @@ from bench.methods.paths import OptimalTransport, Path, VariancePreserving, like
 from bench.methods.prediction import MARGIN, Prediction, within
 
 PREDICTIONS: tuple[Prediction, ...] = ("velocity", "data", "noise", "score")
-LINE = GaussianMixture(*(torch.tensor(v).double() for v in ([0.3, 0.7], [[-1.0], [1.5]], [[0.09], [0.16]])))
+LINE = GaussianMixture.line()
 METHODS = {"straight": FlowMatchingOT, "diffusion": FlowMatchingDiffusion}
 
 
