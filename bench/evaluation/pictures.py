@@ -15,18 +15,11 @@ from bench.training import ranks
 Arrays = dict[str, Any]
 POINTS, IMAGES = 2000, 64
 FEW_POINTS, FEW_IMAGES = 1000, 16  # at each small number of evaluations
-FEWEST = 4  # evaluations up to which a sweep keeps samples of every sampler
-OF_MIDPOINT = (8, 10, 20, 40, 60, 100)  # further ones of the midpoint rule
 
 
 def how_many(dataset: Dataset) -> int:
     """Samples of the headline that are kept."""
     return IMAGES if dataset.is_image else POINTS
-
-
-def is_kept(sampler: str, nfe: float) -> bool:
-    """Whether a sweep keeps samples of a sampler, by its label, at so many evaluations."""
-    return nfe <= FEWEST or (sampler == "midpoint" and nfe in OF_MIDPOINT)
 
 
 class Shown:

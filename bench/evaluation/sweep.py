@@ -11,11 +11,12 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.floors import floors
 from bench.evaluation.lost import costs_a_part
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
-from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots, is_kept, of_points
+from bench.evaluation.pictures import FEW_IMAGES, FEW_POINTS, Shown, for_plots, of_points
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished
 from bench.methods.sampler import Sampler
+from bench.records.kept import is_kept, name_of
 from bench.records.records import Measurement
 
 
@@ -54,7 +55,7 @@ def _measure_sampler(
         if error:
             rows += attempt(errors, lambda: filled(errors, {"ode_error": error.measured(sampler)}), alone=False)
         draw = for_plots if evaluator.dataset.is_image else partial(of_points, evaluator.dataset)
-        arrays = {f"samples_{sampler.label}_{nfe:g}": draw(shown.gathered())} if is_kept(sampler.label, nfe) else {}
+        arrays = {name_of(sampler.label, nfe): draw(shown.gathered())} if is_kept(sampler.label, nfe) else {}
         return [replace(row, place={"nfe": nfe}) for row in rows], arrays
 
     where = f"at tolerance {sampler.rtol:g}" if hasattr(sampler, "rtol") else ""

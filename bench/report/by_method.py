@@ -11,11 +11,11 @@ from typing import NamedTuple
 import pandas
 from pandas import DataFrame
 
-from bench.report.axes import sign_of
+from bench.report.axes import means, sign_of
 from bench.report.comparable import OF_SAMPLER, settings_without
 from bench.report.extract import each, listed
 from bench.report.sections import Section
-from bench.report.sweeps import MOST, at_every_accuracy, budgets, of_samplers, swept
+from bench.report.sweeps import MOST, PLACE, at_every_accuracy, best_of, budgets, of_samplers, spent, swept
 
 NOT_DRAWING = {*OF_SAMPLER, "batch", "repeats"}  # settings that samples and a sweep need not share
 
@@ -24,7 +24,7 @@ class Best(NamedTuple):
     """The best of each method, by the mean over its seeds.
 
     Attributes:
-        rows: all that is compared, with what was lost.
+        rows: all that is compared, with what was lost, and the `budget` that it stands within, NaN for none.
         points: a row per variant and number `budget` of evaluations, with `solver`, `accuracy`, `nfe` and the mean.
         budgets: so many evaluations at most, and more than the budget before.
         guests: variants that stand by their samples.
@@ -45,21 +45,23 @@ class Best(NamedTuple):
 def best(section: Section, metric: str) -> Best | None:
     """The best of each method; None if panels of solvers or of methods show the sweep."""
     own = swept(section, metric)
-    means = at_every_accuracy(own)
+    known = at_every_accuracy(own)
     guests = _standing_in(section, metric, own)
-    if means.empty or of_samplers(means) or not (len(guests) or _is_divided(means)):
+    if known.empty or of_samplers(known) or not (len(guests) or _is_divided(known)):
         return None
-    asked, spent = budgets(means), guests.nfe.tolist()
-    columns = sorted({*asked, *(nfe for nfe in spent if not asked[0] <= nfe <= asked[-1])})
+    asked = budgets(known)
+    columns = sorted({*asked, *(nfe for nfe in guests.nfe if not asked[0] <= nfe <= asked[-1])})
     rows = pandas.concat([own, guests]) if len(guests) else own
-    points = _best_within(at_every_accuracy(rows), columns, sign_of(section.about(metric)))
+    rows = rows.assign(budget=[_budget_of(nfe, columns) for nfe in spent(rows)])
+    sign = sign_of(section.about(metric))
+    places = [best_of(there, sign) for _, there in rows.groupby(["variant", "budget"])]
+    points = means(pandas.concat(places), ["budget", *PLACE[1:], "fixed"], ["nfe", "n"])
     return Best(rows, points, columns, frozenset(guests.variant))
 
 
 def lost_within(found: Best) -> DataFrame:
-    """The rows whose value was lost where their method has no other, with `budget`."""
+    """The rows whose value was lost where their method has no other, with their `budget`."""
     lost = found.rows[found.rows.value.isna()]
-    lost = lost.assign(budget=_budget_of(lost, found.budgets))
     had = set(zip(found.points.variant, found.points.budget, strict=True))
     return lost.loc[[place not in had for place in zip(lost.variant, lost.budget, strict=True)]]
 
@@ -76,15 +78,9 @@ def _is_divided(points: DataFrame) -> bool:
     return len(methods) > MOST or bool((2 * methods < points.variant.nunique()).any())
 
 
-def _best_within(points: DataFrame, columns: list[float], sign: int) -> DataFrame:
-    points = points.assign(budget=_budget_of(points, columns), signed=sign * points.value)
-    points = points[points.budget.notna()].sort_values(["seeds", "signed"], ascending=[False, True], kind="stable")
-    return points.drop_duplicates(["variant", "budget"]).sort_values(["variant", "budget"])
-
-
-def _budget_of(rows: DataFrame, columns: list[float]) -> list[float]:
-    """The least of the budgets that each row does not exceed, NaN for none."""
-    return [next((budget for budget in columns if nfe <= budget), math.nan) for nfe in rows.nfe]
+def _budget_of(nfe: float, columns: list[float]) -> float:
+    """The least of the budgets that so many evaluations do not exceed, NaN for none."""
+    return next((budget for budget in columns if nfe <= budget), math.nan)
 
 
 def _standing_in(section: Section, metric: str, rows: DataFrame) -> DataFrame:

@@ -17,7 +17,7 @@ from bench.report.grid import ABSENT, Entry, Grid, Header, Row, left
 from bench.report.incidents import kinds, not_applicable, reasons
 from bench.report.sections import Section
 from bench.report.statistics import t_interval
-from bench.report.sweeps import at_every_accuracy, budgets, of_samplers, qualities, spent, swept
+from bench.report.sweeps import PLACE, at_every_accuracy, budgets, most_within, of_samplers, qualities, swept
 
 MEAN = "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average."
 OF_SAMPLERS = (MEAN, "Bold: best mean of a method in its column.", f"{ABSENT}: none with so few evaluations.")
@@ -42,8 +42,7 @@ def by_evaluations(section: Section) -> Iterator[Grid]:
 def _of_methods(section: Section, metric: str, found: Best) -> Grid:
     """A row per method, with the value of its best sampler."""
     about, lines = section.about(metric), list[Row]()
-    key = ["variant", "solver", "accuracy"]
-    values = {at: rows for at, rows in found.rows.groupby(key)}
+    values = {at: rows for at, rows in found.rows.groupby(PLACE)}
     lost = lost_within(found)
     for variant, label in section.labels.items():
         own, without = (rows[rows.variant == variant] for rows in (found.points, lost))
@@ -53,7 +52,7 @@ def _of_methods(section: Section, metric: str, found: Best) -> Grid:
         entries = []
         for budget in found.budgets:
             at = own[own.budget == budget]
-            rows = without[without.budget == budget] if at.empty else values[tuple(at[key].iloc[0])]
+            rows = without[without.budget == budget] if at.empty else values[tuple(at[PLACE].iloc[0])]
             entry = _entry(section, rows, about)
             name = at.solver.iloc[0] if len(at) and len(names) > 1 else ""
             entries.append(replace(entry, tail=" ".join(filter(None, (entry.tail, name)))))
@@ -68,17 +67,12 @@ def _of_methods(section: Section, metric: str, found: Best) -> Grid:
 def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFrame) -> Grid:
     """A row per method and sampler."""
     about, columns, lines = section.about(metric), budgets(points), list[Row]()
+    within = [dict(iter(most_within(rows, budget).groupby(PLACE[:2]))) for budget in columns]
     for variant, label in section.labels.items():
-        of_variant = rows[rows.variant == variant]
-        block = [
-            Row(
-                str(own.baseline.iloc[0]),
-                label,
-                str(name),
-                tuple(_entry(section, _within(own, n), about) for n in columns),
-            )
-            for name, own in of_variant.groupby("solver", sort=False)
-        ]
+        block = []
+        for name, own in rows[rows.variant == variant].groupby("solver", sort=False):
+            entries = (_entry(section, found.get((variant, name), own[:0]), about) for found in within)
+            block.append(Row(str(own.baseline.iloc[0]), label, str(name), tuple(entries)))
         lines += _marked(block, sign_of(about))
     return _grid(section, metric, points, columns, lines, [*OF_SAMPLERS, *_left_out(section, metric)])
 
@@ -90,12 +84,6 @@ def _grid(
     headers = tuple(Header(f"NFE {budget:g}", about.direction) for budget in columns)
     title = f"{section.name}: {titled(about, points.n.iloc[0])}, within so many evaluations {section.where}"
     return Grid(title, "quality", headers, tuple(lines), tuple(remarks))
-
-
-def _within(rows: DataFrame, budget: float) -> DataFrame:
-    """The rows of a sampler at its most evaluations within the budget, by the mean of them over its seeds."""
-    within = {accuracy: nfe for accuracy, nfe in spent(rows).items() if nfe <= budget}
-    return rows[rows.accuracy == max(within, key=lambda accuracy: within[accuracy])] if within else rows[:0]
 
 
 def _entry(section: Section, rows: DataFrame, about: Facts) -> Entry:

@@ -1,7 +1,10 @@
-"""Quality, and the solver's own error, at every number of steps or tolerance of each sampler of a sweep."""
+"""Quality, and the solver's own error, at every number of steps or tolerance of each sampler of a sweep.
+
+A place is a method's sampler at one accuracy, a number of steps or a tolerance.
+"""
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from bench.metrics.metric import FLOOR
 from bench.report import vocabulary
@@ -11,6 +14,7 @@ from bench.report.extract import Extract, each
 from bench.report.statistics import one_more, repeats
 
 MOST = 6  # samplers that have a panel each
+PLACE = ["variant", "solver", "accuracy"]
 
 
 def qualities(section: Extract) -> list[str]:
@@ -45,11 +49,30 @@ def at_every_accuracy(rows: DataFrame) -> DataFrame:
     return means(rows, ["solver", "accuracy", "fixed"], ["nfe", "n"])
 
 
-def spent(rows: DataFrame) -> dict[str, float]:
-    """The evaluations of a method's sampler by accuracy, the mean over seeds of those that have a value if any has."""
-    had = rows[rows.value.notna()].groupby("accuracy").nfe.mean()
-    nfe = rows.groupby("accuracy").nfe.mean()
-    return {str(accuracy): float(had.get(accuracy, of_all)) for accuracy, of_all in nfe.items()}
+def spent(rows: DataFrame) -> Series:
+    """The evaluations of each row's place, the mean over seeds of those that have a value if any has."""
+    had = rows.nfe.where(rows.value.notna())
+    of_had, of_all = (nfe.groupby([rows[key] for key in PLACE]).transform("mean") for nfe in (had, rows.nfe))
+    return of_had.fillna(of_all)
+
+
+def most_within(rows: DataFrame, budget: float, above: float = 0.0) -> DataFrame:
+    """The rows of every method and sampler at its most evaluations that are above the one and within the other.
+
+    Of two accuracies with as many evaluations they are those of the first.
+    """
+    places = rows.assign(spent=spent(rows)).sort_values("spent", ascending=False, kind="stable")
+    places = places[(above < places.spent) & (places.spent <= budget)].drop_duplicates(PLACE[:2])
+    return rows[rows.set_index(PLACE).index.isin(places.set_index(PLACE).index)]
+
+
+def best_of(rows: DataFrame, sign: int) -> DataFrame:
+    """The rows of a method at its best place: the one with the most seeds that were not lost, then of the best mean.
+
+    Values times `sign` are the better the less they are. Of equal places the first by name is the best.
+    """
+    places = [own for _, own in rows.groupby(PLACE[1:])]
+    return min(places, key=lambda own: (-own.value.count(), sign * own.value.mean()), default=rows[:0])
 
 
 def of_samplers(points: DataFrame) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from bench.records.kept import FEWEST, name_of
 from bench.report.artefacts import Exhibit
 from bench.report.by_method import Best, best, standing
 from bench.report.canvas import dots, matrix, plane, strike
@@ -14,7 +15,6 @@ from bench.report.sweeps import qualities
 
 KEPT = "samples_midpoint_"
 FEW = 20  # evaluations; a cloud of points looks the same at more
-FEWEST = 4  # evaluations, up to which samples of every sampler are kept
 STRUCK = " A cross stands where samples could not be had."
 
 
@@ -26,7 +26,7 @@ def few_steps(data: FigureData) -> Drawing | None:
         return None
     budgets = [budget for budget in found.budgets if budget <= FEWEST]
     names = {
-        (row.variant, row.budget): f"samples_{row.solver}_{row.nfe:g}"
+        (row.variant, row.budget): name_of(str(row.solver), row.nfe)
         for row in found.points[found.points.budget <= FEWEST].itertuples()
     }
     axes_of_one = 2 if data.kept({"samples": 2}) else 4
