@@ -67,4 +67,4 @@ class Reflow(FlowBaseline):
         return mean_square(flow(t, path.sample(t, x0, z1)) - path.target(t, x0, z1))
 
     def velocity(self, net: Any) -> VelocityField:
-        return lambda t, x: net["flow"](t.expand(len(x)), x)
+        return super().velocity(net["flow"])

@@ -19,7 +19,6 @@ from bench import (
     Context,
     CoupledFlow,
     Network,
-    VelocityField,
     mean_square,
     noise,
     register_baseline,
@@ -43,6 +42,3 @@ class SBCFM(CoupledFlow):
         x0, x1 = self.pairs(net, batch, x0, rng)
         e = standard_normal(x0, rng)
         return mean_square(net(t, bridge.sample(t, x0, x1, e)) - bridge.target(t, x0, x1, e))
-
-    def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: net(t.expand(len(x)), x)

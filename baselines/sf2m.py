@@ -59,7 +59,7 @@ class SF2M(CoupledFlow):
         return flow + mean_square(weight * net["score"](t, x) + e)
 
     def velocity(self, net: Any) -> VelocityField:
-        return lambda t, x: net["flow"](t.expand(len(x)), x)
+        return super().velocity(net["flow"])
 
     def samplers(self, net: Any) -> dict[str, Sampler]:
         return {f"sde-{self.sde_steps}": SDE(self.sde_steps, diffusion=self.sigma)}

@@ -202,6 +202,3 @@ class SimulatedBaseline(FlowBaseline):
         probes = None if x1[0].numel() <= self.exact_up_to else rademacher(x1, rng)
         solver = Solver("rk4", steps=self.rk4_steps) if self.rk4_steps else Solver("dopri5", self.rtol, self.atol)
         return flow(self.velocity, net, x1, solver, probes, self.adjoint, energies)
-
-    def velocity(self, net: Network) -> VelocityField:
-        return lambda t, x: net(t.expand(len(x)), x)

@@ -5,10 +5,8 @@
 class FlowMatchingOT(FlowBaseline):
     sigma_min: float = 0.0
     def loss(self, net, x1, rng): ...
-    def velocity(self, net): ...
 """
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +25,7 @@ from bench.methods.paths import Path, VariancePreserving, like
 
 @dataclass(frozen=True)
 class FlowBaseline(LabelledBaseline):
-    """A method whose network `net(t, x)` defines a velocity field; t has shape (B,) where a network is called."""
+    """A method whose network `net(t, x)` is a velocity field, or defines one; t has shape (B,) for a network."""
 
     @property
     def path(self) -> Path | None:
@@ -39,9 +37,12 @@ class FlowBaseline(LabelledBaseline):
         """Where the ODE ends: 1, or just before it where the path is singular there."""
         return self.path.t_end if self.path else 1.0
 
-    @abstractmethod
     def velocity(self, net: Network) -> VelocityField:
-        """f(t, x) -> dx/dt of the shape of x, for a scalar t in [0, t_end] and x (B, ...)."""
+        """f(t, x) -> dx/dt of the shape of x, for a scalar t in [0, t_end] and x (B, ...).
+
+        It is the network itself, unless a method says otherwise.
+        """
+        return field_of(net)
 
     def eps(self, net: Network) -> VelocityField | None:
         """(t, x) -> the predicted noise, where the network gives that."""
@@ -78,6 +79,11 @@ class DiffusionBaseline(FlowBaseline):
     @property
     def path(self) -> VariancePreserving:
         return VariancePreserving(self.beta_min, self.beta_max)
+
+
+def field_of(net: Network) -> VelocityField:
+    """(t, x) -> what the network gives for x (B, ...) at a scalar t."""
+    return lambda t, x: net(t.expand(len(x)), x)
 
 
 def noise(x1: Tensor, rng: torch.Generator) -> Tensor:

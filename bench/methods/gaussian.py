@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.methods import prediction, times
-from bench.methods.flow import FlowBaseline
+from bench.methods.flow import FlowBaseline, field_of
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
 from bench.methods.paths import Path
@@ -57,17 +57,17 @@ class GaussianFlow(FlowBaseline):
 
     def velocity(self, net: Network) -> VelocityField:
         """f(t, x) -> dx/dt; within prediction.MARGIN of an end where it is 0 / 0, that of the time next to it."""
-        path, kind = self.interpolant, self.prediction
+        path, kind, answer = self.interpolant, self.prediction, field_of(net)
         first, last = prediction.within(kind, path)
 
         def f(t: Tensor, x: Tensor) -> Tensor:
             t = t if (first, last) == (0.0, path.t_end) else t.clamp(first, last)
-            return prediction.velocity(kind, path, t, x, net(t.expand(len(x)), x))
+            return prediction.velocity(kind, path, t, x, answer(t, x))
 
         return f
 
     def eps(self, net: Network) -> VelocityField | None:
-        return (lambda t, x: net(t.expand(len(x)), x)) if self.prediction == "noise" else None
+        return field_of(net) if self.prediction == "noise" else None
 
     def data(self, net: Network) -> VelocityField | None:
-        return (lambda t, x: net(t.expand(len(x)), x)) if self.prediction == "data" else None
+        return field_of(net) if self.prediction == "data" else None

@@ -6,12 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.methods.ode import Solver, VelocityField, solve
-
-
-def plain(net: Any) -> VelocityField:
-    """The velocity that the network net(t, x) itself is."""
-    return lambda t, x: net(t.to(x).expand(len(x)), x)
+from bench.methods.flow import field_of
+from bench.methods.ode import Solver, solve
 
 
 @torch.no_grad()
@@ -26,7 +22,7 @@ def ends(teacher: Any, x0: Tensor, solver: Solver) -> Tensor:
     """
     method: Any = getattr(teacher.module, "method", None)
     if method is None:
-        return solve(plain(teacher), x0, (0.0, 1.0), solver)[-1]
+        return solve(field_of(teacher), x0, (0.0, 1.0), solver)[-1]
     model = method.model(teacher)
     return solve(model.predicted_velocity(), x0, (0.0, model.t_end), solver)[-1]
 

@@ -13,10 +13,6 @@ from bench import FlowBaseline, Sampler, noise, mean_square
 from bench import register_baseline, register_dataset, register_network, register_sampler, register_metric
 from bench import register_figure
 """
-VELOCITY = """
-    def velocity(self, net):
-        return lambda t, x: net(t.expand(len(x)), x)
-"""
 BROKEN = {
     "a loss of the batch": (
         """
@@ -25,8 +21,7 @@ BROKEN = {
 class Mine(FlowBaseline):
     def loss(self, net, x1, rng):
         return mean_square(net(x1[:, 0], x1) - x1).mean()
-"""
-        + VELOCITY,
+""",
         ["baseline mine, on points, a restart", "loss of 3 samples is float32 (), not one a sample, (3,)"],
     ),
     "a loss that draws elsewhere": (
@@ -37,9 +32,23 @@ import random
 class Mine(FlowBaseline):
     def loss(self, net, x1, rng):
         return mean_square(net(x1[:, 0], x1) - x1) * random.random()
-"""
-        + VELOCITY,
+""",
         ["baseline mine, on points, a restart", "after a restart: a loss draws from ctx.rng alone"],
+    ),
+    "a flow whose parts are no velocity": (
+        """
+@register_baseline("mine", label="Mine")
+@dataclass(frozen=True)
+class Mine(FlowBaseline):
+    def build(self, make, data):
+        return torch.nn.ModuleDict({"field": make.network()})
+    def loss(self, net, x1, rng):
+        return mean_square(net["field"](torch.rand(len(x1), generator=rng), x1) - x1)
+""",
+        [
+            "baseline mine, on points, a restart",
+            "with network mlp: velocity(t, x): NotImplementedError: Module [ModuleDict]",
+        ],
     ),
     "an option without a default": (
         """
@@ -48,8 +57,7 @@ class Mine(FlowBaseline):
 class Mine(FlowBaseline):
     weight: float
     def loss(self, net, x1, rng): ...
-"""
-        + VELOCITY,
+""",
         ["baseline mine, options: option weight has no default"],
     ),
     "a network of other shapes": (

@@ -382,9 +382,6 @@ class Fragile(FlowBaseline):
         if not (Path(__file__).parent / "mended").exists():
             raise RuntimeError("not mended yet")
         return mean_square(net(noise(x1, rng)[:, 0], x1))
-
-    def velocity(self, net):
-        return lambda t, x: net(t.expand(len(x)), x)
 """
 
 

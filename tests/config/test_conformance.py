@@ -23,7 +23,7 @@ from bench.config.registry import baselines
 from bench.errors import NotApplicable, UsageError
 from bench.methods.baseline import About, Baseline, Phase, losses
 from bench.methods.batch import Batch, Context
-from bench.methods.flow import FlowBaseline
+from bench.methods.flow import FlowBaseline, field_of
 from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
 from bench.methods.network import CountedNetwork
@@ -366,9 +366,9 @@ def test_a_method_that_is_not_there_is_missed_at_once() -> None:
     from bench.methods.baseline import register_baseline
 
     class Half(FlowBaseline):
-        def loss(self, net: object, x1: Tensor, rng: torch.Generator) -> Tensor:
-            return x1
+        def velocity(self, net: Any) -> VelocityField:
+            return field_of(net)
 
-    with pytest.raises(UsageError, match=r"^baseline 'conformance_half': Half lacks velocity"):
+    with pytest.raises(UsageError, match=r"^baseline 'conformance_half': Half lacks loss"):
         register_baseline("conformance_half", label="Half")(Half)
     assert "conformance_half" not in list(baselines)

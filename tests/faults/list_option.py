@@ -59,6 +59,3 @@ class S(FlowBaseline):
     def loss(self, net, x1, rng):
         t, x0 = self.path.times(x1, rng), noise(x1, rng)
         return mean_square(net(t, self.path.sample(t, x0, x1)) - self.path.target(t, x0, x1))
-
-    def velocity(self, net):
-        return lambda t, x: net(t.expand(len(x)), x)

@@ -28,9 +28,6 @@ class Mine(FlowBaseline):
         t, x0 = self.path.times(x1, rng), noise(x1, rng)
         return mean_square(net(t, self.path.sample(t, x0, x1)) - self.path.target(t, x0, x1))
 
-    def velocity(self, net):
-        return lambda t, x: net(t.expand(len(x)), x)
-
     def samplers(self, net):
         def sample(x, rng):
             x = x + net(x.new_zeros(len(x)), x)

@@ -17,7 +17,6 @@ from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.evaluation.clock import now, peak_memory, reset_peak_memory
 from bench.methods.flow import FlowBaseline, mean_square
-from bench.methods.ode import VelocityField
 from bench.methods.paths import OptimalTransport
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
@@ -47,9 +46,6 @@ class Fixed(FlowBaseline):
         x0 = (1e4 * x1.flatten(1)).sin().view_as(x1)
         t = x0.flatten(1)[:, 0].abs()
         return mean_square(net(t, self.path.sample(t, x0, x1)) - self.path.target(t, x0, x1))
-
-    def velocity(self, net: Any) -> VelocityField:
-        return lambda t, x: net(t.expand(len(x)), x)
 
 
 def trainer(dataset: Dataset, device: str, baseline: FlowBaseline | None = None, **settings: Any) -> Trainer:

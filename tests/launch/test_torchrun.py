@@ -165,9 +165,6 @@ class After(FlowBaseline):
         if FIRST.exists():
             Path(FIRST.read_text()).write_text("ValueError: odd")
         raise RuntimeError("lost it")
-
-    def velocity(self, net):
-        return lambda t, x: net(t.expand(len(x)), x)
 """
 
 
@@ -217,9 +214,6 @@ class Paced(FlowBaseline):
                 file.write(f"{os.getpid()}\\\\n")
             time.sleep(0.05)
         return mean_square(net(noise(x1, rng)[:, 0], x1) - x1)
-
-    def velocity(self, net):
-        return lambda t, x: net(t.expand(len(x)), x)
 """.replace("\\\\", "\\")
 
 SHARDED = """

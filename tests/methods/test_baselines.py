@@ -65,6 +65,12 @@ EXACT: list[tuple[Baseline, Path, Callable[[GaussianMixture], Network]]] = [
 IDS = [str(baseline) for baseline, _, _ in EXACT]
 
 
+def test_the_velocity_of_a_flow_is_its_network_at_one_time_for_all(rng: torch.Generator) -> None:
+    x, t = torch.randn(5, 2, generator=rng), torch.tensor(0.3)
+    net = network(lambda t, x: t.reshape(5, 1) * x.roll(1, 0))
+    assert torch.equal(FFJORD().velocity(net)(t, x), net(t.expand(5), x))
+
+
 @pytest.mark.parametrize(("baseline", "path", "exact"), EXACT, ids=IDS)
 def test_velocity_of_the_exact_network_is_the_marginal_velocity(
     baseline: Baseline, path: Path, exact: Callable[[GaussianMixture], Network], rng: torch.Generator

@@ -7,6 +7,7 @@ from bench.records.kept import FEWEST, name_of
 from bench.report.artefacts import Exhibit
 from bench.report.by_method import Best, best, standing
 from bench.report.canvas import dots, matrix, plane, strike
+from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.incidents import LOST
 from bench.report.plots.images import show
@@ -26,8 +27,8 @@ def few_steps(data: FigureData) -> Drawing | None:
         return None
     budgets = [budget for budget in found.budgets if budget <= FEWEST]
     names = {
-        (row.variant, row.budget): name_of(str(row.solver), row.nfe)
-        for row in found.points[found.points.budget <= FEWEST].itertuples()
+        (row.variant, row.budget): name_of(row.solver, row.nfe)
+        for row in each(found.points[found.points.budget <= FEWEST])
     }
     axes_of_one = 2 if data.kept({"samples": 2}) else 4
     whole = {e.variant: e for e in data.kept({"samples": axes_of_one})}
