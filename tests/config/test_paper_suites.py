@@ -238,6 +238,11 @@ FURTHER = {  # method: steps, batch, rate, warm-up, average, and millions of par
     ("fewstep", "meanflow"): (800_000, 1024, 6e-4, 200 * 50_000 // 1024 + 1, 0.99995, 54.2),
     ("samplers", "ddpm"): (800_000, 128, 2e-4, 5000, 0.9999, 35.7),
 }
+FURTHER_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {  # all else is the method's default
+    ("fewstep", "icfm"): {"sigma": 0.0},
+    ("fewstep", "ot_cfm"): {"coupling": "drawn"},
+    ("fewstep", "meanflow"): {"distinct": 0.75, "mean": -2.0, "std": 2.0, "p": 0.75},
+}
 
 
 @pytest.mark.parametrize(("suite", "method"), FURTHER)
@@ -251,3 +256,4 @@ def test_paper_on_cifar10_is_what_a_paper_or_its_code_says(suite: str, method: s
     assert (training.steps, training.batch, training.lr, training.warmup) == (steps, batch, lr, warmup)
     assert training.ema == pytest.approx(ema, abs=1e-5) and training.decay == "constant"
     assert round(millions(empty(runs[method].network, "cifar10")), 1) == parameters
+    assert runs[method].baseline.options == FURTHER_OPTIONS.get((suite, method), {})
