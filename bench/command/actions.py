@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
         # Shape, classes and what is given are the data's to say, thus whether networks and metrics fit them. For Slurm
         # or a dry run data are neither fetched nor packed here: such a misfit fails the job, with its reason.
         if options.cluster == "local":
-            from bench.config.components import prepare
+            from bench.config.beforehand import prepare
             from bench.training.build import check_weights
 
             prepare(todo, data_dir.resolve())

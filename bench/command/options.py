@@ -116,7 +116,7 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
                 f"training.batch = {t.batch} evenly ({run_.run_id}); set training.micro_batch"
             )
     plugins = {load_plugin(plugin).__name__ for plugin in options.plugin}
-    from bench.config.components import validate
+    from bench.config.beforehand import validate
 
     validate(runs)
     methods = {run_.baseline.name for run_ in runs}

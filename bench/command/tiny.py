@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import components
+from bench.config import beforehand, components
 from bench.config.plan import plan
 from bench.config.settings import Component
 from bench.config.suite import Run, Suite, validated
@@ -84,14 +84,14 @@ class Workshop:
 
     def refusal(self, run: Run) -> UsageError | NotApplicable | None:
         try:
-            components.check_networks(run, self.data(run.dataset.model_dump()))
+            beforehand.check_networks(run, self.data(run.dataset.model_dump()))
         except (UsageError, NotApplicable) as refusal:
             return refusal
         return None
 
     def through_stages(self, run: Run) -> str:
         """Take the run through all its stages, or a UsageError; what is not applicable is the note."""
-        components.prepare([run], self.data_dir)
+        beforehand.prepare([run], self.data_dir)
         self.job(run)()
         reasons: dict[str, None] = {}
         for stage, found in stands(self.folder, run).items():

@@ -4,8 +4,6 @@ import dataclasses
 import inspect
 import json
 import typing
-from collections.abc import Iterable
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,14 @@ from torch import Tensor, nn
 
 from bench.config.options import INPUTS, checked_options
 from bench.config.registry import baselines, datasets, networks, unknown
-from bench.config.sampling import further, swept
-from bench.config.settings import Component, Samples
-from bench.config.suite import RUN_ID, Run
+from bench.config.settings import Component
+from bench.config.suite import Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.datasets.source import starts
-from bench.errors import NotApplicable, UsageError, usage_error
+from bench.errors import UsageError, usage_error
 from bench.identity import inputs
 from bench.methods.baseline import About, Baseline
-from bench.metrics.chosen import chosen, of_samples
 from bench.records.disk import NoSpace
 from bench.training.modules import materialise
 
@@ -61,37 +57,6 @@ def check_network(component: Component, dataset: Dataset, **inputs: Any) -> None
         call = inspect.signature(builder).bind(shape, **options)
         call.apply_defaults()
         check(**call.arguments)
-
-
-class _Checks:
-    """The `make` of Baseline.build before a run: a network is checked, and a stand-in given for it."""
-
-    def __init__(self, component: Component, dataset: Dataset) -> None:
-        self.component, self.dataset, self.complaint = component, dataset, UsageError()
-
-    def network(self, **inputs: Any) -> nn.Module:
-        try:
-            check_network(self.component, self.dataset, **inputs)
-        except UsageError as error:
-            self.complaint = error
-            raise
-        return nn.Linear(1, 1)
-
-    def pretrained(self, teacher: str, **inputs: Any) -> nn.Module:
-        return nn.Linear(1, 1) if RUN_ID.fullmatch(teacher) else self.network(**inputs)
-
-
-def check_networks(run: Run, dataset: Dataset) -> None:
-    """UsageError if the run's method cannot build its networks, as far as `check_network` can tell.
-
-    NotApplicable if it is not for such data.
-    """
-    make = _Checks(run.network, dataset)
-    try:
-        build_baseline(run.baseline).build(make, about(dataset))
-    except Exception as error:  # any other is of a stand-in, or the run's to say
-        if error is make.complaint or isinstance(error, NotApplicable):
-            raise
 
 
 def _network_call(
@@ -200,53 +165,11 @@ def build_dataset(component: Component, data_dir: Path, run_seed: int = 0) -> Da
     return _built(component, data_dir, run_seed).dataset
 
 
-def prepare(runs: Iterable[Run], data_dir: Path) -> None:
-    """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError."""
-    from bench.metrics.extractors.named import make_sure
-
-    extractors, sure = set[str | None](), set[str]()
-    for run in runs:
-        dataset = build_dataset(run.dataset, data_dir, run.seed)
-        check_data(run, dataset)
-        with suppress(NotApplicable):  # which the run's records say
-            check_networks(run, dataset)
-        samples = run.evaluation.samples or Samples()
-        if run.evaluation.samples:
-            chosen(samples.metrics, dataset.is_image, dataset.is_given, samples.limits)
-        own = dataset.extractor if dataset.is_image else None
-        if samples.extractors or own not in (None, "inception"):
-            if (named := f"{dataset.name} {dataset.stored_shape}: {samples.extractors or own}") not in sure:
-                make_sure(samples, dataset, data_dir)
-            sure.add(named)
-            continue
-        extractors.add(own)
-    if "inception" in extractors:
-        from bench.metrics.extractors.inception import weights
-
-        weights(data_dir, data_dir / "extractors")
-    _dataset.cache_clear()  # the workers have their own
+def forget() -> None:
+    """Free the datasets that stay in memory."""
+    _dataset.cache_clear()
 
 
 def resolved(baseline: Baseline) -> dict[str, Any]:
     """All options of a baseline, defaults included, for the record."""
     return {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
-
-
-def validate(runs: Iterable[Run]) -> None:
-    """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
-    from bench.methods.ode import Solver
-
-    for run in runs:
-        checked_options(datasets, run.dataset)
-        checked_options(networks, run.network)
-        with usage_error(f"baseline {run.baseline.name}"):
-            getattr(build_baseline(run.baseline), "t_end", None)  # asks for the path
-        samples, likelihood, sweep = run.evaluation.samples, run.evaluation.likelihood, run.evaluation.sweep
-        for solve in [*(likelihood.solvers if likelihood else ()), *([samples.solver] if samples else ())]:
-            Solver(**solve.model_dump())
-        if samples:
-            for name in samples.metrics or ():
-                of_samples(name)
-            further(samples)
-        if sweep:
-            swept(sweep)

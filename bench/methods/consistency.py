@@ -19,6 +19,7 @@ from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
 from bench.methods.network import Network
 from bench.methods.noise_levels import NoiseLevels
+from bench.methods.sampler import of_few_steps
 
 S_MAX = 80.0  # where samples start
 SLOPELESS = "a consistency model knows where its ODE ends, not its slope"
@@ -57,6 +58,6 @@ class ConsistencyBaseline(LabelledBaseline):
             clean = self.clean(net, path.level(t).expand(len(x)), x / path.alpha(t))
             return path.alpha(torch.ones_like(t)) * clean
 
-        samplers = {f"consistency-{n}": Consistency(steps=n) for n in (1, 2, 4)}
+        samplers = of_few_steps(Consistency)
         absent = dict.fromkeys(("velocity", "log_prob"), SLOPELESS)
         return self.guidable(Model(consistency=consistency, path=path, samplers=samplers, absent=absent), net)

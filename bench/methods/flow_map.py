@@ -17,7 +17,7 @@ from bench.methods.model import FlowMap, Model
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
 from bench.methods.paths import OptimalTransport
-from bench.methods.sampler import Sampler
+from bench.methods.sampler import Sampler, of_few_steps
 from bench.samplers import flow_map
 
 
@@ -48,4 +48,4 @@ class FlowMapBaseline(FlowBaseline):
         return replace(super().model(net), flow_map=jump, consistency=lambda t, x: jump(t, torch.ones_like(t), x))
 
     def samplers(self, net: Network) -> dict[str, Sampler]:
-        return {f"flow_map-{steps}": flow_map.FlowMap(steps) for steps in (1, 2, 4)}
+        return of_few_steps(flow_map.FlowMap)

@@ -112,6 +112,11 @@ class Sampler(ABC):
         return self.sample(model, x0, rng)
 
 
+def of_few_steps(kind: type[Any]) -> dict[str, Sampler]:
+    """A sampler with the option `steps`, of 1, 2 and 4 of them, by its name and theirs ("flow_map-4")."""
+    return {str(sampler): sampler for sampler in (kind(steps=steps) for steps in (1, 2, 4))}
+
+
 def register_sampler(name: str) -> Callable[[type[Any]], type[Any]]:
     """Class decorator: file a Sampler under `name`; UsageError for a need that no Model has."""
     register = register_class(samplers, name, Sampler)

@@ -11,14 +11,8 @@ import torch
 from tiny import SUITE, runs
 from torch import Tensor, nn
 
-from bench.config.components import (
-    about,
-    build_network,
-    check_data,
-    check_network,
-    check_networks,
-    prepare,
-)
+from bench.config.beforehand import check_networks, prepare
+from bench.config.components import about, build_network, check_data, check_network
 from bench.config.options import checked_options
 from bench.config.registry import baselines, datasets, networks
 from bench.config.settings import Component

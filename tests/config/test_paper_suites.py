@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.config.components import build_baseline, validate
+from bench.config.beforehand import validate
+from bench.config.components import build_baseline
 from bench.config.plan import plan
 from bench.config.registry import networks
 from bench.config.settings import Component

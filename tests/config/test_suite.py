@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 from tiny import SUITE, runs
 
-from bench.config.components import build_baseline, build_dataset, build_network, validate
+from bench.config.beforehand import validate
+from bench.config.components import build_baseline, build_dataset, build_network
 from bench.config.elsewhere import of_extractors
 from bench.config.names import safe_name
 from bench.config.plan import UNSET, plan

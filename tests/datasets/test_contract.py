@@ -9,7 +9,8 @@ import pytest
 import torch
 from tiny import runs
 
-from bench.config.components import build_dataset, prepare
+from bench.config.beforehand import prepare
+from bench.config.components import build_dataset
 from bench.config.registry import datasets
 from bench.config.settings import Component
 from bench.datasets.base import Dataset

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tiny import runs
 
-from bench.config import components
+from bench.config import beforehand
 from bench.config.registry import baselines
 from bench.config.settings import Component
 from bench.errors import UsageError
@@ -56,7 +56,7 @@ def test_an_option_that_cannot_be_is_one_line(name: str, options: dict[str, Any]
     run = runs(tmp_path)[0].model_copy(update={"baseline": Component(name=name, options=options)})
     key, value = next(iter(options.items()))
     with pytest.raises(UsageError, match=rf"^baseline {name}: {key} = {re.escape(repr(value))}: {message}") as told:
-        components.validate([run])
+        beforehand.validate([run])
     assert "\n" not in str(told.value)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny import SUITE, runs, write_suite
 
-from bench.config.components import validate
+from bench.config.beforehand import validate
 from bench.config.registry import metrics
 from bench.config.settings import Samples
 from bench.datasets.base import Dataset

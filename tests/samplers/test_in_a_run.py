@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tiny import SUITE, runs
 
-from bench.config.components import validate
+from bench.config.beforehand import validate
 from bench.config.plan import plan
 from bench.config.registry import samplers
 from bench.config.suite import load_suite
