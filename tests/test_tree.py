@@ -34,3 +34,8 @@ def test_the_reference_is_at_most_8_mib_in_80_files(sizes: dict[str, int]) -> No
 def test_there_are_no_pdfs_and_no_large_pages(sizes: dict[str, int]) -> None:
     assert not [name for name in sizes if name.lower().endswith(".pdf")]
     assert not [name for name, size in sizes.items() if name.endswith((".html", ".htm")) and size > 3 * MIB]
+
+
+def test_the_root_holds_what_the_layout_names(sizes: dict[str, int]) -> None:
+    named = {".ci", ".gitignore", "Makefile", "README.md", "constraints.txt", "pyproject.toml", "run_all.py"}
+    assert {name.split("/")[0] for name in sizes} == named | {"bench", "baselines", "results", "tests"}
