@@ -2,7 +2,8 @@
 
 L_D = softplus(-D(x1)) + softplus(D(G(x0))) + gamma / 2 |grad D(x1)|^2,  L = softplus(-D(G(x0))),  x0 ~ N(0, I).
 
-The discriminator is updated first, then the generator, once a step each on batches of their own.
+The discriminator is updated first, then the generator, once a step each on batches of their own, by Adam without
+momentum: with it (beta1 = 0.9) the two chase each other.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from bench import About, Baseline, Batch, Context, Make, Model, Phase, noise, re
 @register_baseline("gan", label="GAN")
 @dataclass(frozen=True)
 class GAN(Baseline):
-    phases = (Phase("judge", "discriminator"), Phase("loss", "generator"))
+    phases = (Phase("judge", "discriminator", (0.0, 0.99)), Phase("loss", "generator", (0.0, 0.99)))
 
     gamma: float = 1.0
 

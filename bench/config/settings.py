@@ -15,6 +15,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 AS_TRAINED = ("weights", "ema", "channels_last")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
 
@@ -70,6 +71,8 @@ class Training(Frozen):
     validation and a backward pass count nothing, but for what an adjoint solve evaluates on its way back. Training ends
     with the step that reaches the budget.
 
+    `betas` are the decay rates of Adam's two moments, by default those that the method's phases have.
+
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
     has random numbers of its own, so ranks may share the pieces, and the batch is the same on any number of them.
 
@@ -85,6 +88,7 @@ class Training(Frozen):
     micro_batch: Positive | None = None
     lr: Rate = 1e-3
     optimizer: Literal["adam", "adamw"] = "adam"
+    betas: tuple[Beta, Beta] | None = None
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     warmup: Annotated[int, Field(ge=0)] = 0
     decay: Literal["constant", "linear", "cosine"] = "constant"

@@ -78,10 +78,12 @@ class Phase:
     Attributes:
         loss: name of the method that gives it.
         part: of a ModuleDict, whose parameters alone are updated; None: all.
+        betas: decay rates of Adam's two moments, unless `training.betas` says others.
     """
 
     loss: str = "loss"
     part: str | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@
     rate(i) = max(1e-8, lr min(1, (i + 1) / warmup) decay(s)),  decay(s) = 1, 1 - s or (1 + cos(pi s)) / 2,
 
 where s is the share of the budget after the warm-up that is spent: linear decay is the paper's schedule, from 1e-8 up
-to the peak and down to 1e-8. Equal phases share their optimiser: five updates of a critic per update of its generator
-are one critic's. With `shard_optimizer` every rank keeps the moments of its share of the parameters alone (ZeRO stage
-1, Rajbhandari et al. 2020, by torch's ZeroRedundancyOptimizer).
+to the peak and down to 1e-8. Adam's betas are those of `training.betas`, or else the phase's. Equal phases share their
+optimiser: five updates of a critic per update of its generator are one critic's. With `shard_optimizer` every rank
+keeps the moments of its share of the parameters alone (ZeRO stage 1, Rajbhandari et al. 2020, by torch's
+ZeroRedundancyOptimizer).
 """
 
 import math
@@ -57,7 +58,8 @@ class Update:
 def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[Update]:
     """The updates of a step, in their order.
 
-    UsageError if a phase names a loss or a part that is not there, or that has no parameter to train.
+    UsageError if a phase names a loss or a part that is not there, that has no parameter to train, or betas that are
+    none of Adam's.
     """
     found: list[Update] = []
     optimizers: dict[Phase, Optimizer] = {}
@@ -76,22 +78,33 @@ def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[U
         parameters = list(part.parameters())
         if not any(p.requires_grad for p in parameters):
             raise UsageError(f"{what}: part {phase.part!r} has no parameter that can be trained")
+        if not _is_pair(phase.betas):
+            raise UsageError(f"{what} has betas = {phase.betas}: a tuple of two numbers from 0 to below 1 is needed")
         if phase not in optimizers:
-            optimizers[phase] = optimiser(parameters, settings)
+            optimizers[phase] = optimiser(parameters, settings, phase.betas)
         found.append(Update(number, phase, parameters, optimizers[phase]))
     if not found:
         raise UsageError(f"baseline {baseline.name}: phases are empty; allowed: at least one bench.Phase")
     return found
 
 
-def optimiser(parameters: Sequence[Tensor], settings: Training) -> Optimizer:
+def _is_pair(betas: object) -> bool:
+    return isinstance(betas, tuple) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+
+
+def optimiser(parameters: Sequence[Tensor], settings: Training, betas: tuple[float, float] = Phase.betas) -> Optimizer:
     """The optimiser of some parameters, sharded if the settings say so and there is more than one rank.
 
     It leaves alone what has no gradient: no weight decay moves a frozen parameter.
     """
     parameters = [p for p in parameters if p.is_floating_point()]  # the fused kernels refuse others
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    options: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    options: dict[str, Any] = {
+        "lr": settings.lr,
+        "betas": settings.betas or betas,
+        "weight_decay": settings.weight_decay,
+        "fused": True,
+    }
     if settings.shard_optimizer and ranks.count() > 1:
         from torch.distributed.optim import ZeroRedundancyOptimizer
 

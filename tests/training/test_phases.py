@@ -182,6 +182,17 @@ def test_equal_phases_share_an_optimiser(points: Dataset) -> None:
     assert steps == [{3}, {1}]
 
 
+def test_betas_are_the_phases_unless_the_settings_have_some(points: Dataset) -> None:
+    class Still(Pair):
+        phases = (Phase("critic", "critic", betas=(0.0, 0.99)), Phase("generator", "generator"))
+
+    def found(**settings: Any) -> list[tuple[float, float]]:
+        return [group["betas"] for adam in pair(points, Still(), **settings).optimizers for group in adam.param_groups]
+
+    assert found() == [(0.0, 0.99), (0.9, 0.999)]
+    assert found(betas=(0.5, 0.9)) == [(0.5, 0.9)] * 2
+
+
 @pytest.mark.parametrize("settings", [{**FULL, "micro_batch": 4}, {"ema": 0.0}], ids=["full", "raw"])
 def test_two_phases_resume_bit_for_bit(points: Dataset, tmp_path: Path, settings: dict[str, Any]) -> None:
     whole, first, second = (pair(points, **settings) for _ in "123")
@@ -234,9 +245,13 @@ def test_a_checkpoint_of_before_there_were_phases_is_read(points: Dataset, tmp_p
         ((Phase("critics", "critic"),), "phase 0 has the loss 'critics', which is no method of Bad"),
         ((Phase("critic", "judge"),), "phase 0 trains part 'judge'; build gives the parts generator, critic"),
         ((), "phases are empty; allowed: at least one"),
+        *(
+            ((Phase("critic", "critic", betas),), r"phase 0 has betas = .*: a tuple of two numbers from 0 to below 1")
+            for betas in ((0.5, 1.0), (0.5,), [0.0, 0.9])
+        ),
     ],
 )
-def test_a_phase_of_nothing_is_refused(points: Dataset, phases: tuple[Phase, ...], rule: str) -> None:
+def test_a_phase_that_cannot_be_is_refused(points: Dataset, phases: tuple[Phase, ...], rule: str) -> None:
     @dataclass(frozen=True)
     class Bad(Pair):
         pass
