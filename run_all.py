@@ -82,7 +82,7 @@ def dispatch(options: argparse.Namespace) -> int:
         from bench.command import elsewhere
 
         return elsewhere.score(options, data_dir.resolve())
-    if options.list:
+    if options.list is not None:
         from bench.command.listing import show
 
         return show(options)

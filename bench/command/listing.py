@@ -1,4 +1,4 @@
-"""What `--list` prints: every name of every registry, with one line of what it is.
+"""What `--list` prints: every name of every registry with one line of what it is, or the options of one name.
 
 The line of a built-in entry is read from the text of its file, as importing them all takes torch, pandas and more:
 the label or title of its decorator, and the first line of its docstring or of its module's.
@@ -8,20 +8,32 @@ import argparse
 import ast
 import importlib.metadata
 import inspect
+import json
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.command.options import declare
-from bench.config.registry import SEVEN, Registry
+from bench.config.options import hints_of, names_of
+from bench.config.registry import SEVEN, Registry, baselines, datasets, networks, samplers, unknown
 from bench.config.suite import load_suite, suite_names
+from bench.errors import UsageError
 
 PROJECT = Path(__file__).parents[2]
+SET_BY = (
+    (datasets, "--set dataset.OPTION=VALUE"),
+    (networks, "--set network.OPTION=VALUE"),
+    (baselines, "--set {name}.OPTION=VALUE"),
+    (samplers, '{{ name = "{name}", OPTION = VALUE }} in a list of samplers'),
+)
 
 
 def show(options: argparse.Namespace) -> int:
     declare(options)
+    if options.list:
+        return show_options(options.list)
     found = {"suites": {name: load_suite(name)[1].about for name in suite_names()}}
     for kind, lines in (found | {f"{registry.kind}s": described(registry) for registry in SEVEN}).items():
         print(f"{kind}:")
@@ -29,6 +41,33 @@ def show(options: argparse.Namespace) -> int:
         for name, line in lines.items():
             print(f"  {name:{width}}  {line}".rstrip())
     return 0
+
+
+def show_options(name: str) -> int:
+    """Each entry of that name, with its options, their defaults and, of a choice, what there is."""
+    if not any(name in registry for registry, _ in SET_BY):
+        raise UsageError(
+            "--list: " + unknown("name", name, sorted({known for registry, _ in SET_BY for known in registry}))
+        )
+    for registry, how in SET_BY:
+        if name not in registry:
+            continue
+        print(f"{registry.kind} {name}: {described(registry)[name]}")
+        print(f"  {how.format(name=name)}")
+        signature, hints = inspect.signature(registry[name]), hints_of(registry[name])
+        options = names_of(registry, name)
+        width = max(map(len, options), default=0)
+        for option in options:
+            default = signature.parameters[option].default
+            told = {inspect.Parameter.empty: "needed", None: "none"}.get(default) or json.dumps(default, default=str)
+            print(f"  {option:{width}}  {told}{_choice(hints.get(option))}")
+    return 0
+
+
+def _choice(hint: Any) -> str:
+    """What an option is one of, if its type says that."""
+    values = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    return f"  ({', '.join(map(json.dumps, values))})" if values else ""
 
 
 def described(registry: Registry[Any]) -> dict[str, str]:
@@ -75,4 +114,5 @@ def _line_of(entry: Any) -> str:
 def _line(title: str, label: Any, words: str) -> str:
     """A title says it all; a label is followed by the first line of the docstring, unless that begins with it."""
     first = inspect.cleandoc(words).partition("\n")[0]
-    return title or (f"{label}: {first}" if label and not first.startswith(str(label)) else first)
+    told = label if isinstance(label, str) and label and not first.startswith(label) else ""  # a sampler's is no text
+    return title or (f"{told}: {first}" if told else first)

@@ -134,7 +134,13 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument(
         "--fetch", action="store_true", help="fetch the suite's data ahead, for nodes without a network"
     )
-    action.add_argument("--list", action="store_true", help="list the suites and all that is registered")
+    action.add_argument(
+        "--list",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="list the suites and all that is registered; of NAME, its options",
+    )
     action.add_argument(
         "--check", action="store_true", help="check that all of --plugin keeps its contract, in seconds"
     )

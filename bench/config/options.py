@@ -19,16 +19,8 @@ PROVIDED = {"dataset": {"data_dir", "run_seed"}, "network": {"shape", *INPUTS}} 
 
 def checked_options(registry: Registry[Any], component: Component) -> dict[str, Any]:
     """The component's options in the types its builder declares; UsageError for a wrong name or type."""
-    builder = registry[component.name]
-    if dataclasses.is_dataclass(builder):
-        names = [f.name for f in dataclasses.fields(builder)]
-    else:
-        names = [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
-    try:
-        hints = typing.get_type_hints(builder, include_extras=True)
-    except (NameError, TypeError):  # imported for type checkers only
-        hints = {}
-    checked = {}
+    builder, checked = registry[component.name], {}
+    names, hints = names_of(registry, component.name), hints_of(builder)
     if not (set(component.options) - set(names)) and (lacking := _needed(builder, names) - set(component.options)):
         raise UsageError(f"{registry.kind} {component.name}: option {min(lacking)} is missing; it has no default")
     for key, value in component.options.items():
@@ -42,6 +34,22 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
             message = error.errors()[0]["msg"]
             raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error
     return checked
+
+
+def names_of(registry: Registry[Any], name: str) -> list[str]:
+    """The options of an entry: the fields of a dataclass, or what a function takes beside what the harness passes."""
+    builder = registry[name]
+    if dataclasses.is_dataclass(builder):
+        return [f.name for f in dataclasses.fields(builder)]
+    return [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
+
+
+def hints_of(builder: Any) -> dict[str, Any]:
+    """Their types, where these can be told."""
+    try:
+        return typing.get_type_hints(builder, include_extras=True)
+    except (NameError, TypeError):  # imported for type checkers only
+        return {}
 
 
 def _needed(builder: Any, names: list[str]) -> set[str]:

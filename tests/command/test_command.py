@@ -218,6 +218,19 @@ def test_list_says_what_a_plugin_is(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "  fragile         Fragile: A method that works once a file is there.\n" in out
 
 
+def test_list_of_a_name_says_the_options_of_all_that_have_it(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, "--list", "edm")
+    method, sampler = out.split("sampler edm: Heun's method with churn of Karras et al. (NeurIPS 2022")
+    assert method.startswith("baseline edm: EDM: a denoiser") and "\n  --set edm.OPTION=VALUE\n" in method
+    assert "\n  labels         false\n" in method and "\n  guidance     1.0\n" in sampler
+    _, out, _ = call(capsys, "--list", "ot_cfm")
+    assert '\n  coupling        "exact"  ("independent", "exact", "drawn", "sinkhorn")\n' in out
+    _, out, _ = call(capsys, "--list", "points")
+    assert "\n  --set dataset.OPTION=VALUE\n  path        needed\n" in out and "\n  columns     none\n" in out
+    code, out, err = call(capsys, "--list", "edn")
+    assert code == 2 and out == "" and "--list: unknown name 'edn'" in err and "did you mean 'edm'?" in err
+
+
 def test_status_of_what_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results"
     code, out, _ = call(capsys, "--suite", str(write_suite(tmp_path)), "--results", str(results), "--status")
