@@ -1,7 +1,6 @@
 """The same of what has to do with results: samplers, metrics, figures and papers."""
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterator
 from functools import partial as bound
@@ -106,8 +105,11 @@ def _order(sampler: Any) -> str:
     return note
 
 
-FURTHER = {**POINTS, "name": "moons"}
+# What figures are made of: few evaluations by samplers that methods do not share, more samplers than have a panel each,
+# and scales of guidance.
+FEW = {"nfe": [1, 2, 4], "samplers": ["euler", "midpoint", "flow_map"], "error_n": 8}
 MANY = {"nfe": [12], "samplers": ["euler", "midpoint", "heun2", "heun3", "rk4", "exponential", "unipc"]}
+GUIDED = {"samplers": [{"name": "euler", "steps": 4, "guidance": [0, 1, 3]}]}
 
 
 def of_metric(name: str, workshop: Workshop) -> Iterator[Check]:
@@ -159,16 +161,18 @@ def of_figure(name: str, workshop: Workshop) -> Iterator[Check]:
 
 
 def _figure(name: str, workshop: Workshop) -> str:
-    """It is drawn from the records of two methods on points and on images, wherever its arrays and metrics are."""
+    """It is drawn from the records of flows on points and on images, wherever its arrays and metrics are."""
     from bench.records.frame import read_configs, read_frame
     from bench.report.artefacts import Artefacts
     from bench.report.figure import draw
     from bench.report.sections import sections
 
-    for method, (kind, dataset) in itertools.product(("fm_ot", "fm_diffusion"), KINDS.items()):
-        workshop.through_stages(workshop.run(method, dataset, sweep={"error_n": 8 if kind == "points" else 0}))
-    for method in ("fm_ot", "fm_diffusion"):
-        workshop.through_stages(workshop.run(method, FURTHER, sweep=MANY))
+    flows = ("fm_ot", "fm_diffusion")
+    runs = [workshop.run(method, POINTS, sweep=FEW) for method in (*flows, "meanflow")]
+    runs += [workshop.run(method, {**POINTS, "name": "moons"}, sweep=MANY) for method in flows]
+    runs += [workshop.run(method, IMAGES, options={"labels": True}, samples=GUIDED) for method in flows]
+    for run in runs:
+        workshop.through_stages(run)
     drawn, complaints = [], list[str]()
     for section in sections(read_frame(workshop.folder), read_configs(workshop.folder)):
         for drawing in draw(section, Artefacts(workshop.folder), complaints, only=name):
