@@ -288,21 +288,36 @@ def both(script: str, *arguments: str) -> None:
     assert outputs_of_two_ranks(script, *arguments) == ["ok\n", "ok\n"]
 
 
-PHASES = """
+STATE = """
 import os
 import sys
 from pathlib import Path
 import torch
-from test_phases import Pair, pair
+from test_phases import pair
+from bench.config.registry import baselines, networks
+from bench.config.settings import Training
 from bench.datasets.base import Dataset
+from bench.methods.baseline import About
 from bench.training import checkpoint, ranks
+from bench.training.trainer import Trainer
 
 folder = Path(sys.argv[1])
 data = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
 dataset = Dataset("d", "1", data, data)
+options = {"reflow": {"reuse": 2, "steps": 3}, "consistency": {"stages": 2}}
 
-def trainer(kind="whole"):
-    return pair(dataset, micro_batch=4, ema=0.9, clip=0.5, lr=1e-2, shard_optimizer=kind == "sharded")
+class Make:
+    def network(self, shape=(2,), **inputs):
+        return networks["mlp"](shape, width=8, depth=1, **inputs)
+
+def trainer(name, kind="whole"):
+    settings = {"micro_batch": 4, "ema": 0.9, "clip": 0.5, "lr": 1e-2, "shard_optimizer": kind == "sharded"}
+    if name == "pair":
+        return pair(dataset, **settings)
+    torch.manual_seed(1)
+    method = baselines[name](**options.get(name, {}))
+    settings = Training(steps=4, batch=16, **settings)
+    return Trainer("r", settings, method, method.build(Make(), About((2,))), dataset, 5)
 
 def trained(one, steps):
     while one.step < steps:
@@ -310,42 +325,46 @@ def trained(one, steps):
     return one
 
 def close(a, b, **tolerance):
-    for key in ("module", "average", "optimizer", "other_optimizers"):
+    for key in ("module", "average", "buffers", "optimizer", "other_optimizers"):
         torch.testing.assert_close(a[key], b[key], **tolerance)
 
-alone = trained(trainer(), 2)
-if os.environ["RANK"] == "0":
-    alone.save(folder / "alone.pt")
-alone = checkpoint.state(trained(alone, 4))
-with ranks.joined("cpu", 2):
-    for kind in ("whole", "sharded"):
-        first = trained(trainer(kind), 2)
-        first.save(folder / f"{kind}.pt")
-        ends = {}
-        for name in (kind, "alone"):
-            ranks.barrier()
-            again = trainer(kind)
-            assert again.restore(folder / f"{name}.pt", lambda text: None)
-            ends[name] = checkpoint.state(trained(again, 4))
-        end = checkpoint.state(trained(first, 4))
-        assert end["nfe"] == ends[kind]["nfe"] == 4 * 5
-        if ranks.is_main():
-            close(end, ends[kind], rtol=0, atol=0)
-            close(end, ends["alone"])
-            close(end, alone)
-if ranks.is_main():
-    for kind in ("whole", "sharded"):
-        back = trainer()
-        assert back.restore(folder / f"{kind}.pt", lambda text: None)
-        close(checkpoint.state(trained(back, 4)), alone)
+for name, kinds in {**dict.fromkeys(sys.argv[2:], ["whole"]), "pair": ["whole", "sharded"]}.items():
+    alone = trained(trainer(name), 3)
+    if os.environ["RANK"] == "0":
+        alone.save(folder / "alone.pt")
+    alone = checkpoint.state(trained(alone, 4))
+    with ranks.joined("cpu", 2):
+        for kind in kinds:
+            first = trained(trainer(name, kind), 3)
+            first.save(folder / f"{kind}.pt")
+            ends = {}
+            for origin in (kind, "alone"):
+                ranks.barrier()
+                again = trainer(name, kind)
+                assert again.restore(folder / f"{origin}.pt", lambda text: None)
+                ends[origin] = checkpoint.state(trained(again, 4))
+            end = checkpoint.state(trained(first, 4))
+            assert end["nfe"] == ends[kind]["nfe"] == alone["nfe"]
+            if ranks.is_main():
+                close(end, ends[kind], rtol=0, atol=0)
+                close(end, ends["alone"])
+                close(end, alone)
+    if os.environ["RANK"] == "0":
+        for kind in kinds:
+            back = trainer(name)
+            assert back.restore(folder / f"{kind}.pt", lambda text: None)
+            close(checkpoint.state(trained(back, 4)), alone)
 print("ok")
 """
 
 
 @pytest.mark.usefixtures("warm_interpreters")
-def test_two_phases_go_on_bit_for_bit_with_two_ranks_and_from_one_to_two_and_back(tmp_path: Path) -> None:
-    """With each rank's moments whole, and with those of its share alone."""
-    both(PHASES, str(tmp_path))
+def test_phases_and_state_go_on_bit_for_bit_with_two_ranks_and_from_one_to_two_and_back(tmp_path: Path) -> None:
+    """With each rank's moments whole, and with those of its share alone.
+
+    Methods with phases, a teacher that the flow becomes halfway, stages, or targets of their own.
+    """
+    both(STATE, str(tmp_path), "gan", "reflow", "consistency", "shortcut", "meanflow", "vae")
 
 
 def test_a_rank_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
