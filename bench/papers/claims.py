@@ -41,8 +41,9 @@ class At(Frozen):
 
     Attributes:
         nfe: evaluations a sample. The side is scored at the most of its sweep within so many, if these are more than
-            half of them; without nfe in the samples.
-        sampler: the name in the record, with its options ("ddim", "euler-karras", "meanflow-1"); by default that of the
+            half of them; without nfe in the samples. A method that no sampler of the sweep draws from has no place
+            there: a claim on it goes without nfe.
+        sampler: the name in the record, with its options ("ddim", "euler-karras", "flow_map-1"); by default that of the
             best mean over seeds.
     """
 
@@ -54,11 +55,6 @@ class At(Frozen):
         if self.nfe is None and not self.sampler:
             raise ValueError("expected nfe, sampler or both")
         return self
-
-    def words(self, noun: str = "") -> str:
-        """ "1 by euler", with a noun "1 evaluation by euler"."""
-        number = "" if self.nfe is None else f"{self.nfe} {noun}{'s' * (self.nfe != 1)}" if noun else f"{self.nfe}"
-        return " ".join(filter(None, [number, f"by {self.sampler}" * bool(self.sampler)]))
 
 
 class Claim(Frozen):

@@ -119,12 +119,20 @@ def limit(axes: Axes, means: Any, floor: float | None = None) -> str:
     return cut
 
 
-def above_noise(points: DataFrame, noise: float | None) -> tuple[DataFrame, str]:
-    """Points for a logarithmic axis, raised to its lower edge: the least above zero, or a tenth of its noise."""
-    least = points.value[points.value > 0].min()
-    edge = max(least, noise / 10) if noise and math.isfinite(noise) else least
+Floor = tuple[float, float]  # what the data itself scores, and the half-width of its interval
+
+
+def above_noise(points: DataFrame, floor: Floor | None) -> tuple[DataFrame, Floor | None, str]:
+    """Points and floor for a logarithmic axis: those below a tenth of the floor's noise, or below zero, at its edge."""
+    least = float(points.value[points.value > 0].min())
+    height, noise = floor or (math.nan, math.nan)
+    lowest = noise / 10 if math.isfinite(noise) else 0.0
+    edge, shown = max(least, lowest), max(height, lowest) or least
+    if floor:
+        edge = min(edge, shown)
     raised = points.assign(value=points.value.clip(lower=edge))
-    return raised, " Values below the axis stand on its lower edge." if (raised.value > points.value).any() else ""
+    is_raised = (raised.value > points.value).any() or (floor is not None and shown > height)
+    return raised, floor and (shown, noise), " Values below the axis stand on its lower edge." if is_raised else ""
 
 
 def log_scaled(axes: Axes, points: DataFrame, ticks: Iterable[float], floor: float | None) -> str:

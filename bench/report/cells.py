@@ -215,7 +215,8 @@ class Scores:
 
 def floor_text(metric: str, floor: float) -> str:
     """What the data itself scores, in words: "exact density 3.466", "as many data 9.312"."""
-    return f"{FLOORS[0]} {floor:.3f}" if metric in FLOOR_OF else f"{FLOORS[1]} {floor:.4g}"
+    digits = ".3f" if metric in FLOOR_OF else ".4g" if abs(floor) >= 0.001 else ".1g"
+    return f"{FLOORS[metric not in FLOOR_OF]} {floor:{digits}}"
 
 
 def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:

@@ -54,18 +54,22 @@ class Effects:
 
     @property
     def is_planned(self) -> bool:
-        """Whether runs of a subject have the measure's stage, and either side the sampler that the claim names."""
+        """Whether runs of a subject have the measure's stage, and of either side none has ended or one has a place."""
         claim, frame = self.claim, self.section.frame
         if self._stage and self._stage not in set(frame.stage[frame.baseline.isin(claim.subject)]):
             return False
-        for at, side in ((claim.subject_at, claim.subject), (claim.against_at, claim.against)):
-            rows = frame[
-                (frame.stage == (self._stage or "samples")) & frame.baseline.isin(side) & (frame.status == "ok")
-            ]
-            known = {settings.get("sampler") for settings in rows.parsed}
-            if at and at.sampler and known and at.sampler not in known:
+        for side, names in enumerate((claim.subject, claim.against) if claim.measure == "at" else ()):
+            measured = frame[(frame.stage == (self._stage or "samples")) & frame.baseline.isin(names)]
+            placed = pandas.concat([self._values[side], self._lost[side]]).baseline.isin(names)
+            if (measured.status == "ok").any() and not placed.any():
                 return False
         return True
+
+    def spent(self, side: int) -> "Series[float]":
+        """Evaluations of the subject's place (0) in the sweep or of the rival's (1), of every method that has one."""
+        names = (self.claim.subject, self.claim.against)[side]
+        rows = self._values[side]
+        return rows[rows.baseline.isin(names)].groupby("variant").nfe.mean()
 
     def _variant(self, baseline: str) -> str | None:
         """The one variant of the baseline; None without a finished run, or with several variants (see `several`)."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from bench.errors import one_line
-from bench.papers.claims import Claim
+from bench.papers.claims import At, Claim
 from bench.report.effects import Effects, comparisons
 from bench.report.extract import count, listed
 from bench.report.mean_effect import Effect, mean_effect
@@ -60,12 +60,10 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: l
     for suite, protocol in dict.fromkeys((s.suite, s.protocol) for s in sections):
         of_suite = [s for s in sections if (s.suite, s.protocol) == (suite, protocol)]
         for claim in claims:
-            about = [s for s in of_suite if set(s.frame.baseline) & set(claim.subject)]
-            if (
-                claim.paper
-            ):  # it is left out where its subject meets no rival; no paper's claims are of super-resolution
-                about = [s for s in about if not s.is_super_resolution and set(s.frame.baseline) & set(claim.against)]
-            elif not about:
+            if claim.paper:  # left out where a method that it names is not planned; none is of super-resolution
+                named = {*claim.subject, *claim.against}
+                about = [s for s in of_suite if named <= set(s.frame.baseline) and not s.is_super_resolution]
+            elif not (about := [s for s in of_suite if set(s.frame.baseline) & set(claim.subject)]):
                 missing = f"no run of {listed(claim.subject)}"
                 found.append(Verdict(claim, suite, protocol, "", "undecided", missing))
             try:
@@ -151,15 +149,23 @@ def _what(each: Sequence[Effects]) -> str:
         "spread": f"{title}, distance from the mean over seeds",
         "variation": f"{title}, highest over lowest in training",
         "few": f"{title} at few evaluations",
-        "at": f"{title} {_places(claim)}",
+        "at": f"{title} {_places(each)}",
         "to_error": "evaluations for the same error of the ODE",
         "to_target": f"{over[claim.over]} to the same {title}",
     }[claim.measure]
 
 
-def _places(claim: Claim) -> str:
-    """ "at 1 evaluation by flow_map against 10 by ddim", or "by ddim-guidance2 against by ddim"."""
-    subject, rival = claim.subject_at, claim.against_at
-    if subject is None or rival is None:
-        return ""
-    return f"{'at ' * (subject.nfe is not None)}{subject.words('evaluation')} against {rival.words()}"
+def _places(each: Sequence[Effects]) -> str:
+    """ "at 1 evaluation by flow_map against 10 by ddim", as many as were spent, or "by edm against by euler"."""
+    claim = each[0].claim
+    subject, rival = (_place(each, side, at) for side, at in enumerate((claim.subject_at, claim.against_at)))
+    return f"{'at ' * subject[:1].isdigit()}{subject} against {rival}"
+
+
+def _place(each: Sequence[Effects], side: int, at: At | None) -> str:
+    if at is None or at.nfe is None:
+        return f"by {at.sampler}" if at else ""
+    spent = [round(nfe) for effects in each for nfe in effects.spent(side)] or [at.nfe]
+    number = " to ".join(dict.fromkeys(f"{nfe}" for nfe in (min(spent), max(spent))))
+    unit = "" if side else " evaluation" + "s" * (number != "1")
+    return f"{number}{unit}{f' by {at.sampler}' if at.sampler else ''}"

@@ -7,7 +7,7 @@ import pytest
 import synthetic
 from matplotlib.figure import Figure
 
-from bench.report.axes import floor_line, limit
+from bench.report.axes import above_noise, floor_line, limit
 from bench.report.sections import sections
 from bench.report.sweeps import floor_of, qualities, swept
 
@@ -68,3 +68,23 @@ def test_a_floor_below_zero_stretches_no_logarithmic_axis() -> None:
     axes.set_yscale("log")
     limit(axes, pandas.Series([1.0, 2.0]), -0.1)
     assert axes.get_ylim() == pytest.approx((1 / 1.12, 2 * 1.12))
+
+
+@pytest.mark.parametrize(
+    ("values", "floor", "edge", "height"),
+    [
+        ([-1e-4, 2e-5, 0.3], (7e-6, 5e-3), 5e-4, 5e-4),  # within the noise nothing is told apart
+        ([0.02, 0.3], (2e-3, 5e-3), 0.02, 2e-3),
+        ([-0.1, 0.02, 0.3], (2e-3, 5e-3), 2e-3, 2e-3),
+        ([-0.1, 0.02, 0.3], (2e-3, math.nan), 2e-3, 2e-3),
+        ([-0.1, 0.02, 0.3], None, 0.02, None),
+    ],
+)
+def test_what_a_logarithmic_axis_cannot_show_stands_at_its_edge_with_the_floor(
+    values: list[float], floor: tuple[float, float] | None, edge: float, height: float | None
+) -> None:
+    points = pandas.DataFrame({"value": values})
+    raised, shown, words = above_noise(points, floor)
+    assert raised.value.tolist() == [max(value, edge) for value in values]
+    assert (shown and shown[0]) == height
+    assert bool(words) == (min(values) < edge)

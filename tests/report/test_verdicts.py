@@ -244,12 +244,21 @@ def test_either_sides_evaluations_and_sampler_stand_in_the_verdict() -> None:
     assert verdict.effects[0].comparison == "FM w/ OT by flow_map against DDPM by ddim"
 
 
+def test_the_evaluations_that_were_spent_are_quoted() -> None:
+    rows = drawn({"fm_ot euler": {2: 0.2, 4: 0.1}, "ddpm euler": {2: 2.0, 7: 0.5}})
+    (verdict,) = judge(rows, measure="at", metric="quality", subject_at={"nfe": 7}, against_at={"nfe": 7})
+    assert verdict.summary.startswith("Sliced W₂ at 4 evaluations against 7: × 0.19")
+
+
 def test_a_papers_claim_is_judged_where_its_subject_meets_a_rival_in_its_stage() -> None:
     asked: dict[str, Any] = {"measure": "at", "metric": "quality", "paper": "lipman2023"}
     asked |= {"subject_at": {"nfe": 1}, "against_at": {"nfe": 1}}
     rows = drawn({"fm_ot flow_map": {1: 0.1}, "ddpm euler": {1: 2.0}})
     assert judge(rows, against="rnode", **asked) == []
+    assert judge(rows, against=["ddpm", "rnode"], **asked) == []
     assert judge(runs(LEAD), **asked) == []
+    # So does a sweep without so many evaluations.
+    assert judge(rows, **{**asked, "subject_at": {"nfe": 2}}) == []
     (verdict,) = judge([*rows, *runs(LEAD, dataset="rings")], **asked)
     assert verdict.word == "supported" and "datasets" not in verdict.summary
     # A sampler that was not asked for leaves the claim out, and a run that has not ended does not.

@@ -55,7 +55,7 @@ def by_method(data: FigureData) -> Drawing | None:
 def _drawn(section: Section, axes: Axes, metric: str, found: Best) -> list[str]:
     """Draw a quality; what its axis hides, and what it lacks, in sentences."""
     floor = floor_of(section, metric, found.rows)
-    points, below = above_noise(found.points, floor and floor[1])
+    points, shown, below = above_noise(found.points, floor)
     curves(section.looks, axes, points, "nfe", bands=False)
     for row in each(points[points.low.notna()]):
         down = min(row.value - row.low, 0.9 * abs(row.value))
@@ -65,11 +65,11 @@ def _drawn(section: Section, axes: Axes, metric: str, found: Best) -> list[str]:
     for row in each(alone):
         look = section.looks[row.variant]
         axes.plot([row.nfe], [row.value], look.marker, color=look.colour, markersize=11, markeredgecolor="white")
-    above = log_scaled(axes, points, found.budgets, floor and floor[0])
+    above = log_scaled(axes, points, found.budgets, shown and shown[0])
     lost = lost_within(found)
     crosses(section.looks, axes, lost, "nfe", "budget")
-    if floor:
-        floor_line(axes, *floor, floor_text(metric, floor[0]), right=True)
+    if floor and shown:
+        floor_line(axes, *shown, floor_text(metric, floor[0]), right=True)
     n = points.n.iloc[0]
     axes.set(xlabel="NFE [evaluations]", ylabel=titled(section.about(metric), n if math.isfinite(n) else None))
     return [above, below, lacking(section, lost)]

@@ -47,7 +47,7 @@ def _drawn(section: Section, metric: str, rows: DataFrame, points: DataFrame) ->
     width = (WIDTH - LEFT - 0.1 - GAP * (len(kinds) - 1)) / len(kinds)
     legends = LINE * max(1 - -len(looks) // COLUMNS for looks in kinds.values())
     figure, grid = sheet(len(methods), len(kinds), (width, HEIGHT), (GAP, 0.3), LEFT, bottom=0.6 + legends)
-    points, below = above_noise(points, floor and floor[1])
+    points, floor, below = above_noise(points, floor)
     for variant, line in zip(methods, grid, strict=True):
         of_method = points[points.variant == variant]
         best = front(of_method, "nfe", sign_of(about))
