@@ -11,7 +11,7 @@ that path is what v learns: (x0, x_t) are jointly Gaussian given x1, so that
 as sigma_t sigma_t' = -(1 - t). Other predictions are those of this path, with (x_t - t x1) / sigma_t for the noise.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -20,11 +20,9 @@ from torch import Tensor
 from bench import (
     Batch,
     Context,
-    CoupledFlow,
-    GaussianFlow,
+    CoupledGaussianFlow,
     Network,
     OptimalTransport,
-    Rate,
     Smoothed,
     like,
     mean_square,
@@ -36,9 +34,8 @@ from bench import (
 
 @register_baseline("icfm", label="I-CFM")
 @dataclass(frozen=True)
-class ICFM(CoupledFlow, GaussianFlow):
+class ICFM(CoupledGaussianFlow):
     sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
-    regularisation: Rate = field(default=0.05, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,10 +49,6 @@ class ICFM(CoupledFlow, GaussianFlow):
     @property
     def interpolant(self) -> Smoothed:
         return Smoothed(self.sigma)
-
-    @property
-    def path(self) -> Smoothed | None:
-        return self.interpolant if self.coupling == "independent" else None
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
         t, x0 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng)

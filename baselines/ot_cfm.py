@@ -11,12 +11,10 @@ from torch import Tensor
 from bench import (
     Batch,
     Context,
-    CoupledFlow,
+    CoupledGaussianFlow,
     Coupling,
-    GaussianFlow,
     Network,
     OptimalTransport,
-    Rate,
     mean_square,
     noise,
     register_baseline,
@@ -25,19 +23,14 @@ from bench import (
 
 @register_baseline("ot_cfm", label="OT-CFM")
 @dataclass(frozen=True)
-class OTCFM(CoupledFlow, GaussianFlow):
+class OTCFM(CoupledGaussianFlow):
     coupling: Coupling = field(default="exact", kw_only=True)
-    regularisation: Rate = field(default=0.05, kw_only=True)
     interpolant = OptimalTransport()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.prediction == "score" and self.coupling != "independent":
             self.refuse("prediction", f"only independent pairs have a score, not coupling = {self.coupling!r}")
-
-    @property
-    def path(self) -> OptimalTransport | None:
-        return self.interpolant if self.coupling == "independent" else None
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
         t, x0 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng)

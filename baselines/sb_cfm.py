@@ -7,38 +7,18 @@ regularisation 2 sigma^2 between two minibatches. E |u|^2 is infinite at both en
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
-import torch
-from pydantic import Field
 from torch import Tensor
 
-from bench import (
-    Batch,
-    BrownianBridge,
-    Context,
-    CoupledFlow,
-    Network,
-    mean_square,
-    noise,
-    register_baseline,
-    standard_normal,
-)
+from bench import Batch, BridgeFlow, Context, Network, mean_square, register_baseline
 
 
 @register_baseline("sb_cfm", label="SB-CFM")
 @dataclass(frozen=True)
-class SBCFM(CoupledFlow):
-    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+class SBCFM(BridgeFlow):
     coupling: Literal["sinkhorn"] = field(default="sinkhorn", kw_only=True)
 
-    @property
-    def regularisation(self) -> float:
-        return 2 * self.sigma**2
-
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
-        bridge, rng = BrownianBridge(self.sigma), ctx.rng
-        t, x0 = torch.rand(len(batch), generator=rng, device=batch.x.device), noise(batch.x, rng)
-        x0, x1 = self.pairs(net, batch, x0, rng)
-        e = standard_normal(x0, rng)
-        return mean_square(net(t, bridge.sample(t, x0, x1, e)) - bridge.target(t, x0, x1, e))
+        t, x0, x1, e = self.drawn(net, batch, ctx.rng)
+        return mean_square(net(t, self.bridge.sample(t, x0, x1, e)) - self.bridge.target(t, x0, x1, e))

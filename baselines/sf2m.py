@@ -9,18 +9,15 @@ whose cheapness the paper takes, the entropic one of regularisation 2 sigma^2, o
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Any
 
-import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from bench import (
     About,
     Batch,
-    BrownianBridge,
+    BridgeFlow,
     Context,
-    CoupledFlow,
     Coupling,
     Make,
     Model,
@@ -28,32 +25,22 @@ from bench import (
     Sampler,
     VelocityField,
     mean_square,
-    noise,
     register_baseline,
-    standard_normal,
 )
 from bench.samplers.sde import SDE
 
 
 @register_baseline("sf2m", label="[SF]²M")
 @dataclass(frozen=True)
-class SF2M(CoupledFlow):
-    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+class SF2M(BridgeFlow):
     sde_steps: Positive = 100
     coupling: Coupling = field(default="drawn", kw_only=True)
-
-    @property
-    def regularisation(self) -> float:
-        return 2 * self.sigma**2
 
     def build(self, make: Make, data: About) -> nn.Module:
         return nn.ModuleDict({part: make.network(**self.inputs(data)) for part in ("flow", "score")})
 
     def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
-        bridge, rng = BrownianBridge(self.sigma), ctx.rng
-        t, x0 = torch.rand(len(batch), generator=rng, device=batch.x.device), noise(batch.x, rng)
-        x0, x1 = self.pairs(net, batch, x0, rng)
-        e = standard_normal(x0, rng)
+        bridge, (t, x0, x1, e) = self.bridge, self.drawn(net, batch, ctx.rng)
         x, weight = bridge.sample(t, x0, x1, e), bridge.weight(t).reshape(-1, *[1] * (x0.dim() - 1))
         flow = mean_square(net["flow"](t, x) - bridge.target(t, x0, x1, e))
         return flow + mean_square(weight * net["score"](t, x) + e)

@@ -10,29 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import (
-    DenoiserBaseline,
-    Network,
-    Rate,
-    Scaling,
-    VariancePreserving,
-    like,
-    mean_square,
-    noise,
-    register_baseline,
-)
+from bench import DenoiserBaseline, DiffusionBaseline, Network, Scaling, like, mean_square, noise, register_baseline
 
 
 @register_baseline("vp_sde", label="VP SDE")
 @dataclass(frozen=True)
-class VPSDE(DenoiserBaseline):
-    beta_min: Rate = 0.1
-    beta_max: Rate = 20.0
-
-    @property
-    def path(self) -> VariancePreserving:
-        return VariancePreserving(self.beta_min, self.beta_max)
-
+class VPSDE(DiffusionBaseline, DenoiserBaseline):
     def scaling(self, s: Tensor) -> Scaling:
         return Scaling(torch.ones_like(s), -s, torch.rsqrt(s**2 + 1), 1 - self.path.at_level(s))
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.evaluation.loaded import load
     from bench.methods.baseline import About, Baseline, Make, Phase, register_baseline
     from bench.methods.batch import Batch, Context
-    from bench.methods.bridge import BrownianBridge
+    from bench.methods.bridge import BridgeFlow, BrownianBridge
     from bench.methods.consistency import ConsistencyBaseline
     from bench.methods.coupling_layers import CouplingLayers
-    from bench.methods.couplings import CoupledFlow, Coupling
+    from bench.methods.couplings import CoupledFlow, CoupledGaussianFlow, Coupling
     from bench.methods.denoiser import DenoiserBaseline, Scaling, edm_scaling, log_normal_levels
     from bench.methods.density import log_density, log_normal
     from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise, standard_normal

@@ -11,10 +11,15 @@ Schroedinger bridge between the two laws.
 """
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from bench.methods.batch import Batch
+from bench.methods.couplings import CoupledFlow
+from bench.methods.flow import noise, standard_normal
 from bench.methods.paths import like
 
 TINY = 1e-8  # keeps u finite at both ends, as in Tong et al.'s code
@@ -41,3 +46,28 @@ class BrownianBridge:
     def weight(self, t: Tensor) -> Tensor:
         """lambda_t = 2 (t (1 - t))^(1/2) / sigma, at which sigma^2 / 2 s is -e / lambda."""
         return 2 * self.deviation(t) / (self.sigma**2 + TINY)
+
+
+@dataclass(frozen=True)
+class BridgeFlow(CoupledFlow):
+    """A flow of bridges between pairs, whose entropic plan is that of the Schroedinger bridge.
+
+    Attributes:
+        sigma: diffusion of the bridges.
+    """
+
+    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+    @property
+    def regularisation(self) -> float:
+        return 2 * self.sigma**2
+
+    @property
+    def bridge(self) -> BrownianBridge:
+        return BrownianBridge(self.sigma)
+
+    def drawn(self, net: Any, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """t uniform (B,), the pairs x0 and x1 and the bridge's noise e (B, ...)."""
+        t, x0 = torch.rand(len(batch), generator=rng, device=batch.x.device), noise(batch.x, rng)
+        x0, x1 = self.pairs(net, batch, x0, rng)
+        return t, x0, x1, standard_normal(x0, rng)

@@ -18,8 +18,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from bench.config.settings import Rate
 from bench.methods.batch import Batch
 from bench.methods.flow import FlowBaseline
+from bench.methods.gaussian import GaussianFlow
+from bench.methods.paths import Path
 
 Coupling = Literal["independent", "exact", "drawn", "sinkhorn"]
 ITERATIONS, ACCURACY = 1000, 1e-6  # of the entropic plan: after any number of them, each x1 has exactly its weight
@@ -73,6 +76,17 @@ class CoupledFlow(FlowBaseline):
             if c is not None:
                 cost += self.given_weight * torch.cdist(c.flatten(1), c.flatten(1)).square().double()
         return cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoupledGaussianFlow(CoupledFlow, GaussianFlow):
+    """A coupled flow along an interpolant, which is a path only if the pairs are independent."""
+
+    regularisation: Rate = 0.05
+
+    @property
+    def path(self) -> Path | None:
+        return self.interpolant if self.coupling == "independent" else None
 
 
 def plan(coupling: Coupling, cost: Tensor, regularisation: float) -> Tensor:
