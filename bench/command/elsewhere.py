@@ -15,7 +15,8 @@ from bench.config.elsewhere import of_extractors
 from bench.config.plan import plan
 from bench.config.registry import baselines
 from bench.config.settings import Component, Samples
-from bench.config.suite import Run, Suite, load_suite, suite_names, validated
+from bench.config.suite import Run, Suite, load_suite, suite_names
+from bench.config.validated import validated
 from bench.errors import UsageError
 from bench.launch.invocation import SUITE, remember
 from bench.metrics.chosen import chosen

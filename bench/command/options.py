@@ -9,7 +9,8 @@ from bench.command.parser import parser
 from bench.config import toml
 from bench.config.plan import UNSET
 from bench.config.registry import baselines, load_plugin
-from bench.config.suite import Run, validated
+from bench.config.suite import Run
+from bench.config.validated import validated
 from bench.errors import UsageError
 from bench.launch.queue import require
 from bench.papers.claims import load_claims, register_claim

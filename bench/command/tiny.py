@@ -14,7 +14,8 @@ import numpy as np
 from bench.config import beforehand, components
 from bench.config.plan import plan
 from bench.config.settings import Component
-from bench.config.suite import Run, Suite, validated
+from bench.config.suite import Run, Suite
+from bench.config.validated import validated
 from bench.errors import NotApplicable, UsageError
 from bench.evaluation.stages import Stages
 from bench.launch.job import Job

@@ -1,7 +1,10 @@
-"""The one place where a name (of a run, dataset, suite, measurement) becomes that of a file, a job or a heading."""
+"""How names say options, and the one place where a name (of a run, dataset, suite, measurement) becomes that of a file,
+a job or a heading.
+"""
 
 import hashlib
 import re
+from typing import Any
 
 LENGTH = 160  # a file system takes 255 bytes, and prefixes and suffixes come on top
 
@@ -19,3 +22,8 @@ def safe_name(text: str) -> str:
     # A lone surrogate stands for a byte that is not UTF-8 in a file's name.
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain[: LENGTH - len(mark) - 1] or '_'}-{mark}"
+
+
+def word(option: str, value: Any) -> str:
+    """An option in a name: "guidance2.5", "churn10", or a text by itself."""
+    return value if isinstance(value, str) else f"{option}{value}".removesuffix(".0")

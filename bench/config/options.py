@@ -10,6 +10,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from bench.config.registry import Registry, unknown
 from bench.config.settings import Component
+from bench.config.validated import NO_FLAG, flag_at
 from bench.errors import UsageError
 
 # What a network takes only if the method or the data asks for it (bench/networks/inputs.py), and what asks for nothing.
@@ -30,6 +31,8 @@ def checked_options(registry: Registry[Any], component: Component) -> dict[str, 
             if _has_nan(value):
                 raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: not a number")
             checked[key] = _adapter(hints.get(key, Any)).validate_python(value)
+            if flag_at(value, checked[key], key):
+                raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {NO_FLAG}")
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise UsageError(f"{registry.kind} {component.name}: {key} = {value!r}: {message}") from error

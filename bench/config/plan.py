@@ -18,7 +18,8 @@ from typing import Any
 from bench.config.elsewhere import located, located_file, of_extractors, remembered
 from bench.config.registry import unknown
 from bench.config.settings import Component
-from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation, fields_at, validated
+from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation
+from bench.config.validated import fields_at, validated
 from bench.errors import UsageError, one_line
 
 UNSET = object()  # the value of a setting that is taken away
@@ -58,8 +59,9 @@ def plan(
         for dataset in experiment.dataset:
             if dataset.name not in chosen_datasets:
                 continue
-            # A baseline that is named on the command line runs even where the suite does not list it.
             for baseline in named if named is not None else experiment.of(protocol):
+                if not _runs_in(experiment, baseline, dataset, experiments, protocol):
+                    continue
                 own_seeds = experiment.variation(protocol).seeds or experiment.seeds or suite.seeds
                 for seed in seeds if seeds is not None else own_seeds:
                     place = _Place(
@@ -73,6 +75,14 @@ def plan(
     if unset and runs:
         raise UsageError(f"--set {min(unset)}=: no run here sets it, so there is nothing to take away")
     return list(runs.values())
+
+
+def _runs_in(
+    experiment: Experiment, baseline: str, dataset: Component, experiments: Iterable[Experiment], protocol: str
+) -> bool:
+    """Whether a baseline runs there: where experiments list it for the dataset, in those alone; else in every one."""
+    listing = [e for e in experiments if dataset in e.dataset and baseline in e.of(protocol)]
+    return not listing or experiment in listing
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from bench.config.options import checked_options
 from bench.config.registry import samplers
 from bench.config.settings import Component, Samples, Sweep, listed
 from bench.errors import UsageError, usage_error
+from bench.methods.guidance import evaluations_at
 from bench.methods.sampler import Sampler
 from bench.training.seeds import STREAMS, is_taken
 
@@ -42,7 +43,8 @@ def swept(sweep: Sweep) -> list[Sampler]:
     found: list[Sampler] = []
     for component in scaled(sweep.components):
         cls = samplers[component.name]
-        free, cost = {f.name for f in dataclasses.fields(cls)} - component.options.keys(), cls.evaluations_a_step
+        free = {f.name for f in dataclasses.fields(cls)} - component.options.keys()
+        cost = cls.evaluations_a_step * evaluations_at(component.options.get("guidance", 1))
         if "steps" in free:
             rows = [build_sampler(component, steps=nfe // cost) for nfe in sweep.nfe if nfe % cost == 0]
             if not rows and sweep.samplers is not None:

@@ -156,6 +156,13 @@ class Likelihood(Frozen):
     draws: Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(listed)] = (1,)
     importance: Annotated[tuple[Positive, ...], Field(min_length=1), BeforeValidator(listed)] = (1,)
 
+    @field_validator("solvers", "draws", "importance")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if twice := [one for one in value if value.count(one) > 1]:
+            raise ValueError(f"{twice[0]} is named twice")
+        return value
+
 
 class Samples(Frozen):
     """Quality, transport and cost of `n` samples; exact optimal transport is on the first `w2_n`.
@@ -197,6 +204,8 @@ class Samples(Frozen):
 
 class Sweep(Frozen):
     """Quality at few evaluations: each sampler at each NFE if it has steps, or else at each tolerance.
+
+    A sampler has a row at an NFE of which it makes whole steps; a step under a guidance other than 0 and 1 costs twice.
 
     `samplers` are registered ones, by default `solvers` and dopri5; one whose options say its steps or tolerances has
     no other row, and one whose `guidance` is a list has its rows per scale. `batch` samples are solved together, all of

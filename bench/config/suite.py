@@ -26,12 +26,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bench.config import toml
 from bench.config.names import safe_name
 from bench.config.registry import unknown
 from bench.config.settings import STAGES, Component, Evaluation, Frozen, Seed, Stage, Training, listed
+from bench.config.validated import validated
 from bench.errors import UsageError
 
 Protocol = Literal["smoke", "small", "paper"]
@@ -217,32 +218,3 @@ def load_suite(name: str) -> tuple[str, Suite]:
     except ValueError as error:
         raise UsageError(f"suite {path}: {error}") from error
     return safe_name(path.stem), validated(Suite, raw, f"suite {path.stem}")
-
-
-def validated(model: type[Any], raw: Any, where: str) -> Any:
-    """model(**raw), with one complaint of pydantic's as one line that names key, value and what is allowed."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        # A misspelt key comes before the missing one that it was meant to be.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            fields = fields_at(model, first["loc"][:-1])
-            raise UsageError(f"{where}: " + unknown("key", str(first["loc"][-1]), fields) + f" (at {key})") from error
-        message = first["msg"].removeprefix("Value error, ")
-        value = "" if first["type"] in ("missing", "value_error") else f" = {first['input']!r}"
-        at = f"{where}: {key}" if key else where
-        raise UsageError(f"{at}{value}: {message}") from error
-
-
-def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the model that a validation error's location leads to."""
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            inner: list[Any] = [model.model_fields[part].annotation]
-            while inner and not (isinstance(inner[0], type) and issubclass(inner[0], BaseModel)):
-                inner = [a for i in inner for a in get_args(i)]
-            if inner:
-                model = inner[0]
-    return list(model.model_fields)

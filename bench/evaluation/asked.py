@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.config import components
 from bench.config.registry import unknown
 from bench.config.settings import Likelihood
-from bench.config.suite import validated
+from bench.config.validated import validated
 from bench.datasets.base import Dataset
 from bench.errors import UsageError, one_line
 from bench.methods.finite import complaint, lost

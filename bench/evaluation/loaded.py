@@ -25,7 +25,7 @@ from bench.config import components
 from bench.config.registry import load_plugin
 from bench.config.sampling import build_sampler
 from bench.config.settings import Component, listed
-from bench.config.suite import validated
+from bench.config.validated import validated
 from bench.datasets.source import starts
 from bench.errors import UsageError
 from bench.evaluation import asked

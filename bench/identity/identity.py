@@ -44,7 +44,7 @@ FLOOR = ("bench/evaluation/floors.py: floors", "bench/evaluation/quality.py: Jud
 QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
     *("bench/errors.py", "bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
-    *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml")),
+    *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml", "validated")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing", "watch")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),

@@ -16,6 +16,11 @@ from bench.methods.network import AS_BOUND, Network
 NO_CLASS = -1
 
 
+def evaluations_at(scale: float) -> int:
+    """Evaluations of the network by one of the guided field: 2, but 1 if it is told its class alone, or none."""
+    return 1 if scale in (0, 1) else 2
+
+
 class Guided:
     """A network guided by its classes; w = 0 costs 1 evaluation, any other 2. All else is the network's own."""
 

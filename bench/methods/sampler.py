@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from bench.config.names import word
 from bench.config.registry import register_class, samplers
 from bench.errors import UsageError
 from bench.methods.model import Model
@@ -61,8 +62,7 @@ class Sampler(ABC):
         """The name, with the options that are not the default's but for those of accuracy: "euler-karras"."""
         own = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ACCURACY]
         defaults = {f.name: f.default for f in fields(self)}
-        told = [value if isinstance(value, str) else f"{key}{value}" for key, value in own if value != defaults[key]]
-        return "-".join([self.name, *(word.removesuffix(".0") for word in told)])
+        return "-".join([self.name, *(word(key, value) for key, value in own if value != defaults[key])])
 
     def __str__(self) -> str:
         """The label with its accuracy: "ddim-50"."""

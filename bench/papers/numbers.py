@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import FiniteFloat, model_validator
 
 from bench.config.settings import Frozen, Positive
-from bench.config.suite import validated
+from bench.config.validated import validated
 from bench.errors import UsageError
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from bench.config import toml
 from bench.config.registry import papers
 from bench.config.settings import Frozen
-from bench.config.suite import validated
+from bench.config.validated import validated
 from bench.errors import UsageError
 from bench.papers.claims import Claim, load_claims, own
 from bench.papers.numbers import Number, read_numbers

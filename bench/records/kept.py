@@ -12,3 +12,9 @@ def is_kept(sampler: str, nfe: float) -> bool:
 def name_of(sampler: str, nfe: float) -> str:
     """The array of those samples."""
     return f"samples_{sampler}_{nfe:g}"
+
+
+def nfe_of(sampler: str, array: str) -> int | None:
+    """The evaluations of the samples in an array, None if they are not of that sampler."""
+    found = array.removeprefix(name_of(sampler, 0)[:-1])
+    return int(found) if found.isdecimal() and array == name_of(sampler, int(found)) else None

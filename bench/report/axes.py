@@ -60,13 +60,13 @@ def crosses(looks: Mapping[str, Look], axes: Axes, rows: DataFrame, x: str, plac
             axes.plot([0.985], [height], transform=axes.transAxes, **style)
 
 
-def lacking(section: Section, rows: DataFrame) -> str:
-    """What a figure says of its crosses, a sentence after its reading; nothing if no value was lost."""
+def lacking(section: Section, rows: DataFrame, where: str = "Crosses at the upper edge: values") -> str:
+    """What a figure says of what was lost, a sentence after its reading; nothing if no value was."""
     told, lost = [], rows[rows.value.isna()]
     for variant, label in section.labels.items():
         if counts := Counter(map(kind, reasons(lost[lost.variant == variant]))):
             told.append(f"{label} ({', '.join(f'{number} {word}' for word, number in counts.items())})")
-    return f" Crosses at the upper edge: values that could not be had, {listed(told)}." if told else ""
+    return f" {where} that could not be had, {listed(told)}." if told else ""
 
 
 def floor_line(axes: Axes, height: float, half_width: float, text: str, right: bool = False) -> None:

@@ -76,6 +76,27 @@ def test_narrowing(tmp_path: Path) -> None:
     assert runs(tmp_path, baselines=["rnode"])[0].training.steps == 6
 
 
+def test_a_named_baseline_runs_where_its_dataset_lists_it_and_else_in_every_experiment(tmp_path: Path) -> None:
+    other = SUITE[SUITE.index("[[") :].replace('["fm_ot", "ddpm"]', '["ot_cfm"]').replace("steps = 6", "steps = 9")
+    elsewhere = other.replace("checkerboard", "moons").replace("steps = 9", "steps = 12")
+    text = SUITE + "\n".join(part.replace("overrides.ddpm = ", "# ") for part in (other, elsewhere))
+
+    def cells(*named: str) -> list[tuple[str, str, int | None]]:
+        return [(r.dataset.name, r.baseline.name, r.training.steps) for r in runs(tmp_path, text, baselines=named)]
+
+    listed = [("checkerboard", "fm_ot", 6), ("checkerboard", "ddpm", 6), ("checkerboard", "ot_cfm", 9)]
+    assert cells("fm_ot") == [listed[0], ("moons", "fm_ot", 12)]  # which moons do not list
+    assert cells("ddpm", "ot_cfm") == [*listed[1:], ("moons", "ddpm", 12), ("moons", "ot_cfm", 12)]
+    assert cells("trig") == [(data, "trig", s) for data, s in (("checkerboard", 6), ("checkerboard", 9), ("moons", 12))]
+
+
+def test_a_paper_s_method_is_planned_by_its_own_settings_alone() -> None:
+    name, suite = load_suite("fewstep")
+    for method, steps in (("consistency", 400_000), ("meanflow", 800_000), ("edm", 390_625)):
+        (run,) = plan(name, suite, "paper", [method])
+        assert run.training.steps == steps
+
+
 def test_a_budget_is_said_in_words() -> None:
     assert Training(steps=2000).budget == "2000 steps" and Training(seconds=1.5).budget == "1.5 s"
     assert Training(steps=20, evaluations=1e6).budget == "20 steps or 1,000,000 evaluations"
@@ -434,6 +455,12 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "type": (swap("steps = 6", 'steps = "many"'), ["training.steps", "'many'", "valid integer"]),
     "range": (swap("batch = 16", "batch = 0"), ["training.batch", "0", "greater than 0"]),
     "evaluations": (swap("steps = 6", "evaluations = 1.5"), ["training.evaluations", "1.5", "valid integer"]),
+    "flag": (swap("steps = 6", "steps = true"), ["experiments.0.training.steps", "expected a number"]),
+    "flag of a list": (swap("seeds = [0]", "seeds = [true]"), ["seeds.0", "expected a number"]),
+    "flag of an override": (add("overrides.fm_ot.training.lr = true"), ["fm_ot: training.lr: expected a number"]),
+    "flag of an option": (add("overrides.fm_ot.options.sigma_min = true"), ["sigma_min = True: expected a number"]),
+    "weights twice": (swap("n = 20, batch", "importance = [1, 5, 1], batch"), ["likelihood.importance", "1 is named"]),
+    "draws twice": (swap("n = 20, batch", "draws = [2, 2], batch"), ["likelihood.draws", "2 is named twice"]),
     "beta": (swap("batch = 16", "batch = 16, betas = [0, 1]"), ["training.betas.1", "1", "less than 1"]),
     "no evaluation": (swap("steps = 6", "evaluations = 0"), ["training.evaluations", "0", "greater than 0"]),
     "choice": (swap("batch = 16", 'batch = 16, decay = "step"'), ["training.decay", "'step'", "'linear' or 'cosine'"]),

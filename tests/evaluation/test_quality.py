@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from bench.config.settings import Samples
-from bench.config.suite import validated
+from bench.config.validated import validated
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.evaluation.floors import floors

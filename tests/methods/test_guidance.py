@@ -219,8 +219,16 @@ def test_a_list_of_scales_is_a_sampler_each() -> None:
     names = ["euler-guidance0-8", "euler-8", "euler-guidance2.5-8", "dopri5-guidance3-1e-05", "midpoint-20"]
     assert list(further(Samples(samplers=samplers))) == names
     rows = swept(Sweep(samplers=[{"name": "euler", "guidance": [1, 2]}], nfe=[4, 8]))
-    assert [(row.guidance, row.evaluations) for row in rows] == [(1, 4), (1, 8), (2, 4), (2, 8)]
+    assert [(row.guidance, row.evaluations) for row in rows] == [(1, 4), (1, 8), (2, 2), (2, 4)]
+    rows = swept(Sweep(samplers=[{"name": "midpoint", "guidance": [0, 3]}], nfe=[2, 4, 6, 8]))
+    assert [f"{row}" for row in rows] == [
+        *(f"midpoint-guidance0-{steps}" for steps in (1, 2, 3, 4)),
+        *(f"midpoint-guidance3-{steps}" for steps in (1, 2)),
+    ]
+    with pytest.raises(UsageError, match=r"sampler midpoint: no nfe of \[2\] is a multiple of 4"):
+        swept(Sweep(samplers=[{"name": "midpoint", "guidance": 3}], nfe=[2]))
     for scale, why in (
+        (True, "guidance = True: expected a number"),
         (-1, "guidance = -1: Input should be greater than or equal to 0"),
         ([], r"guidance = \[\]: a sc"),
     ):

@@ -168,3 +168,22 @@ def test_samples_at_few_evaluations_are_those_of_the_best_sampler(tmp_path: Path
     lost = panels[0][labels.index("FM w/ OT")]
     assert [mark.get_marker() for mark in lost.lines] == ["x"] and drawn(1, "FM w/ OT") == [0]
     assert not panels[1][labels.index("GAN")].lines and not panels[1][labels.index("GAN")].axison
+
+
+@pytest.mark.slow
+def test_samples_of_the_midpoint_rule_are_its_own_alone(tmp_path: Path) -> None:
+    """A plugin's sampler may have a name that begins with the rule's."""
+    made = []
+    for baseline in ("fm_ot", "ot_cfm"):
+        for sampler in ("midpoint", "midpoint_late"):
+            settings = {"sampler": sampler, "steps": 2, "weights": "ema", "batch": 1000}
+            made.append(known(baseline, stage="sweep", settings=settings, place={"nfe": 4}, value=1.0))
+        folder = tmp_path / "runs" / f"{known(baseline)['variant']}-s0"
+        folder.mkdir(parents=True)
+        names = ("midpoint_2", "midpoint_10", "midpoint-guidance2_4", "midpoint_late_2", "midpoint_late_4")
+        arrays = {f"samples_{name}": points(place) for place, name in enumerate(names)}
+        write_arrays(folder / "sweep.npz", {**arrays, "extent": np.float64(9.0)})
+    (drawing,) = drawings(made, "low_nfe", tmp_path)
+    panels = [text.get_text() for axes in drawing.figure.axes for text in axes.texts]
+    titles = [axes.get_title("center") for axes in drawing.figure.axes]
+    assert [name for name in [*panels, *titles] if name.startswith("NFE")] == ["NFE 2", "NFE 10"]

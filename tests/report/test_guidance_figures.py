@@ -12,9 +12,10 @@ from bench.report.canvas import themed
 from bench.report.figure import Drawing, draw
 from bench.report.plots.guidance import scaled
 from bench.report.sections import Section, sections
+from bench.samplers.dpm_solver_pp import DPMSolverPlusPlus
 
 METHODS = {"cifar10-fm_ot-0a1b2c": ("fm_ot", "FM w/ OT"), "cifar10-ddpm-0a1b2c": ("ddpm", "DDPM")}
-SCALES = (0.0, 1.0, 2.0, 4.5)
+SCALES = (0.0, 1.0, 2.0, 2.123456789, 4.5)
 SHARED = {"batch": 100, "weights": "ema", "labels": "balanced", "split": "train", "extractor": "inception"}
 
 
@@ -27,7 +28,7 @@ def rows(metrics: tuple[str, ...] = ("fid", "precision", "recall", "density", "c
             sign = -1 if metric in ("recall", "coverage") else 1
             found.append({**known, "metric": metric, "settings": {"sampler": "dopri5", "rtol": 1e-5, **SHARED}})
             for scale in SCALES:
-                name = "dpm_solver_pp" + ("" if scale == 1 else f"-guidance{scale:g}")
+                name = DPMSolverPlusPlus(guidance=scale).label
                 settings = {"sampler": name, "steps": 20, **SHARED, **({} if scale == 1 else {"guidance": scale})}
                 value = (0.5 if sign > 0 else 0.9) + sign * scale / 10 + 0.02 * (baseline == "ddpm")
                 found.append({**known, "metric": metric, "settings": settings, "value": value})
@@ -63,7 +64,7 @@ def test_points_stand_at_their_diversity_and_quality_and_are_named_by_their_scal
     assert len(lines) == 2
     for w, (x, y) in zip(SCALES, next(iter(lines.values())), strict=True):
         assert x == pytest.approx(0.9 - w / 10) and y == pytest.approx(0.5 + w / 10)
-    assert [text.get_text() for text in first.texts] == ["0", "1", "2", "4.5"] * 2
+    assert [text.get_text() for text in first.texts] == ["0", "1", "2", "2.12346", "4.5"] * 2
 
 
 def test_every_metric_has_a_panel_over_the_scale() -> None:
@@ -78,6 +79,28 @@ def test_what_is_lost_is_a_cross_and_no_scale_is_no_figure() -> None:
     made[-1] |= {"value": math.nan, "reason": "diverged: dpm_solver_pp"}
     (drawing,) = drawings(made, "guidance_scale")
     assert "DDPM (1 diverged)" in drawing.reading
-    assert drawings(made, "guidance") == []  # of one metric alone there is no pair
-    plain = [row for row in made if "guidance" not in row["settings"]]
+    made = rows(("precision", "recall"))
+    made[-1] |= {"value": math.nan, "reason": "diverged: dpm_solver_pp"}
+    (drawing,) = drawings(made, "guidance")
+    assert drawing.reading.endswith("Without a point: values that could not be had, DDPM (1 diverged).")
+    assert drawings(rows(("fid",)), "guidance") == []  # of one metric alone there is no pair
+    plain = [row for row in rows() if "guidance" not in row["settings"]]
     assert drawings(plain, "guidance") == drawings(plain, "guidance_scale") == []
+
+
+@pytest.mark.parametrize("name", ["guidance", "guidance_scale"])
+def test_what_has_no_guidance_has_neither_cross_nor_name(name: str) -> None:
+    """A generator, whose samples no sampler draws, and a method told no classes, which has no scale but 1."""
+    own = rows(("precision", "recall"))
+    made = [*own]
+    for baseline, applicable in (("gan", ()), ("ddpm", (1.0,))):
+        for row in own[: len(own) // 2]:
+            other = {"variant": f"cifar10-{baseline}-ffffff", "baseline": baseline, "label": f"{baseline} plain"}
+            scale = row["settings"].get("guidance", 1.0)
+            lost = {} if scale in applicable else {"value": math.nan, "reason": "not applicable: it has no guidance"}
+            made.append({**row, **other, **lost})
+    (drawing,) = drawings(made, name)
+    legends = [axes.get_legend() for axes in drawing.figure.axes if axes.get_legend()]
+    assert [text.get_text() for text in legends[0].get_texts()] == ["FM w/ OT", "DDPM"]
+    assert "could not be had" not in drawing.reading
+    assert not any(line.get_marker() == "x" for axes in drawing.figure.axes for line in axes.lines)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.records.kept import FEWEST, name_of
+from bench.records.kept import FEWEST, name_of, nfe_of
 from bench.report.artefacts import Exhibit
 from bench.report.by_method import Best, best, standing
 from bench.report.canvas import dots, matrix, plane, strike
@@ -14,7 +14,6 @@ from bench.report.plots.images import show
 from bench.report.sections import Section
 from bench.report.sweeps import qualities
 
-KEPT = "samples_midpoint_"
 FEW = 20  # evaluations; a cloud of points looks the same at more
 STRUCK = " A cross stands where samples could not be had."
 
@@ -70,7 +69,8 @@ def low_nfe(data: FigureData) -> Drawing | None:
     """Rows of baselines, columns of NFE; points at the smallest alone."""
     section = data.section
     swept = {e.variant: e for e in data.artefacts.exhibits(section, "sweep", {})}
-    nfe = {name: int(name.removeprefix(KEPT)) for e in swept.values() for name in e.arrays if name.startswith(KEPT)}
+    arrays = {name for e in swept.values() for name in e.arrays}
+    nfe = {name: known for name in arrays if (known := nfe_of("midpoint", name)) is not None}
     names = sorted(nfe, key=nfe.__getitem__)
     points = [name for name in names if nfe[name] <= FEW and data.kept({name: 2})]
     budgets, axes_of_one = (points, 2) if points else ([name for name in names if data.kept({name: 4})], 4)

@@ -12,12 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from bench.config.names import word
 from bench.metrics.metric import FLOOR
 from bench.report import vocabulary
 from bench.report.axes import MARKS, crosses, floor_line, lacking, legend, limit, means, titled
 from bench.report.canvas import LEGEND, WIDTH, legible, sheet
 from bench.report.comparable import settled
 from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.incidents import not_applicable
 from bench.report.sections import Section
 
 # Diversity against quality; FD falls as both get better.
@@ -36,8 +38,10 @@ def quality_against_diversity(data: FigureData) -> Drawing | None:
     if not pairs:
         return None
     figure, panels = _panels(len(pairs), 2.9)
+    drawn: set[str] = set()
     for axes, (x, y) in zip(panels, pairs, strict=True):
         points = known[y].merge(known[x][["line", "scale", "value"]], on=["line", "scale"], suffixes=("", "_x"))
+        drawn |= set(points.variant)
         for of_line, style in _lines(section, points):
             axes.plot(of_line.value_x, of_line.value, **style)
             for at_x, at_y, scale in zip(of_line.value_x, of_line.value, of_line.scale, strict=True):
@@ -46,13 +50,14 @@ def quality_against_diversity(data: FigureData) -> Drawing | None:
         axes.set(xlabel=titled(section.about(x)), ylabel=titled(section.about(y)))
         axes.margins(0.12)
         axes.xaxis.set_inverted(section.about(x).direction == "lower")
-    legend(section, panels[-1], _named(section, rows), "")
+    legend(section, panels[-1], {variant: "" for variant in section.labels if variant in drawn}, "")
     reading = (
         "A line per method, through the scales of its guidance, which stand beside the points: 0 is the model told no "
         "class, 1 the model told its class, and more goes beyond that. Up is better samples; recall and coverage are "
         "their variety, and a distance, whose axis runs backwards, sees both: up and right is better in each panel."
     )
-    return Drawing(figure, reading=reading + lacking(section, rows))
+    of_pairs = rows[rows.metric.isin([metric for pair in pairs for metric in pair])]
+    return Drawing(figure, reading=reading + lacking(section, of_pairs, "Without a point: values"))
 
 
 @register_figure("guidance_scale", title="Metrics of samples over the scale of guidance", place=63)
@@ -77,7 +82,9 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
         axes.axvline(1, color="0.8", linewidth=0.8, zorder=0)
         axes.set(ylabel=titled(section.about(metric)), xlabel="scale")
         crosses(section.looks, axes, kept, "scale", "scale")
-    legend(section, panels[min(COLUMNS, len(panels)) - 1], _named(section, rows), "")
+    drawn = set(rows.variant[rows.metric.isin(metrics)])
+    named = {variant: "" for variant in section.labels if variant in drawn}
+    legend(section, panels[min(COLUMNS, len(panels)) - 1], named, "")
     reading = (
         "Scale 0 is the model told no class; the thin line at 1 is the model told its class without guidance. The "
         "dashed line is what as many data score, if that was measured."
@@ -88,13 +95,14 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
 def scaled(section: Section) -> DataFrame:
     """The measurements of samples that have a `scale`, with their `line`: of samplers with two scales or more."""
     rows = section.measured
-    rows = rows[(rows.stage == "samples") & ~rows.metric.str.endswith(FLOOR)]
+    rows = rows[(rows.stage == "samples") & ~rows.metric.str.endswith(FLOOR) & ~not_applicable(rows)]
     rows = rows[np.array([section.about(metric).table == "quality" for metric in rows.metric], bool)]
     scales = [float(settings.get("guidance", 1.0)) for settings in rows.parsed]
-    ways = [
-        vocabulary.solver({**settings, "sampler": str(settings.get("sampler", "")).replace(f"-guidance{scale:g}", "")})
+    names = [
+        str(settings.get("sampler", "")).replace(f"-{word('guidance', scale)}", "", 1)
         for settings, scale in zip(rows.parsed, scales, strict=True)
     ]
+    ways = [vocabulary.solver({**settings, "sampler": name}) for settings, name in zip(rows.parsed, names, strict=True)]
     rows = rows.assign(scale=scales, line=[f"{v}: {way}" for v, way in zip(rows.variant, ways, strict=True)])
     return rows[rows.groupby("line").scale.transform("nunique") > 1]
 
@@ -124,11 +132,6 @@ def _lines(section: Section, points: DataFrame) -> Iterator[tuple[DataFrame, dic
         for (_, of_line), dashes in zip(of_variant.groupby("line", sort=False), cycle(("-", "--", ":", "-."))):
             style = {"color": look.colour, "marker": look.marker, "linestyle": dashes, **MARKS}
             yield of_line.sort_values("scale"), style
-
-
-def _named(section: Section, rows: DataFrame) -> dict[str, str]:
-    """The variants that have a line, for a legend."""
-    return {variant: "" for variant in section.labels if (rows.variant == variant).any()}
 
 
 def _panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
