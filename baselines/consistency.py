@@ -11,6 +11,7 @@ mean: nearly the same in many dimensions, while points of few do better by the s
 errors (c = 0.3 on the checkerboard).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -24,29 +25,35 @@ from bench import (
     Batch,
     ConsistencyBaseline,
     Context,
+    LogMean,
+    LogStd,
     Network,
+    NonNegative,
     Positive,
-    Rate,
     like,
     log_normal_levels,
     noise,
     register_baseline,
 )
 
+DIGITS = 18  # binary ones of (t - least) / (t - r), of the 24 of float32
+
 
 @register_baseline("consistency", label="Consistency")
 @dataclass(frozen=True)
 class ConsistencyModel(ConsistencyBaseline):
-    mean: float = -1.1
-    std: Rate = 2.0
+    mean: LogMean = -1.1
+    std: LogStd = 2.0
     stages: Positive = 8
-    q: Annotated[float, Field(gt=1)] = 2.0
-    k: Annotated[float, Field(ge=0)] = 8.0
-    b: float = 1.0
-    c: Annotated[float, Field(ge=0)] = 0.0
+    q: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
+    k: NonNegative = 8.0
+    b: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    c: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.stages * math.log2(self.q) > DIGITS:
+            self.refuse("stages", f"t - r of the last stage would be lost in t; q^stages is at most 2^{DIGITS}")
         if self.k == 0:
             self.unused("b", needs="k above 0")
 

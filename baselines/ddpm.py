@@ -15,7 +15,6 @@ from bench import (
     DiffusionBaseline,
     GaussianFlow,
     Network,
-    Positive,
     Prediction,
     Sampler,
     mean_square,
@@ -24,13 +23,14 @@ from bench import (
 )
 from bench.samplers.ancestral import Ancestral
 from bench.samplers.ddim import DDIM
+from bench.samplers.scheduled import Steps
 
 
 @register_baseline("ddpm", label="DDPM")
 @dataclass(frozen=True)
 class DDPM(DiffusionBaseline, GaussianFlow):
-    ancestral_steps: Positive = 1000
-    ddim_steps: Positive = 50
+    ancestral_steps: Steps = 1000
+    ddim_steps: Steps = 50
     prediction: Prediction = field(default="noise", kw_only=True)
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from bench import (
     DenoiserBaseline,
+    Deviation,
+    LogMean,
+    LogStd,
     Network,
     NoiseLevels,
-    Rate,
     Scaling,
     edm_scaling,
     like,
@@ -31,9 +33,9 @@ from bench import (
 @register_baseline("edm", label="EDM")
 @dataclass(frozen=True)
 class EDM(DenoiserBaseline):
-    sigma_data: Rate = 0.5
-    mean: float = -1.2
-    std: Rate = 1.2
+    sigma_data: Deviation = 0.5
+    mean: LogMean = -1.2
+    std: LogStd = 1.2
 
     @property
     def path(self) -> NoiseLevels:

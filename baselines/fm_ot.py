@@ -4,8 +4,10 @@ L = E |v_t(x_t) - (x1 - (1 - sigma_min) x0)|^2,  x_t = t x1 + (1 - (1 - sigma_mi
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench import GaussianFlow, Network, OptimalTransport, mean_square, noise, register_baseline
@@ -14,7 +16,7 @@ from bench import GaussianFlow, Network, OptimalTransport, mean_square, noise, r
 @register_baseline("fm_ot", label="FM w/ OT")
 @dataclass(frozen=True)
 class FlowMatchingOT(GaussianFlow):
-    sigma_min: float = 0.0
+    sigma_min: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
     def path(self) -> OptimalTransport:

@@ -15,7 +15,7 @@ from torch.nn import ModuleDict
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
-from bench import About, Baseline, Batch, Context, Make, Model, Phase, noise, register_baseline
+from bench import About, Baseline, Batch, Context, Make, Model, NonNegative, Phase, noise, register_baseline
 
 
 @register_baseline("gan", label="GAN")
@@ -23,7 +23,7 @@ from bench import About, Baseline, Batch, Context, Make, Model, Phase, noise, re
 class GAN(Baseline):
     phases = (Phase("judge", "discriminator", (0.0, 0.99)), Phase("loss", "generator", (0.0, 0.99)))
 
-    gamma: float = 1.0
+    gamma: NonNegative = 1.0
 
     def build(self, make: Make, data: About) -> ModuleDict:
         return ModuleDict({"generator": make.network(time=False), "discriminator": make.network(time=False, out=1)})
@@ -34,7 +34,7 @@ class GAN(Baseline):
             fake = net["generator"](noise(batch.x, ctx.rng))
         x = batch.x.detach().requires_grad_()
         with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-            real = net["discriminator"](x)
+            real = net["discriminator"].eager(x)  # nor has what is compiled
             (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
         penalty = self.gamma / 2 * slope.square().flatten(1).sum(1)
         return (softplus(-real) + softplus(net["discriminator"](fake)))[:, 0] + penalty

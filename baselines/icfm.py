@@ -35,7 +35,7 @@ from bench import (
 @register_baseline("icfm", label="I-CFM")
 @dataclass(frozen=True)
 class ICFM(CoupledGaussianFlow):
-    sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    sigma: Annotated[float, Field(ge=0, le=1e6)] = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()

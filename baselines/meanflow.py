@@ -16,7 +16,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench import Batch, Context, FlowMapBaseline, Network, Rate, along, like, noise, register_baseline
+from bench import (
+    Batch,
+    Context,
+    FlowMapBaseline,
+    LogMean,
+    LogStd,
+    Network,
+    NonNegative,
+    along,
+    like,
+    noise,
+    register_baseline,
+)
 
 
 @register_baseline("meanflow", label="MeanFlow")
@@ -24,10 +36,10 @@ from bench import Batch, Context, FlowMapBaseline, Network, Rate, along, like, n
 class MeanFlow(FlowMapBaseline):
     distinct: Annotated[float, Field(ge=0, le=1)] = 0.25
     times: Literal["logit_normal", "uniform"] = "logit_normal"
-    mean: float = -0.4
-    std: Rate = 1.0
-    p: Annotated[float, Field(ge=0)] = 1.0
-    c: Annotated[float, Field(ge=0)] = 1e-3
+    mean: LogMean = -0.4
+    std: LogStd = 1.0
+    p: NonNegative = 1.0
+    c: NonNegative = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,15 +20,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import Network, register_baseline
+from bench import Network, NonNegative, register_baseline
 from bench.methods.cnf import SimulatedBaseline
 
 
 @register_baseline("rnode", label="RNODE")
 @dataclass(frozen=True)
 class RNODE(SimulatedBaseline):
-    kinetic: float = 0.01
-    jacobian: float = 0.01
+    kinetic: NonNegative = 0.01
+    jacobian: NonNegative = 0.01
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         path = self.flow(net, x1, rng, energies=True)

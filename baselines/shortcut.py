@@ -5,7 +5,7 @@ L = |u(t, x_t, t) - (x1 - x0)|^2 on most samples, and on a share of them, for d 
 L = |u(t, x_t, t + d) - sg(u_1 + u_2)/2|^2,  u_1 = u(t, x_t, t + d/2),  u_2 = u(t + d/2, x_t + u_1 d/2, t + d),
 
 where u_1 and u_2 are of the averaged network, t is a multiple of d, and a half step of the smallest length 1 / sections
-asks for the velocity. x_t = t x1 + (1 - t) x0.
+asks for the velocity, as any step does that is no longer. x_t = t x1 + (1 - t) x0.
 
 The authors' share is 1/4, or 1/8 where guidance is learnt too, which is left out here. Their code clips u_1's end and
 the target to [-4, 4], which suits latents of deviation 1, and takes t of the first line from multiples of 1 / sections.
@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench import Batch, Context, FlowMapBaseline, Network, like, mean_square, noise, register_baseline
+from bench import Batch, Context, FlowMapBaseline, Network, NonNegative, like, mean_square, noise, register_baseline
 
 
 @register_baseline("shortcut", label="Shortcut")
@@ -26,7 +26,7 @@ from bench import Batch, Context, FlowMapBaseline, Network, like, mean_square, n
 class Shortcut(FlowMapBaseline):
     share: Annotated[float, Field(ge=0, le=1)] = 0.25
     sections: int = 128
-    clip: Annotated[float, Field(ge=0)] = 0.0  # 0: nothing is clipped
+    clip: NonNegative = 0.0  # 0: nothing is clipped
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,19 +42,24 @@ class Shortcut(FlowMapBaseline):
         d = torch.cat([0.5**k, torch.zeros_like(t[n:])])
         t = torch.cat([(t[:n] / d[:n]).floor() * d[:n], t[n:]])
         x, target = self.path.sample(t, x0, batch.x), self.path.target(t, x0, batch.x)
-        average: Any = ctx.average
-        halves = average.of(torch.arange(n, device=t.device))
-        target = torch.cat([self.two_halves(halves, t[:n], d[:n], x[:n]), target[n:]])
+        if n:
+            average: Any = ctx.average
+            halves = average.of(torch.arange(n, device=t.device))
+            target = torch.cat([self.two_halves(halves, t[:n], d[:n], x[:n]), target[n:]])
         return mean_square(net(t, x, r=t + d) - target)
 
     def two_halves(self, net: Network, t: Tensor, d: Tensor, x: Tensor) -> Tensor:
         """The average velocity of two steps of d / 2 from x, without a gradient."""
         half = d / 2
-        length = torch.where(half * self.sections > 1, half, 0.0)
+        middle, end = t + half, t + half + half
         with torch.no_grad():
-            first = net(t, x, r=t + length)
-            second = net(t + half, self.clipped(x + like(half, x) * first), r=t + half + length)
+            first = net(t, x, r=self.told(t, middle))
+            second = net(middle, self.clipped(x + like(half, x) * first), r=self.told(middle, end))
         return self.clipped((first + second) / 2)
+
+    def told(self, t: Tensor, r: Tensor) -> Tensor:
+        """t, for the velocity, of steps of the smallest length or less; lengths are powers of 2 up to rounding."""
+        return torch.where((r - t) * self.sections > 1.5, r, t)
 
     def clipped(self, x: Tensor) -> Tensor:
         return x.clamp(-self.clip, self.clip) if self.clip else x

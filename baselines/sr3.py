@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DiffusionBaseline, Network, Positive, Sampler, VelocityField, noise, register_baseline
+from bench import DiffusionBaseline, Network, Sampler, VelocityField, noise, register_baseline
 from bench.samplers.ancestral import Ancestral
+from bench.samplers.scheduled import Steps
 
 
 @register_baseline("sr3", label="SR3-style DDPM", needs_given=True)
 @dataclass(frozen=True)
 class SR3(DiffusionBaseline):
-    ancestral_steps: Positive = 1000
+    ancestral_steps: Steps = 1000
 
     def loss(self, net: Network, x1: Tensor, rng: torch.Generator) -> Tensor:
         t, x0 = self.path.times(x1, rng), noise(x1, rng)

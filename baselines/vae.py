@@ -15,7 +15,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench import Baseline, Decoder, Model, NotApplicable, Positive, Rate, latents, log_normal, noise, register_baseline
+from bench import (
+    Baseline,
+    Decoder,
+    Deviation,
+    Model,
+    NotApplicable,
+    Positive,
+    latents,
+    log_normal,
+    noise,
+    register_baseline,
+)
 
 
 @register_baseline("vae", label="VAE")
@@ -24,7 +35,7 @@ class VAE(Baseline):
     needs_gaussian = True
 
     latent: Annotated[int, Field(ge=0)] = 0
-    sigma: Rate = 0.1
+    sigma: Deviation = 0.1
     learn_sigma: bool = True
     importance: Positive = 1
 

@@ -11,14 +11,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench import DenoiserBaseline, Network, NoiseLevels, Rate, Scaling, like, mean_square, noise, register_baseline
+from bench import (
+    DenoiserBaseline,
+    Deviation,
+    Network,
+    NoiseLevels,
+    Scaling,
+    like,
+    mean_square,
+    noise,
+    register_baseline,
+)
 
 
 @register_baseline("ve", label="VE")
 @dataclass(frozen=True)
 class VE(DenoiserBaseline):
-    level_min: Rate = 0.02
-    level_max: Rate = 100.0
+    level_min: Deviation = 0.02
+    level_max: Deviation = 100.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

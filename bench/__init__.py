@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 # ruff: noqa: F401
 if TYPE_CHECKING:  # the names, each with its home
     from bench.config.registry import register_dataset, register_network
-    from bench.config.settings import Positive, Rate
+    from bench.config.settings import Deviation, NonNegative, Positive, Rate
     from bench.datasets.base import Dataset
     from bench.errors import Diverged, NotApplicable, UsageError
     from bench.evaluation.loaded import load
@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.prediction import Prediction
     from bench.methods.sampler import Sampler, register_sampler
     from bench.methods.tangents import along
-    from bench.methods.times import Times
+    from bench.methods.times import LogMean, LogStd, Times
     from bench.metrics.metric import Facts, Metric, register_metric
     from bench.papers.claims import Claim, register_claim
     from bench.papers.paper import Paper, register_paper

@@ -15,6 +15,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(ge=1e-6, le=1e6)]  # whose square, and what is divided by it, float32 holds
 Beta = Annotated[float, Field(ge=0, lt=1)]
 AS_TRAINED = ("weights", "ema", "channels_last")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
@@ -68,8 +70,9 @@ class Training(Frozen):
     The budget is `steps`, `seconds` of steps, `evaluations`, or several of them, of which the first to be spent counts.
     `evaluations` are rows that go forward through a network in training, with a gradient or without, of all ranks and
     of all networks of the method (a teacher's, too): `nfe_training` times `batch`. A forward derivative (jvp), a
-    validation and a backward pass count nothing, but for what an adjoint solve evaluates on its way back. Training ends
-    with the step that reaches the budget.
+    validation and a backward pass count nothing, but for what an adjoint solve evaluates on its way back. Coupling
+    layers (RealNVP, NICE) are the exception: a pass through all of them is one evaluation, though each of the layers
+    has a network of the run's size. Training ends with the step that reaches the budget.
 
     `betas` are the decay rates of Adam's two moments, by default those that the method's phases have.
 
@@ -89,7 +92,7 @@ class Training(Frozen):
     lr: Rate = 1e-3
     optimizer: Literal["adam", "adamw"] = "adam"
     betas: tuple[Beta, Beta] | None = None
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight_decay: NonNegative = 0.0
     warmup: Annotated[int, Field(ge=0)] = 0
     decay: Literal["constant", "linear", "cosine"] = "constant"
     clip: Rate | None = None

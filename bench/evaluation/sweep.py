@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ from bench.records.records import Measurement
 def measure_sweep(evaluator: Evaluator, config: Sweep, parts: Parts) -> None:
     batch = config.batch or config.n
     error = SolverError(evaluator.trained, config.error_n, batch, parts.unfinished)
-    rows = cache(partial(_rows_an_evaluation, evaluator.trained))
+    rows = cache(partial(rows_an_evaluation, evaluator.trained))
     for sampler in swept(config):
         nfe = float(sampler.evaluations * rows(sampler.guidance)) if sampler.evaluations else None
         of_ode = error if config.error_n and sampler.order else None
@@ -64,17 +65,20 @@ def _measure_sampler(
     parts.measure(f"sweep {sampler}", rows, make, where if nominal is None else f"at {nominal:g} evaluations")
 
 
-def _rows_an_evaluation(trained: Trained, guidance: float) -> int:
-    """What the network counts of one evaluation of the field: 2 under guidance."""
+def rows_an_evaluation(trained: Trained, guidance: float) -> int:
+    """What the network counts of one evaluation of the model: 2 under guidance."""
     net = trained.network(0, 1)
     model = trained.model_of(net)
     if guidance != 1 and model.guidance:
         model = model.guidance(guidance)
-    field = model.velocity or model.eps or model.score
+    field: Any = model.velocity or model.eps or model.score or model.consistency
+    half = torch.tensor(model.t_end / 2, device=trained.device)
     try:
         with torch.no_grad():
             if field:
-                field(torch.tensor(model.t_end / 2, device=trained.device), trained.noise(0, 1))
+                field(half, trained.noise(0, 1))
+            elif model.flow_map:
+                model.flow_map(half, half, trained.noise(0, 1))
     except Exception as error:
         if not costs_a_part(error):
             raise

@@ -128,6 +128,11 @@ class Baseline(ABC):
     def model(self, net: Any) -> Model:
         """What the trained network can do; `net` is bound to what the samples to come are given, and their labels."""
 
+    @classmethod
+    def fault(cls) -> str:
+        """What the class says that cannot be, which refuses its registration; "" if there is nothing."""
+        return ""
+
     def refuse(self, option: str, why: str) -> NoReturn:
         """UsageError that names the method, an option, its value and why that cannot be."""
         raise UsageError(f"baseline {self.name}: {option} = {getattr(self, option)!r}: {why}")
@@ -168,4 +173,11 @@ def register_baseline(name: str, label: str, needs_given: bool = False) -> Calla
     def hint(cls: type[Any]) -> str:
         return "; derive from bench.FlowBaseline, which makes it of velocity" if hasattr(cls, "velocity") else ""
 
-    return register_class(baselines, name, Baseline, hint, label=label, needs_given=needs_given)
+    register = register_class(baselines, name, Baseline, hint, label=label, needs_given=needs_given)
+
+    def file(cls: type[Any]) -> type[Any]:
+        if isinstance(cls, type) and issubclass(cls, Baseline) and (fault := cls.fault()):
+            raise UsageError(f"baseline {name!r}: {cls.__name__} {fault}")
+        return register(cls)
+
+    return file

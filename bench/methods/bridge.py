@@ -11,12 +11,12 @@ Schroedinger bridge between the two laws.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from bench.config.settings import Deviation
 from bench.methods.batch import Batch
 from bench.methods.couplings import CoupledFlow
 from bench.methods.flow import noise, standard_normal
@@ -45,7 +45,7 @@ class BrownianBridge:
 
     def weight(self, t: Tensor) -> Tensor:
         """lambda_t = 2 (t (1 - t))^(1/2) / sigma, at which sigma^2 / 2 s is -e / lambda."""
-        return 2 * self.deviation(t) / (self.sigma**2 + TINY)
+        return 2 * self.deviation(t) / self.sigma**2
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class BridgeFlow(CoupledFlow):
         sigma: diffusion of the bridges.
     """
 
-    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    sigma: Deviation = 1.0
 
     @property
     def regularisation(self) -> float:

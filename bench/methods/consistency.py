@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.config.settings import Rate
+from bench.config.settings import Deviation
 from bench.methods.denoiser import edm_scaling, scaled
 from bench.methods.labelled import LabelledBaseline
 from bench.methods.model import Model
@@ -36,7 +36,7 @@ class ConsistencyBaseline(LabelledBaseline):
 
     needs_gaussian = True
 
-    sigma_data: Rate = field(default=0.5, kw_only=True)
+    sigma_data: Deviation = field(default=0.5, kw_only=True)
     least: Annotated[float, Field(gt=0, lt=S_MAX)] = field(default=0.002, kw_only=True)
 
     def clean(self, net: Network, s: Tensor, y: Tensor) -> Tensor:

@@ -11,14 +11,13 @@ larger w, the less does x0 tell c. A class that the network is told counts as a 
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from bench.config.settings import Rate
+from bench.config.settings import NonNegative, Rate
 from bench.methods.batch import Batch
 from bench.methods.flow import FlowBaseline
 from bench.methods.gaussian import GaussianFlow
@@ -38,7 +37,7 @@ class CoupledFlow(FlowBaseline):
     """
 
     coupling: Coupling = "independent"
-    given_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
+    given_weight: NonNegative = 100.0
 
     @property
     def regularisation(self) -> float:

@@ -25,7 +25,19 @@ from bench.methods.paths import Path, VariancePreserving, like
 
 @dataclass(frozen=True)
 class FlowBaseline(LabelledBaseline):
-    """A method whose network `net(t, x)` is a velocity field, or defines one; t has shape (B,) for a network."""
+    """A method whose network `net(t, x)` is a velocity field, or defines one; t has shape (B,) for a network.
+
+    One whose network gives something else says `velocity`, too: a class with `eps` or `data` of its own, but with the
+    velocity of this one, is refused when it is registered.
+    """
+
+    @classmethod
+    def fault(cls) -> str:
+        above = cls.__mro__[: cls.__mro__.index(FlowBaseline)]
+        own = [side for side in ("eps", "data", "score") if any(side in vars(c) for c in above)]
+        if not own or cls.velocity != FlowBaseline.velocity:
+            return ""
+        return f"has its own {' and '.join(own)} but no velocity, which would be what the network gives; say it, too"
 
     @property
     def path(self) -> Path | None:
@@ -40,7 +52,7 @@ class FlowBaseline(LabelledBaseline):
     def velocity(self, net: Network) -> VelocityField:
         """f(t, x) -> dx/dt of the shape of x, for a scalar t in [0, t_end] and x (B, ...).
 
-        It is the network itself, unless a method says otherwise.
+        It is the network itself, unless a method says otherwise, as one with its own eps or data has to.
         """
         return field_of(net)
 

@@ -25,7 +25,7 @@ class LabelledBaseline(Baseline):
     """
 
     labels: bool = field(default=False, kw_only=True)
-    label_dropout: Annotated[float, Field(ge=0, le=1)] = field(default=0.1, kw_only=True)
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = field(default=0.1, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.labels:

@@ -9,14 +9,17 @@ N(log(sigma / alpha); m, s^2) |alpha' / alpha - sigma' / sigma|. Noise levels of
 reach count as those of its ends.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench.methods.paths import Path
 
 Times = Literal["uniform", "logit_normal", "edm"]
+LogMean = Annotated[float, Field(ge=-10, le=10)]  # m, as an option
+LogStd = Annotated[float, Field(gt=0, le=5)]  # s
 
 
 def draw_times(law: Times, path: Path, x1: Tensor, rng: torch.Generator) -> Tensor:

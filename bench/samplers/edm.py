@@ -16,19 +16,16 @@ r end about |m| r / s_0 off, whatever N is: 8e-4 in tests/samplers/test_orders.p
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from bench.config.settings import Positive, Rate
+from bench.config.settings import NonNegative, Positive, Rate
+from bench.errors import UsageError
 from bench.methods.model import Model
 from bench.methods.paths import time_of_level
 from bench.methods.sampler import Sampler, register_sampler
 from bench.samplers.grids import S_MAX, level, levels
-
-Level = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @register_sampler("edm")
@@ -38,10 +35,18 @@ class EDM(Sampler):
     evaluations_a_step = 2
     steps: Positive = 18
     rho: Rate = 7.0
-    churn: Level = 0.0
-    churn_min: Level = 0.0
-    churn_max: Level = S_MAX
+    churn: NonNegative = 0.0
+    churn_min: NonNegative = 0.0
+    churn_max: NonNegative = S_MAX
     churn_noise: Rate = 1.0
+
+    def __post_init__(self) -> None:
+        for option in ("churn_min", "churn_max", "churn_noise"):
+            if not self.churn and getattr(self, option) != getattr(EDM, option):
+                raise UsageError(f"sampler {self.name}: {option} = {getattr(self, option):g}: it needs churn above 0")
+        if self.churn_min > self.churn_max:
+            allowed = f"a number up to churn_max = {self.churn_max:g} is needed"
+            raise UsageError(f"sampler {self.name}: churn_min = {self.churn_min:g}: {allowed}")
 
     @property
     def order(self) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from bench import (
+    DiffusionBaseline,
     Facts,
     FlowBaseline,
     Sampler,
@@ -67,6 +68,16 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "an option of a baseline": (
         lambda: register_baseline("mine", "x")(baseline(**OPTION)),
         r"baseline 'mine': option weight is in a class without @dataclass\(frozen=True\)",
+    ),
+    "a flow of noise without its velocity": (
+        lambda: register_baseline("mine", "x")(baseline(velocity=FlowBaseline.velocity, eps=print)),
+        "baseline 'mine': Mine has its own eps but no velocity, which would be what the network gives; say it, too$",
+    ),
+    "a flow of data without its velocity": (
+        lambda: register_baseline("mine", "x")(
+            type("Mine", (DiffusionBaseline,), {"loss": print, "data": print, "score": print})
+        ),
+        "baseline 'mine': Mine has its own data and score but no velocity",
     ),
     "an option of a base": (
         lambda: register_sampler("mine")(dataclass(frozen=True)(type("Mine", (sampler(**OPTION),), {}))),

@@ -18,6 +18,7 @@ from baselines.trig import FlowMatchingTrig
 from bench.datasets.gaussian_bridge import marginal
 from bench.methods.baseline import Baseline, Phase, losses
 from bench.methods.batch import Batch, Context
+from bench.methods.bridge import BrownianBridge
 from bench.methods.couplings import CoupledFlow
 from bench.methods.model import Model
 from bench.methods.ode import Solver, solve
@@ -124,6 +125,13 @@ def bridged(n: int) -> tuple[Tensor, Tensor]:
     x0, z = (torch.randn(n, 1, generator=seeded(seed), dtype=torch.float64) for seed in (1, 2))
     c = (math.sqrt(4 + SIGMA**4) - SIGMA**2) / 2
     return x0 - M, c * x0 + math.sqrt(1 - c * c) * z + M
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1e-4])
+def test_the_weight_makes_the_scaled_score_the_noise(sigma: float) -> None:
+    """sigma^2 / 2 s = -e / lambda with s = -e / deviation, however small sigma is."""
+    bridge, t = BrownianBridge(sigma), torch.tensor([0.1, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(sigma**2 / 2 * bridge.weight(t), bridge.deviation(t), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("baseline", [SBCFM(SIGMA), SF2M(SIGMA)], ids=["sb_cfm", "sf2m"])

@@ -11,9 +11,11 @@ from torch import Tensor
 from baselines.meanflow import MeanFlow
 from baselines.shortcut import Shortcut
 from bench.methods.batch import Batch, Context
+from bench.methods.flow import mean_square
 from bench.methods.tangents import along
 from bench.networks.adm import adm
 from bench.networks.mlp import mlp
+from bench.samplers.flow_map import FlowMap
 
 M, S = 0.7, 0.4  # the data are N(M, S^2) in each dimension
 
@@ -201,3 +203,33 @@ def test_a_half_step_of_the_smallest_length_asks_for_the_velocity() -> None:
     Shortcut(sections=8).two_halves(net, *torch.tensor([[0.5], [0.25]]), torch.ones(1, 1))
     Shortcut(sections=8).two_halves(net, *torch.tensor([[0.5], [0.5]]), torch.ones(1, 1))
     assert asked == [(0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 1.0)]
+
+
+@pytest.mark.parametrize(("steps", "told"), [(2, 0.5), (4, 0.0), (5, 0.0)])
+def test_a_drawn_step_asks_for_a_length_that_is_trained(steps: int, told: float, rng: torch.Generator) -> None:
+    """Of sections = 4 these are 1, 1/2 and 0, the velocity, which a half step of the smallest length asks for."""
+    asked = list[Tensor]()
+
+    def net(t: Tensor, x: Tensor, r: Tensor) -> Tensor:
+        asked.append(r - t)
+        return torch.ones_like(x)
+
+    x0 = torch.randn(3, 2, generator=rng)
+    x = FlowMap(steps).draw(Shortcut(sections=4).model(net), x0, rng)
+    torch.testing.assert_close(x, x0 + 1)
+    torch.testing.assert_close(torch.cat(asked), torch.full((3 * steps,), told))
+
+
+def test_a_shortcut_without_a_share_of_two_halves_is_flow_matching(rng: torch.Generator) -> None:
+    calls = list[int]()
+
+    def net(t: Tensor, x: Tensor, r: Tensor) -> Tensor:
+        assert torch.equal(t, r)
+        calls.append(len(x))
+        return torch.zeros_like(x)
+
+    x1 = torch.ones(6, 1, 2, 2)
+    loss = Shortcut(share=0.0).loss(net, Batch(x1), Context(rng.manual_seed(3)))
+    x0 = torch.randn(x1.shape, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(loss, mean_square(x1 - x0))
+    assert calls == [6]

@@ -1,7 +1,11 @@
 """The losses of a GAN by hand, with a linear discriminator whose penalty R1 has a closed form."""
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from baselines.gan import GAN
 from bench.methods.batch import Batch, Context
@@ -21,12 +25,12 @@ class Shift(nn.Module):
         return x + self.by
 
 
-def net() -> CountedNetwork:
+def net(compiled: bool = False) -> CountedNetwork:
     discriminator = nn.Linear(2, 1)
     with torch.no_grad():
         discriminator.weight.copy_(W[None])
         discriminator.bias.fill_(B)
-    return CountedNetwork(nn.ModuleDict({"generator": Shift(), "discriminator": discriminator}))
+    return CountedNetwork(nn.ModuleDict({"generator": Shift(), "discriminator": discriminator}), compiled)
 
 
 def drawn() -> tuple[Batch, Context, Tensor]:
@@ -57,6 +61,31 @@ def test_the_gradient_of_r1_is_gamma_times_the_weights() -> None:
         found.append(both.module["discriminator"].weight.grad[0])
         assert both.module["generator"].by.grad is None
     torch.testing.assert_close(found[1] - found[0], 3 * W)
+
+
+class Once(torch.autograd.Function):
+    """x as it is, with a derivative that has none, as what is compiled has."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.clone()
+
+
+def test_r1_takes_its_second_derivative_through_what_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda module: lambda x: Once.apply(module(x)))
+    found = []
+    for compiled in (False, True):
+        batch, context, _ = drawn()
+        both = net(compiled)
+        GAN().judge(both, batch, context).mean().backward()
+        found.append(both.module["discriminator"].weight.grad)
+        assert both.rows == 3 * 4
+    torch.testing.assert_close(*found)
 
 
 def test_the_generators_loss_does_not_saturate() -> None:

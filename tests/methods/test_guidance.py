@@ -8,14 +8,17 @@ import torch
 from oracles import GaussianMixture
 from torch import Tensor, nn
 
+from baselines.consistency import ConsistencyModel
 from baselines.ddpm import DDPM
 from baselines.ffjord import FFJORD
 from baselines.fm_ot import FlowMatchingOT
+from baselines.meanflow import MeanFlow
 from baselines.score_matching import ScoreMatching
 from bench.config.sampling import further, swept
 from bench.config.settings import Samples, Sweep, Training
 from bench.datasets.base import Dataset
 from bench.errors import NotApplicable, UsageError
+from bench.evaluation.sweep import rows_an_evaluation
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Unfinished
 from bench.methods.baseline import About
@@ -108,6 +111,17 @@ def test_scale_1_is_no_guidance_and_scale_0_is_no_class(rng: torch.Generator) ->
     unlabelled = Trained(FlowMatchingOT(), mlp((2,), width=32, depth=2), replace(data, train_labels=None), 0, "cpu")
     assert not torch.equal(plain, at_0)
     assert unlabelled.model().absent == {"guidance": "the network is told no class"}
+
+
+@pytest.mark.parametrize("method", [ConsistencyModel(labels=True), MeanFlow(labels=True), FlowMatchingOT(labels=True)])
+def test_the_nominal_evaluations_of_a_guided_row_are_those_that_are_counted(method: Any) -> None:
+    data = labelled([[0.0, 1.0], [1.0, 0.0]])
+    module = mlp((2,), width=8, depth=1, second_time=isinstance(method, MeanFlow), **method.inputs(About((2,), 2)))
+    this = Trained(method, module, data, 0, "cpu")
+    for sampler in this.model(0, 2).samplers.values() or [Euler(steps=4)]:
+        for scale, rows in ((0.0, 1), (1.0, 1), (2.0, 2)):
+            assert rows_an_evaluation(this, scale) == rows
+            assert this.draw(replace(sampler, guidance=scale), 0, 4)[1] == sampler.evaluations * rows
 
 
 def test_what_is_told_no_class_is_not_guided() -> None:

@@ -107,6 +107,7 @@ def test_a_record_quotes_every_option_that_is_not_the_defaults(name: str) -> Non
     for f in fields(sampler):
         other = OTHERS[f.name]
         before = replace(sampler, grid="karras") if f.name == "rho" and hasattr(sampler, "grid") else sampler
+        before = replace(sampler, churn=1.0) if f.name.startswith("churn_") else before
         after = replace(before, **{f.name: other})
         assert before.quote(model) != after.quote(model)
 
@@ -170,6 +171,13 @@ def test_a_sweep_takes_any_sampler_with_its_options() -> None:
         ),
         ({"name": "ddim", "steps": 1001}, "sampler ddim: steps = 1001: .*less than or equal to 1000"),
         ({"name": "euler", "rho": 5}, "sampler euler: rho = 5 is of grid 'karras'; grid = 'uniform' has none"),
+        ({"name": "edm", "churn_min": 3}, "sampler edm: churn_min = 3: it needs churn above 0"),
+        ({"name": "edm", "churn_max": 3}, "sampler edm: churn_max = 3: it needs churn above 0"),
+        ({"name": "edm", "churn_noise": 1.5}, "sampler edm: churn_noise = 1.5: it needs churn above 0"),
+        (
+            {"name": "edm", "churn": 1, "churn_min": 3, "churn_max": 2},
+            "sampler edm: churn_min = 3: a number up to churn_max = 2 is needed",
+        ),
         ({"name": "rk4", "steps": 0}, "sampler rk4: steps = 0: .*greater than 0"),
         ("heun3", r"sampler heun3: no nfe of \[4, 8\] is a multiple of 3"),
     ],
