@@ -60,10 +60,24 @@ def squares(
     columns = -(-number // rows)
     side = min(side, (WIDTH - left - right - (columns - 1) * gap) / columns)
     figure, grid = sheet(rows, columns, (side, side), (gap, 0.52), left, right, 0.3)
+    return figure, _first(number, grid)
+
+
+def panels(number: int, height: float, most: int, widest: float = WIDTH) -> tuple[Figure, list[Axes]]:
+    """So many panels with labels at both axes, up to `most` in a row and `widest` inches, beside a legend."""
+    left, gap, below = 0.75, 0.75, 0.6
+    columns = min(number, most)
+    width = min(widest, (WIDTH - left - LEGEND - gap * (columns - 1)) / columns)
+    figure, grid = sheet(-(-number // columns), columns, (width, height), (gap, below), left, LEGEND, below)
+    return figure, _first(number, grid)
+
+
+def _first(number: int, grid: list[list[Axes]]) -> list[Axes]:
+    """So many axes of a grid, whose others are removed."""
     axes = [one for line in grid for one in line]
     for one in axes[number:]:
         one.remove()
-    return figure, axes[:number]
+    return axes[:number]
 
 
 def matrix(

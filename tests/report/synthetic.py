@@ -6,6 +6,7 @@ sweep was not. digits: four baselines, one seed, DDPM with its native samplers, 
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from bench.records.frame import COLUMNS, PLACES
 from bench.records.measurement import modern
 from bench.records.schema import SCHEMA
 from bench.records.seal import write_arrays, write_json
+from bench.report.artefacts import Artefacts
+from bench.report.canvas import themed
+from bench.report.figure import Drawing, draw
+from bench.report.sections import Section, sections
 
 LABELS = {
     "fm_ot": "FM w/ OT",
@@ -75,6 +80,21 @@ def frame(*rows: dict[str, Any]) -> pandas.DataFrame:
         given.setdefault("run_id", f"{given['variant']}-s{given['seed']}")
     more = sorted({key for given in full for key in given} - set(COLUMNS))
     return pandas.DataFrame(full, columns=[*COLUMNS, *more])
+
+
+def section(rows: Iterable[dict[str, Any]]) -> Section:
+    """The one section of such rows."""
+    (only,) = sections(frame(*rows))
+    return only
+
+
+def drawings(rows: Iterable[dict[str, Any]], name: str, root: Path = Path("/none")) -> list[Drawing]:
+    """A figure of them, drawn without a complaint."""
+    complaints: list[str] = []
+    with themed():
+        found = list(draw(section(rows), Artefacts(root), complaints, name))
+    assert complaints == []
+    return found
 
 
 def write_suite(root: Path) -> Path:

@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import synthetic
+from synthetic import drawings, section
 
 from bench.records.seal import write_arrays
-from bench.report.artefacts import Artefacts
 from bench.report.by_method import best
-from bench.report.canvas import themed
 from bench.report.evaluations import by_evaluations
-from bench.report.figure import Drawing, draw
 from bench.report.grid import ABSENT, Grid
-from bench.report.sections import Section, sections
 
 NONE = "not applicable: the model has no such thing"
 SAMPLERS = {"euler": ("fm_ot", "ot_cfm", "ddpm"), "heun2": ("fm_ot", "ot_cfm", "ddpm"), "jump": ("mine",)}
@@ -46,11 +42,6 @@ def rows(*lost: tuple[str, str, int], generator: dict[str, Any] | None = None) -
     of_samples = {"sampler": "generator", "weights": "ema", "batch": 500, **(generator or {})}
     one = known("gan", stage="samples", settings=of_samples)
     return [*found, {**one, "value": 6.0}, {**one, "metric": "nfe_sampling", "value": 1.0}]
-
-
-def section(made: list[dict[str, Any]]) -> Section:
-    (only,) = sections(synthetic.frame(*made))
-    return only
 
 
 def grid_of(made: list[dict[str, Any]]) -> Grid:
@@ -107,14 +98,6 @@ def test_a_lost_value_is_that_of_the_next_best_sampler_or_a_hole_with_its_reason
 def test_methods_that_share_few_samplers_have_panels_of_solvers() -> None:
     made = [row for row in rows() if row["baseline"] not in ("mine", "gan") and row["settings"]["sampler"] != "jump"]
     assert best(section(made), "fid") is None and list(by_evaluations(section(made))) == []
-
-
-def drawings(made: list[dict[str, Any]], name: str, root: Path = Path()) -> list[Drawing]:
-    complaints: list[str] = []
-    with themed():
-        found = list(draw(section(made), Artefacts(root), complaints, name))
-    assert complaints == []
-    return found
 
 
 @pytest.mark.slow

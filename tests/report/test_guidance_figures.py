@@ -1,17 +1,12 @@
 """Quality against diversity over the scale of guidance: which rows are a line, and where its points stand."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic
+from synthetic import drawings, section
 
-from bench.report.artefacts import Artefacts
-from bench.report.canvas import themed
-from bench.report.figure import Drawing, draw
 from bench.report.plots.guidance import scaled
-from bench.report.sections import Section, sections
 from bench.samplers.dpm_solver_pp import DPMSolverPlusPlus
 
 METHODS = {"cifar10-fm_ot-0a1b2c": ("fm_ot", "FM w/ OT"), "cifar10-ddpm-0a1b2c": ("ddpm", "DDPM")}
@@ -32,19 +27,6 @@ def rows(metrics: tuple[str, ...] = ("fid", "precision", "recall", "density", "c
                 settings = {"sampler": name, "steps": 20, **SHARED, **({} if scale == 1 else {"guidance": scale})}
                 value = (0.5 if sign > 0 else 0.9) + sign * scale / 10 + 0.02 * (baseline == "ddpm")
                 found.append({**known, "metric": metric, "settings": settings, "value": value})
-    return found
-
-
-def section(made: list[dict[str, Any]]) -> Section:
-    (only,) = sections(synthetic.frame(*made))
-    return only
-
-
-def drawings(made: list[dict[str, Any]], name: str) -> list[Drawing]:
-    complaints: list[str] = []
-    with themed():
-        found = list(draw(section(made), Artefacts(Path("/none")), complaints, only=name))
-    assert not complaints
     return found
 
 

@@ -2,18 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic
+from synthetic import drawings, section
 
-from bench.report.artefacts import Artefacts
-from bench.report.canvas import themed
 from bench.report.evaluations import by_evaluations
-from bench.report.figure import Drawing, draw
 from bench.report.grid import ABSENT, Entry, Grid
-from bench.report.sections import Section, sections
 from bench.report.sweeps import MOST
 
 METHODS = {"cifar10-fm_ot-0a1b2c": ("fm_ot", "FM w/ OT"), "cifar10-ddpm-0a1b2c": ("ddpm", "DDPM")}
@@ -40,11 +35,6 @@ def rows(**more: Any) -> list[dict[str, Any]]:
                     one |= {"value": math.nan, "reason": "diverged at 4 evaluations: euler"}
                 found.append(one)
     return found
-
-
-def section(made: list[dict[str, Any]]) -> Section:
-    (only,) = sections(synthetic.frame(*made))
-    return only
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +113,6 @@ def test_a_mean_of_the_seeds_that_are_left_says_so_and_is_not_the_best() -> None
 def test_few_samplers_have_no_such_table() -> None:
     few = [row for row in rows() if row["settings"]["sampler"] != "unipc"]
     assert list(by_evaluations(section(few))) == []
-
-
-def drawings(made: list[dict[str, Any]], name: str) -> list[Drawing]:
-    complaints: list[str] = []
-    with themed():
-        found = list(draw(section(made), Artefacts(Path()), complaints, name))
-    assert complaints == []
-    return found
 
 
 @pytest.mark.slow

@@ -8,15 +8,13 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from bench.config.names import word
 from bench.metrics.metric import FLOOR
 from bench.report import vocabulary
 from bench.report.axes import MARKS, crosses, floor_line, lacking, legend, limit, means, titled
-from bench.report.canvas import LEGEND, WIDTH, legible, sheet
+from bench.report.canvas import legible, panels
 from bench.report.comparable import settled
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.incidents import not_applicable
@@ -24,7 +22,7 @@ from bench.report.sections import Section
 
 # Diversity against quality; FD falls as both get better.
 PAIRS = (("recall", "precision"), ("coverage", "density"), ("quality", "inception_score"))
-COLUMNS, GAP, LEFT, BOTTOM = 3, 0.75, 0.75, 0.6  # panels in a line, and inches
+COLUMNS, WIDEST = 3, 3.4  # panels in a line, and inches
 
 
 @register_figure("guidance", title="Quality against diversity by the scale of guidance", place=62)
@@ -37,9 +35,9 @@ def quality_against_diversity(data: FigureData) -> Drawing | None:
     pairs = [pair for pair in pairs if all(metric in known and len(known[metric]) for metric in pair)]
     if not pairs:
         return None
-    figure, panels = _panels(len(pairs), 2.9)
+    figure, grid = panels(len(pairs), 2.9, COLUMNS, WIDEST)
     drawn: set[str] = set()
-    for axes, (x, y) in zip(panels, pairs, strict=True):
+    for axes, (x, y) in zip(grid, pairs, strict=True):
         points = known[y].merge(known[x][["line", "scale", "value"]], on=["line", "scale"], suffixes=("", "_x"))
         drawn |= set(points.variant)
         for of_line, style in _lines(section, points):
@@ -50,7 +48,7 @@ def quality_against_diversity(data: FigureData) -> Drawing | None:
         axes.set(xlabel=titled(section.about(x)), ylabel=titled(section.about(y)))
         axes.margins(0.12)
         axes.xaxis.set_inverted(section.about(x).direction == "lower")
-    legend(section, panels[-1], {variant: "" for variant in section.labels if variant in drawn}, "")
+    legend(section, grid[-1], {variant: "" for variant in section.labels if variant in drawn}, "")
     reading = (
         "A line per method, through the scales of its guidance, which stand beside the points: 0 is the model told no "
         "class, 1 the model told its class, and more goes beyond that. Up is better samples; recall and coverage are "
@@ -67,9 +65,9 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
     metrics = sorted(rows.metric[rows.value.notna()].unique(), key=vocabulary.order)
     if not metrics:
         return
-    figure, panels = _panels(len(metrics), 2.0)
+    figure, grid = panels(len(metrics), 2.0, COLUMNS, WIDEST)
     cut = ""
-    for axes, metric in zip(panels, metrics, strict=True):
+    for axes, metric in zip(grid, metrics, strict=True):
         kept = under(rows, metric)
         points = means(kept, ["line", "scale"])
         for of_line, style in _lines(section, points):
@@ -78,13 +76,13 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
         floor = floor_of(section, metric)
         cut = limit(axes, points.value, floor) or cut
         if floor is not None:
-            floor_line(axes, floor, float("nan"), "as many data" if axes is panels[0] else "")
+            floor_line(axes, floor, float("nan"), "as many data" if axes is grid[0] else "")
         axes.axvline(1, color="0.8", linewidth=0.8, zorder=0)
         axes.set(ylabel=titled(section.about(metric)), xlabel="scale")
         crosses(section.looks, axes, kept, "scale", "scale")
     drawn = set(rows.variant[rows.metric.isin(metrics)])
     named = {variant: "" for variant in section.labels if variant in drawn}
-    legend(section, panels[min(COLUMNS, len(panels)) - 1], named, "")
+    legend(section, grid[min(COLUMNS, len(grid)) - 1], named, "")
     reading = (
         "Scale 0 is the model told no class; the thin line at 1 is the model told its class without guidance. The "
         "dashed line is what as many data score, if that was measured."
@@ -132,15 +130,3 @@ def _lines(section: Section, points: DataFrame) -> Iterator[tuple[DataFrame, dic
         for (_, of_line), dashes in zip(of_variant.groupby("line", sort=False), cycle(("-", "--", ":", "-."))):
             style = {"color": look.colour, "marker": look.marker, "linestyle": dashes, **MARKS}
             yield of_line.sort_values("scale"), style
-
-
-def _panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of so many axes in lines of COLUMNS, with room for a legend at the right."""
-    columns = min(number, COLUMNS)
-    width = min(3.4, (WIDTH - LEFT - LEGEND - GAP * (columns - 1)) / columns)
-    lines = -(-number // COLUMNS)
-    figure, grid = sheet(lines, columns, (width, height), (GAP, BOTTOM), LEFT, LEGEND, BOTTOM)
-    axes = [one for line in grid for one in line]
-    for one in axes[number:]:
-        one.remove()
-    return figure, axes[:number]

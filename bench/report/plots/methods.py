@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 
 from bench.report.axes import above_noise, crosses, curves, floor_line, lacking, legend, log_scaled, sign_of, titled
 from bench.report.by_method import Best, best, lost_within, standing
-from bench.report.canvas import LEGEND, WIDTH, sheet
+from bench.report.canvas import panels
 from bench.report.cells import floor_text
 from bench.report.extract import each
 from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
 from bench.report.sweeps import floor_of, qualities
 
-ACROSS, GAP, LEFT = 2, 0.75, 0.75  # panels, and inches
+ACROSS = 2  # panels
 HEIGHT, LINE = 3.1, 0.185  # inches at least, and of a line of the legend
 
 
@@ -26,23 +26,17 @@ def by_method(data: FigureData) -> Drawing | None:
     if not swept:
         return None
     everything = pandas.concat([found.points for found in swept.values()])
-    columns = min(ACROSS, len(swept))
-    width = (WIDTH - LEFT - LEGEND - GAP * (columns - 1)) / columns
     height = max(HEIGHT, LINE * everything.variant.nunique())
-    lines = -(-len(swept) // columns)
-    figure, grid = sheet(lines, columns, (width, height), (GAP, 0.75), LEFT, LEGEND, 0.6)
-    panels = [axes for line in grid for axes in line]
-    for axes in panels[len(swept) :]:
-        axes.remove()
+    figure, grid = panels(len(swept), height, ACROSS)
     words = dict.fromkeys(
         sentence
-        for axes, (metric, found) in zip(panels, swept.items(), strict=False)
+        for axes, (metric, found) in zip(grid, swept.items(), strict=True)
         for sentence in _drawn(section, axes, metric, found)
     )
     first, found = next(iter(swept.items()))
     ranked = found.points.assign(signed=sign_of(section.about(first)) * found.points.value)
     order = ranked.sort_values(["budget", "signed"]).variant.unique()
-    legend(section, grid[0][-1], dict.fromkeys(order, ""), "")
+    legend(section, grid[min(ACROSS, len(grid)) - 1], dict.fromkeys(order, ""), "")
     reading = (
         "Both axes are logarithmic. A line joins what the best sampler of a method reaches at every number of "
         "evaluations, by its mean over seeds; bars are 95% t-intervals from three seeds on. A large marker without a "
