@@ -3,8 +3,8 @@
 L = E lambda(s) |D(x1 + s x0; s) - x1|^2,  D(y; s) = c_skip y + c_out F(c_in y; ln(s) / 4),
 lambda(s) = (s^2 + d^2) / (s d)^2 = 1 / c_out^2,  ln(s) ~ N(mean + ln(d / 0.5), std^2),  d = sigma_data.
 
-d is the deviation of the data in model space, of all dimensions together: 0.5 is right for most images in [-1, 1], and
-2.3 for the checkerboard. Noise levels go with d, and are theirs at d = 0.5. Samples are drawn from s = 80 down to
+d is the deviation of the data in model space, of all dimensions together. It is measured unless it is set; the authors
+set 0.5. Noise levels go with d, and are theirs at d = 0.5. Samples are drawn from s = 80 down to
 0.002. The authors augment images and drop out units; neither is part of this file.
 """
 
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from bench import (
     DenoiserBaseline,
-    Deviation,
     LogMean,
     LogStd,
     Network,
     NoiseLevels,
+    ScaledToData,
     Scaling,
     edm_scaling,
     like,
@@ -32,8 +32,7 @@ from bench import (
 
 @register_baseline("edm", label="EDM")
 @dataclass(frozen=True)
-class EDM(DenoiserBaseline):
-    sigma_data: Deviation = 0.5
+class EDM(ScaledToData, DenoiserBaseline):
     mean: LogMean = -1.2
     std: LogStd = 1.2
 

@@ -1,7 +1,7 @@
 """Flow Matching with the variance-preserving diffusion path (Lipman et al., ICLR 2023).
 
 L = E |v_t(x_t) - u_t(x_t | x1)|^2 with u_t the velocity that generates p_t(x | x1) = N(alpha_t x1, sigma_t^2 I), if
-the network predicts v.
+the network predicts v. One that predicts the data makes the ODE stiff near its end (bench/methods/prediction.py).
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.consistency import ConsistencyBaseline
     from bench.methods.coupling_layers import CouplingLayers
     from bench.methods.couplings import CoupledFlow, CoupledGaussianFlow, Coupling
-    from bench.methods.denoiser import DenoiserBaseline, Scaling, edm_scaling, log_normal_levels
+    from bench.methods.denoiser import DenoiserBaseline, ScaledToData, Scaling, edm_scaling, log_normal_levels
     from bench.methods.density import log_density, log_normal
     from bench.methods.flow import DiffusionBaseline, FlowBaseline, mean_square, noise, standard_normal
     from bench.methods.flow_map import FlowMapBaseline

@@ -90,7 +90,8 @@ def check_networks(run: Run, dataset: Dataset) -> None:
     """
     make = _Checks(run.network, dataset)
     try:
-        build_baseline(run.baseline).build(make, about(dataset))
+        data = about(dataset)
+        build_baseline(run.baseline).for_data(data).build(make, data)
     except Exception as error:  # any other is of a stand-in, or the run's to say
         if error is make.complaint or isinstance(error, NotApplicable):
             raise

@@ -31,7 +31,8 @@ def build_baseline(component: Component) -> Baseline:
 
 def about(dataset: Dataset) -> About:
     given = dataset.given_of("test", slice(1))
-    return About(dataset.shape, dataset.classes, None if given is None else tuple(given.shape[1:]))
+    of_given = None if given is None else tuple(given.shape[1:])
+    return About(dataset.shape, dataset.classes, of_given, lambda: dataset.deviation)
 
 
 def build_network(component: Component, dataset: Dataset, **inputs: Any) -> nn.Module:

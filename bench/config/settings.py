@@ -16,7 +16,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Deviation = Annotated[float, Field(ge=1e-6, le=1e6)]  # whose square, and what is divided by it, float32 holds
+SMALL, LARGE = 1e-6, 1e6  # whose square, and what is divided by it, float32 holds
+Deviation = Annotated[float, Field(ge=SMALL, le=LARGE)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 AS_TRAINED = ("weights", "ema", "channels_last")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.config import components
 from bench.config.registry import load_plugin
 from bench.config.sampling import build_sampler
 from bench.config.settings import Component, listed
@@ -87,7 +86,7 @@ class Loaded:
     def __init__(self, found: Exported, device: str = "cpu") -> None:
         self._found, self.device = found, device
         self._module = found.module.to(device)
-        self._method = components.build_baseline(found.run.baseline)
+        self._method: Any = found.module.method
         self.facts = {key: found.facts.get(key) for key in exported.FACTS}
         self.settings: dict[str, Any] = found.facts["config"]
         self.run_id, self.label = str(self.facts["run_id"]), str(self.facts["label"])

@@ -6,7 +6,7 @@ Each stage returns its measurements and the arrays that plots need; whatever is 
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -60,6 +60,7 @@ class Stages:
         self.unfit = ""  # the reason of every measurement, if the method is not for such data
         try:
             module, self.teachers = build(run, self.dataset, task.root, task.data_dir)
+            self.method = self.baseline = cast(Baseline, module.method)
         except NotApplicable as reason:
             self.method, self.unfit = Unfit(str(reason)), f"{NOT_APPLICABLE}: {reason}"
             module, self.teachers = nn.Linear(1, 1), {}

@@ -14,9 +14,9 @@ whose network defines a velocity field, derives from FlowBaseline (bench/methods
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,10 @@ class Make(Protocol):
         """
 
 
+def _untold() -> float:
+    raise UsageError("About.deviation: nothing is told of the numbers of the data")
+
+
 @dataclass(frozen=True)
 class About:
     """What a method may know of the data before it is trained: no values.
@@ -64,11 +68,13 @@ class About:
         shape: of one sample in model space, (D,) or (C, H, W).
         classes: number of classes, None where the data has no labels.
         given: shape of what one sample is given, (C', H, W) or (K,), None where nothing is given.
+        deviation: measures that of all numbers of the training split in model space (`Dataset.deviation`).
     """
 
     shape: tuple[int, ...]
     classes: int | None = None
     given: tuple[int, ...] | None = None
+    deviation: Callable[[], float] = field(default=_untold, compare=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,10 @@ class Baseline(ABC):
     def needs_gaussian(self) -> bool:
         """Whether it makes sense only where x0 ~ N(0, I)."""
         return False
+
+    def for_data(self, data: About) -> Self:
+        """The method with a value for each option that its own leaves to the data; asked before `build`."""
+        return self
 
     def build(self, make: Make, data: About) -> nn.Module:
         """The module in training: the run's network, or a ModuleDict of several.

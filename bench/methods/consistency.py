@@ -13,9 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.config.settings import Deviation
-from bench.methods.denoiser import edm_scaling, scaled
-from bench.methods.labelled import LabelledBaseline
+from bench.methods.denoiser import ScaledToData, edm_scaling, scaled
 from bench.methods.model import Model
 from bench.methods.network import Network
 from bench.methods.noise_levels import NoiseLevels
@@ -26,17 +24,15 @@ SLOPELESS = "a consistency model knows where its ODE ends, not its slope"
 
 
 @dataclass(frozen=True)
-class ConsistencyBaseline(LabelledBaseline):
+class ConsistencyBaseline(ScaledToData):
     """A method whose network, scaled, is a consistency function; a file says its loss.
 
     Attributes:
-        sigma_data: the deviation of the data in model space, of all dimensions together.
         least: the level at which f is the identity, and where samples end.
     """
 
     needs_gaussian = True
 
-    sigma_data: Deviation = field(default=0.5, kw_only=True)
     least: Annotated[float, Field(gt=0, lt=S_MAX)] = field(default=0.002, kw_only=True)
 
     def clean(self, net: Network, s: Tensor, y: Tensor) -> Tensor:

@@ -13,14 +13,18 @@ Fourier features, which none here has.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, NamedTuple, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from bench.config.settings import Positive
+from bench.config.settings import LARGE, SMALL, Positive
+from bench.errors import NotApplicable, UsageError
+from bench.methods.baseline import About
 from bench.methods.flow import FlowBaseline
+from bench.methods.labelled import LabelledBaseline
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
 from bench.methods.paths import Path, like
@@ -45,6 +49,8 @@ def edm_scaling(s: Tensor, sigma_data: float, least: float = 0.0) -> Scaling:
     c_in = 1 / sqrt(s^2 + d^2), c_noise = ln(s) / 4. Data, target and input of F then have variance 1 if the data have
     variance d^2 and mean 0.
     """
+    if sigma_data == 0:
+        raise UsageError("sigma_data = 0: it is that of the data only in what `for_data` gives")
     into = torch.rsqrt(s**2 + sigma_data**2)
     skip = sigma_data**2 / ((s - least) ** 2 + sigma_data**2)
     return Scaling(skip, sigma_data * (s - least) * into, into, s.log() / 4)
@@ -59,6 +65,29 @@ def scaled(net: Network, scaling: Scaling, y: Tensor) -> Tensor:
 def log_normal_levels(x1: Tensor, rng: torch.Generator, mean: float, std: float, sigma_data: float) -> Tensor:
     """Levels (B,) with ln(s) ~ N(mean + ln(sigma_data / 0.5), std^2): the law goes with the scale of the data."""
     return sigma_data / KARRAS_DATA * random_levels(x1, rng, mean, std)
+
+
+@dataclass(frozen=True)
+class ScaledToData(LabelledBaseline):
+    """A method that is told the deviation of the data.
+
+    Attributes:
+        sigma_data: that in model space, of all dimensions together; 0: measured on the training split.
+    """
+
+    sigma_data: Annotated[float, Field(ge=0, le=LARGE)] = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.sigma_data < SMALL:
+            self.refuse("sigma_data", f"0, which measures it, or a number from {SMALL:g} is needed")
+
+    def for_data(self, data: About) -> Self:
+        """NotApplicable if it is to be measured, and the data hardly vary."""
+        found = self.sigma_data or data.deviation()
+        if not SMALL <= found <= LARGE:
+            raise NotApplicable(f"the data have the deviation {found:g}, not one from {SMALL:g} to {LARGE:g}")
+        return replace(self, sigma_data=found)
 
 
 @dataclass(frozen=True)

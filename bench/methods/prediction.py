@@ -12,6 +12,13 @@ Noise and score do not tell the velocity where alpha = 0, nor data where sigma =
 such an end v is that of the time MARGIN away from it, at the same x. The error is that of one Euler step of length
 MARGIN, about MARGIN^2 / 2 |dv/dt|. An end counts as such if its coefficient is below VANISHES, which is the case of
 straight lines at both ends and of the variance-preserving path at none.
+
+A network that predicts the data makes a stiff ODE near their end. dv/dx has sigma' / sigma there, -1 / (1 - t) on
+straight lines and half of that on the variance-preserving path, which goes on to 1 - t = 1e-5. The exact D cancels it,
+a learnt one does not, and the steps of an explicit method stay below its inverse. On the checkerboard (an MLP of 4 x 64
+after 3,000 steps) dopri5 at 1e-5 took 68, 452, 122 and 56 evaluations of velocity, data, noise and score on the
+variance-preserving path, 222 of the 452 beyond t = 0.999, and 38, 134, 68 and 80 on straight lines. Samplers of the
+path, such as DPM-Solver++ and exponential integrators, take that term as it is.
 """
 
 from typing import Literal

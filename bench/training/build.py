@@ -7,7 +7,7 @@ those of a file. So may be the weights of the module itself (`training.weights`)
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
@@ -60,13 +60,14 @@ class Build:
         return module.eval().requires_grad_(False)
 
     def module(self, baseline: Baseline) -> nn.Module:
-        """The module of a baseline, which becomes its attribute `method`.
+        """The module of a baseline, which becomes its attribute `method`, with what it leaves to the data.
 
         UsageError if its `build` fails, or gives no module that can be trained.
         """
-        what = f"baseline {baseline.name}: build(make, data)"
+        what, data = f"baseline {baseline.name}: build(make, data)", components.about(self.dataset)
         try:
-            module: object = baseline.build(self, components.about(self.dataset))
+            baseline = baseline.for_data(data)
+            module: object = baseline.build(self, data)
         except (UsageError, NotApplicable, NoSpace, MemoryError):
             raise
         except Exception as error:
@@ -93,7 +94,7 @@ def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Mo
         return module, make.teachers
     path = Path(run.training.weights)
     files = weights.load(module, path)
-    check_folder(baseline, module, path)
+    check_folder(cast(Baseline, module.method), module, path)
     digest = elsewhere.digest([file["sha256"] for file in files.values()])
     _same(f"training.weights = {path}", [digest], run.weights_sha256)
     return module, make.teachers | files

@@ -43,6 +43,15 @@ def test_a_method_knows_shape_classes_and_what_is_given(
     assert about(replace(images, given=lambda k: k.repeat(1, 2, 1, 1))) == About((1, 2, 3), None, (2, 2, 3))
 
 
+def test_the_deviation_is_of_all_numbers_in_model_space(points: Dataset, images: Dataset) -> None:
+    assert about(points).deviation() == pytest.approx(float(points.train.std(correction=0)), rel=5e-4)
+    assert about(images).deviation() == pytest.approx(float(images.encode(images.train).std(correction=0)), rel=5e-4)
+    many = replace(points, train=torch.arange(40_000.0)[:, None].expand(-1, 2))  # by order: all of it counts
+    assert about(many).deviation() == pytest.approx(40_000 / math.sqrt(12), rel=1e-3)
+    sides = replace(points, train=torch.tensor([[3.0, -1.0], [3.0, -1.0]]))  # of all dimensions together
+    assert about(sides).deviation() == 2.0
+
+
 @pytest.mark.parametrize("component", [MLP, SQUASH])
 def test_a_network_has_the_inputs_that_are_asked_for(component: Component, labelled: Dataset) -> None:
     net = build_network(component, labelled, classes=4, second_time=True, given=5)

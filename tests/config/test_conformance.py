@@ -34,6 +34,7 @@ from bench.networks.unet import unet
 from bench.samplers.ode import sampler_of
 
 SHAPES = {"points": (2,), "images": (1, 8, 8)}
+DATA = About((2,), deviation=lambda: 0.5)  # what a method is told of the numbers
 
 
 class Convolution(nn.Module):
@@ -110,12 +111,12 @@ def cls(request: pytest.FixtureRequest) -> type[Baseline]:
 
 @pytest.fixture
 def baseline(cls: type[Baseline]) -> Baseline:
-    return cls(**OPTIONS.get(cls.name, {}))
+    return cls(**OPTIONS.get(cls.name, {})).for_data(DATA)
 
 
 @pytest.fixture(params=[name for name, entry in baselines.items() if issubclass(entry, FlowBaseline)])
 def flow(request: pytest.FixtureRequest) -> FlowBaseline:
-    return baselines[request.param]()
+    return baselines[request.param]().for_data(DATA)
 
 
 @pytest.fixture(params=SHAPES)
@@ -190,7 +191,7 @@ FALLING: dict[str, dict[str, Any]] = {"meanflow": {"p": 0.0, "times": "uniform"}
 
 @pytest.mark.slow
 def test_training_lowers_the_loss(cls: type[Baseline], shape: tuple[int, ...]) -> None:
-    baseline = cls(**FALLING.get(cls.name, {}))
+    baseline = cls(**FALLING.get(cls.name, {})).for_data(DATA)
     if len(baseline.phases) > 1:
         pytest.skip("what one phase gains another loses")
     (phase,) = baseline.phases
@@ -261,7 +262,7 @@ def test_samples_of_an_untrained_network_are_finite_and_counted(flow: FlowBaseli
 
 def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shape: tuple[int, ...]) -> None:
     short = {f.name: 6 for f in dataclasses.fields(cls) if f.name.endswith("_steps")}
-    method = cls(**short)
+    method = cls(**short).for_data(DATA)
     net = CountedNetwork(built(method, shape))
     model = method.model(net)
     for name, sampler in model.samplers.items():
@@ -286,7 +287,7 @@ def test_native_samplers_take_the_steps_of_their_names(cls: type[Baseline], shap
 def test_a_method_that_may_be_told_classes_is_guided_by_them(cls: type[Baseline], shape: tuple[int, ...]) -> None:
     if not issubclass(cls, LabelledBaseline):
         pytest.skip("no option labels")
-    told = cls(labels=True)
+    told = cls(labels=True).for_data(DATA)
     module, x, t = built(told, shape), data(shape, 4), torch.tensor(0.3)
     assert torch.isfinite(loss_of(told, told.phases[0], module, x, seeded(0))).all()
     for parameter in module.parameters():  # some of which begin at zero

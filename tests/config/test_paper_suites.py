@@ -242,6 +242,8 @@ FURTHER = {  # method: steps, batch, rate, warm-up, average, and millions of par
 FURTHER_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {  # all else is the method's default
     ("fewstep", "icfm"): {"sigma": 0.0},
     ("fewstep", "ot_cfm"): {"coupling": "drawn"},
+    ("fewstep", "edm"): {"sigma_data": 0.5},
+    ("fewstep", "consistency"): {"sigma_data": 0.5},
     ("fewstep", "meanflow"): {"distinct": 0.75, "mean": -2.0, "std": 2.0, "p": 0.75},
 }
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import bench
 import run_all
+from baselines.edm import EDM
 from baselines.fm_ot import FlowMatchingOT
 from bench import (
     Context,
@@ -55,8 +56,9 @@ training = { steps = 2, batch = 16, ema = 0.5 }
 def trained(run: Run, data_dir: Path, root: Path) -> Trainer:
     """A few steps of a run, their checkpoint and record."""
     dataset = components.build_dataset(run.dataset, data_dir)
-    method = components.build_baseline(run.baseline)
-    trainer = Trainer(run.run_id, run.training, method, build(run, dataset, root, data_dir)[0], dataset, run.seed)
+    module, _ = build(run, dataset, root, data_dir)
+    method: Any = module.method
+    trainer = Trainer(run.run_id, run.training, method, module, dataset, run.seed)
     for _ in range(3):
         trainer.take_step()
     trainer.save(root / "runs" / run.run_id / "checkpoint.pt")
@@ -104,6 +106,18 @@ def test_a_file_says_all_that_a_folder_does(root: Path, tmp_path: Path, monkeypa
     torch.testing.assert_close(models[0].sample(7, sampler={"name": "euler", "steps": 4}), a, rtol=1e-5, atol=1e-5)
     assert not torch.equal(models[0].sample(7, {"name": "euler", "steps": 4}, seed=1), a)
     torch.testing.assert_close(*(model.log_prob(a) for model in models), rtol=0, atol=0)
+
+
+def test_what_a_method_measures_of_the_data_goes_along(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs(tmp_path, PLAIN, baselines=["edm"])[0]
+    trainer = trained(run, tmp_path, root)
+    deviation = components.build_dataset(run.dataset, tmp_path).deviation
+    x, method = torch.randn(5, 2), EDM(sigma_data=deviation)
+    expected = method.velocity(trainer.average.frozen())(torch.tensor(0.3), x)
+    for model in both(run, tmp_path, monkeypatch):
+        assert torch.equal(model.velocity(0.3, x), expected)
 
 
 def test_log_prob_integrates_to_one_and_samples_are_of_it(

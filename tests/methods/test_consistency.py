@@ -60,7 +60,7 @@ PUBLISHED = {
 def test_its_loss_is_that_of_the_public_code(c: float, a: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consistency, "noise", lambda x1, rng: torch.cos(3 * K))
     monkeypatch.setattr(torch, "randn", lambda *shape, **_: G)
-    baseline = ConsistencyModel(c=c, least=1e-9)
+    baseline = ConsistencyModel(c=c, least=1e-9, sigma_data=0.5)
     net: Network = lambda told, x: torch.sin(2 * x + like(told, x))  # noqa: E731
     found = baseline.loss(net, Batch(torch.sin(K)), Context(generator_of(0), progress=(a + 0.5) / 9))
     torch.testing.assert_close(found, torch.tensor(PUBLISHED[c, a], dtype=torch.float64), rtol=2e-5, atol=0)
@@ -68,7 +68,7 @@ def test_its_loss_is_that_of_the_public_code(c: float, a: int, monkeypatch: pyte
 
 def test_f_is_the_identity_at_the_least_level() -> None:
     y = torch.randn(5, 2, generator=generator_of(0))
-    found = ConsistencyModel().clean(lambda told, x: 100 + x, torch.full((5,), LEAST), y)
+    found = ConsistencyModel(sigma_data=0.5).clean(lambda told, x: 100 + x, torch.full((5,), LEAST), y)
     assert torch.equal(found, y)
 
 
@@ -104,7 +104,7 @@ def test_errors_of_the_exact_function_vanish_as_r_nears_t() -> None:
     x1 = DATA.sample(500, generator_of(0))
     losses = []
     for stages in (9, 12):
-        baseline = ConsistencyModel(stages=stages)
+        baseline = ConsistencyModel(stages=stages, sigma_data=0.5)
         losses.append(baseline.loss(exact(baseline), Batch(x1), Context(generator_of(1), progress=0.999)))
     torch.testing.assert_close(losses[0], losses[1], rtol=0.05, atol=0.02)
 
@@ -119,7 +119,8 @@ def test_the_gradient_is_that_of_the_student_alone() -> None:
         return lambda told, x: (student if torch.is_grad_enabled() else teacher) * torch.tanh(x + like(told, x))
 
     def loss(net: Network) -> Tensor:
-        return ConsistencyModel().loss(net, Batch(x1), Context(generator_of(1), progress=at.progress)).sum()
+        method = ConsistencyModel(sigma_data=0.5)
+        return method.loss(net, Batch(x1), Context(generator_of(1), progress=at.progress)).sum()
 
     (found,) = torch.autograd.grad(loss(net_of(w, w)), w)
     held, h = w.detach(), 1e-6
@@ -134,7 +135,7 @@ def test_it_begins_as_a_denoiser_without_a_teacher() -> None:
     module = torch.nn.Linear(2, 2)
     net = CountedNetwork(module)
     call: Network = lambda told, x: net(x)  # noqa: E731
-    baseline, x1 = ConsistencyModel(c=0.5), torch.randn(40, 2, generator=generator_of(0))
+    baseline, x1 = ConsistencyModel(c=0.5, sigma_data=0.5), torch.randn(40, 2, generator=generator_of(0))
     rng = generator_of(1)
     loss = baseline.loss(call, Batch(x1), Context(rng, progress=0.1))
     assert net.rows == 40
@@ -151,14 +152,14 @@ def test_it_begins_as_a_denoiser_without_a_teacher() -> None:
 def test_two_equal_levels_have_a_finite_gradient() -> None:
     """Rounding may leave no error at all, where a square root of it has no slope."""
     w = torch.zeros((), requires_grad=True)
-    baseline = ConsistencyModel(mean=-60.0, std=0.0)
+    baseline = ConsistencyModel(mean=-60.0, std=0.0, sigma_data=0.5)
     loss = baseline.loss(lambda told, x: w * x, Batch(torch.ones(4, 2)), Context(generator_of(0), progress=0.99))
     (found,) = torch.autograd.grad(loss.sum(), w)
     assert torch.isfinite(loss).all() and torch.isfinite(found)
 
 
 def test_its_samples_are_those_of_the_exact_function() -> None:
-    model = ConsistencyModel().model(exact(ConsistencyModel()))
+    model = ConsistencyModel(sigma_data=0.5).model(exact(ConsistencyModel(sigma_data=0.5)))
     assert list(model.samplers) == ["consistency-1", "consistency-2", "consistency-4"]
     x0 = torch.randn(20_000, 2, generator=generator_of(0), dtype=torch.float64)
     one = model.samplers["consistency-1"].draw(model, x0, generator_of(1))
@@ -176,9 +177,10 @@ def test_its_samples_are_those_of_the_exact_function() -> None:
         model.having("velocity")
 
 
-@pytest.mark.parametrize("method", [ConsistencyModel(), EDM()], ids=lambda method: method.name)
-def test_guidance_of_the_network_is_that_of_what_it_predicts(method: ConsistencyModel | EDM) -> None:
+@pytest.mark.parametrize("cls", [ConsistencyModel, EDM])
+def test_guidance_of_the_network_is_that_of_what_it_predicts(cls: type[ConsistencyModel | EDM]) -> None:
     """c_skip y and c_out are the same of every class, and the weights w and 1 - w add up to 1."""
+    method = cls(sigma_data=0.5)
     torch.manual_seed(0)
     module = mlp((2,), width=8, depth=1, classes=2)
     x, t = torch.randn(6, 2, generator=generator_of(0)), torch.tensor(0.3)
@@ -202,5 +204,5 @@ def test_teacher_and_student_drop_out_the_same_units() -> None:
 
     for seed in (0, 1):
         torch.manual_seed(seed)
-        ConsistencyModel().loss(net, Batch(torch.zeros(40, 2)), Context(generator_of(0), progress=0.9))
+        ConsistencyModel(sigma_data=0.5).loss(net, Batch(torch.zeros(40, 2)), Context(generator_of(0), progress=0.9))
     assert torch.equal(kept[0], kept[1]) and torch.equal(kept[2], kept[3]) and not torch.equal(kept[0], kept[2])

@@ -15,6 +15,8 @@ from baselines.ddpm import DDPM
 from baselines.edm import EDM
 from baselines.ve import VE
 from baselines.vp_sde import VPSDE
+from bench.errors import NotApplicable, UsageError
+from bench.methods.baseline import About
 from bench.methods.denoiser import DenoiserBaseline, log_normal_levels
 from bench.methods.density import log_density
 from bench.methods.network import Network
@@ -28,7 +30,7 @@ LEVEL_TOLD: dict[type[DenoiserBaseline], Callable[[Tensor], Tensor]] = {
     VE: lambda told: 2 * told.exp(),
     VPSDE: lambda told: torch.expm1(0.1 * told + 19.9 * told**2 / 2).sqrt(),
 }
-METHODS = [EDM(), EDM(sigma_data=2.0), VE(), VPSDE()]
+METHODS = [EDM(sigma_data=0.5), EDM(sigma_data=2.0), VE(), VPSDE()]
 
 
 def exact(baseline: DenoiserBaseline) -> Network:
@@ -101,22 +103,22 @@ def test_least_loss_is_the_weighted_variance_that_y_does_not_explain(baseline: D
 K = torch.arange(16, dtype=torch.float64).reshape(4, 1, 2, 2)
 U, G = (torch.tensor(v, dtype=torch.float64) for v in ([0.1, 0.4, 0.7, 0.95], [-1.5, -0.3, 0.4, 1.7]))
 PUBLISHED = {
-    EDM: [0.7157666087150574, 0.4172455966472626, 0.7942479848861694, 0.8616318702697754],
-    VE: [1.4511008262634277, 0.2962484657764435, 0.48977386951446533, 0.879165530204773],
-    VPSDE: [0.2651798725128174, 0.05261211842298508, 0.3309265375137329, 0.7310941219329834],
+    EDM(sigma_data=0.5): [0.7157666087150574, 0.4172455966472626, 0.7942479848861694, 0.8616318702697754],
+    VE(): [1.4511008262634277, 0.2962484657764435, 0.48977386951446533, 0.879165530204773],
+    VPSDE(): [0.2651798725128174, 0.05261211842298508, 0.3309265375137329, 0.7310941219329834],
 }
 
 
-@pytest.mark.parametrize("cls", PUBLISHED)
-def test_losses_are_those_of_the_public_code(cls: type[DenoiserBaseline], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("baseline", PUBLISHED, ids=lambda baseline: baseline.name)
+def test_losses_are_those_of_the_public_code(baseline: DenoiserBaseline, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (edm, ve, vp_sde):
         monkeypatch.setattr(module, "noise", lambda x1, rng: torch.cos(3 * K))
     monkeypatch.setattr(torch, "randn", lambda *shape, **_: G)
     # Their t runs from data to noise, and their VE's levels upwards in u.
-    monkeypatch.setattr(torch, "rand", lambda *shape, **_: U if cls is VPSDE else 1 - U)
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: U if isinstance(baseline, VPSDE) else 1 - U)
     net: Network = lambda told, x: torch.sin(2 * x + like(told, x))  # noqa: E731
-    found = cls().loss(net, torch.sin(K), generator_of(0))
-    torch.testing.assert_close(found, torch.tensor(PUBLISHED[cls], dtype=torch.float64), rtol=2e-5, atol=0)
+    found = baseline.loss(net, torch.sin(K), generator_of(0))
+    torch.testing.assert_close(found, torch.tensor(PUBLISHED[baseline], dtype=torch.float64), rtol=2e-5, atol=0)
 
 
 def test_vp_is_ddpm_that_is_told_the_time_of_noise() -> None:
@@ -145,7 +147,7 @@ def test_its_own_inputs_and_targets_have_unit_variance() -> None:
     assert (of_skip(skip + 0.01) > out**2).all() and (of_skip(skip - 0.01) > out**2).all()
 
 
-@pytest.mark.parametrize("baseline", [EDM(edm_steps=100), VE(edm_steps=100)], ids=str)
+@pytest.mark.parametrize("baseline", [EDM(edm_steps=100, sigma_data=0.5), VE(edm_steps=100)], ids=str)
 def test_samples_and_density_of_the_exact_denoiser_are_those_of_its_linear_flow(baseline: DenoiserBaseline) -> None:
     """Along y' = (y - D) / s a Gaussian keeps (y - m) / sqrt(v + s^2); y starts from s_0 x0."""
     model, path = baseline.model(exact(baseline)), baseline.path
@@ -168,3 +170,14 @@ def test_samples_and_density_of_the_exact_denoiser_are_those_of_its_linear_flow(
     log_p = log_density(model.velocity, x, 1.0, Solver(rtol=1e-6, atol=1e-6)).log_p
     jacobian = torch.log(alpha[1] * scale / alpha[0]).sum()
     torch.testing.assert_close(log_p, -x0.square().sum(1) / 2 - math.log(2 * math.pi) - jacobian, rtol=1e-4, atol=1e-4)
+
+
+def test_the_deviation_is_that_of_the_data_unless_it_is_set() -> None:
+    told = About((2,), deviation=lambda: 1.5)
+    assert EDM().for_data(told) == EDM(sigma_data=1.5) and EDM(sigma_data=0.5).for_data(told).sigma_data == 0.5
+    assert VE().for_data(About((2,))) == VE()
+    with pytest.raises(NotApplicable, match="the data have the deviation 0, not one from 1e-06 to 1e"):
+        EDM().for_data(About((2,), deviation=lambda: 0.0))
+    for unknown in (lambda: EDM().scaling(torch.ones(1)), lambda: EDM().for_data(About((2,)))):
+        with pytest.raises(UsageError, match=r"^sigma_data = 0: it is that of the data|nothing is told of the numbers"):
+            unknown()
