@@ -6,9 +6,8 @@ n(t) = 1 + k / (1 + exp(b (t - least))), of t in units of 2 sigma_data;  f is in
 
 a grows with training, 0 ... `stages`. At a = 0, r = least: the target is the data themselves, and L trains a denoiser,
 which ECT starts from. The teacher f(., r) is the network as it is, without average and without gradient, and with the
-student's dropout mask. c = 0 is ECT's norm on CIFAR-10. It makes a median of the data that f may lead to, not their
-mean: nearly the same in many dimensions, while points of few do better by the square, which d nears as c exceeds the
-errors (c = 0.3 on the checkerboard).
+student's dropout mask. c = 0 is ECT's norm on CIFAR-10. It makes f a median of the data, not their mean, which matters
+in few dimensions: points do better by the square, which d nears as c exceeds the errors (0.3 on the checkerboard).
 """
 
 import math
