@@ -8,8 +8,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from baselines.gan import GAN
+from bench.config.settings import Training
+from bench.datasets.base import Dataset
+from bench.methods.baseline import About
 from bench.methods.batch import Batch, Context
 from bench.methods.network import CountedNetwork
+from bench.metrics.energy_distance import energy_distance
+from bench.networks.mlp import mlp
+from bench.training.trainer import Trainer
 
 W, B = torch.tensor([0.6, -0.8]), 0.25
 
@@ -108,3 +114,28 @@ def test_a_step_costs_five_rows_a_sample_and_a_draw_one() -> None:
     assert both.rows == 5 * 4
     GAN().model(both).samplers["generator"](x0, context.rng)
     assert both.rows == 6 * 4
+
+
+class Small:
+    """A `make` of small perceptrons."""
+
+    def network(self, **inputs: Any) -> nn.Module:
+        return mlp((2,), width=32, depth=2, **inputs)
+
+
+@pytest.mark.slow
+def test_it_learns_a_gaussian_far_from_its_noise() -> None:
+    """Energy distances of seeds 0 to 2: 0.005 to 0.011. With the momentum of beta1 = 0.9 they are 0.22 to 0.99."""
+    rng = torch.Generator().manual_seed(0)
+    mean = torch.tensor([3.0, -1.0])
+    data = mean + torch.randn(4096, 2, generator=rng) @ torch.tensor([[1.0, 0.6], [0.0, 0.5]])
+    torch.manual_seed(0)
+    gan = GAN()
+    settings = Training(steps=200, batch=128, lr=1e-2, decay="cosine", ema=0.95)
+    trainer = Trainer("r", settings, gan, gan.build(Small(), About((2,))), Dataset("d", "1", data, data), 0)
+    for _ in range(200):
+        trainer.take_step()
+    net = CountedNetwork(trainer.average.frozen())
+    drawn = gan.model(net).samplers["generator"](torch.randn(2000, 2, generator=rng), rng)
+    assert (drawn.mean(0) - mean).abs().max() < 0.2
+    assert energy_distance(drawn, data[:2000]) < 0.05
