@@ -15,18 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench import (
-    Baseline,
-    Decoder,
-    Deviation,
-    Model,
-    NotApplicable,
-    Positive,
-    latents,
-    log_normal,
-    noise,
-    register_baseline,
-)
+from bench import Baseline, Decoder, Deviation, Model, NotApplicable, latents, log_normal, noise, register_baseline
 
 
 @register_baseline("vae", label="VAE")
@@ -37,7 +26,7 @@ class VAE(Baseline):
     latent: Annotated[int, Field(ge=0)] = 0
     sigma: Deviation = 0.1
     learn_sigma: bool = True
-    importance: Positive = 1
+    importance: Annotated[int, Field(gt=0)] = 1
 
     def build(self, make: Any, data: Any) -> nn.ModuleDict:
         if data.given is not None:
