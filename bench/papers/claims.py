@@ -26,7 +26,7 @@ from bench.config import toml
 from bench.config.registry import claims as _registered
 from bench.config.registry import papers
 from bench.config.settings import Frozen, Positive, listed
-from bench.config.suite import validated
+from bench.config.validated import validated
 from bench.errors import UsageError
 from bench.records.seal import read_json, write_json
 

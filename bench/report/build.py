@@ -13,6 +13,7 @@ from bench.papers.paper import published_numbers
 from bench.records.files import write_bytes
 from bench.records.frame import read_configs, read_frame
 from bench.records.planned import read_about
+from bench.report import by_method
 from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.extract import each
@@ -55,7 +56,7 @@ def write(
     rows: list[dict[str, Any]] = []
     for section in sections(frame, configs):
         with _spared(f"tables of {section.name}", complaints):
-            made, left_out = table(section), section.left_out
+            made, left_out = table(section), [*section.left_out, *by_method.left_out(section)]
             if section.current:
                 grids, of_grids = published_tables(section, published)
                 recipe, of_recipe = recipes([section], configs)

@@ -6,7 +6,8 @@ sweep draws from, such as a generator of one evaluation, stands by its samples.
 
 import json
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pandas
 from pandas import DataFrame
@@ -15,8 +16,10 @@ from bench.report.axes import means, sign_of
 from bench.report.comparable import OF_SAMPLER, settings_without
 from bench.report.extract import each, listed
 from bench.report.sections import Section
-from bench.report.sweeps import MOST, PLACE, at_every_accuracy, best_of, budgets, of_samplers, spent, swept
+from bench.report.sweeps import MOST, PLACE, at_every_accuracy, best_of, budgets, of_samplers, qualities, spent, swept
+from bench.report.vocabulary import words
 
+OTHERS = "no sampler of the sweep draws from it, and its samples are of other settings"
 NOT_DRAWING = {*OF_SAMPLER, "batch", "repeats"}  # settings that samples and a sweep need not share
 
 
@@ -28,12 +31,14 @@ class Best(NamedTuple):
         points: a row per variant and number `budget` of evaluations, with `solver`, `accuracy`, `nfe` and the mean.
         budgets: so many evaluations at most, and more than the budget before.
         guests: variants that stand by their samples.
+        strangers: labels of those whose samples are of other settings than the sweep, with the settings.
     """
 
     rows: DataFrame
     points: DataFrame
     budgets: list[float]
     guests: frozenset[str]
+    strangers: list[str]
 
     @property
     def lost(self) -> set[tuple[str, float]]:
@@ -46,7 +51,8 @@ def best(section: Section, metric: str) -> Best | None:
     """The best of each method; None if panels of solvers or of methods show the sweep."""
     own = swept(section, metric)
     known = at_every_accuracy(own)
-    guests = _standing_in(section, metric, own)
+    offered = _offered(section, metric, own)
+    guests = offered[offered.differs == ""]
     if known.empty or of_samplers(known) or not (len(guests) or _is_divided(known)):
         return None
     asked = budgets(known)
@@ -56,7 +62,7 @@ def best(section: Section, metric: str) -> Best | None:
     sign = sign_of(section.about(metric))
     places = [best_of(there, sign) for _, there in rows.groupby(["variant", "budget"])]
     points = means(pandas.concat(places), ["budget", *PLACE[1:], "fixed"], ["nfe", "n"])
-    return Best(rows, points, columns, frozenset(guests.variant))
+    return Best(rows, points, columns, frozenset(guests.variant), _strangers(section, offered))
 
 
 def lost_within(found: Best) -> DataFrame:
@@ -67,9 +73,19 @@ def lost_within(found: Best) -> DataFrame:
 
 
 def standing(section: Section, found: Best) -> list[str]:
-    """What is said of the methods that stand by their samples, a sentence or none."""
+    """What is said of the methods that no sampler draws from: by what they stand, or why they do not."""
     names = [label for variant, label in section.labels.items() if variant in found.guests]
-    return [f"No sampler of the sweep draws from {listed(names)}: by the samples of the table."] if names else []
+    told = [f"No sampler of the sweep draws from {listed(names)}: by the samples of the table."] if names else []
+    return [*told, *(f"Without {who}: {OTHERS}." for who in found.strangers)]
+
+
+def left_out(section: Section) -> list[str]:
+    """Methods that the sweep's figures and tables leave out, since their samples are of other settings."""
+    metric = section.metric("quality", "sweep")
+    if metric not in qualities(section):
+        return []
+    found = _strangers(section, _offered(section, metric, swept(section, metric)))
+    return [f"{section.name}: {who}: {OTHERS}: left out of the sweep's figures and tables" for who in found]
 
 
 def _is_divided(points: DataFrame) -> bool:
@@ -83,8 +99,8 @@ def _budget_of(nfe: float, columns: list[float]) -> float:
     return next((budget for budget in columns if nfe <= budget), math.nan)
 
 
-def _standing_in(section: Section, metric: str, rows: DataFrame) -> DataFrame:
-    """Samples of methods that no sampler of the sweep draws from, under its settings, at what they cost.
+def _offered(section: Section, metric: str, rows: DataFrame) -> DataFrame:
+    """Samples of methods that no sampler of the sweep draws from, at what they cost; `differs` by what from its `rows`.
 
     A method whose sweep failed, or was not run, does not stand by its samples.
     """
@@ -94,11 +110,25 @@ def _standing_in(section: Section, metric: str, rows: DataFrame) -> DataFrame:
     key = ["run_id", "sampler", "batch"]
     nfe = drawn[drawn.metric == "nfe_sampling"].drop_duplicates(key).set_index(key).value.rename("spent")
     found = drawn[(drawn.metric == metric) & drawn.value.notna()].join(nfe, on=key).dropna(subset="spent")
-    shared = {_kind(row) for row in each(rows[rows.value.notna()])}
-    found = found.loc[[_kind(row) in shared for row in each(found)]]
+    kinds = {json.dumps(of := settings_without(row, NOT_DRAWING)): of for row in each(rows[rows.value.notna()])}
     names = [str(settings.get("sampler", "")) for settings in found.parsed]
-    return found.assign(solver=names, accuracy="", fixed=True, nfe=found.spent)
+    differs = [_difference(settings_without(row, NOT_DRAWING), kinds.values()) for row in each(found)]
+    return found.assign(solver=names, accuracy="", fixed=True, nfe=found.spent, differs=differs)
 
 
-def _kind(row: object) -> str:
-    return json.dumps(settings_without(row, NOT_DRAWING), sort_keys=True)
+def _strangers(section: Section, offered: DataFrame) -> list[str]:
+    """The methods of which no samples are of the sweep's settings: "GAN (n = 1,024, the sweep: n = 360)"."""
+    others = offered[offered.groupby("variant").differs.transform("min") != ""].drop_duplicates("variant")
+    told = dict(zip(others.variant, others.differs, strict=True))
+    return [f"{label} ({told[variant]})" for variant, label in section.labels.items() if variant in told]
+
+
+def _difference(settings: dict[str, Any], kinds: Iterable[dict[str, Any]]) -> str:
+    """By what the settings differ from the nearest of `kinds`, "" for nothing."""
+
+    def of(kind: dict[str, Any]) -> list[str]:
+        return [key for key in {**kind, **settings} if kind.get(key) != settings.get(key)]
+
+    nearest = min(kinds, key=lambda kind: len(of(kind)), default={})
+    own, others = (", ".join(words({key: known.get(key) for key in of(nearest)})) for known in (settings, nearest))
+    return f"{own or 'none'}, the sweep: {others or 'none'}" if of(nearest) else ""

@@ -9,7 +9,7 @@ import pytest
 from synthetic import drawings, section
 
 from bench.records.seal import write_arrays
-from bench.report.by_method import best
+from bench.report.by_method import best, left_out
 from bench.report.evaluations import by_evaluations
 from bench.report.grid import ABSENT, Grid
 
@@ -78,7 +78,22 @@ def test_a_row_per_method_names_its_sampler_where_it_changes() -> None:
 @pytest.mark.parametrize("other", [{"weights": "raw"}, {"split": "train"}])
 def test_samples_of_other_settings_do_not_stand_in_a_sweep(other: dict[str, Any]) -> None:
     found = best(section(rows(generator=other)), "fid")
-    assert found and not found.guests and "GAN" not in {row.label for row in grid_of(rows(generator=other)).rows}
+    grid = grid_of(rows(generator=other))
+    assert found and not found.guests and "GAN" not in {row.label for row in grid.rows}
+    (who,), why = found.strangers, "no sampler of the sweep draws from it, and its samples are of other settings"
+    assert who in ("GAN (raw weights, the sweep: EMA weights)", "GAN (train split, the sweep: none)")
+    assert grid.remarks[-1] == f"Without {who}: {why}."
+    told = f"cifar10: {who}: {why}: left out of the sweep's figures and tables"
+    assert left_out(section(rows(generator=other))) == [told] and left_out(section(rows())) == []
+
+
+def test_samples_of_another_number_are_left_out_of_panels_of_solvers_and_said() -> None:
+    """Methods that share their samplers, and a generator whose samples are more than those of the sweep."""
+    made = [row for row in rows() if row["baseline"] in ("fm_ot", "gan") and row["settings"]["sampler"] != "jump"]
+    made = [{**row, "n": 1024 if row["stage"] == "samples" else 360} for row in made]
+    assert best(section(made), "fid") is None
+    (told,) = left_out(section(made))
+    assert told.startswith("cifar10: GAN (n = 1,024, the sweep: n = 360): no sampler of the sweep draws from it")
 
 
 def test_a_method_whose_sweep_failed_does_not_stand_by_its_samples() -> None:
