@@ -113,7 +113,9 @@ def test_scale_1_is_no_guidance_and_scale_0_is_no_class(rng: torch.Generator) ->
     assert unlabelled.model().absent == {"guidance": "the network is told no class"}
 
 
-@pytest.mark.parametrize("method", [ConsistencyModel(labels=True), MeanFlow(labels=True), FlowMatchingOT(labels=True)])
+@pytest.mark.parametrize(
+    "method", [ConsistencyModel(labels=True, sigma_data=0.5), MeanFlow(labels=True), FlowMatchingOT(labels=True)]
+)
 def test_the_nominal_evaluations_of_a_guided_row_are_those_that_are_counted(method: Any) -> None:
     data = labelled([[0.0, 1.0], [1.0, 0.0]])
     module = mlp((2,), width=8, depth=1, second_time=isinstance(method, MeanFlow), **method.inputs(About((2,), 2)))
