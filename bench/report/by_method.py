@@ -117,7 +117,7 @@ def _offered(section: Section, metric: str, rows: DataFrame) -> DataFrame:
 
 
 def _strangers(section: Section, offered: DataFrame) -> list[str]:
-    """The methods of which no samples are of the sweep's settings: "GAN (n = 1,024, the sweep: n = 360)"."""
+    """The methods of which no samples are of the sweep's settings: "Mine (n = 1,024, the sweep: n = 360)"."""
     others = offered[offered.groupby("variant").differs.transform("min") != ""].drop_duplicates("variant")
     told = dict(zip(others.variant, others.differs, strict=True))
     return [f"{label} ({told[variant]})" for variant, label in section.labels.items() if variant in told]

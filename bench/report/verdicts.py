@@ -156,7 +156,7 @@ def _what(each: Sequence[Effects]) -> str:
 
 
 def _places(each: Sequence[Effects]) -> str:
-    """ "at 1 evaluation by flow_map against 10 by ddim", as many as were spent, or "by edm against by euler"."""
+    """ "at 1 evaluation by flow_map against 10 by ddim", as many as were spent, or "by heun2 against by euler"."""
     claim = each[0].claim
     subject, rival = (_place(each, side, at) for side, at in enumerate((claim.subject_at, claim.against_at)))
     return f"{'at ' * subject[:1].isdigit()}{subject} against {rival}"
