@@ -6,7 +6,8 @@ where du/dt = v du/dx + du/dt at fixed r is one forward derivative, sg stops the
 dimensions. A share `distinct` of the samples has t < r, and the others are Flow Matching, r = t.
 
 The authors' time is 1 - t. Their logit-normal law of it has mean -0.4 and deviation 1 on ImageNet, with p = 1 and
-distinct = 0.25; on CIFAR-10 these are -2, 2, 0.75 and 0.75.
+distinct = 0.25; on CIFAR-10 these are -2, 2, 0.75 and 0.75. Each of t and r is drawn so, and -1.2 and 1.2 are EDM's law
+(bench/methods/times.py).
 """
 
 from dataclasses import dataclass

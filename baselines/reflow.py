@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from bench import (
     Batch,
     Context,
-    FlowBaseline,
     OptimalTransport,
     Solver,
+    TimedFlow,
     VelocityField,
     copy_weights,
-    ends,
+    led,
     mean_square,
     noise,
     register_baseline,
@@ -33,12 +33,13 @@ from bench.config.settings import Positive
 
 @register_baseline("reflow", label="Reflow")
 @dataclass(frozen=True)
-class Reflow(FlowBaseline):
+class Reflow(TimedFlow):
     teacher: str = ""
     rounds: Positive = 1
     reuse: Positive = 16
     solver: Literal["euler", "midpoint", "heun2", "heun3", "rk4"] = "midpoint"
     steps: Positive = 16
+    interpolant = OptimalTransport()
 
     def build(self, make: Any, data: Any) -> nn.Module:
         parts = {"flow": make.network(**self.inputs(data))}
@@ -51,17 +52,17 @@ class Reflow(FlowBaseline):
         return module
 
     def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
-        path, shares = OptimalTransport(), self.rounds + (not self.teacher)
+        path, shares = self.interpolant, self.rounds + (not self.teacher)
         share = min(int(ctx.progress * shares), shares - 1)
         if share and int(net.module.share) < share:
             average: Any = ctx.average
             copy_weights(average["flow"].module, net["last"].module)
             net.module.share.fill_(share)
-        t, x0, z1 = path.times(batch.x, ctx.rng), noise(batch.x, ctx.rng), batch.x
+        t, x0, z1 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng), batch.x
         rows = torch.arange(len(t), device=t.device)
         if share or self.teacher:
             teacher, taught = net["last" if share else "teacher"], rows[:: self.reuse]
-            z1 = ends(teacher.of(taught), x0[taught], Solver(self.solver, steps=self.steps))[rows // self.reuse]
+            z1 = led(teacher.of(taught), x0[taught], Solver(self.solver, steps=self.steps))[rows // self.reuse]
             rows -= rows % self.reuse
         x0, flow = x0[rows], net["flow"].of(rows)
         return mean_square(flow(t, path.sample(t, x0, z1)) - path.target(t, x0, z1))

@@ -34,12 +34,12 @@ if TYPE_CHECKING:  # the names, each with its home
     from bench.methods.network import Network
     from bench.methods.noise_levels import NoiseLevels
     from bench.methods.ode import Solver, VelocityField, solve
-    from bench.methods.pairs import copy_weights, ends
+    from bench.methods.pairs import copy_weights, led
     from bench.methods.paths import OptimalTransport, Path, Smoothed, Trigonometric, VariancePreserving, like
     from bench.methods.prediction import Prediction
     from bench.methods.sampler import Sampler, register_sampler
     from bench.methods.tangents import along
-    from bench.methods.times import LogMean, LogStd, Times
+    from bench.methods.times import LogMean, LogStd, TimedFlow, Times
     from bench.metrics.metric import Facts, Metric, register_metric
     from bench.papers.claims import Claim, register_claim
     from bench.papers.paper import Paper, register_paper

@@ -161,14 +161,20 @@ class Baseline(ABC):
 def losses(baseline: Baseline, phase: Phase, net: Any, batch: Batch, ctx: Context) -> Tensor:
     """The loss of a phase, (B,), by whichever of the two signatures the method has."""
     method = getattr(baseline, phase.loss)
-    plain = _is_plain(getattr(method, "__func__", method))
+    plain = is_plain(baseline, phase)
     found: Tensor = method(net, batch.x, ctx.rng) if plain else method(net, batch, ctx)
     return found
 
 
+def is_plain(baseline: Baseline, phase: Phase) -> bool:
+    """Whether the loss of a phase takes the samples and the generator alone."""
+    method = getattr(baseline, phase.loss)
+    return _is_plain(getattr(method, "__func__", method))
+
+
 @cache
 def _is_plain(loss: Callable[..., Tensor]) -> bool:
-    """Whether a loss takes the samples and the generator alone; asked once, as there is a loss in every step."""
+    """The same of a function; asked once, as there is a loss in every step."""
     return list(inspect.signature(loss).parameters)[-1] == "rng"
 
 

@@ -20,7 +20,8 @@ from bench.config.settings import Deviation
 from bench.methods.batch import Batch
 from bench.methods.couplings import CoupledFlow
 from bench.methods.flow import noise, standard_normal
-from bench.methods.paths import like
+from bench.methods.paths import OptimalTransport, like
+from bench.methods.times import TimedFlow
 
 TINY = 1e-8  # keeps u finite at both ends, as in Tong et al.'s code
 
@@ -49,7 +50,7 @@ class BrownianBridge:
 
 
 @dataclass(frozen=True)
-class BridgeFlow(CoupledFlow):
+class BridgeFlow(CoupledFlow, TimedFlow):
     """A flow of bridges between pairs, whose entropic plan is that of the Schroedinger bridge.
 
     Attributes:
@@ -57,9 +58,9 @@ class BridgeFlow(CoupledFlow):
     """
 
     sigma: Deviation = 1.0
+    interpolant = OptimalTransport()
 
-    @property
-    def regularisation(self) -> float:
+    def entropy(self, squares: Tensor) -> float:
         return 2 * self.sigma**2
 
     @property
@@ -67,7 +68,7 @@ class BridgeFlow(CoupledFlow):
         return BrownianBridge(self.sigma)
 
     def drawn(self, net: Any, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """t uniform (B,), the pairs x0 and x1 and the bridge's noise e (B, ...)."""
-        t, x0 = torch.rand(len(batch), generator=rng, device=batch.x.device), noise(batch.x, rng)
+        """t (B,), the pairs x0 and x1 and the bridge's noise e (B, ...)."""
+        t, x0 = self.draw_times(batch.x, rng), noise(batch.x, rng)
         x0, x1 = self.pairs(net, batch, x0, rng)
         return t, x0, x1, standard_normal(x0, rng)

@@ -19,7 +19,7 @@ from bench.methods.network import Network
 from bench.methods.noise_levels import NoiseLevels
 from bench.methods.sampler import of_few_steps
 
-S_MAX = 80.0  # where samples start
+START = 80.0  # the level that samples start from
 SLOPELESS = "a consistency model knows where its ODE ends, not its slope"
 
 
@@ -33,7 +33,7 @@ class ConsistencyBaseline(ScaledToData):
 
     needs_gaussian = True
 
-    least: Annotated[float, Field(gt=0, lt=S_MAX)] = field(default=0.002, kw_only=True)
+    least: Annotated[float, Field(gt=0, lt=START)] = field(default=0.002, kw_only=True)
 
     def clean(self, net: Network, s: Tensor, y: Tensor) -> Tensor:
         """f(y, s) for y (B, ...) and levels s (B,)."""
@@ -48,7 +48,7 @@ class ConsistencyBaseline(ScaledToData):
         """The consistency function, in the frame of the path, and its samplers of 1, 2 and 4 evaluations."""
         from bench.samplers.consistency import Consistency
 
-        path = NoiseLevels(S_MAX, self.least)
+        path = NoiseLevels(START, self.least)
 
         def consistency(t: Tensor, x: Tensor) -> Tensor:
             clean = self.clean(net, path.level(t).expand(len(x)), x / path.alpha(t))

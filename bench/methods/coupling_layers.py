@@ -42,7 +42,7 @@ class CouplingLayer(nn.Module):
         return (1 - self.mask) * self.limit * s.tanh(), (1 - self.mask) * m
 
 
-class Scaling(nn.Module):
+class Stretch(nn.Module):
     """s of a layer that scales each variable by a factor of its own, beside m = 0."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -53,7 +53,7 @@ class Scaling(nn.Module):
         return self.s.expand_as(x), torch.zeros_like(x)
 
 
-class Encoder(nn.ModuleList):
+class Forward(nn.ModuleList):
     """x (B, ...) -> z and log |det dz/dx| as one tensor, (B, D + 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,8 +64,8 @@ class Encoder(nn.ModuleList):
         return torch.cat([x.flatten(1), log_det[:, None]], 1)
 
 
-class Decoder(nn.ModuleList):
-    """z (B, ...) -> x of its shape, the inverse of an Encoder of the same layers."""
+class Inverse(nn.ModuleList):
+    """z (B, ...) -> x of its shape, the inverse of a Forward of the same layers."""
 
     def forward(self, z: Tensor) -> Tensor:
         for layer in reversed(list(self)):
@@ -112,8 +112,8 @@ class CouplingLayers(Baseline):
             net = make.network(time=False, shape=(channels, *data.shape[1:]))
             layers.append(CouplingLayer(net, mask, self.affine))
         if not self.affine:
-            layers.append(Scaling(data.shape))
-        return nn.ModuleDict({"encoder": Encoder(layers), "decoder": Decoder(layers)})
+            layers.append(Stretch(data.shape))
+        return nn.ModuleDict({"encoder": Forward(layers), "decoder": Inverse(layers)})
 
     def encoded(self, net: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, D) and log |det dz/dx| (B,) of x (B, ...)."""

@@ -12,44 +12,30 @@ class FlowMatchingOT(GaussianFlow):
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from bench.methods import prediction, times
-from bench.methods.flow import FlowBaseline, field_of
+from bench.methods import prediction
+from bench.methods.flow import field_of
 from bench.methods.network import Network
 from bench.methods.ode import VelocityField
-from bench.methods.paths import Path
 from bench.methods.prediction import Prediction
-from bench.methods.times import Times
+from bench.methods.times import TimedFlow
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianFlow(FlowBaseline):
+class GaussianFlow(TimedFlow):
     """A flow whose network predicts the velocity, the data, the noise or the score (bench/methods/prediction.py).
 
     Attributes:
         prediction: what the network gives; the loss is the mean square of its error.
-        times: law of t in the loss (bench/methods/times.py).
     """
 
     prediction: Prediction = "velocity"
-    times: Times = "uniform"
 
     @property
     def needs_gaussian(self) -> bool:
         """A score is one only if x0 ~ N(0, I)."""
         return self.prediction == "score"
-
-    @property
-    def interpolant(self) -> Path:
-        """alpha and sigma of x_t; the path, but for a method whose x0 is not independent of x1 and that has none."""
-        assert self.path is not None
-        return self.path
-
-    def draw_times(self, x1: Tensor, rng: torch.Generator) -> Tensor:
-        """One t in [0, t_end] a sample of x1, by the law of `times`, float32 (B,)."""
-        return times.draw_times(self.times, self.interpolant, x1, rng)
 
     def error(self, answer: Tensor, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """The answer of the network at x_t less alpha' x1 + sigma' x0, x1 or x0; sigma (answer - score) of a score."""

@@ -31,6 +31,15 @@ class Guided:
         free = self.net(*inputs, labels=None, **named)
         return free if self.scale == 0 else free + self.scale * (self.net(*inputs, labels=labels, **named) - free)
 
+    def of(self, rows: Tensor) -> "Guided":
+        net: Any = self.net
+        return Guided(net.of(rows), self.scale)
+
+    @property
+    def eager(self) -> "Guided":
+        net: Any = self.net
+        return Guided(net.eager, self.scale)
+
     def __getitem__(self, part: str) -> Any:
         net: Any = self.net
         return Guided(net[part], self.scale) if net[part].has_classes else net[part]

@@ -11,7 +11,7 @@ from bench.methods.ode import Solver, solve
 
 
 @torch.no_grad()
-def ends(teacher: Any, x0: Tensor, solver: Solver) -> Tensor:
+def led(teacher: Any, x0: Tensor, solver: Solver) -> Tensor:
     """z1 of noise x0 (B, ...), without a gradient; the evaluations of the teacher, a part of a network, are counted.
 
     The velocity is that of the teacher's own method if it is a run (`Make.pretrained`), else the network itself.

@@ -7,19 +7,46 @@ edm           log(sigma_t / alpha_t) ~ N(m, s^2), m = -1.2, s = 1.2   (Karras et
 The densities over t are 1 / t_end, N(log(t / (t_end - t)); m, s^2) t_end / (t (t_end - t)) and
 N(log(sigma / alpha); m, s^2) |alpha' / alpha - sigma' / sigma|. Noise levels of the last law that the path does not
 reach count as those of its ends.
+
+`times` is the option of every TimedFlow, which the Gaussian flows, reflow and the bridges are; a bridge has alpha and
+sigma of straight lines. MeanFlow draws two times by a logit-normal law of its own `mean` and `std`. Others have the law
+of their papers: lengths of a shortcut model, and noise levels of edm, consistency, vp_sde and ve.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from bench.methods.flow import FlowBaseline
 from bench.methods.paths import Path
 
 Times = Literal["uniform", "logit_normal", "edm"]
 LogMean = Annotated[float, Field(ge=-10, le=10)]  # m, as an option
 LogStd = Annotated[float, Field(gt=0, le=5)]  # s
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedFlow(FlowBaseline):
+    """A flow with a law of t as its option.
+
+    Attributes:
+        times: the law.
+    """
+
+    times: Times = "uniform"
+
+    @property
+    def interpolant(self) -> Path:
+        """alpha and sigma of x_t; the path, but for a method whose x0 is not independent of x1 and that has none."""
+        assert self.path is not None
+        return self.path
+
+    def draw_times(self, x1: Tensor, rng: torch.Generator) -> Tensor:
+        """One t in [0, t_end] a sample of x1, by the law of `times`, float32 (B,)."""
+        return draw_times(self.times, self.interpolant, x1, rng)
 
 
 def draw_times(law: Times, path: Path, x1: Tensor, rng: torch.Generator) -> Tensor:

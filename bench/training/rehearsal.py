@@ -20,7 +20,7 @@ from bench.errors import UsageError
 from bench.evaluation.quality import Judge
 from bench.evaluation.routes import ByODE, routes
 from bench.evaluation.trained import Drawn, Trained, Way
-from bench.methods.baseline import losses
+from bench.methods.baseline import is_plain, losses
 from bench.methods.batch import Batch, Context
 from bench.methods.finite import lost
 from bench.methods.model import Model
@@ -37,6 +37,7 @@ from bench.training.sparing import few, streams_kept
 from bench.training.trainer import Trainer
 
 WORK = 2e8  # parameters times positions that a sampler's evaluations may cost, a fraction of a second
+LATE = 0.999  # of the budget, where a loss that goes by it may do what it does not at the start
 CALLS = (4, 1000)  # evaluations that it gets at least and at most
 
 
@@ -122,13 +123,14 @@ class Rehearsal:
         own = {id(p): copy for p, copy in zip(trainer.parameters, module.parameters(), strict=True)}
         rows = 0
         for update in trainer.updates:
-            module.zero_grad(set_to_none=True)
-            rows += self.loss(update, module, [own[id(p)] for p in update.parameters])
+            for progress in (0.0,) if is_plain(self.baseline, update.phase) else (0.0, LATE):
+                module.zero_grad(set_to_none=True)
+                rows += self.loss(update, module, [own[id(p)] for p in update.parameters], progress)
         if budget := trainer.settings.evaluations:
             counts = f"{self.method}: no loss calls net, so training.evaluations = {budget} would never be spent"
             require(rows > 0, counts)
 
-    def loss(self, update: Update, module: nn.Module, parameters: list[Tensor]) -> int:
+    def loss(self, update: Update, module: nn.Module, parameters: list[Tensor], progress: float) -> int:
         """One finite loss per sample, with a gradient to what the phase trains; the rows that it had evaluated."""
         n, data, name = self.n, self.dataset, update.phase.loss
         values = data.train[:n].to(self.device)
@@ -140,12 +142,13 @@ class Rehearsal:
         average = CountedNetwork(self.module, given=given, labels=told, gradients=False)
         signature = ", ".join(inspect.signature(getattr(self.baseline, name)).parameters)
         to = "the network" if update.whole else f"part {update.phase.part!r}"
-        with tried(f"{self.both}: {name}({signature}) of {n} samples"):
+        late = f" at {progress:.1%} of the budget" if progress else ""
+        with tried(f"{self.both}: {name}({signature}) of {n} samples{late}"):
             with self.trainer.autocast():
-                loss = losses(self.baseline, update.phase, net, batch, Context(self.rng, averaged=lambda: average))
+                loss = losses(self.baseline, update.phase, net, batch, Context(self.rng, 0, progress, lambda: average))
             fits = isinstance(loss, Tensor) and loss.shape == (n,)
             require(fits, f"{self.method}: {name} of {n} samples is {shown(loss)}, not one a sample, ({n},)")
-            require(bool(torch.isfinite(loss).all()), f"{self.both}: {name} of {n} samples is not finite")
+            require(bool(torch.isfinite(loss).all()), f"{self.both}: {name} of {n} samples is not finite{late}")
             require(loss.requires_grad, f"{self.method}: {name} has no gradient to {to}")
             loss.mean().backward()
             gradients = [p.grad for p in parameters if p.grad is not None]

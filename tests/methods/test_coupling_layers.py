@@ -12,7 +12,7 @@ from baselines.realnvp import RealNVP
 from bench.config.registry import datasets
 from bench.errors import NotApplicable, UsageError
 from bench.methods.baseline import About
-from bench.methods.coupling_layers import CouplingLayer, CouplingLayers, Decoder, Encoder, Scaling, masks
+from bench.methods.coupling_layers import CouplingLayer, CouplingLayers, Forward, Inverse, Stretch, masks
 from bench.methods.density import log_normal
 from bench.methods.network import CountedNetwork
 from bench.networks.mlp import mlp
@@ -103,7 +103,7 @@ ZUKO = {True: [-30.98481061, -15.32408996, -5.795340631], False: [-7.845502468, 
 @pytest.mark.parametrize("affine", [True, False])
 def test_the_density_is_zukos(affine: bool) -> None:
     layers = [CouplingLayer(Formula(i, m, affine), m.double(), affine) for i, m in enumerate(islice(masks((4,)), 4))]
-    module = nn.ModuleDict({"encoder": Encoder(layers), "decoder": Decoder(layers)})
+    module = nn.ModuleDict({"encoder": Forward(layers), "decoder": Inverse(layers)})
     x = torch.arange(12.0, dtype=torch.float64).cos().view(3, 4)
     method = RealNVP() if affine else NICE()
     found = method.log_prob(CountedNetwork(module.double()), x).tolist()
@@ -122,7 +122,7 @@ def test_what_coupling_layers_are_not_for() -> None:
 def test_nice_scales_last() -> None:
     *_, last = flow(NICE(3), (2,)).module["encoder"]
     s, m = last(torch.ones(4, 2, dtype=torch.float64))
-    assert isinstance(last, Scaling) and torch.equal(s[0], last.s) and not m.any()
+    assert isinstance(last, Stretch) and torch.equal(s[0], last.s) and not m.any()
 
 
 @pytest.mark.slow

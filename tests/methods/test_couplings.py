@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import ot
 import pytest
 import torch
 from oracles import Idle
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from baselines.icfm import ICFM
 from baselines.ot_cfm import OTCFM
+from bench.methods import couplings
 from bench.methods.batch import Batch
 from bench.methods.couplings import plan
 from bench.methods.network import CountedNetwork
@@ -30,7 +32,7 @@ def test_the_entropic_plan_of_two_pairs_is_a_logistic_function() -> None:
         odds = math.exp((2.0 + 1.1 - 0.3 - 0.5) / (2 * regularisation))
         same = 0.5 * odds / (1 + odds)
         expected = torch.tensor([[same, 0.5 - same], [0.5 - same, same]], dtype=torch.float64)
-        torch.testing.assert_close(plan("sinkhorn", cost, regularisation), expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(plan("sinkhorn", cost, regularisation, 1e-6), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_entropic_plan_of_two_gaussians_has_their_correlation() -> None:
@@ -52,13 +54,36 @@ def test_an_entropic_plan_is_finite_however_small_the_regularisation() -> None:
 def test_an_entropic_pair_is_drawn_by_its_weight() -> None:
     """Two points at 0 and 1, 400 batches: the share of crossed pairs is that of the plan, and x1 is the batch."""
     x = torch.tensor([[0.0], [1.0]])
-    crossed, method, n = 0, OTCFM(coupling="sinkhorn", regularisation=2.0), 400
+    crossed, method, n = 0, OTCFM(coupling="sinkhorn", regularisation=4.0), 400  # times their spread, 1/2
     for seed in range(n):
         x0, x1 = pairs(method, x, Batch(x), seed)
         assert torch.equal(x1, x)
         crossed += int((x0 != x).sum())
     share = 1 / (1 + math.exp(0.5))
     assert abs(crossed / (2 * n) - share) < 4 * math.sqrt(share * (1 - share) / (2 * n))
+
+
+@pytest.mark.parametrize(("dim", "scale"), [(2, 2.3), (2, 0.01), (64, 0.5), (3072, 0.5)])
+def test_the_default_entropic_plan_is_found_in_few_iterations_and_near_the_least_cost(dim: int, scale: float) -> None:
+    x0, x1 = torch.randn(2, 256, dim, generator=seeded(), dtype=torch.float64)
+    cost = torch.cdist(scale * x1, x0).square()
+    e = OTCFM(coupling="sinkhorn").entropy(cost)
+    assert e == pytest.approx(0.4 * scale * math.sqrt(dim), rel=0.1)  # of -2 x1 x0, all that tells plans apart
+    _, log = ot.sinkhorn([], [], cost, e, method="sinkhorn_log", stopThr=couplings.ACCURACY, log=True)
+    weights = plan("sinkhorn", cost, e)
+    assert log["niter"] <= 60 and (256 * weights.sum(0) - 1).abs().max() < 0.03
+    best, mean = float((plan("exact", cost, 0.0) * cost).sum()), float(cost.mean())
+    assert float((weights * cost).sum()) - best < 0.2 * (mean - best)
+    assert OTCFM(coupling="sinkhorn").entropy(0 * cost) > 0
+
+
+def test_what_two_samples_are_given_alike_costs_nothing() -> None:
+    """However many samples there are, and however large the vectors; unlike ones cost w |c1 - c0|^2."""
+    given = 50 * torch.randn(40, 10, generator=seeded())
+    given[20:] = given[:20]
+    found = OTCFM(given_weight=3.0).told(Batch(torch.zeros(40, 2), given=given))
+    assert not found.diagonal().any() and not found.diagonal(20).any()
+    torch.testing.assert_close(found[0, 1], 3 * (given[0] - given[1]).double().square().sum(), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("cls", [OTCFM, ICFM])

@@ -126,6 +126,16 @@ def test_the_nominal_evaluations_of_a_guided_row_are_those_that_are_counted(meth
             assert this.draw(replace(sampler, guidance=scale), 0, 4)[1] == sampler.evaluations * rows
 
 
+def test_rows_of_a_guided_network_and_its_eager_form_are_guided() -> None:
+    method, rows = FlowMatchingOT(labels=True), torch.tensor([2, 0, 2])
+    module = mlp((2,), width=8, depth=1, **method.inputs(About((2,), 3)))
+    net, x, t = CountedNetwork(module, labels=torch.arange(3)), torch.ones(3, 2), torch.full((3,), 0.5)
+    guided = Guided(net, 2.0)
+    torch.testing.assert_close(guided.of(rows)(t, x), guided(t, x)[rows])
+    torch.testing.assert_close(guided.eager(t, x), guided(t, x))
+    assert not torch.allclose(guided(t, x), net(t, x), rtol=0.1)
+
+
 def test_what_is_told_no_class_is_not_guided() -> None:
     data, sampler = labelled([[0.0], [1.0]]), Euler(guidance=2.0)
     this = Trained(FlowMatchingOT(), mlp((1,), width=8, depth=1), data, 0, "cpu")

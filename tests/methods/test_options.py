@@ -16,8 +16,8 @@ SINKHORN, PAIRS = r'it needs coupling = "sinkhorn"', "it needs a coupling that i
 UNUSED = [
     ("fm_ot", {"label_dropout": 0.5}, "it needs labels = true"),
     ("consistency", {"label_dropout": 0.0}, "it needs labels = true"),
-    ("ot_cfm", {"regularisation": 0.1}, SINKHORN),
-    ("icfm", {"regularisation": 0.1, "coupling": "drawn"}, SINKHORN),
+    ("ot_cfm", {"regularisation": 0.3}, SINKHORN),
+    ("icfm", {"regularisation": 0.3, "coupling": "drawn"}, SINKHORN),
     ("icfm", {"given_weight": 1.0}, PAIRS),
     ("sf2m", {"given_weight": 1.0, "coupling": "independent"}, PAIRS),
     ("meanflow", {"mean": 0.0, "times": "uniform"}, r'it needs times = "logit_normal"'),

@@ -1,9 +1,18 @@
 """Laws of t against their distribution functions, on each path."""
 
+from types import SimpleNamespace
+from typing import Any, get_args
+
 import pytest
 import torch
 from scipy.stats import kstest, norm
 
+from baselines.fm_ot import FlowMatchingOT
+from baselines.reflow import Reflow
+from baselines.sb_cfm import SBCFM
+from baselines.sf2m import SF2M
+from bench.methods.baseline import Phase, losses
+from bench.methods.batch import Batch, Context
 from bench.methods.paths import OptimalTransport, Path, Trigonometric, VariancePreserving, time_of_level
 from bench.methods.times import Times, draw_times, logit_normal
 
@@ -43,6 +52,24 @@ def test_a_path_knows_when_it_has_a_level(path: Path) -> None:
     t = path.at_level(levels)
     torch.testing.assert_close(t, time_of_level(path, levels, path.t_end), rtol=0, atol=1e-9)
     torch.testing.assert_close((path.sigma(t) / path.alpha(t))[4:6], levels[4:6], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("cls", [FlowMatchingOT, Reflow, SBCFM, SF2M])
+def test_a_loss_is_taken_at_times_of_the_law_that_is_asked_for(cls: Any) -> None:
+    for law in get_args(Times):
+        asked = list[torch.Tensor]()
+
+        def net(t: torch.Tensor, x: torch.Tensor, asked: list[torch.Tensor] = asked) -> torch.Tensor:
+            asked.append(t)
+            return x
+
+        whole: Any = SimpleNamespace(of=lambda rows: net)
+        method, x1 = cls(times=law), torch.zeros(50, 2)
+        parts = {"flow": net if cls is SF2M else whole, "score": net}
+        rng = torch.Generator().manual_seed(4)
+        losses(method, Phase(), parts if cls in (Reflow, SF2M) else net, Batch(x1), Context(rng))
+        expected = draw_times(law, OptimalTransport(), x1, torch.Generator().manual_seed(4))
+        assert all(torch.equal(t, expected) for t in asked) and asked
 
 
 def test_a_logit_normal_has_the_mean_and_the_spread_that_is_asked_for() -> None:

@@ -17,7 +17,7 @@ from bench.config.registry import networks
 from bench.methods.batch import Batch, Context
 from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver
-from bench.methods.pairs import ends
+from bench.methods.pairs import led
 from bench.methods.paths import VariancePreserving
 from bench.training.build import build
 from bench.training.trainer import Trainer
@@ -62,7 +62,7 @@ def test_a_teacher_of_another_method_leads_by_its_own_velocity(rng: torch.Genera
     teacher = Noise()
     teacher.method = DDPM()
     x0 = torch.randn(20, 1, generator=rng, dtype=torch.float64)
-    found = ends(CountedNetwork(teacher), x0, Solver("rk4", steps=100))
+    found = led(CountedNetwork(teacher), x0, Solver("rk4", steps=100))
     torch.testing.assert_close(found, transported(data, path, x0), rtol=0, atol=1e-6)
 
 

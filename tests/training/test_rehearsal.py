@@ -1,6 +1,7 @@
 """The dry pass before training: what breaks the contract is refused by its rule, and nothing of the run changes."""
 
 import json
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -141,6 +142,18 @@ def test_a_network_that_answers_a_vector_is_refused_where_its_loss_would_be_broa
 )  # fmt: skip
 def test_the_rule_that_a_method_breaks_is_named(points: Dataset, change: dict[str, Any], rule: str) -> None:
     refused(Mine(**change), points, rule)
+
+
+def test_a_loss_that_changes_with_the_budget_is_tried_near_its_end(points: Dataset) -> None:
+    @dataclass(frozen=True)
+    class Later(FlowMatchingOT):
+        limit: float = 1.0
+
+        def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
+            return super().loss(net, batch.x, ctx.rng) * (math.inf if ctx.progress > self.limit else 1.0)
+
+    rehearsed(Later(), points)
+    refused(Later(limit=0.9), points, r"loss of \d samples is not finite at 99\.9% of the budget$")
 
 
 def test_a_budget_of_evaluations_needs_a_network_that_counts_them(points: Dataset) -> None:
