@@ -19,6 +19,7 @@ from bench import (
     Batch,
     Context,
     OptimalTransport,
+    Positive,
     Solver,
     TimedFlow,
     VelocityField,
@@ -28,7 +29,6 @@ from bench import (
     noise,
     register_baseline,
 )
-from bench.config.settings import Positive
 
 
 @register_baseline("reflow", label="Reflow")

@@ -1,5 +1,6 @@
 """What a decorator is told is checked where it stands: one line, and nothing is registered."""
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+import bench
 from bench import (
     DiffusionBaseline,
     Facts,
@@ -175,3 +177,12 @@ def test_what_can_be_is_registered() -> None:
     assert register_sampler("mine")(Known).name == "mine"
     register_metric("mine", title="Mine", group="", limit="w2_n", data="points")(lambda *_: 0.0)
     assert metrics["mine"].limit == "w2_n"
+
+
+def test_what_bench_exports_baselines_import_from_there() -> None:
+    longer = set()
+    for path in (Path(__file__).parents[2] / "baselines").glob("*.py"):
+        imports = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+        names = {alias.name for node in imports if f"{node.module}".startswith("bench.") for alias in node.names}
+        longer |= {(path.name, name) for name in names & {*bench.__all__}}
+    assert longer == set()

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from bench.config.plan import plan
 from bench.config.registry import samplers
+from bench.config.suite import load_suite
 from bench.errors import UsageError
 from bench.papers import claims
 from bench.papers.claims import Claim, declared, load_claims, of_papers, register_claim, remember
@@ -29,6 +31,23 @@ def test_the_papers_claims_are_there() -> None:
 def test_the_samplers_of_the_papers_claims_are_there() -> None:
     places = [place for claim in of_papers() for place in (claim.subject_at, claim.against_at) if place]
     assert len(places) > 12 and {place.sampler.partition("-")[0] for place in places} <= {"", *samplers}
+
+
+@pytest.mark.parametrize("name", ["fewstep", "guidance"])
+def test_a_suite_has_the_seeds_that_its_claims_ask_for(name: str) -> None:
+    """On every dataset with both sides: the mean over datasets lacks a seed that one of them lacks."""
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for run in plan(name, load_suite(name)[1]):
+        seeds.setdefault((run.dataset.name, run.baseline.name), set()).add(run.seed)
+    datasets = {dataset for dataset, _ in seeds}
+    asked = {
+        (dataset, side): claim.seeds
+        for claim in of_papers()
+        for dataset in datasets
+        for side in (*claim.subject, *claim.against)
+        if all((dataset, other) in seeds for other in (*claim.subject, *claim.against))
+    }
+    assert asked and {place: n for place, n in asked.items() if len(seeds[place]) < n} == {}
 
 
 def test_likelihoods_differ_and_other_metrics_have_ratios() -> None:
