@@ -150,6 +150,7 @@ class Likelihood(Frozen):
 
     `batch` samples are solved together; how many go through the network at once is left to memory. `importance` are the
     numbers of weights that bounds on the likelihood are made of, of models that have weights; 1 is a model's own bound.
+    They count for what is measured of any method, so a suite names them in the overrides of those that have weights.
     """
 
     n: Positive = 10_000
