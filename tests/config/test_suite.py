@@ -421,9 +421,9 @@ def test_a_run_is_frozen_and_travels(tmp_path: Path) -> None:
 
 
 def test_options_arrive_in_the_types_that_are_declared(tmp_path: Path) -> None:
-    run = runs(tmp_path, settings={"fm_ot.sigma_min": 1})[0]
+    run = runs(tmp_path, settings={"fm_ot.sigma_min": 0})[0]
     baseline = build_baseline(run.baseline)
-    assert type(baseline.sigma_min) is float and baseline.sigma_min == 1.0  # type: ignore[attr-defined]
+    assert type(baseline.sigma_min) is float and baseline.sigma_min == 0.0  # type: ignore[attr-defined]
     assert (
         sum(p.numel() for p in build_network(run.network, build_dataset(run.dataset, tmp_path)).parameters())
         == 3 * 8 + 8 + 8 * 2 + 2
@@ -458,7 +458,7 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "flag": (swap("steps = 6", "steps = true"), ["experiments.0.training.steps", "expected a number"]),
     "flag of a list": (swap("seeds = [0]", "seeds = [true]"), ["seeds.0", "expected a number"]),
     "flag of an override": (add("overrides.fm_ot.training.lr = true"), ["fm_ot: training.lr: expected a number"]),
-    "flag of an option": (add("overrides.fm_ot.options.sigma_min = true"), ["sigma_min = True: expected a number"]),
+    "flag of an option": (swap("ddim_steps = 3", "ddim_steps = true"), ["ddim_steps = True: expected a number"]),
     "weights twice": (swap("n = 20, batch", "importance = [1, 5, 1], batch"), ["likelihood.importance", "1 is named"]),
     "draws twice": (swap("n = 20, batch", "draws = [2, 2], batch"), ["likelihood.draws", "2 is named twice"]),
     "beta": (swap("batch = 16", "batch = 16, betas = [0, 1]"), ["training.betas.1", "1", "less than 1"]),
