@@ -4,9 +4,8 @@ L = |v(t, x_t) - (z1 - x0)|^2,  x_t = t z1 + (1 - t) x0,  z1 where the teacher's
 
 `rounds` times the averaged flow becomes the teacher. With no `teacher` the first of rounds + 1 equal shares of the
 budget is Flow Matching, z1 = x1, so that the whole training is comparable with another method's; with one, the budget
-is `rounds` shares, and the first is taught by it. The flow goes on from its weights.
-
-Pairs are made on line: every `reuse`-th noise is led through `steps` of the solver, for `reuse` times t.
+is `rounds` shares, and the first is taught by it. The flow goes on from its weights. Pairs are made on line: every
+`reuse`-th noise is led through `steps` of the solver, for `reuse` times t.
 """
 
 from dataclasses import dataclass
