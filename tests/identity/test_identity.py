@@ -71,7 +71,7 @@ def digits(tmp_path: Path) -> Run:
 EVALUATION = ALL - {"train"}
 EDITS = {
     "loss": (("baselines/fm_ot.py", "return mean_square(", "return 2 * mean_square("), ALL),
-    "velocity": (("bench/methods/gaussian.py", "t, x, net(t.expand", "t, x, 2 * net(t.expand"), EVALUATION),
+    "velocity": (("bench/methods/gaussian.py", "x, answer(t, x))", "x, 2 * answer(t, x))"), EVALUATION),
     "path": (("bench/methods/paths.py", "return like(self.alpha(t), x1) * x1", "return like(self.alpha(t), x1)"), ALL),
     "network": (("bench/networks/mlp.py", "[x.flatten(1), *self.inputs.joined", "[*self.inputs.joined"), ALL),
     "dataset": (("bench/datasets/toys.py", "x = 4 * uniform(n, rng) - 2", "x = 4 * uniform(n, rng) - 1"), ALL),
@@ -129,7 +129,7 @@ def test_a_floor_hangs_on_all_that_decides_it(edit: Edit, what: tuple[str, str, 
 
 
 def test_a_sampler_of_the_method_is_evaluation_alone(ddpm: Run, edit: Edit) -> None:
-    found = changed(ddpm, edit, "baselines/ddpm.py", "ancestral_steps: int = ", "ancestral_steps: int = 1 + ")
+    found = changed(ddpm, edit, "baselines/ddpm.py", "ancestral_steps: Steps = ", "ancestral_steps: Steps = 1 + ")
     assert "samples" in found and "train" not in found
 
 
@@ -334,7 +334,7 @@ assert not {"torch", "numpy", "pandas"} & set(sys.modules)
         (("bench/metrics/w2.py", "numItermax=10**7", "numItermax=10**6"), {"checkerboard"}),
         (("bench/metrics/fid.py", "verbose=False", "verbose=True"), {"digits"}),
         (("bench/datasets/digits.py", "N_TRAIN = 1437", "N_TRAIN = 1436"), {"digits", "named"}),
-        (("baselines/fm_ot.py", "sigma_min: float = ", "sigma_min: float = 1 + "), set()),
+        (("baselines/fm_ot.py", "OptimalTransport(self.", "OptimalTransport(2 * self."), set()),
     ],
 )
 def test_a_score_of_what_was_made_elsewhere_hangs_on_metrics_and_data(
