@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.config.names import word
 from bench.evaluation.trained import Trained
 from bench.evaluation.unfinished import Arrays, Unfinished
 from bench.methods.finite import all_finite
@@ -52,7 +53,7 @@ class SolverError:
             raise failure
         midpoint, name = Midpoint(steps=REFERENCE // 2, guidance=guidance), "ode-reference"
         if guidance != 1:
-            name += f"-guidance{guidance:g}"
+            name += f"-{word('guidance', guidance)}"
         found = {}
 
         def exact(start: int) -> Arrays:

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from oracles import Given, trained
 
 from bench.evaluation.solver_error import REFERENCE, SolverError
@@ -43,6 +44,16 @@ def test_the_reference_has_no_error_and_is_kept_for_a_restart(tmp_path: Path, mo
     assert {start: x.tolist() for start, x in again.reference().items()} == {
         start: x.tolist() for start, x in first.reference().items()
     }
+
+
+def test_every_scale_of_guidance_has_a_reference_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scales that share six digits too; what was drawn is the scale here."""
+    monkeypatch.setattr("bench.evaluation.unfinished.WORTH", 0.0)
+    monkeypatch.setattr(Trained, "draw", lambda self, sampler, *_: (torch.tensor([sampler.guidance]),))
+    error = SolverError(growing(), 1, 1, Unfinished(tmp_path))
+    scales = (1.234561, 1.234562)
+    assert [float(error.reference(scale)[0]) for scale in scales] == pytest.approx(scales, rel=1e-7)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_one_sample_has_no_standard_error() -> None:
