@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import json
 import typing
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bench.config.settings import Component
 from bench.config.suite import Run
 from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
+from bench.datasets.deviation import deviation
 from bench.datasets.source import starts
 from bench.errors import UsageError, usage_error
 from bench.identity import inputs
@@ -32,7 +33,7 @@ def build_baseline(component: Component) -> Baseline:
 def about(dataset: Dataset) -> About:
     given = dataset.given_of("test", slice(1))
     of_given = None if given is None else tuple(given.shape[1:])
-    return About(dataset.shape, dataset.classes, of_given, lambda: dataset.deviation)
+    return About(dataset.shape, dataset.classes, of_given, partial(deviation, dataset))
 
 
 def build_network(component: Component, dataset: Dataset, **inputs: Any) -> nn.Module:

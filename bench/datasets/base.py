@@ -22,7 +22,6 @@ from bench.methods.finite import all_finite
 SPLITS = ("train", "validation", "test")
 BESIDE = ("", "_labels", "_given")  # what a split has, after its name
 PROBED = 8  # samples that functions are tried on
-MEASURED = 10_000  # samples that a deviation is measured on, about
 
 
 @dataclass(frozen=True)
@@ -168,18 +167,6 @@ class Dataset:
         """Number of classes K, which are 0 to K - 1; None without labels."""
         labels: list[Tensor] = [each for split in SPLITS if (each := getattr(self, f"{split}_labels")) is not None]
         return max(int(each.max()) for each in labels) + 1 if labels else None
-
-    @cached_property
-    def deviation(self) -> float:
-        """Standard deviation of all numbers of the training split in model space, to four digits.
-
-        It is that of every k-th sample, up to 20,000 of them. More digits differ from machine to machine.
-        """
-        rows = self.train[:: max(1, len(self.train) // MEASURED)]
-        sums = [(x.sum(), x.square().sum()) for x in (self.encode(part).double() for part in rows.split(100))]
-        n = len(rows) * self.dim
-        mean, square = (float(sum(each)) / n for each in zip(*sums, strict=True))
-        return float(f"{(square - mean**2) ** 0.5:.4g}")
 
     @cached_property
     def checksum(self) -> str:

@@ -68,7 +68,7 @@ class About:
         shape: of one sample in model space, (D,) or (C, H, W).
         classes: number of classes, None where the data has no labels.
         given: shape of what one sample is given, (C', H, W) or (K,), None where nothing is given.
-        deviation: measures that of all numbers of the training split in model space (`Dataset.deviation`).
+        deviation: measures that of all numbers of the training split in model space (bench/datasets/deviation.py).
     """
 
     shape: tuple[int, ...]

@@ -31,6 +31,7 @@ from bench import (
 )
 from bench.config import components
 from bench.config.suite import Run
+from bench.datasets.deviation import deviation
 from bench.identity import identity
 from bench.launch.job import Job
 from bench.methods.baseline import About, Baseline, Make, Phase
@@ -113,8 +114,8 @@ def test_what_a_method_measures_of_the_data_goes_along(
 ) -> None:
     run = runs(tmp_path, PLAIN, baselines=["edm"])[0]
     trainer = trained(run, tmp_path, root)
-    deviation = components.build_dataset(run.dataset, tmp_path).deviation
-    x, method = torch.randn(5, 2), EDM(sigma_data=deviation)
+    found = deviation(components.build_dataset(run.dataset, tmp_path))
+    x, method = torch.randn(5, 2), EDM(sigma_data=found)
     expected = method.velocity(trainer.average.frozen())(torch.tensor(0.3), x)
     for model in both(run, tmp_path, monkeypatch):
         assert torch.equal(model.velocity(0.3, x), expected)
