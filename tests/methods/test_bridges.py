@@ -157,6 +157,24 @@ def test_losses_have_no_slope_at_the_schroedinger_bridge(
             assert abs(float(here.mean())) < 4 * stderr < abs(float(beside.mean()))
 
 
+@pytest.mark.parametrize("time", [0.1, 0.5, 0.9])
+def test_targets_have_the_slopes_of_the_schroedinger_bridge(time: float) -> None:
+    """Regressed on x_t. The velocity's slope changes its sign at t = 1/2, and its noise hides it from few samples."""
+    n, bridge = 200_000, BrownianBridge(SIGMA)
+    t, e = torch.tensor(time).double(), torch.randn(n, 1, generator=seeded(3), dtype=torch.float64)
+    pairs, variance = bridged(n), float(marginal(t, SIGMA, M)[1])
+    x = bridge.sample(t, *pairs, e)
+    targets = {
+        (2 * time - 1) * (2 - math.sqrt(4 + SIGMA**4)) / (2 * variance): bridge.target(t, *pairs, e),
+        -1 / variance: -e / bridge.deviation(t),
+    }
+    for slope, target in targets.items():
+        (x_var, both), (_, target_var) = torch.cov(torch.cat([x, target], 1).T).tolist()
+        stderr = math.sqrt((target_var / x_var - (both / x_var) ** 2) / n)
+        assert both / x_var == pytest.approx(slope, abs=4 * stderr)
+        assert time == 0.5 or 4 * stderr < abs(slope) / 2
+
+
 def test_minibatches_pair_by_the_plan_of_the_bridge() -> None:
     """The correlation of entropic pairs of 300 and 300 points is that of the plan, within their error."""
     n = 300
