@@ -188,7 +188,7 @@ class SimulatedBaseline(FlowBaseline):
 
     rtol: Rate = 1e-5
     atol: Rate = 1e-5
-    exact_up_to: int = 8  # dimensions with the exact divergence, Hutchinson's estimate above
+    exact_up_to: Annotated[int, Field(ge=0)] = 8  # dimensions with the exact divergence, Hutchinson's estimate above
     adjoint: bool = False
     rk4_steps: Annotated[int, Field(ge=0)] = 0
 

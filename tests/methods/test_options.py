@@ -61,6 +61,7 @@ WRONG = [
     ("gan", {"gamma": -1.0}, "Input should be greater than or equal to 0"),
     ("gan", {"gamma": float("inf")}, "Input should be a finite number"),
     ("rnode", {"kinetic": -0.1}, "Input should be greater than or equal to 0"),
+    ("ffjord", {"exact_up_to": -1}, "Input should be greater than or equal to 0"),
     ("rnode", {"jacobian": float("inf")}, "Input should be a finite number"),
     ("fm_ot", {"label_dropout": 1.0, "labels": True}, "Input should be less than 1"),
     ("edm", {"sigma_data": -1.0}, "Input should be greater than or equal to 0"),
