@@ -112,6 +112,12 @@ class Paper(Frozen):
         return self.folder / name if (self.folder / name).exists() else PUBLISHED / name
 
 
+def cited(claim: Claim) -> str:
+    """Where a claim stands: "Liu et al., ICLR 2023 (Rectified Flow), table 1"; a paper unknown here by its folder."""
+    paper = papers.so_far().get(claim.paper)
+    return ", ".join(filter(None, [paper.citation if paper else claim.paper, claim.source]))
+
+
 def register_paper(folder: Path | str) -> Paper:
     """File the paper of a folder under the folder's name.
 

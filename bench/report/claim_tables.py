@@ -5,6 +5,7 @@ from typing import Any
 
 from pandas import DataFrame
 
+from bench.papers.paper import cited
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.verdicts import Verdict
 
@@ -28,11 +29,16 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
         of_suite = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
         where, leading = f"(suite {suite}, protocol {protocol})", ("Claim", "Source")
         remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat), HOW)
-        rows = tuple(_row(v, Entry(_word(v)), Entry(v.summary)) for v in of_suite)
+        is_one = len({v.claim.paper for v in of_suite}) == 1
+        source = [v.claim.source if is_one else cited(v.claim) for v in of_suite]
+        rows = tuple(_row(v, of, Entry(_word(v)), Entry(v.summary)) for v, of in zip(of_suite, source, strict=True))
         grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, leading))
         if datasets := tuple(dict.fromkeys(part.dataset for v in of_suite for part in v.parts)):
             on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in of_suite]
-            rows = tuple(_row(v, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
+            rows = tuple(
+                _row(v, place, *(of.get(name, Entry(ABSENT)) for name in datasets))
+                for (v, of), place in zip(on, source, strict=True)
+            )
             title, headers = f"Claims by dataset {where}", tuple(map(Header, datasets))
             grids.append(Grid(title, "quality", headers, rows, remarks[:-1], leading))
     return grids
@@ -51,8 +57,8 @@ def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
     return DataFrame(rows, columns=COLUMNS)
 
 
-def _row(verdict: Verdict, *entries: Entry) -> Row:
-    return Row(verdict.claim.id, f"{verdict.claim.id} {verdict.claim.title}", verdict.claim.source, entries)
+def _row(verdict: Verdict, source: str, *entries: Entry) -> Row:
+    return Row(verdict.claim.id, f"{verdict.claim.id} {verdict.claim.title}", source, entries)
 
 
 def _word(verdict: Verdict) -> str:

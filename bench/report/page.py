@@ -20,6 +20,7 @@ from matplotlib.markers import MarkerStyle
 from pandas import DataFrame
 
 from bench.config.names import safe_name
+from bench.papers.paper import cited
 from bench.report import numbers, origins, vocabulary
 from bench.report.cells import FLOOR_SUFFIX
 from bench.report.extract import each, listed
@@ -50,7 +51,9 @@ def page(
     options: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
     loader, strict = jinja2.FileSystemLoader(TEMPLATES), jinja2.StrictUndefined
     environment = jinja2.Environment(loader=loader, undefined=strict, **options)
-    environment.filters.update(digits="{:.6g}".format, facets=_facets, probability=_p_value, safe_name=safe_name)
+    environment.filters.update(
+        cited=cited, digits="{:.6g}".format, facets=_facets, probability=_p_value, safe_name=safe_name
+    )
     sections = [table.section for table in tables]
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
     of_run = {run_id: variant for variant in variants for run_id, _, _ in variant["runs"]}

@@ -206,6 +206,15 @@ def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
     assert any("reduced scale" in remark for remark in claims.remarks)
 
 
+def test_claims_of_several_papers_say_whose_they_are() -> None:
+    one, other = (judge(runs(LEAD), paper=paper)[0] for paper in ("liu2023_rectified_flow", "unknown2030"))
+    assert [row.sampler for row in claim_tables([one])[0].rows] == ["s. 1"]
+    assert [row.sampler for row in claim_tables([one, other])[0].rows] == [
+        "Liu et al., ICLR 2023 (Rectified Flow), s. 1",
+        "unknown2030, s. 1",
+    ]
+
+
 def test_every_comparison_is_a_tidy_row() -> None:
     rows = tidy(judge([*runs(LEAD), *runs(NOISE, dataset="rings")])[:1])
     assert list(rows.dataset) == ["", "moons", "rings"]
