@@ -176,6 +176,14 @@ def test_a_quality_of_which_more_is_better_is_turned(root: Path, frame: pandas.D
     assert legend and legend.get_texts()[0].get_text().startswith("RNODE")
 
 
+def test_of_many_further_samplers_those_on_the_front_are_named() -> None:
+    points = pandas.DataFrame({"cost": [9.0, 1, 2, 3, 4, 5, 6, 7], "value": [0.0, 3, 4, 2, 5, 6, 7, 8]})
+    points["is_headline"] = [True] + 7 * [False]
+    assert list(cost_quality.named(points, front(points, "cost", 1))) == [1, 3]
+    few = points[:7]
+    assert list(cost_quality.named(few, front(few, "cost", 1))) == [1, 2, 3, 4, 5, 6]
+
+
 def test_one_outlier_does_not_press_the_others_flat() -> None:
     assert cost_quality.ceiling([3.0, 3.1, 3.2, 3.4, 22.0], 2.9) == pytest.approx(2.9 + 3 * 0.5)
     assert cost_quality.ceiling([3.0, 3.1, 3.2, 3.4, 4.0], 2.9) == 4.0

@@ -20,6 +20,8 @@ from bench.report.sections import Section
 from bench.report.statistics import LEAST_SEEDS
 from bench.report.style import FRONT
 
+NAMED = 6  # further samplers of which each is named; of more, those on the front
+
 
 @register_figure(
     "cost_quality", title="Training time against likelihood, sampling time against quality; the Pareto front", place=10
@@ -47,8 +49,8 @@ def cost_quality(data: FigureData) -> Drawing | None:
     reading = (
         "Left is better, and down unless the axis says otherwise; the cost axis is logarithmic. Bars are 95% "
         "t-intervals from three seeds on. The grey steps join the points that no other beats in both; hollow markers "
-        "are further samplers of the same weights. A value far above all others is drawn at the upper edge, with an "
-        "arrow and its number."
+        f"are further samplers of the same weights; of more than {NAMED} those on the front are named. "
+        "A value far above all others is drawn at the upper edge, with an arrow and its number."
     )
     return Drawing(figure, title, reading + lacking(section, everything))
 
@@ -70,7 +72,8 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     sign = sign_of(quality.about)
     high = ceiling(shown.value.tolist(), low) if sign > 0 else shown.value.max()
     margin = (high - low or abs(high) or 1) * 0.12
-    reach = points.cost[points.cost > 0]
+    reach, best = points.cost[points.cost > 0], front(shown, "cost", sign)
+    names = named(shown, best)
     axes.set(xscale="log", xlim=(reach.min() / 1.45, reach.max() * 1.7), ylim=(low - margin, high + margin))
     if low > 0 and high / low > 20:
         axes.set(yscale="log", ylim=(low / 1.4, high * 1.4))
@@ -84,10 +87,9 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
         if not row.is_headline:
             style = {"color": "white", "markeredgecolor": look.colour, "markeredgewidth": 1.4}
         axes.plot([row.cost], [height], look.marker, markersize=9, zorder=3, **style)
-        words = [] if row.is_headline else [row.sampler]
+        words = [row.sampler] if row.Index in names else []
         words += [f"↑ {numbers.mean(row.value, row.half_width)}"] if row.value > high else []
         name_point(axes, row.cost, height, " ".join(words), look.colour)
-    best = front(shown, "cost", sign)
     edge = high + 10 * margin if sign > 0 else low - 10 * margin
     steps = [best.cost.iloc[0], *best.cost, 10 * shown.cost.max()], [edge, *best.value, best.value.iloc[-1]]
     axes.step(*steps, where="post", color=FRONT, linewidth=1.4, zorder=1)
@@ -98,6 +100,12 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     axes.set(**dict(zip(("xlabel", "ylabel"), labels, strict=True)))
     plain_log(axes.xaxis)
     crosses(section.looks, axes, points, "cost", "sampler")
+
+
+def named(points: DataFrame, best: DataFrame) -> pandas.Index:
+    """The further samplers that stand by name, by their place in `points`; `best` are those on the front."""
+    further = points.index[~points.is_headline.astype(bool)]
+    return further if len(further) <= NAMED else further.intersection(best.index)
 
 
 def ceiling(values: Sequence[float], low: float) -> float:
