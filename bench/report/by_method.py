@@ -48,7 +48,9 @@ class Best(NamedTuple):
 
 
 def best(section: Section, metric: str) -> Best | None:
-    """The best of each method; None if panels of solvers or of methods show the sweep."""
+    """The best of each method; None if panels of solvers or of methods show the sweep, or no value is better."""
+    if not section.about(metric).direction:
+        return None
     own = swept(section, metric)
     known = at_every_accuracy(own)
     offered = _offered(section, metric, own)

@@ -20,7 +20,8 @@ from bench.report.statistics import t_interval
 from bench.report.sweeps import PLACE, at_every_accuracy, budgets, most_within, of_samplers, qualities, swept
 
 MEAN = "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average."
-OF_SAMPLERS = (MEAN, "Bold: best mean of a method in its column.", f"{ABSENT}: none with so few evaluations.")
+BOLD = "Bold: best mean of a method in its column."
+FEW = f"{ABSENT}: none with so few evaluations."
 OF_METHODS = (
     MEAN,
     "By the best sampler of each method among those that spend more than the column before, which is named.",
@@ -58,7 +59,7 @@ def _of_methods(section: Section, metric: str, found: Best) -> Grid:
             entries.append(replace(entry, tail=" ".join(filter(None, (entry.tail, name)))))
         baseline = str(section.frame.baseline[section.frame.variant == variant].iloc[0])
         lines.append(Row(baseline, label, names[0] if len(names) == 1 else "", tuple(entries)))
-    lines = _marked(lines, sign_of(about))
+    lines = _marked(lines, about)
     has_holes = any(entry.words == ABSENT for line in lines for entry in line.entries)
     remarks = [*OF_METHODS, *([NONE] if has_holes else []), *standing(section, found)]
     return _grid(section, metric, found.points, found.budgets, lines, remarks)
@@ -73,8 +74,9 @@ def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFra
         for name, own in rows[rows.variant == variant].groupby("solver", sort=False):
             entries = (_entry(section, found.get((variant, name), own[:0]), about) for found in within)
             block.append(Row(str(own.baseline.iloc[0]), label, str(name), tuple(entries)))
-        lines += _marked(block, sign_of(about))
-    return _grid(section, metric, points, columns, lines, [*OF_SAMPLERS, *_left_out(section, metric)])
+        lines += _marked(block, about)
+    remarks = [MEAN, *([BOLD] if about.direction else []), FEW, *_left_out(section, metric)]
+    return _grid(section, metric, points, columns, lines, remarks)
 
 
 def _grid(
@@ -103,10 +105,12 @@ def _entry(section: Section, rows: DataFrame, about: Facts) -> Entry:
     return entry if section.seeds == 1 else replace(entry, n=n)  # one seed is what the title says
 
 
-def _marked(block: list[Row], sign: int) -> list[Row]:
-    """The rows, with the best entry of each column marked, of those that lost no seed."""
+def _marked(block: list[Row], about: Facts) -> list[Row]:
+    """The rows, with the best entry of each column marked, if there is a better one, of those that lost no seed."""
+    if not about.direction:
+        return block
     values = [
-        [sign * entry.value if entry.is_number and not entry.title else math.inf for entry in row.entries]
+        [sign_of(about) * entry.value if entry.is_number and not entry.title else math.inf for entry in row.entries]
         for row in block
     ]
     best = [min(column) for column in zip(*values, strict=True)]

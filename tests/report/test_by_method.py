@@ -63,6 +63,15 @@ def test_where_more_is_better_the_best_is_the_greatest() -> None:
     assert found and list(found.points.solver[:4]) == ["euler", "heun2", "euler", "euler"]
 
 
+def test_where_neither_more_nor_less_is_better_there_is_no_best() -> None:
+    made = section([{**row, "metric": row.get("metric", "density"), "direction": ""} for row in rows()])
+    assert best(made, "density") is None and list(by_evaluations(made)) == []
+    more = [{**row, "settings": {**row["settings"], "sampler": f"m{i}"}} for i in range(9) for row in rows()[:4]]
+    (grid,) = by_evaluations(section([{**row, "metric": "density", "direction": ""} for row in more]))
+    assert not any(entry.best for row in grid.rows for entry in row.entries)
+    assert not any("Bold" in remark for remark in grid.remarks)
+
+
 def test_a_row_per_method_names_its_sampler_where_it_changes() -> None:
     grid = grid_of(rows())
     assert [header.text for header in grid.headers] == ["NFE 1 ↓", "NFE 2 ↓", "NFE 4 ↓", "NFE 8 ↓"]
