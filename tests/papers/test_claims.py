@@ -33,7 +33,7 @@ def test_the_samplers_of_the_papers_claims_are_there() -> None:
     assert len(places) > 12 and {place.sampler.partition("-")[0] for place in places} <= {"", *samplers}
 
 
-@pytest.mark.parametrize("name", ["fewstep", "guidance"])
+@pytest.mark.parametrize("name", ["fewstep", "generators", "guidance"])
 def test_a_suite_has_the_seeds_that_its_claims_ask_for(name: str) -> None:
     """On every dataset with both sides: the mean over datasets lacks a seed that one of them lacks."""
     seeds: dict[tuple[str, str], set[int]] = {}
