@@ -15,7 +15,7 @@ from bench import Baseline, Model, Phase, noise, register_baseline
 @register_baseline("plain_gan", label="Plain GAN")
 @dataclass(frozen=True)
 class PlainGAN(Baseline):
-    phases = (Phase("judge", "discriminator"), Phase("loss", "generator"))
+    phases = (Phase("judge", "discriminator", betas=(0, 0.99)), Phase("loss", "generator", betas=(0, 0.99)))
 
     def build(self, make, data):
         return ModuleDict({"generator": make.network(time=False), "discriminator": make.network(time=False, out=1)})
