@@ -101,7 +101,7 @@ def optimiser(parameters: Sequence[Tensor], settings: Training, betas: tuple[flo
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     options: dict[str, Any] = {
         "lr": settings.lr,
-        "betas": settings.betas or betas,
+        "betas": tuple(map(float, settings.betas or betas)),  # torch refuses (0, 0.99)
         "weight_decay": settings.weight_decay,
         "fused": True,
     }
