@@ -20,6 +20,7 @@ from bench.report.incidents import head, reasons
 from bench.report.sections import Section
 
 STAGE = {"few": "sweep", "to_error": "sweep", "variation": "train", "to_target": "train"}  # of a measure's values
+OVER = {"train_seconds": "seconds", "nfe_training": "evaluations"}  # columns of curves by what a claim counts
 EARLY = 1 / 8  # share of the training that `variation` leaves out
 
 
@@ -131,8 +132,7 @@ class Effects:
         rows = of_one_kind(rows[rows.metric == self.metric])
         values, lost = rows[rows.value.notna()], rows[rows.value.isna()]
         if curve:
-            batch = values.global_batch if claim.over == "nfe_training" else 1  # evaluations are counted by sample
-            values = values.assign(x=values[claim.over] * batch)
+            values = values.assign(x=values[OVER.get(claim.over, claim.over)])
             return values.sort_values("step").drop_duplicates(["variant", "seed", "step"]), lost
         if claim.measure == "few":
             return values[values.nfe.isin(claim.nfe)], lost[lost.nfe.round().isin(claim.nfe)]

@@ -136,10 +136,17 @@ class Extract:
 
     @cached_property
     def curve(self) -> DataFrame:
-        """Metrics in the course of training, or what was lost of them, with `point`, their place in their run."""
+        """Metrics in the course of training, or what was lost of them, with `point`, their place in their run.
+
+        `samples` and `evaluations` are rows: a step and an evaluation of a batch count as many as the batch has.
+        """
         frame = self._numbers[(self._numbers[list(PLACE)].abs() < LARGEST).all(axis=1)]
-        frame = frame.assign(step=frame.step.astype(int), seconds=frame.train_seconds, evaluations=frame.nfe_training)
-        frame = frame.sort_values("seconds", kind="stable")
+        frame = frame.assign(
+            step=frame.step.astype(int),
+            samples=frame.step * frame.global_batch,
+            seconds=frame.train_seconds,
+            evaluations=frame.nfe_training * frame.global_batch,
+        ).sort_values("seconds", kind="stable")
         return frame.assign(point=frame.groupby(["run_id", "metric"]).cumcount())
 
     @cached_property

@@ -86,9 +86,9 @@ def test_a_solver_that_diverged_has_a_cross_at_its_evaluations(drawn: dict[str, 
 
 
 def test_a_validation_that_diverged_has_a_cross_at_its_step(drawn: dict[str, Drawing]) -> None:
-    steps, seconds = drawn["w2_over_training"].figure.axes
+    steps, seconds, evaluations = drawn["w2_over_training"].figure.axes
     assert crosses(steps) == [(46.0, 1.0)]
-    assert len(crosses(seconds)) == 1
+    assert len(crosses(seconds)) == len(crosses(evaluations)) == 1
     assert crosses(drawn["nll_nats_over_training"].figure.axes[0]) == []
 
 

@@ -26,12 +26,12 @@ from bench.report.sections import sections
 pytestmark = pytest.mark.slow
 
 POINTS = [
-    "cost_quality", "time_to_target", "nll_nats_over_training", "w2_over_training", "nll_nats_over_training_nfe",
+    "cost_quality", "time_to_target", "nll_nats_over_training", "w2_over_training",
     "nfe_sampling_over_training", "w2_over_nfe", "w2_over_seconds", "ode_error_over_nfe", "densities", "density_flow",
     "conditional", "trajectories", "low_nfe",
 ]  # fmt: skip
 IMAGES = [
-    "cost_quality", "time_to_target", "nll_bpd_over_training", "nll_bpd_over_training_nfe", "fd_digits_over_nfe",
+    "cost_quality", "time_to_target", "nll_bpd_over_training", "fd_digits_over_nfe",
     "samples", "snapshots", "low_nfe",
 ]  # fmt: skip
 
@@ -133,6 +133,24 @@ def test_seeds_are_joined_at_their_step(frame: pandas.DataFrame) -> None:
     short = course(replace(section, frame=kept), "w2")
     assert list(short.step) == list(full.step)
     assert list(short.seeds[short.step == 46]) == [n - 1 for n in full.seeds[full.step == 46]]
+
+
+def test_costs_of_training_are_counted_by_sample_where_batches_differ(frame: pandas.DataFrame, root: Path) -> None:
+    def labels(rows: pandas.DataFrame) -> list[str]:
+        made, _ = drawings(root, rows, Artefacts(root), "over_training")
+        return [axes.get_xlabel() for axes in next(d for d in made if d.name.endswith("w2_over_training")).figure.axes]
+
+    toys = frame[frame.dataset == "checkerboard"]
+    assert labels(toys) == ["Training steps", "Training time [s]", "Evaluations in training [rows]"]
+    smaller = toys.assign(global_batch=toys.global_batch.where(toys.baseline != "fm_ot", 64))
+    assert labels(smaller)[0] == "Training samples, steps × batch"
+    (section,) = sections(smaller)
+    full, less = (course(section, "w2").query("variant.str.contains(@name)") for name in ("-ddpm-", "-fm_ot-"))
+    assert list(less.samples / less.step) == [64.0] * len(less) and list(full.samples / full.step) == [256.0] * len(
+        full
+    )
+    rows = section.curve
+    assert set(rows.evaluations / rows.nfe_training) == {64.0, 256.0}
 
 
 def test_the_target_is_what_three_quarters_reach() -> None:

@@ -89,7 +89,7 @@ def finishes(section: Section, rows: DataFrame, goal: float) -> DataFrame:
         interval = t_interval(reached) if reached else Interval(math.nan, math.nan, 0)
         best = sum(run.value.min() for run in runs) / len(runs)
         last = DataFrame([run.iloc[-1] for run in runs])
-        many = (last.nfe / last.step).mean() > FEW
+        many = (last.nfe_training / last.step).mean() > FEW
         found.append((variant, many, *interval, len(runs), best, last.seconds.mean()))
     columns = ["variant", "many", "seconds", "half_width", "reached", "seeds", "best", "spent"]
     return DataFrame(found, columns=columns).sort_values(["many", "seconds", "best"], ignore_index=True)

@@ -20,8 +20,9 @@ from bench.report.sweeps import floor_of
 
 COSTS = {
     "step": "Training steps",
-    "seconds": "Training time [s], without evaluation",
-    "nfe": "Training NFE [network evaluations, forward and adjoint]",
+    "samples": "Training samples, steps × batch",
+    "seconds": "Training time [s]",
+    "evaluations": "Evaluations in training [rows]",
 }
 LINES = "Lines: mean over seeds; bands: 95% t-intervals from three seeds on."
 
@@ -33,28 +34,16 @@ def over_training(data: FigureData) -> Iterator[Drawing]:
         about = data.section.about(metric)
         if about.table != "quality":
             continue
-        figure, cut = _panels(data, metric, ["step", "seconds"])
+        batches = data.section.curve.groupby("variant").global_batch.first()
+        first = "step" if batches.nunique() == 1 else "samples"
+        figure, cut = _panels(data, metric, [first, "seconds", "evaluations"])
         reading = (
-            f"{about.title} on held-out data against training steps and against the seconds of those steps alone, both "
-            f"on logarithmic axes. {LINES} A curve further to the left and lower buys the same quality for less: on "
-            "the left in steps, on the right in time, where a simulation-based step pays for its ODE solve."
+            f"{about.title} on held-out data against {COSTS[first].lower()}, the seconds of those steps alone, and the "
+            f"rows that went through the network in them, forward and on the way back of an adjoint solve, all on "
+            f"logarithmic axes. {LINES} A curve further to the left and lower buys the same quality for less. A "
+            "simulation-based step pays for its ODE solve in the last two."
         )
         yield Drawing(figure, f"{about.title} in the course of training", reading + cut, f"{metric}_over_training")
-
-
-@register_figure("over_training_nfe", title="Likelihood against evaluations of the network in training", place=40)
-def over_training_nfe(data: FigureData) -> Drawing | None:
-    """Likelihood against what training costs, whatever a step or a second is."""
-    metric = data.section.metric("nll")
-    if metric not in validated(data.section):
-        return None
-    figure, cut = _panels(data, metric, ["nfe"])
-    title = f"{data.section.about(metric).title} against evaluations of the network in training"
-    reading = (
-        "One evaluation is one pass of a batch through the network. Simulation-free flows take one a step; "
-        f"simulation-based ones solve an ODE and its adjoint in every step. {LINES}"
-    )
-    return Drawing(figure, title, reading + cut, f"{metric}_over_training_nfe")
 
 
 @register_figure("nfe_sampling_over_training", title="Sampling NFE in the course of training", place=50)
@@ -78,18 +67,17 @@ def validated(section: Section) -> list[str]:
 
 
 def validations(section: Section, metric: str) -> DataFrame:
-    """The rows of a metric's curves that are compared, with step, seconds and nfe."""
-    rows = of_one_kind(section.curve[section.curve.metric == metric])
-    return rows.assign(nfe=rows.evaluations)
+    """The rows of a metric's curves that are compared, with step, samples, seconds and evaluations."""
+    return of_one_kind(section.curve[section.curve.metric == metric])
 
 
 def course(section: Section, metric: str) -> DataFrame:
-    """Means over seeds (see `means`) at every validation, with its step, seconds and nfe."""
+    """Means over seeds (see `means`) at every validation, with its step, samples, seconds and evaluations."""
     rows = validations(section, metric)
     # A budget of seconds ends at another step for every seed, and then the place in the run is what they share.
     last = rows.groupby(["variant", "run_id"]).step.max()
     by_steps = bool((last.groupby("variant").nunique() == 1).all())
-    return means(rows.assign(place=rows.step if by_steps else rows.point), ["place"], ["step", "seconds", "nfe", "n"])
+    return means(rows.assign(place=rows.step if by_steps else rows.point), ["place"], [*COSTS, "n"])
 
 
 def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, str]:
