@@ -304,7 +304,7 @@ from bench.training.trainer import Trainer
 folder = Path(sys.argv[1])
 data = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
 dataset = Dataset("d", "1", data, data)
-options = {"reflow": {"reuse": 2, "steps": 3}, "consistency": {"stages": 2}}
+options = {"reflow": {"reuse": 2, "steps": 3}, "consistency": {"stages": 2, "sigma_data": 1.0}}
 
 class Make:
     def network(self, shape=(2,), **inputs):
