@@ -49,8 +49,8 @@ class ConsistencyModel(ConsistencyBaseline):
     b: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     c: NonNegative = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.stages * math.log2(self.q) > DIGITS:
             self.refuse("stages", f"t - r of the last stage would be lost in t; q^stages is at most 2^{DIGITS}")
         if self.k == 0:

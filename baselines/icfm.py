@@ -40,8 +40,8 @@ from bench import (
 class ICFM(CoupledGaussianFlow):
     sigma: Annotated[float, Field(ge=0, le=1e6)] = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.prediction != "velocity" and self.coupling != "independent":
             self.refuse("prediction", f"only the velocity of pairs of coupling = {self.coupling!r} can be predicted")
 

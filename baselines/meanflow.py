@@ -42,8 +42,8 @@ class MeanFlow(FlowMapBaseline):
     p: NonNegative = 1.0
     c: NonNegative = 1e-3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.times == "uniform":
             self.unused("mean", "std", needs='times = "logit_normal"')
         if self.p == 0:

@@ -27,8 +27,8 @@ class OTCFM(CoupledGaussianFlow):
     coupling: Coupling = field(default="exact", kw_only=True)
     interpolant = OptimalTransport()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.prediction == "score" and self.coupling != "independent":
             self.refuse("prediction", f"only independent pairs have a score, not coupling = {self.coupling!r}")
 

@@ -28,8 +28,8 @@ class Shortcut(FlowMapBaseline):
     sections: int = 128
     clip: NonNegative = 0.0  # 0: nothing is clipped
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.sections < 2 or self.sections & (self.sections - 1):
             self.refuse("sections", "a power of 2 above 1 is needed")
         if self.share == 0:

@@ -30,8 +30,8 @@ class VE(DenoiserBaseline):
     level_min: Deviation = 0.02
     level_max: Deviation = 100.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.level_min >= self.level_max:
             self.refuse("level_min", f"a number below level_max = {self.level_max:g} is needed")
 

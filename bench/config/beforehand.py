@@ -26,7 +26,9 @@ def validate(runs: Iterable[Run]) -> None:
         checked_options(datasets, run.dataset)
         checked_options(networks, run.network)
         with usage_error(f"baseline {run.baseline.name}"):
-            getattr(build_baseline(run.baseline), "t_end", None)  # asks for the path
+            baseline = build_baseline(run.baseline)
+            baseline.check_options()
+            getattr(baseline, "t_end", None)  # asks for the path
         samples, likelihood, sweep = run.evaluation.samples, run.evaluation.likelihood, run.evaluation.sweep
         for solve in [*(likelihood.solvers if likelihood else ()), *([samples.solver] if samples else ())]:
             Solver(**solve.model_dump())

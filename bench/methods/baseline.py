@@ -143,6 +143,12 @@ class Baseline(ABC):
         """What the class says that cannot be, which refuses its registration; "" if there is nothing."""
         return ""
 
+    def check_options(self) -> None:
+        """UsageError if options cannot go together (`refuse`), or one says what nothing would use (`unused`).
+
+        A plan is checked so, and a finished run is not: it is read whatever the rules and defaults have become since.
+        """
+
     def refuse(self, option: str, why: str) -> NoReturn:
         """UsageError that names the method, an option, its value and why that cannot be."""
         raise UsageError(f"baseline {self.name}: {option} = {getattr(self, option)!r}: {why}")

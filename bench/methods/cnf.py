@@ -192,8 +192,8 @@ class SimulatedBaseline(FlowBaseline):
     adjoint: bool = False
     rk4_steps: Annotated[int, Field(ge=0)] = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if self.rk4_steps:
             self.unused("rtol", "atol", needs="rk4_steps = 0")
 

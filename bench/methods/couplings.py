@@ -45,13 +45,11 @@ class CoupledFlow(FlowBaseline):
     given_weight: NonNegative = 100.0
 
     def entropy(self, squares: Tensor) -> float:
-        """e of the entropic plan, in units of the cost, from |x1 - x0|^2 of all pairs (B, B)."""
+        """e of the entropic plan, in units of the cost, from |x1 - x0|^2 of all pairs (B, B); no option by itself."""
         return SHARE * spread(squares)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.coupling != "sinkhorn":
-            self.unused("regularisation", needs='coupling = "sinkhorn"')
+    def check_options(self) -> None:
+        super().check_options()
         if self.coupling == "independent":
             self.unused("given_weight", needs="a coupling that is not independent")
 
@@ -94,6 +92,11 @@ class CoupledGaussianFlow(CoupledFlow, GaussianFlow):
     """
 
     regularisation: Rate = SHARE
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.coupling != "sinkhorn":
+            self.unused("regularisation", needs='coupling = "sinkhorn"')
 
     def entropy(self, squares: Tensor) -> float:
         return self.regularisation * spread(squares)

@@ -77,8 +77,8 @@ class ScaledToData(LabelledBaseline):
 
     sigma_data: Annotated[float, Field(ge=0, le=LARGE)] = field(default=0.0, kw_only=True)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_options(self) -> None:
+        super().check_options()
         if 0 < self.sigma_data < SMALL:
             self.refuse("sigma_data", f"0, which measures it, or a number from {SMALL:g} is needed")
 

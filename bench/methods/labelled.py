@@ -27,7 +27,8 @@ class LabelledBaseline(Baseline):
     labels: bool = field(default=False, kw_only=True)
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = field(default=0.1, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        super().check_options()
         if not self.labels:
             self.unused("label_dropout", needs="labels = true")
 
