@@ -20,6 +20,8 @@ from torch import Tensor
 
 from bench import Batch, Context, FlowMapBaseline, Network, NonNegative, like, mean_square, noise, register_baseline
 
+MOST = 2**18  # sections that t of float32 still tells apart near 1
+
 
 @register_baseline("shortcut", label="Shortcut")
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Shortcut(FlowMapBaseline):
 
     def check_options(self) -> None:
         super().check_options()
-        if self.sections < 2 or self.sections & (self.sections - 1):
-            self.refuse("sections", "a power of 2 above 1 is needed")
+        if not 2 <= self.sections <= MOST or self.sections & (self.sections - 1):
+            self.refuse("sections", f"a power of 2 from 2 to {MOST} is needed")
         if self.share == 0:
             self.unused("sections", "clip", needs="share above 0")
 

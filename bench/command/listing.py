@@ -59,9 +59,14 @@ def show_options(name: str) -> int:
         width = max(map(len, options), default=0)
         for option in options:
             default = signature.parameters[option].default
-            told = {inspect.Parameter.empty: "needed", None: "none"}.get(default) or json.dumps(default, default=str)
-            print(f"  {option:{width}}  {told}{_choice(hints.get(option))}")
+            print(f"  {option:{width}}  {_default(default)}{_choice(hints.get(option))}")
     return 0
+
+
+def _default(value: Any) -> str:
+    if value is inspect.Parameter.empty:
+        return "needed"
+    return "none" if value is None else json.dumps(value, default=str)
 
 
 def _choice(hint: Any) -> str:

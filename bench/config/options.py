@@ -43,7 +43,7 @@ def names_of(registry: Registry[Any], name: str) -> list[str]:
     """The options of an entry: the fields of a dataclass, or what a function takes beside what the harness passes."""
     builder = registry[name]
     if dataclasses.is_dataclass(builder):
-        return [f.name for f in dataclasses.fields(builder)]
+        return [f.name for f in dataclasses.fields(builder) if f.init]
     return [name for name in inspect.signature(builder).parameters if name not in PROVIDED.get(registry.kind, ())]
 
 

@@ -143,7 +143,7 @@ class Baseline(ABC):
         """What the class says that cannot be, which refuses its registration; "" if there is nothing."""
         return ""
 
-    def check_options(self) -> None:
+    def check_options(self) -> None:  # noqa: B027
         """UsageError if options cannot go together (`refuse`), or one says what nothing would use (`unused`).
 
         A plan is checked so, and a finished run is not: it is read whatever the rules and defaults have become since.

@@ -56,7 +56,7 @@ class CoupledFlow(FlowBaseline):
     def pairs(self, net: Any, batch: Batch, x0: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """(x0, x1) of shape (B, ...), from the noise x0 (B, ...) and the batch; `net` is told of the rows of x1.
 
-        The plan is found on the CPU in double precision, from |x1 - x0|^2 in the precision of x.
+        The plan is found in double precision, from |x1 - x0|^2 in the precision of x; the exact one on the CPU.
         """
         if self.coupling == "independent":
             return x0, batch.x

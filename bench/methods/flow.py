@@ -34,7 +34,7 @@ class FlowBaseline(LabelledBaseline):
     @classmethod
     def fault(cls) -> str:
         above = cls.__mro__[: cls.__mro__.index(FlowBaseline)]
-        own = [side for side in ("eps", "data", "score") if any(side in vars(c) for c in above)]
+        own = [side for side in ("eps", "data") if any(callable(vars(c).get(side)) for c in above)]
         if not own or cls.velocity != FlowBaseline.velocity:
             return ""
         return f"has its own {' and '.join(own)} but no velocity, which would be what the network gives; say it, too"

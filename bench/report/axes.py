@@ -125,6 +125,8 @@ Floor = tuple[float, float]  # what the data itself scores, and the half-width o
 def above_noise(points: DataFrame, floor: Floor | None) -> tuple[DataFrame, Floor | None, str]:
     """Points and floor for a logarithmic axis: those below a tenth of the floor's noise, or below zero, at its edge."""
     least = float(points.value[points.value > 0].min())
+    if math.isnan(least):  # then the axis is not logarithmic
+        return points, floor, ""
     height, noise = floor or (math.nan, math.nan)
     lowest = noise / 10 if math.isfinite(noise) else 0.0
     edge, shown = max(least, lowest), max(height, lowest) or least

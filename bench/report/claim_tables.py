@@ -11,7 +11,7 @@ from bench.report.verdicts import Verdict
 
 COLUMNS = [
     *("claim", "title", "source", "suite", "protocol", "dataset", "verdict", "caveat", "comparison", "scale", "unit"),
-    *("mean", "low", "high", "pairs", "kept", "p", "missing", "run_ids"),
+    *("mean", "low", "high", "pairs", "kept", "p", "missing", "run_ids", "paper"),
 ]
 HEADERS = (Header("Verdict"), Header("Effect"))
 HOW = (
@@ -51,9 +51,9 @@ def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
         rows += [
             (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p,
-             e.text if e.missing else "", e.run_ids)
+             e.text if e.missing else "", e.run_ids, v.claim.paper)
             for e in v.effects
-        ] or [(*claim, *[""] * (len(COLUMNS) - len(claim)))]  # fmt: skip
+        ] or [(*claim, *[""] * (len(COLUMNS) - len(claim) - 1), v.claim.paper)]  # fmt: skip
     return DataFrame(rows, columns=COLUMNS)
 
 

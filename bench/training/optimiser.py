@@ -89,7 +89,9 @@ def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[U
 
 
 def _is_pair(betas: object) -> bool:
-    return isinstance(betas, tuple) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)
+    if not isinstance(betas, tuple) or len(betas) != 2:
+        return False
+    return all(type(beta) in (int, float) and 0 <= beta < 1 for beta in betas)
 
 
 def optimiser(parameters: Sequence[Tensor], settings: Training, betas: tuple[float, float] = Phase.betas) -> Optimizer:

@@ -15,7 +15,7 @@ from tiny import SUITE, write_suite
 
 import run_all
 from bench.command.actions import planned
-from bench.command.listing import SEVEN
+from bench.command.listing import SET_BY, SEVEN
 from bench.records.files import write_atomic
 from bench.records.frame import read_frame
 from bench.records.locks import locked
@@ -227,6 +227,8 @@ def test_list_of_a_name_says_the_options_of_all_that_have_it(capsys: pytest.Capt
     assert '\n  coupling        "exact"  ("independent", "exact", "drawn", "sinkhorn")\n' in out
     _, out, _ = call(capsys, "--list", "points")
     assert "\n  --set dataset.OPTION=VALUE\n  path        needed\n" in out and "\n  columns     none\n" in out
+    for name in sorted({name for registry, _ in SET_BY for name in registry}):
+        assert call(capsys, "--list", name)[0] == 0
     code, out, err = call(capsys, "--list", "edn")
     assert code == 2 and out == "" and "--list: unknown name 'edn'" in err and "did you mean 'edm'?" in err
 

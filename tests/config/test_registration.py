@@ -79,7 +79,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: register_baseline("mine", "x")(
             type("Mine", (DiffusionBaseline,), {"loss": print, "data": print, "score": print})
         ),
-        "baseline 'mine': Mine has its own data and score but no velocity",
+        "baseline 'mine': Mine has its own data but no velocity",
     ),
     "an option of a base": (
         lambda: register_sampler("mine")(dataclass(frozen=True)(type("Mine", (sampler(**OPTION),), {}))),

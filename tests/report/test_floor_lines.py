@@ -78,6 +78,7 @@ def test_a_floor_below_zero_stretches_no_logarithmic_axis() -> None:
         ([-0.1, 0.02, 0.3], (2e-3, 5e-3), 2e-3, 2e-3),
         ([-0.1, 0.02, 0.3], (2e-3, math.nan), 2e-3, 2e-3),
         ([-0.1, 0.02, 0.3], None, 0.02, None),
+        ([-0.2, -0.1], (-0.15, math.nan), -0.2, -0.15),
     ],
 )
 def test_what_a_logarithmic_axis_cannot_show_stands_at_its_edge_with_the_floor(

@@ -222,6 +222,7 @@ def test_every_comparison_is_a_tidy_row() -> None:
     assert rows["mean"][1] == pytest.approx(math.exp(sum(LEAD) / 5))
     missing = tidy(judge(runs(LEAD), against=["rnode"]))
     assert missing.missing[0] == "no finished run of rnode"
+    assert set(tidy(judge(runs(LEAD), paper="lipman2023")).paper) == {"lipman2023"}
 
 
 def drawn(values: dict[str, dict[int, float]], dataset: str = "moons") -> list[dict[str, Any]]:

@@ -247,7 +247,7 @@ def test_a_checkpoint_of_before_there_were_phases_is_read(points: Dataset, tmp_p
         ((), "phases are empty; allowed: at least one"),
         *(
             ((Phase("critic", "critic", betas),), r"phase 0 has betas = .*: a tuple of two numbers from 0 to below 1")
-            for betas in ((0.5, 1.0), (0.5,), [0.0, 0.9])
+            for betas in ((0.5, 1.0), (0.5,), [0.0, 0.9], ("a", 0.9), (False, 0.9))
         ),
     ],
 )

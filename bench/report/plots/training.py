@@ -38,10 +38,10 @@ def over_training(data: FigureData) -> Iterator[Drawing]:
         first = "step" if batches.nunique() == 1 else "samples"
         figure, cut = _panels(data, metric, [first, "seconds", "evaluations"])
         reading = (
-            f"{about.title} on held-out data against {COSTS[first].lower()}, the seconds of those steps alone, and the "
-            f"rows that went through the network in them, forward and on the way back of an adjoint solve, all on "
-            f"logarithmic axes. {LINES} A curve further to the left and lower buys the same quality for less. A "
-            "simulation-based step pays for its ODE solve in the last two."
+            f"{about.title} on held-out data, all on logarithmic axes of cost: {COSTS[first].lower()}; the seconds of "
+            "steps alone; the rows that went through the network, forward and on the way back of an adjoint solve. "
+            f"{LINES} A curve further to the left and lower buys the same quality for less. A simulation-based step "
+            "pays for its ODE solve in the last two."
         )
         yield Drawing(figure, f"{about.title} in the course of training", reading + cut, f"{metric}_over_training")
 
