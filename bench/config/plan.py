@@ -60,7 +60,7 @@ def plan(
             if dataset.name not in chosen_datasets:
                 continue
             for baseline in named if named is not None else experiment.of(protocol):
-                if not _runs_in(experiment, baseline, dataset, experiments, protocol):
+                if not _runs_in(experiment, baseline, dataset, experiments, protocol, settings or {}):
                     continue
                 own_seeds = experiment.variation(protocol).seeds or experiment.seeds or suite.seeds
                 for seed in seeds if seeds is not None else own_seeds:
@@ -78,11 +78,24 @@ def plan(
 
 
 def _runs_in(
-    experiment: Experiment, baseline: str, dataset: Component, experiments: Iterable[Experiment], protocol: str
+    experiment: Experiment,
+    baseline: str,
+    dataset: Component,
+    experiments: Iterable[Experiment],
+    protocol: str,
+    settings: Mapping[str, Any],
 ) -> bool:
-    """Whether a baseline runs there: where experiments list it for the dataset, in those alone; else in every one."""
+    """Whether a baseline runs there: where experiments list it for the dataset, or list one that `--set` has it teach.
+
+    One that none lists runs where its own teacher does that is set so, or else in every experiment of the dataset.
+    """
     listing = [e for e in experiments if dataset in e.dataset and baseline in e.of(protocol)]
-    return not listing or experiment in listing
+    if listing:
+        teaches = any(settings.get(f"{student}.teacher") == baseline for student in experiment.of(protocol))
+        return experiment in listing or teaches
+    others = dict(settings)  # without its own: `run` complains of a baseline that would be its own teacher
+    teacher = others.pop(f"{baseline}.teacher", None)
+    return not isinstance(teacher, str) or _runs_in(experiment, teacher, dataset, experiments, protocol, others)
 
 
 @dataclass(frozen=True)

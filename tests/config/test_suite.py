@@ -90,6 +90,29 @@ def test_a_named_baseline_runs_where_its_dataset_lists_it_and_else_in_every_expe
     assert cells("trig") == [(data, "trig", s) for data, s in (("checkerboard", 6), ("checkerboard", 9), ("moons", 12))]
 
 
+def test_a_named_student_and_its_teacher_run_in_the_same_places(tmp_path: Path) -> None:
+    other = (
+        SUITE[SUITE.index("[[") :].replace('["fm_ot", "ddpm"]', '["edm", "reflow"]').replace("steps = 6", "steps = 9")
+    )
+    text = SUITE + other.replace("overrides.ddpm = ", "# ") + "overrides.reflow.options.teacher = 'edm'\n"
+
+    def steps(teacher: str, *named: str, **more: str) -> list[tuple[str, int | None]]:
+        taught = {f"{student}.teacher": by for student, by in {named[-1]: teacher, **more}.items()}
+        planned = runs(tmp_path, text, baselines=named, settings=taught)
+        places = {run.run_id: run.training.steps for run in planned}
+        assert all(places[needed] == run.training.steps for run in planned for needed in run.needs)
+        return [(run.baseline.name, run.training.steps) for run in planned]
+
+    # No experiment lists pupil.
+    assert steps("edm", "edm", "pupil") == [("edm", 9), ("pupil", 9)]
+    assert steps("trig", "trig", "pupil") == [(name, n) for n in (6, 9) for name in ("trig", "pupil")]
+    assert steps("pupil", "edm", "pupil", "second", pupil="edm") == [(name, 9) for name in ("edm", "pupil", "second")]
+    # One that is listed elsewhere runs where it teaches, too.
+    assert steps("fm_ot", "fm_ot", "reflow") == [("fm_ot", 6), ("fm_ot", 9), ("reflow", 9)]
+    with pytest.raises(UsageError, match="it would be its own teacher"):
+        steps("second", "pupil", "second", second="pupil", pupil="second")
+
+
 def test_a_paper_s_method_is_planned_by_its_own_settings_alone() -> None:
     name, suite = load_suite("fewstep")
     for method, steps in (("consistency", 400_000), ("meanflow", 800_000), ("edm", 390_625)):
