@@ -44,17 +44,19 @@ FLOOR = ("bench/evaluation/floors.py: floors", "bench/evaluation/quality.py: Jud
 QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
     *("bench/errors.py", "bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
-    *(f"bench/config/{name}.py" for name in ("names", "plan", "registry", "suite", "toml", "validated")),
+    *(f"bench/config/{name}.py" for name in ("plan", "registry", "suite", "toml", "validated")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing", "watch")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
-    *("bench/config/components.py: check_data", "bench/config/options.py"),
+    *("bench/config/names.py: safe_name", "bench/config/components.py: check_data", "bench/config/options.py"),
     *("bench/config/elsewhere.py", "bench/training/build.py: check_folder"),
     *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
     *("bench/training/trainer.py: Trainer.save", "bench/training/trainer.py: Trainer._tell"),
     *("bench/training/state.py: TrainingState.where", "bench/training/state.py: TrainingState.latest"),
 )
 IMAGES_ONLY = ("bench/metrics/extractors/",)
+# What only `About` leads to, by what a method that asks for it says after a dot.
+ABOUT = {"deviation": "bench/datasets/deviation.py"}
 # What a stage does not use, although code that it does use says names of its members.
 NOT_IN = {
     "train": (
@@ -188,7 +190,9 @@ def _reached(key: _Key) -> Reached | None:
     left_out = [*QUIET, *(others - set(ROOTS[stage])), *NOT_IN.get(stage, ())]
     if not data.says("levels="):
         left_out += IMAGES_ONLY
-    return reach([*chain(*roots), *data.definitions, *own], left_out)
+    places = [*chain(*roots), *data.definitions, *own]
+    found = reach(places, [*left_out, *ABOUT.values()])
+    return reach(places, left_out) if ABOUT.keys() & found.named else found
 
 
 @lru_cache(maxsize=1024)

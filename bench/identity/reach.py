@@ -23,10 +23,11 @@ WHOLE = "*"  # all that a module defines
 
 @dataclass(frozen=True)
 class Reached:
-    """All definitions that are reached, and the names of what they use of foreign packages."""
+    """All definitions that are reached, the names of what they use of foreign packages, and names after a dot."""
 
     definitions: dict[Place, Definition]
     foreign: frozenset[str]
+    named: frozenset[str]
 
     @property
     def digest(self) -> str:
@@ -79,7 +80,7 @@ def reach(roots: Iterable[Place], left_out: Collection[str] = ()) -> Reached:
         for attribute in names - named:
             todo += waiting.pop(attribute, ())
         named |= names
-    return Reached(found, frozenset(foreign))
+    return Reached(found, frozenset(foreign), frozenset(named))
 
 
 @lru_cache(maxsize=16384)

@@ -92,6 +92,8 @@ EDITS = {
     "where weights lie": (("bench/config/elsewhere.py", "TENSORS = (", "TENSORS = (*(), "), set()),
     "what TensorBoard shows": (("bench/evaluation/board.py", "BINS = 128", "BINS = 64"), set()),
     "what is told of a training": (("bench/evaluation/watching.py", "= run.step, 0", "= run.step, 1"), set()),
+    "names of random streams": (("bench/config/names.py", 'f"{option}{value}"', 'f"{option}={value}"'), EVALUATION),
+    "names of files": (("bench/config/names.py", "LENGTH = 160", "LENGTH = 150"), set()),
     "words": (("bench/errors.py", "class Diverged", "class Else: ...\n\n\nclass Diverged"), set()),
     "records": (("bench/records/frame.py", "COLUMNS = [", "COLUMNS = [*[], "), set()),
 }  # fmt: skip
@@ -295,6 +297,17 @@ def test_data_of_ones_own_are_the_code_that_reads_them(
     assert train and samples and {f"bench/datasets/{name}.py" for name in own} <= set(train.parts)
     assert ("bench/metrics/extractors/reference.py" in samples.parts) == is_image
     assert ("bench/metrics/fid.py" in samples.parts) == is_image
+
+
+def test_what_measures_the_data_is_the_code_of_methods_that_ask_for_it(tmp_path: Path, edit: Edit) -> None:
+    planned = runs(tmp_path, baselines=["fm_ot", "ot_cfm", "gan", "edm", "consistency"])
+    before = [codes(run) for run in planned]
+    edit("bench/datasets/deviation.py", "square - mean**2", "square + mean**2")
+    differing = {
+        run.baseline.name: [stage for stage, now in codes(run).items() if now != old[stage]]
+        for run, old in zip(planned, before, strict=True)
+    }
+    assert differing == {"fm_ot": [], "ot_cfm": [], "gan": [], "edm": sorted(ALL), "consistency": sorted(ALL)}
 
 
 def test_what_nobody_knows_here_has_no_code(run: Run) -> None:
