@@ -13,7 +13,7 @@ import pandas
 from pandas import DataFrame, Series
 
 from bench.papers.claims import At, Claim
-from bench.report.at import drawn_at, may_be_drawn_at
+from bench.report.at import drawn_at
 from bench.report.comparable import of_one_kind
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.incidents import head, reasons
@@ -55,21 +55,14 @@ class Effects:
 
     @property
     def is_planned(self) -> bool:
-        """Whether runs of a subject have the measure's stage, and either side a place or one to come.
-
-        None is to come where a run has ended without it, or where no plan's sweep has it.
-        """
-        claim, section = self.claim, self.section
-        frame = section.frame
+        """Whether runs of a subject have the measure's stage, and of either side none has ended or one has a place."""
+        claim, frame = self.claim, self.section.frame
         if self._stage and self._stage not in set(frame.stage[frame.baseline.isin(claim.subject)]):
             return False
-        sides = [(claim.subject, claim.subject_at), (claim.against, claim.against_at)]
-        for (names, at), values, lost in zip(sides, self._values, self._lost, strict=True):
-            if not at or pandas.concat([values, lost]).baseline.isin(names).any():
-                continue
+        for side, names in enumerate((claim.subject, claim.against) if claim.measure == "at" else ()):
             measured = frame[(frame.stage == (self._stage or "samples")) & frame.baseline.isin(names)]
-            planned = [section.configs.get(variant, {}) for name in names for variant in self._planned.get(name, ())]
-            if (measured.status == "ok").any() or not any(may_be_drawn_at(config, at) for config in planned):
+            placed = pandas.concat([self._values[side], self._lost[side]]).baseline.isin(names)
+            if (measured.status == "ok").any() and not placed.any():
                 return False
         return True
 

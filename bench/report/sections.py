@@ -10,7 +10,7 @@ holes that say so.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -31,8 +31,6 @@ EARLIER = " · earlier settings"
 @dataclass(frozen=True)
 class Section(Extract):
     """An extract with its table: what figures, verdicts and tables take their numbers from."""
-
-    configs: Mapping[str, Config] = field(default_factory=dict)  # of variants, where known
 
     @cached_property
     def measured(self) -> DataFrame:
@@ -89,7 +87,7 @@ def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> l
     for key in keys:
         (suite, protocol, dataset, version, setting, current), name = key, _name(key, keys)
         identity = suite, protocol, dataset, version, setting, bool(current)
-        found.append(Section(*identity, name, _stem(name), groups[key], company, configs or {}))
+        found.append(Section(*identity, name, _stem(name), groups[key], company))
     return found
 
 

@@ -29,8 +29,8 @@ def runs(effects: tuple[float, ...], rival: str = "ddpm", dataset: str = "moons"
     return rows
 
 
-def judge(rows: list[dict[str, Any]], configs: dict[str, Any] | None = None, **claim: Any) -> list[Verdict]:
-    parts = sections(synthetic.frame(*rows), configs)
+def judge(rows: list[dict[str, Any]], **claim: Any) -> list[Verdict]:
+    parts = sections(synthetic.frame(*rows))
     whole = verdicts([Claim(**{**FASTER, **claim})], parts, [])
     return [part for verdict in whole for part in (verdict, *verdict.parts)]
 
@@ -277,24 +277,3 @@ def test_a_papers_claim_is_judged_where_its_subject_meets_a_rival_in_its_stage()
     failed = {"status": "failed", "metric": "", "settings": {}}
     (verdict,) = judge([row | (failed if row["baseline"] == "fm_ot" else {}) for row in rows], **named)
     assert verdict.summary.endswith("no finished run of fm_ot")
-
-
-def test_a_papers_claim_that_no_sweep_of_the_plan_can_answer_is_left_out_before_runs_end() -> None:
-    rows = drawn({"fm_ot euler": {1: 0.1}, "ddpm euler": {1: 2.0}})
-    rows = [row | {"status": "missing", "metric": "", "settings": {}} for row in rows]
-
-    def is_listed(at: dict[str, Any], **sweep: Any) -> bool:
-        sweeps = {"fm_ot": {"nfe": [1, 2, 4]}, "ddpm": {"samplers": ["euler"], "nfe": [1, 2, 4], **sweep}}
-        configs = {f"moons-{name}-0a1b2c": {"evaluation": {"sweep": of}} for name, of in sweeps.items()}
-        asked: dict[str, Any] = {"measure": "at", "metric": "quality", "paper": "lipman2023"}
-        found = [judge(rows, of, **asked, subject_at={"nfe": 1}, against_at=at) for of in (configs, {})]
-        assert found[1]  # a plan that says nothing of its sweep
-        return bool(found[0])
-
-    assert is_listed({"nfe": 4}) and is_listed({"nfe": 7, "sampler": "euler"})
-    assert not is_listed({"nfe": 8}) and not is_listed({"nfe": 4, "sampler": "ddim"})
-    assert not is_listed({"nfe": 4}, samplers=["heun2"], nfe=[1, 16]) and is_listed({"nfe": 4}, samplers=["dopri5"])
-    assert is_listed({"nfe": 3}, samplers=["edm"], nfe=[4])  # whose last step costs 1 evaluation
-    guided = {"name": "euler", "options": {"guidance": 2.0}}
-    assert is_listed({"nfe": 2}, samplers=[guided], nfe=[2]) and not is_listed({"nfe": 1}, samplers=[guided], nfe=[2])
-    assert is_listed({"nfe": 8}, samplers=["of_a_plugin"])
