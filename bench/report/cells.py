@@ -215,8 +215,9 @@ class Scores:
 
 def floor_text(metric: str, floor: float) -> str:
     """What the data itself scores, in words: "exact density 3.466", "as many data 9.312"."""
-    digits = ".3f" if metric in FLOOR_OF else ".4g" if abs(floor) >= 0.001 else ".1g"
-    return f"{FLOORS[metric not in FLOOR_OF]} {floor:{digits}}"
+    if metric in FLOOR_OF:
+        return f"{FLOORS[0]} {numbers.fixed(floor, 3)}"
+    return f"{FLOORS[1]} {numbers.plain(floor, 4 if abs(floor) >= 0.001 else 1)}"
 
 
 def scored(table: DataFrame, metric: str, settings: str, about: Facts) -> Scores:

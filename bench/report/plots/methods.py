@@ -63,7 +63,7 @@ def _drawn(section: Section, axes: Axes, metric: str, found: Best) -> list[str]:
     lost = lost_within(found)
     crosses(section.looks, axes, lost, "nfe", "budget")
     if floor and shown:
-        floor_line(axes, *shown, floor_text(metric, floor[0]), right=True)
+        floor_line(axes, *shown, floor_text(metric, floor[0]))
     n = points.n.iloc[0]
     axes.set(xlabel="NFE [evaluations]", ylabel=titled(section.about(metric), n if math.isfinite(n) else None))
     return [above, below, lacking(section, lost)]
