@@ -2,7 +2,7 @@
 
 from bench.datasets.base import Dataset
 
-LEAST = 10_000  # samples, if there are so many; they are fewer than twice that
+SAMPLES = 10_000  # are measured at least, if there are so many, and fewer than twice that
 
 
 def deviation(dataset: Dataset) -> float:
@@ -10,7 +10,7 @@ def deviation(dataset: Dataset) -> float:
 
     More digits differ from machine to machine.
     """
-    rows = dataset.train[:: max(1, len(dataset.train) // LEAST)]
+    rows = dataset.train[:: max(1, len(dataset.train) // SAMPLES)]
     sums = [(x.sum(), x.square().sum()) for x in (dataset.encode(part).double() for part in rows.split(100))]
     mean, square = (float(sum(each)) / (len(rows) * dataset.dim) for each in zip(*sums, strict=True))
     return float(f"{max(0.0, square - mean**2) ** 0.5:.4g}")

@@ -29,16 +29,12 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
         of_suite = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
         where, leading = f"(suite {suite}, protocol {protocol})", ("Claim", "Source")
         remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat), HOW)
-        is_one = len({v.claim.paper for v in of_suite}) == 1
-        source = [v.claim.source if is_one else cited(v.claim) for v in of_suite]
-        rows = tuple(_row(v, of, Entry(_word(v)), Entry(v.summary)) for v, of in zip(of_suite, source, strict=True))
+        several = len({v.claim.paper for v in of_suite}) > 1
+        rows = tuple(_row(v, several, Entry(_word(v)), Entry(v.summary)) for v in of_suite)
         grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, leading))
         if datasets := tuple(dict.fromkeys(part.dataset for v in of_suite for part in v.parts)):
             on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in of_suite]
-            rows = tuple(
-                _row(v, place, *(of.get(name, Entry(ABSENT)) for name in datasets))
-                for (v, of), place in zip(on, source, strict=True)
-            )
+            rows = tuple(_row(v, several, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
             title, headers = f"Claims by dataset {where}", tuple(map(Header, datasets))
             grids.append(Grid(title, "quality", headers, rows, remarks[:-1], leading))
     return grids
@@ -57,8 +53,10 @@ def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
     return DataFrame(rows, columns=COLUMNS)
 
 
-def _row(verdict: Verdict, source: str, *entries: Entry) -> Row:
-    return Row(verdict.claim.id, f"{verdict.claim.id} {verdict.claim.title}", source, entries)
+def _row(verdict: Verdict, several: bool, *entries: Entry) -> Row:
+    """A claim's line, which says whose it is beside those of several papers."""
+    claim = verdict.claim
+    return Row(claim.id, f"{claim.id} {claim.title}", cited(claim) if several else claim.source, entries)
 
 
 def _word(verdict: Verdict) -> str:
