@@ -98,6 +98,8 @@ def dispatch(options: argparse.Namespace) -> int:
 
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
+    if options.json and not options.dry_run:
+        raise UsageError("--json: needs --dry-run")
     if options.archive or options.results.is_file():
         from bench.command import archives
 
@@ -105,7 +107,9 @@ def dispatch(options: argparse.Namespace) -> int:
     name, suite, runs = command.planned(options)
     root = options.results / name
     if options.dry_run:
-        return command.dry_run(options, root, runs)
+        from bench.command.dry_run import dry_run
+
+        return dry_run(options, root, runs)
     if options.fetch:
         return command.fetch(runs, data_dir)
     if options.status:

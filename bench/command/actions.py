@@ -1,7 +1,6 @@
 """What each way of calling the command does: `planned` reads the options, the others act on the planned runs."""
 
 import argparse
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -61,11 +60,11 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             take_back(root, run_)
         kept = sum(records.vouch(root, run_) for run_ in runs) + elsewhere.vouch(root)
         print(f"--keep-stale: {kept} records that were measured by older code count as current in {root}")
-    stands = _stands(root, runs)
+    stands = stands_of(root, runs)
     for run_id, stages in stands.items():
         measured = [stage for stage, stand in stages.items() if stand.state == "done" and not stand.lost]
         clear_finished(records.run_folder(root, run_id), measured)
-    todo, failures = _todo(stands, runs, options.retry)
+    todo, failures = todo_of(stands, runs, options.retry)
     if todo:
         check(options, todo)
         needs.check(root, todo)
@@ -111,17 +110,18 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             )
             launch_local(jobs, options.workers, jobs[0].device)
     _rebuild(root, runs)
-    stands = _stands(root, runs)
+    stands = stands_of(root, runs)
     say_lost(stands)
-    left, failures = _todo(stands, runs, retry=False)
+    left, failures = todo_of(stands, runs, retry=False)
     return say_failures(root, failures | {run_.run_id: "it has not finished" for run_ in left})
 
 
-def _stands(root: Path, runs: Sequence[Run]) -> Stands:
+def stands_of(root: Path, runs: Sequence[Run]) -> Stands:
+    """Where every stage of every run stands."""
     return {run_.run_id: records.stands(root, run_) for run_ in runs}
 
 
-def _todo(stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
+def todo_of(stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
     """Runs to launch, and the errors of failed ones that are left alone."""
     failed = {i: [found.reason for found in s.values() if found.state == "failed"] for i, s in stands.items()}
     left = {i for i, s in stands.items() if any(found.state != "done" for found in s.values())}
@@ -175,7 +175,7 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
 
 def status(root: Path, runs: Sequence[Run]) -> int:
     states = collect(root.resolve(), runs)
-    stands, made = _stands(root, runs), elsewhere.planned(root)
+    stands, made = stands_of(root, runs), elsewhere.planned(root)
     say_stale({**stands, **made})
     for run_id, found in made.items():
         stand = found[elsewhere.STAGE]
@@ -194,7 +194,7 @@ def status(root: Path, runs: Sequence[Run]) -> int:
 def report(root: Path, runs: Sequence[Run]) -> int:
     """Rebuild the report, and say what is unfinished."""
     _rebuild(root, runs)
-    say_unfinished(root, _stands(root, runs))
+    say_unfinished(root, stands_of(root, runs))
     return 0
 
 
@@ -215,22 +215,6 @@ def _rebuild(root: Path, runs: Sequence[Run]) -> None:
     written = build(root)
     fresh.mark(root, made_of)
     print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
-
-
-def dry_run(options: argparse.Namespace, root: Path, runs: list[Run]) -> int:
-    check_options(options)
-    check(options, runs)
-    stands = _stands(root, runs)
-    todo, failures = _todo(stands, runs, options.retry)
-    needs.check(root, todo)
-    say_stale(stands)
-    for run_ in runs:
-        state = "would run" if run_ in todo else "failed" if run_.run_id in failures else "finished"
-        options_text = json.dumps({**run_.network.options, **run_.baseline.options})
-        how = f"{run_.network.name} {options_text}  {run_.training.budget}"
-        print(f"{state:9} {run_.run_id}  {how}  {', '.join(run_.stages)}")
-    print(f"{len(todo)} of {len(runs)} runs would start")
-    return 0
 
 
 def fetch(runs: Sequence[Run], data_dir: Path) -> int:

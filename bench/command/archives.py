@@ -23,7 +23,7 @@ def act(options: argparse.Namespace) -> int:
     if options.archive:
         return archive(options)
     path = options.results
-    for option in ("set", "baselines", "datasets", "seeds", "protocol", "retry", "fetch"):
+    for option in ("set", "baselines", "datasets", "seeds", "protocol", "retry", "fetch", "json"):
         if getattr(options, option):
             raise UsageError(f"--results {path}: an archive is read whole; --{option} is for a folder of results")
     if options.report:

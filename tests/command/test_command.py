@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import warm
-from tiny import SUITE, write_suite
+from tiny import SUITE, runs, write_suite
 
 import run_all
+from bench.command import dry_run
 from bench.command.actions import planned
+from bench.command.columns import WIDTH
 from bench.command.listing import SET_BY, SEVEN
+from bench.config.settings import Stage
 from bench.records.files import write_atomic
 from bench.records.frame import read_frame
 from bench.records.locks import locked
@@ -186,10 +189,39 @@ def test_dry_run_says_what_would_run_and_writes_nothing(tmp_path: Path, capsys: 
     suite = str(write_suite(tmp_path))
     code, out, err = call(capsys, "--suite", suite, "--results", str(results), "--dry-run", "--seeds", "0,1")
     assert (code, err) == (0, "") and not results.exists()
-    lines = out.splitlines()
-    assert len(lines) == 5 and lines[-1] == "4 of 4 runs would start"
-    assert lines[0].startswith("would run checkerboard-fm_ot-") and "6 steps" in lines[0]
-    assert "train, likelihood, samples" in lines[0]
+    head, *cells, last = out.splitlines()
+    assert head.split("  ")[0] == "state" and last == "4 of 4 runs would start"
+    assert len(cells) == 2 and max(map(len, cells)) <= WIDTH
+    _, first, _ = call(capsys, "--suite", suite, "--dry-run", "--seeds", "0,1", "--baselines", "fm_ot")[1].splitlines()
+    cell = "checkerboard n_train=256 n_test=40", "fm_ot", "mlp width=8 depth=1", "0,1", "6 steps"
+    assert re.split("  +", first) == ["would run", *cell, "train likelihood samples"]
+
+
+def test_a_dry_run_as_json_has_an_object_per_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call_of = ("--suite", str(write_suite(tmp_path)), "--results", str(tmp_path / "r"))
+    code, out, err = call(capsys, *call_of, "--dry-run", "--json", "--seeds", "0,1")
+    found = json.loads(out)
+    assert (code, err) == (0, "") and [entry["state"] for entry in found] == ["would run"] * 4
+    assert [entry["config"]["seed"] for entry in found] == [0, 1, 0, 1]
+    assert found[0]["missing"] == ["train", "likelihood", "samples"]
+    assert found[0]["run_id"].startswith("checkerboard-fm_ot-")
+    code, out, err = call(capsys, *call_of, "--json")
+    assert code == 2 and out == "" and err.endswith("error: --json: needs --dry-run\n")
+
+
+def test_seeds_that_stand_otherwise_have_a_line_of_their_own(tmp_path: Path) -> None:
+    first, second, third = runs(tmp_path, seeds=[0, 1, 2], baselines=["fm_ot"])
+    state = {first.run_id: "finished", second.run_id: "would run", third.run_id: "would run"}
+    missing: dict[str, list[Stage]] = {
+        first.run_id: [],
+        second.run_id: ["likelihood"],
+        third.run_id: ["likelihood"],
+    }
+    _, *found = dry_run.lines([first, second, third], state, missing)
+    assert [(line.split()[0], re.split("  +", line)[4], line.split()[-1]) for line in found] == [
+        ("finished", "0", "none"),
+        ("would", "1,2", "likelihood"),
+    ]
 
 
 def test_a_dry_run_checks_what_a_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +274,7 @@ def test_status_of_what_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_value_is_read_as_toml_and_else_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["--set", "training.lr=1e-2", "--set", "training.decay=linear", "--set", "network.width=16"]
     code, out, _ = call(capsys, "--suite", str(write_suite(tmp_path)), "--dry-run", *settings)
-    assert code == 0 and '"width": 16' in out
+    assert code == 0 and "mlp width=16 depth=1" in out
 
 
 # Running: two commands at once on one folder, then once more.

@@ -120,8 +120,8 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
     assert {stage for stage, _ in found} == {"likelihood", "sweep"}  # and no point of the curve
     assert records.finished(job.root, job.run)
     stands = {job.run.run_id: records.stands(job.root, job.run)}
-    assert command._todo(stands, [job.run], retry=False) == ([], {})
-    assert command._todo(stands, [job.run], retry=True) == ([job.run], {})
+    assert command.todo_of(stands, [job.run], retry=False) == ([], {})
+    assert command.todo_of(stands, [job.run], retry=True) == ([job.run], {})
     notices.say_lost(stands)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"lost: {job.run.run_id}: ") and lines[-1].endswith("--retry measures them again")

@@ -9,7 +9,7 @@ from tiny import SUITE, runs, write_suite
 
 import run_all
 from baselines.fm_ot import FlowMatchingOT
-from bench.command.actions import _todo
+from bench.command.actions import todo_of
 from bench.config.plan import plan
 from bench.config.suite import Run, load_suite
 from bench.errors import UsageError
@@ -176,7 +176,7 @@ def test_a_stale_teacher_does_not_teach(tmp_path: Path) -> None:
 
 
 def todo(root: Path, *runs: Run, retry: bool = False) -> tuple[list[Run], dict[str, str]]:
-    return _todo({run.run_id: records.stands(root, run) for run in runs}, runs, retry)
+    return todo_of({run.run_id: records.stands(root, run) for run in runs}, runs, retry)
 
 
 def evaluated(run: Run) -> Run:

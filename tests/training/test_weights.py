@@ -168,7 +168,7 @@ def test_a_run_is_looked_at_without_its_weights_but_none_starts(
         write_suite(place, PLAIN.replace('["fm_ot", "ddpm"]', '["fm_ot"]').replace("overrides.ddpm", "#"))
         monkeypatch.chdir(place)
         assert run_all.main([*call, "--status"]) == 0 and "1 ok" in capsys.readouterr().out
-        assert run_all.main([*call, "--dry-run"]) == 0 and f"finished  {run.run_id}" in capsys.readouterr().out
+        assert run_all.main([*call, "--dry-run"]) == 0 and "finished  checkerboard" in capsys.readouterr().out
     (root / "runs" / run.run_id / "samples.json").unlink()
     assert run_all.main([*call, "--status"]) == 0 and f"missing  {run.run_id}" in capsys.readouterr().out
     gone = rf"{run.run_id}: training.weights = '{tmp_path}/w/a.safetensors': there is no such file or folder any more"
