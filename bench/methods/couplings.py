@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from bench.config.settings import NonNegative, Rate
+from bench.methods.assignment import assignment
 from bench.methods.batch import Batch
 from bench.methods.flow import FlowBaseline
 from bench.methods.gaussian import GaussianFlow
@@ -61,15 +62,16 @@ class CoupledFlow(FlowBaseline):
         if self.coupling == "independent":
             return x0, batch.x
         squares = torch.cdist(batch.x.flatten(1), x0.flatten(1)).square().double()
-        entropy = self.entropy(squares) if self.coupling == "sinkhorn" else 0.0
-        weights = plan(self.coupling, squares + self.told(batch), entropy)
-        if self.coupling == "exact":
-            return x0[weights.argmax(1)], batch.x
+        cost = squares + self.told(batch)
         if self.coupling == "sinkhorn":
-            return x0[torch.multinomial(weights.to(x0.device), 1, generator=rng)[:, 0]], batch.x
+            weights = entropic(cost, self.entropy(squares))
+            return x0[torch.multinomial(weights, 1, generator=rng)[:, 0]], batch.x
+        best = assignment(cost.cpu()).to(x0.device)
+        if self.coupling == "exact":
+            return x0[best], batch.x
         rows = torch.randint(len(x0), (len(x0),), generator=rng, device=x0.device)
         follow(net, rows)
-        return x0[weights.argmax(1)[rows]], batch.x[rows]
+        return x0[best[rows]], batch.x[rows]
 
     def told(self, batch: Batch) -> Tensor:
         """w |c1 - c0|^2 of all pairs, float64, (B, B) or one 0; exactly 0 where the two are equal."""
@@ -112,19 +114,16 @@ def spread(cost: Tensor) -> float:
     return max(float(rest.std(correction=0)), 1e-9)
 
 
-def plan(coupling: Coupling, cost: Tensor, regularisation: float, accuracy: float = ACCURACY) -> Tensor:
-    """Weights of the pairs between two uniform laws, (n, n): least cost, or least cost + regularisation KL.
+def entropic(cost: Tensor, regularisation: float, accuracy: float = ACCURACY) -> Tensor:
+    """Weights of the pairs between two uniform laws, (n, n), of least cost + regularisation KL.
 
     Iterations end once the columns add up to 1 / n but for `accuracy`, as a vector's length.
     """
     import ot
 
-    if coupling == "sinkhorn":
-        options = {"numItermax": ITERATIONS, "stopThr": accuracy, "warn": False}
-        entropic: Tensor = ot.sinkhorn([], [], cost, regularisation, method="sinkhorn_log", **options)
-        return entropic
-    exact: Tensor = ot.emd([], [], cost)
-    return exact
+    options = {"numItermax": ITERATIONS, "stopThr": accuracy, "warn": False}
+    found: Tensor = ot.sinkhorn([], [], cost, regularisation, method="sinkhorn_log", **options)
+    return found
 
 
 def follow(net: Any, rows: Tensor) -> None:
