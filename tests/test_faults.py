@@ -58,8 +58,8 @@ def test_samples_that_are_not_finite_have_no_distance(tmp_path: Path) -> None:
     table = rows(tmp_path, "nan_points")
     w2 = table[(table.metric == "w2") & (table.stage == "samples")]
     by_sampler = {s["sampler"]: (value, why) for s, value, why in zip(w2.settings, w2.value, w2.reason, strict=True)}
-    assert set(by_sampler) == {"dopri5", "one-step"}
-    assert by_sampler["dopri5"][0] > 0.1
+    assert set(by_sampler) == {"dormand_prince", "one-step"}
+    assert by_sampler["dormand_prince"][0] > 0.1
     value, why = by_sampler["one-step"]
     assert value != value and "not finite" in why and "of 300" in why
 
@@ -105,7 +105,7 @@ def test_a_solver_that_blows_up_loses_its_own_cell_alone(tmp_path: Path) -> None
     lost = swept[swept.value.isna()]
     assert len(swept) == 7 and 0 < len(lost) < 7
     assert lost.reason.str.contains("diverged").all()
-    adaptive = [s["sampler"] == "dopri5" for s in swept.settings]
+    adaptive = [s["sampler"] == "dormand_prince" for s in swept.settings]
     assert swept[adaptive].value.notna().all()
     assert set(table[table.stage == "samples"].metric) >= {"w2", "path_energy", "straightness"}
     assert "diverged" in (tmp_path / "results" / "stiff" / "report.html").read_text(encoding="utf-8")

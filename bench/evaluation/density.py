@@ -54,7 +54,7 @@ def _measure_at(evaluator: Evaluator, i: int, t: float, parts: Parts) -> None:
 
 def by_ode(f: VelocityField, t_end: float, prior: LogProb = log_normal) -> LogProb:
     """The log-density at t_end of the flow of f."""
-    return lambda x: log_density(f, x, t_end, Solver("dopri5", 1e-4, 1e-4), prior=prior).log_p
+    return lambda x: log_density(f, x, t_end, Solver(rtol=1e-4, atol=1e-4), prior=prior).log_p
 
 
 def log_density_grid(log_prob: LogProb, extent: float, device: str, size: int) -> Tensor:

@@ -112,8 +112,8 @@ class Loaded:
 
         Args:
             sampler: one of the model's own or a registered one, by name, with options as a table
-                ({"name": "euler", "steps": 20}), or a bench.Sampler; by default dopri5 on the model's ODE, or its own
-                sampler if it has none.
+                ({"name": "euler", "steps": 20}), or a bench.Sampler; by default dormand_prince on the model's ODE, or
+                its own sampler if it has none.
             labels: a class or n of them, -1 is none; by default each is drawn uniformly.
             given: what the samples are given, one or n of them, in model space.
             seed: sample i starts from the noise of (seed, i), as in a run of that seed.

@@ -4,16 +4,16 @@ The state (x, log-determinant[, kinetic energy, Jacobian energy]) runs from data
 
     d/dt = ( v, div v, |v|^2, |z^T dv/dx|^2 )                      (Grathwohl et al. 2019; Finlay et al. 2020)
 
-The gradient comes from backpropagation through the accepted steps of the Dormand-Prince 5(4) method below, whose last
-step is clipped to t = 0, or from torchdiffeq's adjoint, which keeps one step in memory and evaluates twice as often.
-Equal steps of RK4, as RNODE's authors train with, go through torchdiffeq either way.
+The gradient comes from backpropagation through the accepted steps of bench/methods/dormand_prince.py, or from
+torchdiffeq's adjoint, which keeps one step in memory and evaluates twice as often. Equal steps of RK4, as RNODE's
+authors train with, go through torchdiffeq either way.
 Where a network of t and x alone is compiled the whole solver step is compiled with it: compiled code has no second
 derivative of its own, so torch.func traces the products. One that is told more is not compiled.
 Measured in tests/perf/cnf_step.py.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,24 +23,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.config.settings import Rate
-from bench.errors import Diverged
 from bench.methods.density import jacobian_products, log_normal, rademacher, unit_vectors
+from bench.methods.dormand_prince import ERROR, NAME, NODES, WEIGHTS, accepted
 from bench.methods.flow import FlowBaseline
 from bench.methods.network import CountedNetwork, Network
-from bench.methods.ode import MAX_STEPS, Solver, VelocityField, solve
-
-# Dormand & Prince 1980: weights of the stages, nodes, and the difference between the fifth- and fourth-order weights.
-WEIGHTS = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-FIRST_STEP = 0.25
+from bench.methods.ode import Solver, VelocityField, solve
 
 Derivative = Callable[..., Tensor]
 Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -66,14 +53,14 @@ def flow(
 ) -> Flow:
     """Differentiable log-density of x (B, ...) under velocity(net) on [0, 1], and RNODE's two energies.
 
-    The solver is dopri5, or one of fixed steps; the divergence and |dv/dx|_F are exact, or estimated by probes
-    (M, B, ...). The energies cost a tenth of the time. A network that counts counts the backward evaluations of the
-    adjoint too. Diverged if the step underflowed, or MAX_STEPS were not enough.
+    The divergence and |dv/dx|_F are exact, or estimated by probes (M, B, ...). The energies cost a tenth of the time.
+    A network that counts counts the backward evaluations of the adjoint too, which is torchdiffeq's as is its solver.
+    Diverged as `solve` has it.
     """
     dim = x[0].numel()
     state = torch.cat([x.flatten(1), x.new_zeros(len(x), 3 if energies else 1)], 1)
     eager = net.eager if isinstance(net, CountedNetwork) else net  # compiled calls have no second derivative
-    if adjoint or solver.steps is not None:
+    if adjoint or solver.method != NAME:
         derivative = derivative_of(velocity(eager), x.shape[1:], functional=False)
         module = net.module if isinstance(net, CountedNetwork) else net
         params = tuple(module.parameters()) if isinstance(module, nn.Module) else ()
@@ -157,31 +144,27 @@ def _integrate(
     derivative: Derivative, step: Step, y: Tensor, probes: Tensor | None, solver: Solver
 ) -> tuple[Tensor, int]:
     """State at t = 0 from the state at t = 1, and the number of evaluations."""
-    t, h, nfe = 1.0, -FIRST_STEP, 1
-    k1 = derivative(y.new_tensor(t), y, probes)
-    for _ in range(MAX_STEPS):
-        # As many equal steps as are needed anyway: fewer are rejected than if the last took what is left.
-        h = -t / math.ceil(-t / h)
-        new, k7, error = step(y.new_tensor(t), y.new_tensor(h), y, k1, probes, solver.rtol, solver.atol)
+    nfe = 1
+
+    def attempt(t: float, h: float, y: Tensor, slope: Tensor) -> tuple[Tensor, Sequence[Tensor], Tensor]:
+        nonlocal nfe
         nfe += len(NODES)
-        ratio = float(error)
-        if ratio <= 1:
-            if h == -t:
-                return new, nfe
-            t, y, k1 = t + h, new, k7
-        elif t + 0.01 * h == t or abs(h) < 1e-8:
-            raise Diverged(f"dopri5: underflow of the step at t = {t:.6f}")
-        # A ratio that is not a number fails both comparisons and takes the smallest factor.
-        h *= min(10.0, max(0.2, 0.9 * max(ratio, 1e-10) ** -0.2)) if ratio < float("inf") else 0.2
-    raise Diverged(f"dopri5: {MAX_STEPS} steps were not enough")
+        end, last, error = step(y.new_tensor(t), y.new_tensor(h), y, slope, probes, solver.rtol, solver.atol)
+        return end, [last], error
+
+    slope = derivative(y.new_tensor(1.0), y, probes)
+    for one in accepted(attempt, y, slope, 1.0, 0.0):
+        y = one.end
+    return y, nfe
 
 
 @dataclass(frozen=True)
 class SimulatedBaseline(FlowBaseline):
     """A flow trained by maximum likelihood, with an ODE solve in every loss: the options of that solve.
 
-    `rk4_steps` equal steps of RK4 take the place of dopri5 if they are not 0. Such a solve does not know its error, so
-    the loss is what the solver finds and not the model's likelihood; evaluation is by its own solver all the same.
+    `rk4_steps` equal steps of RK4 take the place of the adaptive ones if they are not 0. Such a solve does not know its
+    error, so the loss is what the solver finds and not the model's likelihood; evaluation is by its own solver all the
+    same.
     """
 
     needs_gaussian = True
@@ -200,5 +183,5 @@ class SimulatedBaseline(FlowBaseline):
     def flow(self, net: Network, x1: Tensor, rng: torch.Generator, energies: bool = False) -> Flow:
         """Differentiable log-density of x1 (B, ...), with a fresh probe where the divergence is estimated."""
         probes = None if x1[0].numel() <= self.exact_up_to else rademacher(x1, rng)
-        solver = Solver("rk4", steps=self.rk4_steps) if self.rk4_steps else Solver("dopri5", self.rtol, self.atol)
+        solver = Solver("rk4", steps=self.rk4_steps) if self.rk4_steps else Solver(NAME, self.rtol, self.atol)
         return flow(self.velocity, net, x1, solver, probes, self.adjoint, energies)

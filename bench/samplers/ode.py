@@ -138,9 +138,16 @@ class RK4(AtBothEnds):
         return x + h / 3 * (2 * k2 - k3 + 2 * k4)
 
 
+@register_sampler("dormand_prince")
+class DormandPrince(Adaptive):
+    """Dormand and Prince's 5(4), whose steps end where the path does."""
+
+    order = 5
+
+
 @register_sampler("dopri5")
 class Dopri5(Adaptive):
-    """Dormand and Prince's 5(4), the usual adaptive method."""
+    """The same method by torchdiffeq, as papers use it."""
 
     order = 5
 

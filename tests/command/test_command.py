@@ -116,7 +116,7 @@ BAD = {
     "option of a dataset": (["--set", "dataset.n=5"], ["dataset checkerboard", "'n'", "n_train"]),
     "option of a baseline": (["--set", "fm_ot.sigma=0.1"], ["baseline fm_ot", "'sigma'", "sigma_min"]),
     "type of an option": (["--set", "fm_ot.sigma_min=thin"], ["fm_ot", "sigma_min = 'thin'", "valid number"]),
-    "solver": (["--set", "evaluation.samples.solver.method=rk5"], ["'rk5'", "allowed are dopri5"]),
+    "solver": (["--set", "evaluation.samples.solver.method=rk5"], ["'rk5'", "allowed are dormand_prince"]),
     "solver of the sweep": (["--set", 'evaluation.sweep.solvers=["ruler"]'], ["'ruler'", "did you mean 'euler'"]),
     "few workers": (["--workers", "0"], ["--workers 0", "at least 1"]),
     "type of workers": (["--workers", "two"], ["--workers", "'two'"]),

@@ -243,7 +243,7 @@ def test_its_row_stands_in_the_columns_of_trained_ones_and_in_archives(
     command.score("--set", "evaluation.samples.n=50")
     score = command.record()
     ((w2, settings),) = [(row["value"], row["settings"]) for row in score["measurements"] if row["metric"] == "w2"]
-    drawn = {"sampler": "dopri5", "rtol": 1e-5, "atol": 1e-5, "batch": 40, "weights": "ema"}
+    drawn = {"sampler": "dormand_prince", "rtol": 1e-5, "atol": 1e-5, "batch": 40, "weights": "ema"}
     shared = {key: value for key, value in settings.items() if key not in ("sampler", "options")}
     run, _ = runs(command.folder)
     facts = {"label": "FM w/ OT", "dataset_version": score["dataset_version"], "device": "cpu"}

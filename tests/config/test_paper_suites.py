@@ -18,7 +18,7 @@ from bench.config.components import build_baseline
 from bench.config.plan import plan
 from bench.config.registry import networks
 from bench.config.settings import Component
-from bench.config.suite import Run, load_suite
+from bench.config.suite import Run, load_suite, suite_names
 from bench.methods.cnf import SimulatedBaseline
 from bench.training.optimiser import learning_rate, optimiser
 
@@ -168,6 +168,15 @@ def test_paper_draws_each_k_of_table_4(name: str) -> None:
         assert likelihood.divergence == "hutchinson" and samples.n == 50_000
         for solve in (*likelihood.solvers, samples.solver):
             assert (solve.method, solve.rtol, solve.atol) == ("dopri5", 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in suite_names() if "paper" in load_suite(name)[1].protocols])
+def test_paper_solves_by_torchdiffeqs_dopri5(name: str) -> None:
+    for run in planned(name, "paper"):
+        likelihood, samples, sweep = run.evaluation.likelihood, run.evaluation.samples, run.evaluation.sweep
+        solves = [*(likelihood.solvers if likelihood else ()), *([samples.solver] if samples else ())]
+        assert solves and {solve.method for solve in solves} == {"dopri5"}, run.run_id
+        assert "dormand_prince" not in {sampler.name for sampler in (sweep.components if sweep else ())}, run.run_id
 
 
 # Every protocol.

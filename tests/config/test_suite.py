@@ -555,9 +555,9 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "option of a baseline": (swap("ddim_steps", "ddim"), ["baseline ddpm", "'ddim'", "known: ", "ddim_steps"]),
     "type of an option": (swap("width = 8", 'width = "wide"'), ["network mlp", "width = 'wide'", "valid integer"]),
     "choice of an option": (swap("width = 8", 'activation = "relu"'), ["activation = 'relu'", "'silu'", "'tanh'"]),
-    "solver": (swap("n = 20, batch", 'solvers = [{ method = "rk5" }], batch'), ["'rk5'", "allowed are dopri5"]),
+    "solver": (swap("n = 20, batch", 'solvers = [{ method = "rk5" }], batch'), ["'rk5'", "allowed are dormand_prince"]),
     "steps of a solver": (swap("n = 20, batch", 'solvers = [{ method = "rk4" }], batch'), ["'rk4'", "steps=None"]),
-    "solver of the samples": (swap("w2_n = 20", 'solver = { method = "rk5" }'), ["'rk5'", "allowed are dopri5"]),
+    "solver of the samples": (swap("w2_n = 20", 'solver = { method = "rk5" }'), ["'rk5'", "allowed are "]),
     "solver of the sweep": (add('evaluation.sweep = { solvers = ["ruler"] }'), ["'ruler'", "did you mean 'euler'"]),
 }
 

@@ -227,7 +227,7 @@ def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
     assert set(sweep.metric) == {f"fd_{CNN}", f"fd_{CNN}_floor", "psnr", "ssim", "sampling_seconds"}
     assert set(sweep.sampler.dropna()) == {
         "midpoint",
-        "dopri5",
+        "dormand_prince",
     }
     curve = found[(found.stage == "train") & (found.metric == f"fd_{CNN}")]
     assert len(curve) == 1 and not any(metric.startswith("nll") for metric in found.metric)

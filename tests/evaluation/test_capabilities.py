@@ -107,7 +107,7 @@ def test_a_generator_is_sampled_by_its_first_sampler_and_has_no_paths(points: Da
 def test_a_generator_has_no_likelihood_and_its_reason_is_its_own(points: Dataset) -> None:
     rows, arrays = measured("likelihood", generator_of_one_shot, points)
     assert {row.reason for row in rows} == {"not applicable: a GAN has no density"} and not arrays
-    assert one(rows, "nll_nats").settings["solver"] == "dopri5"  # in the column of those who have one
+    assert one(rows, "nll_nats").settings["solver"] == "dormand_prince"  # in the column of those who have one
     (sweep, _), (curve, _) = (measured(stage, generator_of_one_shot, points) for stage in ("sweep", "curve"))
     assert {row.reason for row in sweep} == {"not applicable: the model has no velocity"}
     assert {row.metric for row in curve} == {"w2", "nfe_sampling"} and all(row.reason is None for row in curve)
@@ -436,7 +436,7 @@ def test_a_sampler_of_the_models_own_that_a_suite_names_has_its_row(points: Data
     trained = Trained(Can(of), Idle(), points, 0, "cpu")
     ways = trained.ways(Solver(), {"euler-3": Euler(steps=3), "euler-5": Euler(steps=5)})
     assert ways["euler-3"] == Euler(steps=3) and ways["euler-4"] == "euler-4" and ways["euler-5"] == Euler(steps=5)
-    assert list(ways) == ["dopri5", "euler-3", "euler-4", "euler-5"]
+    assert list(ways) == ["dormand_prince", "euler-3", "euler-4", "euler-5"]
     with pytest.raises(
         UsageError, match=r"^evaluation\.samples\.samplers: .* another sampler of its own named 'euler-4'$"
     ):

@@ -10,7 +10,7 @@ from bench.evaluation.paths import follow
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
 
-TIGHT = Solver("dopri5", 1e-8, 1e-8)
+TIGHT = Solver("dormand_prince", 1e-8, 1e-8)
 
 
 MEAN, DEVIATION = (0.5, -2.0), (0.4, 3.0)

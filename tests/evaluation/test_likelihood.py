@@ -184,7 +184,7 @@ def test_every_solver_has_its_own_rows(points: Dataset) -> None:
     rows = measure(rescaled, points, n=50, solvers=(Solve(), Solve(method="midpoint", steps=20)))
     adaptive, fixed = named(rows, "nll_nats")
     assert (adaptive.settings["solver"], fixed.settings["solver"], fixed.settings["steps"]) == (
-        "dopri5",
+        "dormand_prince",
         "midpoint",
         20,
     )
@@ -334,7 +334,7 @@ def test_a_draw_that_diverges_takes_the_larger_k_alone(images: Dataset, monkeypa
 
 @pytest.mark.slow
 def test_a_first_draw_that_diverges_leaves_nothing(points: Dataset) -> None:
-    with pytest.raises(Diverged, match="dopri5"):
+    with pytest.raises(Diverged, match="dormand_prince"):
         measure(lambda t, x: -1e3 * x**3, points, n=10, batch=10)
 
 

@@ -63,14 +63,14 @@ def test_what_one_repeat_lacks_has_its_reason() -> None:
 def test_the_mean_of_repeats_is_that_of_single_draws(points: Dataset, tmp_path: Path) -> None:
     found, parts = measured(points, tmp_path, R)
     single = [measured(points, tmp_path, seed=seed)[0] for seed in (5, *(number(5, "repeat", i) for i in range(1, R)))]
-    for sampler in ("dopri5", "euler"):
+    for sampler in ("dormand_prince", "euler"):
         for metric in ("w2", "nfe_sampling"):
             row, values = found[metric, sampler], [one[metric, sampler].value for one in single]
             assert row.value == pytest.approx(fmean(values), rel=1e-12)
             assert row.stderr == pytest.approx(stdev(values) / math.sqrt(R), rel=1e-12)
             assert row.settings == {**single[0][metric, sampler].settings, "repeats": R}
             assert row.n == single[0][metric, sampler].n
-    assert len({one["w2", "dopri5"].value for one in single}) == R
+    assert len({one["w2", "dormand_prince"].value for one in single}) == R
     for key, row in found.items():  # what is no sample's is as it is without repeats
         if key[0].endswith(FLOOR) or key[0] in ("path_energy", "straightness", "npe"):
             assert row == single[0][key]
@@ -81,10 +81,10 @@ def test_the_first_repeat_is_the_draw_without_repeats(points: Dataset, tmp_path:
     kept = Unfinished(tmp_path / "parts")
     measured(points, tmp_path, R, unfinished=kept)
     once, _ = measured(points, tmp_path)
-    first = Parts(print, kept)._kept(kept, "samples dopri5")
+    first = Parts(print, kept)._kept(kept, "samples dormand_prince")
     assert first is not None
     (w2,) = (row for row in first[0] if row.metric == "w2")
-    assert w2.value == once["w2", "dopri5"].value
+    assert w2.value == once["w2", "dormand_prince"].value
 
 
 def test_a_killed_stage_goes_on_with_the_repeat_that_it_was_at(

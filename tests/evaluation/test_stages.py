@@ -40,7 +40,7 @@ batch = 30
 w2_n = 60
 path_n = 20
 path_times = 5
-solver = { method = "dopri5", rtol = 1e-3, atol = 1e-3 }
+solver = { rtol = 1e-3, atol = 1e-3 }
 """
 LOST = {("euler", 8.0), ("rk4", 8.0)}  # the cubic field is as large as any number after a few such steps
 

@@ -51,7 +51,7 @@ def test_samples_are_the_flow_of_their_own_noise() -> None:
     noise = normal((2,), 7, "samples", 0, 10).double()
     expected = DATA.means + DATA.variances.sqrt() * noise
     for batch in (10, 4):
-        x, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, batch, Solver("dopri5", 1e-7, 1e-7), 7)
+        x, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, batch, Solver("dormand_prince", 1e-7, 1e-7), 7)
         torch.testing.assert_close(x.double(), expected, rtol=0, atol=1e-4)
     other, _ = draw(field(DATA, OptimalTransport()), 1.0, (2,), 10, 10, Solver(), 8)
     assert (other - x).abs().min() > 1e-4

@@ -51,7 +51,7 @@ def test_a_part_is_made_once(tmp_path: Path) -> None:
 
 
 def test_names_of_settings_become_names_of_files(tmp_path: Path) -> None:
-    names = [f"{Solver('dopri5', rtol, 1e-5).settings()}-{k}-{start}" for rtol in (1e-5, 1e-3) for k, start in (
+    names = [f"{Solver('dormand_prince', rtol, 1e-5).settings()}-{k}-{start}" for rtol in (1e-5, 1e-3) for k, start in (
         (0, 0), (0, 10), (1, 0), (10, 0),
     )]  # fmt: skip
     for i, name in enumerate(names):
@@ -153,7 +153,7 @@ def test_killed_samples_repeat_one_batch_at_most(tmp_path: Path, way: str) -> No
             return x + sum(f(torch.tensor(0.5), x) * torch.randn((), generator=rng) for _ in "12345")
 
         trained = Trained(Given(f, own=(("noisy", noisy),)), Idle(), points, 0, "cpu")
-        draw = sampler_of(Solver("dopri5", 1e-4, 1e-4)) if way == "ode" else "noisy"
+        draw = sampler_of(Solver("dormand_prince", 1e-4, 1e-4)) if way == "ode" else "noisy"
         batches = list(trained.batches(way, draw, 44, 10, parts))
         return [(b.start, b.nfe) for b in batches], torch.cat([b.x for b in batches])
 

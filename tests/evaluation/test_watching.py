@@ -125,12 +125,13 @@ def test_tensorboard_has_losses_curves_numbers_and_sheets(tmp_path: Path) -> Non
     events = EventAccumulator(str(job.root / "tensorboard" / run.run_id))
     events.Reload()
     tags = events.Tags()
-    assert {"training/loss", "training/lr", "validation/w2/dopri5", "samples/w2/dopri5"} <= set(tags["scalars"])
+    named = {"validation/w2/dormand_prince", "samples/w2/dormand_prince"}
+    assert {"training/loss", "training/lr", *named} <= set(tags["scalars"])
     assert tags["images"] == ["validation", "samples"]
     assert [event.step for event in events.Images("validation")] == [2, 4, 8]
     curve = read_frame(job.root)
     curve = curve[(curve.metric == "w2") & curve.step.notna()]
-    found = {event.step: event.value for event in events.Scalars("validation/w2/dopri5")}
+    found = {event.step: event.value for event in events.Scalars("validation/w2/dormand_prince")}
     assert found == pytest.approx(dict(zip(curve.step.astype(int), curve.value, strict=True)), rel=1e-6)
     assert [event.step for event in events.Scalars("sweep/w2/euler")] == [4]
     again = runs(tmp_path, SUITE.replace("likelihood = { n = 20", "likelihood = { n = 10"))[0]

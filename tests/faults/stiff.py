@@ -1,4 +1,4 @@
-"""A method whose field is stiff: coarse fixed steps blow up, dopri5 does not."""
+"""A method whose field is stiff: coarse fixed steps blow up, adaptive ones do not."""
 
 from dataclasses import dataclass
 

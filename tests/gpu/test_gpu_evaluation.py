@@ -68,7 +68,7 @@ def test_noise_belongs_to_the_sample_on_every_device(digits: Dataset, device: st
 
 def test_samples_are_the_cpus(digits: Dataset, points: Dataset, device: str) -> None:
     for dataset in (digits, points):
-        for solver in (Solver("midpoint", steps=8), Solver("dopri5", 1e-4, 1e-4)):
+        for solver in (Solver("midpoint", steps=8), Solver("dormand_prince", 1e-4, 1e-4)):
             (x, nfe), (y, count) = (
                 _drawn(trained(dataset, d), lambda s, solver=solver: s.draw(sampler_of(solver), 0, 8))
                 for d in ("cpu", device)
@@ -121,7 +121,7 @@ def test_likelihoods_are_the_cpus(digits: Dataset, points: Dataset, device: str,
         found = []
         for d in ("cpu", device):
             with full_float32(d):
-                rows = by_route(ByODE(trained(dataset, d), settings, Solver("dopri5", 1e-4, 1e-4)), "raw")
+                rows = by_route(ByODE(trained(dataset, d), settings, Solver("dormand_prince", 1e-4, 1e-4)), "raw")
             found.append({(m.metric, m.settings.get("draws")): m.value for m in rows if "nll" in m.metric})
         assert found[0].keys() == found[1].keys() and len(found[0]) >= 1
         for key, value in found[0].items():

@@ -83,13 +83,13 @@ def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
     assert (curve.nfe_training == curve.step).all()
     cost = table[(table.metric == "nfe_sampling") & (table.stage == "samples")]
     evaluations = {s["sampler"]: nfe for s, nfe in zip(cost.settings, cost.value, strict=True)}
-    assert evaluations.pop("dopri5") % 6 == 2
+    assert evaluations.pop("dormand_prince") % 6 == 1
     assert evaluations == {"ancestral-5": 5, "ddim-3": 3}
     sweep = table[(table.stage == "sweep") & table.nfe.notna()]  # all but the floor
     swept = sweep.settings
     fixed = {(s["sampler"], s["steps"], nfe) for s, nfe in zip(swept, sweep.nfe, strict=True) if "steps" in s}
     assert fixed == {(m, nfe // c, nfe) for m, c in (("euler", 1), ("midpoint", 2), ("rk4", 4)) for nfe in (4, 8)}
-    assert {s["rtol"] for s in swept if s["sampler"] == "dopri5"} == {1e-2}
+    assert {s["rtol"] for s in swept if s["sampler"] == "dormand_prince"} == {1e-2}
     assert {s["weights"] for s in table.settings if "weights" in s} == {"ema"}
 
 
@@ -254,7 +254,7 @@ def test_a_likelihood_that_diverges_leaves_its_reason_and_the_samples_are_measur
         *("nll_nats", "nfe_likelihood", "likelihood_seconds", "peak_memory_bytes", "nll_floor", "density_picture")
     }
     for metric in ("nll_nats", "nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"):
-        assert math.isnan(lost.value[metric]) and lost.reason[metric].startswith("diverged: dopri5: ")
+        assert math.isnan(lost.value[metric]) and lost.reason[metric].startswith("diverged: dormand_prince: ")
     assert lost.value["nll_floor"] == pytest.approx(math.log(32)) and lost.reason.isna()["nll_floor"]
     assert lost.n["nll_nats"] == 20 and json.loads(lost.settings["nll_nats"])["draws"] == 1
     samples = found[found.stage == "samples"]

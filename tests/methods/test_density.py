@@ -12,7 +12,7 @@ from bench.methods.density import ROWS, log_density, log_normal, rademacher
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport, Path, VariancePreserving
 
-TIGHT = Solver("dopri5", 1e-9, 1e-9)
+TIGHT = Solver("dormand_prince", 1e-9, 1e-9)
 
 
 # Divergence.
@@ -81,7 +81,7 @@ def test_exact_field_of_the_ot_path_has_the_exact_density(
     data: GaussianMixture, path: Path, rng: torch.Generator
 ) -> None:
     x = data.sample(40, rng)
-    density = log_density(field(data, path), x, 1.0, Solver("dopri5", 1e-7, 1e-7))
+    density = log_density(field(data, path), x, 1.0, Solver("dormand_prince", 1e-7, 1e-7))
     exact = data.log_prob_at(path, torch.tensor(1.0, dtype=torch.float64), x)
     torch.testing.assert_close(density.log_p, exact, rtol=0, atol=1e-5)
 
@@ -91,7 +91,7 @@ def test_exact_field_of_the_vp_path_has_the_exact_density(rng: torch.Generator) 
     x = data.sample(40, rng)
     start, end = (torch.tensor(t, dtype=torch.float64) for t in (0.0, path.t_end))
     # The path begins at p_0 and not quite at N(0, I): with the true p_0 the density is exact.
-    solver = Solver("dopri5", 1e-7, 1e-7)
+    solver = Solver("dormand_prince", 1e-7, 1e-7)
     density = log_density(field(data, path), x, path.t_end, solver)
     corrected = log_density(
         field(data, path), x, path.t_end, solver, prior=lambda x0: data.log_prob_at(path, start, x0)
@@ -113,12 +113,12 @@ def test_single_precision_at_the_default_tolerance_is_good_to_a_thousandth(rng: 
 def test_hutchinson_log_density_is_unbiased_and_exact_for_one_gaussian(rng: torch.Generator) -> None:
     single, path = GaussianMixture.single([0.5, -2.0], [0.3, 4.0]), OptimalTransport()
     x = single.sample(20, rng)
-    probed = log_density(field(single, path), x, 1.0, Solver("dopri5", 1e-7, 1e-7), rademacher(x, rng))
+    probed = log_density(field(single, path), x, 1.0, Solver("dormand_prince", 1e-7, 1e-7), rademacher(x, rng))
     torch.testing.assert_close(probed.log_p, single.log_prob(x), rtol=0, atol=1e-5)  # a diagonal Jacobian
 
     pair = GaussianMixture.pair()
     x = pair.sample(1, rng).expand(1500, 2).contiguous()  # the same point, a probe each
-    probed = log_density(field(pair, path), x, 1.0, Solver("dopri5", 1e-6, 1e-6), rademacher(x, rng))
+    probed = log_density(field(pair, path), x, 1.0, Solver("dormand_prince", 1e-6, 1e-6), rademacher(x, rng))
     error = probed.log_p - pair.log_prob(x[:1])
     assert float(error.std()) > 0 and abs(float(error.mean())) < 4 * float(error.std()) / math.sqrt(1500) + 1e-4
 

@@ -99,7 +99,7 @@ class Crowded(nn.Module):
 @pytest.mark.parametrize("given", [False, True])
 def test_samples_are_drawn_in_the_memory_there_is(images: Dataset, given: bool) -> None:
     dataset = dataclasses.replace(images, given=(lambda k: k.float() / 256) if given else None)
-    solver = Solver("dopri5", 1e-4, 1e-4)
+    solver = Solver("dormand_prince", 1e-4, 1e-4)
 
     def drawn(device: Device) -> tuple[Tensor, float]:
         with torch.no_grad():
@@ -138,7 +138,7 @@ def test_densities_are_measured_in_the_memory_there_is(
         return f
 
     wide, narrow = Device(20), Device(7)
-    solver = Solver("dopri5", 1e-4, 1e-4)
+    solver = Solver("dormand_prince", 1e-4, 1e-4)
     expected, found = (log_density(crowded(device), x, 1.0, solver, z) for device in (wide, narrow))
     torch.testing.assert_close(found.log_p, expected.log_p)
     torch.testing.assert_close(found.variance, expected.variance)

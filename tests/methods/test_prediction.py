@@ -51,7 +51,7 @@ def test_the_ode_of_each_exact_prediction_ends_where_quantiles_say(method: str, 
     baseline = METHODS[method](prediction=prediction)
     x0 = torch.linspace(-2.5, 2.5, 21, dtype=torch.float64)[:, None]
     f = baseline.velocity(exact(prediction, baseline.path, LINE))
-    ends = solve(f, x0, (0.0, baseline.t_end), Solver("dopri5", 1e-8, 1e-8))[-1]
+    ends = solve(f, x0, (0.0, baseline.t_end), Solver("dormand_prince", 1e-8, 1e-8))[-1]
     shifted = within(prediction, baseline.path) != (0.0, baseline.t_end)
     assert shifted == (method == "straight" and prediction != "velocity")
     off = float((ends - transported(LINE, baseline.path, x0)).abs().max())

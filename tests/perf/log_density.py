@@ -35,7 +35,7 @@ def row(rounds: int, name: str, dataset: Dataset, points: int, module: nn.Module
     baseline, x = baselines["fm_ot"](), dataset.test[:points]
     Ours("perf", Training(steps=1, batch=512, lr=2e-3), baseline, module, dataset, seed=0).run(STEPS)
     net = CountedNetwork(module)
-    solver = Solver("dopri5", TOLERANCE, TOLERANCE)
+    solver = Solver("dormand_prince", TOLERANCE, TOLERANCE)
 
     def ours() -> Tensor:
         return log_density(baseline.velocity(net), x, 1.0, solver).log_p

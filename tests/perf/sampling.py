@@ -29,7 +29,7 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Row]:
         trained, t, x = Trained(baseline, module, dataset, 0, "cpu"), torch.full((POINTS,), 0.5), torch.randn(POINTS, 2)
 
         def sample(trained=trained) -> float:
-            (batch,) = trained.batches("perf", sampler_of(Solver("dopri5", 1e-5, 1e-5)), POINTS, POINTS)
+            (batch,) = trained.batches("perf", sampler_of(Solver("dormand_prince", 1e-5, 1e-5)), POINTS, POINTS)
             return batch.nfe
 
         nfe = int(sample())

@@ -14,7 +14,7 @@ from bench.methods.model import Model
 from bench.methods.ode import ADAPTIVE, EVALUATIONS_A_STEP, Solver, solve
 from bench.methods.paths import OptimalTransport, VariancePreserving
 from bench.samplers.grids import Grid
-from bench.samplers.ode import RK4, AtBothEnds, Dopri5, Euler, Heun2, Heun3, Midpoint, sampler_of
+from bench.samplers.ode import RK4, AtBothEnds, Dopri5, DormandPrince, Euler, Heun2, Heun3, Midpoint, sampler_of
 
 FIXED = {"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4}
 ONE = torch.ones(1, 1, dtype=torch.float64)
@@ -110,6 +110,7 @@ def test_settings_of_a_record_are_those_of_the_solver_and_what_differs() -> None
         "solver": "midpoint", "steps": 3, "grid": "karras", "rho": 5.0,
     }  # fmt: skip
     assert Dopri5(1e-3, 1e-4).settings(straight) == {"solver": "dopri5", "rtol": 1e-3, "atol": 1e-4}
+    assert DormandPrince().settings(straight) == {"solver": "dormand_prince", "rtol": 1e-5, "atol": 1e-5}
 
 
 def test_names_tell_options_and_accuracy() -> None:

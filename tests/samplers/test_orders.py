@@ -96,7 +96,8 @@ def test_orders_are_those_of_the_methods() -> None:
     orders = {name: cls().order for name, cls in samplers.items()}
     expected = {
         **{"euler": 1, "midpoint": 2, "heun2": 2, "heun3": 3, "rk4": 4, "edm": 2, "exponential": 2},
-        **{"dpm_solver_pp": 2, "unipc": 2, "dopri5": 5, "dopri8": 8, "bosh3": 3, "adaptive_heun": 2},
+        **{"dormand_prince": 5, "dopri5": 5, "dopri8": 8, "bosh3": 3, "adaptive_heun": 2},
+        **{"dpm_solver_pp": 2, "unipc": 2},
         **{"ddim": None, "ancestral": None, "euler_maruyama": None},
     }
     assert expected.items() <= orders.items()

@@ -145,8 +145,9 @@ def names(**sweep: object) -> list[str]:
     return [f"{sampler}" for sampler in swept(Sweep.model_validate(sweep))]
 
 
-def test_a_sweep_is_by_default_that_of_the_solvers_and_dopri5() -> None:
-    expected = ["euler-4", "euler-8", "midpoint-2", "midpoint-4", "rk4-1", "rk4-2", "dopri5-0.1", "dopri5-0.01"]
+def test_a_sweep_is_by_default_that_of_the_solvers_and_an_adaptive_one() -> None:
+    expected = ["euler-4", "euler-8", "midpoint-2", "midpoint-4", "rk4-1", "rk4-2"]
+    expected += ["dormand_prince-0.1", "dormand_prince-0.01"]
     assert names(nfe=[4, 8], tolerances=[1e-1, 1e-2]) == expected
     assert names(nfe=[6], tolerances=[], solvers=["rk4", "heun3"]) == ["heun3-2"]
 

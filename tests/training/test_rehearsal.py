@@ -135,7 +135,7 @@ def test_a_network_that_answers_a_vector_is_refused_where_its_loss_would_be_broa
         ({"drawing": lambda x, net: x / (x * 0)}, "sampler 'own' draws samples that are not finite"),
         ({"drawing": lambda x, net: net(x)}, "network mlp: built with time = True, called with 0 times"),
         ({"drawing": lambda x, net: x.nothing}, "sampler 'own' of 3 samples: AttributeError"),
-        ({"drawing": lambda x, net: x, "called": "dopri5"}, "'dopri5' has the name of the ODE's solver"),
+        ({"drawing": lambda x, net: x, "called": "dormand_prince"}, "_prince' has the name of the ODE's solver"),
         ({"drawing": lambda x, net: x, "called": "samples"}, "'samples' has the name of a stream of random numbers"),
         ({"drawing": lambda x, net: x, "called": "probe-0"}, "'probe-0' has the name of a stream of random numbers"),
     ],

@@ -19,7 +19,7 @@ from bench.report.figure import Drawing, FigureData, register_figure
 from bench.report.sections import Section
 from bench.report.sweeps import at_every_accuracy, floor_of, of_samplers, qualities, swept
 
-SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dopri5")
+SOLVERS = ("euler", "heun2", "midpoint", "heun3", "rk4", "dormand_prince", "dopri5")
 WITH_RATIOS = 2.95  # inches at the right for a legend with a ratio a solver
 
 
@@ -46,9 +46,9 @@ def over_nfe(data: FigureData) -> Iterator[Drawing]:
         order = at.sort_values("value", ascending=about.direction != "higher").variant.unique()
         legend(section, axes[-1], dict.fromkeys(order, ""), "")
         reading = (
-            "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, dopri5 is "
-            "run at falling tolerances. Where a curve levels out, the model's error is left and more evaluations are "
-            "wasted. The dashed line is what as many data score, if that was measured."
+            "Both axes are logarithmic. One facet a solver; a fixed-step solver spends NFE in equal steps, an adaptive "
+            "one is run at falling tolerances. Where a curve levels out, the model's error is left and more "
+            "evaluations are wasted. The dashed line is what as many data score, if that was measured."
         )
         title = f"{about.title} against evaluations of the velocity field, by solver"
         yield Drawing(figure, title, reading + cut + lacking(section, rows), f"{metric}_over_nfe")
