@@ -76,7 +76,7 @@ def measured(case: Case, method: str, tolerance: float) -> tuple[int, float]:
 
 @pytest.mark.slow
 def test_errors_are_no_larger_than_torchdiffeqs_at_no_more_evaluations() -> None:
-    """In the median over the cases at every tolerance: where a step happens to end makes single errors large or small."""
+    """In the median over the cases at each tolerance: single errors hang on where a step happens to end."""
     cases, spent = [make() for make in CASES.values()], [0, 0]
     for tolerance in TOLERANCES:
         ratios = []
