@@ -82,7 +82,8 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
             from bench.config.beforehand import prepare
             from bench.training.build import check_weights
 
-            prepare(todo, data_dir.resolve())
+            sizes = prepare(todo, data_dir.resolve())
+            todo.sort(key=lambda run_: -sizes[run_.run_id])  # larger samples, as a rule, make dearer runs
             check_weights(todo, root, data_dir.resolve())
         for folder in (data_dir, *data_dir.glob("*/")):
             sweep(folder)  # what killed writes left; a run does so in its own folder

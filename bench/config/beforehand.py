@@ -40,13 +40,17 @@ def validate(runs: Iterable[Run]) -> None:
             swept(sweep)
 
 
-def prepare(runs: Iterable[Run], data_dir: Path) -> None:
-    """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError."""
+def prepare(runs: Iterable[Run], data_dir: Path) -> dict[str, int]:
+    """Have the data of the runs, and Inception's weights, ready and whole before anything starts, or a UsageError.
+
+    By the id of a run, the numbers that one of its samples consists of.
+    """
     from bench.metrics.extractors.named import make_sure
 
-    extractors, sure = set[str | None](), set[str]()
+    extractors, sure, sizes = set[str | None](), set[str](), dict[str, int]()
     for run in runs:
         dataset = build_dataset(run.dataset, data_dir, run.seed)
+        sizes[run.run_id] = dataset.dim
         check_data(run, dataset)
         with suppress(NotApplicable):  # which the run's records say
             check_networks(run, dataset)
@@ -65,6 +69,7 @@ def prepare(runs: Iterable[Run], data_dir: Path) -> None:
 
         weights(data_dir, data_dir / "extractors")
     forget()  # the workers have their own
+    return sizes
 
 
 class _Checks:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench.launch import GRACE, Outcome
 from bench.launch.headway import Headway, goes_on, headway
 from bench.launch.progress import Progress
+from bench.launch.schedule import Schedule
 from bench.launch.surroundings import environment
 from bench.records import records
 from bench.records.disk import NoSpace
@@ -88,6 +89,7 @@ class Pool:
         self._announced: set[str] = set()
         self._fruitless: Counter[str] = Counter()  # stops in a row without headway
         self._failed_starts = 0
+        self._schedule = Schedule()
         self._progress = progress
         self._workers = [_Worker(environment) for environment in environments]
 
@@ -108,12 +110,18 @@ class Pool:
                         self._hear(worker, kind, content)
 
     def _next(self) -> "Job | None":
-        """The first job whose time has come and whose teacher has ended."""
-        for place, (start, job) in enumerate(self._waiting):
-            if start <= time.monotonic() and self._unfinished.isdisjoint(job.run.needs):
-                del self._waiting[place]
-                return job
-        return None
+        """The dearest job whose time has come and whose teacher has ended."""
+        now = time.monotonic()
+        waiting = [job.run for _, job in self._waiting]
+        ready = [
+            place
+            for place, (start, job) in enumerate(self._waiting)
+            if start <= now and self._unfinished.isdisjoint(job.run.needs)
+        ]
+        if not ready:
+            return None
+        chosen = self._schedule.first([waiting[place] for place in ready], waiting)
+        return self._waiting.pop(ready[chosen])[1]
 
     def _hear(self, worker: _Worker, kind: str, content: Any) -> None:
         job = worker.job
@@ -166,6 +174,8 @@ class Pool:
     def _end(self, job: "Job", since: float, error: str | None) -> None:
         seconds = time.monotonic() - since
         outcome = Outcome(job.run.run_id, "failed" if error else "ok", seconds, error)
+        if not error:
+            self._schedule.learn(job.run, seconds)
         self.outcomes[job.run.run_id] = outcome
         self._unfinished.discard(job.run.run_id)
         self._progress.end(outcome)
