@@ -49,3 +49,7 @@ class Diverged(ArithmeticError):
     """A loss, weights or an ODE solution that stopped being finite; `kind` is said before the message."""
 
     kind = "diverged"
+
+
+class Unstackable(Exception):
+    """Why runs are not trained together (bench/training/stack.py); each is trained alone then, and none has failed."""

@@ -106,6 +106,14 @@ class Baseline(ABC):
         """Whether it makes sense only where x0 ~ N(0, I)."""
         return False
 
+    @property
+    def rowwise(self) -> bool:
+        """Whether the loss of a sample hangs on that sample and on its own random numbers alone.
+
+        Seeds are trained together if it does (bench/training/stack.py), after a step has shown it.
+        """
+        return True
+
     def for_data(self, data: About) -> Self:
         """The method with a value for each option that its own leaves to the data; asked before `build`."""
         return self

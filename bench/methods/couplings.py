@@ -45,6 +45,10 @@ class CoupledFlow(FlowBaseline):
     coupling: Coupling = "independent"
     given_weight: NonNegative = 100.0
 
+    @property
+    def rowwise(self) -> bool:
+        return self.coupling == "independent"
+
     def entropy(self, squares: Tensor) -> float:
         """e of the entropic plan, in units of the cost, from |x1 - x0|^2 of all pairs (B, B); no option by itself."""
         return SHARE * spread(squares)

@@ -46,8 +46,9 @@ class Buffers:
     @torch.no_grad()
     def merge(self) -> None:
         """Put the result of all pieces of all ranks in place; all ranks must ask."""
-        names = list(self.before)
-        changed = ranks.agreed(*(float(name in self.found) for name in names)) if names else []
+        if not (names := list(self.before)):
+            return
+        changed = ranks.agreed(*(float(name in self.found) for name in names))
         now = dict(self._tensors())
         for name in (name for name, any_rank in zip(names, changed, strict=True) if any_rank):
             before = self.before[name]
@@ -84,6 +85,8 @@ class Buffers:
 
     def _changed(self) -> list[tuple[str, Tensor, Tensor]]:
         """Name, value and value before of what has changed, at the cost of waiting for the device once."""
+        if not self.before:
+            return []
         pairs = [(name, tensor, self.before[name]) for name, tensor in self._tensors() if name in self.before]
         if not pairs:
             return []

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from bench.errors import UsageError
 from bench.records.records import Measurement
@@ -39,6 +40,7 @@ def state(run: TrainingState) -> dict[str, Any]:
         "teachers": run.teachers,
         "recent": run.recent,
         "nfe": run.evaluations(),
+        "stacked": run.stacked,
         "curve": json.dumps([asdict(m) for m in run.curve]),
         "module": run.module.state_dict(),
         "buffers": run.buffers.unsaved(),
@@ -69,7 +71,7 @@ def _finite(tensors: Iterable[Tensor]) -> bool:
 
 def save(run: TrainingState, path: Path) -> None:
     """Write the checkpoint and keep the one before, of an earlier step; all ranks must take part."""
-    content = state(run)
+    content = tree_map(_own, state(run))
     if ranks.is_main():
         new = path.with_suffix(".new" + path.suffix)
         write_sealed(new, lambda temporary: torch.save(content, temporary))
@@ -77,6 +79,12 @@ def save(run: TrainingState, path: Path) -> None:
             path.replace(previous(path))
         new.replace(path)
     run.saved = run.step
+
+
+def _own(value: Any) -> Any:
+    """A tensor without the rest of what it is a view of, which would be saved with it."""
+    part = isinstance(value, Tensor) and value.untyped_storage().nbytes() > value.nbytes
+    return value.clone() if part else value
 
 
 def previous(path: Path) -> Path:
@@ -152,6 +160,7 @@ def _load(run: TrainingState, path: Path, content: dict[str, Any]) -> None:
     for name in PROGRESS:
         setattr(run, name, content[name])
     run.recent.copy_(content["recent"])
+    run.stacked = content.get("stacked", 1)  # which older ones lack
     run.rows = run.rows_before = round(content["nfe"] * run.settings.batch)
     # Points under another evaluation do not stand on one curve with those to come.
     points = json.loads(content["curve"]) if content["curve_code"] == run.curve_code else []

@@ -41,8 +41,9 @@ class Update:
         self.whole = phase.part is None
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of a loss to that of the phase's parameters."""
-        loss.backward(inputs=None if self.whole else [p for p in self.parameters if p.requires_grad])
+        """Add the gradient of a loss, or of the sum of several, to that of the phase's parameters."""
+        inputs = None if self.whole else [p for p in self.parameters if p.requires_grad]
+        loss.backward(torch.ones_like(loss) if loss.dim() else None, inputs=inputs)
 
     def apply(self, settings: Training, step: int, progress: float) -> None:
         """Move the parameters by their gradients."""

@@ -34,6 +34,7 @@ class TrainingState:
         rows_before: those before the restart.
         peak: bytes, of steps alone.
         validated: progress at the last point of the curve.
+        stacked: of how many runs the largest stack was that it was trained in (bench/training/stack.py), or 1.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TrainingState:
         self.average = Average(module, settings.ema)
         self.step = self.rows = self.rows_before = self.recent_steps = self.peak = 0
         self.saved: int | None = None
+        self.stacked = 1
         self.seconds = self.validated = 0.0
         self.loss = math.nan
         self.recent = torch.zeros((), device=self.device)

@@ -66,22 +66,33 @@ class Trainer(TrainingState):
 
     def _backward(self, update: Update, piece: int) -> Tensor:
         """Add the gradient of one piece of a phase's batch; its share of the batch's mean loss."""
-        samples = self.data.take(self.step, piece, update.number)
-        index = self.step * self.settings.pieces + piece
-        self.rng.manual_seed(number(self.seed, f"tell{update.stream}", index))
-        self.net.given, self.net.labels = samples.given, self.baseline.tell(samples.labels, self.rng)
-        seed = number(self.seed, f"training{update.stream}", index)
-        self.rng.manual_seed(seed)
-        _global_generator(self.device).manual_seed(seed)  # what dropout draws from
-        x = self.dataset.encode(samples.values, self.rng)
-        batch = Batch(x, samples.labels, samples.given, samples.rows)
+        batch = self.batch(update, piece)
         context = Context(self.rng, self.step, self.progress, lambda: self.average.network(self.net))
         with self.autocast():
-            loss = losses(self.baseline, update.phase, self.net, batch, context).mean()
+            loss = self.mean(losses(self.baseline, update.phase, self.net, batch, context))
         if self.settings.pieces > 1:
             loss = loss / self.settings.pieces
         update.backward(loss)
         return loss.detach()
+
+    def batch(self, update: Update, piece: int) -> Batch:
+        """One piece of a phase's batch, which the network is told of; its loss draws from `rng` as it is left."""
+        samples = self.data.take(self.step, piece, update.number)
+        index = self.step * self.settings.pieces + piece
+        self.begin_draws(f"tell{update.stream}", index)
+        self.net.given, self.net.labels = samples.given, self.baseline.tell(samples.labels, self.rng)
+        self.begin_draws(f"training{update.stream}", index)
+        _global_generator(self.device).manual_seed(self.rng.initial_seed())  # what dropout draws from
+        x = self.dataset.encode(samples.values, self.rng)
+        return Batch(x, samples.labels, samples.given, samples.rows)
+
+    def begin_draws(self, stream: str, index: int) -> None:
+        """Have `rng` draw the random numbers of a stream at this index."""
+        self.rng.manual_seed(number(self.seed, stream, index))
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The loss of a batch from those of its samples (B,)."""
+        return losses.mean()
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.settings.precision == "bf16":
