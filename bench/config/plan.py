@@ -11,7 +11,7 @@ A baseline whose option `teacher` names another baseline is taught by that one's
 import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def plan(
         kind = f"dataset of suite {name}, protocol {protocol}"
         raise UsageError(f"--datasets {foreign[0]}: " + unknown(kind, foreign[0], every))
     named = list(baselines) if baselines is not None else None
+    of_seeds = list(seeds) if seeds is not None else None
     known = list(dict.fromkeys([*(b for e in experiments for b in e.of(protocol)), *(named or ())]))
     unset = {key for key, value in (settings or {}).items() if value is UNSET}
     runs: dict[str, Run] = {}
@@ -59,15 +60,13 @@ def plan(
         for dataset in experiment.dataset:
             if dataset.name not in chosen_datasets:
                 continue
+            place = _Place(name, protocol, experiment, dataset, settings or {}, known, unset, digests or {})
             for baseline in named if named is not None else experiment.of(protocol):
                 if not _runs_in(experiment, baseline, dataset, experiments, protocol, settings or {}):
                     continue
                 own_seeds = experiment.variation(protocol).seeds or experiment.seeds or suite.seeds
-                for seed in seeds if seeds is not None else own_seeds:
-                    place = _Place(
-                        name, protocol, experiment, dataset, seed, settings or {}, known, unset, digests or {}
-                    )
-                    run = place.run(baseline)
+                for seed in own_seeds if of_seeds is None else of_seeds:
+                    run = place.run(baseline, seed)
                     if runs.setdefault(run.run_id, run) != run:
                         raise UsageError(
                             f"suite {name}, {baseline}: {run.run_id} is planned twice, with different evaluations"
@@ -100,25 +99,30 @@ def _runs_in(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where runs differ in their baseline alone; `unset` loses the keys that one of them had."""
+    """Where runs differ in their baseline and seed alone; `unset` loses the keys that one of them had.
+
+    `first` has a run of each baseline without a teacher: those of its other seeds are copies.
+    """
 
     suite: str
     protocol: str
     experiment: Experiment
     dataset: Component
-    seed: int
     settings: Mapping[str, Any]
     known: list[str]
     unset: set[str]
     digests: Mapping[str, str]
+    first: dict[str, Run] = field(default_factory=dict)
 
-    def run(self, baseline: str, students: tuple[str, ...] = ()) -> Run:
+    def run(self, baseline: str, seed: int, students: tuple[str, ...] = ()) -> Run:
+        if (alike := self.first.get(baseline)) and 0 <= seed < 2**63:
+            return alike.of_seed(seed)
         where = f"suite {self.suite}, {baseline}"
         cell = _cell(self.experiment, self.dataset, self.protocol, baseline, where)
         self.unset.difference_update(_set(cell, baseline, self.settings, self.known))
-        options, fields = cell.pop("options"), {"suite": self.suite, "protocol": self.protocol, "seed": self.seed}
+        options, fields = cell.pop("options"), {"suite": self.suite, "protocol": self.protocol, "seed": seed}
         if options.get("teacher", "") != "":
-            teacher, digest = self._teacher(options["teacher"], (*students, baseline), where)
+            teacher, digest = self._teacher(options["teacher"], seed, (*students, baseline), where)
             options["teacher"] = teacher
             fields |= {"teacher_sha256": digest} if digest else {}
         if isinstance(weights := cell["training"].get("weights"), str) and weights:
@@ -127,9 +131,12 @@ class _Place:
         cell["network"]["options"] = {k: _read(k, v, where) for k, v in cell["network"]["options"].items()}
         fields |= {**cell, "baseline": {"name": baseline, "options": options}}
         run: Run = validated(Run, fields, where)
-        return run.model_copy(update={"extractors_sha256": of_extractors(run.evaluation.samples, self.digests)})
+        run = run.model_copy(update={"extractors_sha256": of_extractors(run.evaluation.samples, self.digests)})
+        if not run.needs:
+            self.first[baseline] = run
+        return run
 
-    def _teacher(self, teacher: object, students: tuple[str, ...], where: str) -> tuple[str, str]:
+    def _teacher(self, teacher: object, seed: int, students: tuple[str, ...], where: str) -> tuple[str, str]:
         """The run of the baseline of that name in this very place; a run's id stays, a file gets its whole path.
 
         With the digest of a file, else "". UsageError for anything else, and for a baseline that would be taught by
@@ -146,7 +153,7 @@ class _Place:
                 f"{where}: teacher = {teacher!r}: expected a baseline of this suite ({', '.join(self.known)}), "
                 "the id of a run, or the path of a file"
             )
-        return self.run(teacher, students).run_id, ""
+        return self.run(teacher, seed, students).run_id, ""
 
     def _found(self, path: str, find: Callable[[str], tuple[str, str]], key: str) -> tuple[str, str]:
         """The whole path and the digest of a file that the suite names at a key."""

@@ -90,18 +90,38 @@ class Run(Frozen):
         teacher = self.baseline.options.get("teacher")
         return (teacher,) if isinstance(teacher, str) and RUN_ID.fullmatch(teacher) else ()
 
+    def of_seed(self, seed: int) -> "Run":
+        """The run of the same settings and another seed; of a run that needs no other, which would have a seed, too."""
+        assert not self.needs
+        copied = self.model_copy(update={"seed": seed})
+        copied.__dict__.update(variant=self.variant, evaluated=self.evaluated, curve_settings=self.curve_settings)
+        return copied
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Run":
+        """A copy that works out anew what hangs on its settings."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
     def fingerprint(self, stage: Stage) -> str:
         """What a finished record of the stage must quote: another evaluation repeats the stage, not the training."""
-        if stage == "train":
-            return self.run_id
-        settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
-        samples = self.evaluation.samples
-        if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
-            shared = {"metrics", "limits", "extractors", "labels", "reference", "reference_n"}
-            settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
-        return f"{self.run_id}-{digest(by_content(settings, self.extractors_sha256))}"
+        return self.run_id if stage == "train" else f"{self.run_id}-{self.evaluated[stage]}"
 
-    @property
+    @cached_property
+    def evaluated(self) -> dict[Stage, str]:
+        """Digest of the settings of each stage of the evaluation."""
+        found: dict[Stage, str] = {}
+        for stage in self.stages[1:]:
+            settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
+            samples = self.evaluation.samples
+            if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
+                shared = {"metrics", "limits", "extractors", "labels", "reference", "reference_n"}
+                settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
+            found[stage] = digest(by_content(settings, self.extractors_sha256))
+        return found
+
+    @cached_property
     def curve_settings(self) -> str:
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
         keys = {
