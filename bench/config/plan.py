@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.elsewhere import located, located_file, of_extractors, remembered
+from bench.config.experiment import Experiment, Variation
 from bench.config.registry import unknown
 from bench.config.settings import Component
-from bench.config.suite import RUN_ID, Experiment, Run, Suite, Variation
+from bench.config.suite import RUN_ID, Run, Suite
 from bench.config.validated import fields_at, validated
 from bench.errors import UsageError, one_line
 
@@ -52,7 +53,6 @@ def plan(
         kind = f"dataset of suite {name}, protocol {protocol}"
         raise UsageError(f"--datasets {foreign[0]}: " + unknown(kind, foreign[0], every))
     named = list(baselines) if baselines is not None else None
-    of_seeds = list(seeds) if seeds is not None else None
     known = list(dict.fromkeys([*(b for e in experiments for b in e.of(protocol)), *(named or ())]))
     unset = {key for key, value in (settings or {}).items() if value is UNSET}
     runs: dict[str, Run] = {}
@@ -65,7 +65,7 @@ def plan(
                 if not _runs_in(experiment, baseline, dataset, experiments, protocol, settings or {}):
                     continue
                 own_seeds = experiment.variation(protocol).seeds or experiment.seeds or suite.seeds
-                for seed in own_seeds if of_seeds is None else of_seeds:
+                for seed in own_seeds if seeds is None else seeds:
                     run = place.run(baseline, seed)
                     if runs.setdefault(run.run_id, run) != run:
                         raise UsageError(

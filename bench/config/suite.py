@@ -21,24 +21,34 @@ recognised without importing a trainer; records say what code answered.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from bench.config import toml
+from bench.config.experiment import Experiment, Protocol
 from bench.config.names import safe_name
 from bench.config.registry import unknown
-from bench.config.settings import STAGES, Component, Evaluation, Frozen, Seed, Stage, Training, listed
+from bench.config.settings import STAGES, Component, Evaluation, Frozen, Samples, Seed, Stage, Training
 from bench.config.validated import validated
 from bench.errors import UsageError
 
-Protocol = Literal["smoke", "small", "paper"]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 RUN_ID = re.compile(r"[A-Za-z0-9._+=-]+-[0-9a-f]{6}-s[0-9]+")
 SUITES = Path(__file__).parents[1] / "suites"
+
+
+class Named(NamedTuple):
+    """Names of samplers, of metrics (None for the usual ones), and of extractors."""
+
+    samplers: tuple[str, ...] = ()
+    metrics: tuple[str, ...] | None = None
+    extractors: tuple[str, ...] = ()
+
+
+NOTHING = Named()
 
 
 class Run(Frozen):
@@ -94,7 +104,8 @@ class Run(Frozen):
         """The run of the same settings and another seed; of a run that needs no other, which would have a seed, too."""
         assert not self.needs
         copied = self.model_copy(update={"seed": seed})
-        copied.__dict__.update(variant=self.variant, evaluated=self.evaluated, curve_settings=self.curve_settings)
+        copied.__dict__.update(variant=self.variant, evaluated=self.evaluated, named=self.named)
+        copied.__dict__.update(curve_settings=self.curve_settings)
         return copied
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Run":
@@ -122,6 +133,16 @@ class Run(Frozen):
         return found
 
     @cached_property
+    def named(self) -> dict[str, Named]:
+        """What each stage that draws samples, "curve" included, is drawn and measured by."""
+        samples, sweep = self.evaluation.samples or Samples(), self.evaluation.sweep
+        by = tuple(extractor.name for extractor in samples.extractors or ())
+        first = samples.solver.method
+        drawn = {"samples": {first, *(sampler.name for sampler in samples.samplers)}, "curve": {first}}
+        drawn["sweep"] = {component.name for component in sweep.components} if sweep else set()
+        return {stage: Named(tuple(sorted(names)), samples.metrics, by) for stage, names in drawn.items()}
+
+    @cached_property
     def curve_settings(self) -> str:
         """Digest of the settings of an evaluation that a training's own curve is measured under."""
         keys = {
@@ -131,55 +152,6 @@ class Run(Frozen):
         settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
         by_content(settings.get("samples") or {}, self.extractors_sha256)
         return digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
-
-
-class Variation(BaseModel):
-    """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys.
-
-    Those are the extra ones: settings of every baseline.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    baselines: tuple[str, ...] | None = None
-    seeds: tuple[Seed, ...] | None = None
-    overrides: dict[str, dict[str, Any]] = {}
-
-
-class Experiment(Frozen):
-    """Datasets, one or a list of them, with what is done on each."""
-
-    dataset: Annotated[tuple[Component, ...], BeforeValidator(listed)]
-    network: Component
-    baselines: tuple[str, ...]
-    training: Training
-    evaluation: Evaluation = Evaluation()
-    seeds: tuple[Seed, ...] | None = None
-    overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    protocols: dict[str, Variation] = Field(default_factory=dict)
-
-    def variation(self, protocol: str) -> Variation:
-        return self.protocols.get(protocol, Variation())
-
-    def of(self, protocol: str) -> tuple[str, ...]:
-        """The baselines that run under a protocol; with none the experiment is not of it."""
-        own = self.variation(protocol).baselines
-        return self.baselines if own is None else own
-
-    @model_validator(mode="after")
-    def _names_apply(self) -> "Experiment":
-        every = [*self.baselines, *(name for v in self.protocols.values() for name in v.baselines or ())]
-        _known("protocols", "protocol", self.protocols, PROTOCOLS)
-        _known("overrides", "baseline of this experiment", self.overrides, every)
-        for protocol, variation in self.protocols.items():
-            _known(f"protocols.{protocol}.overrides", "baseline of this experiment", variation.overrides, every)
-        return self
-
-
-def _known(key: str, kind: str, found: Iterable[str], names: Iterable[str]) -> None:
-    for name in found:
-        if name not in names:
-            raise ValueError(f"{key}: " + unknown(kind, name, list(names)))
 
 
 class Suite(Frozen):

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.config.registry import Registry, baselines, datasets, metrics, networks, samplers
-from bench.config.settings import Component, Samples
-from bench.config.suite import Run
+from bench.config.suite import NOTHING, Run
 from bench.identity import source
 from bench.identity.reach import Reached, reach
 from bench.identity.source import PROJECT, Place
@@ -44,7 +43,7 @@ FLOOR = ("bench/evaluation/floors.py: floors", "bench/evaluation/quality.py: Jud
 QUIET = (
     *("bench/command/", "bench/identity/", "bench/launch/", "bench/papers/", "bench/records/", "bench/report/"),
     *("bench/errors.py", "bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
-    *(f"bench/config/{name}.py" for name in ("plan", "registry", "suite", "toml", "validated")),
+    *(f"bench/config/{name}.py" for name in ("experiment", "plan", "registry", "suite", "toml", "validated")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
     *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing", "watch")),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
@@ -142,18 +141,13 @@ def plugins(run: Run) -> dict[str, str]:
 
 
 def _key(run: Run, stage: str) -> _Key:
-    samples, sweep = run.evaluation.samples or Samples(), run.evaluation.sweep
-    headline = Component(name=samples.solver.method)
-    drawn = {"samples": (headline, *samples.samplers), "curve": (headline,), "sweep": sweep.components if sweep else ()}
-    names = tuple(sorted({component.name for component in drawn.get(stage, ())}))
-    measured = samples.metrics if stage in drawn else None
-    by = tuple(extractor.name for extractor in samples.extractors or ()) if stage in drawn else ()
-    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, names, measured, by, _state())
+    named = run.named.get(stage, NOTHING)
+    return _Key(stage, run.baseline.name, run.network.name, run.dataset.name, *named, _state())
 
 
 def _state() -> object:
     known = (registry.so_far() for registry in (baselines, networks, datasets, samplers, metrics))
-    return (*(frozenset((name, id(entry)) for name, entry in found.items()) for found in known), source.edition)
+    return (*((*found, *map(id, found.values())) for found in known), source.edition)
 
 
 @lru_cache(maxsize=4096)

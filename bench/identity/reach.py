@@ -9,7 +9,7 @@ name.
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from bench.identity import source
@@ -52,54 +52,121 @@ def reach(roots: Iterable[Place], left_out: Collection[str] = ()) -> Reached:
 
     `left_out` are labels of what only roots may be: a file, a folder with a slash at its end, or "file: name".
     """
-    roots, skipped = set(roots), set(left_out)
-    folders = tuple(text for text in left_out if text.endswith("/"))
-    todo, found, foreign, named = list(roots), dict[Place, Definition](), set[str](), set[str]()
-    waiting: dict[str, list[Place]] = defaultdict(list)  # members whose name nobody has said yet
+    known = _known(source.edition)
+    begun = {node for place in roots if (node := known.at(place))}
+    left = _left_out(tuple(left_out), source.edition)
+    todo, found, foreign, named = list(begun), dict[_Node, None](), set[str](), set[str]()
+    waiting: dict[str, list[_Node]] = defaultdict(list)  # members whose name nobody has said yet
     while todo:
-        place = path, name = todo.pop()
-        home, where = module(path), label(path)
-        if place in found or name not in home.definitions:
+        node = todo.pop()
+        if node in found or (node not in begun and left[node]):
             continue
-        if place not in roots and is_own(path) and ({where, f"{where}: {name}"} & skipped or where.startswith(folders)):
-            continue
-        found[place] = home.definitions[name]
-        owner = name.partition(".")[0]
-        todo += [(path, BODY), (path, owner)]
-        whole = name in home.bases and _is_whole(path, name, source.edition)
-        for member, counts in home.members.get(name, {}).items():
-            if whole or counts or member in named:
-                todo.append((path, f"{name}.{member}"))
+        found[node] = None
+        todo += node.leads
+        for member, of_class in node.members:
+            if member in named:
+                todo.append(of_class)
             else:
-                waiting[member].append((path, f"{name}.{member}"))
-        if found[place].dynamic:
-            todo += [(path, f"{owner}.{member}") for member in home.members.get(owner, ())]
-        places, names, others = _leads(path, name, source.edition)
-        todo += places
-        foreign |= others
-        for attribute in names - named:
+                waiting[member].append(of_class)
+        foreign |= node.foreign
+        for attribute in node.named - named:
             todo += waiting.pop(attribute, ())
-        named |= names
-    return Reached(found, frozenset(foreign), frozenset(named))
+        named |= node.named
+    return Reached({node.place: node.definition for node in found}, frozenset(foreign), frozenset(named))
 
 
-@lru_cache(maxsize=16384)
-def _leads(path: Path, name: str, edition: int) -> tuple[set[Place], set[str], set[str]]:
-    """Where a definition leads to: places, members' names that it says after a dot, and foreign names."""
-    home = module(path)
-    definition = home.definitions[name]
-    places, named, foreign = set[Place](), set(definition.attributes), set[str]()
-    for chain in definition.chains:
-        place, rest = _resolve(path, home.imports | definition.imports, chain)
-        if isinstance(place, str):
-            foreign.add(place)
-            continue
-        named.update(rest)
-        if place and place[1] == WHOLE:
-            places |= {(place[0], defined) for defined in module(place[0]).definitions}
-        elif place:
-            places.add(place)
-    return places, named, foreign
+@dataclass(eq=False)
+class _Node:
+    """A definition with what it leads to, worked out when it is first asked for; equal to itself alone."""
+
+    place: Place
+    definition: Definition
+    known: "_Nodes"
+
+    @cached_property
+    def leads(self) -> "list[_Node]":
+        """Its module's statements, its class, members that count although nobody names them, and what it names."""
+        path, name = self.place
+        home, owner = module(path), name.partition(".")[0]
+        whole = name in home.bases and _is_whole(path, name, source.edition)
+        places = [(path, BODY), (path, owner)]
+        places += [(path, f"{name}.{m}") for m, counts in home.members.get(name, {}).items() if whole or counts]
+        if self.definition.dynamic:
+            places += [(path, f"{owner}.{member}") for member in home.members.get(owner, ())]
+        return [node for place in (*places, *self._said[0]) if (node := self.known.at(place))]
+
+    @cached_property
+    def members(self) -> "list[tuple[str, _Node]]":
+        """The other members, which are reached once their name is said after a dot."""
+        path, name = self.place
+        members = ((member, self.known.at((path, f"{name}.{member}"))) for member in module(path).members.get(name, ()))
+        led = set(self.leads)
+        return [(member, node) for member, node in members if node and node not in led]
+
+    @property
+    def named(self) -> set[str]:
+        """Names that it says after a dot."""
+        return self._said[1]
+
+    @property
+    def foreign(self) -> set[str]:
+        return self._said[2]
+
+    @cached_property
+    def _said(self) -> tuple[set[Place], set[str], set[str]]:
+        path, _ = self.place
+        home = module(path)
+        places, named, foreign = set[Place](), set(self.definition.attributes), set[str]()
+        for chain in self.definition.chains:
+            place, rest = _resolve(path, home.imports | self.definition.imports, chain)
+            if isinstance(place, str):
+                foreign.add(place)
+                continue
+            named.update(rest)
+            if place and place[1] == WHOLE:
+                places |= {(place[0], defined) for defined in module(place[0]).definitions}
+            elif place:
+                places.add(place)
+        return places, named, foreign
+
+
+class _Nodes:
+    """The definitions of one edition of the source."""
+
+    def __init__(self) -> None:
+        self._at: dict[Place, _Node] = {}
+
+    def at(self, place: Place) -> _Node | None:
+        """The definition at a place, if there is one."""
+        if place not in self._at and (found := module(place[0]).definitions.get(place[1])):
+            self._at[place] = _Node(place, found, self)
+        return self._at.get(place)
+
+
+@lru_cache(maxsize=1)
+def _known(edition: int) -> _Nodes:
+    return _Nodes()
+
+
+class _LeftOut(dict[_Node, bool]):
+    """Whether a definition is one that only a root may be."""
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._labels = set(labels)
+        self._folders = tuple(text for text in self._labels if text.endswith("/"))
+
+    def __missing__(self, node: _Node) -> bool:
+        path, name = node.place
+        where = label(path)
+        self[node] = found = is_own(path) and bool(
+            {where, f"{where}: {name}"} & self._labels or where.startswith(self._folders)
+        )
+        return found
+
+
+@lru_cache(maxsize=64)
+def _left_out(labels: tuple[str, ...], edition: int) -> _LeftOut:
+    return _LeftOut(labels)
 
 
 @lru_cache(maxsize=16384)

@@ -595,3 +595,22 @@ def test_names_of_a_plugin_and_of_a_file_are_made_safe(tmp_path: Path) -> None:
     assert name == safe_name("a%j%x") and safe_name(name) == name
     assert safe_name(run.run_id) == run.run_id and run.run_id.startswith("lab_run_1-.._fm_j-")
     assert run.dataset.name == "lab/run 1"
+
+
+def test_a_seeds_run_is_the_same_planned_with_others_and_alone() -> None:
+    """Runs of one cell are copies of its first: ids, evaluations and all that hangs on the settings are the same."""
+    name, suite = load_suite("fewstep")  # with teachers, which have a seed of their own
+    together = plan(name, suite, seeds=[0, 1, 2])
+    alone = [run for seed in (0, 1, 2) for run in plan(name, suite, seeds=[seed])]
+    assert {run.run_id: run for run in together} == {run.run_id: run for run in alone}
+    by_id = {run.run_id: run for run in alone}
+    for run in together:
+        other = by_id[run.run_id]
+        assert (run.variant, run.needs, run.curve_settings) == (other.variant, other.needs, other.curve_settings)
+        assert [run.fingerprint(stage) for stage in run.stages] == [other.fingerprint(stage) for stage in run.stages]
+
+
+def test_a_copy_with_other_settings_has_another_identity() -> None:
+    run = plan(*load_suite("quick"))[0].of_seed(7)
+    other = run.model_copy(update={"training": run.training.model_copy(update={"steps": 3})})
+    assert run.seed == 7 and other.variant != run.variant
