@@ -8,6 +8,7 @@ it is `fid`, with any other extractor `fd_<extractor>`, on a scale of its own. I
 
 from typing import TYPE_CHECKING, Any
 
+from bench.metrics import frechet
 from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
@@ -27,7 +28,4 @@ FACTS = {"fid": Facts("FID", "", "lower", meaning=FID, place=29), "fd_": Facts("
 @register_metric("fid", facts=FACTS, needs="features", data="images", in_curve=True, in_sweep=True)
 def frechet_distance(samples: "Features", reference: "Features", *_: Any) -> float:
     """Frechet distance in features: FID with Inception."""
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
-
-    sides = [{"mu": x.mean.cpu().numpy(), "sigma": x.covariance.cpu().numpy()} for x in (samples, reference)]
-    return float(fid_statistics_to_metric(*sides, verbose=False)[KEY_METRIC_FID])
+    return frechet.of_all(samples, reference)

@@ -6,20 +6,16 @@ The bias of the distance falls with the number n of samples, at a rate b that di
 n favour some. Here a and b are fitted by least squares to 15 values of n, evenly spaced from half to all of the at most
 10,000 samples whose features are kept, each of a random subset; of more samples, the distance of all is one value more.
 The reference has all of its images, whose own bias stays. The error is that of the fit: it does not know that the
-subsets share their samples. With
-
-    FD = |m_1 - m_2|^2 + tr S_1 + tr S_2 - 2 tr (R^T S_1 R)^(1/2),    S_2 = R R^T
-
-a distance takes one symmetric eigenvalue problem, a quarter of the time of (S_1 S_2)^(1/2).
+subsets share their samples.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from bench.metrics import frechet
 from bench.metrics.metric import Facts, register_metric
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from bench.metrics.extractors.features import Features
 
@@ -55,25 +51,14 @@ def extrapolated_distance(
     """Frechet distance in features, extrapolated in the number of samples."""
     import torch
 
-    values, vectors = torch.linalg.eigh(reference.covariance)
-    root = vectors * values.clamp_min(0).sqrt()
     distances, numbers = [], sizes(samples)
     for n in numbers:
-        mean, covariance = samples.mean, samples.covariance
         if n < samples.n:
-            x = samples.kept[torch.randperm(len(samples.kept), generator=rng)[:n].to(samples.kept.device)].double()
-            mean, covariance = x.mean(0), x.T.cov()
-        distances.append(distance(mean, covariance, reference.mean, root))
+            chosen = torch.randperm(len(samples.kept), generator=rng)[:n].to(samples.kept.device)
+            distances.append(frechet.of_rows(samples.kept[chosen], reference))
+        else:
+            distances.append(frechet.of_all(samples, reference))
     return intercept(numbers, distances)
-
-
-def distance(mean: "Tensor", covariance: "Tensor", of_reference: "Tensor", root: "Tensor") -> float:
-    """Of N(mean, covariance) and N(of_reference, root root^T), in D dimensions."""
-    import torch
-
-    between = torch.linalg.eigvalsh(root.T @ covariance @ root).clamp_min(0).sqrt().sum()
-    apart = (mean - of_reference).square().sum()
-    return float(apart + covariance.trace() + root.square().sum() - 2 * between)
 
 
 def intercept(numbers: list[int], values: list[float]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from bench.metrics.extractors.features import Features
 from bench.metrics.fid import frechet_distance
-from bench.metrics.fid_inf import distance, extrapolated_distance, fitted, intercept, sizes
+from bench.metrics.fid_inf import extrapolated_distance, fitted, intercept, sizes
 from bench.metrics.metric import facts_of, metric_of
 
 D = 32
@@ -43,13 +43,6 @@ def test_gaussians_are_at_the_distance_of_their_closed_form(mean: float, deviati
     assert sum(biased) / 8 > 0.3
     assert abs(sum(free) / 8) < 0.12 * sum(biased) / 8 + 3 * torch.tensor(free).std() / 8**0.5
     assert 0.2 < sum(errors) / 8 / torch.tensor(free).std() < 5
-
-
-def test_the_distance_is_torch_fidelitys() -> None:
-    samples, reference = features(gaussian(200, 0.2, 1.3, 0) @ gaussian(D, 0, 1, 2)), features(gaussian(300, 0, 1, 1))
-    root = torch.linalg.cholesky(reference.covariance)
-    found = distance(samples.mean, samples.covariance, reference.mean, root)
-    assert found == pytest.approx(frechet_distance(samples, reference), rel=1e-9)
 
 
 def test_a_line_is_fitted_exactly_and_its_error_is_that_of_least_squares() -> None:
