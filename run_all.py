@@ -98,8 +98,8 @@ def dispatch(options: argparse.Namespace) -> int:
 
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
-    if options.json and not options.dry_run:
-        raise UsageError("--json: needs --dry-run")
+    if options.json and not (options.dry_run or options.estimate):
+        raise UsageError("--json: needs --dry-run or --estimate")
     if options.archive or options.results.is_file():
         from bench.command import archives
 
@@ -110,6 +110,10 @@ def dispatch(options: argparse.Namespace) -> int:
         from bench.command.dry_run import dry_run
 
         return dry_run(options, root, runs)
+    if options.estimate:
+        from bench.command.estimate import estimate
+
+        return estimate(options, root, runs, data_dir.resolve())
     if options.fetch:
         return command.fetch(runs, data_dir)
     if options.status:

@@ -16,7 +16,16 @@ from bench.command.notices import (
     say_submitted,
     say_unfinished,
 )
-from bench.command.options import check, check_options, declare, ranks_of_a_run, setting, slurm_options
+from bench.command.options import (
+    check,
+    check_options,
+    declare,
+    device_of,
+    ranks_of_a_run,
+    setting,
+    slurm_options,
+    threads_of,
+)
 from bench.config.plan import plan
 from bench.config.registry import whole
 from bench.config.suite import Run, Suite, load_suite
@@ -138,18 +147,8 @@ def todo_of(stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run]
 def _jobs(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_dir: Path) -> list["Job"]:
     from bench.launch.job import Job
 
-    device = options.device
-    if device is None and options.cluster == "slurm":
-        device = "cuda" if options.gpus else "cpu"
-    elif device is None:
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    ranks, threads = ranks_of_a_run(options), options.cpus
-    if options.cluster == "local":
-        from bench.launch.local import threads_of_a_rank
-
-        threads = threads_of_a_rank(options.workers, device, ranks)
+    device = device_of(options)
+    ranks, threads = ranks_of_a_run(options), threads_of(options, device)
     places, plugins = (root.resolve(), data_dir.resolve()), tuple(map(whole, options.plugin))
     return [
         Job(run_, *places, device, plugins, ranks, threads, options.keep_stale, options.tensorboard) for run_ in runs

@@ -60,6 +60,26 @@ def ranks_of_a_run(options: argparse.Namespace) -> int:
     return int(options.nodes * max(1, options.gpus))
 
 
+def device_of(options: argparse.Namespace) -> str:
+    """The device of a run: as it is said, or what is there; on Slurm what is asked for."""
+    if options.device is not None:
+        return str(options.device)
+    if options.cluster == "slurm":
+        return "cuda" if options.gpus else "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def threads_of(options: argparse.Namespace, device: str) -> int:
+    """Threads of each rank of a run."""
+    if options.cluster == "slurm":
+        return int(options.cpus)
+    from bench.launch.local import threads_of_a_rank
+
+    return threads_of_a_rank(options.workers, device, ranks_of_a_run(options))
+
+
 def slurm_options(options: argparse.Namespace) -> "SlurmOptions":
     """What each task asks of the cluster; UsageError for what no cluster can give."""
     from bench.launch.slurm import SlurmOptions
@@ -109,6 +129,11 @@ def check(options: argparse.Namespace, runs: Sequence[Run]) -> None:
         require("sbatch")
     else:
         check_device(options)
+    check_runs(options, runs)
+
+
+def check_runs(options: argparse.Namespace, runs: Sequence[Run]) -> None:
+    """The same wherever they run."""
     for run_ in runs:
         t = run_.training
         if not t.weights and t.pieces % ranks_of_a_run(options):

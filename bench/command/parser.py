@@ -129,6 +129,11 @@ def parser() -> argparse.ArgumentParser:
     instead = p.add_argument_group("instead of running")
     action = instead.add_mutually_exclusive_group()
     action.add_argument("--dry-run", action="store_true", help="say what would run, one line per cell")
+    action.add_argument(
+        "--estimate",
+        action="store_true",
+        help="say what the runs will cost, by timing each cell for some seconds",
+    )
     action.add_argument("--status", action="store_true", help="say how every run of the suite stands")
     action.add_argument("--report", action="store_true", help="rebuild tables, plots and page from the records")
     action.add_argument(
@@ -158,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR_OR_FILE",
         help="with --archive: the records of this suite's folder or archive too",
     )
-    instead.add_argument("--json", action="store_true", help="with --dry-run: as JSON, one object per run")
+    instead.add_argument("--json", action="store_true", help="with --dry-run or --estimate: as JSON")
     p.add_argument("--retry", action="store_true", help="run failed runs again, and measure what good ones have lost")
     p.add_argument(
         "--keep-stale", action="store_true", help="vouch for records of older code: they count as measured by today's"

@@ -65,14 +65,18 @@ class Rehearsal:
 
     def pass_through(self) -> None:
         config = self.run.evaluation
+        self.samplers(self.of_method())
+        if self.dataset.is_image and (config.samples or config.sweep or self.run.training.curve_points):
+            self.features()
+
+    def of_method(self) -> Model:
+        """All but samplers and features; its Model."""
         model = self.model()
         if model.velocity or model.score:
             self.field("velocity" if model.velocity else "score")
         self.phases()
         self.densities()
-        self.samplers(model)
-        if self.dataset.is_image and (config.samples or config.sweep or self.run.training.curve_points):
-            self.features()
+        return model
 
     def model(self) -> Model:
         """A Model that can be drawn from."""

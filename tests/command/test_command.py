@@ -206,7 +206,7 @@ def test_a_dry_run_as_json_has_an_object_per_run(tmp_path: Path, capsys: pytest.
     assert found[0]["missing"] == ["train", "likelihood", "samples"]
     assert found[0]["run_id"].startswith("checkerboard-fm_ot-")
     code, out, err = call(capsys, *call_of, "--json")
-    assert code == 2 and out == "" and err.endswith("error: --json: needs --dry-run\n")
+    assert code == 2 and out == "" and err.endswith("error: --json: needs --dry-run or --estimate\n")
 
 
 def test_seeds_that_stand_otherwise_have_a_line_of_their_own(tmp_path: Path) -> None:
