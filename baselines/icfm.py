@@ -29,7 +29,6 @@ from bench import (
     Smoothed,
     like,
     mean_square,
-    noise,
     register_baseline,
     standard_normal,
 )
@@ -54,8 +53,7 @@ class ICFM(CoupledGaussianFlow):
         return Smoothed(self.sigma)
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
-        t, x0 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng)
-        x0, x1 = self.pairs(net, batch, x0, ctx.rng)
+        t, x0, x1 = self.drawn(net, batch, ctx)
         x = OptimalTransport().sample(t, x0, x1) + self.sigma * standard_normal(x0, ctx.rng)
         if self.prediction == "velocity":
             return mean_square(net(t, x) - (x1 - x0))

@@ -16,7 +16,6 @@ from bench import (
     Network,
     OptimalTransport,
     mean_square,
-    noise,
     register_baseline,
 )
 
@@ -33,6 +32,5 @@ class OTCFM(CoupledGaussianFlow):
             self.refuse("prediction", f"only independent pairs have a score, not coupling = {self.coupling!r}")
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
-        t, x0 = self.draw_times(batch.x, ctx.rng), noise(batch.x, ctx.rng)
-        x0, x1 = self.pairs(net, batch, x0, ctx.rng)
+        t, x0, x1 = self.drawn(net, batch, ctx)
         return mean_square(self.error(net(t, self.interpolant.sample(t, x0, x1)), t, x0, x1))

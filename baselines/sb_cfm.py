@@ -20,5 +20,5 @@ class SBCFM(BridgeFlow):
     coupling: Literal["sinkhorn"] = field(default="sinkhorn", kw_only=True)
 
     def loss(self, net: Network, batch: Batch, ctx: Context) -> Tensor:
-        t, x0, x1, e = self.drawn(net, batch, ctx.rng)
+        t, x0, x1, e = self.bridges(net, batch, ctx)
         return mean_square(net(t, self.bridge.sample(t, x0, x1, e)) - self.bridge.target(t, x0, x1, e))

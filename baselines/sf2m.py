@@ -40,7 +40,7 @@ class SF2M(BridgeFlow):
         return nn.ModuleDict({part: make.network(**self.inputs(data)) for part in ("flow", "score")})
 
     def loss(self, net: Any, batch: Batch, ctx: Context) -> Tensor:
-        bridge, (t, x0, x1, e) = self.bridge, self.drawn(net, batch, ctx.rng)
+        bridge, (t, x0, x1, e) = self.bridge, self.bridges(net, batch, ctx)
         x, weight = bridge.sample(t, x0, x1, e), bridge.weight(t).reshape(-1, *[1] * (x0.dim() - 1))
         flow = mean_square(net["flow"](t, x) - bridge.target(t, x0, x1, e))
         return flow + mean_square(weight * net["score"](t, x) + e)

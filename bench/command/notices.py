@@ -57,7 +57,7 @@ def say_failures(root: Path, failures: dict[str, str]) -> int:
 
 
 def idle_cores(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:
-    from bench.launch.local import cores
+    from bench.training.cores import cores
 
     used, count = len(jobs) * jobs[0].ranks, cores()
     if options.workers is not None or jobs[0].device != "cpu" or 2 * used > count:

@@ -46,7 +46,10 @@ QUIET = (
     *("bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
     *(f"bench/config/{name}.py" for name in ("experiment", "plan", "registry", "suite", "toml", "validated")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
-    *(f"bench/training/{name}.py" for name in ("checkpoint", "preemption", "rehearsal", "sparing", "watch")),
+    *(
+        f"bench/training/{name}.py"
+        for name in ("ahead", "checkpoint", "cores", "preemption", "rehearsal", "sparing", "watch")
+    ),
     *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/names.py: safe_name", "bench/config/components.py: check_data", "bench/config/options.py"),
     *("bench/config/elsewhere.py", "bench/training/build.py: check_folder"),

@@ -13,6 +13,7 @@ from bench.launch import Outcome
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
 from bench.launch.threads import VARIABLES
+from bench.training.cores import SHARE, cores
 from bench.training.preemption import handled
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ def launch_local(jobs: Sequence["Job"], workers: int | None, device: str) -> lis
 
 
 def worker_environments(workers: int | None, device: str, jobs: int, ranks: int = 1) -> list[dict[str, str]]:
-    """Environment variables of every worker of its own: its threads and, on CUDA, its GPU or those of its ranks."""
+    """Environment variables of every worker of its own: its threads, its share of the cores (of a rank, where a run has
+    several) and, on CUDA, its GPU or those of its ranks.
+    """
     gpus = usable_gpus() if device == "cuda" else []
     groups = [",".join(gpus[i : i + ranks]) for i in range(0, len(gpus) - ranks + 1, ranks)]
     count = min(workers or len(groups) or max(1, cores() // ranks), jobs)
     shared = dict.fromkeys(VARIABLES, str(threads_of_a_rank(workers, device, ranks)))
+    shared[SHARE] = str(max(1, cores() // max(1, count * ranks)))
     return [shared | ({"CUDA_VISIBLE_DEVICES": groups[i % len(groups)]} if groups else {}) for i in range(count)]
 
 
@@ -63,10 +67,6 @@ def threads_of_a_rank(workers: int | None, device: str, ranks: int = 1) -> int:
             return 1
         workers = len(usable_gpus()) // ranks
     return max(1, cores() // max(1, workers * ranks))
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_gpus() -> list[str]:

@@ -4,8 +4,9 @@ It is the same for c_ij - f_i - g_j, whatever f and g are. scipy's shortest augm
 where these reduced costs are small along it, so f and g come from a few rounds of Sinkhorn's algorithm (Cuturi 2013) of
 a small regularisation e in single precision:
 
-    K_ij = exp(-(c_ij - f_i - g_j) / e),    a <- 1 / (K b),    b <- 1 / (K' a),    f += e log a,    g += e log b.
+    K_ij = exp(-(c_ij - f_i - g_j) / e),    a <- 1 / (K b),    b <- 1 / (K' a),    f += e log a,    g += e log b,
 
+and then from the least of each row and of each column, so that a path of cost 0 leads on from most rows.
 Of 256 points in the plane this takes half the time of POT's network simplex, of 256 images a quarter.
 """
 
@@ -28,6 +29,8 @@ def assignment(cost: Tensor) -> Tensor:
     f, g = potentials(cost.float())
     reduced = cost - f[:, None]
     reduced -= g
+    reduced -= reduced.amin(1, keepdim=True)
+    reduced -= reduced.amin(0)
     if not torch.isfinite(reduced).all():  # as of costs that single precision does not hold
         reduced = cost
     return torch.from_numpy(linear_sum_assignment(reduced.numpy())[1])

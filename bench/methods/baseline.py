@@ -142,6 +142,24 @@ class Baseline(ABC):
         for each, of the same kind.
         """
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether `ahead` takes so long that a thread shall do it while the network works on the batches before."""
+        return False
+
+    def ahead(self, batch: Batch, rng: torch.Generator) -> Any:  # noqa: B027
+        """What the loss of a batch finds before it asks the network, by those draws; it changes nothing else.
+
+        A loss asks for it by `self.found(batch, ctx)`. Every phase has it if the method has several.
+        """
+
+    def found(self, batch: Batch, ctx: Context) -> Any:
+        """What `ahead` finds, now or before; `ctx.rng` is behind its draws afterwards."""
+        if ctx.found is None:
+            return self.ahead(batch, ctx.rng)
+        found, ctx.rng = ctx.found
+        return found
+
     @abstractmethod
     def model(self, net: Any) -> Model:
         """What the trained network can do; `net` is bound to what the samples to come are given, and their labels."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,12 +39,15 @@ class Context:
         step: updates made so far.
         progress: share of the budget that is spent, 0 to 1.
         averaged: gives the network with the averaged weights, without gradients.
+        found: what the method's `ahead` has found of this batch, and the generator behind its draws; see
+            Baseline.found.
     """
 
     rng: torch.Generator
     step: int = 0
     progress: float = 0.0
     averaged: Callable[[], Network] | None = None
+    found: tuple[Any, torch.Generator] | None = None
 
     @property
     def average(self) -> Network:

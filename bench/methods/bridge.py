@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from bench.config.settings import Deviation
-from bench.methods.batch import Batch
+from bench.methods.batch import Batch, Context
 from bench.methods.couplings import CoupledFlow
-from bench.methods.flow import noise, standard_normal
+from bench.methods.flow import standard_normal
 from bench.methods.paths import OptimalTransport, like
-from bench.methods.times import TimedFlow
 
 TINY = 1e-8  # keeps u finite at both ends, as in Tong et al.'s code
 
@@ -50,7 +49,7 @@ class BrownianBridge:
 
 
 @dataclass(frozen=True)
-class BridgeFlow(CoupledFlow, TimedFlow):
+class BridgeFlow(CoupledFlow):
     """A flow of bridges between pairs, whose entropic plan is that of the Schroedinger bridge.
 
     Attributes:
@@ -67,8 +66,7 @@ class BridgeFlow(CoupledFlow, TimedFlow):
     def bridge(self) -> BrownianBridge:
         return BrownianBridge(self.sigma)
 
-    def drawn(self, net: Any, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def bridges(self, net: Any, batch: Batch, ctx: Context) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """t (B,), the pairs x0 and x1 and the bridge's noise e (B, ...)."""
-        t, x0 = self.draw_times(batch.x, rng), noise(batch.x, rng)
-        x0, x1 = self.pairs(net, batch, x0, rng)
-        return t, x0, x1, standard_normal(x0, rng)
+        t, x0, x1 = self.drawn(net, batch, ctx)
+        return t, x0, x1, standard_normal(x0, ctx.rng)

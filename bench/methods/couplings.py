@@ -15,7 +15,7 @@ larger w, the less does x0 tell c. A class that the network is told counts as a 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,18 +23,27 @@ from torch.nn.functional import one_hot
 
 from bench.config.settings import NonNegative, Rate
 from bench.methods.assignment import assignment
-from bench.methods.batch import Batch
-from bench.methods.flow import FlowBaseline
+from bench.methods.batch import Batch, Context
+from bench.methods.flow import noise
 from bench.methods.gaussian import GaussianFlow
 from bench.methods.paths import Path
+from bench.methods.times import TimedFlow
 
 Coupling = Literal["independent", "exact", "drawn", "sinkhorn"]
 ITERATIONS, ACCURACY = 1000, 1e-4  # of the entropic plan: after any number of them, each x1 has exactly its weight
 SHARE = 0.2  # of the spread of the costs, at which the plan is soon found and near the exact one
 
 
+class Pairs(NamedTuple):
+    """x0 and x1 (B, ...), and the rows of the batch that x1 is of, int64 (B,), None for all in their order."""
+
+    x0: Tensor
+    x1: Tensor
+    rows: Tensor | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
-class CoupledFlow(FlowBaseline):
+class CoupledFlow(TimedFlow):
     """A flow whose loss draws pairs.
 
     Attributes:
@@ -58,24 +67,40 @@ class CoupledFlow(FlowBaseline):
         if self.coupling == "independent":
             self.unused("given_weight", needs="a coupling that is not independent")
 
+    @property
+    def looks_ahead(self) -> bool:
+        return self.coupling != "independent"
+
+    def ahead(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Pairs]:
+        t, x0 = self.draw_times(batch.x, rng), noise(batch.x, rng)
+        return t, self.coupled(batch, x0, rng)
+
+    def drawn(self, net: Any, batch: Batch, ctx: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """t (B,), and x0 and x1 (B, ...), of a coupling between new noise and the batch; `net` is told of them."""
+        t, pairs = self.found(batch, ctx)
+        return t, *told_of(net, pairs)
+
     def pairs(self, net: Any, batch: Batch, x0: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(x0, x1) of shape (B, ...), from the noise x0 (B, ...) and the batch; `net` is told of the rows of x1.
+        """(x0, x1) of shape (B, ...), from the noise x0 (B, ...) and the batch; `net` is told of the rows of x1."""
+        return told_of(net, self.coupled(batch, x0, rng))
+
+    def coupled(self, batch: Batch, x0: Tensor, rng: torch.Generator) -> Pairs:
+        """The pairs of noise x0 (B, ...) and a batch.
 
         The plan is found in double precision, from |x1 - x0|^2 in the precision of x; the exact one on the CPU.
         """
         if self.coupling == "independent":
-            return x0, batch.x
+            return Pairs(x0, batch.x)
         squares = torch.cdist(batch.x.flatten(1), x0.flatten(1)).square().double()
         cost = squares + self.told(batch)
         if self.coupling == "sinkhorn":
             weights = entropic(cost, self.entropy(squares))
-            return x0[torch.multinomial(weights, 1, generator=rng)[:, 0]], batch.x
+            return Pairs(x0[torch.multinomial(weights, 1, generator=rng)[:, 0]], batch.x)
         best = assignment(cost.cpu()).to(x0.device)
         if self.coupling == "exact":
-            return x0[best], batch.x
+            return Pairs(x0[best], batch.x)
         rows = torch.randint(len(x0), (len(x0),), generator=rng, device=x0.device)
-        follow(net, rows)
-        return x0[best[rows]], batch.x[rows]
+        return Pairs(x0[best[rows]], batch.x[rows], rows)
 
     def told(self, batch: Batch) -> Tensor:
         """w |c1 - c0|^2 of all pairs, float64, (B, B) or one 0; exactly 0 where the two are equal."""
@@ -130,8 +155,9 @@ def entropic(cost: Tensor, regularisation: float, accuracy: float = ACCURACY) ->
     return found
 
 
-def follow(net: Any, rows: Tensor) -> None:
-    """What a network is given and told becomes that of those rows of its batch, until it is told of the next batch."""
+def told_of(net: Any, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """(x0, x1); what a network is given and told becomes that of their rows, until it is told of the next batch."""
     for name in ("given", "labels"):
-        if (of_batch := getattr(net, name, None)) is not None:
-            setattr(net, name, of_batch[rows])
+        if pairs.rows is not None and (of_batch := getattr(net, name, None)) is not None:
+            setattr(net, name, of_batch[pairs.rows])
+    return pairs.x0, pairs.x1

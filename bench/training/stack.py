@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.optim import Optimizer
 
+from bench.datasets.source import Draws
 from bench.errors import one_line
 from bench.evaluation.clock import peak_memory
 from bench.records.records import Measurement
@@ -151,9 +152,9 @@ class Stack(Trainer):
         with self.draws.joined():
             return super()._backward(update, piece)
 
-    def begin_draws(self, stream: str, index: int) -> None:
+    def begin_draws(self, rng: Draws, stream: str, index: int) -> None:
         for trainer in self.trainers:
-            trainer.begin_draws(stream, index)
+            trainer.begin_draws(trainer.rng, stream, index)
 
     def mean(self, losses: Tensor) -> Tensor:
         return losses.reshape(len(self.trainers), -1).mean(1)

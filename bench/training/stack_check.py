@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.datasets.source import Draws
 from bench.errors import Unstackable, one_line
 from bench.methods.baseline import is_plain
-from bench.methods.batch import Batch
+from bench.training.ahead import Piece, Ready
 from bench.training.modules import copied
-from bench.training.optimiser import Update
 from bench.training.rehearsal import LATE
 from bench.training.sparing import streams_kept
 from bench.training.stack import Member, Stack
@@ -31,12 +31,12 @@ MOST = {"cpu": 1e7, "cuda": 1e9}
 class _Doubled(Trainer):
     """In double precision."""
 
-    def batch(self, update: Update, piece: int) -> Batch:
+    def ready(self, piece: Piece, rng: Draws) -> Ready:
         with default_type(torch.float32):
-            batch = super().batch(update, piece)
-        if self.net.given is not None:
-            self.net.given = self.net.given.double()
-        return replace(batch, x=batch.x.double(), given=None if batch.given is None else batch.given.double())
+            ready = super().ready(piece, rng)
+        batch = ready.batch
+        given = None if batch.given is None else batch.given.double()
+        return ready._replace(batch=replace(batch, x=batch.x.double(), given=given))
 
 
 class _DoubledStack(_Doubled, Stack):

@@ -13,6 +13,7 @@ from bench.methods.baseline import Baseline
 from bench.methods.network import CountedNetwork
 from bench.records.records import Measurement
 from bench.training import ranks
+from bench.training.ahead import Ahead
 from bench.training.average import Average
 from bench.training.buffers import Buffers
 from bench.training.minibatches import Minibatches
@@ -51,9 +52,9 @@ class TrainingState:
         self.updates = updates(baseline, module, settings)
         self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))
         self.data = Minibatches(dataset, settings, seed, self.device, len(self.updates))
-        self.rng = Draws(self.device)
-        self.rng.source = dataset.source
+        self.rng = self.generator()
         self.net = CountedNetwork(module, settings.compile)
+        self.ahead: Ahead | None = None
         self.buffers = Buffers(module, settings.pieces)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = Average(module, settings.ema)
@@ -64,6 +65,12 @@ class TrainingState:
         self.loss = math.nan
         self.recent = torch.zeros((), device=self.device)
         self.curve: list[Measurement] = []
+
+    def generator(self) -> Draws:
+        """A generator on the device that knows the source of the data."""
+        rng = Draws(self.device)
+        rng.source = self.dataset.source
+        return rng
 
     @property
     def progress(self) -> float:

@@ -9,8 +9,8 @@ counts training steps alone, no validation and no checkpoint, and goes on after 
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.datasets.source import Draws
 from bench.evaluation.clock import Pace, now, peak_memory, reset_peak_memory
 from bench.methods.baseline import losses
 from bench.methods.batch import Batch, Context
 from bench.records.records import Measurement
 from bench.training import checkpoint, ranks
+from bench.training.ahead import Ahead, Piece, Ready, pays
 from bench.training.optimiser import Update, share_gradients
 from bench.training.precision import in_training
 from bench.training.preemption import at_boundary
@@ -66,29 +68,40 @@ class Trainer(TrainingState):
 
     def _backward(self, update: Update, piece: int) -> Tensor:
         """Add the gradient of one piece of a phase's batch; its share of the batch's mean loss."""
-        batch = self.batch(update, piece)
-        context = Context(self.rng, self.step, self.progress, lambda: self.average.network(self.net))
+        place = self.step, update.number, piece
+        ready = self.ahead.take(place) if self.ahead else self.ready(place, self.rng)
+        self.net.given, self.net.labels = ready.batch.given, ready.told
+        _global_generator(self.device).manual_seed(ready.rng.initial_seed())  # what dropout draws from
+        context = Context(ready.rng, self.step, self.progress, lambda: self.average.network(self.net), ready.found)
         with self.autocast():
-            loss = self.mean(losses(self.baseline, update.phase, self.net, batch, context))
+            loss = self.mean(losses(self.baseline, update.phase, self.net, ready.batch, context))
         if self.settings.pieces > 1:
             loss = loss / self.settings.pieces
         update.backward(loss)
         return loss.detach()
 
-    def batch(self, update: Update, piece: int) -> Batch:
-        """One piece of a phase's batch, which the network is told of; its loss draws from `rng` as it is left."""
-        samples = self.data.take(self.step, piece, update.number)
-        index = self.step * self.settings.pieces + piece
-        self.begin_draws(f"tell{update.stream}", index)
-        self.net.given, self.net.labels = samples.given, self.baseline.tell(samples.labels, self.rng)
-        self.begin_draws(f"training{update.stream}", index)
-        _global_generator(self.device).manual_seed(self.rng.initial_seed())  # what dropout draws from
-        x = self.dataset.encode(samples.values, self.rng)
-        return Batch(x, samples.labels, samples.given, samples.rows)
+    def ready(self, piece: Piece, rng: Draws) -> Ready:
+        """A piece of a batch, with `rng` behind the draws that made it."""
+        step, phase, part = piece
+        samples = self.data.take(step, part, phase)
+        stream, index = self.updates[phase].stream, step * self.settings.pieces + part
+        self.begin_draws(rng, f"tell{stream}", index)
+        told = self.baseline.tell(samples.labels, rng)
+        self.begin_draws(rng, f"training{stream}", index)
+        x = self.dataset.encode(samples.values, rng)
+        return Ready(Batch(x, samples.labels, samples.given, samples.rows), told, rng)
 
-    def begin_draws(self, stream: str, index: int) -> None:
-        """Have `rng` draw the random numbers of a stream at this index."""
-        self.rng.manual_seed(number(self.seed, stream, index))
+    def found(self, piece: Piece) -> Ready:
+        """A piece, and what the method finds before it asks the network; changes nothing of the training."""
+        ready = self.ready(piece, self.generator())
+        after = self.generator()
+        after.set_state(ready.rng.get_state())
+        with self.autocast():
+            return ready._replace(found=(self.baseline.ahead(ready.batch, after), after))
+
+    def begin_draws(self, rng: Draws, stream: str, index: int) -> None:
+        """Have a generator draw the random numbers of a stream at this index."""
+        rng.manual_seed(number(self.seed, stream, index))
 
     def mean(self, losses: Tensor) -> Tensor:
         """The loss of a batch from those of its samples (B,)."""
@@ -116,7 +129,7 @@ class Trainer(TrainingState):
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
         marks = [m for m in marks if m > self.validated]
         precision = in_training(self.settings.precision, self.device)
-        with precision, at_boundary(lambda: self.save(path)) as between_steps:
+        with precision, self.looking_ahead(), at_boundary(lambda: self.save(path)) as between_steps:
             if self.settings.compile and self.progress < 1:
                 self._compile()
             reset_peak_memory(self.device)
@@ -151,6 +164,22 @@ class Trainer(TrainingState):
                 between_steps()
             self.peak = max(self.peak, peak_memory(self.device))
             self.save(path)
+
+    @contextmanager
+    def looking_ahead(self) -> Iterator[None]:
+        """Have pieces made ready in a thread while the network works, where that pays."""
+        if not pays(self.baseline, self.device):
+            yield
+            return
+        parts = ranks.mine(range(self.settings.pieces))
+        self.ahead = Ahead(
+            self.found, [(update.number, part) for update in self.updates for part in parts], self.device
+        )
+        try:
+            yield
+        finally:
+            self.ahead.close()
+            self.ahead = None
 
     def _compile(self) -> None:
         """Have the network compiled by a step that leaves nothing behind, so that the clock counts training alone."""

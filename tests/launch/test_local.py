@@ -193,6 +193,8 @@ def test_cores_are_shared(monkeypatch):
     assert [e["OMP_NUM_THREADS"] for e in worker_environments(None, "cpu", 2)] == ["1", "1"]
     assert [e["OMP_NUM_THREADS"] for e in worker_environments(4, "cpu", 1)] == ["2"]
     assert worker_environments(4, "cpu", 0) == []
+    # One that has no run beside it has all the cores, whatever its threads.
+    assert [[e["BENCH_CORES"] for e in worker_environments(4, "cpu", jobs)] for jobs in (1, 2)] == [["8"], ["4", "4"]]
 
 
 @pytest.mark.slow

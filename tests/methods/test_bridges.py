@@ -19,7 +19,7 @@ from bench.datasets.gaussian_bridge import marginal
 from bench.methods.baseline import Baseline, Phase, losses
 from bench.methods.batch import Batch, Context
 from bench.methods.bridge import BrownianBridge
-from bench.methods.couplings import CoupledFlow
+from bench.methods.couplings import CoupledFlow, Pairs
 from bench.methods.model import Model
 from bench.methods.ode import Solver, solve
 from bench.methods.paths import OptimalTransport, Smoothed
@@ -141,7 +141,7 @@ def test_losses_have_no_slope_at_the_schroedinger_bridge(
     """Of the velocity and of sigma^2 / 2 times the score, in two directions; elsewhere there is one."""
     n = 40_000
     pairs = bridged(n)
-    monkeypatch.setattr(type(baseline), "pairs", lambda *_: pairs)
+    monkeypatch.setattr(type(baseline), "coupled", lambda *_: Pairs(*pairs))
 
     def slope(part: str, direction: Any, at: float = 0.0) -> Tensor:
         def moved(by: float) -> Tensor:
