@@ -171,6 +171,12 @@ def test_an_extractor_of_data_s_own_is_refused_before_anything_starts(tmp_path: 
             prepare([runs(tmp_path)[0].model_copy(update={"dataset": photos})], tmp_path)
 
 
+def test_what_is_prepared_says_the_size_of_a_sample(tmp_path: Path) -> None:
+    points = runs(tmp_path)[0]
+    images = runs(tmp_path, SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"'))[0]
+    assert prepare([points, images], tmp_path) == {points.run_id: 2, images.run_id: 64}
+
+
 def test_extractors_that_cannot_be_had_are_refused_before_anything_starts(tmp_path: Path) -> None:
     named = [{"name": "dinov2", "weights": str(tmp_path / "none.pth")}]
     points, digits = (
