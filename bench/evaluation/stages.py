@@ -27,6 +27,7 @@ from bench.evaluation.watching import Watching
 from bench.identity import inputs
 from bench.launch.task import Task
 from bench.methods.baseline import Baseline
+from bench.methods.compilation import Compilation
 from bench.methods.unfit import Unfit
 from bench.metrics.metric import metric_of
 from bench.records import provenance, standing
@@ -176,6 +177,13 @@ class Stages:
         return [row for row in parts.rows if (metric := metric_of(row.metric)) and metric.in_curve]
 
     def _evaluator(self, module: nn.Module, judge: Judge) -> Evaluator:
-        balanced = self.samples.labels == "balanced"
-        trained = Trained(self.method, module, judge.dataset, self.run.seed, self.device, balanced=balanced)
+        trained = Trained(
+            self.method,
+            module,
+            judge.dataset,
+            self.run.seed,
+            self.device,
+            balanced=self.samples.labels == "balanced",
+            compilation=Compilation(self.samples.batch if self.run.training.compile else 0),
+        )
         return Evaluator(trained, judge, self.samples, self.weights, self.log)

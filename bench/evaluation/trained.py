@@ -19,6 +19,7 @@ from bench.errors import NotApplicable, UsageError
 from bench.evaluation.clock import now
 from bench.evaluation.unfinished import Arrays, Unfinished
 from bench.methods.baseline import Baseline
+from bench.methods.compilation import Compilation
 from bench.methods.finite import lost
 from bench.methods.memory import Memory
 from bench.methods.model import Model
@@ -50,7 +51,7 @@ class Trained:
 
     Sample i starts from the noise of (seed, i). Where samples are given something, it is given what test sample i is,
     with the label of that; else its label, if the data has classes, is that of a random training sample, or i mod K if
-    labels are `balanced`.
+    labels are `balanced`. The seconds of a batch have none of those that `compilation` takes.
     """
 
     baseline: Baseline
@@ -60,13 +61,15 @@ class Trained:
     device: str
     memory: Memory = dataclasses.field(default_factory=Memory)
     balanced: bool = False
+    compilation: Compilation = dataclasses.field(default_factory=Compilation)
 
     def network(self, start: int = 0, stop: int = 0, held_out: bool = False) -> CountedNetwork:
         """net(t, x) of samples start ... stop - 1, of the data's if `held_out`, in as many rows as memory holds."""
         data, rows = self.dataset, slice(start, stop)
         given = data.given_of("test", rows, self.device)
         labels = self._labels(start, stop, held_out or data.is_given)
-        return CountedNetwork(self.module, given=given, memory=self.memory, labels=labels)
+        calls = self.compilation.of
+        return CountedNetwork(self.module, given=given, memory=self.memory, labels=labels, calls=calls)
 
     def _labels(self, start: int, stop: int, held_out: bool) -> Tensor | None:
         data = self.dataset
@@ -164,10 +167,10 @@ class Trained:
         unfinished = unfinished or Unfinished()
 
         def make(start: int, stop: int) -> Arrays:
-            begun = now(self.device)
-            with torch.no_grad():
+            begun, compiling = now(self.device), self.compilation.seconds
+            with torch.no_grad(), self.compilation.drawing(stop - start):
                 x, nfe = self.draw(way, start, stop)
-            seconds = now(self.device) - begun
+            seconds = now(self.device) - begun - (self.compilation.seconds - compiling)
             kept = self.dataset.decode(torch.nan_to_num(x) if self.dataset.is_image else x)
             return {"x": kept.cpu().numpy(), "lost": lost(x), "nfe": nfe, "seconds": seconds}
 

@@ -42,8 +42,8 @@ FLOOR = ("bench/evaluation/floors.py: floors", "bench/evaluation/quality.py: Jud
 # What no number hangs on: words, names, files, records, launching, reports, and how much goes through memory at once.
 QUIET = (
     *("bench/command/", "bench/estimate/", "bench/identity/", "bench/launch/", "bench/papers/"),
-    *("bench/records/", "bench/report/", "bench/errors.py"),
-    *("bench/methods/memory.py", "bench/methods/rules.py", "bench/metrics/extractors/cache.py"),
+    *("bench/records/", "bench/report/", "bench/errors.py", "bench/metrics/extractors/cache.py"),
+    *(f"bench/methods/{name}.py" for name in ("compilation", "memory", "rules")),
     *(f"bench/config/{name}.py" for name in ("experiment", "plan", "registry", "suite", "toml", "validated")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
     *(

@@ -39,6 +39,7 @@ class CountedNetwork:
     Attributes:
         module: the network proper.
         compiled: whether it is compiled.
+        calls: module -> how it is called; by default compiled if `compiled`, else as it is.
         given, labels, rows: see `Shared`. Labels go to a module with a number of `classes`, as one built with classes
             has.
         memory: cuts a call that wants no gradient to the rows that there is room for.
@@ -58,24 +59,33 @@ class CountedNetwork:
         shared: Shared | None = None,
         gradients: bool = True,
         chosen: Tensor | None = None,
+        calls: Callable[[nn.Module], Network] | None = None,
     ) -> None:
-        self.module, self.compiled, self.memory = module, compiled, memory
+        self.module, self.compiled, self.memory, self.calls = module, compiled, memory, calls
         self.shared, self.gradients, self.chosen = shared or Shared(given, labels), gradients, chosen
         self.flow: Any = None  # what bench/methods/cnf.py compiles of it
         self._parts: dict[str, CountedNetwork] = {}
 
     @cached_property
     def _call(self) -> Network:
+        if self.calls:
+            return self.calls(self.module)
         return torch.compile(self.module) if self.compiled else self.module
 
-    def _like(self, module: nn.Module, compiled: bool) -> "CountedNetwork":
+    def _like(self, module: nn.Module, eager: bool = False) -> "CountedNetwork":
         return CountedNetwork(
-            module, compiled, memory=self.memory, shared=self.shared, gradients=self.gradients, chosen=self.chosen
+            module,
+            self.compiled and not eager,
+            memory=self.memory,
+            shared=self.shared,
+            gradients=self.gradients,
+            chosen=self.chosen,
+            calls=None if eager else self.calls,
         )
 
     def of(self, rows: Tensor) -> "CountedNetwork":
         """The same for those rows of the batch, int64 (n,), of which one may come several times: x is (n, ...)."""
-        found = self._like(self.module, self.compiled)
+        found = self._like(self.module)
         found.chosen, found._call = rows, self._call  # what is compiled once serves all
         return found
 
@@ -85,7 +95,7 @@ class CountedNetwork:
     @property
     def eager(self) -> "CountedNetwork":
         """The same, not compiled."""
-        return self._like(self.module, compiled=False)
+        return self._like(self.module, eager=True)
 
     @property
     def takes_more(self) -> bool:
@@ -107,7 +117,7 @@ class CountedNetwork:
             if not isinstance(self.module, nn.ModuleDict) or part not in self.module:
                 parts = ", ".join(self.module) if isinstance(self.module, nn.ModuleDict) else "none"
                 raise UsageError(f"net[{part!r}]: the module has no such part; it has: {parts}")
-            self._parts[part] = self._like(self.module[part], self.compiled)
+            self._parts[part] = self._like(self.module[part])
         return self._parts[part]
 
     def __call__(self, *inputs: Tensor, labels: Tensor | None = AS_BOUND, **named: Tensor | None) -> Tensor:
