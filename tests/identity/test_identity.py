@@ -165,7 +165,7 @@ def test_an_edit_of_one_solver_repeats_what_draws_by_it(
     ("what", "stages"),
     [
         (("extractors/reference.py", "self.dataset", "self.data"), {"samples", "sweep", "curve"}),
-        (("fid.py", "verbose=False", "verbose=True"), {"samples", "sweep", "curve"}),
+        (("frechet.py", "- 2 * between", "- 3 * between"), {"samples", "sweep", "curve"}),
         (("kid.py", "SUBSETS, SUBSET_SIZE = 100", "SUBSETS, SUBSET_SIZE = 10"), {"samples"}),
         (("fid.py", 'Facts("FID"', 'Facts("Frechet"'), set()),
         (("fid.py", '"fid": Facts(', '"frechet": Facts('), {"samples", "sweep", "curve"}),
@@ -194,7 +194,7 @@ def test_the_metrics_that_a_run_names_are_its_code(tmp_path: Path, edit: Edit) -
     text = SUITE.replace('{ name = "checkerboard", n_train = 256, n_test = 40 }', '"digits"')
     text = text.replace("n = 40, batch = 40,", 'n = 40, batch = 40, metrics = ["kid"],')
     run = runs(tmp_path, text)[0]
-    assert changed(run, edit, "bench/metrics/fid.py", "verbose=False", "verbose=True") == set()
+    assert changed(run, edit, "bench/metrics/frechet.py", "- 2 * between", "- 3 * between") == set()
     assert changed(run, edit, "bench/metrics/kid.py", "= 100, 1000", "= 10, 1000") == {"samples"}
     foreign = runs(tmp_path, text.replace('"kid"', '"of_a_plugin"'))[0]
     assert identity.code(foreign, "samples") is None and identity.code(foreign, "train") is not None
@@ -345,7 +345,7 @@ assert not {"torch", "numpy", "pandas"} & set(sys.modules)
         (("bench/datasets/made.py", "BATCH = 512", "BATCH = 64"), {"checkerboard", "digits", "named"}),
         (("bench/evaluation/elsewhere.py", "SEED = 0", "SEED = 1"), {"checkerboard", "digits", "named"}),
         (("bench/metrics/w2.py", "numItermax=10**7", "numItermax=10**6"), {"checkerboard"}),
-        (("bench/metrics/fid.py", "verbose=False", "verbose=True"), {"digits"}),
+        (("bench/metrics/frechet.py", "- 2 * between", "- 3 * between"), {"digits"}),
         (("bench/datasets/digits.py", "N_TRAIN = 1437", "N_TRAIN = 1436"), {"digits", "named"}),
         (("baselines/fm_ot.py", "OptimalTransport(self.", "OptimalTransport(2 * self."), set()),
     ],
