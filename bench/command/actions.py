@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from bench.command.options import (
 )
 from bench.config.plan import plan
 from bench.config.registry import whole
+from bench.config.settings import Stage
 from bench.config.suite import Run, Suite, load_suite
 from bench.errors import HalfSubmitted, UsageError
 from bench.evaluation.unfinished import clear_finished
@@ -39,7 +40,9 @@ from bench.papers.claims import remember
 from bench.records import elsewhere, fresh, records, retries, underway
 from bench.records.aside import take_back
 from bench.records.files import sweep
-from bench.records.planned import Stands, digests, update_plan, write_plan
+from bench.records.index import stands_of
+from bench.records.planned import digests, update_plan, write_plan
+from bench.records.standing import Standing, Stands
 
 if TYPE_CHECKING:
     from bench.launch.job import Job
@@ -119,16 +122,10 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
                 + idle_cores(options, jobs)
             )
             launch_local(jobs, options.workers, jobs[0].device)
-    _rebuild(root, runs)
-    stands = stands_of(root, runs)
+    stands = _rebuild(root, runs)
     say_lost(stands)
     left, failures = todo_of(stands, runs, retry=False)
     return say_failures(root, failures | {run_.run_id: "it has not finished" for run_ in left})
-
-
-def stands_of(root: Path, runs: Sequence[Run]) -> Stands:
-    """Where every stage of every run stands."""
-    return {run_.run_id: records.stands(root, run_) for run_ in runs}
 
 
 def todo_of(stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
@@ -175,7 +172,8 @@ def _on_slurm(options: argparse.Namespace, root: Path, runs: Sequence[Run], jobs
 
 def status(root: Path, runs: Sequence[Run]) -> int:
     states = collect(root.resolve(), runs)
-    stands, made = stands_of(root, runs), elsewhere.planned(root)
+    stands: dict[str, Mapping[Stage, Standing]] = {run_id: state.stands for run_id, state in states.items()}
+    made = elsewhere.planned(root)
     say_stale({**stands, **made})
     for run_id, found in made.items():
         stand = found[elsewhere.STAGE]
@@ -193,20 +191,22 @@ def status(root: Path, runs: Sequence[Run]) -> int:
 
 def report(root: Path, runs: Sequence[Run]) -> int:
     """Rebuild the report, and say what is unfinished."""
-    _rebuild(root, runs)
-    say_unfinished(root, stands_of(root, runs))
+    say_unfinished(root, _rebuild(root, runs))
     return 0
 
 
-def _rebuild(root: Path, runs: Sequence[Run]) -> None:
-    """Rebuild tables, plots and the page from the records under root, once lost runs are among them."""
+def _rebuild(root: Path, runs: Sequence[Run]) -> Stands:
+    """Rebuild tables, plots and the page from the records under root, once lost runs are among them.
+
+    Returns where the stages stand that it is of.
+    """
     if not (root / "runs").is_dir():
         raise UsageError(f"--report: there are no records in {root}; run the suite first, or name another --results")
     if not os.access(root, os.W_OK):
         raise UsageError(f"--report: {root} cannot be written; give a copy of it as --results")
-    collect(root.resolve(), runs)
+    stands = {run_id: state.stands for run_id, state in collect(root.resolve(), runs).items()}
     remember(root)
-    update_plan(root, runs)
+    update_plan(root, runs, stands)
     for folder in (root, root / "plots"):
         sweep(folder)
     made_of = fresh.made_of(root)
@@ -215,6 +215,7 @@ def _rebuild(root: Path, runs: Sequence[Run]) -> None:
     written = build(root)
     fresh.mark(root, made_of)
     print(f"report: {root / 'report.html'} and {len(written) - 1} more files in {root}")
+    return stands
 
 
 def fetch(runs: Sequence[Run], data_dir: Path) -> int:

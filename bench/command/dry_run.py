@@ -7,14 +7,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.command.actions import stands_of, todo_of
+from bench.command.actions import todo_of
 from bench.command.columns import columns, with_options
 from bench.command.notices import say_stale
 from bench.command.options import check, check_options
 from bench.config.settings import Stage
 from bench.config.suite import Run
 from bench.launch import needs
-from bench.records.planned import Stands
+from bench.records.index import stands_of
+from bench.records.standing import Stands
 
 HEAD = ("state", "dataset", "baseline", "network", "seeds", "budget", "stages missing")
 

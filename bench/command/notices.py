@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.launch.invocation import again
 from bench.records import records, retries, underway
-from bench.records.planned import Stands
+from bench.records.standing import Stands
 
 if TYPE_CHECKING:
     from bench.launch.job import Job

@@ -12,7 +12,7 @@ from bench.config.registry import baselines, load_plugin
 from bench.config.suite import Run
 from bench.config.validated import validated
 from bench.errors import UsageError
-from bench.launch.queue import require
+from bench.launch.asking import require
 from bench.papers.claims import load_claims, register_claim
 
 if TYPE_CHECKING:

@@ -6,40 +6,43 @@ it dead. Only a run whose job has left the queue without a record is lost; `sacc
 """
 
 import os
-import shutil
-import subprocess
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import pydantic.dataclasses
 
+from bench.config.settings import Stage
 from bench.config.suite import Run
 from bench.errors import UsageError
 from bench.launch import Outcome
+from bench.launch.asking import QUEUED, alive, ends, require
 from bench.launch.progress import Progress
-from bench.launch.surroundings import environment
 from bench.launch.task import RANK_ERROR
 from bench.records import records
 from bench.records.aside import set_aside
 from bench.records.disk import DENIED, NO_SPACE
+from bench.records.index import stands_of
 from bench.records.seal import read_json, write_json
+from bench.records.standing import Standing
 
 POLL = 10.0  # most seconds between two looks at the queue
-LAG = 6.0  # seconds that sacct may be behind
-QUEUED = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
-ALIVE = (*QUEUED, "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING")
 
 
 @dataclass(frozen=True)
 class SlurmState:
-    """Where a run stands, its last Slurm job, and why it waits or failed; "lost" is what that job should have left."""
+    """Where a run stands, its last Slurm job, and why it waits or failed; "lost" is what that job should have left.
+
+    `stands` says by stage what the run has, as it was looked at.
+    """
 
     status: Literal["queued", "running", "ok", "failed", "stale", "missing", "lost"]
     job: str | None = None
     reason: str = ""
+    stands: Mapping[Stage, Standing] = field(default_factory=dict, compare=False)
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -86,9 +89,15 @@ def status(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
             submissions[run.run_id] = Submission.read(root, run)
         except UsageError as error:  # a run whose records are whole stands on them
             submissions[run.run_id], unsound[run.run_id] = None, SlurmState("failed", None, str(error))
-    queue = _queue() if any(submissions.values()) else {}
-    states = {run.run_id: _state(root, run, submissions[run.run_id], queue) for run in runs}
-    return states | {run_id: state for run_id, state in unsound.items() if states[run_id].status != "ok"}
+    queue = alive() if any(submissions.values()) else {}
+    for run in runs:
+        # Listing a folder makes a network file system look again for files it remembers as absent.
+        with suppress(FileNotFoundError):
+            os.listdir(records.run_folder(root, run.run_id))
+    stands = stands_of(root, runs)
+    states = {run.run_id: _state(root, run, submissions[run.run_id], queue, stands[run.run_id]) for run in runs}
+    states |= {run_id: state for run_id, state in unsound.items() if states[run_id].status != "ok"}
+    return {run_id: replace(state, stands=stands[run_id]) for run_id, state in states.items()}
 
 
 def collect(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
@@ -97,28 +106,28 @@ def collect(root: Path, runs: Sequence[Run]) -> dict[str, SlurmState]:
     lost = [run for run in runs if states[run.run_id].status == "lost"]
     if not lost:
         return states
-    ends = _ends({str(states[run.run_id].job) for run in lost})
+    ended = ends({str(states[run.run_id].job) for run in lost})
     states |= status(root, lost)  # what was on its way back into the queue has arrived by now
     for run in lost:
         submission = Submission.read(root, run)
         if submission and states[run.run_id].status == "lost":
-            end = f"Slurm job {submission.job} {ends.get(submission.job, 'left the queue without a record')}"
+            end = f"Slurm job {submission.job} {ended.get(submission.job, 'left the queue without a record')}"
             reason = records.run_folder(root, run.run_id) / RANK_ERROR
             if "FAILED" in end and reason.exists():  # of a rank, and the main one was killed before it saw it
                 error = f"{reason.read_text(encoding='utf-8')} ({end})"
             else:
                 error = f"{end}{_last_words(root / submission.log)}"
             if NO_SPACE in error:  # which says nothing of the run: it goes on when there is room
-                states[run.run_id] = SlurmState("missing", submission.job, error)
+                states[run.run_id] = replace(states[run.run_id], status="missing", reason=error)
                 continue
             try:
-                if records.stands(root, run)["train"].state == "stale":
+                if states[run.run_id].stands["train"].state == "stale":
                     set_aside(root, run)  # as its job would have done
                 records.fail(root, run, error)
             except OSError as denied:
                 if denied.errno not in DENIED:  # of others' results one may still ask
                     raise
-            states[run.run_id] = SlurmState("failed", submission.job, error)
+            states[run.run_id] = SlurmState("failed", submission.job, error, records.stands(root, run))
     return states
 
 
@@ -160,24 +169,14 @@ def wait(root: Path, runs: Sequence[Run], poll: float = POLL) -> list[Outcome]:
     return [outcomes[run.run_id] for run in runs]
 
 
-def require(program: str) -> None:
-    if shutil.which(program) is None:
-        raise UsageError(f"--cluster slurm: {program} is not on PATH; is this a machine of a Slurm cluster?")
-
-
-def ask(*command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", errors="replace")
-
-
 def _state(
-    root: Path, run: Run, submission: Submission | None, queue: dict[tuple[str, str], tuple[str, str]] | None
+    root: Path,
+    run: Run,
+    submission: Submission | None,
+    queue: dict[tuple[str, str], tuple[str, str]] | None,
+    stands: Mapping[Stage, Standing],
 ) -> SlurmState:
-    # Listing a folder makes a network file system look again for files it remembers as absent.
-    folder = records.run_folder(root, run.run_id)
-    if folder.exists():
-        os.listdir(folder)
     job = submission.job if submission else None
-    stands = records.stands(root, run)
     left = {stage: found for stage, found in stands.items() if found.state != "done"}
     # Even what is done may be in the queue: a student whose teacher is trained anew.
     if submission and queue and (submission.job, submission.name) in queue:
@@ -189,55 +188,19 @@ def _state(
         return SlurmState("queued", job, "no squeue here to ask")
     if error := next((found.reason for found in left.values() if found.state == "failed"), None):
         return SlurmState("failed", job, error)
-    record = records.read_stage(root, run.run_id, next(iter(left)))
     # A job that left a record, though of older code, or that was not asked for one, has lost none; and no record that
     # is asked for again, thus good, is to be replaced by a failed one.
     when = submission.when if submission and submission.asked in ("", asked(run)) else None
-    left_none = record is None or (str(record.get("finished")) < (when or "") and not record.get("again"))
-    if when is not None and left_none:
-        return SlurmState("lost", job)
+    if when is not None:
+        record = records.read_stage(root, run.run_id, next(iter(left)))
+        if record is None or (str(record.get("finished")) < when and not record.get("again")):
+            return SlurmState("lost", job)
     return SlurmState("stale" if any(found.state == "stale" for found in left.values()) else "missing", job)
 
 
 def asked(run: Run) -> str:
     """All that a run is to measure: another evaluation is not what an earlier job was for."""
     return " ".join(run.fingerprint(stage) for stage in run.stages)
-
-
-def _queue() -> dict[tuple[str, str], tuple[str, str]] | None:
-    """This user's live jobs: (id, name) to (state, reason); None on a machine without Slurm."""
-    if shutil.which("squeue") is None:
-        return None
-    answer = ask("squeue", f"--user={os.getuid()}", "--noheader", "--array", "--format=%i|%T|%r|%j")
-    if answer.returncode:
-        raise UsageError(f"squeue: {' '.join(answer.stderr.split())}")
-    rows = [line.split("|", 3) for line in answer.stdout.splitlines()]
-    return {(job, name): (state, reason.replace("None", "")) for job, state, reason, name in rows}
-
-
-def _ends(jobs: Collection[str]) -> dict[str, str]:
-    """How jobs that have left the queue ended, as far as accounting knows."""
-    deadline = time.monotonic() + LAG
-    try:
-        states = _accounting(jobs)
-        while any(states.get(job, ("PENDING",))[0] in ALIVE for job in jobs) and time.monotonic() < deadline:
-            time.sleep(LAG / 10)
-            states = _accounting(jobs)
-    except (OSError, subprocess.CalledProcessError):  # a cluster without accounting
-        return {}
-    ended = {job: end for job, end in states.items() if end[0] not in ALIVE}
-    return {job: f"ended as {state} (exit code {code})" for job, (state, code) in ended.items()}
-
-
-def _accounting(jobs: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Job id to (state, exit code); tasks of a cancelled array that never started share a row, 12_[3-9]."""
-    arrays = ",".join(sorted({job.split("_")[0] for job in jobs}))
-    answer = ask("sacct", "-nPX", "--format=JobID,State,ExitCode", f"--jobs={arrays}")
-    answer.check_returncode()
-    known = {job: (state, code) for job, state, code in (line.split("|") for line in answer.stdout.splitlines())}
-    pending = {job.split("_")[0]: end for job, end in known.items() if "_[" in job}
-    ends = {job: known.get(job) or pending.get(job.split("_")[0]) for job in jobs}
-    return {job: end for job, end in ends.items() if end}
 
 
 def _last_words(log: Path, lines: int = 3) -> str:

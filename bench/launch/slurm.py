@@ -20,9 +20,10 @@ from bench.config.names import safe_name
 from bench.config.settings import Frozen, Positive, Rate
 from bench.errors import HalfSubmitted, UsageError
 from bench.identity import source
+from bench.launch.asking import ask, require
 from bench.launch.headway import headway
 from bench.launch.needs import waves
-from bench.launch.queue import Submission, ask, asked, collect, require
+from bench.launch.queue import Submission, asked, collect
 from bench.launch.surroundings import applied, interpreter
 from bench.launch.threads import VARIABLES
 from bench.records import records

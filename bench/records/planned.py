@@ -20,9 +20,7 @@ from bench.records.locks import locked
 from bench.records.reading import read_planned
 from bench.records.records import cell, identity_of, stands
 from bench.records.seal import read_json, write_json
-from bench.records.standing import OTHER_SETTINGS, Standing, curve
-
-Stands = Mapping[str, Mapping[Stage, Standing]]  # by run_id
+from bench.records.standing import OTHER_SETTINGS, Standing, Stands, curve
 
 
 def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | None = None) -> None:
@@ -34,24 +32,28 @@ def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | N
     """
     runs = list(runs)
     known = {run.run_id: (standing or {}).get(run.run_id) or stands(root, run) for run in runs}
+    asked_for = {run.run_id: _entry(run, known[run.run_id]) for run in runs}
 
     def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         by_id = {entry["run_id"]: entry for entry in entries}
-        for run in runs:
-            before = by_id.get(run.run_id)
-            by_id[run.run_id] = {
-                **identity_of(run),
-                "label": before["label"] if before else run.title(baselines[run.baseline.name].label),
-                "stages": list(run.stages),
-                "steps": run.training.steps,
-                "asked": {stage: run.fingerprint(stage) for stage in run.stages},
-                "config": run.model_dump(mode="json"),
-                "curve": curve(run),
-                "outdated": _outdated(known[run.run_id]),
-            }
+        # A label stays what it was first.
+        by_id |= {i: {**entry, "label": by_id.get(i, entry)["label"]} for i, entry in asked_for.items()}
         return marked([_refreshed(root, entry) for entry in by_id.values()], {run.variant for run in runs})
 
     _rewrite(root, planned, about)
+
+
+def _entry(run: Run, stages: Mapping[Stage, Standing]) -> dict[str, Any]:
+    return {
+        **identity_of(run),
+        "label": run.title(baselines[run.baseline.name].label),
+        "stages": list(run.stages),
+        "steps": run.training.steps,
+        "asked": {stage: run.fingerprint(stage) for stage in run.stages},
+        "config": run.model_dump(mode="json"),
+        "curve": curve(run),
+        "outdated": _outdated(stages),
+    }
 
 
 def plan_elsewhere(root: Path, about: str, made: elsewhere.Elsewhere) -> None:
@@ -64,7 +66,7 @@ def plan_elsewhere(root: Path, about: str, made: elsewhere.Elsewhere) -> None:
     _rewrite(root, planned, about)
 
 
-def update_plan(root: Path, runs: Iterable[Run]) -> None:
+def update_plan(root: Path, runs: Iterable[Run], standing: Stands) -> None:
     """Have the plan name the records of its runs that are stale by now, where it can be written."""
     known = {run.run_id: run for run in runs}
 
@@ -74,7 +76,7 @@ def update_plan(root: Path, runs: Iterable[Run]) -> None:
             return _refreshed(root, entry)
         if run is None or code(run, "train") is None:  # without its plugin nobody knows
             return entry
-        return {**entry, "outdated": _outdated(stands(root, run)), "curve": curve(run)}
+        return {**entry, "outdated": _outdated(standing[run.run_id]), "curve": curve(run)}
 
     with suppress(OSError):
         _rewrite(root, lambda before: [updated(entry) for entry in before])
@@ -104,8 +106,11 @@ def digests(root: Path) -> dict[str, str]:
     """SHA-256 of the files that the plan's runs were given, by whole path: as the current ones had it, if any did."""
     found: dict[str, str] = {}
     for entry in sorted(read_planned(root)[0], key=lambda entry: entry.get("current") is not False):
+        config = entry.get("config") or {}
+        if not any(config.get(f"{what}_sha256") for what in ("teacher", "weights", "extractors")):
+            continue
         try:
-            run = Run.model_validate(entry.get("config"))
+            run = Run.model_validate(config)
         except ValidationError:  # of samples made elsewhere, or of another edition
             continue
         teacher = {run.baseline.options.get("teacher"): run.teacher_sha256}

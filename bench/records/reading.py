@@ -16,10 +16,12 @@ from bench.config.names import safe_name
 from bench.records.measurement import modern
 from bench.records.schema import SCHEMA, Entry, Plan, Record
 from bench.records.seal import check_json
+from bench.records.stamps import Stamp, is_settled, stamp_of
 
 RECORD = TypeAdapter(Record)
 PLAN = TypeAdapter(Plan)
 ENTRY = TypeAdapter(Entry)
+_plan: dict[Path, tuple[Stamp, tuple[list[dict[str, Any]], str]]] = {}  # the last that was read
 EXPECTED = {  # by pydantic's type of error
     "string_type": "text",
     "string_unicode": "text",
@@ -117,8 +119,22 @@ def _read(path: Path) -> bytes:
 
 
 def read_planned(root: Path) -> tuple[list[dict[str, Any]], str]:
-    """The sound entries of root/plan.json, and what is wrong with the rest; nothing and no complaint without a file."""
-    path = root / "plan.json"
+    """The sound entries of root/plan.json, and what is wrong with the rest; nothing and no complaint without a file.
+
+    A file is read again once it has changed.
+    """
+    path = (root / "plan.json").absolute()
+    stamp = stamp_of(path)
+    if stamp is None or not is_settled(stamp):
+        return _planned(root / "plan.json")
+    if path not in _plan or _plan[path][0] != stamp:
+        _plan.clear()
+        _plan[path] = stamp, _planned(root / "plan.json")
+    entries, complaint = _plan[path][1]
+    return list(entries), complaint
+
+
+def _planned(path: Path) -> tuple[list[dict[str, Any]], str]:
     try:
         data = _read(path)
         runs = PLAN.validate_json(data)["runs"]

@@ -10,8 +10,9 @@ Whether a record is what a run asks for is decided in bench/records/standing.py;
 """
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 UNDERWAY = "underway.json"
+Reader = Callable[[str, str], "dict[str, Any] | None"]  # run_id, stage
 
 
 def run_folder(root: Path, run_id: str) -> Path:
@@ -115,13 +117,14 @@ def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
     return read_record(record_path(root, run_id, stage))
 
 
-def stands(root: Path, run: Run) -> dict[Stage, Standing]:
+def stands(root: Path, run: Run, read: Reader | None = None) -> dict[Stage, Standing]:
     """Where every stage of the run stands; one that was measured of a stale training is stale.
 
     So is one that a teacher taught whose training is no longer done. Every record is read whole, so what this says of a
-    file is what a report would.
+    file is what a report would; of many runs bench/records/index.py has `read`.
     """
-    found = {stage: standing.of(read_stage(root, run.run_id, stage), run, stage, root) for stage in run.stages}
+    read = read or partial(read_stage, root)
+    found = {stage: standing.of(read(run.run_id, stage), run, stage, root) for stage in run.stages}
     if found["train"].state == "done" and (why := _untaught(root, run)):
         found["train"] = Standing("stale", why, found["train"].finished)
     if found["train"].state == "stale":

@@ -8,6 +8,7 @@ missing   not run
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from bench.errors import is_lost
 from bench.identity import identity, inputs
 
 State = Literal["done", "stale", "failed", "missing"]
+Stands = Mapping[str, Mapping[Stage, "Standing"]]  # of every stage of runs, by run_id
 OTHER_SETTINGS = "measured under other settings"
 OLDER_CODE = "measured by older code"
 
@@ -77,8 +79,14 @@ def older_code(record: Mapping[str, Any], now: identity.Code | None) -> str:
     was = record.get("code")
     if now is None or was is None or now.digest in (was, *(record.get("vouched") or ())):
         return ""
-    names = identity.changed(record.get("sources") or {}, now.parts)
+    names = _changed(tuple((record.get("sources") or {}).items()), tuple(now.parts.items()))
     return OLDER_CODE + (f" ({names})" if names else "")
+
+
+@lru_cache(maxsize=1024)
+def _changed(was: tuple[tuple[str, str], ...], now: tuple[tuple[str, str], ...]) -> str:
+    """What many records of one stage of one method were measured by, and is not so now."""
+    return identity.changed(dict(was), dict(now))
 
 
 def described(run: Run, stage: Stage) -> dict[str, Any]:
@@ -92,8 +100,8 @@ def described(run: Run, stage: Stage) -> dict[str, Any]:
 
 def curve(run: Run) -> str | None:
     """Identity of what a training measures on its way; None where its source is not known."""
-    code = identity.code(run, "curve")
-    return f"{run.curve_settings}-{code.digest}" if code and run.training.curve_points else None
+    code = identity.code(run, "curve") if run.training.curve_points else None
+    return f"{run.curve_settings}-{code.digest}" if code else None
 
 
 def is_older_curve(record: Mapping[str, Any], now: str | None) -> bool:

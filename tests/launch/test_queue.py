@@ -8,7 +8,7 @@ from fake_jobs import FakeJob, make_run
 
 from bench.config.settings import Evaluation
 from bench.errors import UsageError
-from bench.launch import queue
+from bench.launch import asking, queue
 from bench.launch.queue import SlurmState, Submission, collect, status, wait
 from bench.records import records
 from bench.records.seal import read_json, write_json
@@ -43,7 +43,7 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setattr(queue, "LAG", 0.5)
+    monkeypatch.setattr(asking, "LAG", 0.5)
     return Cluster(tmp_path / "bin")
 
 
@@ -138,7 +138,7 @@ def test_a_failure_of_older_code_is_not_the_job_s_of_today(cluster, job, monkeyp
 
 @pytest.mark.slow
 def test_accounting_may_lag(cluster, job, monkeypatch):
-    monkeypatch.setattr(queue, "LAG", 5.0)
+    monkeypatch.setattr(asking, "LAG", 5.0)
     JOB.write(job.root, job.run)
     cluster.answers("sacct", "12_0|RUNNING|0:0", "12_0|TIMEOUT|0:0")
     assert "ended as TIMEOUT" in state_of(job, collect).reason
