@@ -95,7 +95,8 @@ class Path(ABC):
 
     def times(self, x1: Tensor, rng: torch.Generator) -> Tensor:
         """One t ~ U[0, t_end] a sample, shape (B,)."""
-        return torch.rand(len(x1), generator=rng, device=x1.device) * self.t_end
+        u = torch.rand(len(x1), generator=rng, device=x1.device)
+        return u if self.t_end == 1 else u * self.t_end
 
     def at_level(self, s: Tensor) -> Tensor:
         """The time in [0, t_end] at which sigma / alpha = s, of the shape of s; an end if s lies beyond it."""
@@ -126,7 +127,7 @@ class OptimalTransport(Path):
 
     def target(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """u = x1 - (1 - sigma_min) x0, whatever the time."""
-        return x1 - (1 - self.sigma_min) * x0
+        return x1 - ((1 - self.sigma_min) * x0 if self.sigma_min else x0)
 
     def at_level(self, s: Tensor) -> Tensor:
         """t = 1 / (s + 1 - sigma_min)."""

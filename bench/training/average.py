@@ -22,13 +22,16 @@ class Average:
         self.tensors = [p.detach().clone() if ema and p.requires_grad else p for p in self.parameters]
         self._net: CountedNetwork | None = None
 
-    @torch.no_grad()
     def follow(self, step: int) -> None:
         """Take in the weights after an update, the `step`-th from 0."""
         if self.ema:
-            pairs = zip(self.tensors, self.parameters, strict=True)
-            averages, trained = zip(*((a, p) for a, p in pairs if p.requires_grad), strict=True)
-            torch._foreach_lerp_(averages, trained, 1 - min(self.ema, (1 + step) / (10 + step)))
+            self._follow(step)
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        pairs = zip(self.tensors, self.parameters, strict=True)
+        averages, trained = zip(*((a, p) for a, p in pairs if p.requires_grad), strict=True)
+        torch._foreach_lerp_(averages, trained, 1 - min(self.ema, (1 + step) / (10 + step)))
 
     @torch.no_grad()
     def frozen(self, shared: bool = False) -> nn.Module:

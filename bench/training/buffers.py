@@ -32,9 +32,13 @@ class Buffers:
             self.before = {name: tensor.detach().clone() for name, tensor in self._tensors()}
             self.found = {}
 
-    @torch.no_grad()
     def take(self) -> None:
         """Note what a piece has changed, and take it back."""
+        if self.before:
+            self._take()
+
+    @torch.no_grad()
+    def _take(self) -> None:
         for name, value, before in self._changed():
             if _summed(before):
                 change = value.to(_wide(before)) - before.to(_wide(before))
@@ -43,11 +47,13 @@ class Buffers:
                 self.found[name] = torch.maximum(self.found[name], value) if name in self.found else value.clone()
             value.copy_(before)
 
-    @torch.no_grad()
     def merge(self) -> None:
         """Put the result of all pieces of all ranks in place; all ranks must ask."""
-        if not (names := list(self.before)):
-            return
+        if self.before:
+            self._merge(list(self.before))
+
+    @torch.no_grad()
+    def _merge(self, names: list[str]) -> None:
         changed = ranks.agreed(*(float(name in self.found) for name in names))
         now = dict(self._tensors())
         for name in (name for name, any_rank in zip(names, changed, strict=True) if any_rank):
@@ -85,8 +91,6 @@ class Buffers:
 
     def _changed(self) -> list[tuple[str, Tensor, Tensor]]:
         """Name, value and value before of what has changed, at the cost of waiting for the device once."""
-        if not self.before:
-            return []
         pairs = [(name, tensor, self.before[name]) for name, tensor in self._tensors() if name in self.before]
         if not pairs:
             return []

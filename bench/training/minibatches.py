@@ -78,7 +78,8 @@ class Minibatches:
         if self.resident:
             index, mirrored = self.index(piece, self._rng)
             index = index.to(self.device)
-            return self._rows(_mirror(self.data[index], mirrored), index)
+            values = self.data.index_select(0, index)  # twice as fast as [index]
+            return self._rows(_mirror(values, mirrored), index)
         if not self._ahead or self._ahead[0][0] != piece:
             self._begin_at(piece)
         begun = time.perf_counter()

@@ -111,6 +111,8 @@ def agreed(*values: float) -> list[float]:
 
 def tallied(value: float, part: int) -> tuple[float, int]:
     """The largest value over ranks and the sum of their parts, by one reduction."""
+    if _count == 1:
+        return value, part
     largest, *parts = agreed(value, *(part if own == _rank else 0 for own in range(_count)))
     return largest, int(sum(parts))
 
