@@ -106,6 +106,7 @@ class Training(Frozen):
     curve_points: Annotated[int, Field(ge=0)] = 0
     curve_n: Positive = 500
     checkpoint_seconds: Rate = 60.0
+    stack: bool = True  # with other seeds where that is the same and sooner (bench/training/stack.py)
 
     @model_validator(mode="before")
     @classmethod

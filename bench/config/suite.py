@@ -74,7 +74,7 @@ class Run(Frozen):
     @cached_property
     def variant(self) -> str:
         """Identity without the seed: runs of one variant are averaged, others never."""
-        left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds"}}
+        left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds", "stack"}}
         left_out |= {"teacher_sha256": True, "weights_sha256": True, "extractors_sha256": True}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         options = settings["baseline"].get("options", {})

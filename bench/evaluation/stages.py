@@ -132,22 +132,27 @@ class Stages:
 
     def train(self) -> tuple[Rows, Arrays]:
         trainer = self.trainer
-        curve, evaluation = self.run.training.curve_points, self.run.evaluation
-        if not self.unfit and (evaluation.samples or evaluation.sweep):
-            self.judge.prepare()
-        if not self.unfit and curve:
-            self.judge.for_tuning.prepare()
+        self.prepare_judges()
         self._fit()
+        shared = {"stacked": trainer.stacked} if trainer.stacked > 1 else {}  # whose time and memory others shared
         rows = [
-            Measurement("train_seconds", trainer.seconds),
+            Measurement("train_seconds", trainer.seconds, settings=shared),
             Measurement("nfe_training", trainer.evaluations()),
             Measurement("train_loss", trainer.loss),
-            Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0]),
+            Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0], settings=shared),
         ]
         if why := self.unfit or self.elsewhere:
             rows = [replace(row, value=math.nan, reason=why) for row in rows]
         steps = Measurement("steps", math.nan if self.unfit else trainer.step, reason=self.unfit or None)
         return [steps, *rows, *trainer.curve], {}
+
+    def prepare_judges(self) -> None:
+        """Have ready what samples are compared with, which is no part of the training's time."""
+        curve, evaluation = self.run.training.curve_points, self.run.evaluation
+        if not self.unfit and (evaluation.samples or evaluation.sweep):
+            self.judge.prepare()
+        if not self.unfit and curve:
+            self.judge.for_tuning.prepare()
 
     @property
     def elsewhere(self) -> str:

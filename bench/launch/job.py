@@ -10,9 +10,8 @@ import datetime
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.config.registry import load_plugin
@@ -29,6 +28,7 @@ from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
 from bench.records.records import fail, stands, write_stage
+from bench.records.standing import Standing
 from bench.training import ranks
 
 if TYPE_CHECKING:
@@ -43,34 +43,18 @@ class Job(Task):
 
         NoSpace if a disk is full.
         """
-        log = _log(self.folder / "log.txt", progress)
+        log = self.log(progress)
         stages: Stages | None = None
         try:
-            with ranks.joined(self.device, self.ranks), self._held() as free:
+            with ranks.joined(self.device, self.ranks), self.held() as free:
                 if any(ranks.agreed(not free)):
                     return "busy"
-                for plugin in self.plugins:
-                    load_plugin(plugin)
-                source.keep_up()
-                found = stands(self.root, self.run)
+                found = self.load()
                 done = [bool(d) for d in ranks.agreed(*(found[s].state == "done" for s in self.run.stages))]
                 if all(done):
                     return "ok"
-                if ranks.is_main():
-                    self.rank_error.unlink(missing_ok=True)
-                    sweep(self.folder)
-                if self.threads:
-                    begun = threads.kept(self.folder, self.threads) if ranks.is_main() else 0
-                    threads.use(int(ranks.agreed(begun)[0]))
-                ranks.barrier()
                 log = log if ranks.is_main() else lambda text: None
-                import bench.evaluation.stages
-
-                if found["train"].state == "stale" and ranks.is_main():
-                    aside = ", ".join(set_aside(self.root, self.run))
-                    log(f"the training is stale ({found['train'].reason}); set aside: {aside}")
-                ranks.barrier()
-                stages = bench.evaluation.stages.Stages(self, log)
+                stages = self.stages(found, log)
                 missing = [s for s, d in zip(self.run.stages, done, strict=True) if not d]
                 ended = "ok" if all([self._measure(stages, stage, log) for stage in missing]) else "failed"
                 log(ended)
@@ -93,6 +77,30 @@ class Job(Task):
             log(f"failed: {self.reason(reason)}")
             return "failed"
 
+    def load(self) -> dict[Stage, Standing]:
+        """Load the plugins; where the stages of the run stand by today's source."""
+        for plugin in self.plugins:
+            load_plugin(plugin)
+        source.keep_up()
+        return stands(self.root, self.run)
+
+    def stages(self, found: Mapping[Stage, Standing], log: Callable[[str], None]) -> "Stages":
+        """What its stages are done with, once the folder is swept, with the threads that the run has."""
+        if ranks.is_main():
+            self.rank_error.unlink(missing_ok=True)
+            sweep(self.folder)
+        if self.threads:
+            begun = threads.kept(self.folder, self.threads) if ranks.is_main() else 0
+            threads.use(int(ranks.agreed(begun)[0]))
+        ranks.barrier()
+        import bench.evaluation.stages
+
+        if found["train"].state == "stale" and ranks.is_main():
+            aside = ", ".join(set_aside(self.root, self.run))
+            log(f"the training is stale ({found['train'].reason}); set aside: {aside}")
+        ranks.barrier()
+        return bench.evaluation.stages.Stages(self, log)
+
     def _measure(self, stages: "Stages", stage: Stage, log: Callable[[str], None]) -> bool:
         """Run a stage to its record; whether it has not failed."""
         log(stage)
@@ -114,8 +122,21 @@ class Job(Task):
             clear_all(self.folder, stage, but=stages.unfinished(stage).folder if left else None)
         return True
 
-    def _held(self) -> AbstractContextManager[bool]:
+    def held(self) -> AbstractContextManager[bool]:
+        """The lock of the run, which a worker has alone; whether it was free."""
         return locked(self.folder / "lock", wait=False) if ranks.is_main() else nullcontext(True)
+
+    def log(self, progress: Callable[[str], None] | None) -> Callable[[str], None]:
+        """Lines with the time into the run's log file, and the same text to whoever follows."""
+        path = self.folder / "log.txt"
+
+        def log(text: str) -> None:
+            with suppress(OSError), path.open("a", encoding="utf-8") as file:  # no run hangs on its log
+                file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+            if progress:
+                progress(text.strip().splitlines()[-1])
+
+        return log
 
 
 def explain(error: Exception, run: Run) -> str:
@@ -129,15 +150,3 @@ def explain(error: Exception, run: Run) -> str:
             "stays), network.checkpointing = true where the network has it, or training.shard_optimizer = true"
         )
     return message if isinstance(error, UsageError) or not kind else f"{kind}: {message}"
-
-
-def _log(path: Path, progress: Callable[[str], None] | None) -> Callable[[str], None]:
-    """Lines with the time into the run's log file, and the same text to whoever follows."""
-
-    def log(text: str) -> None:
-        with suppress(OSError), path.open("a", encoding="utf-8") as file:  # no run hangs on its log
-            file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
-        if progress:
-            progress(text.strip().splitlines()[-1])
-
-    return log

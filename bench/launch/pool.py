@@ -3,6 +3,7 @@
 A worker that dies costs its own run, which gets a failed record that says why; another takes its place. A worker that
 was told to stop costs nothing: its run is put back and goes on from its checkpoint (`headway`). A run that another
 process holds is put back, and asked for again once nothing else is waiting. A run that needs another one waits for it.
+Seeds that are trained together (bench/launch/together.py) are put back after it, however that ended, each by itself.
 """
 
 import pickle
@@ -22,6 +23,7 @@ from bench.launch.headway import Headway, goes_on, headway
 from bench.launch.progress import Progress
 from bench.launch.schedule import Schedule
 from bench.launch.surroundings import environment
+from bench.launch.together import Together, grouped
 from bench.records import records
 from bench.records.disk import NoSpace
 
@@ -38,7 +40,7 @@ class _Worker:
     def __init__(self, own: dict[str, str]) -> None:
         self.own = own  # environment variables, beside those of every process
         self.ready = False
-        self.job: Job | None = None
+        self.job: Job | Together | None = None
         self.since = 0.0
         self.headway: Headway = {}
         self.pipe, theirs = Pipe()
@@ -52,9 +54,10 @@ class _Worker:
         )
         theirs.close()
 
-    def start(self, job: "Job") -> None:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        self.job, self.since, self.headway = job, time.monotonic(), headway(job)
+    def start(self, job: "Job | Together") -> None:
+        for one in job.jobs if isinstance(job, Together) else [job]:
+            one.folder.mkdir(parents=True, exist_ok=True)
+        self.job, self.since, self.headway = job, time.monotonic(), {} if isinstance(job, Together) else headway(job)
         with suppress(OSError):  # a worker that has just died is found by `messages`
             self.pipe.send((str(job.folder / "log.txt"), pickle.dumps(job)))
 
@@ -85,7 +88,9 @@ class Pool:
     def __init__(self, jobs: Sequence["Job"], environments: list[dict[str, str]], progress: Progress) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self._unfinished = {job.run.run_id for job in jobs}
-        self._waiting = [(0.0, job) for job in jobs]  # each until a time: that of another process's is looked at then
+        # Each until a time: that of another process's is looked at then.
+        self._waiting = [(0.0, job) for job in grouped(jobs, len(environments))]
+        self._before: dict[str, float] = {}  # a run's share of the seconds of a training with others
         self._announced: set[str] = set()
         self._fruitless: Counter[str] = Counter()  # stops in a row without headway
         self._failed_starts = 0
@@ -98,7 +103,7 @@ class Pool:
             for worker in self._workers:
                 if worker.ready and worker.job is None and (job := self._next()):
                     worker.start(job)
-                    self._progress.show(job.run.run_id, "starting")
+                    self._progress.show(_name(job), "starting")
             # The time limit is for workers whose pipe stays open after their death, in a child of theirs.
             wait([worker.pipe for worker in self._workers], timeout=0.5)
             for i, worker in enumerate(self._workers):
@@ -109,7 +114,7 @@ class Pool:
                     else:
                         self._hear(worker, kind, content)
 
-    def _next(self) -> "Job | None":
+    def _next(self) -> "Job | Together | None":
         """The dearest job whose time has come and whose teacher has ended."""
         now = time.monotonic()
         waiting = [job.run for _, job in self._waiting]
@@ -130,11 +135,15 @@ class Pool:
         elif job is None:
             raise AssertionError(f"an idle worker said {kind} {content}")
         elif kind == "text":
-            self._progress.show(job.run.run_id, content)
+            self._progress.show(_name(job), content)
         else:
             worker.job = None
             status, error = content
-            if status == "busy":
+            if isinstance(job, Together):
+                self._part(job, worker.since)
+                if status == "full":
+                    raise NoSpace(error)
+            elif status == "busy":
                 self._hold(job)
             elif status == "full":
                 raise NoSpace(error)
@@ -146,7 +155,10 @@ class Pool:
     def _bury(self, worker: _Worker, code: int) -> None:
         """Put the run back that a dead worker left, or end it; RuntimeError if no worker starts."""
         job, cause = worker.job, cause_of_death(code)
-        if job:
+        if isinstance(job, Together):
+            self._progress.say(f"{job.name}: {cause}; each goes on by itself")
+            self._part(job, worker.since)
+        elif job:
             run_id, moved = job.run.run_id, headway(job) != worker.headway
             self._fruitless[run_id] = 0 if moved else self._fruitless[run_id] + 1
             if goes_on(code, moved, self._fruitless[run_id]):
@@ -160,6 +172,13 @@ class Pool:
             if self._failed_starts == STARTS:
                 raise RuntimeError(f"{STARTS} workers in a row did not start: {cause}")
 
+    def _part(self, job: Together, since: float) -> None:
+        """Put the runs back that were trained together, each by itself."""
+        self._progress.hide(job.name)
+        for one in job.jobs:
+            self._before[one.run.run_id] = (time.monotonic() - since) / len(job.jobs)
+            self._waiting.append((0.0, one))
+
     def _hold(self, job: "Job") -> None:
         self._progress.hide(job.run.run_id)
         if job.run.run_id not in self._announced:
@@ -172,7 +191,7 @@ class Pool:
         self._end(job, since, error)
 
     def _end(self, job: "Job", since: float, error: str | None) -> None:
-        seconds = time.monotonic() - since
+        seconds = time.monotonic() - since + self._before.get(job.run.run_id, 0.0)
         outcome = Outcome(job.run.run_id, "failed" if error else "ok", seconds, error)
         if not error:
             self._schedule.learn(job.run, seconds)
@@ -195,6 +214,10 @@ class Pool:
     def kill(self) -> None:
         for worker in self._workers:
             worker.process.kill()
+
+
+def _name(job: "Job | Together") -> str:
+    return job.name if isinstance(job, Together) else job.run.run_id
 
 
 def cause_of_death(code: int) -> str:

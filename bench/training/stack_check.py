@@ -9,18 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.config.settings import Training
+from bench.datasets.base import Dataset
 from bench.datasets.source import Draws
 from bench.errors import Unstackable, one_line
-from bench.methods.baseline import is_plain
+from bench.methods.baseline import Baseline, is_plain
 from bench.training.ahead import Piece, Ready
 from bench.training.modules import copied
 from bench.training.rehearsal import LATE
 from bench.training.sparing import streams_kept
 from bench.training.stack import Member, Stack
+from bench.training.stacked_module import stacked
 from bench.training.trainer import Trainer
 
 ACCURACY = 1e-9  # of the largest gradient
@@ -43,26 +47,34 @@ class _DoubledStack(_Doubled, Stack):
     """The same of a stack."""
 
 
-def check(trainers: Sequence[Trainer]) -> None:
-    """Unstackable, with the reason, unless a stack trains these runs as each alone, and sooner."""
-    first, *others = trainers
-    settings, baseline, device = first.settings, first.baseline, torch.device(first.device).type
-    size = sum(p.numel() for p in first.parameters) * settings.batch
-    at = [(t.settings, t.baseline, t.step, t.rows, t.validated, t.recent_steps) for t in trainers]
+def suits(module: nn.Module, dataset: Dataset, settings: Training, device: str) -> None:
+    """Unstackable if a run of this module, as its method builds it, is never trained with others."""
+    baseline, kind = cast(Baseline, module.method), torch.device(device).type
+    size = sum(p.numel() for p in module.parameters()) * settings.batch
     for holds, why in (
-        (bool(others), "there is one run alone"),
         (baseline.rowwise, f"the loss of {baseline.name} is not one of each sample by itself"),
-        (size <= MOST.get(device, 0), f"{size:.1g} parameters times samples a step are enough for the {device} alone"),
+        (size <= MOST.get(kind, 0), f"{size:.1g} parameters times samples a step are enough for the {kind} alone"),
         (settings.pieces == 1, "its batch comes in pieces"),
         (not settings.compile, "its network is compiled"),
         (settings.precision == "fp32", f"its precision is {settings.precision}"),
         (not settings.seconds, "its budget is one of seconds"),
         (not settings.weights, "nothing is trained"),
-        (not first.dataset.by_run, "each seed has data of its own"),
-        (all(place == at[0] for place in at), "the runs are not at the same step"),
+        (not dataset.by_run, "each seed has data of its own"),
     ):
         if not holds:
             raise Unstackable(why)
+    stacked([module])
+
+
+def check(trainers: Sequence[Trainer]) -> None:
+    """Unstackable, with the reason, unless a stack trains these runs as each alone, and sooner."""
+    if len(trainers) < 2:
+        raise Unstackable("no other seed is to be trained")
+    first = trainers[0]
+    suits(first.module, first.dataset, first.settings, first.device)
+    places = [(t.settings, t.baseline, t.step, t.rows, t.validated, t.recent_steps) for t in trainers]
+    if any(place != places[0] for place in places):
+        raise Unstackable("the runs are not at the same step")
     try:
         with streams_kept(first.device), default_type(torch.float64):
             _compare(trainers)

@@ -95,3 +95,10 @@ class FakeJob:
         """Process ids of those that began the run."""
         path = self.folder / "starts"
         return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+class FatalTogether(FakeJob):
+    """Kills the worker that would train it together with others."""
+
+    def load(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)

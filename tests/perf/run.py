@@ -19,7 +19,17 @@ from compare import Row
 
 from bench.records import provenance
 
-NAMES = ("training_loop", "sampling", "log_density", "divergence", "cnf_step", "workers", "records", "inception")
+NAMES = (
+    "training_loop",
+    "stack",
+    "sampling",
+    "log_density",
+    "divergence",
+    "cnf_step",
+    "workers",
+    "records",
+    "inception",
+)
 ASKED = ("image_training", "compiled_evaluation", "report")  # take minutes more, so only by name
 HEADER = ("comparison", "ours", "reference", "unit", "ratio", "in one round", "asked for")
 WIDTHS = (62, 10, 10, 9, 6, 14, 20)

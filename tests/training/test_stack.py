@@ -54,6 +54,7 @@ def trainers(
         torch.manual_seed(seed)
         baseline = build_baseline(Component(name=name, options=options or {})).for_data(about(dataset))
         module = baseline.build(Make(dataset), about(dataset))
+        module.method = baseline
         found.append(Trainer(f"run-{seed}", Training(**(SETTINGS | settings)), baseline, module, dataset, seed))
     return found
 
@@ -142,7 +143,7 @@ def test_runs_at_different_steps_are_no_stack(points: Dataset) -> None:
     runs[1].take_step()
     with pytest.raises(Unstackable, match="not at the same step"):
         check(runs)
-    with pytest.raises(Unstackable, match="one run alone"):
+    with pytest.raises(Unstackable, match="no other seed"):
         check(runs[:1])
 
 
