@@ -4,7 +4,8 @@ A method of order 5 makes steps in proportion to the fifth root of its tolerance
 
     N (rtol / 1e-5)^(-1/5)
 
-at another. N is the mean of the finished runs of the same cell, if there are any.
+at another. N is the mean of the finished runs of the same cell, if there are any; else about the median of the runs
+in results/reference.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from bench.config.suite import Run
 from bench.records.reading import read_record
 from bench.records.records import record_path
 
-USUAL = {"points": 60.0, "images": 120.0}
+USUAL = {"points": 60.0, "images": 90.0}
 TIGHT, ORDER = 1e-5, 5
 OF: dict[Stage, str] = {"likelihood": "nfe_likelihood", "samples": "nfe_sampling"}
 

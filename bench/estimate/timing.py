@@ -4,7 +4,8 @@ What takes long is timed on few rows b of the B that there are, and B / b times 
 """
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from bench.datasets.base import Dataset
 from bench.estimate.build import Untrained
 from bench.estimate.law import Line
 from bench.estimate.metrics import OfSamples
-from bench.estimate.stopwatch import LENGTH, line, once, seconds
+from bench.estimate.stopwatch import line, once, seconds
 from bench.evaluation.clock import peak_memory, reset_peak_memory
 from bench.evaluation.log_densities import in_model_space
 from bench.evaluation.lost import costs_a_part
@@ -35,7 +36,8 @@ from bench.training.rehearsal import Rehearsal
 from bench.training.sparing import few
 from bench.training.trainer import Trainer
 
-SHORT = 1.0  # seconds that may be spent twice
+SHORT, LONG = 1.0, 4.0  # seconds that may be spent twice, or once
+RUNGS = (64, 16, 4, 1)  # of a batch one in so many is tried before all of it is
 
 
 class Timed:
@@ -87,31 +89,25 @@ class Timed:
 
         A step that takes long is timed on a part of its batch.
         """
-        training = self.run.training
+        training, rungs = self.run.training, list[tuple[int, float]]()
         with in_training(training.precision, self.device):
-            for share in (64, 8, 1):
-                settings = self._part(share)
+            for share in RUNGS:
+                settings = part_of(training, share)
                 trainer = self._trainer(settings.model_copy(update={"compile": False}))
                 trainer.take_step()
-                if share == 1 or once(trainer.take_step, self.device) > SHORT / 4:
+                rungs.append((settings.batch, once(trainer.take_step, self.device)))
+                if 4 * rungs[-1][1] > LONG:
                     break
             if self.compiles:
                 trainer = self._trainer(settings)
                 trainer.take_step()
             taken = seconds(trainer.take_step, self.device)
-        part = training.batch / trainer.settings.batch
-        self.is_whole = part == 1
-        return taken * part, trainer.net.rows / trainer.step * part
+        self.is_whole = settings.batch == training.batch
+        part = training.batch / settings.batch
+        return taken * part ** order(rungs), trainer.net.rows / trainer.step * part
 
     def _trainer(self, settings: Training) -> Trainer:
         return Trainer(self.run.run_id, settings, self.method, self.module, self.dataset, self.run.seed)
-
-    def _part(self, share: int) -> Training:
-        """The training with one in `share` samples of its batch, in whole micro-batches."""
-        training = self.run.training
-        micro, n = training.micro_batch or training.batch, max(1, training.batch // share)
-        found = {"batch": n, "micro_batch": None} if n < micro else {"batch": n // micro * micro}
-        return training.model_copy(update=found)
 
     def ways(self) -> list[Way]:
         samples = self.run.evaluation.samples or Samples()
@@ -208,7 +204,7 @@ class Timed:
             return start * rows, each * rows
         with full_float32(self.device), torch.no_grad():
             n, taken = 0, 0.0
-            while n < rows and taken < LENGTH / 4:
+            while n < rows and 8 * taken < SHORT:
                 n = min(rows, max(2, 8 * n))
                 work(n, 1)
                 taken = once(partial(work, n, 1), self.device)
@@ -228,3 +224,18 @@ class Timed:
 
     def held_out(self, n: int) -> int:
         return min(n, len(self.dataset.test))
+
+
+def part_of(training: Training, share: int) -> Training:
+    """The training with one in `share` samples of its batch, in whole micro-batches."""
+    micro, n = training.micro_batch or training.batch, max(1, training.batch // share)
+    found = {"batch": n, "micro_batch": None} if n < micro else {"batch": n // micro * micro}
+    return training.model_copy(update=found)
+
+
+def order(rungs: Sequence[tuple[int, float]]) -> float:
+    """Of the growth of seconds with samples, from the last two of (samples, seconds): 0 to 1, where they are few."""
+    if len(rungs) < 2 or rungs[-1][0] == rungs[-2][0]:
+        return 1.0
+    (less, before), (more, after) = rungs[-2:]
+    return min(max(math.log(after / before) / math.log(more / less), 0.0), 1.0)

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from tiny import runs
 
+from bench.config.settings import Training
 from bench.config.suite import Run
 from bench.estimate import stopwatch
 from bench.estimate.bill import Bill, bill, total
 from bench.estimate.cells import Cell
 from bench.estimate.guess import USUAL, guess
 from bench.estimate.packing import makespan
+from bench.estimate.timing import order, part_of
 from bench.records.measurement import Measurement
 from bench.records.records import write_stage
 
@@ -97,3 +99,13 @@ def test_runs_are_billed_for_the_stages_that_they_miss(tmp_path: Path) -> None:
     assert shared.stages["train"] == 4.0
     whole = total([found, shared])
     assert whole.stages == {"train": 12.0, "likelihood": 8.0, "samples": 2.0}
+
+
+def test_a_long_step_is_timed_on_a_part_of_its_batch() -> None:
+    training = Training(steps=9, batch=256, micro_batch=64, lr=1e-2)
+    found = [(part.batch, part.micro_batch) for part in (part_of(training, share) for share in (64, 4, 2, 1))]
+    assert found == [(4, None), (64, 64), (128, 64), (256, 64)]
+    assert part_of(Training(steps=9, batch=32), 64).batch == 1
+    # 4 samples took 1 s and 16 of them 2 s, so that all 256 are to take 2 s x 16^(1/2).
+    assert order([(1, 0.9), (4, 1.0), (16, 2.0)]) == pytest.approx(0.5)
+    assert (order([(4, 1.0)]), order([(4, 1.0), (16, 9.0)]), order([(4, 1.0), (16, 0.9)])) == (1.0, 1.0, 0.0)
