@@ -110,7 +110,7 @@ def log_density(
             v, found = traces(f, t, part, None if probes is None else probes[:, rows])
             return torch.cat([v.flatten(1), found.T], 1)
 
-        return memory.rowwise(rates, len(state), state.device.type)
+        return memory.rowwise(rates, len(state))
 
     start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1 if probes is None else len(probes))], 1)
     with torch.no_grad():

@@ -1,18 +1,14 @@
 """Evaluating as many rows at once as memory holds.
 
 Samples that are solved together share their steps, and so their NFE; how many of them go through the network at once
-changes nothing but time. So a batch is what a suite says, and only its evaluation is cut: to the memory there is, and
-on the CPU to what its caches hold.
+changes nothing but time. So a batch is what a suite says, and only its evaluation is cut to the memory there is.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-CACHED = 1024  # rows at once on the CPU: fewer are overhead, and of more the activations leave the cache
 
 
 @dataclass
@@ -36,12 +32,8 @@ class Memory:
     rows: int | None = None
     shared: Shared | None = None
 
-    def rowwise(self, evaluate: Callable[[slice], Tensor], n: int, device: str = "cuda") -> Tensor:
-        """evaluate(slice) of rows 0 ... n - 1, stacked: on the CPU in even slices of CACHED rows at most.
-
-        Slices of several rows are halved when a GPU runs out of memory.
-        """
-        most = math.ceil(n / math.ceil(n / CACHED)) if device == "cpu" and n else n
+    def rowwise(self, evaluate: Callable[[slice], Tensor], n: int) -> Tensor:
+        """evaluate(slice) of rows 0 ... n - 1, stacked; halves slices of several rows when a GPU runs out of memory."""
         shared = self.shared or Shared()
         given, labels, counted = shared.given, shared.labels, shared.rows
 
@@ -50,7 +42,7 @@ class Memory:
             return evaluate(rows)
 
         while True:
-            size = min(self.rows or n, most)
+            size = min(self.rows or n, n)
             try:
                 if size == n:
                     return evaluate(slice(0, n))

@@ -141,6 +141,6 @@ class CountedNetwork:
                     cut = {key: value if value is None else value[part] for key, value in named.items()}
                     return call(*(tensor[part] for tensor in before), x[part], **cut)
 
-                found = self.memory.rowwise(of, rows, x.device.type)
+                found = self.memory.rowwise(of, rows)
         self.rows += rows
         return found

@@ -1,7 +1,6 @@
 """Evaluation in as many rows at once as there is room for: the same numbers, whatever the memory."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +13,6 @@ from bench.datasets.base import Dataset
 from bench.evaluation.trained import Trained
 from bench.methods.density import log_density
 from bench.methods.memory import Memory
-from bench.methods.network import CountedNetwork
 from bench.methods.ode import Solver, VelocityField
 from bench.methods.paths import OptimalTransport
 from bench.samplers.ode import sampler_of
@@ -65,35 +63,6 @@ def test_the_room_is_remembered() -> None:
     device.sizes.clear()
     assert torch.equal(memory.rowwise(device.double(x[:9]), 9), 2 * x[:9])
     assert device.sizes == [8, 4, 2, 2, 2, 2, 1] and memory.rows == 2
-
-
-def test_rows_on_the_cpu_are_cut_to_even_slices_of_what_its_caches_hold() -> None:
-    for n, sizes in ((1, [1]), (1024, [1024]), (1025, [513, 512]), (2500, [834, 834, 832])):
-        device, x = Device(10_000), torch.randn(n, 3)
-        assert torch.equal(Memory().rowwise(device.double(x), n, "cpu"), 2 * x)
-        assert device.sizes == sizes
-
-
-def test_a_network_on_the_cpu_sees_slices_and_counts_rows_once() -> None:
-    seen: list[int] = []
-
-    class Told(nn.Module):
-        classes = 3
-
-        def forward(self, t: Tensor, x: Tensor, labels: Tensor) -> Tensor:
-            seen.append(len(x))
-            return (t + labels)[:, None] * x
-
-    labels, x, t = torch.arange(2100) % 3, torch.randn(2100, 2), torch.rand(2100)
-    net = CountedNetwork(Told(), labels=labels, memory=Memory())
-    with torch.no_grad():
-        assert torch.equal(net(t, x), (t + labels)[:, None] * x)
-    assert seen == [700] * 3 and net.rows == 2100
-    memory = Memory(shared=net.shared)  # as a route to a density has it: a slice is solved with its own labels
-    found = log_density(lambda t, y: net(t.expand(len(y)), y), x, 1.0, Solver("midpoint", steps=2), memory=memory)
-    assert seen[3:] == [700] * 12 and net.rows == 5 * 2100
-    for label in range(3):  # the velocity is (t + label) x, whose divergence integrates to 1 + 2 label
-        assert found.log_p[labels == label].exp().max() <= math.exp(-1 - 2 * label) / (2 * math.pi) * (1 + 1e-5)
 
 
 def test_no_room_for_a_single_row_is_an_error() -> None:
