@@ -191,10 +191,11 @@ class Pool:
         self._end(job, since, error)
 
     def _end(self, job: "Job", since: float, error: str | None) -> None:
-        seconds = time.monotonic() - since + self._before.get(job.run.run_id, 0.0)
+        own = time.monotonic() - since
+        if not error:  # other seeds that were trained with it have as much left
+            self._schedule.learn(job.run, own)
+        seconds = own + self._before.get(job.run.run_id, 0.0)
         outcome = Outcome(job.run.run_id, "failed" if error else "ok", seconds, error)
-        if not error:
-            self._schedule.learn(job.run, seconds)
         self.outcomes[job.run.run_id] = outcome
         self._unfinished.discard(job.run.run_id)
         self._progress.end(outcome)
