@@ -36,11 +36,12 @@ def test_streams_have_names_that_no_sampler_may_have() -> None:
     named = set()
     for path in (Path(__file__).parents[2] / "bench").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
+            if isinstance(call, ast.Call) and getattr(call.func, "id", getattr(call.func, "attr", "")) in (
                 "generator",
                 "number",
                 "normal",
                 "per_sample",
+                "begin_draws",
             ):
                 texts = [a.values[0] if isinstance(a, ast.JoinedStr) else a for a in call.args]
                 named |= {a.value.partition("-")[0] for a in texts if isinstance(getattr(a, "value", None), str)}
