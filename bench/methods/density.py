@@ -12,6 +12,7 @@ solve (Grathwohl et al. 2019).
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -104,17 +105,19 @@ def log_density(
     dim = x[0].numel()
     memory = memory or Memory()
 
-    def augmented(t: Tensor, state: Tensor) -> Tensor:
-        def rates(rows: slice) -> Tensor:
+    def slopes(t: Tensor, state: Tensor, integrals: bool = True) -> Tensor:
+        def of_rows(rows: slice) -> Tensor:
             part = state[rows, :dim].reshape(-1, *x.shape[1:])
+            if not integrals:
+                return torch.cat([f(t, part).flatten(1), torch.zeros_like(state[rows, dim:])], 1)
             v, found = traces(f, t, part, None if probes is None else probes[:, rows])
             return torch.cat([v.flatten(1), found.T], 1)
 
-        return memory.rowwise(rates, len(state))
+        return memory.rowwise(of_rows, len(state))
 
     start = torch.cat([x.flatten(1), x.new_zeros(len(x), 1 if probes is None else len(probes))], 1)
     with torch.no_grad():
-        states = solve(augmented, start, (t_end, 0.0), solver)
+        states = solve(slopes, start, (t_end, 0.0), solver, without_integrals=partial(slopes, integrals=False))
     x0, integrals = states[-1].split([dim, start.shape[1] - dim], 1)
     spread = probes is not None and len(probes) > 1
     unknown = torch.full_like(integrals[:, 0], 0.0 if probes is None else math.nan)

@@ -43,6 +43,7 @@ INSIDE = (
 FIRST_STEP = 0.25
 MAX_STEPS = 10_000
 
+Field = Callable[[Tensor, Tensor], Tensor]
 # (t, h, y, slope at t) -> y at t + h, slopes of which the last is that at t + h, and the error over the tolerance.
 Attempt = Callable[[float, float, Tensor, Tensor], tuple[Tensor, Sequence[Tensor], Tensor]]
 
@@ -84,24 +85,26 @@ def accepted(attempt: Attempt, y: Tensor, slope: Tensor, start: float, stop: flo
 
 
 def integrate(
-    f: Callable[[Tensor, Tensor], Tensor], x: Tensor, times: Sequence[float], rtol: float, atol: float
+    f: Field, x: Tensor, times: Sequence[float], rtol: float, atol: float, without_integrals: Field | None = None
 ) -> Tensor:
     """States of dx/dt = f(t, x) at the times (ascending or descending), stacked in front, from x at the first one.
 
     A state costs one evaluation, and six per attempted step, however many the times are. The gradient goes through the
-    accepted steps. Diverged if f is not finite at the start, and as `accepted` has it.
+    accepted steps. `without_integrals` is f with anything for the slopes of what f does not depend on: it takes the
+    place of f at the one stage that neither the solution nor its error weighs. Diverged if f is not finite at the
+    start, and as `accepted` has it.
     """
     start, stop = times[0], times[-1]
     low, high = min(start, stop), max(start, stop)
 
-    def slope_at(t: float, y: Tensor) -> Tensor:
-        return f(y.new_full((), min(max(t, low), high)), y)
+    def slope_at(t: float, y: Tensor, field: Field = f) -> Tensor:
+        return field(y.new_full((), min(max(t, low), high)), y)
 
     def attempt(t: float, h: float, y: Tensor, slope: Tensor) -> tuple[Tensor, Sequence[Tensor], Tensor]:
         slopes, end = [slope], y
-        for node, weights in zip(NODES, WEIGHTS, strict=True):
+        for node, weights, weight in zip(NODES, WEIGHTS, ERROR[1:], strict=True):
             end = combined(y, h, weights, slopes)
-            slopes.append(slope_at(t + node * h, end))
+            slopes.append(slope_at(t + node * h, end, f if weight else without_integrals or f))
         with torch.no_grad():
             allowed = torch.maximum(y.abs(), end.abs()).mul_(rtol).add_(atol)
             error = combined(torch.zeros_like(y), h, ERROR, slopes)

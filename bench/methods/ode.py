@@ -50,11 +50,13 @@ def solve(
     solver: Solver,
     ends: Tensor | None = None,
     adjoint_params: tuple[Tensor, ...] | None = None,
+    without_integrals: VelocityField | None = None,
 ) -> Tensor:
     """States of dx/dt = f(t, x) at the times (ascending or descending), stacked in front, from x at the first one.
 
     A fixed-step solver divides [times[0], times[-1]] evenly, or at `ends`, float64 (steps + 1,), and interpolates
     between. The gradient goes through the steps, or to `adjoint_params` by the adjoint method, which is torchdiffeq's.
+    `without_integrals` spares evaluations of our own solver (`integrate`).
     Diverged if the state stopped being finite, the step underflowed, or MAX_STEPS were not enough. UsageError if the
     times do not move.
     """
@@ -62,7 +64,7 @@ def solve(
     if moves not in ({1}, {-1}):
         raise UsageError(f"solve: times = {list(times)}: expected two or more, strictly ascending or descending")
     if solver.method == NAME and adjoint_params is None:
-        return integrate(f, x, times, solver.rtol, solver.atol)
+        return integrate(f, x, times, solver.rtol, solver.atol, without_integrals)
     method = "dopri5" if solver.method == NAME else solver.method
     first, last = min(times), max(times)
 

@@ -6,6 +6,8 @@ and every baseline is evaluated with the same noise.
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
@@ -25,8 +27,10 @@ STREAMS = (
         "source",
         "observation",
     ),
-    *("minibatch", "tell", "training", "rehearsal", "validation split"),
+    *("minibatch", "tell", "training", "rehearsal", "validation split", "estimate"),
 )
+
+KEPT = 2**20  # numbers of noise that are kept to be asked for again
 
 
 def is_taken(sampler: str) -> bool:
@@ -49,9 +53,19 @@ def per_sample(
     draw: Callable[[torch.Generator], Tensor], seed: int, stream: str, start: int, stop: int, device: str = "cpu"
 ) -> Tensor:
     """Draws start ... stop - 1 of a stream, stacked in front."""
-    return torch.stack([draw(generator(seed, stream, i)) for i in range(start, stop)]).to(device)
+    rng = torch.Generator()
+    return torch.stack([draw(rng.manual_seed(number(seed, stream, i))) for i in range(start, stop)]).to(device)
 
 
 def normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu") -> Tensor:
-    """x0 ~ N(0, I), (stop - start, *shape)."""
-    return per_sample(lambda rng: torch.randn(shape, generator=rng), seed, stream, start, stop, device)
+    """x0 ~ N(0, I), (stop - start, *shape); every sampler of a run, and of the next, asks for the same few."""
+    few = (stop - start) * prod(shape) <= KEPT
+    return (_normal if few else _normal.__wrapped__)(shape, seed, stream, start, stop).to(device, copy=few)
+
+
+@lru_cache(maxsize=8)
+def _normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int) -> Tensor:
+    x, rng = torch.empty(stop - start, *shape), torch.Generator()
+    for i, one in enumerate(x.unbind(), start):
+        one.normal_(generator=rng.manual_seed(number(seed, stream, i)))
+    return x

@@ -129,3 +129,18 @@ def test_one_probe_a_solve_keeps_the_evaluations_few(rng: torch.Generator) -> No
     watched = Watched(linear(a))
     log_density(watched, x, 1.0, Solver(), rademacher(x, rng))
     assert len(watched.times) < 60
+
+
+@pytest.mark.parametrize("probes", [None, 2])
+def test_a_stage_that_neither_the_density_nor_its_error_weighs_has_no_divergence(probes: int | None) -> None:
+    data, x, derived = GaussianMixture.pair(), torch.randn(5, 2, dtype=torch.float64), []
+    exact = field(data, OptimalTransport())
+
+    def f(t: Tensor, y: Tensor) -> Tensor:
+        derived.append(torch.is_grad_enabled())
+        return exact(t, y)
+
+    z = None if probes is None else torch.ones(probes, 5, 2, dtype=torch.float64)
+    log_density(f, x, 1.0, TIGHT, z)
+    assert derived[0] and len(derived) > 7
+    assert derived[1:] == [False, True, True, True, True, True] * (len(derived) // 6)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.training import seeds
 from bench.training.seeds import STREAMS, generator, is_taken, normal, per_sample
 
 
@@ -45,7 +46,8 @@ def test_streams_have_names_that_no_sampler_may_have() -> None:
             ):
                 texts = [a.values[0] if isinstance(a, ast.JoinedStr) else a for a in call.args]
                 named |= {a.value.partition("-")[0] for a in texts if isinstance(getattr(a, "value", None), str)}
-    assert named == {*STREAMS} - {"minibatch", "dequantise"}  # which are named before they are asked for
+    before = {"minibatch", "dequantise", "training", "tell"}  # which are named before they are asked for
+    assert named == {*STREAMS} - before
     assert all(map(is_taken, ("samples", "probe-0", "metric-w2", "minibatch-1"))) and not is_taken("ddim-50")
 
 
@@ -74,3 +76,19 @@ def test_the_numbers_are_the_same_on_every_machine() -> None:
 def test_per_sample_stacks_what_is_drawn() -> None:
     x = per_sample(lambda g: torch.randint(0, 9, (3,), generator=g), 0, "s", 2, 6)
     assert x.shape == (4, 3) and x.dtype == torch.int64
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (17,), (1, 3, 3)])
+def test_noise_is_drawn_sample_by_sample_and_nobody_changes_anothers(shape: tuple[int, ...]) -> None:
+    expected = torch.stack([torch.randn(shape, generator=generator(3, "samples", i)) for i in range(2, 9)])
+    first = normal(shape, 3, "samples", 2, 9)
+    assert torch.equal(first, expected)
+    first.zero_()
+    assert torch.equal(normal(shape, 3, "samples", 2, 9), expected)
+
+
+def test_much_noise_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "KEPT", 9)
+    before = seeds._normal.cache_info().misses
+    assert torch.equal(normal((2,), 4, "samples", 0, 5)[:4], normal((2,), 4, "samples", 0, 4))
+    assert seeds._normal.cache_info().misses == before + 1
