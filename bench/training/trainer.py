@@ -26,7 +26,7 @@ from bench.records.records import Measurement
 from bench.training import checkpoint, ranks
 from bench.training.ahead import Ahead, Piece, Ready, pays
 from bench.training.optimiser import Update, share_gradients
-from bench.training.precision import in_training
+from bench.training.precision import in_training, slowed
 from bench.training.preemption import at_boundary
 from bench.training.seeds import number
 from bench.training.state import TrainingState
@@ -126,6 +126,8 @@ class Trainer(TrainingState):
         """
         if self.progress < 1:
             self.average.frozen()
+            if note := slowed(self.settings.precision, self.device):
+                log(note)
         marks = [2.0**-k for k in reversed(range(self.settings.curve_points))]
         marks = [m for m in marks if m > self.validated]
         precision = in_training(self.settings.precision, self.device)

@@ -29,6 +29,7 @@ NAMES = (
     "workers",
     "records",
     "inception",
+    "training_options",
 )
 ASKED = ("image_training", "compiled_evaluation", "report")  # take minutes more, so only by name
 HEADER = ("comparison", "ours", "reference", "unit", "ratio", "in one round", "asked for")

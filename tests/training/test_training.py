@@ -564,6 +564,17 @@ def test_bf16_trains_weights_in_single_precision(points: Dataset, tmp_path: Path
     assert half.loss != whole.loss and half.loss == pytest.approx(whole.loss, rel=0.05)
 
 
+@pytest.mark.parametrize(("has", "says"), [(True, False), (False, True)])
+def test_a_cpu_without_instructions_for_bf16_is_told_of(
+    points: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool, says: bool
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": has})
+    for precision in ("fp32", "bf16"):
+        trainer(points, precision=precision, steps=1).fit(tmp_path / precision, nothing, told.append)
+    assert [line.partition(":")[0] for line in told if "instructions" in line] == says * ['training.precision = "bf16"']
+
+
 class Linear(nn.Module):
     """v = x A, with A the parameter."""
 
