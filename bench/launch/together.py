@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from bench.config.suite import Run
 from bench.errors import Unstackable, one_line
@@ -66,7 +66,7 @@ class Together:
         job.load()
         dataset = components.build_dataset(run.dataset, job.data_dir, run.seed)
         module, _ = build(run, dataset, job.root, job.data_dir)
-        suits(module, dataset, run.training, job.device)
+        suits(cast(Any, module.method), module, dataset, run.training, job.device)
 
     def _train(self, begun: "Sequence[Stages]") -> None:
         from bench.evaluation.unfinished import clear_all

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +46,9 @@ class _DoubledStack(_Doubled, Stack):
     """The same of a stack."""
 
 
-def suits(module: nn.Module, dataset: Dataset, settings: Training, device: str) -> None:
-    """Unstackable if a run of this module, as its method builds it, is never trained with others."""
-    baseline, kind = cast(Baseline, module.method), torch.device(device).type
+def suits(baseline: Baseline, module: nn.Module, dataset: Dataset, settings: Training, device: str) -> None:
+    """Unstackable if a run of this module is never trained with others."""
+    kind = torch.device(device).type
     size = sum(p.numel() for p in module.parameters()) * settings.batch
     for holds, why in (
         (baseline.rowwise, f"the loss of {baseline.name} is not one of each sample by itself"),
@@ -71,7 +70,7 @@ def check(trainers: Sequence[Trainer]) -> None:
     if len(trainers) < 2:
         raise Unstackable("no other seed is to be trained")
     first = trainers[0]
-    suits(first.module, first.dataset, first.settings, first.device)
+    suits(first.baseline, first.module, first.dataset, first.settings, first.device)
     places = [(t.settings, t.baseline, t.step, t.rows, t.validated, t.recent_steps) for t in trainers]
     if any(place != places[0] for place in places):
         raise Unstackable("the runs are not at the same step")

@@ -54,7 +54,6 @@ def trainers(
         torch.manual_seed(seed)
         baseline = build_baseline(Component(name=name, options=options or {})).for_data(about(dataset))
         module = baseline.build(Make(dataset), about(dataset))
-        module.method = baseline
         found.append(Trainer(f"run-{seed}", Training(**(SETTINGS | settings)), baseline, module, dataset, seed))
     return found
 
