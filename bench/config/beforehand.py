@@ -19,10 +19,16 @@ from bench.metrics.chosen import chosen, of_samples
 
 
 def validate(runs: Iterable[Run]) -> None:
-    """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one."""
+    """Check all names, options and solvers of the runs before anything starts; UsageError for the first bad one.
+
+    Of runs that differ in their seed alone the first is checked.
+    """
     from bench.methods.ode import Solver
 
+    alike: dict[tuple[str, ...], Run] = {}
     for run in runs:
+        alike.setdefault((run.variant, run.curve_settings, *run.evaluated.values()), run)
+    for run in alike.values():
         checked_options(datasets, run.dataset)
         checked_options(networks, run.network)
         with usage_error(f"baseline {run.baseline.name}"):

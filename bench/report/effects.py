@@ -48,6 +48,8 @@ class Effects:
         turned = claim.measure not in ("spread", "variation")  # of which less is better whatever the metric
         self.sign = -1 if turned and self.metric and section.about(self.metric).direction == "higher" else 1
         variants = section.frame.drop_duplicates("variant")
+        self._runs = section.frame[["variant", "seed", "status", "run_id"]]
+        self._of: dict[Comparison, Series[float]] = {}
         self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
         self._finished = set(section.frame.variant[section.frame.status == "ok"])
         of_sides = {at: self._rows(at) for at in dict.fromkeys([claim.subject_at, claim.against_at])}
@@ -87,13 +89,18 @@ class Effects:
 
     def of(self, comparison: Comparison) -> "Series[float]":
         """e_s by seed, NaN for a seed that was planned and has none; empty if no seed has one."""
+        if comparison not in self._of:
+            self._of[comparison] = self._paired(comparison)
+        return self._of[comparison]
+
+    def _paired(self, comparison: Comparison) -> "Series[float]":
         subject, rival = (dict(iter(rows.groupby("seed"))) for rows in self._sides(self._values, comparison))
         of_both = {int(str(seed)): self._effect(rows, rival[seed]) for seed, rows in subject.items() if seed in rival}
         effects = {seed: effect for seed, effect in of_both.items() if effect is not None}
         # What the other seeds say would be of survivors.
         lost = pandas.concat(self._sides(self._lost, comparison))
         effects |= dict.fromkeys(map(int, lost.seed), math.nan)
-        both = set.intersection(*(set(rows.seed) for rows in self._sides((self.section.frame,) * 2, comparison[:2])))
+        both = set.intersection(*(set(rows.seed) for rows in self._sides((self._runs,) * 2, comparison[:2])))
         planned = sorted(both) if effects else []
         return Series({seed: effects.get(seed, math.nan) for seed in planned}, dtype=float)
 
@@ -109,7 +116,7 @@ class Effects:
         return tuple(str(rows.solver.iloc[0]) if at and not at.sampler and len(rows) else "" for at, rows in sides)
 
     def runs(self, comparison: Comparison, effects: "Series[float]") -> tuple[str, ...]:
-        good = pandas.concat(self._sides((self.section.frame,) * 2, comparison[:2]))
+        good = pandas.concat(self._sides((self._runs,) * 2, comparison[:2]))
         good = good[(good.status == "ok") & good.seed.isin(effects.dropna().index)]
         return tuple(dict.fromkeys(good.sort_index().run_id))
 

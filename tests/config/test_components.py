@@ -11,7 +11,7 @@ import torch
 from tiny import SUITE, runs
 from torch import Tensor, nn
 
-from bench.config.beforehand import check_networks, prepare
+from bench.config.beforehand import check_networks, prepare, validate
 from bench.config.components import about, build_network, check_data, check_network
 from bench.config.options import checked_options
 from bench.config.registry import baselines, datasets, networks
@@ -243,3 +243,12 @@ def test_no_more_samples_are_drawn_than_there_are_givens(vectors: Dataset, tmp_p
         UsageError, match=r"curve_n = 30: a sample of pair is given a validation sample, and there are 29"
     ):
         check_data(curve, replace(vectors, validation=vectors.train[:29]))
+
+
+def test_runs_that_differ_in_their_seed_alone_are_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.config import beforehand
+
+    checked: list[str] = []
+    monkeypatch.setattr(beforehand, "checked_options", lambda registry, component: checked.append(component.name))
+    validate(runs(tmp_path, seeds=range(50)))
+    assert checked == ["checkerboard", "mlp"] * 2  # of two methods
