@@ -1,7 +1,7 @@
 """What options of a training cost and gain: bf16 over fp32, coupled pairs over independent ones.
 
 Coupled pairs are trained with in one thread, as a worker does, so that on two cores one is free to find the next plan.
-They come last, in here and of all benchmarks: a process whose number of threads was changed multiplies more slowly.
+They come last, in here and of all benchmarks, as they change the number of threads of the process.
 """
 
 import copy
