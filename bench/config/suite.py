@@ -18,8 +18,6 @@ bench/config/plan.py turns it into runs. The identity of a run hashes what was a
 recognised without importing a trainer; records say what code answered.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -29,6 +27,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, model_validator
 
 from bench.config import toml
+from bench.config.digests import by_content, by_former_default, digest
 from bench.config.experiment import Experiment, Protocol
 from bench.config.names import safe_name
 from bench.config.registry import unknown
@@ -122,10 +121,10 @@ class Run(Frozen):
     @cached_property
     def evaluated(self) -> dict[Stage, str]:
         """Digest of the settings of each stage of the evaluation."""
-        found: dict[Stage, str] = {}
+        evaluation, found = by_former_default(self.evaluation), dict[Stage, str]()
         for stage in self.stages[1:]:
-            settings = getattr(self.evaluation, stage).model_dump(mode="json", exclude_defaults=True)
-            samples = self.evaluation.samples
+            settings = getattr(evaluation, stage).model_dump(mode="json", exclude_defaults=True)
+            samples = evaluation.samples
             if stage == "sweep" and samples:  # what its samples are compared with, and by which metrics
                 shared = {"metrics", "limits", "extractors", "labels", "reference", "reference_n"}
                 settings |= samples.model_dump(mode="json", include=shared, exclude_defaults=True)
@@ -149,7 +148,7 @@ class Run(Frozen):
             "likelihood": {"batch", "divergence"},
             "samples": {"batch", "metrics", "limits", "extractors", "solver", "labels", "reference", "reference_n"},
         }
-        settings = self.evaluation.model_dump(mode="json", include=keys, exclude_defaults=True)
+        settings = by_former_default(self.evaluation).model_dump(mode="json", include=keys, exclude_defaults=True)
         by_content(settings.get("samples") or {}, self.extractors_sha256)
         return digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
 
@@ -177,18 +176,6 @@ class Suite(Frozen):
         if not self.of(self.protocol):
             raise ValueError(f"no experiment has baselines under protocol {self.protocol!r}, the default one")
         return self
-
-
-def by_content(samples: dict[str, Any], sha256s: Mapping[str, str]) -> dict[str, Any]:
-    """These settings of samples with the SHA-256 of each extractor's file in the place of where it lies."""
-    for extractor in samples.get("extractors") or ():
-        if extractor["name"] in sha256s:
-            extractor["options"]["weights"] = sha256s[extractor["name"]]
-    return samples
-
-
-def digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
 
 
 def suite_names() -> list[str]:

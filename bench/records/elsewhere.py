@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import Field
 
+from bench.config.digests import by_content, digest
 from bench.config.names import safe_name
 from bench.config.settings import Component, Frozen, Samples, Stage
-from bench.config.suite import by_content, digest
 from bench.identity import identity
 from bench.records import standing
 from bench.records.measurement import ELSEWHERE, Measurement

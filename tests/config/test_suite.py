@@ -614,3 +614,18 @@ def test_a_copy_with_other_settings_has_another_identity() -> None:
     run = plan(*load_suite("quick"))[0].of_seed(7)
     other = run.model_copy(update={"training": run.training.model_copy(update={"steps": 3})})
     assert run.seed == 7 and other.variant != run.variant
+
+
+def test_records_of_the_former_solver_stand_for_it_alone() -> None:
+    """dopri5 was the default when these digests were written (results/reference/toys.tar.xz has them)."""
+    former = {"likelihood": "814710", "samples": "b44110", "curve": "5341e3"}
+    suite = load_suite("toys")[1]
+    cell: Any = {"baselines": ["fm_ot"], "datasets": ["checkerboard"], "seeds": [0]}
+    dopri5 = {"method": "dopri5"}
+    solvers = [dopri5, {"method": "midpoint", "steps": 20}]
+    settings = {"evaluation.samples.solver": dopri5, "evaluation.likelihood.solvers": solvers}
+    for asked, same in (({}, False), (settings, True)):
+        (run,) = plan("toys", suite, settings=asked, **cell)
+        found = {**run.evaluated, "curve": run.curve_settings}
+        assert all((found[stage] == digest) is same for stage, digest in former.items())
+        assert found["sweep"] != "1b93f6"  # whose samplers were others
