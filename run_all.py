@@ -77,6 +77,10 @@ def _started_by_torchrun() -> bool:
 
 
 def dispatch(options: argparse.Namespace) -> int:
+    if options.merge and not options.archive:
+        raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
+    if options.json and not (options.dry_run or options.estimate):
+        raise UsageError("--json: needs --dry-run or --estimate")
     data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))
     if options.samples or options.dataset or options.label:
         from bench.command import elsewhere
@@ -96,10 +100,6 @@ def dispatch(options: argparse.Namespace) -> int:
         return export(options, data_dir.resolve())
     from bench.command import actions as command
 
-    if options.merge and not options.archive:
-        raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
-    if options.json and not (options.dry_run or options.estimate):
-        raise UsageError("--json: needs --dry-run or --estimate")
     if options.archive or options.results.is_file():
         from bench.command import archives
 

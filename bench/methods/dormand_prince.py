@@ -91,11 +91,11 @@ def integrate(
 
     A state costs one evaluation, and six per attempted step, however many the times are. The gradient goes through the
     accepted steps. `without_integrals` is f with anything for the slopes of what f does not depend on: it takes the
-    place of f at the one stage that neither the solution nor its error weighs. Diverged if f is not finite at the
-    start, and as `accepted` has it.
+    place of f at the one stage that neither the solution nor its error weighs. Diverged if x or f is not finite at the
+    start, or the state at the last time, and as `accepted` has it.
     """
     start, stop = times[0], times[-1]
-    low, high = min(start, stop), max(start, stop)
+    low, high = inwards(min(start, stop), max(start, stop), x.dtype)
 
     def slope_at(t: float, y: Tensor, field: Field = f) -> Tensor:
         return field(y.new_full((), min(max(t, low), high)), y)
@@ -111,14 +111,28 @@ def integrate(
             return end, slopes, (error / allowed).square().mean().sqrt()
 
     slope = slope_at(start, x)
-    if not torch.isfinite(slope).all():
-        raise Diverged(f"{NAME}: the slope is not finite at t = {start:g}")
+    for what, tensor in (("slope", slope), ("state", x)):
+        if not torch.isfinite(tensor).all():
+            raise Diverged(f"{NAME}: the {what} is not finite at t = {start:g}")
     states = [x]
     for step in accepted(attempt, x, slope, start, stop):
         reached = abs(step.t + step.h - start)
         while len(states) < len(times) - 1 and abs(times[len(states)] - start) <= reached:
             states.append(step.at(times[len(states)]))
+    # An infinite state allows any error.
+    if not torch.isfinite(step.end).all():
+        raise Diverged(f"{NAME}: the state is not finite at t = {stop:g}")
     return torch.stack([*states, step.end])
+
+
+def inwards(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+    """The least and the greatest number of a type within [low, high], beyond which a path need not exist."""
+    ends = []
+    for end, inner in ((low, high), (high, low)):
+        found = torch.tensor(end, dtype=dtype)
+        is_outside = (float(found) - end) * (inner - end) < 0
+        ends.append(float(torch.nextafter(found, found.new_tensor(inner)) if is_outside else found))
+    return ends[0], ends[1]
 
 
 def combined(y: Tensor, h: float, weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:

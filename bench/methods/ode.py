@@ -13,7 +13,7 @@ from torch import Tensor
 from torchdiffeq import odeint, odeint_adjoint
 
 from bench.errors import Diverged, UsageError
-from bench.methods.dormand_prince import MAX_STEPS, NAME, integrate
+from bench.methods.dormand_prince import MAX_STEPS, NAME, integrate, inwards
 
 VelocityField = Callable[[Tensor, Tensor], Tensor]
 
@@ -66,7 +66,7 @@ def solve(
     if solver.method == NAME and adjoint_params is None:
         return integrate(f, x, times, solver.rtol, solver.atol, without_integrals)
     method = "dopri5" if solver.method == NAME else solver.method
-    first, last = min(times), max(times)
+    first, last = inwards(min(times), max(times), x.dtype)
 
     def inside(t: Tensor, x: Tensor) -> Tensor:
         # torchdiffeq looks for its first step by evaluating as far ahead as |x| / |v| suggests, which has no bound

@@ -5,7 +5,7 @@ and every baseline is evaluated with the same noise.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 
@@ -57,15 +57,16 @@ def per_sample(
     return torch.stack([draw(rng.manual_seed(number(seed, stream, i))) for i in range(start, stop)]).to(device)
 
 
-def normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int, device: str = "cpu") -> Tensor:
+def normal(shape: Sequence[int], seed: int, stream: str, start: int, stop: int, device: str = "cpu") -> Tensor:
     """x0 ~ N(0, I), (stop - start, *shape); every sampler of a run, and of the next, asks for the same few."""
     few = (stop - start) * prod(shape) <= KEPT
-    return (_normal if few else _normal.__wrapped__)(shape, seed, stream, start, stop).to(device, copy=few)
+    draw = _normal if few else _normal.__wrapped__
+    return draw(tuple(shape), torch.get_default_dtype(), seed, stream, start, stop).to(device, copy=few)
 
 
 @lru_cache(maxsize=8)
-def _normal(shape: tuple[int, ...], seed: int, stream: str, start: int, stop: int) -> Tensor:
-    x, rng = torch.empty(stop - start, *shape), torch.Generator()
+def _normal(shape: tuple[int, ...], dtype: torch.dtype, seed: int, stream: str, start: int, stop: int) -> Tensor:
+    x, rng = torch.empty(stop - start, *shape, dtype=dtype), torch.Generator()
     for i, one in enumerate(x.unbind(), start):
         one.normal_(generator=rng.manual_seed(number(seed, stream, i)))
     return x

@@ -209,6 +209,22 @@ def test_a_dry_run_as_json_has_an_object_per_run(tmp_path: Path, capsys: pytest.
     assert code == 2 and out == "" and err.endswith("error: --json: needs --dry-run or --estimate\n")
 
 
+@pytest.mark.parametrize(
+    "action", [["--list"], ["--check"], ["--status"], ["--report"], ["--fetch"], ["--export", "x"], ["--samples", "x"]]
+)
+@pytest.mark.parametrize(
+    "option, needs",
+    [
+        (["--json"], "--json: needs --dry-run or --estimate"),
+        (["--merge", "x"], "--merge x: needs --archive FILE.tar.xz"),
+    ],
+)
+def test_an_option_of_other_actions_is_refused(
+    capsys: pytest.CaptureFixture[str], action: list[str], option: list[str], needs: str
+) -> None:
+    assert call(capsys, *option, *action) == (2, "", f"run_all.py: error: {needs}\n")
+
+
 def test_seeds_that_stand_otherwise_have_a_line_of_their_own(tmp_path: Path) -> None:
     first, second, third = runs(tmp_path, seeds=[0, 1, 2], baselines=["fm_ot"])
     state = {first.run_id: "finished", second.run_id: "would run", third.run_id: "would run"}

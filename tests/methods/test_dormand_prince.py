@@ -135,6 +135,29 @@ def test_a_slope_that_is_not_finite_costs_one_evaluation() -> None:
     assert watched.times == [1.0]
 
 
+@pytest.mark.parametrize("start", [math.inf, math.nan])
+def test_a_state_that_is_not_finite_costs_one_evaluation_whatever_its_slope(start: float) -> None:
+    watched = Watched(lambda t, x: torch.tanh(x).nan_to_num())
+    with pytest.raises(Diverged, match="dormand_prince: the state is not finite at t = 0"):
+        solve(watched, torch.cat([X, X.new_full((1, 1), start)]), (0.0, 1.0), Solver())
+    assert watched.times == [0.0]
+
+
+def test_a_state_that_overflows_where_its_slopes_do_not_is_no_solution() -> None:
+    with pytest.raises(Diverged, match="dormand_prince: the state is not finite at t = 1"):
+        solve(lambda t, x: torch.full_like(x, 2e38), X.float().fill_(3e38), (0.0, 1.0), Solver())
+
+
+@pytest.mark.parametrize("times", [(0.0, 0.999), (0.999, 1e-5), (1e-3, 1.0), (0.1, 0.8), (80.0, 0.002)])
+@pytest.mark.parametrize("solver", [Solver(), Solver("dopri5"), Solver("heun2", steps=3), Solver("rk4", steps=3)])
+def test_no_evaluation_is_beyond_the_times_in_single_precision(times: tuple[float, float], solver: Solver) -> None:
+    """0.999 is 0.99900001 there."""
+    watched = Watched(lambda t, x: -x)
+    solve(watched, X.float(), times, solver)
+    assert min(times) <= min(watched.times) and max(watched.times) <= max(times)
+    assert [min(watched.times), max(watched.times)] == pytest.approx(sorted(times), rel=1e-6)
+
+
 @pytest.mark.parametrize("times", [(0.0,), (0.0, 0.0), (0.0, 0.5, 0.2), (1.0, 0.0, 0.5)])
 @pytest.mark.parametrize("method", ["dormand_prince", "dopri5"])
 def test_times_that_do_not_move_are_refused(times: tuple[float, ...], method: str) -> None:

@@ -92,3 +92,14 @@ def test_much_noise_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     before = seeds._normal.cache_info().misses
     assert torch.equal(normal((2,), 4, "samples", 0, 5)[:4], normal((2,), 4, "samples", 0, 4))
     assert seeds._normal.cache_info().misses == before + 1
+
+
+def test_noise_has_the_default_type_of_whoever_asks() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = normal((2,), 5, "samples", 0, 4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    single = normal([2], 5, "samples", 0, 4)
+    assert (double.dtype, single.dtype) == (torch.float64, torch.float32)
+    assert torch.equal(single, normal((2,), 5, "samples", 0, 4))
