@@ -134,7 +134,7 @@ class Stages:
         trainer = self.trainer
         self.prepare_judges()
         self._fit()
-        shared = {"stacked": trainer.stacked} if trainer.stacked > 1 else {}  # whose time and memory others shared
+        shared = {"stacked": True} if trainer.stacked > 1 else {}  # whose time and memory others shared
         rows = [
             Measurement("train_seconds", trainer.seconds, settings=shared),
             Measurement("nfe_training", trainer.evaluations()),

@@ -23,7 +23,11 @@ EVALUATED = "bench/evaluation/stages.py: Stages._evaluated"
 # "curve" is no stage: what a training measures on its way, which is not trained again when its evaluation changes; nor
 # is "elsewhere": samples that no method here drew.
 ROOTS = {
-    "train": ("bench/evaluation/stages.py: Stages.train", "bench/config/settings.py: Training"),
+    "train": (
+        "bench/evaluation/stages.py: Stages.train",
+        "bench/config/settings.py: Training",
+        "bench/training/stack.py: Stack",
+    ),
     "curve": ("bench/evaluation/curve.py: measure_curve", "bench/evaluation/stages.py: Stages.validate"),
     "likelihood": (
         "bench/evaluation/likelihood.py: measure_likelihood",

@@ -57,13 +57,14 @@ class Together:
         return APART
 
     def _fits(self) -> None:
-        """Unstackable if what they have in common is not for a stack, before much is built."""
+        """Unstackable if no two are to be trained, or what they have in common is not for a stack: little is built."""
         from bench.config import components
         from bench.training.build import build
         from bench.training.stack_check import suits
 
+        if sum(job.load()["train"].state != "done" for job in self.jobs) < 2:
+            raise Unstackable("no two of them are to be trained")
         job, run = self.jobs[0], self.run
-        job.load()
         dataset = components.build_dataset(run.dataset, job.data_dir, run.seed)
         module, _ = build(run, dataset, job.root, job.data_dir)
         suits(cast(Any, module.method), module, dataset, run.training, job.device)

@@ -80,10 +80,6 @@ class CoupledFlow(TimedFlow):
         t, pairs = self.found(batch, ctx)
         return t, *told_of(net, pairs)
 
-    def pairs(self, net: Any, batch: Batch, x0: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(x0, x1) of shape (B, ...), from the noise x0 (B, ...) and the batch; `net` is told of the rows of x1."""
-        return told_of(net, self.coupled(batch, x0, rng))
-
     def coupled(self, batch: Batch, x0: Tensor, rng: torch.Generator) -> Pairs:
         """The pairs of noise x0 (B, ...) and a batch.
 

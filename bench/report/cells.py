@@ -128,6 +128,8 @@ def _statistics(section: Extract, variant: str, stage: str, values: DataFrame) -
         if len(by_run) == 1:
             stderr, m = repeats(values[values.value.notna()])
             interval, found["repeats"] = interval._replace(half_width=repeated(stderr, m)), m
+        elif values.parsed.iloc[0].get("stacked"):  # shares of one clock, whose spread says nothing
+            interval = interval._replace(half_width=math.nan)
         return {**interval._asdict(), **found, "hole": hole, "word": ""}
     incidents = section.incidents_at(variant, stage) if not hole else []
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"

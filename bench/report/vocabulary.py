@@ -26,7 +26,7 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "layer": lambda v: f"layer {v}",
     "n": lambda v: f"n = {v:,}",
     "batch": lambda v: f"batch {v:,}",
-    "stacked": lambda v: f"share of one seed in a stack of {v}",
+    "stacked": lambda v: "seeds trained in a stack",
     "repeats": lambda v: f"mean of {v} repeats",
     "weights": lambda v: f"{v.upper() if v == 'ema' else v} weights",
     "kid_subsets": lambda v: f"{v} subsets",

@@ -119,6 +119,8 @@ class Stack(Trainer):
             trainer.peak = max(trainer.peak, self.peak)
             trainer.recent = self.recent[s]
         for optimizer, *others in self._optimisers():
+            for each in others:
+                each.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"]
             for parameter, *theirs in zip(*map(_parameters, (optimizer, *others)), strict=True):
                 for s, (each, one) in enumerate(zip(others, theirs, strict=True)):
                     if entry := optimizer.state.get(parameter):

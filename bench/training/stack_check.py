@@ -52,6 +52,7 @@ def suits(baseline: Baseline, module: nn.Module, dataset: Dataset, settings: Tra
     size = sum(p.numel() for p in module.parameters()) * settings.batch
     for holds, why in (
         (baseline.rowwise, f"the loss of {baseline.name} is not one of each sample by itself"),
+        (not baseline.looks_ahead, f"{baseline.name} finds something of each batch ahead"),
         (size <= MOST.get(kind, 0), f"{size:.1g} parameters times samples a step are enough for the {kind} alone"),
         (settings.pieces == 1, "its batch comes in pieces"),
         (not settings.compile, "its network is compiled"),

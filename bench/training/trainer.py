@@ -3,8 +3,9 @@
 A step is one update per phase (bench/training/optimiser.py), each on a batch of its own, and one of the averaged
 weights (bench/training/average.py). The mean over a batch is taken piece by piece, and ranks share the pieces. Every
 random number of piece c of phase p of step i depends on (seed, p, i, c) alone: a checkpoint goes on with any number of
-ranks, and on the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does. The clock
-counts training steps alone, no validation and no checkpoint, and goes on after a restart.
+ranks, and on the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does, but for
+rounding if other seeds were trained with it for a while (bench/training/stack.py). The clock counts training steps
+alone, no validation and no checkpoint, and goes on after a restart.
 """
 
 import math

@@ -259,7 +259,7 @@ def test_ot_cfm_pairs_at_the_least_cost(shape: tuple[int, ...], rng: torch.Gener
 
 
 def coupled(method: OTCFM, x0: Tensor, x1: Tensor, given: Tensor | None) -> Tensor:
-    return method.pairs(None, Batch(x1, given=given), x0, generator_of(0))[0]
+    return method.coupled(Batch(x1, given=given), x0, generator_of(0)).x0
 
 
 def test_ot_cfm_pairs_noise_with_what_a_sample_is_given(rng: torch.Generator) -> None:

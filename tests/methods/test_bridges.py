@@ -19,7 +19,7 @@ from bench.datasets.gaussian_bridge import marginal
 from bench.methods.baseline import Baseline, Phase, losses
 from bench.methods.batch import Batch, Context
 from bench.methods.bridge import BrownianBridge
-from bench.methods.couplings import CoupledFlow, Pairs
+from bench.methods.couplings import CoupledFlow, Pairs, told_of
 from bench.methods.model import Model
 from bench.methods.ode import Solver, solve
 from bench.methods.paths import OptimalTransport, Smoothed
@@ -179,7 +179,7 @@ def test_minibatches_pair_by_the_plan_of_the_bridge() -> None:
     """The correlation of entropic pairs of 300 and 300 points is that of the plan, within their error."""
     n = 300
     x0, x1 = (torch.randn(n, 1, generator=seeded(seed)) + sign * M for seed, sign in ((3, -1), (4, 1)))
-    found = [SBCFM(SIGMA).pairs(None, Batch(x1), x0, seeded(seed)) for seed in range(5)]
+    found = [told_of(None, SBCFM(SIGMA).coupled(Batch(x1), x0, seeded(seed))) for seed in range(5)]
     correlation = sum(float(torch.corrcoef(torch.cat(pair, 1).T)[0, 1]) for pair in found) / 5
     assert correlation == pytest.approx((math.sqrt(4 + SIGMA**4) - SIGMA**2) / 2, abs=0.06)
 

@@ -14,7 +14,7 @@ from baselines.ot_cfm import OTCFM
 from bench.methods import couplings
 from bench.methods.assignment import assignment
 from bench.methods.batch import Batch
-from bench.methods.couplings import entropic
+from bench.methods.couplings import entropic, told_of
 from bench.methods.network import CountedNetwork
 
 
@@ -23,7 +23,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def pairs(method: OTCFM | ICFM, x0: Tensor, batch: Batch, seed: int = 0, net: Any = None) -> tuple[Tensor, Tensor]:
-    return method.pairs(net, batch, x0, seeded(seed))
+    return told_of(net, method.coupled(batch, x0, seeded(seed)))
 
 
 def test_the_entropic_plan_of_two_pairs_is_a_logistic_function() -> None:

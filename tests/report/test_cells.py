@@ -279,6 +279,14 @@ def test_the_interval_of_one_seed_is_that_of_its_repeats() -> None:
     assert math.isnan(plain.half_width)
 
 
+def test_shares_of_one_clock_have_no_interval() -> None:
+    row = {"stage": "train", "metric": "train_seconds", "value": 2.0}
+    for shared in ({}, {"stacked": True}):
+        rows = [{**row, "seed": seed, "settings": shared} for seed in range(3)]
+        (cell,) = headline(sections(synthetic.frame(*rows))).itertuples()
+        assert (cell.mean, cell.n, math.isnan(cell.half_width)) == (2.0, 3, bool(shared))
+
+
 MADE = {"sampler": "made elsewhere", "options": {"count": 60_000, "files": 1, "sha256": "0a1b2c3d4e5f" * 5}}
 FEATURES = {"extractor": "inception", "split": "train"}
 

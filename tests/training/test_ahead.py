@@ -18,6 +18,7 @@ from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.methods.baseline import Baseline, Phase
 from bench.methods.batch import Batch
+from bench.methods.couplings import told_of
 from bench.networks.mlp import mlp
 from bench.training.ahead import DEPTH, pays
 from bench.training.cores import SHARE
@@ -40,7 +41,7 @@ class Deaf(OTCFM):
 
     def loss(self, net: Any, batch: Any, ctx: Any) -> Tensor:
         x0 = torch.randn(batch.x.shape, generator=ctx.rng)
-        x0, x1 = self.pairs(net, batch, x0, ctx.rng)
+        x0, x1 = told_of(net, self.coupled(batch, x0, ctx.rng))
         return (net(torch.rand(len(x0), generator=ctx.rng), x0) - x1).square().mean(1)
 
 

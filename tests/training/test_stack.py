@@ -101,6 +101,8 @@ def same(a: Trainer, b: Trainer) -> None:
     """All of two runs but for rounding."""
     assert (a.step, a.rows, a.recent_steps, a.validated) == (b.step, b.rows, b.recent_steps, b.validated)
     assert a.loss == pytest.approx(b.loss, rel=1e-5) and a.evaluations() == b.evaluations()
+    rates = [[optimizer.param_groups[0]["lr"] for optimizer in run.optimizers] for run in (a, b)]
+    assert rates[0] == rates[1]
     for one, other in zip(tensors(a), tensors(b), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
@@ -135,6 +137,13 @@ def test_what_is_not_the_same_in_a_stack_is_refused(points: Dataset, name: str) 
 def test_settings_under_which_runs_are_trained_alone(points: Dataset, settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unstackable, match=reason):
         check(trainers(points, **settings))
+
+
+def test_a_method_that_looks_ahead_is_trained_alone(points: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = trainers(points)
+    monkeypatch.setattr(type(runs[0].baseline), "looks_ahead", True)
+    with pytest.raises(Unstackable, match="finds something of each batch ahead"):
+        check(runs)
 
 
 def test_runs_at_different_steps_are_no_stack(points: Dataset) -> None:
