@@ -1,6 +1,7 @@
 """`--estimate`: what the runs that are missing will cost, by timing parts of each distinct cell for some seconds."""
 
 import argparse
+import contextlib
 import gc
 import json
 import sys
@@ -39,11 +40,13 @@ def estimate(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_
     todo, failures = todo_of(stands, runs, options.retry)
     needs.check(root, todo)
     missing = {run.run_id: missing_of(run, stands, options.retry) for run in todo}
-    if not todo:
+    if not todo and not options.json:
         print(f"0 of {len(runs)} runs would start{_left_out(len(runs), failures)}")
         return 0
     begun, device = time.monotonic(), device_of(options)
-    cells, place = _timed(options, root, todo, data_dir, {run.run_id: run for run in runs})
+    # Nothing but JSON is on standard output with --json.
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        cells, place = _timed(options, root, todo, data_dir, {run.run_id: run for run in runs})
     from bench.estimate.bill import bill, total
     from bench.estimate.packing import makespan
 
@@ -58,7 +61,7 @@ def estimate(options: argparse.Namespace, root: Path, runs: Sequence[Run], data_
         print(f"{len(cells)} cells, {_timed_on(place.device, device)} in {time.monotonic() - begun:.0f} s")
         print(f"{len(todo)} of {len(runs)} runs would start{_left_out(len(runs) - len(todo), failures)}")
         print(*table(cells, bills, whole), sep="\n")
-        print(*_conclusions(whole, wall, workers, place.device, ranks), *_notes(cells), sep="\n")
+        print(*_conclusions(cells, whole, wall, workers, place.device, ranks), *_notes(cells), sep="\n")
     return 1 if any(cell.failed for cell in cells) else 0
 
 
@@ -126,7 +129,7 @@ def table(cells: "Sequence[Cell]", bills: "Sequence[Bill]", whole: "Bill") -> li
     for cell, bill in zip(cells, bills, strict=True):
         peak = f"{'' if cell.is_whole else '>'}{cell.peak / 2**30:.1f} GB" if cell.peak else ""
         rows.append((*_name(cell), str(len(cell.runs)), *_by_stage(bill), peak))
-    rows.append(("all", "", "", str(sum(len(cell.runs) for cell in cells)), *_by_stage(whole), ""))
+    rows.append(("all", "", "", str(len(whole.runs)), *_by_stage(whole), ""))
     lines = columns(rows, shrinks=(0, 1, 2), right=range(3, len(HEAD)))
     for i, cell in enumerate(cells, 1):
         if cell.failed:
@@ -157,12 +160,19 @@ def duration(seconds: float) -> str:
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
 
 
-def _conclusions(whole: "Bill", wall: float, workers: int, device: str, ranks: int) -> list[str]:
+def _conclusions(
+    cells: "Sequence[Cell]", whole: "Bill", wall: float, workers: int, device: str, ranks: int
+) -> list[str]:
+    failed = sum(len(cell.runs) for cell in cells if cell.failed)
+    without = f"without {failed} run{'s' * (failed > 1)} that could not be timed"
+    if not whole.runs:
+        return [without]
     unit = "GPU" if device == "cuda" else "worker"
     hours = f"{whole.seconds * ranks / 3600:.3g} {unit} hours"
     at_once = f"{workers} worker{'s' * (workers > 1)}" + (f" of {ranks} ranks" if ranks > 1 else "")
     longest = max(whole.runs.values(), default=0.0)
-    return [f"about {hours} in all; about {duration(wall)} with {at_once}, and {duration(longest)} the longest run"]
+    told = f"about {hours} in all; about {duration(wall)} with {at_once}, and {duration(longest)} the longest run"
+    return [told, *([without] if failed else [])]
 
 
 def _notes(cells: "Sequence[Cell]") -> list[str]:
@@ -195,5 +205,6 @@ def _as_json(
         "workers": workers,
         "wall_seconds": wall,
         "seconds": whole.stages,
+        "not_timed": [run.run_id for cell in cells if cell.failed for run in cell.runs],
         "cells": [entry(cell, bill) for cell, bill in zip(cells, bills, strict=True)],
     }

@@ -20,7 +20,9 @@ class Bill:
 
 
 def bill(cell: Cell, missing: Mapping[str, Sequence[Stage]], ranks: int = 1) -> Bill:
-    """Of the stages that each run is missing; ranks share a run's work evenly."""
+    """Of the stages that each run is missing; ranks share a run's work evenly. Of no run if none could be timed."""
+    if cell.failed:
+        return Bill({}, {})
     each = {stage: seconds / ranks for stage, seconds in cell.seconds.items()}
     runs = {run.run_id: sum(each.get(stage, 0.0) for stage in missing[run.run_id]) for run in cell.runs}
     stages = {stage: each[stage] * sum(stage in missing[run.run_id] for run in cell.runs) for stage in each}

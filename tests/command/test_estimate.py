@@ -69,7 +69,37 @@ def test_finished_runs_and_stages_are_left_out(
     assert [run.run_id for run in counted[0].finished] == [first.run_id]
     code, out, _ = call(capsys, *arguments, "--seeds", "0", "--estimate")
     assert (code, out) == (0, "0 of 1 runs would start; left out: 1 finished\n")
+    code, out, _ = call(capsys, *arguments, "--seeds", "0", "--estimate", "--json")
+    found = json.loads(out)
+    assert code == found["wall_seconds"] == found["workers"] == 0
+    assert found["seconds"] == {} and found["cells"] == found["not_timed"] == []
     assert len(counted) == 1
+
+
+def test_sums_say_which_runs_they_are_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(cell: Cell, *_: object) -> None:
+        print("said by a library")
+        if cell.runs[0].baseline.name in failing:
+            cell.failed = "ValueError: no"
+        else:
+            cell.seconds = dict.fromkeys(cell.runs[0].stages, 3600.0)
+
+    monkeypatch.setattr(cells_module, "time_cell", refused)
+    suite = ("--suite", str(write_suite(tmp_path)), "--results", str(tmp_path / "r"), "--seeds", "0,1", "--estimate")
+    failing = {"fm_ot"}
+    code, out, _ = call(capsys, *suite, "--workers", "2")
+    *_, whole, sums, without = out.splitlines()[:-2]
+    assert code == 1 and whole.split()[:2] == ["all", "2"]
+    assert sums.startswith("about 6 worker hours in all; about 3.0 h with 2 workers")
+    assert without == "without 2 runs that could not be timed"
+    code, out, err = call(capsys, *suite, "--json")
+    found, planned = json.loads(out), runs(tmp_path, baselines=["fm_ot"], seeds=[0, 1])
+    assert found["not_timed"] == [run.run_id for run in planned] and "said by a library" in err
+    failing = {"fm_ot", "ddpm"}
+    code, out, _ = call(capsys, *suite)
+    assert code == 1 and "without 4 runs that could not be timed\n" in out and "worker hours" not in out
 
 
 @pytest.mark.slow
