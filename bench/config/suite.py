@@ -27,6 +27,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, model_validator
 
 from bench.config import toml
+from bench.config.curve import FORMER, curve_likelihood
 from bench.config.digests import by_content, by_former_default, digest
 from bench.config.experiment import Experiment, Protocol
 from bench.config.names import safe_name
@@ -150,6 +151,9 @@ class Run(Frozen):
         }
         settings = by_former_default(self.evaluation).model_dump(mode="json", include=keys, exclude_defaults=True)
         by_content(settings.get("samples") or {}, self.extractors_sha256)
+        (solver,) = curve_likelihood(self.evaluation, 1).solvers
+        if solver.method != FORMER:
+            settings["solver"] = solver.method
         return digest({stage: of_stage for stage, of_stage in settings.items() if of_stage is not None})
 
 

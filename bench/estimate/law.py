@@ -10,6 +10,7 @@ Evaluations of an adaptive solver are a guess (bench/estimate/guess.py), all oth
 
 from typing import Protocol
 
+from bench.config.curve import curve_likelihood
 from bench.config.sampling import swept
 from bench.config.settings import Likelihood, Samples, Stage
 from bench.config.suite import Run
@@ -77,8 +78,8 @@ def _train(run: Run, parts: Parts, guess: Guess) -> float:
 
 def validation(run: Run, parts: Parts, guess: Guess) -> float:
     """Seconds of one point of the curve."""
-    n, likelihood = run.training.curve_n, run.evaluation.likelihood or Likelihood()
-    few = Likelihood(n=n, batch=min(n, likelihood.batch), divergence=likelihood.divergence)
+    n = run.training.curve_n
+    few = curve_likelihood(run.evaluation, n)
     found = sum(_density(parts, route, few, 1, guess) for route in parts.routes(few))
     return (
         found

@@ -11,12 +11,12 @@ from bench.evaluation.unfinished import Unfinished
 from bench.records.records import Measurement
 
 
-def measure_curve(evaluator: Evaluator, n: int, config: Likelihood, parts: Parts, shown: Shown) -> None:
-    """`shown` keeps some of the samples, for a look at them."""
+def measure_curve(evaluator: Evaluator, config: Likelihood, parts: Parts, shown: Shown) -> None:
+    """The NLL as `config` says, and samples as many; `shown` keeps some of them, for a look at them."""
+    n = config.n
     if not (evaluator.dataset.is_image and evaluator.dataset.is_given):
-        few = Likelihood(n=n, batch=min(n, config.batch), divergence=config.divergence)
         model = evaluator.trained.model()
-        for route in routes(evaluator.trained, few):
+        for route in routes(evaluator.trained, config):
             if route.metric == "bound" or model.velocity or model.log_prob:
                 measure_route(evaluator, route, parts, f"validation {route.metric}")
     way, batch = evaluator.ways[evaluator.headline], min(n, evaluator.config.batch)

@@ -11,7 +11,8 @@ from typing import Any, cast
 from torch import nn
 
 from bench.config import components
-from bench.config.settings import Likelihood, Samples, Stage
+from bench.config.curve import curve_likelihood
+from bench.config.settings import Samples, Stage
 from bench.errors import NOT_APPLICABLE, NotApplicable
 from bench.evaluation.curve import measure_curve
 from bench.evaluation.evaluator import Evaluator
@@ -173,9 +174,10 @@ class Stages:
         """One point of the validation curve; an early field may be too rough to be solved, and training goes on."""
         parts = Parts(self.log)
         with full_float32(self.device):
-            evaluator, n = self._evaluator(module, self.judge.for_tuning), self.run.training.curve_n
+            evaluator = self._evaluator(module, self.judge.for_tuning)
             shown = Shown(how_many(self.dataset) if self.task.tensorboard else 0)
-            measure_curve(evaluator, n, self.run.evaluation.likelihood or Likelihood(), parts, shown)
+            config = curve_likelihood(self.run.evaluation, self.run.training.curve_n)
+            measure_curve(evaluator, config, parts, shown)
         parts.check()
         if self.watching:
             self.watching.drawn("validation", parts.arrays, self.trainer.step)

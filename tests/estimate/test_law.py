@@ -7,6 +7,8 @@ import pytest
 from chosen_parts import Chosen
 from tiny import runs
 
+from bench.config.curve import curve_likelihood
+from bench.config.settings import Likelihood
 from bench.config.suite import Run
 from bench.estimate.guess import Guess
 from bench.estimate.law import stages, validation
@@ -37,6 +39,19 @@ def test_training_is_its_start_its_steps_and_its_validations(tmp_path: Path, cho
     of_point = (1 + 7 * 2) + 300  # all at once, and no likelihood without a route
     assert validation(run, chosen, GUESS) == of_point
     assert stages(run, chosen, GUESS)["train"] == 10 + 6 * 0.5 + 3 * of_point
+
+
+def test_a_validation_is_by_the_solver_of_the_headline(tmp_path: Path) -> None:
+    asked = list[Any]()
+
+    class Asking(Chosen):
+        def routes(self, config: Likelihood) -> list[Any]:
+            asked.append(config)
+            return []
+
+    run = run_of(tmp_path, training__curve_n=40, evaluation__likelihood__solvers=[{"method": "dopri5"}])
+    validation(run, Asking(), GUESS)
+    assert asked == [curve_likelihood(run.evaluation, 40)] and asked[0].solvers[0].method == "dopri5"
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,13 @@ from bench.training.seeds import generator
 
 SAMPLES = Samples(n=20, batch=8, w2_n=10, path_n=6, path_times=3, solver=Solve(method="midpoint", steps=2))
 LIKELIHOOD = Likelihood(n=12, batch=5, solvers=(Solve(rtol=1e-7, atol=1e-7),))
+FEW = Likelihood(n=10, batch=5)
 Stage = Callable[[Evaluator, Parts], None]
 STAGES: dict[str, Stage] = {
     "likelihood": lambda evaluator, parts: measure_likelihood(evaluator, LIKELIHOOD, parts),
     "samples": measure_samples,
     "sweep": lambda evaluator, parts: measure_sweep(evaluator, Sweep(n=10, nfe=(4,), error_n=4), parts),
-    "curve": lambda evaluator, parts: measure_curve(evaluator, 10, LIKELIHOOD, parts, Shown(0)),
+    "curve": lambda evaluator, parts: measure_curve(evaluator, FEW, parts, Shown(0)),
 }
 
 

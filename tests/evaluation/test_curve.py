@@ -8,6 +8,7 @@ import pytest
 import torch
 from judging import register_extractor
 from oracles import Given, Idle
+from tiny import runs
 
 from bench.config.registry import metrics
 from bench.config.settings import Likelihood, Samples
@@ -17,7 +18,9 @@ from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Parts, Rows
 from bench.evaluation.pictures import Shown
 from bench.evaluation.quality import Judge
+from bench.evaluation.stages import Stages
 from bench.evaluation.trained import Drawn, Trained
+from bench.launch.task import Task
 from bench.metrics.metric import register_metric
 from bench.metrics.w2 import wasserstein2
 
@@ -30,7 +33,10 @@ def curve(dataset: Dataset, folder: Path) -> Rows:
     still = Trained(Given(lambda t, x: 0 * x), Idle(), judge.dataset, 0, "cpu")
     parts = Parts(lambda text: None)
     measure_curve(
-        Evaluator(still, judge, Samples(n=N, batch=N), "raw", lambda text: None), N, Likelihood(), parts, Shown(0)
+        Evaluator(still, judge, Samples(n=N, batch=N), "raw", lambda text: None),
+        Likelihood(n=N, batch=N),
+        parts,
+        Shown(0),
     )
     return parts.rows
 
@@ -88,3 +94,13 @@ def test_the_reference_of_tuning_is_never_test_where_there_is_validation(
     assert brightness.value == pytest.approx(float(real.mean()))
     torch.testing.assert_close(judge.for_tuning.references[0].features.mean, real[:, 0].flatten(1).mean(0))
     assert judge.references[0].settings["split"] == reference
+
+
+@pytest.mark.slow
+def test_a_run_has_its_curve_by_the_solver_of_its_headline(tmp_path: Path) -> None:
+    solvers = [{"method": "dopri5", "rtol": 1e-2}]
+    settings = {"evaluation.likelihood.solvers": solvers, "training.curve_points": 1, "training.curve_n": 8}
+    (run,) = runs(tmp_path, seeds=(0,), baselines=("fm_ot",), settings=settings)
+    stages = Stages(Task(run, tmp_path / "results", tmp_path / "data"), lambda text: None)
+    (nll,) = (row for row in stages.validate(stages.trainer.module) if row.metric == "nll_nats")
+    assert (nll.n, nll.settings["solver"], nll.settings["rtol"]) == (8, "dopri5", 1e-5)
