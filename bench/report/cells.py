@@ -10,8 +10,10 @@ the first of the model's own. Training and likelihood belong to the weights, and
 
 import json
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import pandas
@@ -21,7 +23,7 @@ from bench.metrics.metric import FLOOR as FLOOR_SUFFIX
 from bench.metrics.metric import Facts
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import numbers, vocabulary
-from bench.report.comparable import FLOOR, comparable, is_under, meeting
+from bench.report.comparable import FLOOR, asked_once, comparable, is_under, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
 from bench.report.statistics import Interval, one_more, repeated, repeats, t_interval
@@ -34,6 +36,8 @@ COLUMNS = [
     "repeats", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density",
     "published", "published_source",
 ]  # fmt: skip
+DEPENDS_ON = ["settings", "n", "stage", "metric", "device", "device_count"]  # of a row, whether it is comparable
+OF_CELL = ["variant", "metric", "comparable", "sampler", "batch", "run_id", "value", "stderr", "parsed", "own_density"]
 WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "unfinished"}
 
 
@@ -47,7 +51,7 @@ def measured(section: Extract) -> DataFrame:
     drawn = (found.stage == "samples") & ~found.metric.map(_is_floor).astype(bool)
     ways: list[Any] = [settings if by else {} for settings, by in zip(found.parsed, drawn, strict=True)]
     found = found.assign(
-        comparable=[comparable(row) for row in each(found)],
+        comparable=asked_once(found, DEPENDS_ON, comparable),
         sampler=[vocabulary.solver(way) for way in ways],
         # What was solved together, on which the NFE of an adaptive solver depends.
         batch=["".join(vocabulary.words({"batch": way.get("batch")})) for way in ways],
@@ -74,20 +78,23 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
     if section.protocol == "smoke":  # beside whose numbers a published one could only mislead
         published = published.iloc[:0]
     columns = _columns(found[~not_applicable(found)])
-    made: list[dict[str, Any]] = _floors(section, found, columns, published)
+    beside = cache(partial(_published_for, published, section.dataset))
+    made = _floors(found, columns, beside)
     floors = {(row["stage"], row["metric"], row["settings"]): row for row in made if not row["of_fewer"]}
+    of_cells: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
+    of_cell = found[OF_CELL].assign(reason=reasons(found), is_skipped=not_applicable(found))
+    for value in each(of_cell):
+        of_cells[value.variant, value.metric].append(value)
     for row in _rows(section, found):
-        of_variant = found[found.variant == row["variant"]]
         for stage, metric, settings in columns:
             if not row["is_headline"] and stage != "samples":
                 continue
-            values = of_variant[of_variant.metric == metric]
-            values = values[(values.comparable == settings) | not_applicable(values)]
+            values = of_cells[row["variant"], metric]
+            values = [value for value in values if value.comparable == settings or value.is_skipped]
             if stage == "samples":
-                values = values[(values.sampler == row["sampler"]) & (values.batch == row["batch"])]
-            place = {"stage": stage, "metric": metric, "settings": settings}
-            beside = _published_for(published, section.dataset, row["baseline"], metric, settings)
-            cell = row | place | beside | _statistics(section, row["variant"], stage, values)
+                values = [v for v in values if (v.sampler, v.batch) == (row["sampler"], row["batch"])]
+            cell = row | {"stage": stage, "metric": metric, "settings": settings}
+            cell |= beside(row["baseline"], metric, settings) | _statistics(section, row["variant"], stage, values)
             floor, better = floors.get((stage, metric, settings)), section.about(metric).direction
             made.append(cell | {"at_floor": bool(floor) and _is_at(cell["mean"], floor, better)})
     identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
@@ -114,21 +121,25 @@ def _rows(section: Extract, found: DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _statistics(section: Extract, variant: str, stage: str, values: DataFrame) -> dict[str, Any]:
-    without = values[values.value.isna()]
-    by_run = values.drop(without.index).groupby("run_id").value.mean()
-    without = without[~without.run_id.isin(by_run.index)]
-    lost, why = without[~not_applicable(without)], list(dict.fromkeys(reasons(without)))
-    found = {"run_ids": tuple(by_run.index), "lost": lost.run_id.nunique(), "lost_to": kinds(reasons(lost))}
-    found |= {"repeats": 1, "of_fewer": 0}
-    found["own_density"] = bool(values.own_density.any())
-    hole = "; ".join(why)
-    if len(by_run):
-        interval = t_interval(by_run)
-        if len(by_run) == 1:
-            stderr, m = repeats(values[values.value.notna()])
+def _statistics(section: Extract, variant: str, stage: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The mean over runs of the values of one cell, rows of OF_CELL; or the hole in their place."""
+    known = [value for value in values if not pandas.isna(value.value)]
+    of_runs: defaultdict[str, list[float]] = defaultdict(list)
+    for value in known:
+        of_runs[value.run_id].append(value.value)
+    runs = sorted(of_runs)
+    without = [value for value in values if value.run_id not in of_runs]
+    lost = [value for value in without if not value.is_skipped]
+    hole = "; ".join(dict.fromkeys(value.reason for value in without))
+    found: dict[str, Any] = {"run_ids": tuple(runs), "lost": len({value.run_id for value in lost})}
+    found |= {"lost_to": kinds(value.reason for value in lost), "repeats": 1, "of_fewer": 0}
+    found["own_density"] = any(value.own_density for value in values)
+    if runs:
+        interval = t_interval(t_interval(of_runs[run]).mean for run in runs)
+        if len(runs) == 1:
+            stderr, m = known[0].stderr, int(known[0].parsed.get("repeats", 1))
             interval, found["repeats"] = interval._replace(half_width=repeated(stderr, m)), m
-        elif values.parsed.iloc[0].get("stacked"):  # shares of one clock, whose spread says nothing
+        elif values[0].parsed.get("stacked"):  # shares of one clock, whose spread says nothing
             interval = interval._replace(half_width=math.nan)
         return {**interval._asdict(), **found, "hole": hole, "word": ""}
     incidents = section.incidents_at(variant, stage) if not hole else []
@@ -144,7 +155,7 @@ def _is_at(mean: float, floor: Any, better: str) -> bool:
 
 
 def _floors(
-    section: Extract, found: DataFrame, columns: list[tuple[str, str, str]], published: DataFrame
+    found: DataFrame, columns: list[tuple[str, str, str]], beside: Callable[[str, str, str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """What the data scores under each column, by as many samples and the same settings, or else by the most it has."""
     rows = []
@@ -156,7 +167,9 @@ def _floors(
     for stage, metric, settings in columns:
         floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
         column = json.loads(settings)
-        same = _most(floors.loc[[_within(floor, column) and math.isfinite(floor.value) for floor in each(floors)]])
+        floors = floors[floors.value.abs() < math.inf]
+        is_within = {text: _within(metric, text, column) for text in floors.comparable.unique()}
+        same = _most(floors[floors.comparable.map(is_within).astype(bool)])
         if len(same):
             by_run = same.groupby("run_id").value.mean()
             place = {"stage": stage, "metric": metric, "settings": settings}
@@ -164,15 +177,15 @@ def _floors(
             values["half_width"] = one_more(*repeats(same))
             n = same.n.iloc[0]
             values |= {"repeats": repeats(same)[1], "of_fewer": int(n) if n < column.get("n", 0) else 0}
-            rows.append(row | place | values | _published_for(published, section.dataset, REFERENCE, metric, settings))
+            rows.append(row | place | values | beside(REFERENCE, metric, settings))
     return rows
 
 
-def _within(floor: Any, column: dict[str, Any]) -> bool:
-    """Whether a floor is one of a column, of no more samples."""
-    settings = json.loads(floor.comparable)
+def _within(metric: str, floor: str, column: dict[str, Any]) -> bool:
+    """Whether a floor under some settings is one of a metric's column, of no more samples."""
+    settings = json.loads(floor)
     n, samples = settings.pop("n", 0), column.get("n", 0)
-    return is_under(settings, column) and (n == samples or (floor.metric not in FLOOR_OF.values() and n < samples))
+    return is_under(settings, column) and (n == samples or (metric not in FLOOR_OF and n < samples))
 
 
 def _most(floors: DataFrame) -> DataFrame:

@@ -35,6 +35,14 @@ def comparable(row: Any) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
+def asked_once(rows: DataFrame, columns: list[str], of: Callable[[Any], str]) -> list[str]:
+    """What `of` says of each row, asked once of all that share the `columns` that its answer depends on."""
+    kinds = rows.groupby(columns, sort=False, dropna=False).ngroup()
+    is_first = ~kinds.duplicated()
+    answers = dict(zip(kinds[is_first], map(of, each(rows[is_first])), strict=True))
+    return [answers[kind] for kind in kinds]
+
+
 def settings_without(row: Any, keys: set[str]) -> dict[str, Any]:
     """The settings of a row but for those of `keys`, and its n."""
     settings = {key: value for key, value in row.parsed.items() if key not in keys}
@@ -91,7 +99,9 @@ def of_one_kind(rows: DataFrame) -> DataFrame:
     """The rows of a curve or sweep under the settings that are settled, and all that was lost (NaN)."""
     if rows.empty:
         return rows
-    kinds = [json.dumps(settings_without(row, OF_SAMPLER), sort_keys=True) for row in each(rows)]
+    kinds = asked_once(
+        rows, ["settings", "n"], lambda row: json.dumps(settings_without(row, OF_SAMPLER), sort_keys=True)
+    )
     rows = rows.assign(kind=kinds, number=range(len(rows)))
     known = meeting(rows[rows.value.notna()], "kind")
     kept = known.number[known.kind == settled(known.kind, known.variant)]

@@ -21,6 +21,8 @@ from bench.report.sections import Section
 
 STAGE = {"few": "sweep", "to_error": "sweep", "variation": "train", "to_target": "train"}  # of a measure's values
 OVER = {"train_seconds": "seconds", "nfe_training": "evaluations"}  # columns of curves by what a claim counts
+# Of the values, what an effect is taken from: the rows of a variant are looked up for every comparison.
+KEPT = ["variant", "baseline", "seed", "value", "nfe", "solver", "x", "step", "reason"]
 EARLY = 1 / 8  # share of the training that `variation` leaves out
 
 
@@ -52,8 +54,10 @@ class Effects:
         self._of: dict[Comparison, Series[float]] = {}
         self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
         self._finished = set(section.frame.variant[section.frame.status == "ok"])
-        of_sides = {at: self._rows(at) for at in dict.fromkeys([claim.subject_at, claim.against_at])}
+        asked = dict.fromkeys([claim.subject_at, claim.against_at])
+        of_sides = {at: tuple(rows[[*rows.columns.intersection(KEPT)]] for rows in self._rows(at)) for at in asked}
         self._values, self._lost = zip(of_sides[claim.subject_at], of_sides[claim.against_at], strict=True)
+        self._of_variants: dict[tuple[int, str | None], DataFrame] = {}
 
     @property
     def is_planned(self) -> bool:
@@ -148,8 +152,14 @@ class Effects:
     def _sides(self, of_sides: tuple[DataFrame, ...], comparison: tuple[str, ...]) -> list[DataFrame]:
         """The rows of subject and rival, by the solver if the comparison names one."""
         *sides, solver = (*comparison, "")[:3]
-        found = [rows[rows.variant == self._variant(side)] for side, rows in zip(sides, of_sides, strict=True)]
+        found = [self._of_variant(rows, self._variant(side)) for side, rows in zip(sides, of_sides, strict=True)]
         return [rows[rows.solver == solver] for rows in found] if solver else found
+
+    def _of_variant(self, rows: DataFrame, variant: str | None) -> DataFrame:
+        """The rows of a variant, of one of the frames that this object keeps, which its identity thus names."""
+        if (key := (id(rows), variant)) not in self._of_variants:
+            self._of_variants[key] = rows[rows.variant == variant]
+        return self._of_variants[key]
 
     def _effect(self, subject: DataFrame, rival: DataFrame) -> float | None:
         """The effect of one seed; None without anything to compare."""

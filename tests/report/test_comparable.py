@@ -9,7 +9,7 @@ import pytest
 import synthetic
 
 from bench.report.cells import measured
-from bench.report.comparable import of_one_kind, settled
+from bench.report.comparable import asked_once, of_one_kind, settled
 from bench.report.sections import sections
 
 NLL = {"stage": "likelihood", "metric": "nll_nats"}
@@ -145,3 +145,15 @@ def test_a_section_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     (section,) = sections(synthetic.frame({"settings": ADAPTIVE}))
     assert section.scores("fid") and len(section.compared("fid")) == 1 and not section.left_out
     assert calls == ["cifar10"]
+
+
+def test_what_depends_on_a_few_columns_is_asked_once_of_rows_alike_in_them() -> None:
+    rows = pandas.DataFrame({"settings": ["a", "b", "a", "a"], "n": [1.0, math.nan, 2.0, 1.0], "value": [1, 2, 3, 4]})
+    asked: list[int] = []
+
+    def answer(row: Any) -> str:
+        asked.append(row.value)
+        return f"{row.settings}{row.n:g}"
+
+    assert asked_once(rows, ["settings", "n"], answer) == ["a1", "bnan", "a2", "a1"]
+    assert asked == [1, 2, 3]
