@@ -18,7 +18,7 @@ class Row:
     """One comparison, one value a side and round; without values it was not measured, and `note` says why.
 
     Attributes:
-        target: "at least 0.95" or "at most 1.10" of the ratio, nothing where the row is for information.
+        target: "at least 0.95", "at most 1.10" or "0.67 to 1.50" of the ratio, nothing if for information.
         note: what shows that both sides did the same.
     """
 
@@ -45,7 +45,15 @@ class Row:
         if not (self.target and self.ours):
             return None
         words, bound = self.target.rsplit(maxsplit=1)
-        return self.ratio >= float(bound) if words == "at least" else self.ratio <= float(bound)
+        if words == "at least":
+            return self.ratio >= float(bound)
+        least = 0.0 if words == "at most" else float(words.split()[0])
+        return least <= self.ratio <= float(bound)
+
+
+def share(name: str, unit: str, ours: Values, most: float, note: str) -> Row:
+    """Values beside the most that they may be: the ratio is their share of it."""
+    return Row(f"{name}, of the {most:g} {unit} it may take", unit, ours, (most,) * len(ours), "at most 1.00", note)
 
 
 def seconds(work: Callable[[], object]) -> float:

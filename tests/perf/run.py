@@ -31,7 +31,8 @@ NAMES = (
     "inception",
     "training_options",
 )
-ASKED = ("image_training", "compiled_evaluation", "report", "suite")  # take minutes more, so only by name
+# These take minutes more, so only by name.
+ASKED = ("image_training", "compiled_evaluation", "frechet", "report", "suite", "scale", "memory", "estimate")
 HEADER = ("comparison", "ours", "reference", "unit", "ratio", "in one round", "asked for")
 WIDTHS = (62, 10, 10, 9, 6, 14, 20)
 

@@ -31,7 +31,7 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Any]:
         for i in range(rounds):
             for side in (0, 1) if i % 2 == 0 else (1, 0):
                 if side == 0 or base:
-                    found[side].append(_elsewhere(base if side and base else str(HERE), method, data_dir))
+                    found[side].append(elsewhere(base if side and base else str(HERE), method, data_dir))
         ours, before = found
         whole = tuple(each["run"] for each in ours)
         title = f"suite toys, {method} on {DATASET}"
@@ -45,7 +45,7 @@ def rows(rounds: int, data_dir: Path) -> Iterator[Any]:
             yield Row(f"{title}, {part} over all", "s", spent, whole, asked, "validation is part of train")
 
 
-def _elsewhere(checkout: str, method: str, data_dir: Path) -> dict[str, float]:
+def elsewhere(checkout: str, method: str, data_dir: Path) -> dict[str, float]:
     """CPU seconds of a run, of its stages and of W2, in a process that uses the code of a checkout."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, __file__, checkout, method, str(data_dir.resolve())]
@@ -55,7 +55,7 @@ def _elsewhere(checkout: str, method: str, data_dir: Path) -> dict[str, float]:
 
 
 def measure(method: str, data_dir: Path) -> dict[str, float]:
-    """What `_elsewhere` gives, by the code that this process imports; the short run makes the floors, too."""
+    """What `elsewhere` gives, by the code that this process imports; the short run makes the floors, too."""
     import torch
 
     torch.set_num_threads(1)
