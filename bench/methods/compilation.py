@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bench.errors import one_line
 
 log = logging.getLogger(__name__)
+FORMS = 2**20  # of one source in a process: as many as are asked for
 
 
 class Compilation:
@@ -63,6 +64,10 @@ def _kind(value: Any) -> Hashable:
 
 def _compiled(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Any]) -> Callable[..., Tensor]:
     """The module compiled for such a call, or itself if it cannot be."""
+    from torch._dynamo import config
+
+    # Counted by the source of a forward: further ones, and trainings of it, would go on uncompiled without a word.
+    config.recompile_limit = config.accumulated_recompile_limit = FORMS
     form: Callable[..., Tensor] = torch.compile(module, dynamic=False)
     try:
         form(*inputs, **named)

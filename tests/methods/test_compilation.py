@@ -177,3 +177,27 @@ def test_torch_compiles_once_for_all_times_batches_and_copies(points: Dataset, m
     finally:
         torch.compiler.reset()
     assert len(graphs) == 1
+
+
+@pytest.mark.slow
+def test_every_shape_is_compiled_and_so_is_a_training_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.compile by itself stops after eight of one source."""
+    graphs = []
+
+    def count(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    try:
+        net = mlp((2,), width=8, depth=2)
+        for batch in range(16, 27):
+            compilation = Compilation(batch)
+            with torch.no_grad(), compilation.drawing(batch):
+                compilation.of(net)(torch.zeros(batch), torch.ones(batch, 2))
+        assert len(graphs) == 11
+        CountedNetwork(net.train(), compiled=True)(torch.zeros(9), torch.ones(9, 2)).sum().backward()
+        assert len(graphs) == 12
+    finally:
+        torch.compiler.reset()
