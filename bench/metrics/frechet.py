@@ -1,9 +1,10 @@
-"""The Frechet distance of two sets of features, as of two Gaussians, by one symmetric eigenvalue problem.
+"""The Frechet distance of two sets of features, as of two Gaussians, by one singular value decomposition.
 
-    FD = |m_1 - m_2|^2 + tr S_1 + tr S_2 - 2 tr (A S A^T)^(1/2),    A^T A = S_1 and S = S_2, or the other way round
+    FD = |m_1 - m_2|^2 + tr S_1 + tr S_2 - 2 |A B^T|_*,    A^T A = S_1,  B^T B = S_2
 
-(A S A^T)^(1/2) has the trace of (S_1 S_2)^(1/2). Of n samples, fewer than their D features, A holds the n centred rows
-over (n - 1)^(1/2): a problem of order n. Of more it is the root of the reference's covariance, which is found once.
+The nuclear norm |A B^T|_*, a sum of singular values, is the trace of (S_1 S_2)^(1/2); a root of eigenvalues of S_1 S_2
+would have half the digits where S_1 or S_2 is singular, as of fewer samples than features. Of n samples, fewer than
+their D features, A holds the n centred rows over (n - 1)^(1/2): a matrix (n, D). The reference's B is found once.
 """
 
 from typing import TYPE_CHECKING
@@ -14,43 +15,41 @@ if TYPE_CHECKING:
 
     from bench.metrics.extractors.features import Features
 
-_roots: "WeakKeyDictionary[Features, Tensor]" = WeakKeyDictionary()
+_factors: "WeakKeyDictionary[Features, Tensor]" = WeakKeyDictionary()
 
 
 def of_all(samples: "Features", reference: "Features") -> float:
     """Of all samples, whose features are all kept if they are few."""
     if len(samples.kept) == samples.n < samples.kept.shape[1]:
         return of_rows(samples.kept, reference)
-    return _of_many(samples.mean, samples.covariance, reference)
+    return _distance(samples.mean, factor(samples.covariance), reference)
 
 
 def of_rows(rows: "Tensor", reference: "Features") -> float:
     """Of the samples whose features are these rows (n, D)."""
     x = rows.double()
     mean, (n, dim) = x.mean(0), x.shape
-    if n >= dim:
-        return _of_many(mean, x.T.cov(), reference)
-    factor = (x - mean) / (n - 1) ** 0.5
-    return _distance(mean - reference.mean, factor, reference.covariance)
+    return _distance(mean, factor(x.T.cov()) if n >= dim else (x - mean) / (n - 1) ** 0.5, reference)
 
 
-def _of_many(mean: "Tensor", covariance: "Tensor", reference: "Features") -> float:
-    if reference not in _roots:
-        _roots[reference] = _root(reference.covariance)
-    return _distance(mean - reference.mean, _roots[reference], covariance)
-
-
-def _root(covariance: "Tensor") -> "Tensor":
-    """A (D, D) with A^T A = S."""
+def factor(covariance: "Tensor") -> "Tensor":
+    """A (D, D) with A^T A = S, by Cholesky, or of a singular S by its eigenvalues above rounding."""
     import torch
 
+    found, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return found.T
     values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp_min(0).sqrt()).T
+    values[values <= len(values) * torch.finfo(values.dtype).eps * values[-1]] = 0
+    return (vectors * values.sqrt()).T
 
 
-def _distance(apart: "Tensor", factor: "Tensor", covariance: "Tensor") -> float:
-    """FD of Gaussians whose means are `apart` (D,), with A (k, D) of one of them and S (D, D) of the other."""
+def _distance(mean: "Tensor", a: "Tensor", reference: "Features") -> float:
+    """From the mean (D,) and A (k, D) of samples."""
     import torch
 
-    between = torch.linalg.eigvalsh(factor @ covariance @ factor.T).clamp_min(0).sqrt().sum()
-    return float(apart.square().sum() + factor.square().sum() + covariance.trace() - 2 * between)
+    if reference not in _factors:
+        _factors[reference] = factor(reference.covariance)
+    b = _factors[reference]
+    between = torch.linalg.svdvals(a @ b.T).sum()
+    return float((mean - reference.mean).square().sum() + a.square().sum() + b.square().sum() - 2 * between)

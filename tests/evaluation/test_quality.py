@@ -198,7 +198,7 @@ def test_a_distance_that_cannot_be_had_takes_no_other(
     def singular(*_: object, **__: object) -> None:
         raise ValueError("a singular product")
 
-    monkeypatch.setattr("torch_fidelity.metric_fid.fid_statistics_to_metric", singular)
+    monkeypatch.setattr("bench.metrics.frechet.of_all", singular)
     quality = Judge(images, Samples(reference="train"), tmp_path, "cpu", 0).quality(N)
     fed(quality, SAMPLES, PIECES)
     found = named(quality.measured())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from judging import compare, direct, floor, register_extractor
+from judging import compare, direct, exact_distance, floor, register_extractor
 from torch import Tensor
 
 from bench.datasets import mirrors
@@ -467,6 +467,8 @@ def pictures(n: int, seed: int) -> Tensor:
 
 
 def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_path, monkeypatch):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
     checksum = hashlib.sha256(random_weights.read_bytes()).hexdigest()
     source = mirrors.Mirror({"https://nowhere": checksum}, {random_weights.name: checksum})
     monkeypatch.setitem(mirrors.MIRRORS, "inception", (source,))
@@ -475,11 +477,15 @@ def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_p
     dataset = Dataset("pictures", "1", reference, reference, levels=256)
     ours = rows(Reference(dataset, "inception", tmp_path), samples)
     options = {"kid": True, "kid_subset_size": 4, "prc": True, "isc": True}
-    both = (images.expand(-1, 3, -1, -1) for images in (samples, reference))
+    both = [images.expand(-1, 3, -1, -1) for images in (samples, reference)]
     theirs = direct(*both, "inception-v3-compat", random_weights, **options)
     assert set(ours) == {"fid", "kid", "precision", "recall", "inception_score"}
     # Our network rounds otherwise (bench/metrics/extractors/inception.py); the plain ones above agree to 1e-6.
-    assert ours["fid"].value == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    extract = FeatureExtractorInceptionV3("theirs", ["2048"], feature_extractor_weights_path=str(random_weights))
+    exact = exact_distance(*(extract(images)[0] for images in both))
+    assert ours["fid"].value == pytest.approx(exact, rel=1e-5)
+    # Of twelve images and eight, its covariances of 2048 features are singular, which takes digits of their root.
+    assert theirs["frechet_inception_distance"] == pytest.approx(exact, rel=2e-5)
     assert ours["kid"].value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
     for metric in ("precision", "recall"):
         assert ours[metric].value == pytest.approx(theirs[metric], abs=1e-6)

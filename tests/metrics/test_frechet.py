@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from judging import exact_distance
 from torch import Tensor
 
 from bench.metrics import frechet
@@ -38,24 +39,25 @@ def test_it_is_torch_fidelitys(n: int, m: int) -> None:
     assert frechet.of_rows(x, features(y)) == pytest.approx(torch_fidelitys(x, y), rel=exactly)
 
 
-def test_it_is_the_same_from_either_side() -> None:
-    few, many = features(drawn(20, 1)), features(drawn(300, 2))
-    assert frechet.of_all(few, many) == pytest.approx(frechet.of_all(many, few), rel=1e-7)
+@pytest.mark.parametrize(("n", "m"), [(200, 300), (20, 300), (200, 20), (D - 1, 8)])
+def test_singular_covariances_cost_no_digit(n: int, m: int) -> None:
+    x, y = drawn(n, 1), drawn(m, 2)
+    assert frechet.of_all(features(x), features(y)) == pytest.approx(exact_distance(x, y), rel=1e-11)
 
 
-def test_it_takes_the_smaller_problem_and_one_root_per_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    orders: list[int] = []
-    roots: list[Tensor] = []
-    values, root = torch.linalg.eigvalsh, frechet._root
-    monkeypatch.setattr(torch.linalg, "eigvalsh", lambda s: orders.append(len(s)) or values(s))
-    monkeypatch.setattr(frechet, "_root", lambda s: roots.append(s) or root(s))
+def test_it_takes_the_smaller_problem_and_one_factor_per_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[int, ...]] = []
+    found: list[Tensor] = []
+    values, factor = torch.linalg.svdvals, frechet.factor
+    monkeypatch.setattr(torch.linalg, "svdvals", lambda m: shapes.append(tuple(m.shape)) or values(m))
+    monkeypatch.setattr(frechet, "factor", lambda s: found.append(s) or factor(s))
     reference = features(drawn(300, 1))
     for n in (20, D - 1, D, 200):
         frechet.of_all(features(drawn(n, 2)), reference)
-    assert orders == [20, D - 1, D, D] and len(roots) == 1
-    del reference
-    frechet.of_all(features(drawn(200, 2)), features(drawn(300, 3)))
-    assert len(roots) == 2
+    assert shapes == [(20, D), (D - 1, D), (D, D), (D, D)]
+    assert sum(s is reference.covariance or torch.equal(s, reference.covariance) for s in found) == 1
+    frechet.of_all(features(drawn(20, 2)), features(drawn(300, 3)))
+    assert len(found) == 4
 
 
 def test_kept_rows_that_are_not_all_are_not_taken_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
