@@ -113,13 +113,18 @@ def register_figure(
     return file
 
 
+def in_order() -> list[RegisteredFigure]:
+    """All that are registered, in the order of the page."""
+    return sorted(figures.values(), key=lambda one: (one.place, one.name))
+
+
 def draw(section: Section, artefacts: Artefacts, complaints: list[str], only: str = "") -> Iterator[Drawing]:
     """The figures of a section, or `only` one, in the order of the page; one that fails is named in `complaints`."""
     from bench.report.canvas import entitle
 
     measured = set(section.frame.metric[section.frame.status == "ok"])
     smoke = SMOKE if section.protocol == "smoke" else ""
-    for registered in [figures[only]] if only else sorted(figures.values(), key=lambda one: (one.place, one.name)):
+    for registered in [figures[only]] if only else in_order():
         try:
             data = FigureData(section, artefacts)
             if registered.arrays:

@@ -1,14 +1,18 @@
-"""Every figure of every section drawn and saved as PNG and PDF, sections side by side in processes of their own.
+"""Every figure of every section drawn and saved as PNG and PDF, side by side in processes of their own.
 
 Figures are most of a report's time and share nothing but the frame. None of joblib's processes is forked, as a fork of
-a process with threads may hang. If one of them is lost, sections that have not come are drawn once more, one by one.
+a process with threads may hang. If one of them is lost, what has not come is drawn once more, its first by itself.
 """
 
 import io
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from joblib import Parallel, delayed
@@ -23,12 +27,12 @@ from bench.launch.surroundings import applied
 from bench.records.files import write_bytes
 from bench.report.artefacts import Artefacts
 from bench.report.canvas import DPI, entitle, themed
-from bench.report.figure import Drawing, draw
+from bench.report.figure import Drawing, draw, in_order
 from bench.report.overview import Overview
 from bench.report.pictures import OVERVIEW, Picture, palette
 from bench.report.sections import Section
 
-WORTH = 2  # sections that a process must have, to be worth its start
+WORTH = 16  # figures that a process must be asked for, to be worth its start; a section has few of all that are known
 
 
 class Drawn(NamedTuple):
@@ -38,33 +42,86 @@ class Drawn(NamedTuple):
     complaints: list[str]
 
 
+class Part(NamedTuple):
+    """What came of one registered figure of a section: pictures, what failed, and unreadable files with reasons."""
+
+    pictures: list[Picture]
+    complaints: list[str]
+    unreadable: dict[str, str]
+
+
+class Task(NamedTuple):
+    """A registered figure of a section that lies in a file, written once for all of its figures."""
+
+    file: Path
+    section: str
+    figure: str
+
+
 def figures(root: Path, sections: Sequence[Section]) -> Iterator[Drawn]:
     """The figures of each section, saved under root/plots, in the order of the sections."""
-    workers = min(len(sections) // WORTH, os.cpu_count() or 1)
-    if workers < 2:
-        yield from (_task([], root, section) for section in sections)
+    try:
+        names = [one.name for one in in_order()]
+    except Exception as error:
+        yield from (_lost(section, error) for section in sections)
         return
-    found, _ = _side_by_side(root, sections, workers)
-    yield from found
-    for section in sections[len(found) :]:
-        alone, why = _side_by_side(root, [section], 2)
-        yield from alone or [_lost(section, why)]
+    workers = min(len(sections) * len(names) // WORTH, os.cpu_count() or 1)
+    if workers < 2:
+        for section in sections:
+            artefacts = Artefacts(root)
+            yield _joined([_part(section, artefacts, name) for name in names])
+        return
+    with TemporaryDirectory() as folder:
+        tasks: dict[int, list[Task]] = {}
+        unwritten: dict[int, Drawn] = {}
+        for i, section in enumerate(sections):
+            try:
+                file = Path(folder) / str(i)
+                file.write_bytes(pickle.dumps((list(loaded), root.resolve(), section)))
+                tasks[i] = [Task(file, section.name, name) for name in names]
+            except Exception as error:
+                unwritten[i] = _lost(section, error)
+        parts = _each([task for of_section in tasks.values() for task in of_section], workers)
+        for i in range(len(sections)):
+            yield unwritten.get(i) or _joined(list(islice(parts, len(names))))
 
 
-def _lost(section: Section, why: str) -> Drawn:
-    return Drawn([], [f"figures of {section.name}: {why}"])
+def _lost(section: Section, error: Exception) -> Drawn:
+    return Drawn([], [f"figures of {section.name}: {one_line(error)}"])
 
 
-def _side_by_side(root: Path, sections: Sequence[Section], workers: int) -> tuple[list[Drawn], str]:
-    """What processes have drawn of the sections, in their order, until one of them was lost, if any was, and why."""
-    found: list[Drawn] = []
-    tasks = (delayed(_task)(list(loaded), root.resolve(), section) for section in sections)
+def _joined(parts: Sequence[Part]) -> Drawn:
+    """The figures of a section together; what befell several of them for one reason is said once."""
+    unreadable = {name: reason for part in parts for name, reason in part.unreadable.items()}
+    complaints = dict.fromkeys(complaint for part in parts for complaint in part.complaints)
+    told = [f"{name}: {reason}" for name, reason in sorted(unreadable.items())]
+    return Drawn([picture for part in parts for picture in part.pictures], [*complaints, *told])
+
+
+def _each(tasks: Sequence[Task], workers: int) -> Iterator[Part]:
+    """What processes draw, in the order of the tasks; after a loss the first that has not come is drawn by itself."""
+    done = 0
+    while done < len(tasks):
+        found, _ = _side_by_side(tasks[done:], workers)
+        yield from found
+        done += len(found)
+        if done < len(tasks):
+            task = tasks[done]
+            alone, why = _side_by_side([task], 2)
+            yield from alone or [Part([], [f"figure {task.figure} of {task.section}: {why}"], {})]
+            done += 1
+
+
+def _side_by_side(tasks: Sequence[Task], workers: int) -> tuple[list[Part], str]:
+    """What processes have drawn of the tasks, in their order, until one of them was lost, if any was, and why."""
+    found: list[Part] = []
     try:
         with applied():  # a process finds the project as this one does, however that was started
-            for drawn in Parallel(workers, return_as="generator", max_nbytes=None)(tasks):
-                found.append(drawn)
+            parallel = Parallel(workers, return_as="generator", max_nbytes=None, batch_size=1)
+            for part in parallel(delayed(_task)(task) for task in tasks):
+                found.append(part)
     except TerminatedWorkerError:
-        return found, "the process that drew them was killed"
+        return found, "the process that drew it was killed"
     except Exception as error:  # hours of records are worth a report without figures
         return found, one_line(error)
     finally:
@@ -72,27 +129,32 @@ def _side_by_side(root: Path, sections: Sequence[Section], workers: int) -> tupl
     return found, ""
 
 
-def _task(plugins: Sequence[str], root: Path, section: Section) -> Drawn:
+def _task(task: Task) -> Part:
     try:
-        for plugin in plugins:  # which may have been edited since
-            load_plugin(plugin)
-        return _drawn(root, section)
+        return _part(*_opened(task.file), task.figure)
     except Exception as error:
-        return _lost(section, one_line(error))
+        return Part([], [f"figures of {task.section}: {one_line(error)}"], {})
 
 
-def _drawn(root: Path, section: Section) -> Drawn:
-    artefacts = Artefacts(root)
+@lru_cache(maxsize=1)
+def _opened(file: Path) -> tuple[Section, Artefacts]:
+    """The section of a file; a process holds one at a time."""
+    plugins, root, section = pickle.loads(file.read_bytes())
+    for plugin in plugins:  # which may have been edited since
+        load_plugin(plugin)
+    return section, Artefacts(root)
+
+
+def _part(section: Section, artefacts: Artefacts, name: str) -> Part:
     pictures: list[Picture] = []
     complaints: list[str] = []
     with themed():
-        for drawn in draw(section, artefacts, complaints):
+        for drawn in draw(section, artefacts, complaints, name):
             try:
-                pictures.append(_saved(root, drawn, section.stem))
+                pictures.append(_saved(artefacts.root, drawn, section.stem))
             except Exception as error:  # hours of records are worth a report without one figure
                 complaints.append(f"figure {drawn.name}: {one_line(error)}")
-    complaints += [f"{name}: {reason}" for name, reason in sorted(artefacts.unreadable.items())]
-    return Drawn(pictures, complaints)
+    return Part(pictures, complaints, dict(artefacts.unreadable))
 
 
 def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture]:

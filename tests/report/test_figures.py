@@ -1,7 +1,7 @@
 """Figures are drawn by processes that may be killed."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,19 @@ def drawn(root: Path) -> list[tuple[list[str], list[str]]]:
     return [([p.name for p in one.pictures], one.complaints) for one in found]
 
 
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Loads a plugin here and in the processes; its figures are forgotten at the end."""
+    before = dict(registry.figures)
+
+    def load(plugin: Path) -> None:
+        registry.load_plugin(str(plugin))
+        monkeypatch.setattr(figures, "loaded", {str(plugin): None})
+
+    yield load
+    registry.figures.restore(before)
+
+
 @pytest.fixture(autouse=True)
 def _two_processes(monkeypatch: pytest.MonkeyPatch, warm_interpreters: None) -> None:
     monkeypatch.setattr(figures.os, "cpu_count", lambda: 2)
@@ -58,21 +71,31 @@ def test_processes_draw_side_by_side_in_the_order_of_the_sections(tmp_path: Path
     assert len(list((tmp_path / "plots").iterdir())) == 8
 
 
+def test_processes_draw_what_one_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = list(figures.figures(tmp_path / "several", parts := four("ab")))
+    monkeypatch.setattr(figures.os, "cpu_count", lambda: 1)
+    assert list(figures.figures(tmp_path / "one", parts)) == several
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / to / "plots").iterdir()} for to in ("one", "several")
+    ]
+    assert len(files[0]) == 4 and files[0] == files[1]
+
+
 def test_a_process_knows_the_plugins_of_the_one_that_it_draws_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plugged: Callable[[Path], None]
 ) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text("from bench import register_figure\nregister_figure('mine', title='M')(lambda data: 1 / 0)\n")
-    monkeypatch.setattr(figures, "loaded", {str(plugin): None})
+    plugged(plugin)
     assert "ZeroDivisionError" in drawn(tmp_path)[3][1][0]
 
 
-def test_a_killed_process_costs_its_section_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_process_costs_its_figure_alone(tmp_path: Path, plugged: Callable[[Path], None]) -> None:
     """What its companions had not drawn when all of them were ended is drawn once more."""
     plugin = tmp_path / "deadly.py"
     plugin.write_text(DEADLY)
-    monkeypatch.setattr(figures, "loaded", {str(plugin): None})
-    lost = ([], ["figures of b: the process that drew them was killed"])
+    plugged(plugin)
+    lost = (ALL[1][0], ["figure deadly of b: the process that drew it was killed"])
     assert drawn(tmp_path / "results") == [ALL[0], lost, *ALL[2:]]
 
 
