@@ -5,7 +5,9 @@ something: that of the medians, with the smallest and the largest ratio of one r
 the values, so of a rate more is better and of seconds less.
 """
 
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,6 +56,13 @@ class Row:
 def share(name: str, unit: str, ours: Values, most: float, note: str) -> Row:
     """Values beside the most that they may be: the ratio is their share of it."""
     return Row(f"{name}, of the {most:g} {unit} it may take", unit, ours, (most,) * len(ours), "at most 1.00", note)
+
+
+def base() -> tuple[str, str]:
+    """The checkout of another commit that PERF_BASE names, "" for none, and its commit."""
+    folder = os.environ.get("PERF_BASE", "")
+    command = ["git", "-C", folder, "rev-parse", "--short=10", "HEAD"]
+    return folder, subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.strip() if folder else ""
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -11,11 +11,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from compare import Row, share
+from compare import Row, base, share
 from records import ROWS, SUITE, write
 
 from bench.records.index import KEPT_IN
@@ -46,7 +45,7 @@ def command(
 
 
 def statuses(rounds: int) -> Iterator[Row]:
-    base = os.environ.get("PERF_BASE")
+    before_us, commit = base()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         suite, runs = write(folder, SEEDS, ROWS)
@@ -60,13 +59,13 @@ def statuses(rounds: int) -> Iterator[Row]:
                 if not said.endswith(f"{len(runs)} ok\n"):
                     raise RuntimeError(f"not every record was read: {said[-200:]}")
                 taken.append(seconds)
-            if base:
-                before.append(command(arguments, folder, Path(base))[0])
+            if before_us:
+                before.append(command(arguments, folder, Path(before_us))[0])
         what, note = f"--status of {4 * len(runs):,} records", f"{len(runs)} runs"
         for call, taken in (("first", first), ("later", later)):
             yield share(f"{what}, {call} call", "s", tuple(taken), 3, note)
         if before:
-            said = f"{note}, against the code of PERF_BASE, whose first call takes {median(before):.3g} s"
+            said = f"{note}, against a call by the code of {commit}"
             yield Row(f"{what}, later call", "s", tuple(later), tuple(before), note=said)
 
 

@@ -1,7 +1,8 @@
 """CPU seconds of one run of suite toys, by stage, and what exact W2 takes of them.
 
 A run is measured in a process of its own, on one thread, after a short one that does all that is done once a process.
-PERF_BASE names a checkout of another commit: the whole run is then timed there, too, turn by turn.
+PERF_BASE names a checkout of another commit: the whole run is then timed there, too, turn by turn. Two rounds of what
+takes a minute or two are enough.
 `python tests/perf/suite.py CHECKOUT BASELINE DATA_DIR` measures one run by the code of a checkout.
 """
 
@@ -23,26 +24,28 @@ SHORT = {"training.steps": 5, "training.curve_points": 1}
 
 
 def rows(rounds: int, data_dir: Path) -> Iterator[Any]:
-    from compare import Row
+    from compare import Row, base
 
-    base = os.environ.get("PERF_BASE")
+    before_us, commit = base()
+    rounds = min(rounds, 2)  # of a minute or two each
     for method in METHODS:
         found: list[list[dict[str, float]]] = [[], []]
         for i in range(rounds):
             for side in (0, 1) if i % 2 == 0 else (1, 0):
-                if side == 0 or base:
-                    found[side].append(elsewhere(base if side and base else str(HERE), method, data_dir))
+                if side == 0 or before_us:
+                    found[side].append(elsewhere(before_us if side else str(HERE), method, data_dir))
         ours, before = found
         whole = tuple(each["run"] for each in ours)
         title = f"suite toys, {method} on {DATASET}"
         if before:
             reference = tuple(each["run"] for each in before)
-            note = "the whole run, against the code of PERF_BASE"
+            note = f"the whole run, against the code of {commit}; measured {rounds} times"
             yield Row(f"{title}, CPU time", "s", whole, reference, "at most 0.6", note)
         for part in ("w2", *STAGES):
             asked = "at most 0.15" if part == "w2" else ""
             spent = tuple(each[part] for each in ours)
-            yield Row(f"{title}, {part} over all", "s", spent, whole, asked, "validation is part of train")
+            note = f"validation is part of train; measured {rounds} times"
+            yield Row(f"{title}, {part} over all", "s", spent, whole, asked, note)
 
 
 def elsewhere(checkout: str, method: str, data_dir: Path) -> dict[str, float]:
