@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from bench.config.names import safe_name
 from bench.config.registry import load_plugin, loaded
-from bench.errors import one_line
+from bench.errors import UsageError, one_line
 from bench.launch.surroundings import applied
 from bench.records.files import write_bytes
 from bench.report.artefacts import Artefacts
@@ -133,16 +133,20 @@ def _task(task: Task) -> Part:
     try:
         return _part(*_opened(task.file), task.figure)
     except Exception as error:
-        return Part([], [f"figures of {task.section}: {one_line(error)}"], {})
+        return Part([], [f"figure {task.figure} of {task.section}: {one_line(error)}"], {})
 
 
 @lru_cache(maxsize=1)
 def _opened(file: Path) -> tuple[Section, Artefacts]:
     """The section of a file; a process holds one at a time."""
     plugins, root, section = pickle.loads(file.read_bytes())
-    for plugin in plugins:  # which may have been edited since
-        load_plugin(plugin)
-    return section, Artefacts(root)
+    artefacts = Artefacts(root)
+    for plugin in plugins:
+        try:
+            load_plugin(plugin)
+        except UsageError as error:  # it may have been edited since, and costs its own figures alone
+            artefacts.unreadable[plugin] = one_line(error)
+    return section, artefacts
 
 
 def _part(section: Section, artefacts: Artefacts, name: str) -> Part:

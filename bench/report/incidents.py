@@ -93,7 +93,7 @@ def not_applicable(rows: DataFrame) -> "Series[bool]":
 
 def reasons(rows: DataFrame) -> "Series[str]":
     """Why each row of `lost` has no value."""
-    return rows.reason.fillna("not a number").astype(object)
+    return rows.reason.astype(object).fillna("not a number")
 
 
 def kind(reason: str) -> str:

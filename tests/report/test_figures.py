@@ -99,14 +99,16 @@ def test_a_killed_process_costs_its_figure_alone(tmp_path: Path, plugged: Callab
     assert drawn(tmp_path / "results") == [ALL[0], lost, *ALL[2:]]
 
 
-def test_an_error_of_a_process_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a plugin that was edited while the suite ran."""
+def test_a_plugin_that_was_edited_while_the_suite_ran_costs_its_own_figures(
+    tmp_path: Path, plugged: Callable[[Path], None]
+) -> None:
     plugin = tmp_path / "mine.py"
+    plugin.write_text(DEADLY)
+    plugged(plugin)
     plugin.write_text("def")
-    monkeypatch.setattr(figures, "loaded", {str(plugin): None})
-    for data, (pictures, (complaint,)) in zip("abcd", drawn(tmp_path), strict=True):
-        assert pictures == []
-        assert complaint.startswith(f"figures of {data}: ") and f"--plugin {plugin}: SyntaxError" in complaint
+    for data, (names, (missing, why)), (every, _) in zip("abcd", drawn(tmp_path / "results"), ALL, strict=True):
+        assert names == every and missing.startswith(f"figure deadly of {data}: ")
+        assert why.startswith(f"{plugin}: ") and f"--plugin {plugin}: SyntaxError" in why
 
 
 def test_an_error_without_processes_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
