@@ -1,7 +1,7 @@
 """A trained network is compiled for full batches alone, once per shape, and draws what it draws as it is."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -157,47 +157,39 @@ def test_a_run_is_evaluated_compiled_where_it_is_trained_so(tmp_path: Path) -> N
     assert run.evaluation.samples and (batch(False), batch(True)) == (0, run.evaluation.samples.batch)
 
 
-@pytest.mark.slow
-def test_torch_compiles_once_for_all_times_batches_and_copies(points: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of torch.compile itself, with a backend that counts and leaves the operators as they are."""
-    graphs = []
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """What torch.compile itself compiles, with a backend that counts and leaves the operators as they are."""
+    found: list[Any] = []
 
     def count(graph: Any, inputs: Any) -> Any:
-        graphs.append(graph)
+        found.append(graph)
         return graph.forward
 
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    yield found
+    torch.compiler.reset()
+
+
+@pytest.mark.slow
+def test_torch_compiles_once_for_all_times_batches_and_copies(points: Dataset, graphs: list[Any]) -> None:
     expected, _ = samples(trained(points, 0))
-    try:
-        for _ in range(3):  # a point of the curve has a copy of its own
-            this = trained(points, 10)
-            torch.testing.assert_close(samples(this)[0], expected)
-            torch.testing.assert_close(samples(replace(this, seed=0), n=23)[0], expected[:23])
-    finally:
-        torch.compiler.reset()
+    for _ in range(3):  # a point of the curve has a copy of its own
+        this = trained(points, 10)
+        torch.testing.assert_close(samples(this)[0], expected)
+        torch.testing.assert_close(samples(replace(this, seed=0), n=23)[0], expected[:23])
     assert len(graphs) == 1
 
 
 @pytest.mark.slow
-def test_every_shape_is_compiled_and_so_is_a_training_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_shape_is_compiled_and_so_is_a_training_after_them(graphs: list[Any]) -> None:
     """torch.compile by itself stops after eight of one source."""
-    graphs = []
-
-    def count(graph: Any, inputs: Any) -> Any:
-        graphs.append(graph)
-        return graph.forward
-
-    torch.compiler.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
-    try:
-        net = mlp((2,), width=8, depth=2)
-        for batch in range(16, 27):
-            compilation = Compilation(batch)
-            with torch.no_grad(), compilation.drawing(batch):
-                compilation.of(net)(torch.zeros(batch), torch.ones(batch, 2))
-        assert len(graphs) == 11
-        CountedNetwork(net.train(), compiled=True)(torch.zeros(9), torch.ones(9, 2)).sum().backward()
-        assert len(graphs) == 12
-    finally:
-        torch.compiler.reset()
+    net = mlp((2,), width=8, depth=2)
+    for batch in range(16, 27):
+        compilation = Compilation(batch)
+        with torch.no_grad(), compilation.drawing(batch):
+            compilation.of(net)(torch.zeros(batch), torch.ones(batch, 2))
+    assert len(graphs) == 11
+    CountedNetwork(net.train(), compiled=True)(torch.zeros(9), torch.ones(9, 2)).sum().backward()
+    assert len(graphs) == 12
