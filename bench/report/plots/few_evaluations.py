@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.records.kept import FEWEST, name_of, nfe_of
+from bench.records.kept import OF_EVERY, name_of, nfe_of
 from bench.report.artefacts import Exhibit
 from bench.report.by_method import Best, best, standing
 from bench.report.canvas import dots, matrix, plane, strike
@@ -18,16 +18,16 @@ FEW = 20  # evaluations; a cloud of points looks the same at more
 STRUCK = " A cross stands where samples could not be had."
 
 
-@register_figure("few_steps", title="Samples at the fewest evaluations, by the best sampler of each method", place=129)
+@register_figure("few_steps", title="Samples at few evaluations, by the best sampler of each method", place=129)
 def few_steps(data: FigureData) -> Drawing | None:
-    """Methods that do not share their samplers, at up to FEWEST evaluations; nothing where one has no such samples."""
+    """Methods that do not share their samplers, at OF_EVERY evaluations; nothing where none has such samples."""
     section = data.section
     if not (found := of_methods(section)):
         return None
-    budgets = [budget for budget in found.budgets if budget <= FEWEST]
+    budgets = [budget for budget in found.budgets if budget in OF_EVERY]
     names = {
         (row.variant, row.budget): name_of(row.solver, row.nfe)
-        for row in each(found.points[found.points.budget <= FEWEST])
+        for row in each(found.points[found.points.budget.isin(OF_EVERY)])
     }
     axes_of_one = 2 if data.kept({"samples": 2}) else 4
     whole = {e.variant: e for e in data.kept({"samples": axes_of_one})}
@@ -39,6 +39,7 @@ def few_steps(data: FigureData) -> Drawing | None:
         kept = exhibits[variant].arrays.get("samples" if name and variant in found.guests else name)
         return kept if kept is not None and kept.ndim == axes_of_one else None
 
+    budgets = [budget for budget in budgets if any(cell(variant, budget) is not None for variant in exhibits)]
     rows = {v: [cell(v, budget) for budget in budgets] for v in section.labels if v in exhibits}
     rows = {v: row for v, row in rows.items() if any(kept is not None for kept in row)}
     if not rows:
