@@ -18,20 +18,22 @@ from bench.methods.paths import Path
 from bench.metrics.npe import npe
 from bench.metrics.path_energy import path_energy
 from bench.metrics.straightness import straightness
+from bench.metrics.tortuosity import tortuosity
 from bench.records.records import Measurement
 from bench.training import ranks
 
+OF_PATHS = ("path_energy", "straightness", "tortuosity")
 MOMENTS = 6  # states kept of an image on its way
 FIELD_TIMES = (0.0, 1 / 3, 2 / 3, 0.9)  # shares of the way at which a conditional field is kept, on GRID x GRID points
 GRID = 20
 
 
 def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
-    """Energy and straightness of the paths of the first samples, and their picture."""
+    """Energy, straightness and tortuosity of the paths of the first samples, and their picture."""
     s, dataset, quote = evaluator.config, evaluator.dataset, evaluator.drawing(evaluator.ways[evaluator.headline])
     # Samples in the optimal transport that the paths are compared with; none of images, or of a law for each sample.
     coupled = 0 if dataset.is_image or dataset.is_given else min(s.w2_n, s.path_n, len(dataset.test))
-    counts = {"path_energy": s.path_n, "straightness": s.path_n, **({"npe": coupled} if coupled else {})}
+    counts = {**dict.fromkeys(OF_PATHS, s.path_n), **({"npe": coupled} if coupled else {})}
     rows = [Measurement(metric, n=n, settings=quote) for metric, n in counts.items()]
 
     def make(_: Unfinished) -> tuple[Rows, Arrays]:
@@ -39,7 +41,7 @@ def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
         with ranks.failing_together():
             noise, field = evaluator.trained.noise(0, s.path_n), evaluator.trained.field(0, s.path_n)
             paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver)
-            values: dict[str, Any] = {"path_energy": paths.energy, "straightness": paths.straightness}
+            values: dict[str, Any] = paths.values
             if coupled:
                 values["npe"] = npe(paths.energy[0], noise[:coupled], dataset.encode(dataset.test[:coupled]))
 
@@ -62,6 +64,12 @@ class Paths:
     x: Tensor
     energy: tuple[float, float]
     straightness: tuple[float, float]
+    tortuosity: tuple[float, float]
+
+    @property
+    def values(self) -> dict[str, tuple[float, float]]:
+        """By the names OF_PATHS."""
+        return dict(zip(OF_PATHS, (self.energy, self.straightness, self.tortuosity), strict=True))
 
 
 def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver) -> Paths:
@@ -74,8 +82,11 @@ def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solv
     grid = times.to(v)
     energy, deviation = path_energy(v, grid), straightness(v, chord, grid)
     all_finite(torch.stack([energy, deviation], 1), "paths")
-    means = [(float(value.mean()), float(value.std() / len(x0) ** 0.5)) for value in (energy, deviation)]
-    return Paths(times, states, *means)
+    return Paths(times, states, _mean(energy), _mean(deviation), tortuosity(states.flatten(2)))
+
+
+def _mean(values: Tensor) -> tuple[float, float]:
+    return float(values.mean()), float(values.std() / len(values) ** 0.5)
 
 
 def of_paths(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:

@@ -208,7 +208,7 @@ def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
     found, samplers = table(done), SAMPLERS[done.run.baseline.name]
     rows = found[found.stage == "samples"]
     quality = {f"fd_{CNN}", f"kd_{CNN}", "precision", "recall"}
-    cost = {"path_energy", "straightness", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
+    cost = {"path_energy", "straightness", "tortuosity", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
     assert set(rows.metric) == quality | {f"{m}_floor" for m in quality} | {"psnr", "ssim"} | cost
     for metric in ("psnr", "ssim"):
         measured = rows[rows.metric == metric]
@@ -218,7 +218,7 @@ def test_every_stage_measures_quality_and_likeness(done: Job) -> None:
         inapplicable.empty
         if done.run.baseline.name != "regression"
         else (
-            set(inapplicable.metric[inapplicable.stage == "samples"]) == {"path_energy", "straightness"}
+            set(inapplicable.metric[inapplicable.stage == "samples"]) == {"path_energy", "straightness", "tortuosity"}
             and set(inapplicable.stage) == {"samples", "sweep"}
             and set(inapplicable.reason) == {"not applicable: regression answers one image, without a distribution"}
         )

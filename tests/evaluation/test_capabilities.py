@@ -99,7 +99,7 @@ def test_a_generator_is_sampled_by_its_first_sampler_and_has_no_paths(points: Da
     assert one(rows, "peak_memory_bytes").settings == quote and one(rows, "peak_memory_bytes").value > 0
     x0 = torch.stack([torch.randn(2, generator=generator(3, "samples", i)) for i in range(20)])
     np.testing.assert_array_equal(arrays["samples"], (3 * x0).half().numpy())
-    for metric in ("path_energy", "straightness", "npe"):
+    for metric in ("path_energy", "straightness", "tortuosity", "npe"):
         row = one(rows, metric)
         assert (row.reason, row.settings) == ("not applicable: the model has no velocity", quote)
         assert math.isnan(row.value)

@@ -1,5 +1,7 @@
 """The geometry of flows whose paths are known."""
 
+import math
+
 import pytest
 import torch
 from oracles import GaussianMixture, field, whitened
@@ -7,8 +9,10 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from bench.evaluation.paths import follow
+from bench.methods.finite import NotFinite
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport
+from bench.metrics.tortuosity import tortuosity
 
 TIGHT = Solver("dormand_prince", 1e-8, 1e-8)
 
@@ -62,3 +66,41 @@ def test_energy_of_a_path_that_ends_early() -> None:
     """Over [0, 1/2] at unit speed the energy is 1/2; a chord of 1/2 against a speed of 1 deviates by 1/8."""
     paths = follow(lambda t, x: torch.ones_like(x), torch.zeros(3, 1, dtype=torch.float64), 0.5, 3, TIGHT)
     assert paths.energy[0] == pytest.approx(0.5) and paths.straightness[0] == pytest.approx(0.125)
+
+
+def test_half_circles_are_pi_over_2_times_their_chords() -> None:
+    """v = pi J x turns every point by pi: S = int |c - v|^2 = pi^2 r^2 - 4 r^2, tortuosity pi/2 - 1 for any radius."""
+    x0 = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    turn = torch.tensor([[0.0, math.pi], [-math.pi, 0.0]], dtype=torch.float64)
+    paths = follow(lambda t, x: x @ turn, x0, 1.0, 401, TIGHT)
+    assert paths.tortuosity == (pytest.approx(math.pi / 2 - 1, rel=1e-5), pytest.approx(0.0, abs=1e-8))
+    assert paths.straightness[0] == pytest.approx((math.pi**2 - 4) * 5, rel=1e-4)
+
+
+def test_straight_lines_at_any_speed_have_no_tortuosity(rng: torch.Generator) -> None:
+    """At speed 3 t^2 the deviation is int (3 t^2 - 1)^2 dt = 4/5 a unit of chord; on few times, length is the chord."""
+    x0 = torch.randn(50, 2, generator=rng, dtype=torch.float64)
+    paths = follow(lambda t, x: 3 * t**2 * torch.ones_like(x), x0, 1.0, 401, TIGHT)
+    assert paths.straightness[0] == pytest.approx(2 * 4 / 5, rel=1e-4)
+    few = follow(lambda t, x: 3 * t**2 * torch.ones_like(x), x0, 1.0, 4, TIGHT)
+    assert [few.tortuosity[0], paths.tortuosity[0]] == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_tortuosity_is_a_ratio_of_means_with_its_error(rng: torch.Generator) -> None:
+    """Of a chord that is 0 too, which a mean of ratios has no value for; the error by resampling the paths."""
+    a = torch.rand(400, generator=rng, dtype=torch.float64)
+    ends, top = torch.stack([2 * a, 0 * a], 1), torch.stack([a, a.sqrt()], 1)
+    ends[0] = 0
+    value, error = tortuosity(torch.stack([0 * ends, top, ends]))
+    length, chord = (top.norm(dim=1) + (ends - top).norm(dim=1)), ends.norm(dim=1)
+    assert value == pytest.approx(float(length.sum() / chord.sum()) - 1)
+    rows = torch.randint(400, (4000, 400), generator=rng)
+    resampled = length[rows].sum(1) / chord[rows].sum(1)
+    assert error == pytest.approx(float(resampled.std()), rel=0.05)
+
+
+def test_paths_that_close_have_no_tortuosity_and_those_that_stand_have_0() -> None:
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)[:, None]
+    with pytest.raises(NotFinite, match="ratios of length to chord"):
+        tortuosity(corners)
+    assert tortuosity(0 * corners) == (0.0, 0.0)

@@ -72,7 +72,7 @@ def test_the_mean_of_repeats_is_that_of_single_draws(points: Dataset, tmp_path: 
             assert row.n == single[0][metric, sampler].n
     assert len({one["w2", "dormand_prince"].value for one in single}) == R
     for key, row in found.items():  # what is no sample's is as it is without repeats
-        if key[0].endswith(FLOOR) or key[0] in ("path_energy", "straightness", "npe"):
+        if key[0].endswith(FLOOR) or key[0] in ("path_energy", "straightness", "tortuosity", "npe"):
             assert row == single[0][key]
     np.testing.assert_array_equal(parts.arrays["samples"], measured(points, tmp_path)[1].arrays["samples"])
 

@@ -61,7 +61,7 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
     assert metrics("train") == training | {"nll_nats", "w2", "nfe_sampling"}
     cost = {"nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"}
     assert metrics("likelihood") == cost | {"nll_nats", "nll_floor"}
-    geometry = {"path_energy", "straightness", "npe"}
+    geometry = {"path_energy", "straightness", "tortuosity", "npe"}
     assert metrics("samples") == geometry | {"w2", "w2_floor", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
     assert metrics("sweep") == {"w2", "w2_floor", "sampling_seconds", "ode_error"}
     assert table.value.notna().all()
