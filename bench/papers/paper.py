@@ -10,14 +10,15 @@ and a TOML file of settings. The registry `papers` holds those of this package a
 a plugin files by `register_paper`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.config import toml
-from bench.config.registry import papers
-from bench.config.settings import Frozen
+from bench.config.registry import papers, unknown
+from bench.config.settings import Frozen, listed
 from bench.config.validated import validated
 from bench.errors import UsageError
 from bench.papers.claims import Claim, load_claims, own
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FILE, CLAIMS = "paper.toml", "claims.toml"
 PUBLISHED = Path(__file__).parents[1] / "published"  # in a checkout a link to results/published
 REFERENCE = "reference"
+DEFAULT = "default"
 
 
 class Table(Frozen):
@@ -57,6 +59,22 @@ class Table(Frozen):
     strict: tuple[str, ...] = ()
 
 
+class Equivalent(Frozen):
+    """A printed method as a baseline of this project, whose options say which method it is.
+
+    Attributes:
+        options: the value that an option has, or several, any of which will do; "default" is one that is not set. What
+            no option here names may have any value.
+    """
+
+    method: str
+    baseline: str
+    options: dict[str, Annotated[tuple[Any, ...], BeforeValidator(listed)]] = Field({})
+
+    def fits(self, baseline: str, options: Mapping[str, Any]) -> bool:
+        return baseline == self.baseline and all(options.get(key, DEFAULT) in of for key, of in self.options.items())
+
+
 class Recipe(Frozen):
     """A printed table of `settings` by part (network, training, ...), whose values `file` has by dataset."""
 
@@ -83,6 +101,7 @@ class Paper(Frozen):
         numbers: CSV files.
         headline: whether its numbers stand in the headline table too, by the names of data and methods.
         methods: labels by name, in the order of every table and figure.
+        equivalents: what printed methods are here; one that has none is the baseline of its name.
         related: further sources that `numbers` holds, by name.
         rows: of `numbers`.
         printed: the settings of `recipe` by dataset.
@@ -95,6 +114,7 @@ class Paper(Frozen):
     numbers: tuple[str, ...] = ()
     headline: bool = False
     methods: dict[str, str] = Field({})
+    equivalents: tuple[Equivalent, ...] = ()
     tables: tuple[Table, ...] = ()
     recipe: Recipe | None = None
     related: dict[str, Related] = Field({})
@@ -106,6 +126,14 @@ class Paper(Frozen):
     def about(self) -> str:
         """The paper in one line."""
         return f"{self.citation}: {self.title}"
+
+    def method(self, baseline: str, options: Mapping[str, Any]) -> str:
+        """The method that a run of a baseline is here, by the options that it sets.
+
+        The first of the equivalents that fits, else the baseline's own name; "" if that name is another's here.
+        """
+        found = next((one.method for one in self.equivalents if one.fits(baseline, options)), "")
+        return found or (baseline if all(one.method != baseline for one in self.equivalents) else "")
 
     def path(self, name: str) -> Path:
         """Where a file that the paper names lies."""
@@ -135,6 +163,8 @@ def register_paper(folder: Path | str) -> Paper:
             by = f"paper {other.paper}" if other.paper else "a claim of your own"
             raise UsageError(f"{where}: {CLAIMS}: {by} has the id {claim.id!r} too; choose another")
     paper: Paper = validated(Paper, {"source": folder.name, **raw, "folder": folder, "claims": claims}, where)
+    if strange := next((one.method for one in paper.equivalents if one.method not in paper.methods), None):
+        raise UsageError(f"{where}: equivalents: " + unknown("method", strange, paper.methods))
     for name in (*paper.numbers, *([paper.recipe.file] if paper.recipe else [])):
         if not paper.path(name).is_file():
             raise UsageError(f"{where}: no file {name!r}, neither beside {FILE} nor in {PUBLISHED}")

@@ -58,7 +58,7 @@ def write(
         with _spared(f"tables of {section.name}", complaints):
             made, left_out = table(section), [*section.left_out, *by_method.left_out(section)]
             if section.current:
-                grids, of_grids = published_tables(section, published)
+                grids, of_grids = published_tables(section, published, configs)
                 recipe, of_recipe = recipes([section], configs)
                 papers, settings, rows = papers + grids, settings + recipe, rows + of_grids + of_recipe
             tables.append(made)

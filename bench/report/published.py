@@ -19,6 +19,7 @@ from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.sections import Section
 from bench.report.tables import CAPTION, number
+from bench.report.variants import Config, apart
 
 HOUR = 3600.0
 Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it is
@@ -27,13 +28,18 @@ MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids",
 PRINTED = {"value": "published", "std": "published_std", "settings": "published_settings", "draws": "published_draws"}
 NOT_RUN = {"n": 0, "lost": 0, "lost_to": "", "settings": "", "hole": "not run", "published_settings": ""}
 COLUMNS = [
-    *("paper", "table", "suite", "protocol", "dataset", "method", "label", "variant", "metric", "draws", "published"),
-    *("published_std", "published_settings", "difference", *MEASURED),
+    *("paper", "table", "suite", "protocol", "dataset", "method", "baseline", "label", "variant", "other"),
+    *("metric", "draws", "published", "published_std", "published_settings", "difference", *MEASURED),
 ]
 
 
-def published_tables(section: Section, published: DataFrame) -> tuple[list[Grid], list[dict[str, Any]]]:
-    """The tables of all papers that the section has a place in: for readers, and as tidy rows of COLUMNS."""
+def published_tables(
+    section: Section, published: DataFrame, configs: Mapping[str, Config]
+) -> tuple[list[Grid], list[dict[str, Any]]]:
+    """The tables of all papers that the section has a place in: for readers, and as tidy rows of COLUMNS.
+
+    `configs` tell which printed method a variant is.
+    """
     grids: list[Grid] = []
     rows: list[Any] = []
     for paper, table in [(one, table) for one in known() for table in one.tables]:
@@ -43,13 +49,15 @@ def published_tables(section: Section, published: DataFrame) -> tuple[list[Grid]
         if (table.task == "super-resolution") != section.is_super_resolution or not (table.everywhere or len(printed)):
             continue
         part = _only(section, table.settings) if table.settings else section
-        if len(part.frame) and (columns := _columns(paper, table, part, printed)):
+        if len(part.frame) and (columns := _columns(paper, table, part, printed, configs)):
             grids.append(_grid(table, part, columns))
             rows += concat(columns.values()).sort_index(kind="stable").to_dict("records")
     return grids, rows
 
 
-def _columns(paper: Paper, table: Table, section: Section, printed: DataFrame) -> Columns:
+def _columns(
+    paper: Paper, table: Table, section: Section, printed: DataFrame, configs: Mapping[str, Config]
+) -> Columns:
     """Tidy cells, one per method, of all that the table names and that is measured or printed."""
     names = [section.metric(name) for name in table.columns]
     kept = {*section.frame.metric, *printed.metric}
@@ -58,7 +66,7 @@ def _columns(paper: Paper, table: Table, section: Section, printed: DataFrame) -
         of_names = section.frame[section.frame.metric.isin(names)]
         draws = sorted({settings["draws"] for settings in of_names.parsed if "draws" in settings})
         columns = [(name, k) for name, _ in columns for k in draws] if len(draws) > 1 else []
-    methods = _methods(paper, table, section, printed)
+    methods = _methods(paper, table, section, printed, configs)
     place = {"paper": paper.folder.name, "table": table.name, "suite": section.suite, "protocol": section.protocol}
     place["dataset"] = section.dataset
     return {
@@ -67,15 +75,32 @@ def _columns(paper: Paper, table: Table, section: Section, printed: DataFrame) -
     }
 
 
-def _methods(paper: Paper, table: Table, section: Section, printed: DataFrame) -> DataFrame:
-    """Name, label and variant of what was run, and of what is only printed."""
-    baseline = section.frame.drop_duplicates("variant").set_index("variant").baseline
-    rows = [(str(baseline[variant]), label, variant) for variant, label in section.labels.items()]
+def _methods(
+    paper: Paper, table: Table, section: Section, printed: DataFrame, configs: Mapping[str, Config]
+) -> DataFrame:
+    """Name in the paper ("" for none), baseline, label and variant of what was run, and of what is only printed.
+
+    Several variants of a printed method are called by what differs from its first in the frame, `other`.
+    """
     labels = {REFERENCE: "Reference", **paper.methods}
-    rows += [(name, labels.get(name, name), "") for name in dict.fromkeys(printed.method) if name not in set(baseline)]
+    firsts: dict[str, str] = {}
+    rows = []
+    for run in each(section.frame.drop_duplicates("variant")):
+        options = (configs.get(run.variant, {}).get("baseline") or {}).get("options") or {}
+        method = paper.method(run.baseline, options)
+        first = firsts.setdefault(method, run.variant)
+        label, other = section.labels[run.variant], ""
+        if method in labels and first != run.variant:
+            other = apart(run.variant, first, configs) or label
+        if method in labels:
+            label = ", ".join(filter(None, (labels[method], other)))
+        rows.append((method, run.baseline, label, run.variant, other))
+    rows += [
+        (name, name, labels.get(name, name), "", "") for name in dict.fromkeys(printed.method) if name not in firsts
+    ]
     order = table.rows or tuple(paper.methods)
     rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else len(order))
-    return DataFrame(rows, columns=["method", "label", "variant"])
+    return DataFrame(rows, columns=["method", "baseline", "label", "variant", "other"])
 
 
 def _cells(
@@ -85,10 +110,10 @@ def _cells(
     ours = section.cells
     ours = ours[(ours.metric == metric) & (ours.settings == section.settled(metric, draws))]
     ours = ours[ours.is_headline | ((ours.baseline == FLOOR) & (ours.of_fewer == 0))]
-    ours = ours.assign(method=ours.baseline.replace(FLOOR, REFERENCE))[["method", "variant", *MEASURED]]
+    ours = ours.assign(baseline=ours.baseline.replace(FLOOR, REFERENCE))[["baseline", "variant", *MEASURED]]
     theirs = printed[(printed.metric == metric) & ((printed.draws == draws) | (not draws))]
     theirs = theirs.drop_duplicates("method").rename(columns=PRINTED)[["method", *PRINTED.values()]]
-    cells = methods.merge(ours, on=["method", "variant"], how="left").merge(theirs, on="method", how="left")
+    cells = methods.merge(ours, on=["baseline", "variant"], how="left").merge(theirs, on="method", how="left")
     cells = cells.fillna(NOT_RUN)
     cells["run_ids"] = [runs if isinstance(runs, tuple) else () for runs in cells.run_ids]
     measured_draws = [json.loads(text).get("draws") if text else draws for text in cells.settings]
@@ -121,7 +146,7 @@ def _grid(table: Table, section: Section, columns: Columns) -> Grid:
     seeds = concat([cells.n for cells in columns.values()], axis=1).max(axis=1)
     rows = [
         Row(name, label, str(n or ABSENT), tuple(entries))
-        for name, label, n, *entries in zip(first.method, first.label, seeds, *shown, strict=True)
+        for name, label, n, *entries in zip(first.baseline, first.label, seeds, *shown, strict=True)
     ]
     title = f"{table.title} on {section.name} {section.where}"
     about = (("Method", "Seeds"), (section.name,), section.protocol)

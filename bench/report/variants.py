@@ -27,7 +27,7 @@ def named(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
     variants = frame.drop_duplicates("variant").set_index("variant")
     known = {variant: configs[variant] for variant in variants.index if variant in configs}
     datasets = {variant: {"dataset": config.get("dataset")} for variant, config in known.items()}
-    others = {v: _shown({k: of for k, of in config.items() if k not in ELSEWHERE}) for v, config in known.items()}
+    others = {variant: _others(config) for variant, config in known.items()}
     variants["setting"] = _told(variants, SUITE, datasets)
     told = _told(variants, [*SUITE, "setting", "label"], others, UNKNOWN)
     variants["label"] = [", ".join(filter(None, names)) for names in zip(variants.label, told, strict=True)]
@@ -36,9 +36,9 @@ def named(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
     return frame.assign(setting=frame.variant.map(variants.setting), label=frame.variant.map(variants.label))
 
 
-def _shown(config: Config) -> Config:
-    """The configuration with a few digits of a file's SHA-256 in the place of its path, which is a machine's own."""
-    shown: Config = {key: value for key, value in config.items() if key not in FILES}
+def _others(config: Config) -> Config:
+    """What a label may tell, a file by a few digits of its SHA-256, as its path is a machine's own."""
+    shown: Config = {key: value for key, value in config.items() if key not in {*FILES, *ELSEWHERE}}
     for key, place in FILES.items():
         if digest := config.get(key):
             shown = _put(shown, place, str(digest)[:DIGITS])
@@ -76,6 +76,12 @@ def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict
     if len(configs) > 1:
         found |= {name: f"{unknown} {i}" if unknown and strange[1:] else unknown for i, name in enumerate(strange, 1)}
     return {name: found.get(name, "") for name in configs}
+
+
+def apart(variant: str, first: str, configs: Mapping[str, Config]) -> str:
+    """What a variant has otherwise than the first: "coupling = exact"; "" if the settings of one are not recorded."""
+    known = {name: _others(configs[name]) for name in (first, variant) if name in configs}
+    return differences(known).get(variant, "")
 
 
 def _fewest(keys: Sequence[str], known: Sequence[Mapping[str, str]]) -> list[str]:

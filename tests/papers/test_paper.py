@@ -83,6 +83,24 @@ def test_numbers_of_data_that_is_scaled_otherwise_are_not_beside_ours() -> None:
     assert set(numbers.source[numbers.beside]) == {"lipman2023"}
 
 
+@pytest.mark.parametrize(
+    ("baseline", "options", "method"),
+    [
+        ("sf2m", {}, "sf2m"),
+        ("sf2m", {"coupling": "exact", "sigma": 2.0}, "sf2m"),
+        ("sf2m", {"coupling": "independent"}, "sf2m_i"),
+        ("sf2m", {"coupling": "sinkhorn"}, ""),  # no printed one
+        ("icfm", {}, "icfm"),
+        ("icfm", {"coupling": "drawn"}, "ot_cfm"),
+        ("ot_cfm", {}, ""),  # of no noise, which the printed one has
+        ("reflow", {"rounds": 2}, "reflow"),
+        ("ddpm", {}, "ddpm"),
+    ],
+)
+def test_options_say_which_printed_method_a_baseline_is(baseline: str, options: dict[str, Any], method: str) -> None:
+    assert papers["tong2024_sf2m"].method(baseline, options) == method
+
+
 def test_the_order_is_the_first_papers_and_then_that_of_others() -> None:
     names = order()
     assert names[:3] == ["fm_ot", "ot_cfm", "fm_diffusion"] and names.index("sf2m") > names.index("rnode")
@@ -111,6 +129,11 @@ def test_a_plugin_files_a_folder_and_stands_behind_the_papers_that_come_with_the
         ("[methods]", "[[tables]]\nname = 't'\n[methods]", "tables.0.title: Field required"),
         ("headline = true", "headline = 'often'", "headline = 'often': Input should be a valid boolean"),
         ("[methods]", "[methods", "paper.toml: "),
+        (
+            "[methods]",
+            "[[equivalents]]\nmethod = 'our'\nbaseline = 'x'\n[methods]",
+            "equivalents: unknown method 'our'; known: ours; did you mean 'ours'?",
+        ),
     ],
 )
 def test_a_bad_paper_is_one_line(line: str, changed: str, said: str, folder: Path) -> None:

@@ -15,18 +15,21 @@ FID = {**synthetic.ODE, "extractor": "inception", "split": "train"}
 
 
 def of(baseline: str, metric: str, value: float, seed: int = 0, **more: Any) -> dict[str, Any]:
+    label = synthetic.LABELS.get(baseline, baseline)
     stage = "likelihood" if metric == "nll_bpd" else "train" if metric == "train_seconds" else "samples"
     return {
-        "variant": f"cifar10-{baseline}-0a1b2c", "baseline": baseline, "label": synthetic.LABELS[baseline],
+        "variant": f"cifar10-{baseline}-0a1b2c", "baseline": baseline, "label": label,
         "seed": seed, "metric": metric, "value": value, "stage": stage, "settings": FID, **more,
     }  # fmt: skip
 
 
-def made(rows: list[dict[str, Any]]) -> tuple[dict[str, Grid], pandas.DataFrame]:
+def made(
+    rows: list[dict[str, Any]], configs: dict[str, dict[str, Any]] | None = None
+) -> tuple[dict[str, Grid], pandas.DataFrame]:
     frame = synthetic.frame(*rows)
     published = published_numbers()
     (section,) = sections(frame)
-    grids, tidy = published_tables(section, published)
+    grids, tidy = published_tables(section, published, configs or {})
     return {grid.title.partition(" on ")[0]: grid for grid in grids}, pandas.DataFrame(tidy, columns=COLUMNS)
 
 
@@ -143,8 +146,9 @@ def of_sf2m(baseline: str, metric: str, value: float, seed: int, **more: Any) ->
     return {**of(baseline, metric, value, seed), **place, **more}
 
 
-SF2M = [of_sf2m("ot_cfm", m, v + 0.01 * s, s) for m, v in (("w2", 0.14), ("npe", 0.09)) for s in (0, 1, 2)]
+SF2M = [of_sf2m("icfm", m, v + 0.01 * s, s) for m, v in (("w2", 0.14), ("npe", 0.09)) for s in (0, 1, 2)]
 SF2M += [of_sf2m("ddpm", "w2", 0.5, s) for s in (0, 1, 2)]
+DRAWN = {"sf2m_moons-icfm-0a1b2c": {"baseline": {"name": "icfm", "options": {"coupling": "drawn"}}}}
 
 
 def test_samples_of_one_evaluation_stand_beside_those_that_are_printed_of_it() -> None:
@@ -168,7 +172,7 @@ def test_numbers_of_few_steps_are_beside_cifar10_alone() -> None:
 
 
 def test_a_second_paper_has_its_table_with_the_deviation_over_its_seeds() -> None:
-    grids, tidy = made(SF2M)
+    grids, tidy = made(SF2M, DRAWN)
     grid = grids["Table 2 of Tong et al. 2024"]
     assert [row.baseline for row in grid.rows][:3] == ["sf2m", "sf2m_i", "dsbm_ipf"]
     assert [row.baseline for row in grid.rows][-1] == "ddpm"
@@ -186,11 +190,28 @@ def test_a_second_paper_has_its_table_with_the_deviation_over_its_seeds() -> Non
     assert cell["mean"] == pytest.approx(0.15)
 
 
+def test_variants_of_a_printed_method_are_called_by_what_the_first_has_otherwise() -> None:
+    def config(coupling: str, lr: float) -> dict[str, Any]:
+        return {"baseline": {"name": "icfm", "options": {"coupling": coupling}}, "training": {"lr": lr}}
+
+    configs = {
+        f"sf2m_moons-icfm-{i}": config(*of) for i, of in enumerate([("drawn", 1.0), ("drawn", 2.0), ("exact", 1.0)])
+    }
+    rows = [of_sf2m("icfm", "w2", 0.2, s, variant=variant) for variant in configs for s in (0, 1)]
+    grids, tidy = made(rows, configs)
+    names = ["lr = 2.0", "coupling = exact"]
+    labels = [row.label for row in grids["Table 2 of Tong et al. 2024"].rows if row.label.startswith("OT-CFM")]
+    assert labels == ["OT-CFM", *(f"OT-CFM, {name}" for name in names)]
+    assert tidy.other[(tidy.method == "ot_cfm") & (tidy.metric == "w2")].tolist() == ["", *names]
+    unknown = [row.label for row in made(rows)[0]["Table 2 of Tong et al. 2024"].rows if row.label.startswith("I-CFM")]
+    assert unknown == ["I-CFM", *(f"I-CFM, icfm, settings not recorded {i}" for i in (2, 3))]
+
+
 @pytest.mark.parametrize("other", [{"n": 2000}, {"settings": {**EULER, "steps": 50}}, {"settings": synthetic.ODE}])
 def test_samples_of_other_settings_have_no_place_in_it(other: dict[str, Any]) -> None:
     assert "Table 2 of Tong et al. 2024" not in made([{**row, **other} for row in SF2M])[0]
     rows = [*SF2M, *({**row, **other, "value": 99.0} for row in SF2M[:3])]
-    assert line(made(rows)[0]["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂"] == "0.15 ± 0.02"
+    assert line(made(rows, DRAWN)[0]["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂"] == "0.15 ± 0.02"
 
 
 def test_it_is_silent_of_data_of_the_same_name_that_is_scaled_otherwise() -> None:
