@@ -27,6 +27,7 @@ from bench.report.pictures import Picture
 from bench.report.published import COLUMNS, published_tables, related
 from bench.report.recipe import recipes
 from bench.report.sections import sections, strays
+from bench.report.summary import summaries
 from bench.report.tables import Table, table
 from bench.report.variants import Config
 from bench.report.verdicts import verdicts
@@ -73,6 +74,8 @@ def write(
         compared = overviews(current)
         pictures = overview_pictures(root, compared)
     opening = [one.grid() for one in compared]
+    with _spared("summary", complaints):
+        opening += summaries(current)
     for drawn in figures(root, current):
         pictures += drawn.pictures
         complaints += drawn.complaints

@@ -1,0 +1,95 @@
+"""The summary of each dataset, in seven columns: likelihood, quality, evaluations and cost of every method.
+
+Each number is that of the headline row of its method, under the settings that the tables compare. Evaluations in
+training are rows through the network, forward: a step of one evaluation of a batch of 512 counts 512.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from bench.report.cells import Scores, floor_text
+from bench.report.extract import each
+from bench.report.grid import ABSENT, Entry, Grid, Header, Row
+from bench.report.sections import Section
+from bench.report.statistics import Interval, t_interval
+from bench.report.tables import CAPTION
+
+COLUMNS = {  # what `Section.metric` takes, by the title of its column, "" for that of the metric
+    "nll": "",
+    "quality": "",
+    "nfe_sampling": "NFE",
+    "evaluations": "Evaluations [k]",
+    "train_seconds": "Training [s]",
+}
+HOW = (
+    "NFE: evaluations of the network per sample. Evaluations: those of the training, thousands of rows forward.",
+    "Bold: best mean; where intervals overlap the order is not established.",
+)
+
+
+def summaries(sections: Sequence[Section]) -> list[Grid]:
+    """A grid a section that has finished runs."""
+    return [grid for section in sections if (grid := summary(section))]
+
+
+def summary(section: Section) -> Grid | None:
+    """Methods by COLUMNS; None without any number."""
+    found: dict[str, tuple[Header, dict[str, Interval]]] = {}
+    told = [CAPTION, *HOW]
+    for name, title in COLUMNS.items():
+        if name == "evaluations":
+            if of := _evaluations(section):
+                found[name] = Header(title, "lower"), of
+        elif (metric := section.metric(name)) and (scores := section.scores(metric)):
+            about = scores.about
+            unit = f" [{about.unit}]" if about.unit else ""
+            found[name] = Header(title or f"{about.title}{unit}", _direction(about.direction)), scores.values
+            told += _floors(scores)
+    if not found:
+        return None
+    seeds = {variant: max(of[variant].n for _, of in found.values() if variant in of) for variant in _measured(found)}
+    baseline = {row.variant: row.baseline for row in each(section.frame.drop_duplicates("variant"))}
+    rows = []
+    for variant, label in section.labels.items():
+        if variant in seeds:
+            entries = tuple(_entry(header, of, variant, seeds[variant]) for header, of in found.values())
+            rows.append(Row(baseline[variant], label, str(seeds[variant]), entries))
+    title = f"{section.name}: summary {section.where}"
+    headers = tuple(header for header, _ in found.values())
+    return Grid(
+        title, "quality", headers, tuple(rows), tuple(told), ("Method", "Seeds"), (section.name,), section.protocol
+    )
+
+
+def _direction(better: str) -> Literal["lower", "higher", ""]:
+    return "lower" if better == "lower" else "higher" if better == "higher" else ""
+
+
+def _measured(found: dict[str, tuple[Header, dict[str, Interval]]]) -> list[str]:
+    return list(dict.fromkeys(variant for _, of in found.values() for variant in of))
+
+
+def _evaluations(section: Section) -> dict[str, Interval]:
+    """Thousands of rows through the network in the whole training, by variant."""
+    rows = section.measured
+    rows = rows[(rows.metric == "nfe_training") & rows.is_headline & rows.value.notna()]
+    of_runs = (rows.value * rows.global_batch / 1000).groupby([rows.variant, rows.seed]).mean()
+    return {str(variant): t_interval(values) for variant, values in of_runs.groupby(level=0)}
+
+
+def _floors(scores: Scores) -> list[str]:
+    if scores.floor is None or not math.isfinite(scores.floor):
+        return []
+    return [f"{scores.about.title}: {floor_text(scores.metric, scores.floor)}."]
+
+
+def _entry(header: Header, of: dict[str, Interval], variant: str, seeds: int) -> Entry:
+    if variant not in of:
+        return Entry(ABSENT)
+    mean, half_width, n = of[variant]
+    means = [one.mean for one in of.values()]
+    best = header.better and len(means) > 1 and mean == (min if header.better == "lower" else max)(means)
+    shared = 2 * means.count(mean) > len(means)
+    tail = f"(n={n})" if 1 < n < seeds else ""
+    return Entry("", mean, half_width, n, tail=tail, best=bool(best) and not shared)

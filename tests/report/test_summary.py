@@ -1,0 +1,55 @@
+"""The summary of a dataset, beside values worked by hand."""
+
+import math
+from typing import Any
+
+import synthetic
+
+from bench.report.sections import sections
+from bench.report.summary import summary
+
+NLL = {"stage": "likelihood", "metric": "nll_nats", "settings": synthetic.LIKELIHOOD}
+W2 = {"stage": "samples", "metric": "w2", "settings": synthetic.ODE}
+NFE = {"stage": "samples", "metric": "nfe_sampling", "settings": synthetic.ODE}
+TRAINED = {"stage": "train", "metric": "nfe_training", "settings": {}, "global_batch": 512}
+SECONDS = {"stage": "train", "metric": "train_seconds", "settings": {}}
+
+
+def rows(baseline: str, **values: tuple[float, float]) -> list[dict[str, Any]]:
+    """A measurement of two seeds each."""
+    of = {"nll": NLL, "w2": W2, "nfe": NFE, "trained": TRAINED, "seconds": SECONDS}
+    own = {"dataset": "moons", "baseline": baseline, "label": baseline.upper(), "variant": f"moons-{baseline}"}
+    return [
+        {**of[name], **own, "seed": seed, "value": value}
+        for name, both in values.items()
+        for seed, value in enumerate(both)
+    ]
+
+
+def test_a_row_has_the_headline_numbers_of_its_method() -> None:
+    made = rows("a", nll=(3.0, 3.2), w2=(0.2, 0.4), nfe=(26, 26), trained=(4000, 4000), seconds=(6, 8))
+    made += rows("b", nll=(2.0, 2.2), w2=(0.5, 0.7), nfe=(30, 32), trained=(3000, 5000), seconds=(1, 2))
+    (section,) = sections(synthetic.frame(*made))
+    grid = summary(section)
+    assert grid is not None and grid.leading == ("Method", "Seeds")
+    heads = ["NLL [nats] ↓", "W₂ ↓", "NFE ↓", "Evaluations [k] ↓", "Training [s] ↓"]
+    assert [header.text for header in grid.headers] == heads
+    first, second = grid.rows
+    assert (first.label, first.sampler) == ("A", "2")
+    means = [[round(entry.value, 9) for entry in row.entries] for row in grid.rows]
+    assert means == [[3.1, 0.3, 26, 2048, 7], [2.1, 0.6, 31, 2048, 1.5]]
+    assert math.isclose(first.entries[0].half_width, 12.7062 * 0.1, rel_tol=1e-5)  # t of one degree of freedom
+    assert [entry.best for entry in first.entries] == [False, True, True, False, False]
+    assert [entry.best for entry in second.entries] == [True, False, False, False, True]
+
+
+def test_what_was_not_measured_is_absent_and_a_metric_of_nobody_has_no_column() -> None:
+    (section,) = sections(synthetic.frame(*rows("a", w2=(0.2, 0.4)), *rows("b", seconds=(1, 2))))
+    grid = summary(section)
+    assert grid is not None and [header.text for header in grid.headers] == ["W₂ ↓", "Training [s] ↓"]
+    assert [[entry.words for entry in row.entries] for row in grid.rows] == [["", "–"], ["–", ""]]
+
+
+def test_a_section_without_numbers_has_no_summary() -> None:
+    (section,) = sections(synthetic.frame({**NLL, "status": "failed", "value": None, "error": "it broke"}))
+    assert summary(section) is None
