@@ -75,6 +75,12 @@ class Training(Frozen):
     layers (RealNVP, NICE) are the exception: a pass through all of them is one evaluation, though each of the layers
     has a network of the run's size. Training ends with the step that reaches the budget.
 
+    Batches are draws with replacement. With `epochs` they are the training samples one after the other, in a new order
+    each time; samples that are left over at the end of an epoch, too few for a batch, are in none of it.
+
+    The weights of the last step are kept, or with `keep` = "best" those of the least loss on the validation split,
+    which is looked at every `validate_every` steps (bench/training/best.py).
+
     `betas` are the decay rates of Adam's two moments, by default those that the method's phases have.
 
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
@@ -103,6 +109,9 @@ class Training(Frozen):
     channels_last: bool = False
     flip: bool = False  # horizontal, of every second training image
     shard_optimizer: bool = False  # over the ranks (ZeRO stage 1), for a model whose moments do not fit one GPU
+    epochs: bool = False
+    keep: Literal["last", "best"] = "last"
+    validate_every: Positive = 100
     curve_points: Annotated[int, Field(ge=0)] = 0
     curve_n: Positive = 500
     checkpoint_seconds: Rate = 60.0

@@ -142,6 +142,8 @@ class Stages:
             Measurement("train_loss", trainer.loss),
             Measurement("peak_memory_bytes", ranks.agreed(trainer.peak)[0], settings=shared),
         ]
+        if (best := trainer.best) and best.step is not None:
+            rows += [Measurement("best_step", best.step), Measurement("validation_loss", best.loss)]
         if why := self.unfit or self.elsewhere:
             rows = [replace(row, value=math.nan, reason=why) for row in rows]
         steps = Measurement("steps", math.nan if self.unfit else trainer.step, reason=self.unfit or None)

@@ -45,6 +45,7 @@ def state(run: TrainingState) -> dict[str, Any]:
         "module": run.module.state_dict(),
         "buffers": run.buffers.unsaved(),
         "average": run.average.tensors,
+        "best": run.best and run.best.state(),
         "optimizer": first,
         "other_optimizers": others,
     }
@@ -155,6 +156,8 @@ def _load(run: TrainingState, path: Path, content: dict[str, Any]) -> None:
     with torch.no_grad():
         for average, stored in _trained(run, zip(run.average.tensors, content["average"], strict=True)):
             average.copy_(stored)
+    if run.best:
+        run.best.restore(content["best"])
     for optimizer, stored in zip(run.optimizers, _moments(content), strict=True):
         restore_moments(optimizer, stored)
     for name in PROGRESS:

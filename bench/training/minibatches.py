@@ -1,5 +1,8 @@
 """The training data as it reaches a step: piece c of minibatch i of a phase, drawn uniformly with replacement.
 
+With `training.epochs` minibatch i is the (i mod n)-th part of epoch i div n, an order of all samples that depends on
+(seed, phase, epoch) alone; n whole minibatches fit into the samples, and those that are left over go to none.
+
 Which images, and which of them are mirrored, depends on (seed, phase, i, c) alone: the same on any device, for any
 number of ranks, and after a restart. A set that fits into a quarter of the free memory of a GPU lives there; a larger
 one is read ahead from its memory map by a few threads and copied through pinned memory while the GPU works on the step
@@ -20,7 +23,7 @@ from bench.config.settings import Training
 from bench.datasets.base import Dataset
 from bench.errors import UsageError
 from bench.training import ranks
-from bench.training.seeds import number
+from bench.training.seeds import generator, number
 
 SHARE = 0.25  # of the free memory that a resident set may take
 AHEAD, READERS = 6, 4
@@ -41,6 +44,7 @@ class Minibatches:
     """Pieces of minibatches on a device, of every phase its own.
 
     Attributes:
+        epoch: minibatches of one, 0 for draws with replacement.
         waited: seconds that `take` has waited for data to be read.
     """
 
@@ -53,6 +57,9 @@ class Minibatches:
         self.function = dataset.given
         self.size, self.pieces, self.phases = settings.batch // settings.pieces, settings.pieces, phases
         self.flip = settings.flip
+        self.epoch = len(self.data) // settings.batch if settings.epochs else 0
+        if settings.epochs and not self.epoch:
+            raise UsageError(f"training.epochs = true: a batch of {settings.batch}, and {len(self.data)} samples")
         if self.flip and not dataset.is_image:
             raise UsageError(f"training.flip = true: {dataset.name} holds points; only images are mirrored")
         self.waited = 0.0
@@ -60,6 +67,7 @@ class Minibatches:
         if self.resident:
             self.data = self.data.to(self.device)
         self._rng = torch.Generator()
+        self._kept: tuple[tuple[int, int], Tensor] = ((-1, 0), torch.empty(0))
         self._ahead: deque[tuple[Piece, Future[tuple[Tensor, Tensor]]]] = deque()
         self._order: Iterator[Piece] = iter(())
         self._readers = None if self.resident else ThreadPoolExecutor(READERS, "minibatches")
@@ -69,8 +77,20 @@ class Minibatches:
         step, phase, part = piece
         stream = f"minibatch-{phase}" if phase else "minibatch"
         rng.manual_seed(number(self.seed, stream, step * self.pieces + part))
-        index = torch.randint(len(self.data), (self.size,), generator=rng)
+        if self.epoch:
+            begin = (step % self.epoch * self.pieces + part) * self.size
+            index = self.order(phase, step // self.epoch)[begin : begin + self.size]
+        else:
+            index = torch.randint(len(self.data), (self.size,), generator=rng)
         return index, torch.rand(self.size, generator=rng) < 0.5 if self.flip else None
+
+    def order(self, phase: int, epoch: int) -> Tensor:
+        """The order of all samples in an epoch; the last one that was asked for is kept."""
+        kept = self._kept
+        if kept[0] != (phase, epoch):
+            order = torch.randperm(len(self.data), generator=generator(self.seed, f"epoch-{phase}", epoch))
+            self._kept = kept = (phase, epoch), order
+        return kept[1]
 
     def take(self, step: int, part: int, phase: int = 0) -> Samples:
         """The piece on the device."""

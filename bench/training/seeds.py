@@ -27,7 +27,7 @@ STREAMS = (
         "source",
         "observation",
     ),
-    *("minibatch", "tell", "training", "rehearsal", "validation split", "estimate"),
+    *("minibatch", "epoch", "tell", "training", "rehearsal", "validation", "validation split", "estimate"),
 )
 
 KEPT = 2**20  # numbers of noise that are kept to be asked for again

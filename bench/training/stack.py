@@ -177,6 +177,9 @@ class Stack(Trainer):
         self.each(lambda member: member.trainer._validate(member.validate))
         self.validated = self.progress
 
+    def _seek(self) -> None:
+        self.each(lambda member: member.trainer._seek())
+
     def save(self, path: Path) -> None:
         self.each(lambda member: member.trainer.save(member.path))
 

@@ -15,6 +15,7 @@ from bench.records.records import Measurement
 from bench.training import ranks
 from bench.training.ahead import Ahead
 from bench.training.average import Average
+from bench.training.best import Best
 from bench.training.buffers import Buffers
 from bench.training.minibatches import Minibatches
 from bench.training.optimiser import updates
@@ -34,6 +35,7 @@ class TrainingState:
         rows: that went through networks in training, on all ranks, as of the last step of the loop.
         rows_before: those before the restart.
         peak: bytes, of steps alone.
+        best: the weights of least validation loss, where they are kept.
         validated: progress at the last point of the curve.
         stacked: of how many runs the largest stack was that it was trained in (bench/training/stack.py), or 1.
     """
@@ -58,6 +60,7 @@ class TrainingState:
         self.buffers = Buffers(module, settings.pieces)
         self.parameters: list[Tensor] = list(module.parameters())
         self.average = Average(module, settings.ema)
+        self.best = Best(baseline, dataset, settings, seed, self.device) if settings.keep == "best" else None
         self.step = self.rows = self.rows_before = self.recent_steps = self.peak = 0
         self.saved: int | None = None
         self.stacked = 1

@@ -5,7 +5,8 @@ weights (bench/training/average.py). The mean over a batch is taken piece by pie
 random number of piece c of phase p of step i depends on (seed, p, i, c) alone: a checkpoint goes on with any number of
 ranks, and on the CPU a run that was killed and resumed ends bit for bit where an uninterrupted one does, but for
 rounding if other seeds were trained with it for a while (bench/training/stack.py). The clock counts training steps
-alone, no validation and no checkpoint, and goes on after a restart.
+alone, no validation and no checkpoint, and goes on after a restart. A training ends with the weights of its last step,
+or of the least validation loss (bench/training/best.py).
 """
 
 import math
@@ -153,6 +154,10 @@ class Trainer(TrainingState):
                 self.recent += self.take_step()
                 self.recent_steps += 1
                 self.spend(time.perf_counter() - begun)
+                if self.looks_for_best:
+                    (self.seconds,) = ranks.agreed(now(self.device) - begun)
+                    self._seek()
+                    begun = now(self.device) - self.seconds
                 due = self.progress >= (marks[0] if marks else 1)
                 if self.recent_steps == CHECK_EVERY or due:
                     (self.seconds,) = ranks.agreed(now(self.device) - begun)
@@ -167,6 +172,19 @@ class Trainer(TrainingState):
                 between_steps()
             self.peak = max(self.peak, peak_memory(self.device))
             self.save(path)
+
+    @property
+    def looks_for_best(self) -> bool:
+        """Whether the step that was taken is one after which the validation loss is looked at."""
+        s = self.settings
+        return s.keep == "best" and (self.step % s.validate_every == 0 or self.progress >= 1)
+
+    def _seek(self) -> None:
+        """Look at the validation loss, and at the end go back to the best weights."""
+        assert self.best
+        self.best.look(self.average.frozen(), self.step, self.progress, self.autocast)
+        if self.progress >= 1:
+            self.best.settle(self.average.tensors, self.module.buffers())
 
     @contextmanager
     def looking_ahead(self) -> Iterator[None]:

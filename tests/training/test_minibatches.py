@@ -214,3 +214,31 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_pieces(points: Dataset) ->
         torch.testing.assert_close(this.take_step(), mean.detach())
         for mine, theirs in zip(other.parameters, this.parameters, strict=True):
             torch.testing.assert_close(theirs.grad, mine.grad)
+
+
+# Epochs.
+
+
+@MODES
+def test_an_epoch_is_all_samples_once_but_those_too_few_for_a_batch(points: Dataset, streamed: bool) -> None:
+    """100 samples are 8 batches of 12, of which 4 are left over."""
+    few = dataclasses.replace(points, train=points.train[:100])
+    taken = pieces(drawn_from(few, streamed, epochs=True), range(24))
+    rows = {tuple(x.tolist()): i for i, x in enumerate(few.train)}
+    epochs = [[rows[tuple(x.tolist())] for (i, _), v in taken.items() if i // 8 == e for x in v] for e in range(3)]
+    assert all(len(epoch) == len(set(epoch)) == 96 for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] and len({frozenset(epoch) for epoch in epochs}) == 3
+    again = drawn_from(few, epochs=True)
+    assert equal({key: again.take(*key).values for key in reversed(taken)}, dict(reversed(taken.items())))
+
+
+def test_orders_hang_on_the_seed_and_the_phase(points: Dataset) -> None:
+    one, other = drawn_from(points, phases=2, epochs=True), drawn_from(points, seed=1, epochs=True)
+    first = one.take(0, 0).values
+    assert not torch.equal(first, one.take(0, 0, 1).values) and not torch.equal(first, other.take(0, 0).values)
+
+
+def test_a_batch_larger_than_an_epoch_is_refused(points: Dataset) -> None:
+    message = "training.epochs = true: a batch of 12, and 11 samples"
+    with pytest.raises(UsageError, match=message):
+        drawn_from(dataclasses.replace(points, train=points.train[:11]), epochs=True)
