@@ -15,6 +15,7 @@ from bench.config.plan import plan
 from bench.config.registry import load_plugin, networks
 from bench.config.suite import load_suite
 from bench.records.frame import read_frame
+from bench.training.seeds import on_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters")]
 
@@ -81,7 +82,7 @@ def test_a_frozen_parameter_stays_and_two_ranks_equal_one(tmp_path: Path, monkey
         contents.append(torch.load(path, weights_only=True))
     name, suite = load_suite(str(FAULTS / "frozen_parameter.toml"))
     (this,) = plan(name, suite)
-    torch.manual_seed(this.seed)
+    torch.manual_seed(on_dataset(this.seed, this.dataset))
     dataset = components.build_dataset(this.dataset, tmp_path)
     before = dict(components.build_network(this.network, dataset).named_parameters())
     frozen = [i for i, p in enumerate(before.values()) if not p.requires_grad]

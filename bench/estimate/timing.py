@@ -33,6 +33,7 @@ from bench.methods.sampler import Sampler
 from bench.samplers.ode import Midpoint
 from bench.training.precision import full_float32, in_training
 from bench.training.rehearsal import Rehearsal
+from bench.training.seeds import on_dataset
 from bench.training.sparing import few
 from bench.training.trainer import Trainer
 
@@ -71,14 +72,15 @@ class Timed:
     def _begin(self, make: Untrained) -> None:
         """What a run does before its first step."""
         run, dataset, device = self.run, self.dataset, self.device
-        torch.manual_seed(run.seed)
+        seed = on_dataset(run.seed, run.dataset)
+        torch.manual_seed(seed)
         module = make.module(components.build_baseline(run.baseline)).to(device)
         method = cast(Baseline, module.method)
-        trainer = Trainer(run.run_id, run.training, method, module, dataset, run.seed)
-        judge = Judge(dataset, run.evaluation.samples or Samples(), make.data_dir, device, run.seed)
+        trainer = Trainer(run.run_id, run.training, method, module, dataset, seed)
+        judge = Judge(dataset, run.evaluation.samples or Samples(), make.data_dir, device, seed)
         Rehearsal(trainer, run, judge).of_method()
         self.method, self.module = method, module
-        self.trained = Trained(method, trainer.average.frozen(), dataset, run.seed, device)
+        self.trained = Trained(method, trainer.average.frozen(), dataset, seed, device)
 
     @property
     def peak(self) -> int:
@@ -107,7 +109,7 @@ class Timed:
         return taken * part ** order(rungs), trainer.net.rows / trainer.step * part
 
     def _trainer(self, settings: Training) -> Trainer:
-        return Trainer(self.run.run_id, settings, self.method, self.module, self.dataset, self.run.seed)
+        return Trainer(self.run.run_id, settings, self.method, self.module, self.dataset, self.trained.seed)
 
     def ways(self) -> list[Way]:
         samples = self.run.evaluation.samples or Samples()

@@ -23,7 +23,7 @@ from bench.metrics.metric import FLOOR
 from bench.records.measurement import ELSEWHERE, Measurement
 from bench.training.precision import full_float32
 
-SEED = 0  # of what a metric draws, as of a suite's first seed
+SEED = 0  # of what a metric draws
 UNKNOWN = f"{NOT_APPLICABLE}: made elsewhere, so the model and what it cost are not known"
 
 

@@ -38,6 +38,7 @@ from bench.methods.sampler import Sampler
 from bench.training import exported
 from bench.training.exported import Exported
 from bench.training.precision import full_float32
+from bench.training.seeds import on_dataset
 
 
 def load(
@@ -116,7 +117,7 @@ class Loaded:
                 its own sampler if it has none.
             labels: a class or n of them, -1 is none; by default each is drawn uniformly.
             given: what the samples are given, one or n of them, in model space.
-            seed: sample i starts from the noise of (seed, i), as in a run of that seed.
+            seed: sample i starts from the same noise as in a run of that seed on the same dataset.
             batch: samples that are drawn together.
 
         Raises:
@@ -130,7 +131,7 @@ class Loaded:
         most = asked.MOST if points is None else len(points)
         n = asked.whole("sample: n", n, 1, most, ", the points that samples start from")
         batch = asked.whole("sample: batch", batch)
-        told, condition = self._told(labels, given, n, seed)
+        told, condition = self._told(labels, given, n, trained.seed)
         found, evaluations = [], 0.0
         with torch.no_grad(), full_float32(self.device):
             for start in range(0, n, batch):
@@ -165,7 +166,7 @@ class Loaded:
         trained, stored = self._trained(seed), asked.stored(data, x, self.device)
         if self.classes and labels is None:
             raise UsageError(f"log_prob: labels = None: one or {len(stored)} of the classes 0 to {self.classes - 1}")
-        told, condition = self._told(labels, given, len(stored), seed)
+        told, condition = self._told(labels, given, len(stored), trained.seed)
         route, found, evaluations = routes(trained, config)[0], [], 0
         with full_float32(self.device):
             for start in range(0, len(stored), config.batch):
@@ -195,8 +196,9 @@ class Loaded:
             UsageError: t, x, labels or given that do not fit.
         """
         x = asked.state(self._found.dataset, x, self.device)
-        net = self._network(*self._told(labels, given, len(x), 0), slice(None))
-        model = self._trained(0).model_of(net)
+        trained = self._trained(0)
+        net = self._network(*self._told(labels, given, len(x), trained.seed), slice(None))
+        model = trained.model_of(net)
         field = model.having("velocity")
         with full_float32(self.device):
             found: Tensor = field(asked.time(t, len(x), model.t_end, self.device), x)
@@ -209,7 +211,8 @@ class Loaded:
 
     def _trained(self, seed: int) -> Trained:
         asked.whole("seed", seed, 0)
-        return Trained(self._method, self._module, self._found.dataset, seed, self.device)
+        own = on_dataset(seed, self._found.run.dataset)
+        return Trained(self._method, self._module, self._found.dataset, own, self.device)
 
     def _network(self, labels: Tensor | None, given: Tensor | None, rows: slice) -> CountedNetwork:
         of_rows = [None if value is None else value[rows] for value in (labels, given)]

@@ -37,6 +37,7 @@ from bench.training import ranks
 from bench.training.build import build
 from bench.training.precision import full_float32
 from bench.training.rehearsal import rehearse
+from bench.training.seeds import on_dataset
 from bench.training.trainer import Trainer
 from bench.training.watch import NOBODY
 
@@ -56,6 +57,7 @@ class Stages:
     def _build(self) -> None:
         task, run, log = self.task, self.run, self.log
         self.dataset = components.build_dataset(run.dataset, task.data_dir, run.seed)
+        self.seed = on_dataset(run.seed, run.dataset)
         self.baseline = components.build_baseline(run.baseline)
         components.check_data(run, self.dataset)
         self.method: Baseline = self.baseline
@@ -68,7 +70,7 @@ class Stages:
             module, self.teachers = nn.Linear(1, 1), {}
         module = module.to(task.device)
         self.parameters = None if self.unfit else sum(p.numel() for p in module.parameters() if p.requires_grad)
-        self.trainer = Trainer(run.run_id, run.training, self.method, module, self.dataset, run.seed)
+        self.trainer = Trainer(run.run_id, run.training, self.method, module, self.dataset, self.seed)
         self.trainer.code, self.trainer.accepted = trained_by(task.root, run, task.keep_stale)
         self.trainer.teachers = sorted(teacher["sha256"] for teacher in self.teachers.values())
         self.trainer.curve_code = standing.curve(run) or ""
@@ -79,7 +81,7 @@ class Stages:
         self.trained = bool(self.unfit) or (self.trainer.finished and self.trainer.saved is not None)
         self.weights = "ema" if run.training.ema else "raw"
         self.samples = run.evaluation.samples or Samples()
-        self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, run.seed)
+        self.judge = Judge(self.dataset, self.samples, task.data_dir, task.device, self.seed)
         self.watching: Watching | None = None
         if ranks.is_main() and not self.unfit:
             self.watching = Watching(task, self.trainer, self.dataset.extent, self.facts)
@@ -190,7 +192,7 @@ class Stages:
             self.method,
             module,
             judge.dataset,
-            self.run.seed,
+            self.seed,
             self.device,
             balanced=self.samples.labels == "balanced",
             compilation=Compilation(self.samples.batch if self.run.training.compile else 0),

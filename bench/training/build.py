@@ -23,6 +23,7 @@ from bench.methods.network import CountedNetwork
 from bench.records.disk import NoSpace
 from bench.records.records import run_folder, trained
 from bench.training import weights
+from bench.training.seeds import on_dataset
 from bench.training.weights import Files
 
 
@@ -86,7 +87,7 @@ def build(run: Run, dataset: Dataset, root: Path, data_dir: Path) -> tuple[nn.Mo
     UsageError for a file that is not that of the run's identity.
     """
     make, baseline = Build(run.network, dataset, root, data_dir), components.build_baseline(run.baseline)
-    torch.manual_seed(run.seed)
+    torch.manual_seed(on_dataset(run.seed, run.dataset))
     module = make.module(baseline)
     if taught := [teacher["sha256"] for teacher in make.teachers.values()]:
         _same(f"teacher = {run.baseline.options.get('teacher')}", taught, run.teacher_sha256)

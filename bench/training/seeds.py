@@ -1,16 +1,19 @@
 """Random numbers that belong to a sample, not to a batch.
 
 Draw i of a stream depends on (seed, stream, i) alone: sample i is the same for any batch size and number of devices,
-and every baseline is evaluated with the same noise.
+and every baseline is evaluated with the same noise. The seed of a run's streams is that of its seed and its dataset.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 
 import torch
 from torch import Tensor
+
+from bench.config.settings import Component
 
 # First words of all streams but those of samplers, whose streams have their own names ("ddim-50").
 STREAMS = (
@@ -26,6 +29,7 @@ STREAMS = (
         "floor",
         "source",
         "observation",
+        "dataset",
     ),
     *("minibatch", "epoch", "tell", "training", "rehearsal", "validation", "validation split", "estimate"),
 )
@@ -42,6 +46,15 @@ def number(seed: int, stream: str, index: int = 0) -> int:
     """The seed of one draw, 0 to 2^63 - 1."""
     digest = hashlib.blake2b(f"{seed}/{stream}/{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def on_dataset(seed: int, dataset: Component) -> int:
+    """The seed of all that a run of that seed draws on a dataset: initial weights, minibatches, noise, probes, subsets.
+
+    Runs of one seed share it on one dataset, where their methods are compared in pairs, and on no other, so that what
+    is averaged over datasets is independent. A dataset with another option is another one.
+    """
+    return number(seed, f"dataset-{json.dumps(dataset.model_dump(mode='json'), sort_keys=True)}")
 
 
 def generator(seed: int, stream: str, index: int = 0, device: torch.device | str = "cpu") -> torch.Generator:

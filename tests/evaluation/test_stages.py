@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import runs
+from torch import Tensor
 
 from bench.command import actions as command
 from bench.command import notices
 from bench.config.registry import baselines, load_plugin
+from bench.config.settings import Component
 from bench.evaluation.stages import Stages
 from bench.launch.job import Job
 from bench.launch.surroundings import interpreter
 from bench.launch.torchrun import run
 from bench.metrics.metric import FLOOR
 from bench.records import records, retries
+from bench.training.seeds import on_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -148,12 +152,30 @@ def test_what_is_lost_is_said_and_asked_for_again_alone(
     assert {s: bare(s, rows(job, s)) for s in job.run.stages} == {s: bare(s, before[s]) for s in job.run.stages}
 
 
-def test_a_stage_is_of_the_runs_seed_and_says_whether_samples_are_given_something(done: Job, tmp_path: Path) -> None:
-    for seed in (0, 7):
-        run = done.run.model_copy(update={"seed": seed})
-        stages = Stages(replace(done, run=run, root=tmp_path), lambda text: None)
-        assert stages.judge.seed == stages.judge.for_tuning.seed == seed
-        assert stages.facts()["given"] is False
+def test_all_that_a_run_draws_is_of_its_seed_and_its_dataset(done: Job, tmp_path: Path) -> None:
+    """Methods of one seed share initial weights and noise on one dataset, where they are paired, and on no other."""
+    larger = done.run.dataset.model_copy(update={"options": {**done.run.dataset.options, "n_test": 301}})
+    found = dict[str, tuple[Tensor, Tensor]]()
+    for name, changed in {
+        "one": {},
+        "method": {"baseline": Component(name="fm_ot")},
+        "seed": {"seed": 7},
+        "dataset": {"dataset": larger},
+    }.items():
+        run = done.run.model_copy(update=changed)
+        stages = Stages(replace(done, run=run, root=tmp_path / name), lambda text: None)
+        seed = on_dataset(run.seed, run.dataset)
+        trained = stages._evaluator(stages.trainer.module, stages.judge).trained
+        assert stages.judge.seed == stages.judge.for_tuning.seed == stages.trainer.seed == trained.seed == seed
+        found[name] = next(stages.trainer.module.parameters()), trained.noise(0, 4)
+    for name, pair in found.items():
+        same = name in ("one", "method")
+        assert [torch.equal(a, b) for a, b in zip(found["one"], pair, strict=True)] == [same, same], name
+
+
+def test_a_stage_says_whether_samples_are_given_something(done: Job, tmp_path: Path) -> None:
+    stages = Stages(replace(done, root=tmp_path), lambda text: None)
+    assert stages.facts()["given"] is False
     stages.dataset = replace(stages.dataset, given=lambda x: x)
     assert stages.facts()["given"] is True
 

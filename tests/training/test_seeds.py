@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.config.settings import Component
 from bench.training import seeds
-from bench.training.seeds import STREAMS, generator, is_taken, normal, per_sample
+from bench.training.seeds import STREAMS, generator, is_taken, normal, on_dataset, per_sample
 
 
 def test_a_draw_depends_on_its_index_alone() -> None:
@@ -30,6 +31,18 @@ def test_seed_stream_and_index_all_matter() -> None:
     assert not torch.equal(
         torch.rand(4, generator=generator(1, "a", 12)), torch.rand(4, generator=generator(1, "a1", 2))
     )
+
+
+def test_the_streams_of_a_run_are_of_its_seed_and_its_dataset_with_all_options() -> None:
+    components = [
+        Component(name="moons"),
+        Component(name="rings"),
+        Component(name="moons", options={"noise": 0.1}),
+        Component(name="moons", options={"noise": 0.2}),
+    ]
+    assert len({on_dataset(seed, component) for seed in (0, 1) for component in components}) == 8
+    either = ({"noise": 0.1, "n_train": 9}, {"n_train": 9, "noise": 0.1})
+    assert len({on_dataset(0, Component(name="moons", options=options)) for options in either}) == 1
 
 
 def test_streams_have_names_that_no_sampler_may_have() -> None:
@@ -70,6 +83,7 @@ def test_the_numbers_are_the_same_on_every_machine() -> None:
     """A change of these breaks the comparison with every record measured before."""
     assert generator(0, "samples", 0).initial_seed() == 5432779184042162921
     assert generator(3, "samples", 17).initial_seed() == 5825243709220201178
+    assert on_dataset(0, Component(name="moons")) == 6486882654136162510
     assert normal((1,), 0, "samples", 0, 1).item() == pytest.approx(0.30242684483528137, rel=1e-6)
 
 
