@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bench.config.settings import Likelihood
 from bench.datasets.base import Dataset
+from bench.evaluation import defensive
 from bench.evaluation.clock import reset_peak_memory
 from bench.evaluation.density import measure_density
 from bench.evaluation.evaluator import Evaluator
@@ -28,6 +29,8 @@ from bench.evaluation.routes import Route, routes
 from bench.evaluation.unfinished import Unfinished
 from bench.methods.finite import complaint, lost
 from bench.records.records import Measurement
+
+LOST = "lost_points"
 
 
 def bits_per_dim(log_p: Tensor, dim: int, levels: int) -> Tensor:
@@ -90,19 +93,21 @@ def by_route(route: Route, weights: str, unfinished: Unfinished | None = None) -
 
 
 def floor(dataset: Dataset, n: int) -> Rows:
-    """The exact NLL of the first n test samples, where the data has a density."""
-    dataset = dataset.joined
-    log_prob, n = dataset.log_prob, min(n, len(dataset.test))
+    """The exact NLL of the first n test samples and the defensive one, where the data has a density."""
+    joined = dataset.joined
+    log_prob, n = joined.log_prob, min(n, len(joined.test))
     if log_prob is None:
         return []
-    row = Measurement("nll_floor", n=n, settings={"split": dataset.held_out, "density": "exact"})
+    exact = {"split": joined.held_out, "density": "exact"}
+    plain = Measurement("nll_floor", n=n, settings=exact)
+    bounded = Measurement("nll_defensive_floor", n=n, settings={**exact, **defensive.settings(dataset)})
 
     def make() -> Rows:
-        found = -log_prob(dataset.test[:n].double())
-        reason = complaint(lost(found), n, "exact log-densities")
-        return without([row], reason) if reason else filled([row], {"nll_floor": _mean(found)})
+        log_p, what = log_prob(joined.test[:n].double())[None], "exact log-densities"
+        rest = attempt([bounded], lambda: _defensive([bounded], log_p, dataset, what))
+        return [*_plain([plain], log_p, dataset, what), *rest]
 
-    return attempt([row], make)
+    return attempt([plain, bounded], make)
 
 
 def _count(route: Route) -> int:
@@ -114,28 +119,58 @@ def _draws(route: Route) -> list[int]:
 
 
 def _of_draws(route: Route, settings: dict[str, Any]) -> Rows:
-    """The NLL of K draws and what several probes leave in it, without values."""
-    metrics = [f"{route.metric}_{'bpd' if route.trained.dataset.levels else 'nats'}"]
-    metrics += ["nll_probe_stderr"] if (settings.get("probes") or 1) > 1 else []
-    return [Measurement(metric, n=_count(route), settings=settings) for metric in metrics]
+    """The NLL of K draws, what several probes leave in it, and the defensive one with its lost points: no values."""
+    n, dataset = _count(route), route.trained.dataset
+    unit = "bpd" if dataset.levels else "nats"
+    metrics = [f"{route.metric}_{unit}", *["nll_probe_stderr"] * ((settings.get("probes") or 1) > 1)]
+    rows = [Measurement(metric, n=n, settings=settings) for metric in metrics]
+    mixture = {**settings, **defensive.settings(dataset)}
+    bounded = [f"nll_defensive_{unit}", LOST] if route.metric == "nll" else []
+    return rows + [Measurement(metric, n=n, settings=mixture) for metric in bounded]
 
 
 def _nll(route: Route, rows: Rows, log_p: Tensor, variance: Tensor, seconds: float) -> Rows:
-    """The rows of `_of_draws` by the log-densities of K draws, (K, n), and their variances over probes.
+    """The rows of `_of_draws` by the log-densities of K draws, (K, n), and their variances over probes."""
+    dataset, what = route.trained.dataset, "log-densities"
+    rows = [replace(row, seconds=seconds) for row in rows]
+    bounded = [row for row in rows if "epsilon" in row.settings]
+    plain = _plain(rows[: len(rows) - len(bounded)], log_p, dataset, what, variance)
+    return plain + (attempt(bounded, lambda: _defensive(bounded, log_p, dataset, what)) if bounded else [])
+
+
+def _plain(rows: Rows, log_p: Tensor, dataset: Dataset, what: str, variance: Tensor | None = None) -> Rows:
+    """The mean of -log p, and what the variance over probes leaves in it.
 
     An infinite log-density among the draws would vanish in the bound or make it perfect: then there is no value.
     """
-    dataset, n = route.trained.dataset, log_p.shape[1]
-    rows = [replace(row, seconds=seconds) for row in rows]
-    if reason := complaint(lost(log_p.T), n, "log-densities"):
+    n = log_p.shape[1]
+    if reason := complaint(lost(log_p.T), n, what):
         return without(rows, reason)
-    log_mean = torch.logsumexp(log_p, 0) - math.log(len(log_p))
-    noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / n
-    values = -log_mean
-    if dataset.levels:
-        values = bits_per_dim(log_mean, dataset.dim, dataset.levels)
-        noise /= dataset.dim * math.log(2)
-    return filled(rows, {rows[0].metric: _mean(values), "nll_probe_stderr": float(noise)})
+    values = {rows[0].metric: _mean(_cost(_log_mean(log_p), dataset))}
+    if variance is not None:
+        noise = (log_p.softmax(0).square() * variance).sum(0).sum().sqrt() / n
+        values["nll_probe_stderr"] = float(noise) / (dataset.dim * math.log(2) if dataset.levels else 1), None
+    return filled(rows, values)
+
+
+def _defensive(rows: Rows, log_p: Tensor, dataset: Dataset, what: str) -> Rows:
+    """The defensive NLL and the lost points, of which a log-density of -inf is one; NaN and inf are no densities."""
+    n = log_p.shape[1]
+    vanishes = log_p == -math.inf
+    if reason := complaint(lost(log_p.masked_fill(vanishes, 0).T), n, what):
+        return without(rows, reason)
+    found, is_lost = defensive.mixed(_log_mean(log_p), defensive.log_broad(dataset, n))
+    return filled(rows, {rows[0].metric: _mean(_cost(found, dataset)), LOST: float(is_lost.sum())})
+
+
+def _log_mean(log_p: Tensor) -> Tensor:
+    """log (1/K) sum_k p of K draws, (K, n) -> (n,)."""
+    return torch.logsumexp(log_p, 0) - math.log(len(log_p))
+
+
+def _cost(log_p: Tensor, dataset: Dataset) -> Tensor:
+    """-log p in nats, in bits/dim of images."""
+    return bits_per_dim(log_p, dataset.dim, dataset.levels) if dataset.levels else -log_p
 
 
 def _mean(values: Tensor) -> tuple[float, float | None]:

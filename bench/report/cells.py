@@ -28,7 +28,7 @@ from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
 from bench.report.statistics import Interval, one_more, repeated, repeats, t_interval
 
-FLOOR_OF = {"nll_nats": "nll_floor"}  # of another metric it is <metric>_floor
+FLOOR_OF = {"nll_nats": "nll_floor", "nll_defensive_nats": "nll_defensive_floor"}  # of others it is <metric>_floor
 FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
 ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
 COLUMNS = [
@@ -159,7 +159,7 @@ def _floors(
 ) -> list[dict[str, Any]]:
     """What the data scores under each column, by as many samples and the same settings, or else by the most it has."""
     rows = []
-    of_density = found.metric == FLOOR_OF["nll_nats"]
+    of_density = found.metric.isin(FLOOR_OF.values())
     of_data = found.metric.map(_is_floor).astype(bool) & ~of_density
     label = f"Floor ({', '.join(word for word, of in zip(FLOORS, (of_density, of_data), strict=True) if of.any())})"
     row = {**dict.fromkeys(ROW, ""), "baseline": FLOOR, "label": label, "is_headline": False, "own_density": False}

@@ -25,6 +25,10 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "quantiser": lambda v: f"quantised by {v}",
     "layer": lambda v: f"layer {v}",
     "n": lambda v: f"n = {v:,}",
+    "epsilon": lambda v: f"ε = {v:g}",
+    "mixed_with": lambda v: (
+        f"mixed with {'the normal density of the training data' if v == 'normal' else f'a {v} one'}"
+    ),
     "batch": lambda v: f"batch {v:,}",
     "stacked": lambda v: "seeds trained in a stack",
     "repeats": lambda v: f"mean of {v} repeats",

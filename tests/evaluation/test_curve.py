@@ -14,6 +14,7 @@ from bench.config.registry import metrics
 from bench.config.settings import Likelihood, Samples
 from bench.datasets.base import Dataset
 from bench.evaluation.curve import measure_curve
+from bench.evaluation.defensive import log_broad
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Parts, Rows
 from bench.evaluation.pictures import Shown
@@ -49,6 +50,8 @@ def test_curves_are_measured_on_validation_where_there_is_one(points: Dataset, t
     rows = {row.metric: row for row in curve(dataset, tmp_path)}
     nll = held_out[:N].double().square().sum(1) / 2 + math.log(2 * math.pi)
     assert rows["nll_nats"].value == pytest.approx(float(nll.mean()), rel=1e-5)
+    bounded = -torch.logaddexp(math.log(0.999) - nll, math.log(0.001) + log_broad(replace(points, test=held_out), N))
+    assert rows["nll_defensive_nats"].value == pytest.approx(float(bounded.mean()), rel=1e-5)
     noise = Trained(Given(lambda t, x: x), Idle(), points, 0, "cpu").noise(0, N)
     assert rows["w2"].value == pytest.approx(wasserstein2(noise, held_out[:N]), rel=1e-6)
     assert rows["nll_nats"].settings["split"] == rows["w2"].settings["split"] == split
@@ -102,5 +105,6 @@ def test_a_run_has_its_curve_by_the_solver_of_its_headline(tmp_path: Path) -> No
     settings = {"evaluation.likelihood.solvers": solvers, "training.curve_points": 1, "training.curve_n": 8}
     (run,) = runs(tmp_path, seeds=(0,), baselines=("fm_ot",), settings=settings)
     stages = Stages(Task(run, tmp_path / "results", tmp_path / "data"), lambda text: None)
-    (nll,) = (row for row in stages.validate(stages.trainer.module) if row.metric == "nll_nats")
+    nll, bounded = (row for row in stages.validate(stages.trainer.module) if row.metric.startswith("nll"))
+    assert (nll.metric, bounded.metric) == ("nll_nats", "nll_defensive_nats") and nll.n == bounded.n
     assert (nll.n, nll.settings["solver"], nll.settings["rtol"]) == (8, "dopri5", 1e-5)

@@ -58,9 +58,10 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
         return set(table[table.stage == stage].metric)
 
     training = {"steps", "train_seconds", "nfe_training", "train_loss", "peak_memory_bytes"}
-    assert metrics("train") == training | {"nll_nats", "w2", "nfe_sampling"}
+    assert metrics("train") == training | {"nll_nats", "nll_defensive_nats", "w2", "nfe_sampling"}
     cost = {"nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"}
-    assert metrics("likelihood") == cost | {"nll_nats", "nll_floor"}
+    nll = {"nll_nats", "nll_defensive_nats", "lost_points", "nll_floor", "nll_defensive_floor"}
+    assert metrics("likelihood") == cost | nll
     geometry = {"path_energy", "straightness", "tortuosity", "npe"}
     assert metrics("samples") == geometry | {"w2", "w2_floor", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
     assert metrics("sweep") == {"w2", "w2_floor", "sampling_seconds", "ode_error"}
@@ -78,8 +79,8 @@ def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
     assert set(table.steps) == {6} and set(table.parameters) == {3 * 8 + 8 + 8 * 2 + 2}
     assert value("nll_floor", "likelihood") == pytest.approx(math.log(32))
     curve = table[table.step.notna()]
-    assert list(curve.step) == [3, 3, 3, 6, 6, 6] and set(curve.n) == {10}
-    assert list(curve.metric) == ["nll_nats", "w2", "nfe_sampling"] * 2
+    assert list(curve.step) == [3] * 4 + [6] * 4 and set(curve.n) == {10}
+    assert list(curve.metric) == ["nll_nats", "nll_defensive_nats", "w2", "nfe_sampling"] * 2
     assert (curve.nfe_training == curve.step).all()
     cost = table[(table.metric == "nfe_sampling") & (table.stage == "samples")]
     evaluations = {s["sampler"]: nfe for s, nfe in zip(cost.settings, cost.value, strict=True)}
@@ -250,10 +251,10 @@ def test_a_likelihood_that_diverges_leaves_its_reason_and_the_samples_are_measur
     found = read_frame(this.root)
     assert set(found.status) == {"ok"}
     lost = found[found.stage == "likelihood"].set_index("metric")
-    assert set(lost.index) == {
-        *("nll_nats", "nfe_likelihood", "likelihood_seconds", "peak_memory_bytes", "nll_floor", "density_picture")
-    }
-    for metric in ("nll_nats", "nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"):
+    of_densities = {"nll_nats", "nll_defensive_nats", "lost_points", "nfe_likelihood", "likelihood_seconds"}
+    of_densities |= {"peak_memory_bytes"}
+    assert set(lost.index) == of_densities | {"nll_floor", "nll_defensive_floor", "density_picture"}
+    for metric in of_densities:
         assert math.isnan(lost.value[metric]) and lost.reason[metric].startswith("diverged: dormand_prince: ")
     assert lost.value["nll_floor"] == pytest.approx(math.log(32)) and lost.reason.isna()["nll_floor"]
     assert lost.n["nll_nats"] == 20 and json.loads(lost.settings["nll_nats"])["draws"] == 1
