@@ -79,6 +79,8 @@ def _started_by_torchrun() -> bool:
 def dispatch(options: argparse.Namespace) -> int:
     if options.merge and not options.archive:
         raise UsageError(f"--merge {options.merge[0]}: needs --archive FILE.tar.xz")
+    if options.arrays is not None and not options.archive:
+        raise UsageError(f"--arrays {','.join(options.arrays)}: needs --archive FILE.tar.xz")
     if options.json and not (options.dry_run or options.estimate):
         raise UsageError("--json: needs --dry-run or --estimate")
     data_dir = options.data_dir or Path(os.environ.get("BENCH_DATA", "data"))

@@ -45,7 +45,7 @@ def archive(options: argparse.Namespace) -> int:
     for source in (first, *options.merge):
         if not source.is_file() and not (source / "runs").is_dir():
             raise UsageError(f"--archive {path}: there are no records in {source}")
-    records = write_archive([first, *options.merge], path)
+    records = write_archive([first, *options.merge], path, options.arrays)
     for note in records.notes:
         print(note)
     runs = {run_id for run_id, _ in records.stages}

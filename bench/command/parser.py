@@ -163,6 +163,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR_OR_FILE",
         help="with --archive: the records of this suite's folder or archive too",
     )
+    instead.add_argument(
+        "--arrays",
+        type=names,
+        metavar="DATASETS",
+        help="with --archive: what figures draw, of these datasets alone ('' for none; default: of all)",
+    )
     instead.add_argument("--json", action="store_true", help="with --dry-run or --estimate: as JSON")
     p.add_argument("--retry", action="store_true", help="run failed runs again, and measure what good ones have lost")
     p.add_argument(

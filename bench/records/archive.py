@@ -1,8 +1,8 @@
 """One compressed file that holds the records of a suite, to be passed on: a tar of plan.json, claims.json and runs/.
 
-Records are in it as they were written, arrays of the lowest seed of each variant alone, those of two axes and more at
-float16. The same records give the same bytes. An archive is unpacked to be read, whole or not at all, and only files
-by the names that an archive can hold leave it.
+Records are in it as they were written, and arrays of the lowest seed of each variant alone, of all datasets or of some,
+those of two axes and more at float16. The same records give the same bytes. An archive is unpacked to be read, whole or
+not at all, and only files by the names that an archive can hold leave it.
 """
 
 import io
@@ -10,12 +10,13 @@ import lzma
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.config.registry import unknown
 from bench.config.settings import STAGES
 from bench.errors import UsageError, one_line
 from bench.papers.claims import REMEMBERED
@@ -102,8 +103,8 @@ def _answered(entry: Mapping[str, Any], stages: Mapping[tuple[str, str], tuple[d
     return all(record is None or record[0]["fingerprint"] == fingerprint for record, fingerprint in found)
 
 
-def pack(records: Records, path: Path) -> None:
-    """Write the archive; arrays that are not sound are noted."""
+def pack(records: Records, path: Path, drawn: Collection[str] | None = None) -> None:
+    """Write the archive, with arrays of the datasets `drawn` (default: all); those that are not sound are noted."""
     members: dict[str, bytes] = {}
     for (run_id, stage), (_, root) in records.stages.items():
         name = f"{run_folder(Path(), run_id)}/{stage}.json"
@@ -111,7 +112,7 @@ def pack(records: Records, path: Path) -> None:
     members["plan.json"] = json_bytes({"about": records.about, "runs": list(records.plan.values())})
     if records.claims:
         members[REMEMBERED] = json_bytes({"claims": list(records.claims.values())})
-    members |= _arrays(records)
+    members |= _arrays(records, drawn)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.GNU_FORMAT) as file:
         for name in sorted(members, key=lambda name: (name.endswith(".npz"), name)):  # like beside like packs tighter
@@ -121,13 +122,14 @@ def pack(records: Records, path: Path) -> None:
     write_bytes(path, lzma.compress(tar.getvalue()))
 
 
-def _arrays(records: Records) -> dict[str, bytes]:
+def _arrays(records: Records, drawn: Collection[str] | None) -> dict[str, bytes]:
     """The arrays of each stage of each variant: those of its lowest seed that has them."""
     packed: dict[str, bytes] = {}
     seen = set()
     for (run_id, stage), (record, root) in sorted(records.stages.items(), key=lambda item: item[1][0]["seed"]):
         path = run_folder(root, run_id) / f"{stage}.npz"
-        if record["status"] != "ok" or (record["variant"], stage) in seen or not path.exists():
+        left_out = drawn is not None and record["dataset"] not in drawn
+        if record["status"] != "ok" or left_out or (record["variant"], stage) in seen or not path.exists():
             continue
         try:
             arrays = {name: halved(values) for name, values in read_arrays(path).items()}
@@ -196,8 +198,11 @@ def opened(path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def write_archive(sources: Sequence[Path], path: Path) -> Records:
-    """Archive the records of one or more folders or archives; what was written. UsageError if there are none."""
+def write_archive(sources: Sequence[Path], path: Path, drawn: Collection[str] | None = None) -> Records:
+    """Archive the records of one or more folders or archives, with arrays of the datasets `drawn`, by default of all.
+
+    What was written. UsageError if there are no records, or none of a dataset that is named.
+    """
     with ExitStack() as stack:
         roots = [stack.enter_context(opened(source)) for source in sources]
         records = gathered(roots[0])
@@ -205,7 +210,11 @@ def write_archive(sources: Sequence[Path], path: Path) -> Records:
             records = merged(records, gathered(root))
         if not records.stages:
             raise UsageError(f"--archive {path}: there are no records in {', '.join(map(str, sources))}")
-        pack(records, path)
+        datasets = list(dict.fromkeys(str(record.get("dataset")) for record, _ in records.stages.values()))
+        for name in drawn or ():
+            if name not in datasets:
+                raise UsageError(f"--arrays {name}: " + unknown("dataset of these records", name, datasets))
+        pack(records, path, drawn)
         for source, root in zip(sources, roots, strict=True):  # an archive is named, not where it was unpacked
             records.notes = [note.replace(str(root), str(source)) for note in records.notes]
     return records

@@ -91,6 +91,27 @@ def test_the_same_records_give_the_same_bytes(root: Path, tmp_path: Path) -> Non
     assert a.read_bytes() == b.read_bytes() == c.read_bytes()
 
 
+def test_arrays_of_the_datasets_that_are_named_alone(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def held(*arguments: str) -> list[str]:
+        packed, folder = tmp_path / "some.tar.xz", tmp_path / "some"
+        shutil.rmtree(folder, ignore_errors=True)
+        code, _, error = call(capsys, "--results", root.parent, "--suite", suite, "--archive", packed, *arguments)
+        assert (code, error) == (0, "")
+        unpack(packed, folder)
+        assert len(list(folder.glob("runs/*/samples.json"))) == 4
+        return sorted(path.parent.name.split("-")[0] for path in folder.glob("runs/*/*.npz"))
+
+    suite = write_suite(tmp_path)
+    (dataset,) = {run.dataset.name for run in runs(tmp_path)}
+    assert held() == held("--arrays", dataset) == [dataset] * 2 and held("--arrays", "") == []
+    code, _, error = call(
+        capsys, "--results", root.parent, "--suite", suite, "--archive", tmp_path / "b.tar.xz", "--arrays", "moon"
+    )
+    assert code == 2 and error.endswith(f"--arrays moon: unknown dataset of these records 'moon'; known: {dataset}\n")
+
+
 def test_only_fractions_that_fit_are_halved() -> None:
     values = np.array([[1.0, 2.0], [3.0, np.nan]])
     assert halved(values).dtype == np.float16 and np.isnan(halved(values)[1, 1])
