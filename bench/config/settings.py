@@ -81,6 +81,9 @@ class Training(Frozen):
     The weights of the last step are kept, or with `keep` = "best" those of the least loss on the validation split,
     which is looked at every `validate_every` steps (bench/training/best.py).
 
+    The rate rises within `warmup` steps, or within `warmup_share` of the budget, which is the same schedule for methods
+    whose steps cost unlike evaluations.
+
     `betas` are the decay rates of Adam's two moments, by default those that the method's phases have.
 
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
@@ -101,6 +104,7 @@ class Training(Frozen):
     betas: tuple[Beta, Beta] | None = None
     weight_decay: NonNegative = 0.0
     warmup: Annotated[int, Field(ge=0)] = 0
+    warmup_share: Beta = 0.0
     decay: Literal["constant", "linear", "cosine"] = "constant"
     clip: Rate | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -130,6 +134,10 @@ class Training(Frozen):
             raise ValueError("a budget is needed: steps, seconds, evaluations or several of them")
         if self.batch % (self.micro_batch or self.batch):
             raise ValueError(f"micro_batch = {self.micro_batch} does not divide batch = {self.batch}")
+        if self.warmup and self.warmup_share:
+            raise ValueError(
+                f"warmup = {self.warmup} and warmup_share = {self.warmup_share:g}: allowed: one of the two"
+            )
         return self
 
     @property

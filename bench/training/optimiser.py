@@ -5,9 +5,10 @@
     rate(i) = max(1e-8, lr min(1, (i + 1) / warmup) decay(s)),  decay(s) = 1, 1 - s or (1 + cos(pi s)) / 2,
 
 where s is the share of the budget after the warm-up that is spent: linear decay is the paper's schedule, from 1e-8 up
-to the peak and down to 1e-8. Adam's betas are those of `training.betas`, or else the phase's. Equal phases share their
-optimiser: five updates of a critic per update of its generator are one critic's. With `shard_optimizer` every rank
-keeps the moments of its share of the parameters alone (ZeRO stage 1, Rajbhandari et al. 2020, by torch's
+to the peak and down to 1e-8. With `warmup_share` w the rise is min(1, p / w), where p is the share of the whole budget
+that was spent before the step. Adam's betas are those of `training.betas`, or else the phase's. Equal phases share
+their optimiser: five updates of a critic per update of its generator are one critic's. With `shard_optimizer` every
+rank keeps the moments of its share of the parameters alone (ZeRO stage 1, Rajbhandari et al. 2020, by torch's
 ZeroRedundancyOptimizer).
 """
 
@@ -49,7 +50,7 @@ class Update:
         """Move the parameters by their gradients."""
         if settings.clip:
             nn.utils.clip_grad_norm_(self.parameters, settings.clip)
-        if settings.warmup or settings.decay != "constant":
+        if settings.warmup or settings.warmup_share or settings.decay != "constant":
             rate = learning_rate(settings, step, progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
@@ -133,10 +134,16 @@ def restore_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def learning_rate(settings: Training, step: int, progress: float) -> float:
-    """The rate of a step, at the share `progress` of the budget; a budget without steps decays from its beginning."""
+    """The rate of a step, at the share `progress` of the budget.
+
+    After a warm-up counted in steps, a budget without steps decays from its beginning.
+    """
     s = settings
-    warm = min(1.0, (step + 1) / s.warmup) if s.warmup else 1.0
-    begin = min(s.warmup / s.steps, 1.0) if s.steps else 0.0
+    if s.warmup_share:
+        begin, warm = s.warmup_share, min(1.0, progress / s.warmup_share)
+    else:
+        warm = min(1.0, (step + 1) / s.warmup) if s.warmup else 1.0
+        begin = min(s.warmup / s.steps, 1.0) if s.steps else 0.0
     spent = max(0.0, progress - begin) / (1 - begin) if begin < 1 else 0.0
     decay = {"constant": 1.0, "linear": 1 - spent, "cosine": 0.5 * (1 + math.cos(math.pi * spent))}
     return max(LEAST_RATE, s.lr * warm * decay[s.decay])

@@ -489,6 +489,10 @@ BAD_SUITES: dict[str, tuple[Callable[[str], str], list[str]]] = {
     "choice": (swap("batch = 16", 'batch = 16, decay = "step"'), ["training.decay", "'step'", "'linear' or 'cosine'"]),
     "no budget": (swap("steps = 6, ", ""), ["training", "a budget is needed: steps, seconds, evaluations or several"]),
     "pieces": (swap("batch = 16", "batch = 16, micro_batch = 5"), ["training", "micro_batch = 5", "divide batch = 16"]),
+    "two warm-ups": (
+        swap("batch = 16", "batch = 16, warmup = 2, warmup_share = 0.1"),
+        ["training", "warmup = 2 and warmup_share = 0.1: allowed: one of the two"],
+    ),
     "pieces of an override": (
         add("overrides.fm_ot = { training = { batch = 10, micro_batch = 4 } }"),
         ["fm_ot", "training", "micro_batch = 4 does not divide batch = 10"],

@@ -317,23 +317,27 @@ class Twice(FlowMatchingOT):
 @pytest.mark.parametrize(
     ("baseline", "evaluations", "steps"), [(FlowMatchingOT(), 160, 10), (FlowMatchingOT(), 161, 11), (Twice(), 160, 5)]
 )
+@pytest.mark.parametrize("warmup_share", [0.0, 0.2])
 def test_a_budget_of_evaluations_ends_with_the_step_that_reaches_it(
-    points: Dataset, tmp_path: Path, baseline: Baseline, evaluations: int, steps: int
+    points: Dataset, tmp_path: Path, baseline: Baseline, evaluations: int, steps: int, warmup_share: float
 ) -> None:
-    """Rows count whether they have a gradient or not, and those of a validation do not."""
+    """Rows count whether they have a gradient or not, and those of a validation do not; the rate goes by them."""
 
     def evaluated(module: nn.Module) -> list[Measurement]:
         CountedNetwork(module)(torch.zeros(99), points.test[:99])
         return validate(module)
 
     t, said, rates = trainer(points, baseline, evaluations=evaluations, micro_batch=8, curve_points=2), [], []
-    t.settings = t.settings.model_copy(update={"decay": "linear"})
+    t.settings = t.settings.model_copy(update={"decay": "linear", "warmup_share": warmup_share})
     watch(t, lambda: rates.append(t.optimizers[0].param_groups[0]["lr"]))
     t.fit(tmp_path / "c.pt", evaluated, said.append)
     a_step = 32 if isinstance(baseline, Twice) else 16
     assert (t.step, t.rows, t.evaluations()) == (steps, steps * a_step, steps * a_step / 16)
     assert [m.place["step"] for m in t.curve] == [math.ceil(evaluations / 2 / a_step), steps]
-    assert rates == pytest.approx([1e-2 * (1 - step * a_step / evaluations) for step in range(steps)])
+    spent = [step * a_step / evaluations for step in range(steps)]
+    rises = [p / warmup_share if warmup_share else 1.0 for p in spent]
+    shares = [min(1, rise, (1 - p) / (1 - warmup_share)) for p, rise in zip(spent, rises, strict=True)]
+    assert rates == pytest.approx([max(1e-8, 1e-2 * share) for share in shares])
     assert said[-1].startswith(f"train step {steps} ({steps * a_step} of {evaluations} evaluations), loss ")
 
 
@@ -396,8 +400,10 @@ def test_evaluation_has_the_averaged_weights_frozen_and_its_own(points: Dataset,
         ({"decay": "cosine"}, lambda k: (1 + math.cos(math.pi * k / 20)) / 2),
         # From 1e-8 up to the peak within the warm-up, then linearly down: the paper's schedule.
         ({"warmup": 5, "decay": "linear"}, lambda k: min(1, (k + 1) / 5) * min(1, 1 - (k - 5) / 15)),
+        ({"warmup_share": 0.25}, lambda k: max(1e-6, min(1, k / 5))),
+        ({"warmup_share": 0.25, "decay": "linear"}, lambda k: max(1e-6, min(k / 5, 1 - (k - 5) / 15))),
     ],
-    ids=["constant", "warm-up", "linear", "cosine", "both"],
+    ids=["constant", "warm-up", "linear", "cosine", "both", "share", "share of both"],
 )
 def test_learning_rate_follows_its_schedule(
     points: Dataset, settings: dict[str, Any], share: Callable[[int], float]
