@@ -201,7 +201,8 @@ class Samples(Frozen):
     them that say so. `limits` says by the name of a metric how many samples it takes at most, if not as many as its
     file says. All that is measured of samples is the mean over `repeats` draws of `n`, each from random numbers of its
     own; samples that start from given points have 1. `extractors` are of features of images, by default the dataset's
-    own; `weights` is the file of one that has none by itself.
+    own; `weights` is the file of one that has none by itself. The energy of paths is integrated from `path_times` even
+    times by the trapezoidal rule, or by the left sum of `path_rule` = "left" (bench/metrics/path_energy.py).
     """
 
     n: Positive = 10_000
@@ -218,6 +219,7 @@ class Samples(Frozen):
     w2_n: Positive = 2000
     path_n: Positive = 2000
     path_times: Annotated[int, Field(ge=2)] = 101
+    path_rule: Literal["trapezoid", "left"] = "trapezoid"
 
     @field_validator("extractors")
     @classmethod

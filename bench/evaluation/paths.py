@@ -34,13 +34,15 @@ def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
     # Samples in the optimal transport that the paths are compared with; none of images, or of a law for each sample.
     coupled = 0 if dataset.is_image or dataset.is_given else min(s.w2_n, s.path_n, len(dataset.test))
     counts = {**dict.fromkeys(OF_PATHS, s.path_n), **({"npe": coupled} if coupled else {})}
-    rows = [Measurement(metric, n=n, settings=quote) for metric, n in counts.items()]
+    summed = {"rule": s.path_rule} if s.path_rule != "trapezoid" else {}
+    own = {"path_energy": summed, "npe": summed}
+    rows = [Measurement(metric, n=n, settings={**quote, **own.get(metric, {})}) for metric, n in counts.items()]
 
     def make(_: Unfinished) -> tuple[Rows, Arrays]:
         arrays = Arrays()
         with ranks.failing_together():
             noise, field = evaluator.trained.noise(0, s.path_n), evaluator.trained.field(0, s.path_n)
-            paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver)
+            paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver, s.path_rule)
             values: dict[str, Any] = paths.values
             if coupled:
                 values["npe"] = npe(paths.energy[0], noise[:coupled], dataset.encode(dataset.test[:coupled]))
@@ -72,15 +74,15 @@ class Paths:
         return dict(zip(OF_PATHS, (self.energy, self.straightness, self.tortuosity), strict=True))
 
 
-def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver) -> Paths:
-    """Solve from x0 and integrate speed and deviation by the trapezoidal rule; Diverged if a path is not finite."""
+def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver, rule: str = "trapezoid") -> Paths:
+    """Solve from x0; integrate speed by `rule` and deviation by the trapezoidal one; Diverged if it is not finite."""
     times = torch.linspace(0.0, t_end, points, dtype=torch.float64)
     with torch.no_grad():
         states = solve(f, x0, tuple(times.tolist()), solver)
         v = torch.stack([f(t.to(x0), x) for t, x in zip(times, states, strict=True)]).flatten(2)
     chord = (states[-1] - states[0]).flatten(1)
     grid = times.to(v)
-    energy, deviation = path_energy(v, grid), straightness(v, chord, grid)
+    energy, deviation = path_energy(v, grid, rule), straightness(v, chord, grid)
     all_finite(torch.stack([energy, deviation], 1), "paths")
     return Paths(times, states, _mean(energy), _mean(deviation), tortuosity(states.flatten(2)))
 

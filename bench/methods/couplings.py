@@ -31,6 +31,7 @@ from bench.methods.times import TimedFlow
 
 Coupling = Literal["independent", "exact", "drawn", "sinkhorn"]
 ITERATIONS, ACCURACY = 1000, 1e-4  # of the entropic plan: after any number of them, each x1 has exactly its weight
+LARGEST = 300.0  # exp of this, squared, is a number in double precision
 SHARE = 0.2  # of the spread of the costs, at which the plan is soon found and near the exact one
 
 
@@ -142,12 +143,15 @@ def spread(cost: Tensor) -> float:
 def entropic(cost: Tensor, regularisation: float, accuracy: float = ACCURACY) -> Tensor:
     """Weights of the pairs between two uniform laws, (n, n), of least cost + regularisation KL.
 
-    Iterations end once the columns add up to 1 / n but for `accuracy`, as a vector's length.
+    Iterations end once the columns add up to 1 / n but for `accuracy`, as a vector's length. They scale
+    exp(-cost / regularisation) where double precision holds it, and elsewhere its logarithm, at several times the cost.
     """
     import ot
 
     options = {"numItermax": ITERATIONS, "stopThr": accuracy, "warn": False}
-    found: Tensor = ot.sinkhorn([], [], cost, regularisation, method="sinkhorn_log", **options)
+    holds = float(cost.max() - cost.min()) < LARGEST * regularisation
+    method = "sinkhorn" if holds else "sinkhorn_log"
+    found: Tensor = ot.sinkhorn([], [], cost - cost.min(), regularisation, method=method, **options)
     return found
 
 

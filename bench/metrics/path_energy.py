@@ -18,8 +18,15 @@ ENERGY = (
 declare("path_energy", path_energy=Facts("Path energy", "", "lower", "geometry", ENERGY, place=40))
 
 
-def path_energy(v: "Tensor", times: "Tensor") -> "Tensor":
-    """int |v|^2 dt of each path, (n,), by the trapezoidal rule; v is (T, n, D) at `times` (T,)."""
+def path_energy(v: "Tensor", times: "Tensor", rule: str = "trapezoid") -> "Tensor":
+    """int |v|^2 dt of each path, (n,); v is (T, n, D) at `times` (T,).
+
+    By the trapezoidal rule, or by the "left" sum of |v|^2 at the beginning of each step: of the steps of Euler's method
+    that is the energy of the polygon that samples move on, and what Tong et al.'s code sums.
+    """
     import torch
 
-    return torch.trapezoid(v.square().sum(-1), times, dim=0)
+    squares = v.square().sum(-1)
+    if rule == "left":
+        return times.diff() @ squares[:-1]
+    return torch.trapezoid(squares, times, dim=0)

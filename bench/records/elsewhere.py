@@ -30,6 +30,7 @@ OF_DRAWING = {
     "repeats",
     "path_n",
     "path_times",
+    "path_rule",
 }  # settings that no score of samples hangs on
 
 

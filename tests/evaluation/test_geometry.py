@@ -104,3 +104,13 @@ def test_paths_that_close_have_no_tortuosity_and_those_that_stand_have_0() -> No
     with pytest.raises(NotFinite, match="ratios of length to chord"):
         tortuosity(corners)
     assert tortuosity(0 * corners) == (0.0, 0.0)
+
+
+def test_the_left_sum_is_the_energy_of_eulers_polygon() -> None:
+    """x' = x by 4 steps: x_k = (5/4)^k x0, and sum |x_(k+1) - x_k|^2 / h = h sum x_k^2; the trapezoid is another."""
+    x0 = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    squares = [1.25 ** (2 * k) for k in range(5)]
+    paths = follow(lambda t, x: x, x0, 1.0, 5, Solver("euler", steps=4), "left")
+    assert paths.energy[0] == pytest.approx(2.5 * sum(squares[:4]) / 4)
+    between = follow(lambda t, x: x, x0, 1.0, 5, Solver("euler", steps=4))
+    assert between.energy[0] == pytest.approx(2.5 * (sum(squares) - (squares[0] + squares[4]) / 2) / 4)

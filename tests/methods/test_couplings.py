@@ -52,6 +52,14 @@ def test_an_entropic_plan_is_finite_however_small_the_regularisation() -> None:
     torch.testing.assert_close(weights.sum(1), torch.full((40,), 1 / 40, dtype=torch.float64))
 
 
+def test_scaling_and_its_logarithms_give_one_entropic_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of costs to 100 times the regularisation, beside a constant that scaling alone would not hold."""
+    cost = torch.cdist(4 * torch.randn(60, 2, generator=seeded()), torch.randn(60, 2, generator=seeded(1))).square()
+    scaled = entropic(cost.double() + 1e4, 2.0)
+    monkeypatch.setattr(couplings, "LARGEST", 0.0)
+    torch.testing.assert_close(entropic(cost.double(), 2.0), scaled, rtol=1e-7, atol=1e-14)
+
+
 def test_an_entropic_pair_is_drawn_by_its_weight() -> None:
     """Two points at 0 and 1, 400 batches: the share of crossed pairs is that of the plan, and x1 is the batch."""
     x = torch.tensor([[0.0], [1.0]])

@@ -47,7 +47,11 @@ SHIFTED = torch.zeros(5, 2), torch.tensor([[3.0, 4.0]]).expand(5, 2)
 K2 = sum(math.exp(-2 / (2 * s) ** 2) for s in (4, 2, 1, 0.5, 0.25)) / 5  # of a median of 2
 BOARD = Dataset("board", "1", torch.ones(9, 2), torch.ones(9, 2), log_prob=checkerboard_log_prob)
 SPLIT = Dataset("split", "1", IMAGES[:4], IMAGES[4:], levels=256)
-DATA = {"support": BOARD, "memorisation": SPLIT}
+NORMAL = Dataset(
+    *("normal", "1", torch.ones(9, 1), torch.ones(9, 1)),
+    log_prob=lambda x: -(x.square().sum(1) + math.log(2 * math.pi)) / 2,
+)
+DATA = {"support": BOARD, "gaussian_kl": NORMAL, "memorisation": SPLIT}
 FLAT = torch.zeros(8, 1, 12, 12, dtype=torch.uint8)
 KNOWN: dict[str, tuple[Any, Any, list[float]]] = {
     "w2": (*SHIFTED, [5.0]),
@@ -57,6 +61,7 @@ KNOWN: dict[str, tuple[Any, Any, list[float]]] = {
     "c2st": (torch.zeros(10, 1), torch.ones(10, 1), [1.0]),
     "density_coverage": (features(SURE), features(SURE), [1.0, 1.0]),
     "support": (torch.full((4, 2), 9.0), None, [1.0, 1.0]),
+    "gaussian_kl": (torch.tensor([[1.0], [3.0]]), torch.arange(4.0)[:, None], [2.0]),  # mean 2, variance 1
     "memorisation": (IMAGES[:2], None, [1.0, (3 / 7) ** 0.5]),
     "fid": (features(SURE), features(SURE), [0.0]),
     "fid_inf": (features(FLAT), features(FLAT + 3), [3 * 3**2, math.nan]),  # a line through equal values
