@@ -106,7 +106,7 @@ def test_arrays_are_what_plots_expect(done: tuple[Path, Path, list[str]]) -> Non
     assert samples["trajectories"].shape == (5, 20, 2)
     assert samples["conditional_paths"].shape == (51, 20, 2) and samples["conditional_fields"].shape == (4, 20, 20, 2)
     assert samples["conditional_field_times"].shape == (4,) and samples["conditional_times"].shape == (51,)
-    kept = {"samples_euler_4", "samples_midpoint_4", "samples_rk4_4", "samples_midpoint_8"}
+    kept = {f"samples_{sampler}_{nfe}" for sampler in ("euler", "midpoint", "rk4") for nfe in (4, 8)}
     assert {k for k in arrays["sweep"]} == kept | {"extent"}
 
 
