@@ -86,6 +86,9 @@ class Training(Frozen):
 
     `betas` are the decay rates of Adam's two moments, by default those that the method's phases have.
 
+    `clip` bounds the norm of the gradient, and `clip_relative` its multiple of the running mean of that norm
+    (bench/training/clipping.py), which means the same to losses of any unit. Of both the lower bound counts.
+
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
     has random numbers of its own, so ranks may share the pieces, and the batch is the same on any number of them.
 
@@ -107,6 +110,7 @@ class Training(Frozen):
     warmup_share: Beta = 0.0
     decay: Literal["constant", "linear", "cosine"] = "constant"
     clip: Rate | None = None
+    clip_relative: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: bool = False

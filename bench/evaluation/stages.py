@@ -35,6 +35,7 @@ from bench.records import provenance, standing
 from bench.records.records import Measurement, trained_by
 from bench.training import ranks
 from bench.training.build import build
+from bench.training.clipping import share_clipped
 from bench.training.precision import full_float32
 from bench.training.rehearsal import rehearse
 from bench.training.seeds import on_dataset
@@ -146,6 +147,8 @@ class Stages:
         ]
         if (best := trainer.best) and best.step is not None:
             rows += [Measurement("best_step", best.step), Measurement("validation_loss", best.loss)]
+        if trainer.settings.clip or trainer.settings.clip_relative:
+            rows.append(Measurement("clipped_steps", share_clipped(trainer.clippings)))
         if why := self.unfit or self.elsewhere:
             rows = [replace(row, value=math.nan, reason=why) for row in rows]
         steps = Measurement("steps", math.nan if self.unfit else trainer.step, reason=self.unfit or None)

@@ -48,6 +48,7 @@ def state(run: TrainingState) -> dict[str, Any]:
         "best": run.best and run.best.state(),
         "optimizer": first,
         "other_optimizers": others,
+        "clippings": [clipping.numbers for clipping in run.clippings],
     }
 
 
@@ -160,6 +161,8 @@ def _load(run: TrainingState, path: Path, content: dict[str, Any]) -> None:
         run.best.restore(content["best"])
     for optimizer, stored in zip(run.optimizers, _moments(content), strict=True):
         restore_moments(optimizer, stored)
+    for clipping, numbers in zip(run.clippings, content.get("clippings", ()), strict=False):  # which older ones lack
+        clipping.numbers.copy_(numbers)
     for name in PROGRESS:
         setattr(run, name, content[name])
     run.recent.copy_(content["recent"])

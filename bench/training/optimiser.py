@@ -1,6 +1,6 @@
 """The phases of a step, each an update of its own part of the module by its own Adam, and what ranks share of them.
 
-    g = grad mean_b loss_b, of norm `clip` at most;    theta <- Adam(theta, g) at the rate of the step
+    g = grad mean_b loss_b, clipped;    theta <- Adam(theta, g) at the rate of the step
 
     rate(i) = max(1e-8, lr min(1, (i + 1) / warmup) decay(s)),  decay(s) = 1, 1 - s or (1 + cos(pi s)) / 2,
 
@@ -24,6 +24,7 @@ from bench.config.settings import Training
 from bench.errors import UsageError
 from bench.methods.baseline import Baseline, Phase
 from bench.training import ranks
+from bench.training.clipping import Clipping
 
 LEAST_RATE = 1e-8
 
@@ -36,8 +37,11 @@ class Update:
         whole: whether these are all of the module.
     """
 
-    def __init__(self, number: int, phase: Phase, parameters: Sequence[Tensor], optimizer: Optimizer) -> None:
-        self.number, self.phase, self.parameters, self.optimizer = number, phase, parameters, optimizer
+    def __init__(
+        self, number: int, phase: Phase, parameters: Sequence[Tensor], optimizer: Optimizer, clipping: Clipping
+    ) -> None:
+        self.number, self.phase, self.parameters = number, phase, parameters
+        self.optimizer, self.clipping = optimizer, clipping
         self.stream = f"-{number}" if number else ""
         self.whole = phase.part is None
 
@@ -48,8 +52,7 @@ class Update:
 
     def apply(self, settings: Training, step: int, progress: float) -> None:
         """Move the parameters by their gradients."""
-        if settings.clip:
-            nn.utils.clip_grad_norm_(self.parameters, settings.clip)
+        self.clipping.bound(self.parameters)
         if settings.warmup or settings.warmup_share or settings.decay != "constant":
             rate = learning_rate(settings, step, progress)
             for group in self.optimizer.param_groups:
@@ -64,7 +67,7 @@ def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[U
     none of Adam's.
     """
     found: list[Update] = []
-    optimizers: dict[Phase, Optimizer] = {}
+    shared: dict[Phase, tuple[Optimizer, Clipping]] = {}
     for number, phase in enumerate(baseline.phases):
         what = f"baseline {baseline.name}: phase {number}"
         if not callable(getattr(baseline, phase.loss, None)):
@@ -82,9 +85,10 @@ def updates(baseline: Baseline, module: nn.Module, settings: Training) -> list[U
             raise UsageError(f"{what}: part {phase.part!r} has no parameter that can be trained")
         if not _is_pair(phase.betas):
             raise UsageError(f"{what} has betas = {phase.betas}: a tuple of two numbers from 0 to below 1 is needed")
-        if phase not in optimizers:
-            optimizers[phase] = optimiser(parameters, settings, phase.betas)
-        found.append(Update(number, phase, parameters, optimizers[phase]))
+        if phase not in shared:
+            clipping = Clipping(settings, parameters[0].device)
+            shared[phase] = optimiser(parameters, settings, phase.betas), clipping
+        found.append(Update(number, phase, parameters, *shared[phase]))
     if not found:
         raise UsageError(f"baseline {baseline.name}: phases are empty; allowed: at least one bench.Phase")
     return found

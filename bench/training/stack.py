@@ -11,13 +11,12 @@ are views of the stack's, so its checkpoint is that of a run alone, which it goe
 diverges, or whose validation fails, leaves the stack, and the others go on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.linalg import vector_norm
 from torch.optim import Optimizer
 
 from bench.datasets.source import Draws
@@ -62,11 +61,10 @@ class Stack(Trainer):
         self.trainers = [member.trainer for member in members]
         first = self.trainers[0]
         module = stacked([trainer.module for trainer in self.trainers])
-        settings = first.settings.model_copy(update={"clip": None})  # of all of them; theirs is in `_gradient`
-        super().__init__(first.identity, settings, first.baseline, module, first.dataset, first.seed)
-        self.clip = first.settings.clip
+        super().__init__(first.identity, first.settings, first.baseline, module, first.dataset, first.seed)
         self.data = JoinedMinibatches([trainer.data for trainer in self.trainers])
-        self.rng = self.draws = JoinedDraws([trainer.rng for trainer in self.trainers], settings.batch * len(members))
+        rows = self.settings.batch * len(members)
+        self.rng = self.draws = JoinedDraws([trainer.rng for trainer in self.trainers], rows)
         self.step, self.validated, self.recent_steps = first.step, first.validated, first.recent_steps
         self.rows = self.rows_before = first.rows
         self.recent = torch.stack([trainer.recent for trainer in self.trainers])
@@ -88,7 +86,7 @@ class Stack(Trainer):
 
     @torch.no_grad()
     def _bind(self) -> None:
-        """Make the runs' weights and averages parts of the stack's, and the stack's moments those of the runs."""
+        """Make the runs' weights, averages and clippings parts of the stack's, and its moments those of the runs."""
         for s, trainer in enumerate(self.trainers):
             for i, (whole, own) in enumerate(zip(self.parameters, trainer.parameters, strict=True)):
                 if self.average.tensors[i] is not whole:
@@ -96,6 +94,8 @@ class Stack(Trainer):
                     trainer.average.tensors[i] = self.average.tensors[i][s]
                 own.data = whole.data[s]
             trainer.stacked = max(trainer.stacked, len(self.trainers))
+        for clipping, *theirs in zip(self.clippings, *(trainer.clippings for trainer in self.trainers), strict=True):
+            clipping.join(theirs)
         for optimizer, *others in self._optimisers():
             optimizer.param_groups[0]["lr"] = others[0].param_groups[0]["lr"]
             for parameter, *theirs in zip(*map(_parameters, (optimizer, *others)), strict=True):
@@ -142,12 +142,6 @@ class Stack(Trainer):
                     member.log(f"leaves its stack of {len(self.members)} at step {self.step}: {member.left}")
         if sum(not member.left for member in self.members) < 2:
             raise Dissolved
-
-    def _gradient(self, update: Update) -> Tensor:
-        losses = super()._gradient(update)
-        if self.clip:
-            clip_each(update.parameters, self.clip)
-        return losses
 
     def _backward(self, update: Update, piece: int) -> Tensor:
         """Put the gradients of all runs on the parameters; their mean losses, (S,)."""
@@ -201,13 +195,3 @@ def _parameters(optimizer: Optimizer) -> list[Tensor]:
     (group,) = optimizer.param_groups
     parameters: list[Tensor] = group["params"]
     return parameters
-
-
-@torch.no_grad()
-def clip_each(parameters: Iterable[Tensor], limit: float) -> None:
-    """Scale the gradients of parameters (S, ...) so that none of the S norms, of all parameters, is above the limit."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms = torch.stack([vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
-    scale = (limit / (vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_
-    for gradient in gradients:
-        gradient.mul_(scale.reshape(-1, *[1] * (gradient.dim() - 1)))

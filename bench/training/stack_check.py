@@ -87,7 +87,7 @@ def check(trainers: Sequence[Trainer]) -> None:
 def _compare(trainers: Sequence[Trainer]) -> None:
     doubles = []
     for trainer in trainers:
-        settings, module = trainer.settings.model_copy(update={"clip": None}), copied(trainer.module).double()
+        settings, module = trainer.settings, copied(trainer.module).double()
         doubles.append(_Doubled(trainer.identity, settings, trainer.baseline, module, trainer.dataset, trainer.seed))
     stack = _DoubledStack([Member(double, Path(), lambda module: [], lambda text: None) for double in doubles])
     for number, phase in enumerate(stack.baseline.phases):

@@ -53,6 +53,7 @@ class TrainingState:
         self.device = str(next(module.parameters()).device)
         self.updates = updates(baseline, module, settings)
         self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))
+        self.clippings = list(dict.fromkeys(update.clipping for update in self.updates))
         self.data = Minibatches(dataset, settings, seed, self.device, len(self.updates))
         self.rng = self.generator()
         self.net = CountedNetwork(module, settings.compile)

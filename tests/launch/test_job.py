@@ -35,7 +35,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[str
     """DDPM, for its native samplers, through all four stages; the folder of the run and what was said."""
     folder = tmp_path_factory.mktemp("job")
     said: list[str] = []
-    text = SUITE.replace("batch = 16 }", "batch = 16, curve_points = 2, curve_n = 10, ema = 0.5 }") + SWEEP
+    text = SUITE.replace("batch = 16 }", "batch = 16, curve_points = 2, curve_n = 10, ema = 0.5, clip = 1e-9 }") + SWEEP
     this = job(folder, text, 1)
     assert this(said.append) == "ok"
     return this.root, this.folder, said
@@ -57,7 +57,7 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
     def metrics(stage: str) -> set[str]:
         return set(table[table.stage == stage].metric)
 
-    training = {"steps", "train_seconds", "nfe_training", "train_loss", "peak_memory_bytes"}
+    training = {"steps", "train_seconds", "nfe_training", "train_loss", "clipped_steps", "peak_memory_bytes"}
     assert metrics("train") == training | {"nll_nats", "nll_defensive_nats", "w2", "nfe_sampling"}
     cost = {"nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"}
     nll = {"nll_nats", "nll_defensive_nats", "lost_points", "nll_floor", "nll_defensive_floor"}
@@ -75,7 +75,7 @@ def test_numbers_that_are_known(done: tuple[Path, Path, list[str]]) -> None:
     def value(metric: str, stage: str) -> float:
         return float(table[(table.metric == metric) & (table.stage == stage)].value.iloc[0])
 
-    assert value("steps", "train") == value("nfe_training", "train") == 6
+    assert value("steps", "train") == value("nfe_training", "train") == 6 and value("clipped_steps", "train") == 1
     assert set(table.steps) == {6} and set(table.parameters) == {3 * 8 + 8 + 8 * 2 + 2}
     assert value("nll_floor", "likelihood") == pytest.approx(math.log(32))
     curve = table[table.step.notna()]

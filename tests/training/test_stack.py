@@ -24,7 +24,7 @@ from bench.training.stacked_module import stacked
 from bench.training.trainer import CHECK_EVERY, Trainer
 
 SETTINGS: dict[str, Any] = {
-    **{"steps": 12, "batch": 16, "lr": 1e-2, "ema": 0.9, "clip": 0.5, "warmup": 3, "decay": "cosine"},
+    **{"steps": 12, "batch": 16, "lr": 1e-2, "ema": 0.9, "clip_relative": 1.1, "warmup": 3, "decay": "cosine"},
     **{"optimizer": "adamw", "weight_decay": 0.01},
 }
 NOT_BY_ROWS = "is not one of each sample by itself"
@@ -94,7 +94,8 @@ def killed_at(run: Trainer, step: int) -> None:
 
 def tensors(run: Trainer) -> list[Tensor]:
     moments = [value for optimizer in run.optimizers for entry in optimizer.state.values() for value in entry.values()]
-    return [*run.parameters, *run.average.tensors, *moments]
+    clippings = [clipping.numbers for clipping in run.clippings]
+    return [*run.parameters, *run.average.tensors, *moments, *clippings]
 
 
 def same(a: Trainer, b: Trainer) -> None:

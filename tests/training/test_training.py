@@ -98,7 +98,7 @@ def silent(text: str) -> None:
 FULL = {"steps": 70, "ema": 0.9, "warmup": 10, "decay": "cosine", "clip": 1.0, "curve_points": 3, "weight_decay": 0.01}
 
 
-RAW = {**FULL, "ema": 0.0, "optimizer": "adamw"}
+RAW = {**FULL, "ema": 0.0, "optimizer": "adamw", "clip": None, "clip_relative": 1.1}
 BY_ROWS = {"evaluations": 70 * 16, **{key: value for key, value in FULL.items() if key != "steps"}}
 
 
@@ -130,8 +130,9 @@ def test_a_killed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
     a, b = checkpoint.state(whole), checkpoint.state(second)
     for key in ("step", "nfe", "loss", "identity"):
         assert a[key] == b[key], key
-    for key in ("module", "average", "optimizer"):
+    for key in ("module", "average", "optimizer", "clippings"):
         assert same(a[key], b[key]), key
+    assert a["clippings"][0][2] > 0  # of both kinds
 
     def curve(t: Trainer) -> list[tuple[int, int, float]]:
         return [(m.place["step"], m.place["nfe_training"], m.value) for m in t.curve]
