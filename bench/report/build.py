@@ -24,8 +24,11 @@ from bench.report.markdown import document, markdown
 from bench.report.overview import Overview, overviews
 from bench.report.page import page
 from bench.report.pictures import Picture
-from bench.report.published import COLUMNS, published_tables, related
+from bench.report.published import COLUMNS, printed_tables
+from bench.report.published_table import published_grid
 from bench.report.recipe import recipes
+from bench.report.related import related
+from bench.report.reproduced import reproductions
 from bench.report.sections import sections, strays
 from bench.report.summary import summaries
 from bench.report.tables import Table, table
@@ -54,19 +57,23 @@ def write(
     tables: list[Table] = []
     papers: list[Grid] = []
     settings: list[Grid] = []
+    cells: list[Any] = []
     rows: list[dict[str, Any]] = []
     for section in sections(frame, configs):
         with _spared(f"tables of {section.name}", complaints):
             made, left_out = table(section), [*section.left_out, *by_method.left_out(section)]
             if section.current:
-                grids, of_grids = published_tables(section, published, configs)
+                printed = printed_tables(section, published, configs)
                 recipe, of_recipe = recipes([section], configs)
-                papers, settings, rows = papers + grids, settings + recipe, rows + of_grids + of_recipe
+                papers, settings = papers + list(map(published_grid, printed)), settings + recipe
+                cells += [row for one in printed for row in one.cells.to_dict("records")]
+                rows += of_recipe
             tables.append(made)
             complaints += left_out
     current = [made.section for made in tables if made.section.current]
     judged = verdicts(claims, current, complaints)
-    beside = [*papers, *settings, *related(current, published)]
+    reproduced = reproductions(DataFrame(cells, columns=COLUMNS))
+    beside = [*reproduced, *papers, *settings, *related(current, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     compared: list[Overview] = []
     pictures: list[Picture] = []
@@ -87,7 +94,7 @@ def write(
         "table.csv": _csv(headline(made.section for made in tables)),
         "paper.md": document("The paper's tables from these records", beside),
         "paper.tex": latex((grid, ()) for grid in beside),
-        "paper.csv": _csv(DataFrame(rows, columns=COLUMNS)),
+        "paper.csv": _csv(DataFrame(cells + rows, columns=COLUMNS)),
         "claims.md": document("Claims", judgements),
         "claims.tex": latex((grid, ()) for grid in judgements),
         "claims.csv": _csv(tidy(judged)),

@@ -46,6 +46,26 @@ def half_width(deviation: Any, n: Any) -> Any:
     return stdtrit(n - 1, 0.975) * deviation / n**0.5
 
 
+def deviation(half: Any, n: Any) -> Any:
+    """s of n values, by the half-width of the interval of their mean."""
+    return half / half_width(1.0, n)
+
+
+def welch(difference: float, deviations: Sequence[float], numbers: Sequence[int]) -> tuple[float, float]:
+    """Half-width of the 95% interval of a difference of two independent means, and the p-value of its being 0.
+
+    The means are of `numbers` of values, at least two each, whose `deviations` are not both 0:
+    t = difference / sqrt(v1 + v2), v = s^2 / n, of nu = (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)) degrees of
+    freedom (Welch 1947).
+    """
+    from scipy.special import stdtr, stdtrit
+
+    v = [s**2 / n for s, n in zip(deviations, numbers, strict=True)]
+    nu = sum(v) ** 2 / sum(one**2 / (n - 1) for one, n in zip(v, numbers, strict=True))
+    error = math.sqrt(sum(v))
+    return float(stdtrit(nu, 0.975) * error), float(2 * stdtr(nu, -abs(difference) / error))
+
+
 def repeats(rows: "DataFrame") -> tuple[float | None, int]:
     """Standard error and number of the repeats that the first value of a frame is the mean of."""
     first = rows.iloc[0]

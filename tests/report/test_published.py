@@ -7,7 +7,9 @@ import synthetic
 
 from bench.papers.paper import published_numbers
 from bench.report.grid import Grid
-from bench.report.published import COLUMNS, published_tables, related
+from bench.report.published import COLUMNS, printed_tables
+from bench.report.published_table import published_grid
+from bench.report.related import related
 from bench.report.sections import sections
 
 BPD = {**synthetic.LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
@@ -29,8 +31,9 @@ def made(
     frame = synthetic.frame(*rows)
     published = published_numbers()
     (section,) = sections(frame)
-    grids, tidy = published_tables(section, published, configs or {})
-    return {grid.title.partition(" on ")[0]: grid for grid in grids}, pandas.DataFrame(tidy, columns=COLUMNS)
+    printed = printed_tables(section, published, configs or {})
+    tidy = pandas.concat([one.cells for one in printed]) if printed else pandas.DataFrame(columns=COLUMNS)
+    return {one.table.title: published_grid(one) for one in printed}, tidy
 
 
 def heads(grid: Grid) -> list[str]:
@@ -178,16 +181,36 @@ def test_a_second_paper_has_its_table_with_the_deviation_over_its_seeds() -> Non
     assert [row.baseline for row in grid.rows][-1] == "ddpm"
     found = line(grid, "OT-CFM")
     # Tong et al. 2024b, table 2: moons by OT-CFM, W2 .130 +- .016 and NPE .083 +- .009.
-    assert (found["W₂ published"], found["W₂"], found["W₂ difference"]) == (
-        "0.130 (std 0.016)",
-        "0.15 ± 0.02",
-        "+0.020",
-    )
-    assert (found["NPE published"], found["NPE difference"]) == ("0.083 (std 0.009)", "+0.017")
-    assert line(grid, "SF2M-Exact")["W₂"] == "–"
+    assert found["W₂ published (mean ± std, 5 seeds)"] == "0.130 ± 0.016"
+    assert found["W₂ (mean ± std)"] == "0.150 ± 0.010"
+    # v = .016^2 / 5 and .01^2 / 3: nu = 5.90, t = 2.457, t sqrt(v1 + v2) = .0226.
+    assert (found["W₂ difference (± joint 95%)"], found["W₂ verdict"]) == ("+0.020 ± 0.023", "within")
+    assert (found["NPE published (mean ± std, 5 seeds)"], found["NPE verdict"]) == ("0.083 ± 0.009", "within")
+    assert line(grid, "SF2M-Exact")["W₂ (mean ± std)"] == "–"
     cell = tidy[(tidy.paper == "tong2024_sf2m") & (tidy.method == "ot_cfm") & (tidy.metric == "w2")].iloc[0]
-    assert (cell.published, cell.published_std, cell.n) == (0.13, 0.016, 3)
-    assert cell["mean"] == pytest.approx(0.15)
+    assert (cell.published, cell.published_std, cell.published_n, cell.n) == (0.13, 0.016, 5, 3)
+    assert (cell["mean"], cell["std"]) == (pytest.approx(0.15), pytest.approx(0.01))
+
+
+def test_the_floor_has_a_row_and_marks_what_is_printed_at_it() -> None:
+    floor = {"baseline": "icfm", "settings": {"split": "test", "floor_split": "test", "repeats": 2}, "stderr": 0.001}
+    rows = [{**of_sf2m("icfm", "w2_floor", 0.126, s), **floor} for s in (0, 1, 2)]
+    grids, _ = made([*SF2M, *rows], DRAWN)
+    grid = grids["Table 2 of Tong et al. 2024"]
+    assert (grid.rows[-1].baseline, grid.rows[-1].label) == ("", "Floor (as many data)")
+    # One more set: t_{.975, 1} * .001 * sqrt(2) * sqrt(3 / 2) = .022.
+    assert line(grid, "Floor (as many data)")["W₂ (mean ± std)"] == "0.13 ± 0.02"
+    marked = {row.label for row in grid.rows if row.entries[0].text.endswith("≈")}
+    assert marked == {"SF2M-Exact", "DSBM-IPF", "DSBM-IMF", "OT-CFM"}  # .124, .140, .144 and .130; SB-CFM .434
+    assert any("cannot tell methods apart" in remark for remark in grid.remarks)
+
+
+def test_what_is_not_judged_is_said_below_the_table() -> None:
+    grid = made(SF2M, DRAWN)[0]["Table 2 of Tong et al. 2024"]
+    assert "2 of 2 cells within the joint 95% interval; chance alone would leave out 0.1." in grid.remarks
+    copied = "No verdict on DSBM-IPF, DSBM-IMF and DSB: not run, copied there from Shi et al. 2023."
+    assert copied in grid.remarks
+    assert line(grid, "DDPM")["W₂ verdict"] == ""
 
 
 def test_variants_of_a_printed_method_are_called_by_what_the_first_has_otherwise() -> None:
@@ -211,7 +234,7 @@ def test_variants_of_a_printed_method_are_called_by_what_the_first_has_otherwise
 def test_samples_of_other_settings_have_no_place_in_it(other: dict[str, Any]) -> None:
     assert "Table 2 of Tong et al. 2024" not in made([{**row, **other} for row in SF2M])[0]
     rows = [*SF2M, *({**row, **other, "value": 99.0} for row in SF2M[:3])]
-    assert line(made(rows, DRAWN)[0]["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂"] == "0.15 ± 0.02"
+    assert line(made(rows, DRAWN)[0]["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂ (mean ± std)"] == "0.150 ± 0.010"
 
 
 def test_it_is_silent_of_data_of_the_same_name_that_is_scaled_otherwise() -> None:

@@ -1,0 +1,122 @@
+"""Whether what is measured reproduces what is printed: Welch's interval, cell by cell, and the count of cells.
+
+Printed are a mean m1 and a deviation s1 over n1 seeds, measured m2, s2 and n2. With v = s^2 / n, m2 - m1 has the 95%
+interval
+
+    t_{0.975, nu} (v1 + v2)^(1/2),    nu = (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)),       (Welch 1947)
+
+and a cell is within it, above or below. Chance alone leaves 5% of the cells out.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pandas import DataFrame
+
+from bench.papers.paper import known
+from bench.report import vocabulary
+from bench.report.extract import count, each, listed
+from bench.report.grid import ABSENT, Entry, Grid, Header, Row
+from bench.report.statistics import deviation, welch
+
+JUDGED = ["std", "joint_half_width", "p", "verdict", "no_verdict"]
+WITHIN, ABOVE, BELOW = "within", "above", "below"
+CHANCE = 0.05
+TABLE = ["paper", "table", "suite", "protocol"]
+HOW = (
+    "Cells within the joint 95% interval of the printed and the measured mean (Welch), of those that have a verdict. A "
+    "variant is called by what the first of its method, which has no name, has otherwise."
+)
+
+
+def judged(cells: DataFrame) -> DataFrame:
+    """The cells of a column with the columns JUDGED; `no_verdict` says why there is none where a number is printed."""
+    rounding = 0.5 * 10.0 ** -digits(cells)
+    columns = zip(*(_judged(cell, rounding) for cell in each(cells)), strict=True)
+    return cells.assign(**dict(zip(JUDGED, columns, strict=True)))
+
+
+def digits(cells: DataFrame) -> int:
+    """Those after the point that a column is printed with."""
+    return max(len(f"{value:g}".partition(".")[2]) for value in (*cells.published, *cells.published_std))
+
+
+def _judged(cell: Any, rounding: float) -> tuple[float, float, float, str, str]:
+    """The values of JUDGED; a difference below the rounding of what is printed is within."""
+    std = float(deviation(cell.half_width, cell.n)) if cell.n > 1 else math.nan
+    if math.isnan(cell.published) or math.isnan(cell.published_std) or math.isnan(cell.published_n):
+        return std, math.nan, math.nan, "", ""
+    if why := _undecidable(cell, std):
+        return std, math.nan, math.nan, "", why
+    joint, p = welch(cell.difference, (cell.published_std, std), (int(cell.published_n), cell.n))
+    verdict = WITHIN if abs(cell.difference) <= max(joint, rounding) else ABOVE if cell.difference > 0 else BELOW
+    return std, joint, p, verdict, ""
+
+
+def _undecidable(cell: Any, std: float) -> str:
+    if not cell.n:
+        return f"{cell.hole}, {cell.published_note}" if cell.published_note else str(cell.hole)
+    if cell.lost:
+        return f"{cell.lost} of {cell.n + cell.lost} seeds {cell.lost_to}"
+    if math.isnan(cell.difference):
+        return "not compared under this protocol"
+    if math.isnan(std) or cell.published_n < 2:
+        return "no deviation over seeds"
+    return "no deviation on either side" if std == cell.published_std == 0 else ""
+
+
+def counted(cells: DataFrame) -> str:
+    """ "5 of 8 cells within the joint 95% interval; ...", of the first variant of each printed method."""
+    verdicts = cells.verdict[(cells.verdict != "") & (variants(cells) == "")]
+    return (
+        f"{(verdicts == WITHIN).sum()} of {len(verdicts)} cells within the joint 95% interval; "
+        f"chance alone would leave out {CHANCE * len(verdicts):.1f}"
+    )
+
+
+def variants(cells: DataFrame) -> Any:
+    """By what cells differ from the first variant of their method and from the first setting of their dataset."""
+    settings = cells.setting.where(cells.setting != cells.groupby("dataset").setting.transform("first"), "")
+    return cells.other.str.cat(settings, ", ").str.strip(", ")
+
+
+def reproductions(cells: DataFrame) -> list[Grid]:
+    """How many cells of each printed table are reproduced, over all data: by method, variant and metric."""
+    titles = {(paper.folder.name, table.name): table.title for paper in known() for table in paper.tables}
+    found = []
+    for place, of_table in cells.groupby(TABLE, sort=False):
+        paper, table, suite, protocol = map(str, place)
+        if (of_table.verdict != "").any():
+            title = f"{titles[paper, table]}: what is reproduced (suite {suite}, protocol {protocol})"
+            found.append(_grid(title, protocol, of_table))
+    return found
+
+
+def _grid(title: str, protocol: str, cells: DataFrame) -> Grid:
+    """A row a method and variant, one for all methods that have a variant, and one of what chance does."""
+    cells = cells.assign(variant=variants(cells))
+    found = cells[cells.verdict != ""]
+    metrics = [name for name in cells.metric.unique() if name in set(found.metric)]
+    rows = []
+    for (_, variant), chosen in found.groupby(["method", "variant"], sort=False):
+        one = chosen.iloc[0]
+        rows.append(Row(one.baseline, one.label.removesuffix(f", {one.other}"), str(variant), _counts(chosen, metrics)))
+    of_all = {
+        variant: chosen for variant, chosen in found.groupby("variant", sort=False) if chosen.method.nunique() > 1
+    }
+    rows += [Row("", "All methods", str(variant), _counts(chosen, metrics)) for variant, chosen in of_all.items()]
+    first = found[found.variant == ""]
+    left_out = [CHANCE * n for n in (*((first.metric == name).sum() for name in metrics), len(first))]
+    rows.append(Row("", "Chance alone leaves out", "", tuple(Entry(value=n, form=".1f") for n in left_out)))
+    remarks = [HOW, f"{counted(cells)}."]
+    for why, of in cells[(cells.no_verdict != "") & (cells.variant == "")].groupby("no_verdict", sort=False):
+        remarks.append(f"No verdict on {count(len(of), 'cell')} of {listed(dict.fromkeys(of.label))}: {why}.")
+    headers = (*(Header(vocabulary.metric(name).title) for name in metrics), Header("All"))
+    return Grid(title, "quality", headers, tuple(rows), tuple(remarks), ("Method", "Variant"), (), protocol)
+
+
+def _counts(cells: DataFrame, metrics: Sequence[str]) -> tuple[Entry, ...]:
+    """k of n for each metric, and for all."""
+    parts = [(chosen.verdict == WITHIN) for chosen in (*(cells[cells.metric == name] for name in metrics), cells)]
+    return tuple(Entry(f"{sum(of)} of {len(of)}", sum(of) / len(of)) if len(of) else Entry(ABSENT) for of in parts)
