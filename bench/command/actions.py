@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     if not todo and not remember(root) and fresh.is_fresh(root):
         print(f"nothing to do: {len(runs) - len(failures)} of {len(runs)} runs are finished in {root}")
         say_lost(stands)
-        return say_failures(root, failures)
+        return say_failures(root, failures, runs)
     if todo:
         # Shape, classes and what is given are the data's to say, thus whether networks and metrics fit them. For Slurm
         # or a dry run data are neither fetched nor packed here: such a misfit fails the job, with its reason.
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace, root: Path, about: str, runs: list[Run], da
     stands = _rebuild(root, runs)
     say_lost(stands)
     left, failures = todo_of(stands, runs, retry=False)
-    return say_failures(root, failures | {run_.run_id: "it has not finished" for run_ in left})
+    return say_failures(root, failures | {run_.run_id: "it has not finished" for run_ in left}, runs)
 
 
 def todo_of(stands: Stands, runs: Sequence[Run], retry: bool) -> tuple[list[Run], dict[str, str]]:
@@ -186,7 +186,8 @@ def status(root: Path, runs: Sequence[Run]) -> int:
     counts = Counter(state.status for state in states.values())
     say_lost(stands)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
-    return 1 if counts["failed"] else 0
+    trials = {run_.run_id for run_ in runs if run_.trial}
+    return 1 if any(state.status == "failed" for run_id, state in states.items() if run_id not in trials) else 0
 
 
 def report(root: Path, runs: Sequence[Run]) -> int:

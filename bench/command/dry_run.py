@@ -56,9 +56,11 @@ def lines(runs: Sequence[Run], state: Mapping[str, str], missing: Mapping[str, S
         alike.setdefault((run.variant, state[run.run_id], *missing[run.run_id]), []).append(run)
     rows = [HEAD]
     for (_, found, *stages), same in alike.items():
-        dataset, baseline, network = (
-            with_options(part.name, part.options) for part in (same[0].dataset, same[0].baseline, same[0].network)
-        )
+        parts = (same[0].dataset, same[0].baseline, same[0].network)
+        dataset, baseline, network = (with_options(part.name, part.options) for part in parts)
+        if values := same[0].trial or (same[0].tune and same[0].tune.lists):
+            short = {key.rpartition(".")[2]: value for key, value in values.items()}
+            baseline = with_options(f"{same[0].baseline.name} {same[0].tuning}", short)
         seeds = ",".join(str(run.seed) for run in same)
         rows.append((found, dataset, baseline, network, seeds, same[0].training.budget, " ".join(stages) or "none"))
     return columns(rows, shrinks=(1, 2, 3, 4, 5))

@@ -1,10 +1,11 @@
 """What the command says beside its work: stale, lost and failed runs, idle cores, and what was submitted."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.config.suite import Run
 from bench.launch.invocation import again
 from bench.records import records, retries, underway
 from bench.records.standing import Stands
@@ -47,13 +48,15 @@ def say_lost(stands: Stands) -> None:
         print(f"{count} measurement{'s' * (count > 1)} lost; --retry measures {'them' if count > 1 else 'it'} again")
 
 
-def say_failures(root: Path, failures: dict[str, str]) -> int:
-    """Name the failed runs; the exit code."""
+def say_failures(root: Path, failures: Mapping[str, str], runs: Sequence[Run]) -> int:
+    """Name the failed runs; the exit code, which a trial does not count for: it is a loss of what it tried alone."""
+    trials = {run.run_id for run in runs if run.trial}
     for run_id, error in failures.items():
-        print(f"failed: {run_id}: {error} (log: {records.run_folder(root, run_id) / 'log.txt'})")
+        kind = "trial failed" if run_id in trials else "failed"
+        print(f"{kind}: {run_id}: {error} (log: {records.run_folder(root, run_id) / 'log.txt'})")
     if failures:
         print(f"{len(failures)} failed; --retry runs them again")
-    return 1 if failures else 0
+    return 1 if failures.keys() - trials else 0
 
 
 def idle_cores(options: argparse.Namespace, jobs: Sequence["Job"]) -> str:

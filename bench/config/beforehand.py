@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from bench.config.choice import numbers
 from bench.config.components import about, build_baseline, build_dataset, check_data, check_network, forget
 from bench.config.options import checked_options
-from bench.config.registry import datasets, networks
+from bench.config.registry import datasets, metrics, networks, unknown
 from bench.config.sampling import further, swept
 from bench.config.settings import Component, Samples
 from bench.config.suite import RUN_ID, Run
@@ -38,6 +39,10 @@ def validate(runs: Iterable[Run]) -> None:
         samples, likelihood, sweep = run.evaluation.samples, run.evaluation.likelihood, run.evaluation.sweep
         for solve in [*(likelihood.solvers if likelihood else ()), *([samples.solver] if samples else ())]:
             Solver(**solve.model_dump())
+        if run.tune and run.tune.metric:
+            known = [name for metric in metrics.values() if metric.in_curve for name in metric.facts]
+            if not {*known}.intersection(numbers(run.tune.metric)):
+                raise UsageError("tune.metric: " + unknown("number of the curve", run.tune.metric, known))
         if samples:
             for name in samples.metrics or ():
                 of_samples(name)

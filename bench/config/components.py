@@ -105,6 +105,9 @@ def check_data(run: Run, dataset: Dataset) -> None:
         )
     if build_baseline(run.baseline).needs_gaussian and dataset.source is not None:
         raise UsageError(f"baseline {baseline}: needs noise from N(0, I); {dataset.name} has a source of its own")
+    if (run.tune or run.trial) and dataset.validation is None:
+        how = "give it one, as by its option validation = 1000, or take tune away"
+        raise UsageError(f"tune: {dataset.name} has no validation split to choose on; {how}")
     drawn = {"training.curve_n": run.training.curve_n} if run.training.curve_points else {}
     drawn |= {f"evaluation.samples.{key}": getattr(samples, key) for key in ("n", "path_n") if samples}
     drawn |= {"evaluation.sweep.n": sweep.n} if sweep else {}

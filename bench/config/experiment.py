@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from bench.config.registry import unknown
 from bench.config.settings import Component, Evaluation, Frozen, Seed, Training, listed
+from bench.config.tune import Tune
 
 Protocol = Literal["smoke", "small", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -15,7 +16,7 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 class Variation(BaseModel):
     """What a protocol changes in its experiment: its baselines, seeds and overrides, and any of an override's keys.
 
-    Those are the extra ones: settings of every baseline.
+    Those are the extra ones: settings of every baseline; `tune = false` tunes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -34,6 +35,7 @@ class Experiment(Frozen):
     training: Training
     evaluation: Evaluation = Evaluation()
     seeds: tuple[Seed, ...] | None = None
+    tune: Tune | None = None
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     protocols: dict[str, Variation] = Field(default_factory=dict)
 

@@ -1,29 +1,27 @@
 """From a suite to its runs: every experiment x baseline x seed, with the settings that apply to each.
 
-Precedence, weakest first: the experiment, its protocol, the baseline's override, its override under the protocol,
-`--set`. `--set KEY=` without a value takes what they say of KEY away, which leaves its default.
+What applies where is bench/config/cell.py's to say. A run that is tuned comes with its trials.
 
 An option of a network that is the path of a .json file stands for what is in it.
 
 A baseline whose option `teacher` names another baseline is taught by that one's run on the same data, network and seed.
 """
 
-import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.config.cell import UNSET, apply, cell_of
 from bench.config.elsewhere import located, located_file, of_extractors, remembered
-from bench.config.experiment import Experiment, Variation
+from bench.config.experiment import Experiment
 from bench.config.registry import unknown
 from bench.config.settings import Component
 from bench.config.suite import RUN_ID, Run, Suite
-from bench.config.validated import fields_at, validated
+from bench.config.trials import with_trials
+from bench.config.validated import validated
 from bench.errors import UsageError, one_line
-
-UNSET = object()  # the value of a setting that is taken away
 
 
 def plan(
@@ -66,11 +64,11 @@ def plan(
                     continue
                 own_seeds = experiment.variation(protocol).seeds or experiment.seeds or suite.seeds
                 for seed in own_seeds if seeds is None else seeds:
-                    run = place.run(baseline, seed)
-                    if runs.setdefault(run.run_id, run) != run:
-                        raise UsageError(
-                            f"suite {name}, {baseline}: {run.run_id} is planned twice, with different evaluations"
-                        )
+                    for run in with_trials(place.run(baseline, seed), own_seeds, place.where(baseline)):
+                        if runs.setdefault(run.run_id, run) != run:
+                            raise UsageError(
+                                f"{place.where(baseline)}: {run.run_id} is planned twice, with different evaluations"
+                            )
     if unset and runs:
         raise UsageError(f"--set {min(unset)}=: no run here sets it, so there is nothing to take away")
     return list(runs.values())
@@ -114,15 +112,22 @@ class _Place:
     digests: Mapping[str, str]
     first: dict[str, Run] = field(default_factory=dict)
 
+    def where(self, baseline: str) -> str:
+        """How a complaint about a run begins."""
+        return f"suite {self.suite}, {baseline}"
+
     def run(self, baseline: str, seed: int, students: tuple[str, ...] = ()) -> Run:
         if (alike := self.first.get(baseline)) and 0 <= seed < 2**63:
             return alike.of_seed(seed)
-        where = f"suite {self.suite}, {baseline}"
-        cell = _cell(self.experiment, self.dataset, self.protocol, baseline, where)
-        self.unset.difference_update(_set(cell, baseline, self.settings, self.known))
+        where = self.where(baseline)
+        cell = cell_of(self.experiment, self.dataset, self.protocol, baseline, where)
+        self.unset.difference_update(apply(cell, baseline, self.settings, self.known))
         options, fields = cell.pop("options"), {"suite": self.suite, "protocol": self.protocol, "seed": seed}
         if options.get("teacher", "") != "":
-            teacher, digest = self._teacher(options["teacher"], seed, (*students, baseline), where)
+            named = options["teacher"]
+            teacher, digest = self._teacher(named, seed, (*students, baseline), where)
+            if cell["tune"] and not digest and teacher != named:
+                raise UsageError(f"{where}: tune: teacher = {named!r}: only the id of a run or a file may teach")
             options["teacher"] = teacher
             fields |= {"teacher_sha256": digest} if digest else {}
         if isinstance(weights := cell["training"].get("weights"), str) and weights:
@@ -132,7 +137,7 @@ class _Place:
         fields |= {**cell, "baseline": {"name": baseline, "options": options}}
         run: Run = validated(Run, fields, where)
         run = run.model_copy(update={"extractors_sha256": of_extractors(run.evaluation.samples, self.digests)})
-        if not run.needs:
+        if not run.teachers:
             self.first[baseline] = run
         return run
 
@@ -173,78 +178,3 @@ def _read(key: str, value: Any, where: str) -> Any:
         return json.loads(Path(value).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{where}: network.{key} = {value!r}: {one_line(error)[:200]}") from error
-
-
-def _cell(experiment: Experiment, dataset: Component, protocol: str, baseline: str, where: str) -> dict[str, Any]:
-    """The experiment's settings for one dataset and baseline, under its protocol and the baseline's override."""
-    cell: dict[str, Any] = {
-        "dataset": dataset.model_dump(),
-        "network": experiment.network.model_dump(),
-        "options": {},
-        "training": experiment.training.model_dump(exclude_unset=True),
-        "evaluation": experiment.evaluation.model_dump(exclude_unset=True),
-    }
-    variation = experiment.variation(protocol)
-    layers = {
-        f"protocols.{protocol}": variation.model_extra or {},
-        f"overrides.{baseline}": experiment.overrides.get(baseline, {}),
-        f"protocols.{protocol}.overrides.{baseline}": variation.overrides.get(baseline, {}),
-    }
-    for source, layer in layers.items():
-        known = [*cell, *(Variation.model_fields if source == f"protocols.{protocol}" else ())]
-        for key in layer:
-            if key not in cell:
-                raise UsageError(f"{where}: {source}: " + unknown("key", key, known))
-        _merge(cell, copy.deepcopy(layer), f"{where}: {source}")
-    return cell
-
-
-def _set(cell: dict[str, Any], baseline: str, settings: Mapping[str, Any], known: list[str]) -> set[str]:
-    """Apply `--set KEY=VALUE` to the cell of one baseline; the keys that were there and were taken away."""
-    gone = set()
-    for key, value in settings.items():
-        head, *path = _path(key, value, known)
-        if head in known and head != baseline:
-            continue
-        holder: dict[str, Any] = cell["options"] if head == baseline else cell[head]
-        *above, last = path
-        if value is UNSET:
-            for part in above:
-                inner = holder.get(part)
-                holder = inner if isinstance(inner, dict) else {}
-            gone |= {key} if holder.pop(last, UNSET) is not UNSET else set()
-        else:
-            for part in reversed(path):
-                value = {part: value}
-            _merge(holder, value, f"--set {key}")
-    return gone
-
-
-def _path(key: str, value: Any, known: list[str]) -> list[str]:
-    """Where a cell has a dotted key; UsageError for one that no setting has, and for a name that is taken away."""
-    head, *rest = key.split(".")
-    if head in (*known, "dataset", "network") and len(rest) == 1:
-        if rest == ["name"] and head not in known:
-            if value is UNSET:
-                raise UsageError(f"--set {key}=: it needs a value")
-            return [head, "name"]
-        return [head, *([] if head in known else ["options"]), *rest]
-    if head in ("training", "evaluation") and rest:
-        fields = fields_at(Run, (head, *rest[:-1]))
-        if value is UNSET and rest[-1] not in fields:
-            raise UsageError(f"--set {key}=: " + unknown("key", rest[-1], fields))
-        return [head, *rest]
-    raise UsageError(
-        f"--set {key}={'' if value is UNSET else value}: a key is training.KEY, evaluation.STAGE.KEY, "
-        f"network.OPTION, dataset.OPTION or BASELINE.OPTION (baselines here: {', '.join(known)})"
-    )
-
-
-def _merge(into: dict[str, Any], layer: dict[str, Any], where: str) -> None:
-    for key, value in layer.items():
-        if key in ("dataset", "network"):
-            into[key] = validated(Component, value, f"{where}: {key}").model_dump()
-        elif isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value, where)
-        else:
-            into[key] = value

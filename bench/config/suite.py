@@ -33,6 +33,7 @@ from bench.config.experiment import Experiment, Protocol
 from bench.config.names import safe_name
 from bench.config.registry import unknown
 from bench.config.settings import STAGES, Component, Evaluation, Frozen, Samples, Seed, Stage, Training
+from bench.config.tune import Tune, Values, put, without
 from bench.config.validated import validated
 from bench.errors import UsageError
 
@@ -52,7 +53,11 @@ NOTHING = Named()
 
 
 class Run(Frozen):
-    """One dataset, network, baseline and seed with all settings."""
+    """One dataset, network, baseline and seed with all settings.
+
+    A run that is tuned has `tune`, and at what is tuned the suite's own settings until its trials have chosen. A trial
+    has the values that it tries, which are in its settings as well.
+    """
 
     suite: str
     protocol: str
@@ -65,25 +70,34 @@ class Run(Frozen):
     teacher_sha256: str = ""  # of the teacher's file, where it is one
     weights_sha256: str = ""  # of what lies at training.weights
     extractors_sha256: dict[str, str] = Field(default_factory=dict)  # of evaluation.samples.extractors, by name
+    tune: Tune | None = None
+    trial: Values = Field(default_factory=dict)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """train, then the stages that the evaluation asks for."""
-        return tuple(s for s in STAGES if s == "train" or getattr(self.evaluation, s) is not None)
+        """train, then the stages that the evaluation asks for; of a trial train alone."""
+        asked = () if self.trial else STAGES
+        return tuple(s for s in STAGES if s == "train" or (s in asked and getattr(self.evaluation, s) is not None))
 
     @cached_property
     def variant(self) -> str:
-        """Identity without the seed: runs of one variant are averaged, others never."""
+        """Identity without the seed: runs of one variant are averaged, others never.
+
+        That of a tuned run has what is tried in the place of what is chosen.
+        """
         left_out: Any = {"suite": True, "seed": True, "evaluation": True, "training": {"checkpoint_seconds", "stack"}}
         left_out |= {"teacher_sha256": True, "weights_sha256": True, "extractors_sha256": True}
+        left_out |= {"tune": {"untuned"}} if self.tune else {}
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         options = settings["baseline"].get("options", {})
-        if self.needs and self.needs[0].endswith(f"-s{self.seed}"):  # seeds of one variant have a teacher each
-            options["teacher"] = self.needs[0].removesuffix(f"-s{self.seed}")
+        if self.teachers and self.teachers[0].endswith(f"-s{self.seed}"):  # seeds of one variant have a teacher each
+            options["teacher"] = self.teachers[0].removesuffix(f"-s{self.seed}")
         if self.teacher_sha256:  # wherever the file lies
             options["teacher"] = self.teacher_sha256
         if self.weights_sha256:
             settings["training"]["weights"] = self.weights_sha256
+        if self.tune:
+            settings = without(settings, self.tune.lists)
         return f"{safe_name(f'{self.dataset.name}-{self.baseline.name}')}-{digest(settings)}"
 
     @property
@@ -95,17 +109,47 @@ class Run(Frozen):
         return f"{label}, {self.training.budget}" if self.training.weights else label
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def teachers(self) -> tuple[str, ...]:
         """Runs that must be trained before: the teacher, where that is a run and not a file."""
         teacher = self.baseline.options.get("teacher")
         return (teacher,) if isinstance(teacher, str) and RUN_ID.fullmatch(teacher) else ()
 
+    @cached_property
+    def trials(self) -> dict[str, "Run"]:
+        """By id the runs that try the values of a run that is tuned; all seeds of a variant share them."""
+        if not self.tune:
+            return {}
+        few = {"curve_points": 1, "curve_n": self.tune.n or self.training.curve_n}
+        found = [
+            self.with_values(values).model_copy(update={"tune": None, "trial": values, "seed": seed})
+            for values in self.tune.combinations()
+            for seed in self.tune.seeds
+        ]
+        found = [run.model_copy(update={"training": run.training.model_copy(update=few)}) for run in found]
+        return {run.run_id: run for run in found}
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Runs that must have ended before: its teachers and its trials."""
+        return (*self.teachers, *self.trials)
+
+    @property
+    def tuning(self) -> str:
+        """What the run is in a suite that tunes: "trial", "tuned", or "" as any other."""
+        return "trial" if self.trial else "tuned" if self.tune else ""
+
+    def with_values(self, values: Values) -> "Run":
+        """The run with these values by dotted key; UsageError for one that cannot be."""
+        where = f"suite {self.suite}, {self.baseline.name}: tune"
+        found: Run = validated(Run, put(self.model_dump(), values), where)
+        return found
+
     def of_seed(self, seed: int) -> "Run":
-        """The run of the same settings and another seed; of a run that needs no other, which would have a seed, too."""
-        assert not self.needs
+        """The run of the same settings and another seed; of a run without a teacher, which would have a seed, too."""
+        assert not self.teachers
         copied = self.model_copy(update={"seed": seed})
         copied.__dict__.update(variant=self.variant, evaluated=self.evaluated, named=self.named)
-        copied.__dict__.update(curve_settings=self.curve_settings)
+        copied.__dict__.update(curve_settings=self.curve_settings, trials=self.trials)
         return copied
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Run":

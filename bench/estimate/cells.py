@@ -82,10 +82,11 @@ def _dataset(run: Run, place: Place) -> tuple[Dataset | None, bool, str]:
 def _settings(run: Run) -> object:
     """What takes time but for the data; a teacher by its variant, since each seed has one of its own."""
     baseline = run.baseline.model_dump(mode="json")
-    if run.needs:
-        baseline["options"] = {**baseline["options"], "teacher": run.needs[0].rpartition("-s")[0].split("-", 1)[-1]}
-    training = run.training.model_dump(mode="json", exclude={"checkpoint_seconds"})
-    return [baseline, run.network.model_dump(mode="json"), training, run.evaluation.model_dump(mode="json")]
+    if run.teachers:
+        baseline["options"] = {**baseline["options"], "teacher": run.teachers[0].rpartition("-s")[0].split("-", 1)[-1]}
+    training = run.training.model_dump(mode="json", exclude={"checkpoint_seconds", "lr"})
+    evaluation = run.evaluation.model_dump(mode="json")
+    return [baseline, run.network.model_dump(mode="json"), training, evaluation, run.stages]
 
 
 def _facts(dataset: Dataset) -> object:

@@ -10,12 +10,14 @@ from bench.config.suite import Run
 def makespan(runs: Sequence[Run], seconds: Mapping[str, float], workers: int) -> float:
     """Seconds until the last run has ended, by the seconds of each; longest first (Graham 1969)."""
     ids = [run.run_id for run in runs]
-    students = defaultdict[str, list[int]](list)
+    known, left = set(ids), dict[int, int]()
+    waiting = defaultdict[str, list[int]](list)
     ready: list[tuple[float, int]] = []
     for i, run in enumerate(runs):
-        here = set(run.needs).intersection(ids) if run.needs else set[str]()
+        here = known.intersection(run.needs)
+        left[i] = len(here)
         for need in here:
-            students[need].append(i)
+            waiting[need].append(i)
         if not here:
             heapq.heappush(ready, (-seconds[ids[i]], i))
     clock, busy = 0.0, list[tuple[float, int]]()
@@ -24,6 +26,8 @@ def makespan(runs: Sequence[Run], seconds: Mapping[str, float], workers: int) ->
             longest, i = heapq.heappop(ready)
             heapq.heappush(busy, (clock - longest, i))
         clock, ended = heapq.heappop(busy)
-        for i in students.pop(ids[ended], ()):  # a run needs one other at most
-            heapq.heappush(ready, (-seconds[ids[i]], i))
+        for i in waiting.pop(ids[ended], ()):
+            left[i] -= 1
+            if not left[i]:
+                heapq.heappush(ready, (-seconds[ids[i]], i))
     return clock

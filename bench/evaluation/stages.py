@@ -75,6 +75,7 @@ class Stages:
         self.trainer.code, self.trainer.accepted = trained_by(task.root, run, task.keep_stale)
         self.trainer.teachers = sorted(teacher["sha256"] for teacher in self.teachers.values())
         self.trainer.curve_code = standing.curve(run) or ""
+        self.trainer.tuned = task.choice.to if task.choice else {}
         self.checkpoint = task.checkpoint
         if not self.unfit:
             self.trainer.restore(self.checkpoint, log)
@@ -97,6 +98,7 @@ class Stages:
             "parameters": self.parameters,
             "steps": self.trainer.step,
             "options": components.resolved(self.baseline),
+            "tuned": self.task.choice and self.task.choice.model_dump(mode="json"),
             "device": provenance.device_name(self.device),
             "device_count": ranks.count(),
             "inputs": inputs.described(
@@ -152,12 +154,24 @@ class Stages:
         if why := self.unfit or self.elsewhere:
             rows = [replace(row, value=math.nan, reason=why) for row in rows]
         steps = Measurement("steps", math.nan if self.unfit else trainer.step, reason=self.unfit or None)
-        return [steps, *rows, *trainer.curve], {}
+        return [steps, *rows, *self.tuning(), *trainer.curve], {}
+
+    def tuning(self) -> Rows:
+        """What the trials cost that chose the run's values; nothing of a run that is not tuned."""
+        choice = self.task.choice
+        if not choice:
+            return []
+        trials = sum(len(tried.trials) for tried in choice.tried)
+        settings = {"trials": trials} | ({"stacked": True} if choice.stacked else {})
+        return [
+            Measurement("tuning_seconds", choice.seconds, settings=settings),
+            Measurement("tuning_evaluations", choice.evaluations, settings=settings),
+        ]
 
     def prepare_judges(self) -> None:
         """Have ready what samples are compared with, which is no part of the training's time."""
-        curve, evaluation = self.run.training.curve_points, self.run.evaluation
-        if not self.unfit and (evaluation.samples or evaluation.sweep):
+        curve, stages = self.run.training.curve_points, self.run.stages
+        if not self.unfit and ("samples" in stages or "sweep" in stages):
             self.judge.prepare()
         if not self.unfit and curve:
             self.judge.for_tuning.prepare()

@@ -48,7 +48,9 @@ QUIET = (
     *("bench/command/", "bench/estimate/", "bench/identity/", "bench/launch/", "bench/papers/"),
     *("bench/records/", "bench/report/", "bench/errors.py", "bench/metrics/extractors/cache.py"),
     *(f"bench/methods/{name}.py" for name in ("compilation", "memory", "rules")),
-    *(f"bench/config/{name}.py" for name in ("experiment", "plan", "registry", "suite", "toml", "validated")),
+    *(f"bench/config/{name}.py" for name in ("cell", "experiment", "plan", "registry", "suite", "toml", "validated")),
+    # What trials choose is a setting of the run (bench/records/tuned.py).
+    *(f"bench/config/{name}.py" for name in ("choice", "trials", "tune")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
     *(
         f"bench/training/{name}.py"

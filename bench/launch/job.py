@@ -12,6 +12,8 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.config.registry import load_plugin
@@ -23,11 +25,12 @@ from bench.evaluation.unfinished import clear_all
 from bench.identity import source
 from bench.launch import threads
 from bench.launch.task import Task
+from bench.records import tuned
 from bench.records.aside import set_aside
 from bench.records.disk import shortage
 from bench.records.files import sweep
 from bench.records.locks import locked
-from bench.records.records import fail, stands, write_stage
+from bench.records.records import fail, read_stage, stands, write_stage
 from bench.records.standing import Standing
 from bench.training import ranks
 
@@ -73,7 +76,8 @@ class Job(Task):
                 with suppress(FileExistsError), self.rank_error.open("x", encoding="utf-8") as file:
                     file.write(reason)
                 raise SystemExit(1) from error
-            fail(self.root, self.run, self.reason(reason), stages.facts() if stages and stages.trained else None)
+            run = stages.run if stages else self.run
+            fail(self.root, run, self.reason(reason), stages.facts() if stages and stages.trained else None)
             log(f"failed: {self.reason(reason)}")
             return "failed"
 
@@ -99,7 +103,18 @@ class Job(Task):
             aside = ", ".join(set_aside(self.root, self.run))
             log(f"the training is stale ({found['train'].reason}); set aside: {aside}")
         ranks.barrier()
-        return bench.evaluation.stages.Stages(self, log)
+        return bench.evaluation.stages.Stages(self.tuned(log), log)
+
+    def tuned(self, log: Callable[[str], None]) -> "Job":
+        """The job of the run with the values that its trials choose; itself if nothing is tuned.
+
+        UsageError if no trial has a value to choose by.
+        """
+        if not self.run.tune:
+            return self
+        choice = tuned.choice(self.root, self.run, partial(read_stage, self.root))
+        log(str(choice))
+        return replace(self, run=self.run.with_values(choice.to), choice=choice)
 
     def _measure(self, stages: "Stages", stage: Stage, log: Callable[[str], None]) -> bool:
         """Run a stage to its record; whether it has not failed."""
@@ -112,11 +127,11 @@ class Job(Task):
                 raise
             log(traceback.format_exc())
             log(f"failed: {explain(error, self.run)}")
-            write_stage(self.root, self.run, stage, [], stages.facts(), error=explain(error, self.run)[:500])
+            write_stage(self.root, stages.run, stage, [], stages.facts(), error=explain(error, self.run)[:500])
             return False
         facts = stages.facts()
         if ranks.is_main():
-            write_stage(self.root, self.run, stage, rows, facts, arrays)
+            write_stage(self.root, stages.run, stage, rows, facts, arrays)
             # What is lost can be measured again without the rest.
             left = any(is_lost(row.reason) for row in rows)
             clear_all(self.folder, stage, but=stages.unfinished(stage).folder if left else None)

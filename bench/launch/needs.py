@@ -1,4 +1,4 @@
-"""Runs that need another one first: a student and its teacher (`Run.needs`)."""
+"""Runs that need others first: a student its teacher, and a run that is tuned its trials (`Run.needs`)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from bench.errors import UsageError
 
 
 def with_students(anew: Collection[str], runs: Sequence[Run]) -> set[str]:
-    """Ids of runs that are trained anew and of those they teach, which are to be others then, even if they failed."""
+    """Ids of runs that are trained anew and of those that need them, which may be others then, even if they failed."""
     found = set(anew)
     while more := {run.run_id for run in runs if found.intersection(run.needs)} - found:
         found |= more
@@ -16,10 +16,13 @@ def with_students(anew: Collection[str], runs: Sequence[Run]) -> set[str]:
 
 
 def without_orphans(todo: Sequence[Run], untrained: Mapping[str, str]) -> tuple[list[Run], dict[str, str]]:
-    """The runs to do without those whose teacher failed in its training, and why those are left out."""
+    """The runs to do without those whose teacher failed in its training, and why those are left out.
+
+    A trial that failed is a loss of what it tried alone.
+    """
     lost = dict(untrained)
-    while more := [run for run in todo if run.run_id not in lost and any(need in lost for need in run.needs)]:
-        lost |= {run.run_id: f"its teacher {run.needs[0]} has failed: {lost[run.needs[0]]}" for run in more}
+    while more := [run for run in todo if run.run_id not in lost and any(need in lost for need in run.teachers)]:
+        lost |= {run.run_id: f"its teacher {run.teachers[0]} has failed: {lost[run.teachers[0]]}" for run in more}
     orphans = {run.run_id: lost[run.run_id] for run in todo if run.run_id in lost}
     return [run for run in todo if run.run_id not in lost], orphans
 
@@ -34,7 +37,7 @@ def check(root: Path, todo: Collection[Run]) -> None:
         for key, path in (("training.weights", run.training.weights), ("teacher", teacher)):
             if path and not Path(path).exists():
                 raise UsageError(f"{run.run_id}: {key} = {path!r}: there is no such file or folder any more")
-        for need in set(run.needs) - ids:
+        for need in set(run.teachers) - ids:
             try:
                 trained_run(root, need)
             except UsageError as error:

@@ -10,6 +10,7 @@ import os
 import secrets
 import shlex
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 BUSY = 10.0  # seconds between two looks at a run that another process holds
 LIMITS = 2  # time limits in a row without any progress after which a run is given up
+MANY = 50  # tasks of one array that are waited for one by one
 SITE = ("partition", "account", "qos", "reservation", "constraint")
 OURS = (
     *("partition", "time", "array", "output", "error", "signal"),
@@ -126,7 +128,7 @@ def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str
         planned = waves([job.run for job in new.values()])
         arrays = [wave[start : start + size] for wave in planned for start in range(0, len(wave), size)]
         for array in arrays:
-            after = {job for run in array for need in run.needs if (job := queued.get(need))}
+            after = _shortest({job for run in array for need in run.needs if (job := queued.get(need))})
             if ids and options.max_parallel:
                 after.add(ids[-1].split("_")[0])
             try:
@@ -139,6 +141,12 @@ def submit(jobs: Sequence["Job"], options: SlurmOptions, root: Path) -> list[str
             queued |= zip((run.run_id for run in array), mine, strict=True)
             ids += mine
         return ids
+
+
+def _shortest(tasks: set[str]) -> set[str]:
+    """The tasks, or the whole array in the place of MANY of one: runs that are tuned may need hundreds of trials."""
+    counts = Counter(task.partition("_")[0] for task in tasks)
+    return {array if counts[array := task.partition("_")[0]] > MANY else task for task in tasks}
 
 
 def _submit_array(jobs: Sequence["Job"], options: SlurmOptions, root: Path, after: list[str]) -> list[str]:

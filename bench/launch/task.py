@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.config.choice import Choice
 from bench.config.suite import Run
 from bench.records.records import run_folder
 
@@ -15,7 +16,8 @@ class Task:
 
     `ranks` processes share the run, each with a GPU of its own if the device is "cuda", and each with `threads` on the
     CPU if the run begins now (bench/launch/threads.py), or with those that the process has. `keep_stale` is whether a
-    checkpoint of older source is gone on from, and `tensorboard` whether event files are written.
+    checkpoint of older source is gone on from, and `tensorboard` whether event files are written. `choice` is what the
+    trials of a run that is tuned have chosen, whose values the run then has.
     """
 
     run: Run
@@ -27,6 +29,7 @@ class Task:
     threads: int | None = None
     keep_stale: bool = False
     tensorboard: bool = False
+    choice: Choice | None = None
 
     @property
     def folder(self) -> Path:

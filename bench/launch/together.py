@@ -135,4 +135,4 @@ def _parts(jobs: "Sequence[Job]") -> "list[tuple[Job, ...]]":
 def _may_stack(job: "Job") -> bool:
     """Whether nothing that is known before a network is built speaks against it."""
     t = job.run.training
-    return t.stack and not (t.weights or t.seconds or t.compile or job.run.needs) and job.ranks == t.pieces == 1
+    return t.stack and not (t.weights or t.seconds or t.compile or job.run.teachers) and job.ranks == t.pieces == 1

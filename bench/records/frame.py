@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RUN_COLUMNS = (
     *("run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "given", "network", "parameters"),
-    *("baseline", "label", "seed", "stage", "current", "stale"),
+    *("baseline", "label", "seed", "stage", "current", "stale", "tuning", "tuned_to"),
 )
 PROVENANCE_COLUMNS = ("steps", "device", "device_count", "global_batch", "versions", "commit", "status", "error")
 OF_RUN = ("label", "dataset_version", "given", "parameters", "steps")  # known of all stages once one record says it
@@ -45,6 +45,8 @@ def read_frame(root: Path) -> "pd.DataFrame":
     A failed stage is one row with an empty metric and its error, and so is a record that is not sound; a planned stage
     without a record is one row with status "missing", and a training under way the rows of its curve with status
     "running" and how far it is as their error. A damaged plan is a failed row of its own, without a run.
+    `tuning` is "trial", "tuned", "untuned" (at the suite's own settings, beside a tuned run) or "". `tuned_to` has as
+    JSON by dotted key the values that a trial tries or a tuned run was trained with, "{}" where nothing is tuned.
     `current` says whether the run is of the current plan. A record that was measured under other settings or by older
     code than the plan asks for is one row with status "missing" and its reason in `stale`, which is "" elsewhere.
     `attrs["left_out"]` says whose curve is left out, since it was measured under another evaluation.
@@ -109,6 +111,17 @@ def frame(path: Path | str) -> "pd.DataFrame":
     return table
 
 
+def reported(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame without what serves tuning alone: trials, and untuned runs beside tuned ones."""
+    return table[~table.tuning.isin(["trial", "untuned"])]
+
+
+def _tuned_to(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a trial tries, or that its trials have chosen for a run."""
+    config: Mapping[str, Any] = record.get("config") or {}
+    return (config.get("trial") or {}) | ((record.get("tuned") or {}).get("to") or {})
+
+
 def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -> str:
     """Why a good record is not what the plan's entry asks for; "" if it is, or if the plan does not say."""
     asked, stale = (entry.get("asked") or {}).get(stage), (entry.get("outdated") or {}).get(stage)
@@ -120,15 +133,19 @@ def staleness(record: Mapping[str, Any], entry: Mapping[str, Any], stage: str) -
 
 
 def read_configs(root: Path) -> dict[str, dict[str, Any]]:
-    """The configuration of every variant: what the plan asks for, or a record says where it does not."""
+    """The configuration of every variant: what the plan asks for, or a record says where it does not.
+
+    That of what is tuned is its record's, once there is one, which has the values that were chosen.
+    """
     runs = stored(root)[0]
     planned = [run.entry for run in runs if isinstance(run.entry.get("config"), dict)]
-    found = {entry["variant"]: entry["config"] for entry in planned}
+    unchosen = {entry["variant"]: entry["config"] for entry in planned if entry.get("tuning") == "tuned"}
+    found = {entry["variant"]: entry["config"] for entry in planned if entry["variant"] not in unchosen}
     for run in runs:
         for record in run.records().values() if run.entry.get("variant") not in found else ():
             if record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
                 found[record["variant"]] = record["config"]
-    return found
+    return unchosen | found
 
 
 class _Columns:
@@ -151,6 +168,8 @@ class _Columns:
             "label": record.get("label") or record.get("baseline"),
             "current": record.get("current") is not False,
             "stale": record.get("stale", ""),
+            "tuning": record.get("tuning") or "",
+            "tuned_to": self._json(_tuned_to(record)),
             "versions": self._json(record.get("versions") or {}),
         }
         for column, values in self.values.items():

@@ -24,15 +24,15 @@ from bench.records.standing import Stands
 
 KEPT_IN = ".standing.json"
 FEWEST = 500  # records that must have been read for the file to be written: fewer are read as soon again
-READERS = ("index", "measurement", "reading", "schema", "standing")
-SHARED = ("status", "code", "sources", "inputs", "vouched", "curve")  # of many records the same
+READERS = ("index", "measurement", "reading", "schema", "standing", "tuned")
+SHARED = ("status", "code", "sources", "inputs", "vouched", "curve", "tuned")  # of many records the same
 OWN = ("fingerprint", "finished", "error", "again")
 
 
 def stands_of(root: Path, runs: Iterable[Run]) -> Stands:
     """Where every stage of each run stands (bench/records/records.py: stands), by run_id."""
-    index = Index(root)
-    found = {run.run_id: stands(root, run, index.read) for run in runs}
+    index, chosen = Index(root), dict[str, Any]()
+    found = {run.run_id: stands(root, run, index.read, chosen) for run in runs}
     index.save()
     return found
 

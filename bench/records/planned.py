@@ -33,6 +33,9 @@ def write_plan(root: Path, about: str, runs: Iterable[Run], standing: Stands | N
     runs = list(runs)
     known = {run.run_id: (standing or {}).get(run.run_id) or stands(root, run) for run in runs}
     asked_for = {run.run_id: _entry(run, known[run.run_id]) for run in runs}
+    for run in runs:
+        if run.tune and (beside := asked_for.get(run.model_copy(update={"tune": None}).run_id)):
+            beside["tuning"] = "untuned"
 
     def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         by_id = {entry["run_id"]: entry for entry in entries}

@@ -10,7 +10,7 @@ Whether a record is what a run asks for is decided in bench/records/standing.py;
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,12 +28,12 @@ from bench.records.reading import read_record
 from bench.records.schema import SCHEMA
 from bench.records.seal import write_arrays, write_json
 from bench.records.standing import Standing
+from bench.records.tuned import Reader, untuned
 
 if TYPE_CHECKING:
     import numpy as np
 
 UNDERWAY = "underway.json"
-Reader = Callable[[str, str], "dict[str, Any] | None"]  # run_id, stage
 
 
 def run_folder(root: Path, run_id: str) -> Path:
@@ -109,6 +109,7 @@ def identity_of(run: Run) -> dict[str, Any]:
         "baseline": run.baseline.name,
         "seed": run.seed,
         "global_batch": 0 if run.training.weights else run.training.batch,
+        **({"tuning": run.tuning} if run.tuning else {}),
     }
 
 
@@ -117,15 +118,22 @@ def read_stage(root: Path, run_id: str, stage: str) -> dict[str, Any] | None:
     return read_record(record_path(root, run_id, stage))
 
 
-def stands(root: Path, run: Run, read: Reader | None = None) -> dict[Stage, Standing]:
+def stands(
+    root: Path, run: Run, read: Reader | None = None, chosen: dict[str, Any] | None = None
+) -> dict[Stage, Standing]:
     """Where every stage of the run stands; one that was measured of a stale training is stale.
 
-    So is one that a teacher taught whose training is no longer done. Every record is read whole, so what this says of a
-    file is what a report would; of many runs bench/records/index.py has `read`.
+    So is one that a teacher taught whose training is no longer done, and one that was trained with other values than
+    its trials choose. Every record is read whole, so what this says of a file is what a report would; of many runs
+    bench/records/index.py has `read`, and remembers what is `chosen`.
     """
-    read = read or partial(read_stage, root)
+    whole = partial(read_stage, root)
+    read = read or whole
     found = {stage: standing.of(read(run.run_id, stage), run, stage, root) for stage in run.stages}
-    if found["train"].state == "done" and (why := _untaught(root, run)):
+    why = _untaught(root, run) if found["train"].state == "done" else ""
+    if run.tune and found["train"].state == "done" and not why:
+        why = untuned(root, run, read(run.run_id, "train") or {}, whole, {} if chosen is None else chosen)
+    if why:
         found["train"] = Standing("stale", why, found["train"].finished)
     if found["train"].state == "stale":
         why = found["train"].reason
@@ -147,7 +155,7 @@ def trained(root: Path, run_id: str) -> tuple[Run | None, Standing]:
 
 def _untaught(root: Path, run: Run) -> str:
     """Why a student's training is of a teacher that is not there as it was; "" if it is, or if nobody can know."""
-    for teacher in run.needs:
+    for teacher in run.teachers:
         with suppress(ValidationError):
             found = trained(root, teacher)[1]
             if found.state != "done":

@@ -50,6 +50,7 @@ class Identity(TypedDict):
     baseline: Name
     seed: Whole
     global_batch: Count
+    tuning: NotRequired[Literal["", "trial", "tuned", "untuned"]]
 
 
 class Input(TypedDict):
@@ -99,6 +100,7 @@ class Record(Identity):
     again: NotRequired[bool | None]
     curve: NotRequired[Name | None]
     elsewhere: NotRequired[dict[str, Any] | None]
+    tuned: NotRequired[dict[str, Any] | None]
 
 
 @with_config(STRICT)

@@ -21,6 +21,7 @@ State = Literal["done", "stale", "failed", "missing"]
 Stands = Mapping[str, Mapping[Stage, "Standing"]]  # of every stage of runs, by run_id
 OTHER_SETTINGS = "measured under other settings"
 OLDER_CODE = "measured by older code"
+OTHER_CURVE = "its curve was measured under another evaluation"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Standing:
 def of(record: Mapping[str, Any] | None, run: Run, stage: Stage, root: Path | None = None) -> Standing:
     """Where a stage stands with its record; the folder of the results remembers what touched files were found to be."""
     older_curve = record is not None and stage == "train" and is_older_curve(record, curve(run))
-    return judged(record, run.fingerprint(stage), identity.code(run, stage), root, older_curve)
+    found = judged(record, run.fingerprint(stage), identity.code(run, stage), root, older_curve)
+    if run.trial and older_curve and found.state == "done":  # the end of its curve is all that a trial is for
+        return Standing("stale", OTHER_CURVE, found.finished, older_curve)
+    return found
 
 
 def judged(

@@ -11,7 +11,7 @@ from bench.errors import one_line
 from bench.papers.claims import Claim, declared
 from bench.papers.paper import published_numbers
 from bench.records.files import write_bytes
-from bench.records.frame import read_configs, read_frame
+from bench.records.frame import read_configs, read_frame, reported
 from bench.records.planned import read_about
 from bench.report import by_method
 from bench.report.cells import headline
@@ -59,7 +59,7 @@ def write(
     settings: list[Grid] = []
     cells: list[Any] = []
     rows: list[dict[str, Any]] = []
-    for section in sections(frame, configs):
+    for section in sections(reported(frame), configs):
         with _spared(f"tables of {section.name}", complaints):
             made, left_out = table(section), [*section.left_out, *by_method.left_out(section)]
             if section.current:

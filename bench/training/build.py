@@ -119,7 +119,7 @@ def check_folder(baseline: Baseline, module: nn.Module, path: Path) -> None:
 def check_weights(runs: Iterable[Run], root: Path, data_dir: Path) -> None:
     """UsageError for weights of `training.weights` that cannot be loaded, unless a teacher is to be trained first."""
     for run in runs:
-        if run.training.weights and not run.needs:
+        if run.training.weights and not run.teachers:
             with suppress(NotApplicable):  # which the run's records say
                 build(run, components.build_dataset(run.dataset, data_dir, run.seed), root, data_dir)
 

@@ -38,6 +38,7 @@ def state(run: TrainingState) -> dict[str, Any]:
         **{name: getattr(run, name) for name in (*OF, *PROGRESS)},
         "data": run.dataset.checksum,
         "teachers": run.teachers,
+        "tuned": json.dumps(run.tuned),
         "recent": run.recent,
         "nfe": run.evaluations(),
         "stacked": run.stacked,
@@ -132,6 +133,8 @@ def _read(path: Path, run: TrainingState) -> tuple[dict[str, Any], str]:
             return {}, f"{OTHERS[0]} data"
         if content.get("teachers", []) != run.teachers:
             return {}, f"{OTHERS[1]} teacher"
+        if json.loads(content.get("tuned", "{}")) != run.tuned:
+            return {}, f"{OTHERS[1]} choice of what is tuned"
         older = "" not in (content["code"], run.code) and content["code"] != run.code
         if older and run.accepted is not None and content["code"] not in run.accepted:
             return {}, f"{OTHERS[0]} code"

@@ -116,7 +116,7 @@ def _header(root: Path, record: Mapping[str, Any], run: Run, dataset: Dataset, d
     config = run.model_dump(mode="json")
     config["baseline"]["options"] = record.get("options") or config["baseline"]["options"]
     teachers = {}
-    for teacher in run.needs:
+    for teacher in run.teachers:
         its = _record(root, teacher)
         taught = _run(its["config"], f"teacher = {teacher}")
         its_data = components.build_dataset(taught.dataset, data_dir, taught.seed)

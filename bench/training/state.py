@@ -1,6 +1,7 @@
 """A run in training: everything that a checkpoint must hold, and what is measured of it."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class TrainingState:
         code, curve_code: the source of the training, and of its curve.
         accepted: older sources whose checkpoint is gone on from; None: any.
         teachers: SHA-256 of the weights that were loaded, sorted.
+        tuned: the values that its trials have chosen.
         saved: the step of the last checkpoint.
         seconds: of steps alone, no validation and no checkpoint.
         loss: the mean over the last steps; of several phases the sum.
@@ -50,6 +52,7 @@ class TrainingState:
         self.code = self.curve_code = ""
         self.accepted: set[str] | None = set()
         self.teachers: list[str] = []
+        self.tuned: dict[str, Any] = {}
         self.device = str(next(module.parameters()).device)
         self.updates = updates(baseline, module, settings)
         self.optimizers = list(dict.fromkeys(update.optimizer for update in self.updates))

@@ -204,7 +204,7 @@ def test_the_frame_is_one_row_a_measurement(root: Path, run: Run) -> None:
 
 def test_columns_are_those_that_reports_are_written_for() -> None:
     run_columns = ["run_id", "variant", "suite", "protocol", "dataset", "dataset_version", "given", "network"]
-    run_columns += ["parameters", "baseline", "label", "seed", "stage", "current", "stale"]
+    run_columns += ["parameters", "baseline", "label", "seed", "stage", "current", "stale", "tuning", "tuned_to"]
     value_columns = ["metric", "title", "unit", "direction", "group", "meaning"]
     value_columns += ["value", "stderr", "n", "settings"]
     value_columns += ["step", "train_seconds", "nfe_training", "nfe", "seconds", "reason"]
