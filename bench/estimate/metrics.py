@@ -19,7 +19,7 @@ from bench.evaluation.trained import Drawn
 from bench.metrics.chosen import chosen
 from bench.metrics.extractors.named import extractors
 from bench.metrics.metric import Metric
-from bench.metrics.npe import npe
+from bench.metrics.w2 import wasserstein2
 from bench.training.seeds import generator
 
 IMAGES = 16  # that features are timed on
@@ -52,7 +52,7 @@ class OfSamples:
         """Of an exact optimal transport between n points and their noise."""
         points = self.dataset.encode(self.dataset.test[:n])
         return self._once(
-            ("coupling", n), lambda: grown(lambda m: npe(1.0, noise[:m].cpu(), points[:m]), n, self.device)
+            ("coupling", n), lambda: grown(lambda m: wasserstein2(noise[:m].cpu(), points[:m]), n, self.device)
         )
 
     def _metric(self, metric: Metric, settings: Samples, stage: str, n: int) -> float:

@@ -11,6 +11,7 @@ from bench.datasets.base import Dataset
 from bench.evaluation.evaluator import Evaluator
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, for_plots
+from bench.evaluation.transport import transport
 from bench.evaluation.unfinished import Unfinished
 from bench.methods.finite import all_finite
 from bench.methods.ode import Solver, VelocityField, solve
@@ -45,7 +46,8 @@ def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
             paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver, s.path_rule)
             values: dict[str, Any] = paths.values
             if coupled:
-                values["npe"] = npe(paths.energy[0], noise[:coupled], dataset.encode(dataset.test[:coupled]))
+                data = dataset.encode(dataset.test[:coupled])
+                values["npe"] = npe(paths.energy[0], transport(noise[:coupled], data, evaluator.judge.data_dir))
 
             def picture() -> Rows:
                 # Along any path, whatever its source is: the model has only those that start from N(0, I).

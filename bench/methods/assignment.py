@@ -4,7 +4,8 @@ It is the same for c_ij - f_i - g_j, whatever f and g are. scipy's shortest augm
 where these reduced costs are small along it, so f and g come from a few rounds of Sinkhorn's algorithm (Cuturi 2013) of
 a small regularisation e in single precision:
 
-    K_ij = exp(-(c_ij - f_i - g_j) / e),    a <- 1 / (K b),    b <- 1 / (K' a),    f += e log a,    g += e log b,
+    K_ij = exp(-(c_ij - f_i - g_j) / e),    a <- a / (a K b)^w,    b <- b / (b K' a)^w,
+    f += e log a,    g += e log b,    w > 1 for fewer rounds (Thibault et al. 2021),
 
 and then from the least of each row and of each column, so that a path of cost 0 leads on from most rows.
 Of 256 points in the plane this takes half the time of POT's network simplex, of 256 images a quarter.
@@ -13,7 +14,8 @@ Of 256 points in the plane this takes half the time of POT's network simplex, of
 import torch
 from torch import Tensor
 
-REGULARISATION, ROUNDS = 0.05, 20  # of the costs' deviation; more rounds cost more than they spare
+REGULARISATION, ROUNDS = 0.04, 15  # of the costs' deviation; more rounds cost more than they spare
+RELAXATION, PLAIN = 1.6, 3  # w, after so many rounds of w = 1
 TINY = 1e-30  # below what a row of K adds up to
 
 
@@ -43,7 +45,8 @@ def potentials(cost: Tensor) -> tuple[Tensor, Tensor]:
     e = REGULARISATION * cost.std(correction=0) + TINY
     weights = cost.sub(f[:, None]).sub_(g).div_(-e).exp_()
     a = b = torch.ones_like(g)
-    for _ in range(ROUNDS):
-        a = torch.mv(weights, b).add_(TINY).reciprocal_()
-        b = torch.mv(weights.T, a).add_(TINY).reciprocal_()
+    for i in range(ROUNDS):
+        power = RELAXATION if i >= PLAIN else 1.0
+        a = a * torch.mv(weights, b).mul_(a).add_(TINY).pow_(-power)
+        b = b * torch.mv(weights.T, a).mul_(b).add_(TINY).pow_(-power)
     return f + e * a.log(), g + e * b.log()

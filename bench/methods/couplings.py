@@ -31,7 +31,7 @@ from bench.methods.times import TimedFlow
 
 Coupling = Literal["independent", "exact", "drawn", "sinkhorn"]
 ITERATIONS, ACCURACY = 1000, 1e-4  # of the entropic plan: after any number of them, each x1 has exactly its weight
-LARGEST = 300.0  # exp of this, squared, is a number in double precision
+LARGEST = 80.0  # exp(-80) is a normal number in single precision
 SHARE = 0.2  # of the spread of the costs, at which the plan is soon found and near the exact one
 
 
@@ -92,7 +92,7 @@ class CoupledFlow(TimedFlow):
         cost = squares + self.told(batch)
         if self.coupling == "sinkhorn":
             weights = entropic(cost, self.entropy(squares))
-            return Pairs(x0[torch.multinomial(weights, 1, generator=rng)[:, 0]], batch.x)
+            return Pairs(x0[one_of_each_row(weights, rng)], batch.x)
         best = assignment(cost.cpu()).to(x0.device)
         if self.coupling == "exact":
             return Pairs(x0[best], batch.x)
@@ -144,15 +144,25 @@ def entropic(cost: Tensor, regularisation: float, accuracy: float = ACCURACY) ->
     """Weights of the pairs between two uniform laws, (n, n), of least cost + regularisation KL.
 
     Iterations end once the columns add up to 1 / n but for `accuracy`, as a vector's length. They scale
-    exp(-cost / regularisation) where double precision holds it, and elsewhere its logarithm, at several times the cost.
+    exp(-cost / regularisation) in single precision where that holds it, and elsewhere its logarithm, at ten times the
+    cost. Weights are float32 or float64.
     """
     import ot
 
     options = {"numItermax": ITERATIONS, "stopThr": accuracy, "warn": False}
-    holds = float(cost.max() - cost.min()) < LARGEST * regularisation
-    method = "sinkhorn" if holds else "sinkhorn_log"
-    found: Tensor = ot.sinkhorn([], [], cost - cost.min(), regularisation, method=method, **options)
+    cost = cost - cost.min()
+    if float(cost.max()) < LARGEST * regularisation:
+        found: Tensor = ot.sinkhorn([], [], cost.float(), regularisation, **options)
+    else:
+        found = ot.sinkhorn([], [], cost, regularisation, method="sinkhorn_log", **options)
     return found
+
+
+def one_of_each_row(weights: Tensor, rng: torch.Generator) -> Tensor:
+    """A column for each row of weights (n, m), by the row's weights, int64 (n,); in a tenth of multinomial's time."""
+    heights = weights.double().cumsum(1)
+    u = torch.rand(len(weights), 1, generator=rng, device=weights.device, dtype=torch.float64)
+    return torch.searchsorted(heights, u * heights[:, -1:])[:, 0].clamp(max=weights.shape[1] - 1)
 
 
 def told_of(net: Any, pairs: Pairs) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ class Two(dict[str, Any]):
         (OTCFM(), 2.5547421179127094),
         (FlowMatchingOT(0.1), 3.5851264473742037),
         (FlowMatchingTrig(), 5.183676703311412),
-        (SBCFM(0.8), 2.7938103198525384),
+        (SBCFM(0.8), 1.306260114998286),
         (SF2M(0.8, coupling="independent"), 5.727923399620983),
     ],
     ids=lambda value: getattr(value, "name", ""),
