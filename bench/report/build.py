@@ -17,13 +17,14 @@ from bench.report import by_method
 from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.extract import each
-from bench.report.figures import figures, overview_pictures
+from bench.report.figures import figures, suite_pictures
 from bench.report.grid import Grid
 from bench.report.latex import latex
 from bench.report.markdown import document, markdown
-from bench.report.overview import Overview, overviews
+from bench.report.overview import Overview, overview_drawings, overviews
 from bench.report.page import page
-from bench.report.pictures import Picture
+from bench.report.pictures import OVERVIEW, PUBLISHED, Picture
+from bench.report.plots.printed import printed_drawings
 from bench.report.published import COLUMNS, printed_tables
 from bench.report.published_table import published_grid
 from bench.report.recipe import recipes
@@ -72,14 +73,17 @@ def write(
             complaints += left_out
     current = [made.section for made in tables if made.section.current]
     judged = verdicts(claims, current, complaints)
-    reproduced = reproductions(DataFrame(cells, columns=COLUMNS))
-    beside = [*reproduced, *papers, *settings, *related(current, published)]
+    of_papers = DataFrame(cells, columns=COLUMNS)
+    beside = [*reproductions(of_papers), *papers, *settings, *related(current, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
     compared: list[Overview] = []
     pictures: list[Picture] = []
     with _spared("overview", complaints):
         compared = overviews(current)
-        pictures = overview_pictures(root, compared)
+        pictures = suite_pictures(root, overview_drawings(compared), OVERVIEW)
+    with _spared("measured against printed", complaints):
+        company = current[0].company if current else ()
+        pictures += suite_pictures(root, printed_drawings(of_papers, company), PUBLISHED)
     opening = [one.grid() for one in compared]
     with _spared("summary", complaints):
         opening += summaries(current)

@@ -7,7 +7,7 @@ a process with threads may hang. If one of them is lost, what has not come is dr
 import io
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -28,8 +28,7 @@ from bench.records.files import write_bytes
 from bench.report.artefacts import Artefacts
 from bench.report.canvas import DPI, entitle, themed
 from bench.report.figure import Drawing, draw, in_order
-from bench.report.overview import Overview
-from bench.report.pictures import OVERVIEW, Picture, palette
+from bench.report.pictures import Picture, palette
 from bench.report.sections import Section
 
 WORTH = 16  # figures that a process must be asked for, to be worth its start; a section has few of all that are known
@@ -161,14 +160,13 @@ def _part(section: Section, artefacts: Artefacts, name: str) -> Part:
     return Part(pictures, complaints, dict(artefacts.unreadable))
 
 
-def overview_pictures(root: Path, overviews: Sequence[Overview]) -> list[Picture]:
+def suite_pictures(root: Path, drawings: Iterable[Drawing], dataset: str) -> list[Picture]:
+    """Figures of all data at once, drawn as they are asked for; their `note` is the line below their titles."""
     pictures = []
     with themed():
-        for one in overviews:
-            drawn = one.drawing()
-            entitle(drawn.figure, drawn.title, one.title)
-            name = safe_name("-".join(["overview", one.suite, one.protocol] if overviews[1:] else ["overview"]))
-            pictures.append(_saved(root, replace(drawn, name=name), OVERVIEW))
+        for drawn in drawings:
+            entitle(drawn.figure, drawn.title, drawn.note)
+            pictures.append(_saved(root, replace(drawn, name=safe_name(drawn.name)), dataset))
     return pictures
 
 

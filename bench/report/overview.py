@@ -1,8 +1,8 @@
 """The overview of a suite: methods by quality, likelihood, evaluations and cost over all of its datasets at once."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.report.axes import DASHES
@@ -84,7 +84,13 @@ class Overview:
             "The probability that one seed of a method is better than one of another method on the same data, with its "
             "95% bootstrap interval; 0.5 is a draw. Fewer evaluations and fewer seconds are better."
         )
-        return Drawing(figure, title, reading)
+        return Drawing(figure, title, reading, "overview", self.title)
+
+
+def overview_drawings(compared: Sequence[Overview]) -> Iterator[Drawing]:
+    """One an overview, whose name tells it from others."""
+    for one in compared:
+        yield replace(one.drawing(), name="-".join(["overview", *([one.suite, one.protocol] if compared[1:] else [])]))
 
 
 def overviews(sections: Sequence[Section]) -> list[Overview]:

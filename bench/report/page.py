@@ -26,7 +26,7 @@ from bench.report.cells import FLOOR_SUFFIX
 from bench.report.extract import each, listed
 from bench.report.grid import ARROWS, Grid
 from bench.report.intervals import intervals
-from bench.report.pictures import OVERVIEW, Picture, embedded
+from bench.report.pictures import OVERVIEW, PUBLISHED, Picture, embedded
 from bench.report.sections import Section
 from bench.report.style import Look, looks, ordered
 from bench.report.tables import Table
@@ -81,7 +81,10 @@ def page(
         variants_of=lambda runs: list({of_run[run]["name"]: of_run[run] for run in runs if run in of_run}.values()),
         overview=overview,
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
-        galleries=_galleries(sections, [picture for picture in pictures if picture.dataset != OVERVIEW]),
+        printed=[picture for picture in pictures if picture.dataset == PUBLISHED],
+        galleries=_galleries(
+            sections, [picture for picture in pictures if picture.dataset not in (OVERVIEW, PUBLISHED)]
+        ),
         images={picture.name: Markup(PLACE.format(i)) for i, picture in enumerate(pictures)},
         metrics=[measured[name] for name in sorted(shown, key=vocabulary.order)],
         variants=variants,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import PIL.Image as pil
 
-OVERVIEW = "(overview)"  # the dataset of a picture of all of them, the name of none
+OVERVIEW, PUBLISHED = "(overview)", "(published)"  # the dataset of a picture of all of them, the name of none
 LARGEST = 2_900_000  # bytes of a page
 SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
 

@@ -9,7 +9,7 @@ and a cell is within it, above or below. Chance alone leaves 5% of the cells out
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pandas import DataFrame
@@ -23,6 +23,7 @@ from bench.report.statistics import deviation, welch
 JUDGED = ["std", "joint_half_width", "p", "verdict", "no_verdict"]
 WITHIN, ABOVE, BELOW = "within", "above", "below"
 CHANCE = 0.05
+LEADING = ("Method", "Variant")
 TABLE = ["paper", "table", "suite", "protocol"]
 HOW = (
     "Cells within the joint 95% interval of the printed and the measured mean (Welch), of those that have a verdict. A "
@@ -81,19 +82,26 @@ def variants(cells: DataFrame) -> Any:
     return cells.other.str.cat(settings, ", ").str.strip(", ")
 
 
+def tables(cells: DataFrame) -> Iterator[tuple[str, str, DataFrame]]:
+    """Each printed table with a verdict: its title, suite and protocol in words, and its cells of all data.
+
+    `printed_label` is what the paper calls a cell's method.
+    """
+    papers = {paper.folder.name: paper for paper in known()}
+    for place, of in cells.groupby(TABLE, sort=False):
+        name, table, suite, protocol = map(str, place)
+        if (of.verdict != "").any():
+            title = next(one.title for one in papers[name].tables if one.name == table)
+            labels = [papers[name].methods.get(method, method) for method in of.method]
+            yield title, f"suite {suite}, protocol {protocol}", of.assign(printed_label=labels)
+
+
 def reproductions(cells: DataFrame) -> list[Grid]:
     """How many cells of each printed table are reproduced, over all data: by method, variant and metric."""
-    titles = {(paper.folder.name, table.name): table.title for paper in known() for table in paper.tables}
-    found = []
-    for place, of_table in cells.groupby(TABLE, sort=False):
-        paper, table, suite, protocol = map(str, place)
-        if (of_table.verdict != "").any():
-            title = f"{titles[paper, table]}: what is reproduced (suite {suite}, protocol {protocol})"
-            found.append(_grid(title, protocol, of_table))
-    return found
+    return [_grid(f"{title}: what is reproduced ({where})", of) for title, where, of in tables(cells)]
 
 
-def _grid(title: str, protocol: str, cells: DataFrame) -> Grid:
+def _grid(title: str, cells: DataFrame) -> Grid:
     """A row a method and variant, one for all methods that have a variant, and one of what chance does."""
     cells = cells.assign(variant=variants(cells))
     found = cells[cells.verdict != ""]
@@ -101,7 +109,7 @@ def _grid(title: str, protocol: str, cells: DataFrame) -> Grid:
     rows = []
     for (_, variant), chosen in found.groupby(["method", "variant"], sort=False):
         one = chosen.iloc[0]
-        rows.append(Row(one.baseline, one.label.removesuffix(f", {one.other}"), str(variant), _counts(chosen, metrics)))
+        rows.append(Row(one.baseline, one.printed_label, str(variant), _counts(chosen, metrics)))
     of_all = {
         variant: chosen for variant, chosen in found.groupby("variant", sort=False) if chosen.method.nunique() > 1
     }
@@ -111,9 +119,9 @@ def _grid(title: str, protocol: str, cells: DataFrame) -> Grid:
     rows.append(Row("", "Chance alone leaves out", "", tuple(Entry(value=n, form=".1f") for n in left_out)))
     remarks = [HOW, f"{counted(cells)}."]
     for why, of in cells[(cells.no_verdict != "") & (cells.variant == "")].groupby("no_verdict", sort=False):
-        remarks.append(f"No verdict on {count(len(of), 'cell')} of {listed(dict.fromkeys(of.label))}: {why}.")
+        remarks.append(f"No verdict on {count(len(of), 'cell')} of {listed(dict.fromkeys(of.printed_label))}: {why}.")
     headers = (*(Header(vocabulary.metric(name).title) for name in metrics), Header("All"))
-    return Grid(title, "quality", headers, tuple(rows), tuple(remarks), ("Method", "Variant"), (), protocol)
+    return Grid(title, "quality", headers, tuple(rows), tuple(remarks), LEADING, (), cells.protocol.iloc[0])
 
 
 def _counts(cells: DataFrame, metrics: Sequence[str]) -> tuple[Entry, ...]:

@@ -286,7 +286,7 @@ def test_a_report_from_an_archive_has_the_tables_of_its_folder(
 ) -> None:
     from bench.report.build import build
 
-    for drawing in ("figures", "overview_pictures"):
+    for drawing in ("figures", "suite_pictures"):
         monkeypatch.setattr(f"bench.report.build.{drawing}", lambda *_: [])
 
     root = write_synthetic(tmp_path / "quick")

@@ -7,9 +7,13 @@ import pandas
 import pytest
 from scipy.stats import ttest_ind_from_stats
 
+from bench.report.canvas import themed
+from bench.report.figure import Drawing
 from bench.report.grid import Grid
+from bench.report.plots.printed import printed_drawings
 from bench.report.reproduced import counted, judged, reproductions
 from bench.report.statistics import deviation, half_width, t_interval, welch
+from bench.report.style import INK, looks
 
 CELL = {
     "paper": "tong2024_sf2m", "table": "table2", "suite": "mine", "protocol": "paper", "dataset": "sf2m_moons",
@@ -129,3 +133,38 @@ def test_nothing_is_counted_where_nothing_has_a_verdict() -> None:
 def test_the_count_is_of_the_first_variants() -> None:
     rows = pandas.DataFrame([cell(0.9, 0.05), cell(0.2, 0.05, other="keep = last")])
     assert counted(judged(rows)).startswith("0 of 1 cells within")
+
+
+def drawn(rows: list[dict[str, Any]]) -> Drawing:
+    with themed():
+        (drawing,) = printed_drawings(judged(pandas.DataFrame(rows)), ["fm_ot"])
+    return drawing
+
+
+def test_a_panel_a_metric_shows_printed_and_measured_means_with_both_deviations() -> None:
+    rows = [
+        cell(0.21, 0.05), cell(2.5, 0.05, published=0.5, other="keep = last"), cell(0.3, 0.01, metric="npe"),
+        cell(0.0, 0.0, n=0, hole="not run", method="dsb", label="DSB"),
+    ]  # fmt: skip
+    drawing = drawn(rows)
+    assert drawing.title == "Table 2 of Tong et al. 2024: measured against printed"
+    assert (drawing.name, drawing.note) == ("printed-tong2024_sf2m-table2-mine-paper", "suite mine, protocol paper")
+    w2, npe = drawing.figure.axes
+    assert [axes.get_title(loc) for axes in (w2, npe) for loc in ("left", "center")].count("W₂") == 1
+    assert (w2.get_xscale(), npe.get_xscale()) == ("log", "linear")  # 0.2 to 2.5, and 0.2 to 0.3
+    marks = [bars.lines[0] for bars in w2.containers]
+    assert [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in marks] == [(0.2, 0.21), (0.5, 2.5)]
+    across, up = (bars.get_segments()[0] for bars in w2.containers[0].lines[2])
+    assert across[:, 0].tolist() == pytest.approx([0.15, 0.25]) and up[:, 1].tolist() == pytest.approx([0.16, 0.26])
+    fills = [(mark.get_markerfacecolor(), mark.get_markeredgecolor()) for mark in marks]
+    colour = looks(["fm_ot"])["fm_ot"].colour
+    assert fills == [(colour, "white"), ("white", INK)]  # within; and a further variant that is above
+    assert [text.get_text() for text in npe.get_legend().get_texts()] == ["FM"]
+
+
+def test_a_bar_never_reaches_zero_on_a_logarithmic_axis() -> None:
+    drawing = drawn([cell(0.02, 0.05, published=0.02), cell(0.9, 0.1, published=0.9)])
+    (axes,) = drawing.figure.axes
+    assert axes.get_xscale() == "log"
+    lows = [bars.get_segments()[0].min() for bars in axes.containers[0].lines[2]]
+    assert lows == pytest.approx([0.002, 0.002])
