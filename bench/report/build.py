@@ -13,7 +13,7 @@ from bench.papers.paper import published_numbers
 from bench.records.files import write_bytes
 from bench.records.frame import read_configs, read_frame, reported
 from bench.records.planned import read_about
-from bench.report import by_method
+from bench.report import by_method, equal_seconds
 from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.extract import each
@@ -96,6 +96,7 @@ def write(
         "table.md": markdown(tables, opening),
         "table.tex": latex([*((grid, ()) for grid in opening), *((g, t.notes) for t in tables for g in t.grids)]),
         "table.csv": _csv(headline(made.section for made in tables)),
+        "equal_seconds.csv": _csv(equal_seconds.tidy(made.section for made in tables)),
         "paper.md": document("The paper's tables from these records", beside),
         "paper.tex": latex((grid, ()) for grid in beside),
         "paper.csv": _csv(DataFrame(cells + rows, columns=COLUMNS)),

@@ -23,6 +23,7 @@ from bench.metrics.metric import FLOOR as FLOOR_SUFFIX
 from bench.metrics.metric import Facts
 from bench.papers.paper import REFERENCE, published_numbers
 from bench.report import numbers, vocabulary
+from bench.report.budget import trained_with
 from bench.report.comparable import FLOOR, asked_once, comparable, is_under, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
@@ -32,8 +33,8 @@ FLOOR_OF = {"nll_nats": "nll_floor", "nll_defensive_nats": "nll_defensive_floor"
 FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
 ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
 COLUMNS = [
-    *KEYS, *ROW, "parameters", "steps", "stage", "metric", "settings", "mean", "half_width", "n", "planned",
-    "repeats", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density",
+    *KEYS, *ROW, "parameters", "steps", "samples", "evaluations", "stage", "metric", "settings", "mean", "half_width",
+    "n", "planned", "repeats", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density",
     "published", "published_source",
 ]  # fmt: skip
 DEPENDS_ON = ["settings", "n", "stage", "metric", "device", "device_count"]  # of a row, whether it is comparable
@@ -112,10 +113,10 @@ def _rows(section: Extract, found: DataFrame) -> list[dict[str, Any]]:
     rows = []
     ways = found[found.sampler != ""].drop_duplicates(["variant", "sampler", "batch"])
     ways = ways.sort_values("is_headline", ascending=False, kind="stable")
+    trained = trained_with(section)
     for variant, label in section.labels.items():
-        runs = section.frame[section.frame.variant == variant]
-        about = {"baseline": runs.baseline.iloc[0], "label": label, "variant": variant, "planned": runs.seed.nunique()}
-        about |= {name: runs[name].dropna().max() for name in ("parameters", "steps")}
+        baseline = section.frame.baseline[section.frame.variant == variant].iloc[0]
+        about = {"baseline": baseline, "label": label, "variant": variant, **trained[variant]}
         drawn = ways[ways.variant == variant][["sampler", "batch", "is_headline"]].to_dict("records")
         rows += [{**about, **way} for way in drawn or [{"sampler": "", "batch": "", "is_headline": True}]]
     return rows

@@ -31,8 +31,13 @@ def comparable(row: Any) -> str:
     """The settings that two values must share to stand in one column, as JSON; how a sample was drawn is its row."""
     settings = settings_without(row, {*OF_SAMPLER, "batch"} if row.stage == "samples" else set())
     if row.metric in CLOCKS:
-        settings["device"] = row.device if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
+        settings["device"] = machine(row)
     return json.dumps(settings, sort_keys=True)
+
+
+def machine(row: Any) -> str:
+    """What a row's seconds were taken on: "cpu (AMD EPYC)", "4 x cuda"."""
+    return str(row.device) if (row.device_count or 1) == 1 else f"{row.device_count:.0f} x {row.device}"
 
 
 def asked_once(rows: DataFrame, columns: list[str], of: Callable[[Any], str]) -> list[str]:

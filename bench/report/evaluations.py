@@ -3,20 +3,18 @@
 Of methods that do not share their samplers (bench/report/by_method.py) it is what the best of each method reaches.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pandas import DataFrame
 
-from bench.metrics.metric import Facts
-from bench.report.axes import sign_of, titled
+from bench.report.axes import titled
 from bench.report.by_method import Best, best, lost_within, standing
+from bench.report.entries import entry_of, marked
 from bench.report.extract import listed
-from bench.report.grid import ABSENT, Entry, Grid, Header, Row, left
-from bench.report.incidents import kinds, not_applicable, reasons
+from bench.report.grid import ABSENT, Grid, Header, Row
+from bench.report.incidents import not_applicable, reasons
 from bench.report.sections import Section
-from bench.report.statistics import t_interval
 from bench.report.sweeps import PLACE, at_every_accuracy, budgets, most_within, of_samplers, qualities, swept
 
 MEAN = "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average."
@@ -54,12 +52,12 @@ def _of_methods(section: Section, metric: str, found: Best) -> Grid:
         for budget in found.budgets:
             at = own[own.budget == budget]
             rows = without[without.budget == budget] if at.empty else values[tuple(at[PLACE].iloc[0])]
-            entry = _entry(section, rows, about)
+            entry = entry_of(section, rows, about)
             name = at.solver.iloc[0] if len(at) and len(names) > 1 else ""
             entries.append(replace(entry, tail=" ".join(filter(None, (entry.tail, name)))))
         baseline = str(section.frame.baseline[section.frame.variant == variant].iloc[0])
         lines.append(Row(baseline, label, names[0] if len(names) == 1 else "", tuple(entries)))
-    lines = _marked(lines, about)
+    lines = marked(lines, [about] * len(found.budgets))
     has_holes = any(entry.words == ABSENT for line in lines for entry in line.entries)
     remarks = [*OF_METHODS, *([NONE] if has_holes else []), *standing(section, found)]
     return _grid(section, metric, found.points, found.budgets, lines, remarks)
@@ -72,9 +70,9 @@ def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFra
     for variant, label in section.labels.items():
         block = []
         for name, own in rows[rows.variant == variant].groupby("solver", sort=False):
-            entries = (_entry(section, found.get((variant, name), own[:0]), about) for found in within)
+            entries = (entry_of(section, found.get((variant, name), own[:0]), about) for found in within)
             block.append(Row(str(own.baseline.iloc[0]), label, str(name), tuple(entries)))
-        lines += _marked(block, about)
+        lines += marked(block, [about] * len(columns))
     remarks = [MEAN, *([BOLD] if about.direction else []), FEW, *_left_out(section, metric)]
     return _grid(section, metric, points, columns, lines, remarks)
 
@@ -86,41 +84,6 @@ def _grid(
     headers = tuple(Header(f"NFE {budget:g}", about.direction) for budget in columns)
     title = f"{section.name}: {titled(about, points.n.iloc[0])}, within so many evaluations {section.where}"
     return Grid(title, "quality", headers, tuple(lines), tuple(remarks))
-
-
-def _entry(section: Section, rows: DataFrame, about: Facts) -> Entry:
-    """What a sampler scores at one number of evaluations."""
-    if rows.empty:
-        return Entry(ABSENT)
-    had, why = rows[rows.value.notna()], reasons(rows[rows.value.isna()])
-    words, title = kinds(why), "; ".join(dict.fromkeys(why))
-    if had.empty:
-        return Entry(words, title=title)
-    mean, half, n = t_interval(had.value)
-    entry = Entry("", mean / about.divide, half / about.divide, title=title, runs=tuple(had.run_id))
-    if len(why):
-        return replace(entry, tail=left(n, len(why), words))
-    if 1 < n < section.seeds:
-        return replace(entry, tail=f"(n={n})")
-    return entry if section.seeds == 1 else replace(entry, n=n)  # one seed is what the title says
-
-
-def _marked(block: list[Row], about: Facts) -> list[Row]:
-    """The rows, with the best entry of each column marked, if there is a better one, of those that lost no seed."""
-    if not about.direction:
-        return block
-    values = [
-        [sign_of(about) * entry.value if entry.is_number and not entry.title else math.inf for entry in row.entries]
-        for row in block
-    ]
-    best = [min(column) for column in zip(*values, strict=True)]
-    return [
-        replace(
-            row,
-            entries=tuple(replace(e, best=v == b < math.inf) for e, v, b in zip(row.entries, own, best, strict=True)),
-        )
-        for row, own in zip(block, values, strict=True)
-    ]
 
 
 def _left_out(section: Section, metric: str) -> list[str]:

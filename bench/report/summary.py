@@ -1,13 +1,13 @@
 """The summary of each dataset, in seven columns: likelihood, quality, evaluations and cost of every method.
 
-Each number is that of the headline row of its method, under the settings that the tables compare. Evaluations in
-training are rows through the network, forward: a step of one evaluation of a batch of 512 counts 512.
+Each number is that of the headline row of its method, under the settings that the tables compare.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Literal
 
+from bench.report.budget import COUNTED, spent
 from bench.report.cells import Scores, floor_text
 from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
@@ -23,7 +23,7 @@ COLUMNS = {  # what `Section.metric` takes, by the title of its column, "" for t
     "train_seconds": "Training [s]",
 }
 HOW = (
-    "NFE: evaluations of the network per sample. Evaluations: those of the training, thousands of rows forward.",
+    f"NFE: evaluations of the network per sample. Evaluations: those of the training, in thousands. {COUNTED}",
     "Bold: best mean; where intervals overlap the order is not established.",
 )
 
@@ -72,10 +72,8 @@ def _measured(found: dict[str, tuple[Header, dict[str, Interval]]]) -> list[str]
 
 def _evaluations(section: Section) -> dict[str, Interval]:
     """Thousands of rows through the network in the whole training, by variant."""
-    rows = section.measured
-    rows = rows[(rows.metric == "nfe_training") & rows.is_headline & rows.value.notna()]
-    of_runs = (rows.value * rows.global_batch / 1000).groupby([rows.variant, rows.seed]).mean()
-    return {str(variant): t_interval(values) for variant, values in of_runs.groupby(level=0)}
+    rows = spent(section)
+    return {str(variant): t_interval(values / 1000) for variant, values in rows.evaluations.groupby(rows.variant)}
 
 
 def _floors(scores: Scores) -> list[str]:

@@ -14,13 +14,18 @@ from pandas import DataFrame
 
 from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
+from bench.report.budget import COUNTED
 from bench.report.comparable import FLOOR
+from bench.report.equal_seconds import at_equal_seconds, grid
 from bench.report.evaluations import by_evaluations
 from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row, left
 from bench.report.sections import Section
 
-LEADING: dict[Group, tuple[str, ...]] = {"quality": ("Seeds",), "cost": ("Seeds", "Parameters", "Steps")}
+LEADING: dict[Group, tuple[str, ...]] = {
+    "quality": ("Seeds",),
+    "cost": ("Seeds", "Parameters", "Steps", "Samples seen", "Evaluations"),
+}
 CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
 BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
 AT_FLOOR = "≈"
@@ -92,8 +97,10 @@ def _best(cells: DataFrame, better: str) -> float | None:
 def table(section: Section) -> Table:
     group_of = section.cells.metric.map(lambda name: section.about(name).table)
     groups: tuple[Group, ...] = ("quality", "cost")
-    grids = tuple(_grid(section, group, section.cells[group_of == group]) for group in groups)
-    return Table(section, (*grids, *by_evaluations(section)), tuple(str(incident) for incident in section.incidents))
+    quality, cost = (_grid(section, group, section.cells[group_of == group]) for group in groups)
+    beside = [grid(found)] if (found := at_equal_seconds(section)) else []
+    grids = (quality, *beside, cost, *by_evaluations(section))
+    return Table(section, grids, tuple(str(incident) for incident in section.incidents))
 
 
 def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:
@@ -115,6 +122,7 @@ def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:
     headers = [*map(Header, LEADING[group]), *(header for column in columns for header in column.headers)]
     title = f"{section.name}: {group} {section.where}"
     remarks = _remarks(section, rows, columns, cells, batch)
+    remarks += [COUNTED] if group == "cost" and any(line.evaluations > 0 for line in lines) else []
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 
 
@@ -134,7 +142,8 @@ def _leading(section: Section, group: Group, line: Any) -> list[Entry]:
         seeds = Entry(words, line.seeds, notes=_notes(section, line.variant, "samples"))
     if group == "quality":
         return [seeds]
-    return [seeds, *(Entry(value=v) if math.isfinite(v) else Entry(ABSENT) for v in (line.parameters, line.steps))]
+    given = (line.parameters, line.steps, line.samples, line.evaluations)
+    return [seeds, *(Entry(value=v) if math.isfinite(v) else Entry(ABSENT) for v in given)]
 
 
 def _notes(section: Section, variant: str, stage: str) -> tuple[int, ...]:

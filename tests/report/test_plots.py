@@ -17,10 +17,10 @@ from bench.report.artefacts import Artefacts
 from bench.report.axes import front, limit, means, name_point
 from bench.report.canvas import entitle, matrix, themed
 from bench.report.cells import t_interval
+from bench.report.course import course
 from bench.report.figure import Drawing, FigureData, draw, register_figure
 from bench.report.plots import cost_quality, time_to_target
 from bench.report.plots.plane import thinned
-from bench.report.plots.training import course
 from bench.report.sections import sections
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_titles_say_what_is_drawn_and_crown_nobody(drawn: dict[str, Drawing]) ->
     said = {name: drawing.title for name, drawing in drawn.items()}
     assert said["checkerboard_trajectories"] == "The way of samples from noise to data"
     assert said["checkerboard_cost_quality"] == "NLL against training time; W₂ against sampling time"
-    assert said["checkerboard_w2_over_training"] == "W₂ in the course of training"
+    assert said["checkerboard_w2_over_training"] == "W₂ against evaluations, seconds and samples of training"
     assert not [title for title in said.values() for label in synthetic.LABELS.values() if label in title]
 
 
@@ -135,15 +135,14 @@ def test_seeds_are_joined_at_their_step(frame: pandas.DataFrame) -> None:
     assert list(short.seeds[short.step == 46]) == [n - 1 for n in full.seeds[full.step == 46]]
 
 
-def test_costs_of_training_are_counted_by_sample_where_batches_differ(frame: pandas.DataFrame, root: Path) -> None:
+def test_costs_of_training_are_counted_in_rows(frame: pandas.DataFrame, root: Path) -> None:
     def labels(rows: pandas.DataFrame) -> list[str]:
         made, _ = drawings(root, rows, Artefacts(root), "over_training")
         return [axes.get_xlabel() for axes in next(d for d in made if d.name.endswith("w2_over_training")).figure.axes]
 
     toys = frame[frame.dataset == "checkerboard"]
-    assert labels(toys) == ["Training steps", "Training time [s]", "Evaluations in training [rows]"]
+    assert labels(toys) == ["Evaluations in training [rows]", "Training time [s]", "Samples seen, steps × batch"]
     smaller = toys.assign(global_batch=toys.global_batch.where(toys.baseline != "fm_ot", 64))
-    assert labels(smaller)[0] == "Training samples, steps × batch"
     (section,) = sections(smaller)
     full, less = (course(section, "w2").query("variant.str.contains(@name)") for name in ("-ddpm-", "-fm_ot-"))
     assert list(less.samples / less.step) == [64.0] * len(less) and list(full.samples / full.step) == [256.0] * len(

@@ -13,10 +13,10 @@ from pandas import DataFrame
 from bench.report import numbers
 from bench.report.axes import sign_of, sized
 from bench.report.canvas import WIDTH, legible, sheet
+from bench.report.course import validated, validations
 from bench.report.crossings import crossing
 from bench.report.extract import each, listed
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.plots.training import validated, validations
 from bench.report.sections import Section
 from bench.report.statistics import LEAST_SEEDS, Interval, t_interval
 from bench.report.style import FAINT, MUTED

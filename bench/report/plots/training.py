@@ -1,49 +1,49 @@
-"""Figures of the course of training: metrics at every validation against steps, seconds and evaluations of the network.
+"""Figures of the course of training: metrics at every validation against evaluations, seconds and samples.
 
-Seeds are joined at the same step of training, at their mean seconds there.
+Seeds are joined at the same place of training, at their mean cost there.
 """
 
 import math
 from collections.abc import Iterator
 
 from matplotlib.figure import Figure
-from pandas import DataFrame
 
 from bench.report import numbers, vocabulary
-from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, means, plain_log, titled
+from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, plain_log, titled
+from bench.report.budget import COUNTED
 from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.cells import floor_text
-from bench.report.comparable import of_one_kind
+from bench.report.course import course, validated, validations
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.sections import Section
 from bench.report.sweeps import floor_of
 
-COSTS = {
+LABELS = {
     "step": "Training steps",
-    "samples": "Training samples, steps × batch",
+    "samples": "Samples seen, steps × batch",
     "seconds": "Training time [s]",
     "evaluations": "Evaluations in training [rows]",
 }
 LINES = "Lines: mean over seeds; bands: 95% t-intervals from three seeds on."
 
 
-@register_figure("over_training", title="Quality on held-out data in the course of training", place=30)
+@register_figure(
+    "over_training", title="Held-out quality against evaluations, seconds and samples of training", place=30
+)
 def over_training(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality that was validated."""
     for metric in validated(data.section):
         about = data.section.about(metric)
         if about.table != "quality":
             continue
-        batches = data.section.curve.groupby("variant").global_batch.first()
-        first = "step" if batches.nunique() == 1 else "samples"
-        figure, cut = _panels(data, metric, [first, "seconds", "evaluations"])
+        figure, cut = _panels(data, metric, ["evaluations", "seconds", "samples"])
         reading = (
-            f"{about.title} on held-out data, all on logarithmic axes of cost: {COSTS[first].lower()}; the seconds of "
-            "steps alone; the rows that went through the network, forward and on the way back of an adjoint solve. "
-            f"{LINES} A curve further to the left and lower buys the same quality for less. A simulation-based step "
-            "pays for its ODE solve in the last two."
+            f"{about.title} on held-out data, all on logarithmic axes of cost: evaluations of the network, by which "
+            f"budgets are equal where a suite says so; seconds of steps alone; samples seen. {COUNTED} {LINES} A curve "
+            "further to the left and lower buys the same quality for less. A simulation-based step pays for its ODE "
+            "solve in the first two."
         )
-        yield Drawing(figure, f"{about.title} in the course of training", reading + cut, f"{metric}_over_training")
+        title = f"{about.title} against evaluations, seconds and samples of training"
+        yield Drawing(figure, title, reading + cut, f"{metric}_over_training")
 
 
 @register_figure("nfe_sampling_over_training", title="Sampling NFE in the course of training", place=50)
@@ -58,26 +58,6 @@ def nfe_sampling_over_training(data: FigureData) -> Drawing | None:
         f"logarithmic axis. A field that stays smooth while it is learnt keeps its curve level. {LINES}"
     )
     return Drawing(figure, reading=reading + cut)
-
-
-def validated(section: Section) -> list[str]:
-    """The metrics that have a curve, of more than one point, in the order of the table's columns."""
-    curve = section.curve[section.curve.value.notna()]
-    return sorted(set(curve.metric[curve.point > 0]), key=vocabulary.order)
-
-
-def validations(section: Section, metric: str) -> DataFrame:
-    """The rows of a metric's curves that are compared, with step, samples, seconds and evaluations."""
-    return of_one_kind(section.curve[section.curve.metric == metric])
-
-
-def course(section: Section, metric: str) -> DataFrame:
-    """Means over seeds (see `means`) at every validation, with its step, samples, seconds and evaluations."""
-    rows = validations(section, metric)
-    # A budget of seconds ends at another step for every seed, and then the place in the run is what they share.
-    last = rows.groupby(["variant", "run_id"]).step.max()
-    by_steps = bool((last.groupby("variant").nunique() == 1).all())
-    return means(rows.assign(place=rows.step if by_steps else rows.point), ["place"], [*COSTS, "n"])
 
 
 def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, str]:
@@ -96,7 +76,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
         if distance and points.value.min() > 0 and points.value.max() > 4 * points.value.min():
             one.set_yscale("log")
         cut = limit(one, points.value, floor and floor[0])
-        one.set(xscale="log", xlabel=COSTS[cost])
+        one.set(xscale="log", xlabel=LABELS[cost])
         plain_log(one.xaxis)
         if one.get_yscale() == "log":
             plain_log(one.yaxis)
