@@ -1,7 +1,8 @@
 """Denoising score matching on the VP path, weighted by the variance (Song & Ermon 2019; Song et al., ICLR 2021).
 
-L = E sigma_t^2 |s_t(x_t) + x0 / sigma_t|^2 = E |sigma_t s_t(x_t) + x0|^2, if the network itself is the score s_t. One
-that predicts the noise, s_t = -eps_t / sigma_t as in the code of Song et al., makes it the loss of DDPM.
+L = E sigma_t^2 |s_t(x_t) + x0 / sigma_t|^2 = E |sigma_t s_t(x_t) + x0|^2. The network itself is the score s_t, as in
+the formulas of the Flow Matching paper (Lipman et al. 2023). With `prediction=noise` it predicts the noise, s_t =
+-eps_t / sigma_t as in the code of Song et al., which makes it the loss of DDPM.
 """
 
 from dataclasses import dataclass, field

@@ -3,8 +3,8 @@
 L = E |sigma_t s_t(x_t) + x0|^2 over t ~ p(t) = beta / (sigma^2 Z), as its authors draw it;  Z = int beta / sigma^2 dt.
 `importance_sampling=false` takes t uniform and weighs by beta(1 - t) / sigma_t^2, the density of the bound itself:
 that expectation is Z / t_end times L, with Z = log(e^T - 1) between the ends, 23.9 by default. The Flow Matching paper
-does not say which it took. The network is the score s_t, or predicts the noise, s_t = -eps_t / sigma_t, as its
-authors' does.
+does not say which it took. The network itself is the score s_t, as in the formulas of that paper (Lipman et al. 2023);
+with `prediction=noise` it predicts the noise, s_t = -eps_t / sigma_t, as in the code of ScoreFlow's authors.
 """
 
 from dataclasses import dataclass, field

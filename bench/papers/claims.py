@@ -61,8 +61,9 @@ class Claim(Frozen):
     """One claim.
 
     Attributes:
-        metric: a metric's name, or "nll" (nats or bits/dim, whichever the data has) or "quality" (the first metric of
-            quality that the samples are measured by).
+        metric: a metric's name, or "nll" (nats or bits/dim, whichever the data has; the defensive NLL if every record
+            has it, else the plain one, as the effect's text says) or "quality" (the first metric of quality that the
+            samples are measured by).
         bound: what the effect must stay below; by default 0 for a difference and 1 for a ratio. A negative difference
             or a ratio below 1 asks for a lead, a positive one or a ratio above 1 allows for a lag ("at least as good").
         scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else. A ratio of what may be

@@ -13,6 +13,7 @@ from bench.records.frame import MEASURED
 from bench.records.measurement import ELSEWHERE, PLACE
 from bench.report import vocabulary
 from bench.report.incidents import Incident, losses, lost, not_applicable, unfinished
+from bench.report.lost_points import PLAIN
 from bench.report.style import Look, looks, ordered
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
@@ -89,12 +90,26 @@ class Extract:
     def metric(self, name: str, stage: str = "samples") -> str | None:
         """The metric that "nll" or "quality" stands for, None if the section has none; another name as it is.
 
+        The likelihood is the defensive one if every record with a plain one has it too, else the plain one.
         Quality is the first metric of quality with a direction that most variants measure in the samples, and in
         another stage too, if that measures it; else the first of the stage.
         """
         if name == "nll":
-            return "nll_bpd" if (self.frame.metric == "nll_bpd").any() else "nll_nats"
+            return self._likelihoods[stage == "train"]
         return self._qualities.get(stage, next(iter(self._qualities.values()), None)) if name == "quality" else name
+
+    @cached_property
+    def _likelihoods(self) -> dict[bool, str]:
+        """What "nll" stands for, of curves (True) and of trained models."""
+        plain = "nll_bpd" if (self.frame.metric == "nll_bpd").any() else "nll_nats"
+        rows = self.frame[self.frame.status.isin(MEASURED) & ~not_applicable(self.frame)]
+        found = {}
+        for of_curve in (True, False):
+            places = rows[(rows.stage == "train") == of_curve].assign(step=rows.step.fillna(-1))
+            having = {name: set(zip(of.run_id, of.step, strict=True)) for name, of in places.groupby("metric")}
+            known, twin = having.get(plain, set()), PLAIN[plain]
+            found[of_curve] = twin if known and known <= having.get(twin, set()) else plain
+        return found
 
     @cached_property
     def _qualities(self) -> dict[str, str]:

@@ -25,7 +25,8 @@ HOW = (
     "Mean rank over datasets by the mean over seeds; bold: the best of the methods that are on all of them. P: the "
     "probability that a seed of the method is better than one of another method on the same data, ties by half, mean "
     "over methods and datasets; in brackets its 95% interval by a bootstrap of seeds within each method and dataset. A "
-    "value that could not be had, or whose run failed, is worse than any number."
+    "value that could not be had, or whose run failed, is worse than any number. The likelihood is the defensive NLL "
+    "where every record has it, else the NLL."
 )
 LEADING = ("Method", "Datasets")
 BAR = 0.3  # inches a method

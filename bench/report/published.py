@@ -21,13 +21,14 @@ from bench.report.sections import Section
 from bench.report.variants import Config, apart
 
 Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it is
-MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "settings", "run_ids", "hole"]
+MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "lost_points", "of_points", "settings", "run_ids", "hole"]
 PRINTED = {
     "value": "published", "std": "published_std", "n_seeds": "published_n", "settings": "published_settings",
     "note": "published_note", "draws": "published_draws",
 }  # fmt: skip
 WITHOUT = {
-    "n": 0, "lost": 0, "lost_to": "", "settings": "", "hole": "not run", "published_settings": "", "published_note": "",
+    "n": 0, "lost": 0, "lost_to": "", "lost_points": 0, "of_points": 0, "settings": "", "hole": "not run",
+    "published_settings": "", "published_note": "",
 }  # fmt: skip
 COLUMNS = [
     *("paper", "table", "suite", "protocol", "dataset", "setting", "method", "baseline", "label", "variant", "other"),

@@ -22,6 +22,7 @@ from bench.report.cells import Scores, scored
 from bench.report.comparable import of_one_kind, settled
 from bench.report.extract import KEYS, Extract, listed
 from bench.report.incidents import STALE
+from bench.report.lost_points import beside_plain
 from bench.report.variants import SUITE, Config, named
 
 RUN = ["variant", "dataset", "baseline", "seed", "suite", "protocol", "label"]
@@ -38,7 +39,8 @@ class Section(Extract):
 
     @cached_property
     def cells(self) -> DataFrame:
-        return cells.cells(self, self.measured)
+        """One row a cell of the table, with COLUMNS of bench/report/cells.py and the points that likelihoods lost."""
+        return beside_plain(cells.cells(self, self.measured))
 
     def settled(self, metric: str, draws: int | None = None) -> str | None:
         """The settings that a metric is compared under, of K `draws` if given; None if no headline row has a value."""

@@ -20,6 +20,7 @@ from bench.report.equal_seconds import at_equal_seconds, grid
 from bench.report.evaluations import by_evaluations
 from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row, left
+from bench.report.lost_points import NUMBER, told
 from bench.report.sections import Section
 
 LEADING: dict[Group, tuple[str, ...]] = {
@@ -33,6 +34,7 @@ OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of 
 REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
 OF_FEWER = "Floor (of fewer): no more data is fresh than so many; as many as the samples would score otherwise."
 REPEATED = "Mean of one seed: the interval is that of its repeats of sampling."
+HANGING = "A mean NLL with lost points hangs on them and has no interval; the defensive one bounds what each costs."
 FURTHER = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
 PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
 
@@ -71,7 +73,7 @@ class _Column:
 def _columns(section: Section, cells: DataFrame) -> list[_Column]:
     of = dict(iter(cells.groupby(["metric", "settings"], sort=False)))
     keys = sorted(((str(name), str(text)) for name, text in of), key=lambda key: (vocabulary.order(key[0]), key[1]))
-    columns = [_Column(section, *key, of[key]) for key in keys]
+    columns = [_Column(section, *key, of[key]) for key in keys if key[0] != NUMBER or (of[key]["mean"] > 0).any()]
     devices = list(dict.fromkeys(column.device for column in columns if column.device))
     for column in columns if len(devices) > 1 else ():
         column.machine = f"machine {devices.index(column.device) + 1}" if column.device else ""
@@ -163,7 +165,7 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     if cell.baseline == FLOOR:
         return replace(shown, n=None, tail=f"(of {cell.of_fewer:,})" if cell.of_fewer else "")
     if 1 < cell.n < seeds and not cell.lost:
-        shown = replace(shown, tail=f"(n={cell.n})")
+        shown = replace(shown, tail=f"(n={cell.n}) {shown.tail}".strip())
     if cell.at_floor:
         shown = replace(shown, tail=f"{shown.tail} {AT_FLOOR}".strip())
     return replace(shown, best=not cell.lost and cell.mean == column.best, notes=notes)
@@ -176,13 +178,19 @@ def made_elsewhere(origin: Mapping[str, Any]) -> str:
 
 
 def number(cell: Any, divide: float) -> Entry:
-    """The mean of a cell; of the seeds that have a value, it says so: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)"."""
+    """The mean of a cell; of the seeds that have a value, it says so: "3.2 ± 0.1 (2 of 3 seeds; 1 diverged)".
+
+    A mean that hangs on lost points has no interval: "2.88e22 (3 of 40,000 points lost)".
+    """
     entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
     if _is_repeated(cell):
         entry = replace(entry, n=None, tail=f"(1 seed, {cell.repeats} repeats)")
-    if not cell.lost:
-        return entry
-    return replace(entry, n=None, tail=left(cell.n, cell.lost, cell.lost_to), title=cell.hole)
+    if cell.lost:
+        entry = replace(entry, n=None, tail=left(cell.n, cell.lost, cell.lost_to), title=cell.hole)
+    if cell.lost_points:
+        tail = f"{entry.tail} {told(cell.lost_points, cell.of_points)}".strip()
+        entry = replace(entry, half_width=math.nan, n=None, tail=tail)
+    return entry
 
 
 def _is_repeated(cell: Any) -> bool:
@@ -200,6 +208,7 @@ def _remarks(
     remarks += [REPEATED] if any(map(_is_repeated, each(cells[cells.baseline != FLOOR]))) else []
     remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []
     remarks += [REACHED] if cells.at_floor.any() else []
+    remarks += [HANGING] if cells.lost_points.any() else []
     remarks += [OF_FEWER] if cells.of_fewer.any() else []
     dashes = [(row.label, entry.title) for row in rows for entry in row.entries if entry.words == ABSENT]
     unsuitable = dict.fromkeys(dash for dash in dashes if dash[1].startswith(NOT_APPLICABLE))

@@ -3,8 +3,8 @@ from typing import Any
 import synthetic
 
 from bench.papers.paper import published_numbers
-from bench.report.published import related
 from bench.report.recipe import recipes
+from bench.report.related import related
 from bench.report.sections import Section, sections
 
 DDPM = {"variant": "cifar10-ddpm-0a1b2c", "baseline": "ddpm", "label": "DDPM"}

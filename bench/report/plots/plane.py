@@ -24,7 +24,9 @@ def densities(data: FigureData) -> Drawing | None:
     if all(map(_is_lost, maps)):
         return None
     held_out = next((e.arrays["data"].astype(float) for e in data.kept({"data": 2})), None)
-    figure, axes = _planes(data, "nll_nats", ("Held-out data",) * (held_out is not None), right=0.62)
+    figure, axes = _planes(
+        data, data.section.metric("nll") or "", ("Held-out data",) * (held_out is not None), right=0.62
+    )
     shown = axes[-len(maps) :]
     for one, exhibit, density in zip(shown, data.exhibits, maps, strict=True):
         image = _heat(one, density, exhibit.extent, _top(maps), "bilinear")

@@ -34,7 +34,7 @@ BAR = 0.3  # inches
 def time_to_target(data: FigureData) -> Drawing | None:
     """Horizontal bars, one panel for the likelihood and one for the distance to the data."""
     section = data.section
-    wanted = [section.metric("nll"), section.metric("quality", "train")]
+    wanted = [section.metric("nll", "train"), section.metric("quality", "train")]
     curves = {metric: validations(section, metric) for metric in wanted if metric in validated(section)}
     signs = {metric: sign_of(section.about(metric)) for metric in curves}
     rows = {m: curve[curve.value.notna()].assign(value=signs[m] * curve.value) for m, curve in curves.items()}

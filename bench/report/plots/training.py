@@ -15,6 +15,7 @@ from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.cells import floor_text
 from bench.report.course import course, validated, validations
 from bench.report.figure import Drawing, FigureData, register_figure
+from bench.report.lost_points import PLAIN
 from bench.report.sweeps import floor_of
 
 LABELS = {
@@ -30,10 +31,11 @@ LINES = "Lines: mean over seeds; bands: 95% t-intervals from three seeds on."
     "over_training", title="Held-out quality against evaluations, seconds and samples of training", place=30
 )
 def over_training(data: FigureData) -> Iterator[Drawing]:
-    """A figure for every quality that was validated."""
+    """A figure for every quality that was validated; of the likelihoods the one that verdicts take."""
     for metric in validated(data.section):
         about = data.section.about(metric)
-        if about.table != "quality":
+        is_other = metric in PLAIN and metric != data.section.metric("nll", "train")
+        if about.table != "quality" or is_other:
             continue
         figure, cut = _panels(data, metric, ["evaluations", "seconds", "samples"])
         reading = (
@@ -70,7 +72,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     floor = floor_of(section, metric, rows)
     if found and found.floor is not None and about.group == "likelihood":  # the same for any n
         floor = found.floor, found.floor_half
-    distance = about.unit != "nats" and metric != "nll_bpd" and quality
+    distance = quality and about.group != "likelihood"
     for one, cost in zip(axes, costs, strict=True):
         curves(section.looks, one, points, cost)
         if distance and points.value.min() > 0 and points.value.max() > 4 * points.value.min():
