@@ -1,11 +1,11 @@
 """Claims about methods, as small declarations that records support or contradict.
 
 A claim says that an effect of a subject against a rival stays below a bound, for every subject, rival and condition
-that it names. An effect is one number per seed, signed so that lower is better for the subject:
+that it names. An effect is one number per dataset and seed, signed so that lower is better for the subject:
 
     value        the metric of the trained model
-    spread       the distance of that metric from its mean over seeds (such distances depend on each other a little:
-                 their p-values are approximate)
+    spread       the standard deviation of that metric over seeds: one number per dataset, so that it takes three
+                 datasets to judge it (an F-test on one would hang on the metric's being normal)
     variation    log(max / min) of the metric along training, from an eighth of the budget on
     few          the metric with few evaluations, geometric mean over `nfe`, with each of `solvers`
     at           the metric at `subject_at` of the subject and at `against_at` of the rival (`At`)
@@ -17,6 +17,7 @@ them. Claims stand in the claims.toml of a paper (bench/papers/paper.py), in a T
 plugin that calls `register_claim`.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,8 @@ from bench.errors import UsageError
 from bench.records.seal import read_json, write_json
 
 REMEMBERED = "claims.json"
+SHORT = 32  # characters of a short title
+RATIO = 1.05  # of what is tied
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
 Measure = Literal["value", "spread", "variation", "few", "at", "to_error", "to_target"]
@@ -61,25 +64,30 @@ class Claim(Frozen):
     """One claim.
 
     Attributes:
+        short: the title where there is little room, in a table.
         metric: a metric's name, or "nll" (nats or bits/dim, whichever the data has; the defensive NLL if every record
             has it, else the plain one, as the effect's text says) or "quality" (the first metric of quality that the
             samples are measured by).
         bound: what the effect must stay below; by default 0 for a difference and 1 for a ratio. A negative difference
             or a ratio below 1 asks for a lead, a positive one or a ratio above 1 allows for a lag ("at least as good").
-        scale: "auto" is a difference for likelihoods and spreads, a ratio for everything else. A ratio of what may be
-            negative by chance, as an unbiased distance near 0, may not be finite and decides nothing then.
+        margin: a difference or ratio that is as good as none, by which methods are called tied; by default 0.01 nats,
+            1% of the rival's bits/dim, and a ratio of 1.05. Another difference has none, and nor has a claim with a
+            bound of its own: that bound is a margin already.
+        scale: "auto" is a difference for likelihoods, a ratio for everything else. A ratio of what may be negative by
+            chance, as an unbiased distance near 0, may not be finite and decides nothing then.
         over: what `to_target` counts; evaluations in training are counted by sample.
         solvers, nfe: what `few` is measured with.
         subject_at, against_at: what `at` is measured with; a method may meet itself. Either both have an nfe or
             neither, as the sweep has another number of samples.
-        test: paired Student's t, or the exact sign-flip test, which assumes only symmetry and can decide from 6 seeds
-            on (beyond 20 Student's t stands for it).
-        seeds: the fewest pairs that the claim is judged by.
+        test: paired Student's t, or the exact sign-flip test, which assumes only symmetry and can decide from 6 pairs
+            on (beyond 20 of them Student's t stands for it).
+        seeds: the fewest pairs on a dataset that the claim is judged by.
         paper: the folder of the paper that makes it, "" for a claim of a user's own.
     """
 
     id: str
     title: str
+    short: Annotated[str, Field(max_length=SHORT)] = ""
     source: str = ""
     subject: Names
     against: Names
@@ -92,6 +100,7 @@ class Claim(Frozen):
     against_at: At | None = None
     scale: Literal["auto", "difference", "ratio"] = "auto"
     bound: float | None = None
+    margin: Annotated[float, Field(gt=0)] | None = None
     test: Literal["paired_t", "sign_flip"] = "paired_t"
     seeds: Annotated[int, Field(ge=2)] = 3
     paper: str = ""
@@ -111,23 +120,51 @@ class Claim(Frozen):
             raise ValueError(f"measure = {self.measure!r}: 'at', and no other, has subject_at and against_at")
         if len({place.nfe is None for place in places if place}) > 1:
             raise ValueError("subject_at, against_at: expected nfe in both or in neither")
-        if self.measure in ("to_error", "to_target") and not self.is_ratio:
-            raise ValueError(f"scale = 'difference': {self.measure} compares evaluations or times, by their ratio")
+        if self.measure in ("to_error", "to_target", "spread") and not self.is_ratio:
+            what = "standard deviations" if self.measure == "spread" else "evaluations or times"
+            raise ValueError(f"scale = 'difference': {self.measure} compares {what}, by their ratio")
         if self.is_ratio and self.bound is not None and self.bound <= 0:
             raise ValueError(f"bound = {self.bound}: of a ratio it must be positive")
+        if self.margin and self.limit != self.equality:
+            raise ValueError(
+                f"margin = {self.margin}: a claim with bound = {self.bound} has none: its bound is a margin"
+            )
+        if self.margin and self.is_ratio and self.margin <= 1:
+            raise ValueError(f"margin = {self.margin}: of a ratio it must be above 1")
         return self
 
     @property
     def is_ratio(self) -> bool:
         """Whether effects are ratios, judged by their logarithm."""
         if self.scale == "auto":
-            return self.measure != "spread" and not (self.measure == "value" and self.metric.startswith("nll"))
+            return not (self.measure == "value" and self.metric.startswith("nll"))
         return self.scale == "ratio"
+
+    @property
+    def equality(self) -> float:
+        """The effect of a subject that is neither better nor worse."""
+        return 1.0 if self.is_ratio else 0.0
 
     @property
     def limit(self) -> float:
         """What an effect must stay below, on its own scale."""
-        return self.bound if self.bound is not None else 1.0 if self.is_ratio else 0.0
+        return self.equality if self.bound is None else self.bound
+
+    @property
+    def threshold(self) -> float:
+        """What an effect is tested against: the limit, of a ratio its logarithm."""
+        return math.log(self.limit) if self.is_ratio else self.limit
+
+    def tied_within(self, unit: str, level: float) -> float:
+        """The margin of an effect in that unit, its logarithm if it is a ratio; NaN for none.
+
+        `level` is the rival's mean value.
+        """
+        if self.limit != self.equality:
+            return math.nan
+        if self.is_ratio:
+            return math.log(self.margin or RATIO)
+        return self.margin or {"nats": 0.01, "bits/dim": 0.01 * level}.get(unit, math.nan)
 
 
 def register_claim(claim: Claim) -> Claim:

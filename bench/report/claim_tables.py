@@ -1,24 +1,34 @@
-"""Verdicts as tables: the claims of a suite one by one, the same by dataset, and every comparison as a tidy row."""
+"""Verdicts as tables: the claims of a suite one by one, the same by dataset, and every comparison as a tidy row.
+
+The tables are narrow, so that their source can be read: what a verdict says in full stands below them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from pandas import DataFrame
 
+from bench.papers.claims import SHORT
 from bench.papers.paper import cited
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.verdicts import Verdict
 
 COLUMNS = [
     *("claim", "title", "source", "suite", "protocol", "dataset", "verdict", "caveat", "comparison", "scale", "unit"),
-    *("mean", "low", "high", "pairs", "kept", "p", "missing", "run_ids", "paper"),
+    *("mean", "low", "high", "pairs", "kept", "p", "margin", "sets_below", "sets", "p_sets", "improvement", "missing"),
+    *("run_ids", "paper"),
 ]
-HEADERS = (Header("Verdict"), Header("Effect"))
+HEADERS = (Header("Effect on the comparison that decides"), Header("Sets"))
+MARKS = {"supported": "+", "contradicted": "−", "tied": "=", "undecided": "?"}
+LEGEND = ", ".join(f"{mark} {word}" for word, mark in MARKS.items())
 HOW = (
-    "Supported: for every comparison the 95% interval of the effect, paired by seed, lies below the claim's bound. "
-    "Contradicted: for some comparison an interval that is widened for their number lies above it. Effects are those "
-    "of the comparison that decides; in brackets the seeds whose own effect is on the claim's side. Effects that are "
-    "equal for all m seeds say nothing of their noise: they have no interval, and p = 2^-m."
+    "Effects are paired by seed; their mean over datasets, which are independent, has Welch's 95% interval. Supported: "
+    "every comparison is below the claim's bound. Contradicted: one is above it, beyond what so many comparisons bring "
+    "by chance. Tied: none is above the bound by more than the margin (0.01 nats, 1% of bits/dim, a ratio of 1.05), "
+    "and one is not below it by more. Each word allows for all claims of its paper on this suite together (Holm, 2.5% "
+    "a word), so the interval of a claim that is undecided may clear its bound. Sets: datasets on which the median of "
+    "every comparison is on the claim's side. Wilcoxon's test over datasets needs six. Effects that are equal for all "
+    "of m pairs say nothing of their noise: they have no interval, and p = 2^-m."
 )
 
 
@@ -27,16 +37,20 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
     grids = []
     for suite, protocol in dict.fromkeys((v.suite, v.protocol) for v in verdicts):
         of_suite = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
-        where, leading = f"(suite {suite}, protocol {protocol})", ("Claim", "Source")
-        remarks = (*dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat), HOW)
+        where = f"(suite {suite}, protocol {protocol})"
+        caveats = dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat)
         several = len({v.claim.paper for v in of_suite}) > 1
-        rows = tuple(_row(v, several, Entry(_word(v)), Entry(v.summary)) for v in of_suite)
-        grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, leading))
+        rows = tuple(Row(v.claim.id, _short(v), _word(v), (_effect(v), _sets(v))) for v in of_suite)
+        remarks = (*caveats, HOW, *(_in_full(v, several) for v in of_suite))
+        grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, ("Claim", "Verdict")))
         if datasets := tuple(dict.fromkeys(part.dataset for v in of_suite for part in v.parts)):
-            on = [(v, {part.dataset: Entry(_word(part), title=part.summary) for part in v.parts}) for v in of_suite]
-            rows = tuple(_row(v, several, *(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on)
+            on = [
+                (v, {part.dataset: Entry(MARKS[part.word], title=part.summary) for part in v.parts}) for v in of_suite
+            ]
+            lines = [(v, tuple(of.get(name, Entry(ABSENT)) for name in datasets)) for v, of in on]
+            rows = tuple(Row(v.claim.id, v.claim.id, MARKS[v.word], entries) for v, entries in lines)
             title, headers = f"Claims by dataset {where}", tuple(map(Header, datasets))
-            grids.append(Grid(title, "quality", headers, rows, remarks[:-1], leading))
+            grids.append(Grid(title, "quality", headers, rows, (*caveats, f"{LEGEND}."), ("Claim", "All")))
     return grids
 
 
@@ -46,17 +60,42 @@ def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
     for v in (part for whole in verdicts for part in (whole, *whole.parts)):
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
         rows += [
-            (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p,
+            (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p, e.margin,
+             sum(median < 0 for median in e.medians), len(e.medians), e.p_sets, e.improvement,
              e.text if e.missing else "", e.run_ids, v.claim.paper)
             for e in v.effects
         ] or [(*claim, *[""] * (len(COLUMNS) - len(claim) - 1), v.claim.paper)]  # fmt: skip
     return DataFrame(rows, columns=COLUMNS)
 
 
-def _row(verdict: Verdict, several: bool, *entries: Entry) -> Row:
-    """A claim's line, which says whose it is beside those of several papers."""
+def _short(verdict: Verdict) -> str:
+    """The claim's id and what it says, cut where it would make the table wide."""
     claim = verdict.claim
-    return Row(claim.id, f"{claim.id} {claim.title}", cited(claim) if several else claim.source, entries)
+    title = claim.short or claim.title
+    return f"{claim.id} {title if len(title) <= SHORT else title[: SHORT - 1].rstrip() + '…'}"
+
+
+def _effect(verdict: Verdict) -> Entry:
+    """The effect on the comparison that decides, against whom; a hole if it has none."""
+    one = verdict.deciding
+    if one is None or one.missing:
+        return Entry(ABSENT, title=verdict.summary)
+    subject = f"{one.subject}, " if len(verdict.claim.subject) > 1 else ""
+    return Entry(f"{one.text}, {subject}{one.rival}", title=verdict.summary)
+
+
+def _sets(verdict: Verdict) -> Entry:
+    below, sets = verdict.sets
+    return Entry(f"{below} of {sets}" if sets else ABSENT)
+
+
+def _in_full(verdict: Verdict, several: bool) -> str:
+    """A claim, which says whose it is beside those of several papers, and what its verdict says."""
+    claim = verdict.claim
+    source = cited(claim) if several else claim.source
+    return (
+        f"{claim.id}: {claim.title}{f' ({source})' if source else ''}. {verdict.word.capitalize()}: {verdict.summary}."
+    )
 
 
 def _word(verdict: Verdict) -> str:

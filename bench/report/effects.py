@@ -2,13 +2,15 @@
 
     difference   e_s = x_s(subject) - x_s(rival)                    ratio   e_s = log x_s(subject) - log x_s(rival)
 
-Runs of one seed share initial weights, minibatches and the noise of their samples if the methods allow it, so effects
-are paired by seed. A metric of which more is better enters with its sign turned.
+Runs of one seed on one dataset share initial weights, minibatches and the noise of their samples if the methods allow
+it, so effects are paired by seed. A metric of which more is better enters with its sign turned. A spread is one number
+of all seeds: the logarithm of the ratio of two standard deviations.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas
 from pandas import DataFrame, Series
 
@@ -16,6 +18,7 @@ from bench.papers.claims import At, Claim
 from bench.report.at import drawn_at
 from bench.report.comparable import of_one_kind
 from bench.report.crossings import crossing, nfe_ratio
+from bench.report.improvement import probability_below
 from bench.report.incidents import head, reasons
 from bench.report.sections import Section
 
@@ -52,12 +55,17 @@ class Effects:
         variants = section.frame.drop_duplicates("variant")
         self._runs = section.frame[["variant", "seed", "status", "run_id"]]
         self._of: dict[Comparison, Series[float]] = {}
+        self._improvement: dict[Comparison, float] = {}
         self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
         self._finished = set(section.frame.variant[section.frame.status == "ok"])
         asked = dict.fromkeys([claim.subject_at, claim.against_at])
         of_sides = {at: tuple(rows[[*rows.columns.intersection(KEPT)]] for rows in self._rows(at)) for at in asked}
         self._values, self._lost = zip(of_sides[claim.subject_at], of_sides[claim.against_at], strict=True)
         self._of_variants: dict[tuple[int, str | None], DataFrame] = {}
+
+    @property
+    def unit(self) -> str:
+        return "bits/dim" if self.metric == "nll_bpd" else self.section.about(self.metric or "").unit
 
     @property
     def is_planned(self) -> bool:
@@ -108,6 +116,44 @@ class Effects:
         planned = sorted(both) if effects else []
         return Series({seed: effects.get(seed, math.nan) for seed in planned}, dtype=float)
 
+    def spread(self, comparison: Comparison) -> float:
+        """log sd(subject) - log sd(rival) over seeds, of seeds that both have; NaN if one of them has none."""
+        subject, rival = (rows.set_index("seed").value for rows in self._sides(self._values, comparison))
+        both = subject.index.intersection(rival.index)
+        return self._apart(*(float(side[both].std()) for side in (subject, rival)))
+
+    def margin(self, comparison: Comparison) -> float:
+        """The difference, or log ratio, that is as good as none; NaN if the claim has none."""
+        _, rival = self._sides(self._values, comparison)
+        return self.claim.tied_within(self.unit, float(rival.value.mean()))
+
+    def improvement(self, comparison: Comparison) -> float:
+        """P(subject below rival by the claim's bound) of a run of each (bench/report/improvement.py).
+
+        NaN if only both sides together have a value: a crossing, or a spread.
+        """
+        if comparison not in self._improvement:
+            subject, rival = (self._levels(rows) for rows in self._sides(self._values, comparison))
+            shared = subject.keys() & rival.keys()
+            x, y = (sum(side[key] for key in shared) / (len(shared) or math.nan) for side in (subject, rival))
+            self._improvement[comparison] = probability_below(x, y + self.claim.threshold)
+        return self._improvement[comparison]
+
+    def _levels(self, rows: DataFrame) -> dict[float, Any]:
+        """Values of all seeds on the scale of effects; of `few` for each number of evaluations that all seeds have."""
+        of: dict[float, Any] = {}
+        if self.claim.measure in ("value", "at"):
+            of[0] = rows.value.to_numpy()
+        elif self.claim.measure == "few":
+            of = {float(str(nfe)): at.value.to_numpy() for nfe, at in rows.sort_values("seed").groupby("nfe")}
+            of = {nfe: values for nfe, values in of.items() if len(values) == rows.seed.nunique()}
+        elif self.claim.measure == "variation":
+            late = rows[rows.step >= EARLY * rows.groupby("seed").step.transform("max")].groupby("seed").value
+            of[0] = (late.max() / late.min()).to_numpy()
+        if self.claim.is_ratio:
+            of = {key: np.log(np.where(values > 0, values, math.nan)) for key, values in of.items()}
+        return {key: self.sign * values for key, values in of.items()}
+
     def lost(self, comparison: Comparison) -> list[str]:
         """What of either side could not be had, and why: "A: diverged at 4 evaluations"."""
         sides = zip(comparison[:2], self._sides(self._lost, comparison), strict=True)
@@ -133,9 +179,6 @@ class Effects:
         if claim.measure in ("value", "spread"):
             compared = section.compared(self.metric or "")
             values = compared[compared.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
-            if claim.measure == "spread":
-                mean = values.groupby("variant").value.transform("mean")
-                values = values.assign(value=(values.value - mean).abs())
             return values, compared[compared.value.isna()]
         curve = STAGE[claim.measure] == "train"
         # A training under way may still reach what its curve has not reached.
@@ -174,6 +217,8 @@ class Effects:
         if self.claim.measure == "variation":
             late = [side.value[side.step >= EARLY * side.step.max()] for side in sides]
             return self._apart(*(values.max() / values.min() for values in late))
+        if self.claim.measure == "spread":  # which seeds there are, and no more
+            return float(subject.value.iloc[0] - rival.value.iloc[0])
         if self.claim.measure == "few":  # the mean over the evaluations that both sides have
             ours, theirs = (side.set_index("nfe").value for side in sides)
             effects = [self._apart(ours[nfe], theirs[nfe]) for nfe in ours.index.intersection(theirs.index)]

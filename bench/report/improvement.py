@@ -52,8 +52,19 @@ def improvements(datasets: Sequence[Values], draws: int = DRAWS) -> dict[str, Im
     return made
 
 
+def probability_below(x: Array, y: Array) -> float:
+    """P(X < Y) of values (N,) and (M,); NaN if one is."""
+    if np.isnan(x).any() or np.isnan(y).any() or not (x.size and y.size):
+        return math.nan
+    return float(_below(x[:, None], y[None]).mean())
+
+
+def _below(x: Array, y: Array) -> Array:
+    return (x < y) + 0.5 * (x == y)
+
+
 def _over(values: Mapping[str, Array], method: str) -> Array:
     """P of a method over the mean other one, of values (draws, seeds) by method: (draws,)."""
     x = values[method][:, :, None]
     others = [y[:, None, :] for name, y in values.items() if name != method]
-    return np.mean([((x < y) + 0.5 * (x == y)).mean((1, 2)) for y in others], axis=0)
+    return np.mean([_below(x, y).mean((1, 2)) for y in others], axis=0)

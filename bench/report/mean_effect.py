@@ -1,39 +1,61 @@
 """The mean effect of a comparison over seeds and datasets, with its interval and p-values; or what it lacks.
 
-Intervals are 95% t-intervals of the mean effect; of ratios, of the mean logarithm. Effects that are equal for all seeds
-have none, and count only by their signs.
+Datasets are independent of each other, and so are the seeds on one: intervals and p-values are those of
+bench/report/statistics.py for the mean of the datasets' own means; of ratios, for the mean logarithm. Of a spread there
+is one effect per dataset, and its mean is tested over datasets by Student's t, from three of them on.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
-import pandas
+import numpy as np
 
+from bench.papers.claims import Claim
 from bench.report import numbers
+from bench.report.decisions import Spread, Tails
 from bench.report.effects import Comparison, Effects
 from bench.report.extract import listed
-from bench.report.statistics import equal, sign_flip, student, t_interval
+from bench.report.statistics import MeanOverSets, sign_flip, signed_rank
+
+LEAST_SETS = 3  # that a spread is tested over
+UNTESTED = Tails()
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One comparison with the mean of its effects, a difference or a ratio, its interval, and one-sided p-values."""
+    """One comparison with the mean of its effects, a difference or a ratio, its interval, and one-sided p-values.
+
+    Attributes:
+        rival: with the condition: "A by euler".
+        mean, low, high: the mean and its 95% interval, NaN where values that all agree, or too few, have none.
+        pairs, kept: effects, and how many of them are below the claim's bound.
+        noun: what there is one effect of: a seed, a pair of several datasets, or a dataset.
+        p_values: by which the claim is decided (bench/report/decisions.py).
+        spread: where the mean lies beside its bound, from which the seeds needed follow; None without a test.
+        medians: of each dataset's effects, over the bound, on the scale that is tested.
+        improvement: the mean over datasets of P(subject below rival), NaN where a side has no value of its own.
+        missing: why there is no effect: "2 of 3 seeds", and what befell the others.
+    """
 
     subject: str
-    rival: str  # with the condition: "A by euler"
+    rival: str
     scale: Literal["difference", "ratio"]
     unit: str
     mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
     pairs: int = 0
-    kept: int = 0  # of `pairs` seeds, those with an effect below the claim's bound
-    below: float = 1.0  # p-values of the effect being below and above that bound
-    above: float = 1.0
+    kept: int = 0
+    noun: str = "seed"
+    p_values: Tails = UNTESTED
+    spread: Spread | None = None
+    medians: tuple[float, ...] = ()
+    improvement: float = math.nan
     run_ids: tuple[str, ...] = ()
-    missing: tuple[str, str] | None = None  # why there is no effect: "2 of 3 seeds", and what befell the others
+    missing: tuple[str, str] | None = None
 
     @property
     def comparison(self) -> str:
@@ -42,7 +64,18 @@ class Effect:
     @property
     def p(self) -> float:
         """Two-sided; NaN without an effect."""
-        return math.nan if self.missing else min(1.0, 2 * min(self.below, self.above))
+        return math.nan if self.missing else min(1.0, 2 * min(self.p_values.below, self.p_values.above))
+
+    @property
+    def margin(self) -> float:
+        """What is as good as no effect, on the scale that is shown; NaN for none."""
+        margin = self.spread.margin if self.spread else math.nan
+        return math.exp(margin) if self.scale == "ratio" else margin
+
+    @property
+    def p_sets(self) -> float:
+        """Two-sided, of Wilcoxon's test of the datasets' medians: of other datasets like these; NaN below six."""
+        return signed_rank(self.medians)
 
     @property
     def text(self) -> str:
@@ -60,8 +93,7 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     by = [f" by {way[0]}" if any(way) and len(way) == 1 else "" for way in ways]
     subject, rival = (name + how for name, how in zip(names, by, strict=True))
     rival += f" by {comparison.solver}" if comparison.solver else ""
-    unit = "bits/dim" if each[0].metric == "nll_bpd" else each[0].section.about(each[0].metric or "").unit
-    empty = Effect(subject, rival, *(("ratio", "") if claim.is_ratio else ("difference", unit)))
+    empty = Effect(subject, rival, *(("ratio", "") if claim.is_ratio else ("difference", each[0].unit)))
 
     def lacking(what: str, of: str = "", pairs: int = 0) -> Effect:
         return replace(empty, pairs=pairs, missing=(what, of))
@@ -74,21 +106,43 @@ def mean_effect(each: Sequence[Effects], comparison: Comparison) -> Effect:
     found = [effects.of(comparison) for effects in each]
     if any(effect.empty for effect in found):
         return lacking("not measured against", rival)
-    pairs = pandas.concat(found, axis=1).mean(axis=1, skipna=False)
-    finite = pairs[pairs.abs() < math.inf]
-    # A seed without a finite effect on each dataset may be the one that decides: without it nothing is decided.
-    if len(finite) < (needed := max(len(pairs), claim.seeds)):
-        lost = list(dict.fromkeys(why for effects in each for why in effects.lost(comparison)))
-        counted = f"{len(finite)} of {needed} seeds with a finite effect"
-        return lacking(counted, f"({listed(lost)})" if lost else "", len(finite))
-    bound = math.log(claim.limit) if claim.is_ratio else claim.limit
-    mean, half, n = t_interval(finite)
-    half = math.nan if equal(list(finite)) else half
-    mean, low, high = (_exp(x) if claim.is_ratio else x for x in (mean, mean - half, mean + half))
-    below, above = (student if claim.test == "paired_t" else sign_flip)([x - bound for x in finite])
+    finite = [effect[np.isfinite(effect)] for effect in found]
+    # A seed without a finite effect on a dataset may be the one that decides: without it nothing is decided.
+    needed = [max(len(effect), claim.seeds) for effect in found]
+    if short := [i for i, effect in enumerate(finite) if len(effect) < needed[i]]:
+        have = sum(len(finite[i]) for i in short)
+        lost = list(dict.fromkeys(why for i in short for why in each[i].lost(comparison)))
+        where = f" on {listed([each[i].section.name for i in short])}" if len(each) > 1 else ""
+        counted = f"{have} of {sum(needed[i] for i in short)} seeds with a finite effect{where}"
+        return lacking(counted, f"({listed(lost)})" if lost else "", have)
     runs = tuple(run for effects, of in zip(each, found, strict=True) for run in effects.runs(comparison, of))
-    kept = int((finite < bound).sum())
-    return replace(empty, mean=mean, low=low, high=high, pairs=n, kept=kept, below=below, above=above, run_ids=runs)
+    sets, noun = [effect.to_numpy() for effect in finite], "seed" if len(each) == 1 else "pair"
+    if claim.measure == "spread":
+        sets, noun = [np.array([effects.spread(comparison) for effects in each])], "dataset"
+        if not np.isfinite(sets).all():
+            return lacking("no ratio of standard deviations against", rival)
+    margin = float(np.mean([effects.margin(comparison) for effects in each]))
+    improvement = float(np.mean([effects.improvement(comparison) for effects in each]))
+    return replace(_tested(empty, claim, sets, margin), noun=noun, improvement=improvement, run_ids=runs)
+
+
+def _tested(empty: Effect, claim: Claim, sets: list[Any], margin: float) -> Effect:
+    """The effect with the mean of these over datasets, each (m_d,) or of a spread all in one, and what tests say."""
+    bound, values = claim.threshold, np.concatenate(sets)
+    medians = tuple(float(x - bound) for x in (values if claim.measure == "spread" else map(np.median, sets)))
+    kept = int((values < bound).sum())
+    found = replace(empty, pairs=len(values), kept=kept, medians=medians)
+    if claim.measure == "spread" and len(values) < LEAST_SETS:
+        return replace(found, mean=_exp(float(values.mean())))
+    over = MeanOverSets(sets)
+    test = partial(sign_flip, sets) if claim.test == "sign_flip" else over.below_and_above
+    spread = Spread(
+        float(over.mean) - bound, float(over.error), float(over.freedom), len(max(sets, key=len)), len(sets), margin
+    )
+    ends = (float(x) for x in (over.mean, over.mean - over.half_width, over.mean + over.half_width))
+    mean, low, high = (_exp(x) if claim.is_ratio else x for x in ends)
+    p_values = Tails(*map(float, Tails.of(test, bound, margin)))
+    return replace(found, mean=mean, low=low, high=high, p_values=p_values, spread=spread)
 
 
 def _exp(x: float) -> float:

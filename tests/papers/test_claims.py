@@ -35,7 +35,7 @@ def test_the_samplers_of_the_papers_claims_are_there() -> None:
 
 @pytest.mark.parametrize("name", ["fewstep", "generators", "guidance"])
 def test_a_suite_has_the_seeds_that_its_claims_ask_for(name: str) -> None:
-    """On every dataset with both sides: the mean over datasets lacks a seed that one of them lacks."""
+    """On every dataset with both sides: the mean over datasets lacks what one of them lacks."""
     seeds: dict[tuple[str, str], set[int]] = {}
     for run in plan(name, load_suite(name)[1]):
         seeds.setdefault((run.dataset.name, run.baseline.name), set()).add(run.seed)
@@ -102,6 +102,11 @@ def toml(value: object) -> str:
             {"measure": "to_error", "metric": "ode_error", "scale": "difference"},
             "scale = 'difference': to_error compares evaluations",
         ),
+        ({"measure": "spread", "scale": "difference"}, "scale = 'difference': spread compares standard deviations"),
+        ({"bound": 0.01, "margin": 0.1}, "margin = 0.1: a claim with bound = 0.01 has none"),
+        ({"metric": "w2", "margin": 0.9}, "margin = 0.9: of a ratio it must be above 1"),
+        ({"margin": 0}, "margin = 0: Input should be greater than 0"),
+        ({"short": "x" * 33}, "String should have at most 32 characters"),
         ({"metric": "w2", "bound": 0}, "bound = 0.0: of a ratio it must be positive"),
         ({"against": []}, "against = []"),
         ({"measure": "at", "metric": "nll_nats"}, "metric = 'nll_nats': at is about 'quality'"),

@@ -10,6 +10,7 @@ from synthetic import LABELS
 
 from bench.papers.claims import Claim
 from bench.records.frame import read_frame
+from bench.report.decisions import Tails, Word
 from bench.report.grid import Entry, Grid, Header, Row
 from bench.report.mean_effect import Effect
 from bench.report.overview import overviews
@@ -17,7 +18,7 @@ from bench.report.page import page
 from bench.report.pictures import Picture
 from bench.report.sections import sections
 from bench.report.tables import Table, table
-from bench.report.verdicts import Verdict, Word
+from bench.report.verdicts import Verdict
 
 CONFIG = {"seed": 0, "training": {"lr": 0.001, "clip": None, "compile": False}, "sweep": {"nfe": [4, 8]}}
 
@@ -33,7 +34,7 @@ def effect(mean: float, low: float, high: float, scale: Literal["difference", "r
 
 
 def against(dataset: str, other: str, low: float, high: float) -> Effect:
-    fixed: dict[str, Any] = {"scale": "difference", "unit": "nats", "pairs": 3, "below": 0.002, "above": 0.998}
+    fixed: dict[str, Any] = {"scale": "difference", "unit": "nats", "pairs": 3, "p_values": Tails(0.002, 0.998)}
     mean, runs = (low + high) / 2, run_ids(dataset, "fm_ot", other)
     return Effect("FM w/ OT", LABELS[other], mean=mean, low=low, high=high, run_ids=runs, **fixed)
 
@@ -55,7 +56,7 @@ def verdicts() -> list[Verdict]:
     best = claim("C2", "FM w/ OT has the best FID of the five")
     nll = (
         verdict(likelihood, "supported", "checkerboard", points),
-        verdict(likelihood, "undecided", "digits", (against("digits", "ddpm", -0.1, 0.1),)),
+        verdict(likelihood, "tied", "digits", (against("digits", "ddpm", -0.1, 0.1),)),
     )
     nfe = (verdict(speed, "contradicted", "checkerboard", (ratio,)),)
     return [

@@ -25,6 +25,15 @@ def effects(rows: list[dict[str, Any]], comparison: Comparison = PAIR, **claim: 
     return {int(str(seed)): float(value) for seed, value in found.dropna().items()}
 
 
+def of_pair(rows: list[dict[str, Any]], **claim: Any) -> Effects:
+    (section,) = sections(synthetic.frame(*rows))
+    return Effects(Claim(id="T", title="t", subject="fm_ot", against="ddpm", **claim), section)
+
+
+def spread(rows: list[dict[str, Any]], **claim: Any) -> float:
+    return of_pair(rows, measure="spread", **claim).spread(PAIR)
+
+
 def on_curve(baseline: str, metric: str, points: list[tuple[int, float, float]], seed: int = 0) -> list[dict[str, Any]]:
     """Points of (step, seconds, value)."""
     return [
@@ -77,9 +86,9 @@ def test_a_model_without_an_ode_is_compared_by_its_first_sampler() -> None:
 
 
 def test_a_spread_of_what_should_be_high_should_be_low_too() -> None:
-    rows = [of("fm_ot", s, "recall", v) for s, v in enumerate((0.5, 0.5, 0.5))]
+    rows = [of("fm_ot", s, "recall", v) for s, v in enumerate((0.4, 0.5, 0.6))]
     rows += [of("ddpm", s, "recall", v) for s, v in enumerate((0.2, 0.5, 0.8))]
-    assert effects(rows, metric="recall", measure="spread") == pytest.approx({0: -0.3, 1: 0.0, 2: -0.3})
+    assert spread(rows, metric="recall") == pytest.approx(math.log(0.1 / 0.3))
 
 
 def test_more_draws_go_before_fewer() -> None:
@@ -92,11 +101,16 @@ def test_more_draws_go_before_fewer() -> None:
     assert effects(rows) == pytest.approx({0: 2.5 - 9.0})
 
 
-def test_spread_is_the_distance_from_the_mean_over_seeds() -> None:
+def test_spread_is_the_ratio_of_standard_deviations_over_seeds() -> None:
     said = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
     rows = [of("fm_ot", s, "nll_nats", v, **said) for s, v in enumerate((3.0, 3.1, 3.2))]
-    rows += [of("ddpm", s, "nll_nats", v, **said) for s, v in enumerate((3.0, 3.6, 3.6))]
-    assert effects(rows, measure="spread") == pytest.approx({0: 0.1 - 0.4, 1: -0.2, 2: 0.1 - 0.2})
+    rows += [of("ddpm", s, "nll_nats", v, **said) for s, v in enumerate((-3.0, -3.6, -3.6))]
+    assert spread(rows) == pytest.approx(math.log(0.1 / (0.6 / 3**0.5)))
+    # Only of seeds that both have: those without a likelihood of a side are left to `of`, which is NaN for them.
+    rows[-1]["value"] = math.nan
+    assert spread(rows) == pytest.approx(math.log((0.1 / 2**0.5) / (0.6 / 2**0.5)))
+    # Runs that end alike have none to compare.
+    assert math.isnan(spread([{**row, "value": 3.0} for row in rows]))
 
 
 def test_variation_leaves_the_first_eighth_out() -> None:
@@ -159,6 +173,46 @@ def test_evaluations_in_training_are_counted_by_sample() -> None:
     rows = on_curve("fm_ot", "nll_nats", [(100, 1.0, 3.0)]) + on_curve("ddpm", "nll_nats", [(100, 1.0, 3.0)])
     rows[0]["global_batch"], rows[1]["global_batch"] = 512, 256
     assert effects(rows, measure="to_target", over="nfe_training") == pytest.approx({0: math.log(2)})
+
+
+def test_the_probability_of_improvement_is_of_runs_of_any_two_seeds() -> None:
+    rows = [of("fm_ot", s, "w2", v) for s, v in enumerate((0.1, 0.3, 0.5))]
+    rows += [of("ddpm", s, "w2", v) for s, v in enumerate((0.3, 0.2, 0.2))]
+    # 0.1 is below three, 0.3 level with one, 0.5 below none.
+    assert of_pair(rows, metric="w2").improvement(PAIR) == pytest.approx((3 + 0.5) / 9)
+    assert of_pair(rows, metric="w2", bound=1.6).improvement(PAIR) == pytest.approx((3 + 3 + 0) / 9)
+    turned = [{**row, "metric": "recall"} for row in rows]
+    assert of_pair(turned, metric="recall").improvement(PAIR) == pytest.approx(1 - 3.5 / 9)
+    said = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
+    nats = [{**row, "metric": "nll_nats", "value": row["value"] - 3, **said} for row in rows]
+    assert of_pair(nats).improvement(PAIR) == pytest.approx(3.5 / 9)
+    assert of_pair(nats, bound=0.25).improvement(PAIR) == pytest.approx((3 + 3 + 1) / 9)
+
+
+def test_the_probability_at_few_evaluations_is_of_means_over_those_that_all_have() -> None:
+    rows = [row for s, v in enumerate((1.0, 3.0)) for row in in_sweep("fm_ot", "w2", "euler", {4: v, 8: v}, s)]
+    rows += [row for s in (0, 1) for row in in_sweep("ddpm", "w2", "euler", {4: 1.0, 8: 4.0, 10: 1e-9}, s)]
+    by_euler = Comparison("fm_ot", "ddpm", "euler")
+    found = of_pair(rows, metric="quality", measure="few", nfe=(4, 8, 10))
+    assert found.improvement(by_euler) == pytest.approx(0.5)  # 1 and 3 beside a geometric mean of 2
+    curve = on_curve("fm_ot", "nfe_sampling", [(100, 1, 9.0), (500, 2, 40.0), (1000, 3, 50.0)])
+    curve += on_curve("ddpm", "nfe_sampling", [(100, 1, 20.0), (500, 2, 100.0), (1000, 3, 50.0)])
+    assert of_pair(curve, metric="nfe_sampling", measure="variation").improvement(PAIR) == 1.0
+    assert math.isnan(of_pair(curve, measure="to_target", metric="nfe_sampling").improvement(PAIR))
+
+
+def test_margins_are_a_hundredth_of_a_nat_a_percent_of_bits_and_a_ratio() -> None:
+    said = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
+    nats = [of(b, s, "nll_nats", 3.0 + s, **said) for b in ("fm_ot", "ddpm") for s in (0, 1)]
+    bits = [{**row, "metric": "nll_bpd"} for row in nats]
+    assert of_pair(nats).margin(PAIR) == 0.01
+    assert of_pair(bits).margin(PAIR) == pytest.approx(0.035)
+    assert of_pair(bits, margin=0.2).margin(PAIR) == 0.2
+    assert of_pair(nats, scale="ratio").margin(PAIR) == pytest.approx(math.log(1.05))
+    assert of_pair(nats, scale="ratio", margin=1.2).margin(PAIR) == pytest.approx(math.log(1.2))
+    assert math.isnan(of_pair(nats, bound=0.1).margin(PAIR))  # which is a margin itself
+    others = [of(b, 0, "w2", 0.2) for b in ("fm_ot", "ddpm")]
+    assert math.isnan(of_pair(others, metric="w2", scale="difference").margin(PAIR))
 
 
 def test_every_subject_meets_every_rival_under_every_condition() -> None:

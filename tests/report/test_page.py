@@ -120,7 +120,12 @@ def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
     words = re.findall(r'<p class="judgement (\w+)">.*?<strong>(\w+)</strong>(.*?)</p>', html, re.DOTALL)
     heads = [(word, said, "caveat" in rest) for word, said, rest in words]
     assert ("supported", "Supported", True) in heads and ("undecided", "Undecided", False) in heads
-    for word, shape in (("supported", "<circle"), ("contradicted", "<rect"), ("undecided", "dasharray")):
+    for word, shape in (
+        ("supported", "<circle"),
+        ("contradicted", "<rect"),
+        ("tied", "<polygon"),
+        ("undecided", "dasharray"),
+    ):
         icons = re.findall(rf'<svg class="icon {word}[^>]*>(.*?)</svg>', html, re.DOTALL)
         assert icons and all(shape in icon for icon in icons)
     settled = re.findall(r'judgement \w+"><svg class="icon (\w+) settled"', html)

@@ -5,8 +5,9 @@ import pytest
 import scipy.stats
 import synthetic
 
-from bench.papers.claims import Claim
+from bench.papers.claims import SHORT, Claim, of_papers
 from bench.report.claim_tables import claim_tables, tidy
+from bench.report.markdown import document
 from bench.report.sections import sections
 from bench.report.verdicts import Verdict, verdicts
 
@@ -54,7 +55,47 @@ def test_a_lag_beyond_the_noise_contradicts() -> None:
 def test_noise_is_undecided_and_says_so() -> None:
     (verdict,) = judge(runs(NOISE))
     assert verdict.word == "undecided" and "effect below the noise" in verdict.summary
-    assert "(3 of 5 seeds)" in verdict.summary
+    assert "(3 of 5 seeds); about 434 seeds would decide; probability of improvement 0.60" in verdict.summary
+    assert "more than 1,000 seeds would decide" in judge(runs(NOISE), margin=1.0001)[0].summary
+    further = [effect - 0.15 for effect in NOISE]
+    test = scipy.stats.ttest_1samp(further, 0)
+    half = test.confidence_interval().high - sum(further) / 5
+    (verdict,) = judge(runs(tuple(further)))
+    assert f"about {math.ceil(5 * (half / (sum(further) / 5)) ** 2)} seeds would decide" in verdict.summary
+
+
+def test_effects_within_the_margin_are_tied() -> None:
+    even = (0.010, -0.012, 0.005, -0.003, 0.002)
+    (verdict,) = judge(runs(even))
+    assert verdict.word == "tied" and verdict.summary.startswith(
+        "Sampling NFE: no further apart than a ratio of 1.05, ×"
+    )
+    assert verdict.effects[0].high < 1.05
+    (verdict,) = judge(runs(even), margin=1.005)
+    assert verdict.word == "undecided" and "seeds would decide" in verdict.summary
+    # With a bound of its own a claim asks for a lead, or allows for a lag, and nothing is tied.
+    assert [judge(runs(even), bound=bound)[0].word for bound in (0.95, 1.05)] == ["contradicted", "supported"]
+    assert judge(runs(even), bound=1.001)[0].word == "undecided"
+
+
+def test_the_words_on_a_papers_claims_allow_for_their_number() -> None:
+    lead = tuple(-effect for effect in (0.30, 0.10, 0.05, 0.28, 0.12))
+    p = scipy.stats.ttest_1samp(lead, 0, alternative="less").pvalue
+    assert 0.025 / 12 < p < 0.025
+
+    def words(n: int, paper: str) -> list[Verdict]:
+        parts = sections(synthetic.frame(*runs(lead)))
+        return verdicts([Claim(**{**FASTER, "id": f"T{i}", "paper": paper}) for i in range(n)], parts, [])
+
+    assert [verdict.word for verdict in words(1, "lipman2023")] == ["supported"]
+    assert {verdict.word for verdict in words(12, "lipman2023")} == {"undecided"}
+    summary = words(12, "lipman2023")[0].summary
+    assert "below its bound, but not beyond what the best of 12 claims is by chance" in summary
+    half = scipy.stats.t.ppf(1 - 0.025 / 12, 4) * scipy.stats.sem(lead)
+    assert f"about {math.ceil(5 * (half / (sum(lead) / 5)) ** 2)} seeds would decide" in summary
+    # A user's own claims are a question each.
+    assert {verdict.word for verdict in words(12, "")} == {"supported"}
+    assert [verdict.claim.id for verdict in words(12, "")] == [f"T{i}" for i in range(12)]
 
 
 def test_a_bound_moves_the_verdict() -> None:
@@ -66,7 +107,7 @@ def test_a_bound_moves_the_verdict() -> None:
 def test_every_rival_must_be_behind_and_one_ahead_contradicts() -> None:
     both = [*runs(LEAD), *runs(NOISE, "rnode")[1::2]]
     for row in both[-5:]:  # RNODE at FM-OT's own number of evaluations, give or take
-        row["value"] = 74.0 + row["seed"] % 2
+        row["value"] = 70.0 + 4 * row["seed"] % 9
     (verdict,) = judge(both, against=["ddpm", "rnode"])
     assert verdict.word == "undecided" and "RNODE" in verdict.summary
     for row in both[-5:]:
@@ -173,14 +214,72 @@ def test_a_smoke_run_decides_nothing() -> None:
     assert verdict.word == "undecided" and "a smoke run decides nothing" in verdict.summary
 
 
-def test_over_datasets_the_effect_of_a_seed_is_its_mean() -> None:
-    whole, moons, rings = judge([*runs(LEAD), *runs(NOISE, dataset="rings")])
+def test_over_independent_datasets_the_mean_effect_is_tested_by_welch() -> None:
+    whole, moons, rings = judge([*runs(LEAD), *runs((*NOISE, 0.05), dataset="rings")])
     assert (whole.dataset, moons.dataset, rings.dataset) == ("", "moons", "rings")
     assert (moons.word, rings.word) == ("supported", "undecided")
-    means = [(a + b) / 2 for a, b in zip(LEAD, NOISE, strict=True)]
-    assert whole.effects[0].mean == pytest.approx(math.exp(sum(means) / 5))
-    assert whole.effects[0].p == pytest.approx(scipy.stats.ttest_1samp(means, 0).pvalue)
+    (effect,) = whole.effects
+    assert effect.mean == pytest.approx(math.exp((sum(LEAD) / 5 + sum((*NOISE, 0.05)) / 6) / 2))
+    # The mean of two means is half the difference of one and minus the other.
+    welch = scipy.stats.ttest_ind(LEAD, [-x for x in (*NOISE, 0.05)], equal_var=False)
+    assert effect.p == pytest.approx(welch.pvalue)
+    ends = [math.exp(end / 2) for end in welch.confidence_interval()]
+    assert (effect.low, effect.high) == pytest.approx(ends)
+    assert (effect.pairs, effect.kept, effect.noun) == (11, 8, "pair")
     assert "mean over 2 datasets, supported on moons, undecided on rings" in whole.summary
+    assert whole.sets == (1, 2) and "on its side in 1 of 2 datasets, probability of improvement 0.75" in whole.summary
+
+
+def test_from_six_datasets_on_their_medians_are_ranked() -> None:
+    names = ("moons", "rings", "circles", "pinwheel", "swissroll", "checkerboard")
+    rows = [row for i, name in enumerate(names) for row in runs(tuple(e * (1 + i) for e in LEAD), dataset=name)]
+    whole = judge(rows)[0]
+    assert whole.effects[0].p_sets == pytest.approx(2 / 2**6) and whole.sets == (6, 6)
+    assert whole.summary.endswith("supported on 6; on its side in 6 of 6 datasets, probability of improvement 1.00, "
+                                  "Wilcoxon over datasets p = 0.031")  # fmt: skip
+    assert math.isnan(judge(rows[:-10])[0].effects[0].p_sets)
+
+
+def test_a_seed_that_a_dataset_lacks_leaves_the_mean_undecided_and_names_the_dataset() -> None:
+    rows = [*runs(LEAD), *runs(LEAD, dataset="rings"), *runs(LEAD, dataset="circles")]
+    rows[10]["value"] = math.inf
+    whole = judge(rows)[0]
+    assert whole.word == "undecided"
+    assert whole.summary.startswith("Sampling NFE: 4 of 5 seeds with a finite effect on rings; supported on")
+    assert whole.sets == (2, 3)
+
+
+def spreads(ratios: list[float]) -> list[dict[str, Any]]:
+    """Five seeds of FM-OT on each of some datasets, so many times as far apart as DDPM's."""
+    names = ("moons", "rings", "circles", "pinwheel")
+    return [
+        {**row, "value": 50 + at * (ratio if row["baseline"] == "fm_ot" else 1.0)}
+        for name, ratio in zip(names, ratios, strict=False)
+        for row in runs((0.0,) * 5, dataset=name)
+        for at in [(-2.0, -1.0, 0.5, 1.5, 4.0)[row["seed"]]]
+    ]
+
+
+def test_a_spread_is_tested_over_datasets() -> None:
+    ratios = [0.4, 0.5, 0.45, 0.6]
+    whole, *parts = judge(spreads(ratios), measure="spread", seeds=5)
+    (effect,) = whole.effects
+    logs = [math.log(ratio) for ratio in ratios]
+    test = scipy.stats.ttest_1samp(logs, 0)
+    assert (whole.word, effect.pairs, effect.noun) == ("supported", 4, "dataset")
+    assert effect.p == pytest.approx(test.pvalue)
+    assert (effect.mean, effect.low) == pytest.approx(
+        (math.exp(sum(logs) / 4), math.exp(test.confidence_interval().low))
+    )
+    assert [part.word for part in parts] == ["undecided"] * 4
+    assert parts[0].summary == (
+        "Sampling NFE, standard deviation over seeds: a spread is one number per dataset, and judged over 3 or more, "
+        "× 0.400 against DDPM (1 of 1 dataset)"
+    )
+    assert judge(spreads(ratios[:3]), measure="spread")[0].word == "supported"
+    assert judge(spreads(ratios[:2]), measure="spread")[0].word == "undecided"
+    undecided = judge(spreads([0.4, 1.2, 0.9, 1.1]), measure="spread")[0]
+    assert undecided.word == "undecided" and " datasets would decide" in undecided.summary
 
 
 def test_nats_and_bits_have_no_mean() -> None:
@@ -188,7 +287,8 @@ def test_nats_and_bits_have_no_mean() -> None:
     rows = runs(LEAD, metric="nll_nats", **said) + runs(LEAD, dataset="digits", metric="nll_bpd", **said)
     whole, moons, digits = judge(rows, metric="nll")
     assert (whole.word, moons.word, digits.word) == ("supported",) * 3
-    assert not whole.effects and whole.summary == "supported on moons and digits"
+    assert not whole.effects and whole.summary.startswith("supported on moons and digits; on its side in 2 of 2")
+    assert whole.deciding and whole.deciding.rival in ("DDPM on moons", "DDPM on digits")
     assert (moons.effects[0].unit, digits.effects[0].unit) == ("nats", "bits/dim")
     for row in rows[-10:]:
         row["value"] = 100.0 + (-1) ** row["seed"] * (row["baseline"] == "fm_ot")
@@ -199,26 +299,53 @@ def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
     found = judge([*runs(LEAD), *runs(NOISE, dataset="rings")])[:1]
     claims, by_dataset = claim_tables(found)
     (row,) = claims.rows
-    assert (row.label, row.sampler) == ("T FM-OT is fastest", "s. 1")
-    assert row.entries[0].text.endswith("(small)")
+    assert (row.label, row.sampler) == ("T FM-OT is fastest", "undecided (small)")
+    assert [entry.text for entry in row.entries] == [f"{found[0].effects[0].text}, DDPM", "2 of 2"]
     assert [header.title for header in by_dataset.headers] == ["moons", "rings"]
-    assert [entry.text for entry in by_dataset.rows[0].entries] == ["supported (small)", "undecided (small)"]
-    assert any("reduced scale" in remark for remark in claims.remarks)
+    assert [entry.text for entry in by_dataset.rows[0].entries] == ["+", "?"]
+    assert by_dataset.remarks[-1] == "+ supported, − contradicted, = tied, ? undecided."
+    assert all("reduced scale" in grid.remarks[0] for grid in (claims, by_dataset))
+    assert claims.remarks[-1] == f"T: FM-OT is fastest (s. 1). Undecided: {found[0].summary}."
+
+
+def test_the_source_of_the_tables_is_narrow_and_has_a_hole_without_an_effect() -> None:
+    long = {"id": "C10b", "title": "x" * 99, "against": ["score_matching"]}
+    rows = [
+        row | {"baseline": {"ddpm": "score_matching"}.get(row["baseline"], row["baseline"])}
+        for name in ("2spirals", "8gaussians", "checkerboard", "circles", "moons", "pinwheel", "rings", "swissroll")
+        for row in runs(tuple(-effect for effect in LEAD), dataset=name)
+    ]
+    rows = [row | {"label": synthetic.LABELS[row["baseline"]]} for row in rows]
+    found = [*judge(rows, **long)[:1], *judge(rows, id="C2", against="rnode")[:1]]
+    assert [verdict.word for verdict in found] == ["contradicted", "undecided"]
+    text = document("Claims", claim_tables(found))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert max(map(len, lines)) <= 120
+    assert f"C10b {'x' * 31}…" in text and "contradicted (small)" in text
+    assert [entry.text for entry in claim_tables(found)[0].rows[1].entries] == ["–", "0 of 8"]
+
+
+def test_the_short_titles_of_the_papers_claims_fit() -> None:
+    for claim in of_papers():
+        assert claim.short or len(claim.title) <= SHORT, claim.id
 
 
 def test_claims_of_several_papers_say_whose_they_are() -> None:
     one, other = (judge(runs(LEAD), paper=paper)[0] for paper in ("liu2023_rectified_flow", "unknown2030"))
-    assert [row.sampler for row in claim_tables([one])[0].rows] == ["s. 1"]
-    assert [row.sampler for row in claim_tables([one, other])[0].rows] == [
-        "Liu et al., ICLR 2023 (Rectified Flow), s. 1",
-        "unknown2030, s. 1",
+    assert claim_tables([one])[0].remarks[-1].startswith("T: FM-OT is fastest (s. 1). Supported: ")
+    assert [remark[:66] for remark in claim_tables([one, other])[0].remarks[-2:]] == [
+        "T: FM-OT is fastest (Liu et al., ICLR 2023 (Rectified Flow), s. 1)",
+        "T: FM-OT is fastest (unknown2030, s. 1). Supported: Sampling NFE: ",
     ]
 
 
 def test_every_comparison_is_a_tidy_row() -> None:
     rows = tidy(judge([*runs(LEAD), *runs(NOISE, dataset="rings")])[:1])
     assert list(rows.dataset) == ["", "moons", "rings"]
-    assert rows.pairs.tolist() == [5, 5, 5]
+    assert rows.pairs.tolist() == [10, 5, 5]
+    assert rows.sets_below.tolist() == [2, 1, 1] and rows.sets.tolist() == [2, 1, 1]
+    assert rows.margin.tolist() == pytest.approx([1.05] * 3) and rows.p_sets.isna().all()
+    assert rows.improvement.tolist() == pytest.approx([0.8, 1.0, 0.6])
     assert rows["mean"][1] == pytest.approx(math.exp(sum(LEAD) / 5))
     missing = tidy(judge(runs(LEAD), against=["rnode"]))
     assert missing.missing[0] == "no finished run of rnode"
