@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.datasets.law import Law
 from bench.datasets.source import Source, drawn
 from bench.datasets.space import Space
 from bench.methods.finite import all_finite
@@ -39,6 +40,7 @@ class Dataset:
         levels: number of grey levels of an image, None for points.
         log_prob: x of shape (B, D) -> exact log-density in nats, shape (B,), where a closed form exists; where x is
             given something c, it is that of x given c: (x, c) -> (B,).
+        law: () -> the law that the points are drawn of, where a closed form exists for that of them with noise, too.
         train_labels, validation_labels, test_labels: int64 classes, where the data has them.
         extractor: name of the feature extractor that image quality is measured with.
         extent: half-width of the square in model space in which 2-D data is drawn.
@@ -85,6 +87,7 @@ class Dataset:
     held_out: str = "test"
     is_joined: bool = False
     by_run: bool = False
+    law: Callable[[], Law] | None = None
     fixed: bool = field(default=False, init=False)
 
     @cached_property
@@ -140,7 +143,7 @@ class Dataset:
                 changes[split] = torch.cat([values, given], 1)
         if log_prob is not None:
             changes["log_prob"] = lambda pairs: log_prob(pairs[:, :dim], pairs[:, dim:])
-        changes |= dict.fromkeys(("given", "posterior", "space", "source", "columns"))
+        changes |= dict.fromkeys(("given", "posterior", "space", "source", "columns", "law"))
         return replace(self, is_joined=True, **changes)
 
     @property

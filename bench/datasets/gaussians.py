@@ -14,29 +14,29 @@ import torch
 from pydantic import FiniteFloat
 from torch import Tensor
 
-from bench.datasets.points import Points, at_least, in_chunks, split_points
+from bench.datasets.law import Law
+from bench.datasets.points import Points, at_least, split_points
 from bench.datasets.splits import split_by
 from bench.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(Law):
     """Weights (K,), means (K, D) and standard deviations per dimension (K, D), all float64."""
 
     weights: Tensor
     means: Tensor
     stds: Tensor
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-density in nats of x, shape (B, D) -> (B,), computed in float64 and given in the dtype of x."""
-        weights, means, stds = (table.to(x.device) for table in (self.weights, self.means, self.stds))
-        constant = weights.log() - stds.log().sum(1) - means.shape[1] / 2 * math.log(2 * math.pi)
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        means, stds = (table.to(x.device) for table in (self.means, self.stds))
+        z = (x.unsqueeze(1) - means) / stds
+        constant = -stds.log().sum(1) - means.shape[1] / 2 * math.log(2 * math.pi)
+        return constant - z.square().sum(2) / 2, -z / stds
 
-        def density(part: Tensor) -> Tensor:
-            z = (part.double().unsqueeze(1) - means) / stds
-            return torch.logsumexp(constant - z.square().sum(2) / 2, 1)
-
-        return in_chunks(density, x, means.numel()).to(x.dtype)
+    def blurred(self, alpha: Tensor, sigma: Tensor) -> "Mixture":
+        stds = torch.sqrt((alpha * self.stds).square() + sigma.square())
+        return Mixture(self.weights, alpha * self.means, stds)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """n independent points, float64 (n, D)."""
@@ -94,7 +94,8 @@ def gaussian_mixture(
 def _points(name: str, law: Mixture) -> Points:
     if not (law.stds > 0).all():
         raise UsageError(f"dataset {name}: std = {float(law.stds.min())}: must be above 0")
-    return Points(name, law.sample, law.log_prob, law.extent, f"1-{law.means.shape[1]}d-{law.digest}")
+    edition = f"1-{law.means.shape[1]}d-{law.digest}"
+    return Points(name, law.sample, extent=law.extent, edition=edition, law=lambda: law)
 
 
 def _vector(key: str, value: float | Sequence[float], dim: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.datasets.base import Dataset
+from bench.datasets.law import Law
 from bench.datasets.source import SourcePoints
 from bench.datasets.splits import split_by
 from bench.errors import UsageError
@@ -20,8 +21,6 @@ from bench.training.seeds import generator
 F64 = torch.float64
 N_TRAIN = 262_144
 N_TEST = 10_000
-
-CHUNK = 2**21  # float64 numbers that a density holds at once in one tensor: 16 MiB
 
 Sample = Callable[[int, torch.Generator], Tensor]
 Density = Callable[[Tensor], Tensor]
@@ -42,6 +41,7 @@ class Points(NamedTuple):
         given: how many columns at the end of a draw are what its sample is given; log_prob(x, given) is then of the
             others, and `posterior` that of bench.Dataset.
         source: what x0 is one of: as many points are drawn of it as there are samples.
+        law: () -> the law of a draw where it is a closed form, by which log_prob is known, too, unless it is said.
     """
 
     name: str
@@ -52,6 +52,13 @@ class Points(NamedTuple):
     given: int = 0
     posterior: Callable[[Tensor, torch.Generator], Tensor] | None = None
     source: "Points | None" = None
+    law: Callable[[], Law] | None = None
+
+    @property
+    def log_density(self) -> Callable[..., Tensor] | None:
+        """`log_prob`, or that of the law."""
+        law = self.law
+        return self.log_prob if self.log_prob or law is None else lambda x: law().log_prob(x)
 
 
 def split_points(
@@ -91,12 +98,13 @@ def split_points(
     source = None
     if law := points.source:
         starts = {split: law.sample(n, generator(drawn_by, f"source-{split}")).float() for split, n in sizes.items()}
-        source = SourcePoints(starts, law.log_prob)
+        source = SourcePoints(starts, law.log_density)
     return Dataset(
         name=name,
         version=version,
         **splits,
-        log_prob=points.log_prob,
+        log_prob=points.log_density,
+        law=points.law,
         posterior=points.posterior,
         source=source,
         extent=points.extent,
@@ -104,12 +112,14 @@ def split_points(
     )
 
 
-def toy(name: str, log_prob: Density | None = None, extent: float = 4.0) -> Callable[[Sample], Sample]:
+def toy(
+    name: str, log_prob: Density | None = None, extent: float = 4.0, law: Callable[[], Law] | None = None
+) -> Callable[[Sample], Sample]:
     """Decorator that registers `sample(n, rng) -> (n, 2)` itself."""
 
     def file(sample: Sample) -> Sample:
         def points(data_dir: Path) -> Points:
-            return Points(name, sample, log_prob, extent)
+            return Points(name, sample, log_prob, extent, law=law)
 
         points.__doc__ = sample.__doc__
         split_by(name, split_points)(points)
@@ -139,8 +149,3 @@ def choice(k: int, n: int, rng: torch.Generator) -> Tensor:
 def polar(radius: Tensor | float, angle: Tensor) -> Tensor:
     """(r, t) -> r (cos t, sin t), shape (..., 2)."""
     return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
-
-
-def in_chunks(density: Density, x: Tensor, width: int) -> Tensor:
-    """density(x), shape (B,), computed a part of x at a time where one point takes `width` numbers."""
-    return torch.cat([density(part) for part in x.split(max(1, CHUNK // width))])

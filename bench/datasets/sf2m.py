@@ -85,7 +85,7 @@ def s_curve_law() -> Mixture:
 def sf2m_8gaussians(data_dir: Path) -> Points:
     """Eight equal Gaussians of unit variance on a circle of radius 5."""
     law = eight(5.0, 1.0)
-    return Points("sf2m_8gaussians", law.sample, law.log_prob, 9.0)
+    return Points("sf2m_8gaussians", law.sample, extent=9.0, law=lambda: law)
 
 
 @split_by("sf2m_moons", split_equally)
@@ -93,7 +93,7 @@ def sf2m_moons(data_dir: Path, shift: Literal["first", "both"] = "first") -> Poi
     """scikit-learn's moons of noise 0.05, times 2, with 1 taken from the first coordinate, or from both."""
     where = (2.0, (-1.0, 0.0 if shift == "first" else -1.0), 0.05)
     edition = "1" if shift == "first" else "1-shift_both"
-    return Points("sf2m_moons", moons(*where), lambda x: moons_law(*where).log_prob(x), edition=edition)
+    return Points("sf2m_moons", moons(*where), edition=edition, law=lambda: moons_law(*where))
 
 
 @split_by("sf2m_scurve", split_equally)
@@ -103,7 +103,7 @@ def sf2m_scurve(data_dir: Path) -> Points:
     def sample(n: int, rng: torch.Generator) -> Tensor:
         return s_curve(3 * math.pi * (uniform(n, rng) - 0.5)) + 1.5 * 0.05 * normal(n, rng)
 
-    return Points("sf2m_scurve", sample, lambda x: s_curve_law().log_prob(x))
+    return Points("sf2m_scurve", sample, law=s_curve_law)
 
 
 @split_by("sf2m_moons_to_8gaussians", split_equally)
@@ -111,5 +111,5 @@ def sf2m_moons_to_8gaussians(data_dir: Path) -> Points:
     """Eight Gaussians of std 1.5 on a circle of radius 12, from standardised moons of noise 0.1, times 7."""
     scale, law = 7 / SOURCE_STD, eight(12.0, 1.5)
     where = (scale, (-scale * SOURCE_MEAN, -scale * SOURCE_MEAN), SOURCE_NOISE)
-    source = Points("moons", moons(*where), lambda x: moons_law(*where).log_prob(x))
-    return Points("sf2m_moons_to_8gaussians", law.sample, law.log_prob, 17.5, source=source)
+    source = Points("moons", moons(*where), law=lambda: moons_law(*where))
+    return Points("sf2m_moons_to_8gaussians", law.sample, extent=17.5, source=source, law=lambda: law)

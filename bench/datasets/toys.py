@@ -12,6 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from bench.datasets.boxes import Boxes
 from bench.datasets.gaussians import Mixture, mixture
 from bench.datasets.points import F64, choice, normal, polar, toy, uniform
 
@@ -25,7 +26,15 @@ def checkerboard_log_prob(x: Tensor) -> Tensor:
     return torch.where(inside, x.new_tensor(-math.log(32)), -math.inf)
 
 
-@toy("checkerboard", checkerboard_log_prob, extent=4.5)
+@lru_cache
+def checkerboard_law() -> Boxes:
+    """Eight squares of side 2."""
+    corners = torch.cartesian_prod(torch.arange(-2, 2), torch.arange(-2, 2))
+    middles = 2.0 * corners[corners.sum(1) % 2 == 0].double() + 1
+    return Boxes(torch.full((8,), 1 / 8, dtype=F64), middles, 0 * middles, 0 * middles + 2)
+
+
+@toy("checkerboard", checkerboard_log_prob, extent=4.5, law=checkerboard_law)
 def checkerboard(n: int, rng: torch.Generator) -> Tensor:
     """Uniform on eight squares of [-4, 4]^2: density 1/32, entropy ln 32 = 3.4657 nats."""
     x = 4 * uniform(n, rng) - 2
@@ -40,7 +49,7 @@ def eight_gaussians() -> Mixture:
     return mixture(polar(4 / 1.414, angles), 0.5 / 1.414)
 
 
-@toy("8gaussians", lambda x: eight_gaussians().log_prob(x))
+@toy("8gaussians", law=eight_gaussians)
 def gaussians(n: int, rng: torch.Generator) -> Tensor:
     """Eight equal Gaussians of std 0.354 on a circle of radius 2.83."""
     return eight_gaussians().sample(n, rng)
@@ -61,13 +70,22 @@ def noisy_circles(n: int, rng: torch.Generator, radii: tuple[float, ...], std: f
     return polar(r, 2 * math.pi * uniform(n, rng)) + std * normal(n, rng)
 
 
-@toy("circles", lambda x: circles_log_prob(x, *CIRCLES))
+@lru_cache
+def circles_law(radii: tuple[float, ...], std: float) -> Mixture:
+    """The same as a mixture over even angles: a deviation apart they give ln p to 1e-5 where the data is."""
+    nodes = [torch.arange(n, dtype=F64) * (2 * math.pi / n) for n in (math.ceil(2 * math.pi * r / std) for r in radii)]
+    means = torch.cat([polar(r, angles) for r, angles in zip(radii, nodes, strict=True)])
+    weights = torch.cat([torch.full_like(angles, 1 / len(angles)) for angles in nodes])
+    return mixture(means, std, weights)
+
+
+@toy("circles", lambda x: circles_log_prob(x, *CIRCLES), law=lambda: circles_law(*CIRCLES))
 def circles(n: int, rng: torch.Generator) -> Tensor:
     """Two circles, scikit-learn's factor 0.5 and noise 0.08, times 3."""
     return noisy_circles(n, rng, *CIRCLES)
 
 
-@toy("rings", lambda x: circles_log_prob(x, *RINGS))
+@toy("rings", lambda x: circles_log_prob(x, *RINGS), law=lambda: circles_law(*RINGS))
 def rings(n: int, rng: torch.Generator) -> Tensor:
     """Four circles of radius 3, 2.25, 1.5, 0.75 with noise 0.08."""
     return noisy_circles(n, rng, *RINGS)

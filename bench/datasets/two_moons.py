@@ -25,8 +25,9 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.datasets.curves import quadrature
+from bench.datasets.law import in_chunks
 from bench.datasets.observed import observed
-from bench.datasets.points import N_TEST, N_TRAIN, Points, in_chunks, polar, split_points, uniform
+from bench.datasets.points import N_TEST, N_TRAIN, Points, polar, split_points, uniform
 from bench.datasets.splits import split_by
 from bench.errors import UsageError
 from bench.training.seeds import generator

@@ -19,7 +19,7 @@ from bench.evaluation.parts import Arrays, Rows, without
 from bench.evaluation.pictures import Shown, how_many
 from bench.evaluation.quality import Judge
 from bench.evaluation.trained import Drawn
-from bench.metrics.metric import FLOOR
+from bench.metrics.metric import is_beside
 from bench.records.measurement import ELSEWHERE, Measurement
 from bench.training.precision import full_float32
 
@@ -60,5 +60,5 @@ def unknown(dataset: Dataset) -> Rows:
     kind = "images" if dataset.is_image else "points"
     of_models = [metric for metric in metrics.values() if not metric.needs and metric.data in ("any", kind)]
     facts = {name: about for metric in of_models for name, about in metric.facts.items()}
-    names = [name for name, about in facts.items() if about.group and not name.endswith(FLOOR)]
+    names = [name for name, about in facts.items() if about.group and not is_beside(name)]
     return without([Measurement(name) for name in names], UNKNOWN)

@@ -11,30 +11,23 @@ m is `repeats` in the settings, SUBSETS or as many as the split has; one has the
 of data, metric and n, whatever the run, so it is measured once and kept in data_dir/floors.
 """
 
-import hashlib
-import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.config.names import safe_name
-from bench.errors import NOT_APPLICABLE, UsageError
+from bench.errors import NOT_APPLICABLE
 from bench.evaluation.collected import POSTERIOR, Collected
+from bench.evaluation.kept import kept
 from bench.evaluation.lost import Lost
 from bench.evaluation.parts import Rows, attempt, without
 from bench.evaluation.quality import Judge, Quality
 from bench.evaluation.repeats import mean_of
-from bench.identity import identity, inputs
+from bench.identity import identity
 from bench.methods.finite import complaint
-from bench.metrics.extractors.cache import kept
 from bench.metrics.extractors.reference import LEAST
 from bench.metrics.metric import FLOOR, Metric
-from bench.records.seal import read_arrays
 from bench.training import ranks
 from bench.training.seeds import number
 
@@ -100,7 +93,9 @@ def _measured(judge: Judge, metric: Metric, collected: Collected, rows: Rows, sp
         return judge.again(number(0, "floor", part)).measured(metric, real, rows)
 
     def make() -> Rows:
-        values = _kept(judge, metric, rows, n, lambda: _values([once(part) for part in range(parts)]))
+        data, code = judge.dataset, identity.floor(metric.name, judge.dataset.name, judge.dataset.is_image)
+        facts = [n, *((row.metric, row.n, row.settings) for row in rows)]
+        values = kept(judge.data_dir, data, metric.name, code, facts, lambda: _values([once(i) for i in range(parts)]))
         found = [
             [replace(row, value=float(v), stderr=None if math.isnan(e) else float(e)) for row, (v, e) in each]
             for each in (zip(rows, part, strict=True) for part in values)
@@ -118,23 +113,3 @@ def _values(repeats: list[Rows]) -> NDArray[np.float64]:
     if why := complaint(int((~np.isfinite(found[..., 0])).sum()), found[..., 0].size, "values"):
         raise Lost("", why)
     return found
-
-
-def _kept(judge: Judge, metric: Metric, rows: Rows, n: int, make: Callable[[], NDArray[np.float64]]) -> Any:
-    """What `make` gives, or gave another run; a floor that cannot be had is not kept, nor of code that is not known."""
-    data, code = judge.dataset, identity.floor(metric.name, judge.dataset.name, judge.dataset.is_image)
-    if code is None:
-        return make()
-    facts = [data.name, data.version, data.checksum, metric.name, code, n]
-    text = json.dumps([*facts, *((row.metric, row.n, row.settings) for row in rows)], sort_keys=True)
-    name = safe_name(f"{data.name}-{metric.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz")
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, values=make())
-
-    with inputs.unnoted():  # the data and the code vouch for it
-        try:
-            return read_arrays(kept(judge.data_dir / "floors", name, write))["values"]
-        except UsageError:  # no folder can be written to, or the metric says so again
-            return make()

@@ -1,6 +1,5 @@
 """The paths from noise to samples: their energy, how straight they are, how far from optimal, and their picture."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,35 +8,35 @@ from torch import Tensor
 
 from bench.datasets.base import Dataset
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.follow import OF_PATHS, Paths, follow
 from bench.evaluation.parts import Arrays, Parts, Rows, attempt, filled
 from bench.evaluation.pictures import FEW_IMAGES, for_plots
 from bench.evaluation.transport import transport
 from bench.evaluation.unfinished import Unfinished
-from bench.methods.finite import all_finite
-from bench.methods.ode import Solver, VelocityField, solve
+from bench.evaluation.yardsticks import PLANS, exact_paths, optimal, plans, summed
 from bench.methods.paths import Path
 from bench.metrics.npe import npe
-from bench.metrics.path_energy import path_energy
-from bench.metrics.straightness import straightness
-from bench.metrics.tortuosity import tortuosity
 from bench.records.records import Measurement
 from bench.training import ranks
 
-OF_PATHS = ("path_energy", "straightness", "tortuosity")
 MOMENTS = 6  # states kept of an image on its way
 FIELD_TIMES = (0.0, 1 / 3, 2 / 3, 0.9)  # shares of the way at which a conditional field is kept, on GRID x GRID points
 GRID = 20
 
 
 def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
-    """Energy, straightness and tortuosity of the paths of the first samples, and their picture."""
+    """The geometry of the paths of the first samples, and their picture; beside it that of the exact field."""
     s, dataset, quote = evaluator.config, evaluator.dataset, evaluator.drawing(evaluator.ways[evaluator.headline])
-    # Samples in the optimal transport that the paths are compared with; none of images, or of a law for each sample.
+    data_dir, planned = evaluator.judge.data_dir, plans(dataset, s.w2_n)
+    # Else samples in the optimal transport of the run's own points; none of images, or of a law for each sample.
     coupled = 0 if dataset.is_image or dataset.is_given else min(s.w2_n, s.path_n, len(dataset.test))
-    counts = {**dict.fromkeys(OF_PATHS, s.path_n), **({"npe": coupled} if coupled else {})}
-    summed = {"rule": s.path_rule} if s.path_rule != "trapezoid" else {}
-    own = {"path_energy": summed, "npe": summed}
-    rows = [Measurement(metric, n=n, settings={**quote, **own.get(metric, {})}) for metric, n in counts.items()]
+    of_energy = {**quote, **summed(s.path_rule)}
+    rows = [Measurement("path_energy", n=s.path_n, settings=of_energy)]
+    rows += [Measurement(metric, n=s.path_n, settings=quote) for metric in OF_PATHS[1:]]
+    if planned:
+        rows.append(Measurement("npe", n=s.path_n, settings={**of_energy, "plans": PLANS, "plan_n": planned}))
+    elif coupled:
+        rows.append(Measurement("npe", n=coupled, settings=of_energy))
 
     def make(_: Unfinished) -> tuple[Rows, Arrays]:
         arrays = Arrays()
@@ -45,9 +44,11 @@ def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
             noise, field = evaluator.trained.noise(0, s.path_n), evaluator.trained.field(0, s.path_n)
             paths = follow(field, noise, evaluator.trained.model().t_end, s.path_times, evaluator.solver, s.path_rule)
             values: dict[str, Any] = paths.values
-            if coupled:
-                data = dataset.encode(dataset.test[:coupled])
-                values["npe"] = npe(paths.energy[0], transport(noise[:coupled], data, evaluator.judge.data_dir))
+            if planned:
+                values["npe"] = npe(paths.energy[0], optimal(data_dir, dataset, planned))
+            elif coupled:
+                own = transport(noise[:coupled], dataset.encode(dataset.test[:coupled]), data_dir)
+                values["npe"] = npe(paths.energy[0], own)
 
             def picture() -> Rows:
                 # Along any path, whatever its source is: the model has only those that start from N(0, I).
@@ -58,39 +59,8 @@ def measure_paths(evaluator: Evaluator, parts: Parts) -> None:
             return filled(rows, values) + attempt([Measurement("path_picture")], picture), arrays
 
     parts.measure("paths", rows, make)
-
-
-@dataclass(frozen=True)
-class Paths:
-    """States (T, n, ...) at `times` (T,), and the means over samples with their standard errors."""
-
-    times: Tensor
-    x: Tensor
-    energy: tuple[float, float]
-    straightness: tuple[float, float]
-    tortuosity: tuple[float, float]
-
-    @property
-    def values(self) -> dict[str, tuple[float, float]]:
-        """By the names OF_PATHS."""
-        return dict(zip(OF_PATHS, (self.energy, self.straightness, self.tortuosity), strict=True))
-
-
-def follow(f: VelocityField, x0: Tensor, t_end: float, points: int, solver: Solver, rule: str = "trapezoid") -> Paths:
-    """Solve from x0; integrate speed by `rule` and deviation by the trapezoidal one; Diverged if it is not finite."""
-    times = torch.linspace(0.0, t_end, points, dtype=torch.float64)
-    with torch.no_grad():
-        states = solve(f, x0, tuple(times.tolist()), solver)
-        v = torch.stack([f(t.to(x0), x) for t, x in zip(times, states, strict=True)]).flatten(2)
-    chord = (states[-1] - states[0]).flatten(1)
-    grid = times.to(v)
-    energy, deviation = path_energy(v, grid, rule), straightness(v, chord, grid)
-    all_finite(torch.stack([energy, deviation], 1), "paths")
-    return Paths(times, states, _mean(energy), _mean(deviation), tortuosity(states.flatten(2)))
-
-
-def _mean(values: Tensor) -> tuple[float, float]:
-    return float(values.mean()), float(values.std() / len(values) ** 0.5)
+    if ranks.is_main() and not evaluator.trained.is_conditional:
+        parts.rows += exact_paths(data_dir, dataset, evaluator.trained.model().path, s, planned)
 
 
 def of_paths(dataset: Dataset, path: Path | None, paths: Paths) -> Arrays:

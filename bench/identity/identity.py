@@ -51,7 +51,7 @@ QUIET = (
     *(f"bench/config/{name}.py" for name in ("cell", "experiment", "plan", "registry", "suite", "toml", "validated")),
     # What trials choose is a setting of the run (bench/records/tuned.py).
     *(f"bench/config/{name}.py" for name in ("choice", "trials", "tune")),
-    *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "lost", "parts", "unfinished", "watching")),
+    *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "kept", "lost", "parts", "unfinished", "watching")),
     *(
         f"bench/training/{name}.py"
         for name in ("ahead", "checkpoint", "cores", "preemption", "rehearsal", "sparing", "watch")
@@ -70,15 +70,14 @@ ABOUT = {"deviation": "bench/datasets/deviation.py"}
 NOT_IN = {
     "train": (
         "bench/metrics/",
-        *(
-            f"bench/evaluation/{name}.py"
-            for name in ("paths", "likelihood", "log_densities", "quality", "collected", "routes")
-        ),
+        *(f"bench/evaluation/{name}.py" for name in ("paths", "follow", "yardsticks", "likelihood", "log_densities")),
+        *(f"bench/evaluation/{name}.py" for name in ("quality", "collected", "routes")),
         "bench/evaluation/trained.py",
         "bench/evaluation/solver_error.py",
     ),
     "likelihood": (
-        *(f"bench/evaluation/{name}.py" for name in ("quality", "collected", "solver_error", "paths")),
+        *(f"bench/evaluation/{name}.py" for name in ("quality", "collected", "solver_error")),
+        *(f"bench/evaluation/{name}.py" for name in ("paths", "follow", "yardsticks")),
         *IMAGES_ONLY,
     ),
 }
@@ -120,11 +119,19 @@ def floor(metric: str, dataset: str, is_image: bool) -> str | None:
 
     The source of a data set that is in no registry is not in it.
     """
-    if not (found := _places(metrics, metric)):
-        return None
+    found = _places(metrics, metric)
+    return _of_data([*found, *_own(FLOOR)], dataset, QUIET if is_image else (*QUIET, *IMAGES_ONLY)) if found else None
+
+
+def yardstick(function: str, dataset: str, *kinds: type) -> str:
+    """Digest of the source of what a function measures of points, with the classes that it is told of."""
+    told = chain.from_iterable(source.defined(kind, kind.__name__) for kind in kinds)
+    return _of_data([*_own([function]), *told], dataset, (*QUIET, *IMAGES_ONLY))
+
+
+def _of_data(roots: Iterable[Place], dataset: str, left_out: tuple[str, ...]) -> str:
     data = _data(_places(datasets, dataset), _state())
-    roots = [*found, *data.definitions, *_own(FLOOR)]
-    return reach(roots, QUIET if is_image else (*QUIET, *IMAGES_ONLY)).digest
+    return reach([*roots, *data.definitions], left_out).digest
 
 
 def code_elsewhere(dataset: str, named: Iterable[str] | None, extractors: Iterable[str]) -> Code | None:

@@ -12,7 +12,7 @@ Eliminating x1 turns a predicted noise eps or score = -eps / sigma_t into the ve
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 import torch
 from torch import Tensor
@@ -39,6 +39,15 @@ class Path(ABC):
     """alpha_t and sigma_t with their derivatives; t is a scalar or of shape (B,), in [0, t_end]."""
 
     t_end: float = 1.0
+    kind = ""  # what the path is called, by default by its class
+
+    @property
+    def title(self) -> str:
+        """ "OT" or "OT, sigma_min = 0.1": with the parameters, of a dataclass, that are not its defaults."""
+        usual: dict[str, object] = {each.name: each.default for each in fields(self)} if is_dataclass(self) else {}
+        mine = {name: getattr(self, name) for name in usual}
+        other = [f"{name} = {value}" for name, value in mine.items() if value != usual[name]]
+        return ", ".join([self.kind or type(self).__name__, *other])
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
@@ -107,6 +116,8 @@ class Path(ABC):
 class OptimalTransport(Path):
     """alpha = t, sigma = 1 - (1 - sigma_min) t: straight lines at constant speed."""
 
+    kind = "OT"
+
     sigma_min: float = 0.0
 
     def alpha(self, t: Tensor) -> Tensor:
@@ -138,6 +149,8 @@ class OptimalTransport(Path):
 class Smoothed(Path):
     """alpha = t, sigma^2 = (1 - t)^2 + s^2: straight lines with independent noise of deviation s around them."""
 
+    kind = "smoothed"
+
     s: float = 0.1
 
     def alpha(self, t: Tensor) -> Tensor:
@@ -156,6 +169,8 @@ class Smoothed(Path):
 @dataclass(frozen=True)
 class Trigonometric(Path):
     """alpha = sin(pi t / 2), sigma = cos(pi t / 2)."""
+
+    kind = "trigonometric"
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.sin(torch.pi / 2 * t)
@@ -182,6 +197,8 @@ class VariancePreserving(Path):
 
     sigma' is infinite at t = 1, so t stops at t_end.
     """
+
+    kind = "VP"
 
     beta_min: float = 0.1
     beta_max: float = 20.0

@@ -21,6 +21,8 @@ Data = Literal["points", "images", "any"]
 Needs = Literal["samples", "features", "pairs", ""]
 Group = Literal["quality", "likelihood", "geometry", "cost", ""]
 FLOOR = "_floor"  # ends the name of what the data itself scores
+EXACT = "_exact"  # and of what the exact field of a path has
+BESIDE = {FLOOR: "floor", EXACT: "of the exact field"}  # what stands beside the numbers of methods, in words
 
 SAID = ("title", "unit", "direction", "group", "meaning")  # of a number in its record
 
@@ -128,7 +130,7 @@ class Metric:
 
     def key_of(self, number: str) -> str:
         """The number itself if it is one of its facts, else the longest prefix; "" if it is none of this metric's."""
-        if number in self.facts or number.endswith(FLOOR):
+        if number in self.facts or is_beside(number):
             return number if number in self.facts else ""
         return max((prefix for prefix in self.prefixes if number.startswith(prefix)), key=len, default="")
 
@@ -229,9 +231,15 @@ def metric_of(number: str) -> Metric | None:
     return found if found and found.key_of(number) else None
 
 
+def is_beside(number: str) -> bool:
+    """Whether a number is no method's: what stands beside theirs."""
+    return number.endswith(tuple(BESIDE))
+
+
 def facts_of(number: str) -> Facts:
     """The facts of a number in a record; its name alone where no metric that is known here gives it."""
-    for name in (number, number.removesuffix(FLOOR)):
+    for suffix, words in ({"": ""} | BESIDE).items():
+        name = number.removesuffix(suffix)
         if (metric := metric_of(name)) and (found := metric.facts_of(name)):
-            return found if name == number else replace(found, title=f"{found.title} floor", direction="")
+            return found if name == number else replace(found, title=f"{found.title} {words}", direction="")
     return Facts(number, group="")

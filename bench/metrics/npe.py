@@ -1,6 +1,9 @@
 """The path energy beside what optimal transport needs.
 
 NPE = |path energy - W2^2(p_0, data)| / W2^2(p_0, data)                          (Tong et al. 2024)
+
+W2 is that of large draws, the same for all runs of a set (bench/evaluation/yardsticks.py); where the seed of a run
+draws the set, or the source is another than N(0, I), it is that of the run's own noise and test points.
 """
 
 from bench.metrics.metric import Facts, declare

@@ -8,7 +8,7 @@ from typing import Any
 
 from pandas import DataFrame
 
-from bench.metrics.metric import FLOOR, Facts, metric_of
+from bench.metrics.metric import Facts, is_beside, metric_of
 from bench.records.frame import MEASURED
 from bench.records.measurement import ELSEWHERE, PLACE
 from bench.report import vocabulary
@@ -147,7 +147,7 @@ class Extract:
             solver=[str(settings.get("sampler", "")) for settings in frame.parsed],
             nfe=frame.nfe.where((frame.nfe > 0) & (frame.nfe < LARGEST)),
         )
-        return frame[(frame.nfe.notna() | frame.value.isna()) & ~frame.metric.str.endswith(FLOOR)]
+        return frame[(frame.nfe.notna() | frame.value.isna()) & ~frame.metric.map(is_beside).astype(bool)]
 
     @cached_property
     def curve(self) -> DataFrame:

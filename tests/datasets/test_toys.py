@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.config.registry import datasets
 from bench.datasets.base import Dataset
-from bench.datasets.curves import spiral, two_spirals_log_prob
+from bench.datasets.curves import spiral, two_spirals_law
 from bench.datasets.toys import RINGS
 from bench.errors import UsageError
 
@@ -109,9 +109,9 @@ def test_two_spirals():
     assert torch.allclose(spiral(torch.tensor([math.pi])), torch.tensor([[math.pi / 3, 0]]), atol=1e-6)
     assert torch.allclose(spiral(torch.tensor([1.5 * math.pi])), torch.tensor([[0, -math.pi / 2]]), atol=1e-6)
     x = dataset("2spirals").test[:500].double()
-    coarse, fine = two_spirals_log_prob(x), two_spirals_log_prob(x, panels=80)
+    coarse, fine = two_spirals_law().log_prob(x), two_spirals_law(panels=80).log_prob(x)
     assert torch.allclose(coarse, fine, atol=1e-9)
-    assert torch.allclose(coarse, two_spirals_log_prob(-x), atol=1e-12)
+    assert torch.allclose(coarse, two_spirals_law().log_prob(-x), atol=1e-12)
 
 
 def test_pinwheel():

@@ -162,7 +162,7 @@ def test_what_cannot_be_kept_is_measured_each_time(
     def refused(*_: object) -> Path:
         raise UsageError("floors can be kept nowhere")
 
-    monkeypatch.setattr("bench.evaluation.floors.kept", refused)
+    monkeypatch.setattr("bench.metrics.extractors.cache.kept", refused)
     for count in (5, 10):
         (row,) = floors(judged(points, tmp_path, metrics=["shift"]), 50)
         assert len(seen) == count and math.isfinite(row.value)

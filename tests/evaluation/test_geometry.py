@@ -8,7 +8,7 @@ from oracles import GaussianMixture, field, whitened
 from scipy.integrate import quad
 from torch import Tensor
 
-from bench.evaluation.paths import follow
+from bench.evaluation.follow import follow
 from bench.methods.finite import NotFinite
 from bench.methods.ode import Solver
 from bench.methods.paths import OptimalTransport

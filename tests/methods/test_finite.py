@@ -15,7 +15,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.contract import checked
 from bench.errors import Diverged, UsageError
 from bench.evaluation.density import by_ode, log_density_grid
-from bench.evaluation.paths import follow
+from bench.evaluation.follow import follow
 from bench.evaluation.quality import Judge
 from bench.evaluation.solver_error import SolverError
 from bench.evaluation.trained import Trained

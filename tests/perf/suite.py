@@ -64,9 +64,10 @@ def measure(method: str, data_dir: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     from bench.config.plan import plan
     from bench.config.suite import SUITES, Suite
+    from bench.evaluation import paths
     from bench.evaluation.stages import Stages
     from bench.launch.job import Job
-    from bench.metrics import npe, w2
+    from bench.metrics import w2
 
     spent: dict[str, float] = {}
 
@@ -81,7 +82,7 @@ def measure(method: str, data_dir: Path) -> dict[str, float]:
         return call
 
     Stages.run_stage = timed(Stages.run_stage, lambda _, stage: stage)
-    w2.wasserstein2 = npe.wasserstein2 = timed(w2.wasserstein2, lambda *_: "w2")
+    w2.wasserstein2 = paths.wasserstein2 = timed(w2.wasserstein2, lambda *_: "w2")
     suite = Suite.model_validate(tomllib.loads((SUITES / "toys.toml").read_text(encoding="utf-8")))
     for settings in (SHORT, {}):
         (run,) = plan("toys", suite, baselines=[method], datasets=[DATASET], seeds=[0], settings=settings)

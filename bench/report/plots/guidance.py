@@ -11,7 +11,7 @@ import numpy as np
 from pandas import DataFrame
 
 from bench.config.names import word
-from bench.metrics.metric import FLOOR
+from bench.metrics.metric import is_beside
 from bench.report import vocabulary
 from bench.report.axes import MARKS, crosses, floor_line, lacking, legend, limit, means, titled
 from bench.report.canvas import legible, panels
@@ -93,7 +93,7 @@ def over_scales(data: FigureData) -> Iterator[Drawing]:
 def scaled(section: Section) -> DataFrame:
     """The measurements of samples that have a `scale`, with their `line`: of samplers with two scales or more."""
     rows = section.measured
-    rows = rows[(rows.stage == "samples") & ~rows.metric.str.endswith(FLOOR) & ~not_applicable(rows)]
+    rows = rows[(rows.stage == "samples") & ~rows.metric.map(is_beside).astype(bool) & ~not_applicable(rows)]
     rows = rows[np.array([section.about(metric).table == "quality" for metric in rows.metric], bool)]
     scales = [float(settings.get("guidance", 1.0)) for settings in rows.parsed]
     names = [

@@ -1,0 +1,41 @@
+"""Numbers of the data alone, whatever the run, are measured once and kept in data_dir/floors."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.config.names import safe_name
+from bench.datasets.base import Dataset
+from bench.errors import UsageError
+from bench.identity import inputs
+from bench.metrics.extractors import cache
+from bench.records.seal import read_arrays
+
+
+def kept(
+    data_dir: Path, data: Dataset, what: str, code: str | None, facts: Sequence[Any], make: Callable[[], NDArray[Any]]
+) -> NDArray[np.float64]:
+    """What `make` gives, or gave another run by the same `facts`; it is not kept if it fails, nor if `code` is None.
+
+    `code` is the digest of what measures it; None says that it is not known.
+    """
+    if code is None:
+        return make()
+    text = json.dumps([data.name, data.version, data.checksum, what, code, *facts], sort_keys=True)
+    name = safe_name(f"{data.name}-{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz")
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, values=make())
+
+    with inputs.unnoted():  # the data and the code vouch for it
+        try:
+            found: NDArray[np.float64] = read_arrays(cache.kept(data_dir / "floors", name, write))["values"]
+            return found
+        except UsageError:  # no folder can be written to, or the metric says so again
+            return make()
