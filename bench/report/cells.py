@@ -11,7 +11,7 @@ the first of the model's own. Training and likelihood belong to the weights, and
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -19,19 +19,16 @@ from typing import Any
 import pandas
 from pandas import DataFrame, Series
 
-from bench.metrics.metric import FLOOR as FLOOR_SUFFIX
-from bench.metrics.metric import Facts
-from bench.papers.paper import REFERENCE, published_numbers
+from bench.metrics.metric import Facts, is_beside
+from bench.papers.paper import published_numbers
 from bench.report import numbers, vocabulary
+from bench.report.beside import FLOOR_OF, FLOORS, ROW, exact_of, floors_of, is_at
 from bench.report.budget import trained_with
-from bench.report.comparable import FLOOR, asked_once, comparable, is_under, meeting
+from bench.report.comparable import FLOOR, asked_once, comparable, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
-from bench.report.statistics import Interval, one_more, repeated, repeats, t_interval
+from bench.report.statistics import Interval, repeated, t_interval
 
-FLOOR_OF = {"nll_nats": "nll_floor", "nll_defensive_nats": "nll_defensive_floor"}  # of others it is <metric>_floor
-FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
-ROW = ["baseline", "label", "variant", "sampler", "batch", "is_headline"]
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "samples", "evaluations", "stage", "metric", "settings", "mean", "half_width",
     "n", "planned", "repeats", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density",
@@ -45,11 +42,11 @@ WORDS = {"failed": "failed", "missing": "not run", STALE: "stale", RUNNING: "unf
 def measured(section: Extract) -> DataFrame:
     """Finished measurements that have a column, with its settings (`comparable`), and what their row goes by."""
     frame = section.frame
-    shown = (frame.status == "ok") & frame.metric.map(lambda name: _is_floor(name) or bool(section.about(name).group))
+    shown = (frame.status == "ok") & frame.metric.map(lambda name: is_beside(name) or bool(section.about(name).group))
     shown &= frame.stage.isin(["train", "likelihood", "samples"]) & frame.step.isna()
     shown &= (frame.metric != "peak_memory_bytes") | (frame.stage == "train")
     found = frame[shown]
-    drawn = (found.stage == "samples") & ~found.metric.map(_is_floor).astype(bool)
+    drawn = (found.stage == "samples") & ~found.metric.map(is_beside).astype(bool)
     ways: list[Any] = [settings if by else {} for settings, by in zip(found.parsed, drawn, strict=True)]
     found = found.assign(
         comparable=asked_once(found, DEPENDS_ON, comparable),
@@ -60,10 +57,6 @@ def measured(section: Extract) -> DataFrame:
     first = found[drawn].drop_duplicates("variant").set_index("variant")
     as_first = (found.sampler == found.variant.map(first.sampler)) & (found.batch == found.variant.map(first.batch))
     return meeting(found.assign(is_headline=as_first | ~drawn), "comparable")
-
-
-def _is_floor(metric: str) -> bool:
-    return metric.endswith(FLOOR_SUFFIX)
 
 
 def cells(section: Extract, found: DataFrame) -> DataFrame:
@@ -80,8 +73,9 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
         published = published.iloc[:0]
     columns = _columns(found[~not_applicable(found)])
     beside = cache(partial(_published_for, published, section.dataset))
-    made = _floors(found, columns, beside)
-    floors = {(row["stage"], row["metric"], row["settings"]): row for row in made if not row["of_fewer"]}
+    floored = floors_of(found, columns, beside)
+    floors = {(row["stage"], row["metric"], row["settings"]): row for row in floored if not row["of_fewer"]}
+    made = [*floored, *exact_of(found, columns)]
     of_cells: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
     of_cell = found[OF_CELL].assign(reason=reasons(found), is_skipped=not_applicable(found))
     for value in each(of_cell):
@@ -97,14 +91,14 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
             cell = row | {"stage": stage, "metric": metric, "settings": settings}
             cell |= beside(row["baseline"], metric, settings) | _statistics(section, row["variant"], stage, values)
             floor, better = floors.get((stage, metric, settings)), section.about(metric).direction
-            made.append(cell | {"at_floor": bool(floor) and _is_at(cell["mean"], floor, better)})
+            made.append(cell | {"at_floor": bool(floor) and is_at(cell["mean"], floor, better)})
     identity: dict[str, Any] = dict(zip(KEYS, section.identity, strict=True))
     frame = DataFrame(made, columns=COLUMNS).assign(**identity)
     return frame.astype({"is_headline": bool, "own_density": bool, "at_floor": bool})
 
 
 def _columns(found: DataFrame) -> list[tuple[str, str, str]]:
-    unique = found[~found.metric.map(_is_floor).astype(bool)][["stage", "metric", "comparable"]].drop_duplicates()
+    unique = found[~found.metric.map(is_beside).astype(bool)][["stage", "metric", "comparable"]].drop_duplicates()
     return sorted(unique.itertuples(index=False, name=None), key=lambda c: (vocabulary.order(c[1]), c[2]))
 
 
@@ -147,51 +141,6 @@ def _statistics(section: Extract, variant: str, stage: str, values: Sequence[Any
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"
     word = next((WORDS[incident.status] for incident in incidents if incident.status in WORDS), "")
     return {"mean": math.nan, "half_width": math.nan, "n": 0, **found, "hole": hole, "word": found["lost_to"] or word}
-
-
-def _is_at(mean: float, floor: Any, better: str) -> bool:
-    """Whether a mean is not beyond the interval of a floor, by the direction in which it is worse."""
-    excess = (floor["mean"] - mean) if better == "higher" else (mean - floor["mean"])
-    return bool((excess if better else abs(excess)) <= floor["half_width"])
-
-
-def _floors(
-    found: DataFrame, columns: list[tuple[str, str, str]], beside: Callable[[str, str, str], dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """What the data scores under each column, by as many samples and the same settings, or else by the most it has."""
-    rows = []
-    of_density = found.metric.isin(FLOOR_OF.values())
-    of_data = found.metric.map(_is_floor).astype(bool) & ~of_density
-    label = f"Floor ({', '.join(word for word, of in zip(FLOORS, (of_density, of_data), strict=True) if of.any())})"
-    row = {**dict.fromkeys(ROW, ""), "baseline": FLOOR, "label": label, "is_headline": False, "own_density": False}
-    row |= {"lost": 0, "lost_to": "", "hole": "", "word": "", "at_floor": False}
-    for stage, metric, settings in columns:
-        floors = found[found.metric == FLOOR_OF.get(metric, f"{metric}{FLOOR_SUFFIX}")]
-        column = json.loads(settings)
-        floors = floors[floors.value.abs() < math.inf]
-        is_within = {text: _within(metric, text, column) for text in floors.comparable.unique()}
-        same = _most(floors[floors.comparable.map(is_within).astype(bool)])
-        if len(same):
-            by_run = same.groupby("run_id").value.mean()
-            place = {"stage": stage, "metric": metric, "settings": settings}
-            values = {"mean": float(by_run.mean()), "n": len(by_run), "run_ids": tuple(by_run.index)}
-            values["half_width"] = one_more(*repeats(same))
-            n = same.n.iloc[0]
-            values |= {"repeats": repeats(same)[1], "of_fewer": int(n) if n < column.get("n", 0) else 0}
-            rows.append(row | place | values | beside(REFERENCE, metric, settings))
-    return rows
-
-
-def _within(metric: str, floor: str, column: dict[str, Any]) -> bool:
-    """Whether a floor under some settings is one of a metric's column, of no more samples."""
-    settings = json.loads(floor)
-    n, samples = settings.pop("n", 0), column.get("n", 0)
-    return is_under(settings, column) and (n == samples or (metric not in FLOOR_OF and n < samples))
-
-
-def _most(floors: DataFrame) -> DataFrame:
-    """Those of the most samples."""
-    return floors[(floors.n == floors.n.max()) | floors.n.isna()]
 
 
 def _published_for(printed: DataFrame, dataset: str, baseline: str, metric: str, settings: str) -> dict[str, Any]:

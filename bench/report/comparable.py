@@ -24,7 +24,14 @@ OF_MODEL = {*OF_SAMPLER, "batch", "weights", "labels", "repeats"}  # how samples
 OF_DENSITY = {*OF_SAMPLER, "density", "divergence", "probes"}  # how a likelihood is had, beside what it is of
 CLOCKS = ("train_seconds", "sampling_seconds", "likelihood_seconds", "peak_memory_bytes")
 FLOOR = "floor"  # the baseline of what the data itself scores
-FLOOR_ALONE = {"density", "floor_split", "repeats"}  # settings that say what a floor is, and are not its column's
+EXACT_FIELD = "exact"  # and of what the exact field of a path has
+OF_DATA = (FLOOR, EXACT_FIELD)
+FLOOR_ALONE = {
+    "density",
+    "floor_split",
+    "repeats",
+    "path",
+}  # settings that say what a floor is, and are not its column's
 
 
 def comparable(row: Any) -> str:

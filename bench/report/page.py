@@ -20,9 +20,9 @@ from matplotlib.markers import MarkerStyle
 from pandas import DataFrame
 
 from bench.config.names import safe_name
+from bench.metrics.metric import is_beside
 from bench.papers.paper import cited
 from bench.report import numbers, origins, vocabulary
-from bench.report.cells import FLOOR_SUFFIX
 from bench.report.extract import each, listed
 from bench.report.grid import ARROWS, Grid
 from bench.report.intervals import intervals
@@ -58,7 +58,7 @@ def page(
     variants = [variant for section in sections for variant in origins.variants(section, configs)]
     of_run = {run_id: variant for variant in variants for run_id, _, _ in variant["runs"]}
     measured = {name: s.about(name) for s in sections for name in set(s.frame.metric[s.frame.status == "ok"])}
-    shown = [name for name in measured if measured[name].group and not name.endswith(FLOOR_SUFFIX)]
+    shown = [name for name in measured if measured[name].group and not is_beside(name)]
     protocols = dict.fromkeys(section.protocol for section in sections)
     offers = _options(sections)
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))

@@ -12,8 +12,8 @@ from typing import Any
 
 from pandas import DataFrame, Series, concat
 
+from bench.metrics.metric import is_beside
 from bench.papers.paper import REFERENCE, Paper, Table, known
-from bench.report.cells import FLOOR_SUFFIX
 from bench.report.comparable import FLOOR
 from bench.report.extract import each
 from bench.report.reproduced import JUDGED, judged
@@ -161,8 +161,8 @@ def _only(section: Section, settings: dict[str, Any]) -> Section:
     Of what the data itself scores, which no sampler draws, only its number counts.
     """
     frame = section.frame
-    wanted = [{"n": settings.get("n", row.n)} if row.metric.endswith(FLOOR_SUFFIX) else settings for row in each(frame)]
+    wanted = [{"n": settings.get("n", row.n)} if is_beside(row.metric) else settings for row in each(frame)]
     fits = [{**row.parsed, "n": row.n}.items() >= of.items() for row, of in zip(each(frame), wanted, strict=True)]
     kept = frame[(frame.stage != "samples") | Series(fits, frame.index, dtype=bool)]
-    drawn = (kept.stage == "samples") & ~kept.metric.str.endswith(FLOOR_SUFFIX)
+    drawn = (kept.stage == "samples") & ~kept.metric.map(is_beside).astype(bool)
     return replace(section, frame=kept if drawn.any() else kept[:0])

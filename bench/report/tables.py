@@ -15,7 +15,7 @@ from pandas import DataFrame
 from bench.errors import NOT_APPLICABLE
 from bench.report import vocabulary
 from bench.report.budget import COUNTED
-from bench.report.comparable import FLOOR
+from bench.report.comparable import EXACT_FIELD, FLOOR, OF_DATA
 from bench.report.equal_seconds import at_equal_seconds, grid
 from bench.report.evaluations import by_evaluations
 from bench.report.extract import count, each, listed
@@ -32,6 +32,11 @@ BOLD = "Bold: best mean of its column; where intervals overlap the order is not 
 AT_FLOOR = "≈"
 OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of the 95% interval of one more such set."
 REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
+AROUND_0 = "Floors around 0, of what has no bias and may be below it by chance:"
+OF_EXACT = (
+    "Exact field: the velocity of a path in closed form, by the law of the data, ± half-width of the 95% interval over "
+    "samples. No training along that path can reach a better one; a model that has less is underfitted."
+)
 OF_FEWER = "Floor (of fewer): no more data is fresh than so many; as many as the samples would score otherwise."
 REPEATED = "Mean of one seed: the interval is that of its repeats of sampling."
 HANGING = "A mean NLL with lost points hangs on them and has no interval; the defensive one bounds what each costs."
@@ -89,7 +94,7 @@ def _columns(section: Section, cells: DataFrame) -> list[_Column]:
 
 def _best(cells: DataFrame, better: str) -> float | None:
     """The best mean of a column, of rows that lost no seed; None if `better` is "" or most rows share it."""
-    means = cells["mean"][(cells.baseline != FLOOR) & (cells.lost == 0)].dropna()
+    means = cells["mean"][~cells.baseline.isin(OF_DATA) & (cells.lost == 0)].dropna()
     if not better or len(means) < 2:
         return None
     best = float(means.min() if better == "lower" else means.max())
@@ -107,7 +112,8 @@ def table(section: Section) -> Table:
 
 def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:
     columns = _columns(section, cells)
-    lines = [line for line in _lines(section.cells) if line.baseline != FLOOR or (cells.baseline == FLOOR).any()]
+    shown = {*section.cells.baseline} - {*OF_DATA} | {*cells.baseline}
+    lines = [line for line in _lines(section.cells) if line.baseline in shown]
     batches = {line.batch for line in lines if line.batch}
     batch = batches.pop() if len(batches) == 1 else ""
     rows = []
@@ -118,7 +124,7 @@ def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:
             entries.append(_entry(section, column, cell, line.seeds))
             if column.published:
                 entries.append(Entry(value=math.nan if cell is None else cell.published, form="g"))
-        baseline = "" if line.baseline == FLOOR else line.baseline
+        baseline = "" if line.baseline in OF_DATA else line.baseline
         sampler = ", ".join(filter(None, (line.sampler, "" if batch else line.batch)))
         rows.append(Row(baseline, line.label, sampler, tuple(entries)))
     headers = [*map(Header, LEADING[group]), *(header for column in columns for header in column.headers)]
@@ -132,11 +138,11 @@ def _lines(cells: DataFrame) -> list[Any]:
     """The rows in order, the floor last; each with the most seeds that any of its cells has."""
     keys = ["baseline", "label", "variant", "sampler", "batch"]
     frame = cells.assign(seeds=cells.groupby(keys).n.transform("max")).drop_duplicates(keys)
-    return sorted(each(frame), key=lambda line: line.baseline == FLOOR)
+    return sorted(each(frame), key=lambda line: line.baseline in OF_DATA)
 
 
 def _leading(section: Section, group: Group, line: Any) -> list[Entry]:
-    if line.baseline == FLOOR:
+    if line.baseline in OF_DATA:
         return [Entry()] * len(LEADING[group])
     seeds = Entry(value=line.seeds)
     if line.seeds != line.planned:
@@ -160,9 +166,9 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     if not cell.n:
         return Entry(cell.word or ABSENT, notes=_notes(section, cell.variant, cell.stage), title=cell.hole)
     few = cell.n < seeds or cell.lost
-    notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline != FLOOR else ()
+    notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline not in OF_DATA else ()
     shown = number(cell, column.about.divide)
-    if cell.baseline == FLOOR:
+    if cell.baseline in OF_DATA:
         return replace(shown, n=None, tail=f"(of {cell.of_fewer:,})" if cell.of_fewer else "")
     if 1 < cell.n < seeds and not cell.lost:
         shown = replace(shown, tail=f"(n={cell.n}) {shown.tail}".strip())
@@ -205,8 +211,12 @@ def _remarks(
     remarks = [CAPTION]
     if any(entry.best for entry in entries):
         remarks.append(BOLD)
-    remarks += [REPEATED] if any(map(_is_repeated, each(cells[cells.baseline != FLOOR]))) else []
+    remarks += [REPEATED] if any(map(_is_repeated, each(cells[~cells.baseline.isin(OF_DATA)]))) else []
     remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []
+    if (around := cells[(cells.baseline == FLOOR) & (cells["mean"].abs() < cells.half_width)]).size:
+        titles = dict.fromkeys(section.about(name).title for name in around.metric)
+        remarks.append(f"{AROUND_0} {listed(titles)}.")
+    remarks += [OF_EXACT] if (cells.baseline == EXACT_FIELD).any() else []
     remarks += [REACHED] if cells.at_floor.any() else []
     remarks += [HANGING] if cells.lost_points.any() else []
     remarks += [OF_FEWER] if cells.of_fewer.any() else []
@@ -215,7 +225,7 @@ def _remarks(
     if any(dash not in unsuitable for dash in dashes):
         remarks.append(f"{ABSENT}: not measured under the settings of the column.")
     remarks += [f"{ABSENT} of {label}: {reason}." for label, reason in unsuitable]
-    if not cells.is_headline[cells.baseline != FLOOR].all():
+    if not cells.is_headline[~cells.baseline.isin(OF_DATA)].all():
         remarks.append(FURTHER)
     if own := list(dict.fromkeys(cells.label[cells.own_density])):
         remarks.append(f"Likelihood of {listed(own)}: by the model's own density.")

@@ -32,6 +32,8 @@ PHRASES: dict[str, Callable[[Any], str]] = {
     "batch": lambda v: f"batch {v:,}",
     "stacked": lambda v: "seeds trained in a stack",
     "repeats": lambda v: f"mean of {v} repeats",
+    "plans": lambda v: f"W₂² as the mean of {v} draws",
+    "plan_n": lambda v: f"of {v:,} points each",
     "weights": lambda v: f"{v.upper() if v == 'ema' else v} weights",
     "kid_subsets": lambda v: f"{v} subsets",
     "kid_subset_size": lambda v: f"{v:,} images a subset",

@@ -15,6 +15,7 @@ from bench.config.settings import STAGES
 from bench.config.suite import Run
 from bench.identity import identity, source
 from bench.identity.source import PROJECT
+from bench.methods.paths import OptimalTransport
 
 EDITIONS = count(1_000_000)
 ALL = {*STAGES, "curve"}
@@ -128,6 +129,22 @@ def test_a_floor_hangs_on_all_that_decides_it(edit: Edit, what: tuple[str, str, 
     edit(*what)
     differs = {kind for kind, now in found().items() if now != before[kind]}
     assert differs == {"both": {"points", "images"}, "none": set()}.get(of, {of})
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        ("bench/methods/marginal.py", "MARGIN = 1e-5", "MARGIN = 1e-4"),
+        ("bench/methods/paths.py", "return torch.full_like(t, self.sigma_min - 1)", "return self.sigma_min - 1"),
+        ("bench/datasets/toys.py", "corners.sum(1) % 2 == 0", "corners.sum(1) % 2 == 1"),
+        ("bench/metrics/tortuosity.py", "- 1, float(error)", ", float(error)"),
+    ],
+)
+def test_an_exact_field_hangs_on_law_and_path(edit: Edit, what: tuple[str, str, str]) -> None:
+    asked = ("bench/evaluation/yardsticks.py: exact_paths", "checkerboard", OptimalTransport)
+    before = identity.yardstick(*asked)
+    edit(*what)
+    assert identity.yardstick(*asked) != before
 
 
 def test_a_sampler_of_the_method_is_evaluation_alone(ddpm: Run, edit: Edit) -> None:

@@ -146,3 +146,35 @@ def test_a_floor_is_the_last_row_and_what_is_not_told_from_it_is_marked() -> Non
     assert "W₂: n = 1,000, mean of 2 repeats." in said and tex("≈") == r"$\approx$"
     plain, _ = tables(synthetic.frame({**near, "settings": ODE, "stderr": None}))[0].grids
     assert not any(word in " ".join(plain.remarks) for word in ("≈", "Floor", "repeats"))
+
+
+def test_exact_fields_stand_below_the_methods() -> None:
+    """A row a path, with the interval of its mean; never best, and no mean is marked by it."""
+    known = {"n": 1000, "group": "geometry"}
+    rows = [
+        {**known, "metric": "straightness", "settings": ODE, "value": v, **of} for v, of in ((1.5, {}), (3.0, OTHER))
+    ]
+    rows += [
+        {**known, "metric": "straightness_exact", "settings": {"path": path}, "value": v, "stderr": 0.05, **of}
+        for path, v, of in (("OT", 1.2, {}), ("VP", 1.3, OTHER), ("VP", 1.3, {**OTHER, "seed": 1, "run_id": "again"}))
+    ]
+    (quality, *_) = tables(synthetic.frame(*rows))[0].grids
+    assert [(row.label, row.baseline, row.entries[1].plain) for row in quality.rows[2:]] == [
+        ("Exact field (OT path)", "", "1.20 ± 0.10"),
+        ("Exact field (VP path)", "", "1.30 ± 0.10"),
+    ]
+    assert [row.entries[1].best for row in quality.rows] == [True, False, False, False]
+    assert "≈" not in markdown(tables(synthetic.frame(*rows)))
+    assert any(remark.startswith("Exact field: the velocity of a path") for remark in quality.remarks)
+
+
+def test_floors_around_0_are_said_to_be() -> None:
+    row = {"metric": "energy_distance", "settings": {**ODE, "split": "test"}, "value": 2e-3, "n": 1000}
+    floor = {"settings": {"split": "test", "floor_split": "train", "repeats": 5}, "stderr": 1e-4, "n": 1000}
+    floor |= {"metric": "energy_distance_floor", "value": -2e-4}
+    near = {**row, **OTHER, "value": 3e-4}
+    (quality, *_) = tables(synthetic.frame(row, near, floor))[0].grids
+    assert [row.entries[1].plain for row in quality.rows] == ["0.002000 (n=1)", "0.0003000 (n=1) ≈", "−0.0002 ± 0.0007"]
+    assert "Floors around 0, of what has no bias and may be below it by chance: Energy distance²." in quality.remarks
+    (quality, *_) = tables(synthetic.frame(row, {**floor, "value": 1e-3}))[0].grids
+    assert not any("around 0" in remark for remark in quality.remarks)
