@@ -1,0 +1,52 @@
+"""Where methods are compared each has the same evaluations of the network in training, and no other budget."""
+
+import pytest
+
+from bench.config.plan import plan
+from bench.config.suite import Run, load_suite
+
+EQUAL = {
+    "toys": 2_048_000, "images": 38_400, "quick": 768_000, "fewstep": 2_000_000, "generators": 2_000_000,
+    "samplers": 1_536_000,
+}  # fmt: skip
+
+
+def by_dataset(suite: str) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in plan(*load_suite(suite), "small"):
+        found.setdefault(run.dataset.name, []).append(run)
+    return found
+
+
+@pytest.mark.parametrize("suite", EQUAL)
+def test_every_method_has_the_same_evaluations_and_no_other_budget(suite: str) -> None:
+    found = by_dataset(suite)
+    for dataset, runs in found.items():
+        assert len({run.baseline.name for run in runs}) > 2, dataset
+        budgets = {(run.training.evaluations, run.training.steps, run.training.seconds) for run in runs}
+        assert len(budgets) == 1 and budgets.pop()[1:] == (None, None), dataset
+    first = next(iter(found.values()))
+    assert first[0].training.evaluations == EQUAL[suite]
+
+
+@pytest.mark.parametrize("suite", EQUAL)
+def test_the_rate_follows_the_share_of_the_budget_and_gradients_their_own_norm(suite: str) -> None:
+    """Steps of unlike cost see one schedule, and losses of unlike units one clipping."""
+    for runs in by_dataset(suite).values():
+        shares = {(run.training.warmup, run.training.warmup_share) for run in runs}
+        clips = {(run.training.clip, run.training.clip_relative) for run in runs}
+        assert len(shares) == len(clips) == 1
+        assert (shares.pop()[0], clips.pop()[0]) == (0, None)
+
+
+@pytest.mark.parametrize("suite", ["toys", "images", "quick", "fewstep", "generators"])
+def test_seconds_that_are_compared_are_those_of_each_run_alone(suite: str) -> None:
+    assert not any(run.training.stack for runs in by_dataset(suite).values() for run in runs)
+
+
+def test_seeds_are_those_that_references_have() -> None:
+    assert {run.seed for run in by_dataset("toys")["moons"]} == {*range(10)}
+    images = by_dataset("images")
+    assert list(images) == ["digits", "mnist", "fashion_mnist"]
+    assert all({run.seed for run in runs} == {*range(5)} for runs in images.values())
+    assert all({run.baseline.name for run in runs} >= {"ot_cfm", "ffjord", "rnode"} for runs in images.values())
