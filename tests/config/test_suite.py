@@ -629,7 +629,7 @@ def test_records_of_the_former_solver_stand_for_it_alone() -> None:
     solvers = [dopri5, {"method": "midpoint", "steps": 20}]
     settings = {"evaluation.samples.solver": dopri5, "evaluation.likelihood.solvers": solvers}
     for asked, same in (({}, False), (settings, True)):
-        (run,) = plan("toys", suite, settings=asked, **cell)
+        (run,) = plan("toys", suite, settings={"tune": UNSET, **asked}, **cell)
         found = {**run.evaluated, "curve": run.curve_settings}
         assert all((found[stage] == digest) is same for stage, digest in former.items())
         assert found["sweep"] != "1b93f6"  # whose samplers were others

@@ -21,7 +21,18 @@ METHODS = ("fm_ot", "ddpm", "ot_cfm", "ffjord")
 
 def estimated(data_dir: Path, results: str) -> float:
     """Seconds of all runs on one thread each."""
-    what = ["--suite", "toys", "--baselines", ",".join(METHODS), "--datasets", DATASET, "--seeds", "0"]
+    what = [
+        "--suite",
+        "toys",
+        "--baselines",
+        ",".join(METHODS),
+        "--datasets",
+        DATASET,
+        "--seeds",
+        "0",
+        "--set",
+        "tune=",
+    ]
     where = ["--results", results, "--data-dir", str(data_dir.resolve()), "--workers", str(os.cpu_count())]
     line = [sys.executable, "run_all.py", *what, *where, "--estimate", "--json"]
     said = subprocess.run(line, cwd=HERE, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -85,7 +85,7 @@ def measure(method: str, data_dir: Path) -> dict[str, float]:
     w2.wasserstein2 = paths.wasserstein2 = timed(w2.wasserstein2, lambda *_: "w2")
     suite = Suite.model_validate(tomllib.loads((SUITES / "toys.toml").read_text(encoding="utf-8")))
     for settings in (SHORT, {}):
-        (run,) = plan("toys", suite, baselines=[method], datasets=[DATASET], seeds=[0], settings=settings)
+        *_, run = plan("toys", suite, baselines=[method], datasets=[DATASET], seeds=[0], settings=settings)  # untuned
         with tempfile.TemporaryDirectory() as folder:
             spent.clear()
             begun = time.process_time()
