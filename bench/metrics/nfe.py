@@ -4,7 +4,7 @@ from bench.metrics.metric import Facts, declare
 
 SAMPLING = "Evaluations of the network per sample, which an adaptive solver chooses for a batch: not solver steps."
 LIKELIHOOD = "Evaluations of the field and its divergence per density, which an adaptive solver chooses for a batch."
-TRAINING = "Network evaluations in the whole training, forward and adjoint: one a step for simulation-free methods."
+TRAINING = "Evaluations of the network in training per row of the batch: forward and adjoint, no backward pass."
 
 declare(
     "nfe_sampling",

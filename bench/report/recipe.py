@@ -32,7 +32,7 @@ def _recipe(paper: Paper, section: Section, configs: Mapping[str, Config]) -> tu
     for part, name in [(part, name) for part, names in recipe.settings.items() for name in names]:
         used = {variant: _setting(config, part, name) for variant, config in configs.items()}
         values = [value for value in used.values() if value is not None]
-        if name not in printed and not values:
+        if name not in printed and not any(values):  # not set, or set to nothing
             continue
         same = {_as_printed(value, printed[name]) for value in values} if name in printed else set()
         differs = "" if not same else "same" if same == {True} else "differs"

@@ -46,6 +46,14 @@ def test_data_that_is_not_the_papers_has_no_published_column() -> None:
     assert {row.label for row in grid.rows} == {"width", "batch", "steps", "lr"}
 
 
+def test_a_setting_that_is_none_of_the_papers_has_a_line_if_one_variant_has_it() -> None:
+    settings = config(1000)
+    settings["training"] = {"evaluations": 2_048_000, "warmup": 0, "warmup_share": 0.025, "clip_relative": 3.0}
+    (grid,), _ = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": settings})
+    found = {row.label: row.entries[0].text for row in grid.rows}
+    assert found == {"evaluations": "2,048,000", "warmup_share": "0.025", "clip_relative": "3"}
+
+
 def test_related_numbers_have_tables_of_their_own_that_say_what_differs() -> None:
     grids = related(parts("mnist", "moons", "checkerboard"), published_numbers())
     titles = [grid.title for grid in grids]
