@@ -25,7 +25,9 @@ MEANING = (
 FACTS = {"gaussian_kl": Facts("Gaussian KL", "nats", "lower", meaning=MEANING, place=27)}
 
 
-@register_metric("gaussian_kl", facts=FACTS, data="points", in_sweep=True)
+@register_metric(
+    "gaussian_kl", facts=FACTS, data="points", in_sweep=True, settings=lambda x, reference: {"dim": x.shape[1]}
+)
 def gaussian_kl(samples: "Tensor", reference: "Tensor", dataset: "Dataset", *_: Any) -> float:
     """In nats, of samples (n, D); infinite if they do not span all dimensions.
 
