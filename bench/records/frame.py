@@ -8,15 +8,19 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from bench.config.choice import Choice
 from bench.errors import UsageError
 from bench.metrics.metric import SAID
 from bench.records import standing, underway
 from bench.records.archive import opened
 from bench.records.measurement import PLACE
-from bench.records.reading import utf8
+from bench.records.reading import read_record, utf8
 from bench.records.records import cell
 from bench.records.standing import OTHER_SETTINGS
 from bench.records.stored import Stored, stored
@@ -116,6 +120,11 @@ def reported(table: "pd.DataFrame") -> "pd.DataFrame":
     return table[~table.tuning.isin(["trial", "untuned"])]
 
 
+def at_own_settings(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame of the runs at the suite's own settings alone, without trials and tuned runs."""
+    return table[~table.tuning.isin(["trial", "tuned"])]
+
+
 def _tuned_to(record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a trial tries, or that its trials have chosen for a run."""
     config: Mapping[str, Any] = record.get("config") or {}
@@ -146,6 +155,19 @@ def read_configs(root: Path) -> dict[str, dict[str, Any]]:
             if record.get("variant") not in (None, *found) and isinstance(record.get("config"), dict):
                 found[record["variant"]] = record["config"]
     return unchosen | found
+
+
+def read_choices(root: Path) -> dict[str, Choice]:
+    """What the trials of every tuned variant have chosen, by the latest record of its training."""
+    found: dict[str, tuple[str, Choice]] = {}
+    for run in stored(root)[0]:
+        if run.entry and run.entry.get("tuning") != "tuned":
+            continue
+        record = read_record(run.folder / "train.json") or {}
+        with suppress(ValidationError):
+            if record.get("tuned") and record["finished"] > found.get(record["variant"], ("",))[0]:
+                found[record["variant"]] = record["finished"], Choice.model_validate(record["tuned"])
+    return {variant: choice for variant, (_, choice) in found.items()}
 
 
 class _Columns:

@@ -167,11 +167,17 @@ def plain_log(axis: Any, places: Iterable[float] = ()) -> None:
 
 def legend(section: Section, axes: Axes, values: Mapping[str, str], heading: str) -> None:
     """Names in their ink at the right, in the order given, with the value each curve stands for."""
-    handles = []
-    for variant, value in values.items():
-        look, name = section.looks[variant], f"{section.labels[variant]}  {value}".strip()
-        handles.append(Line2D([], [], color=look.colour, label=name, marker=look.marker, linestyle=look.line, **MARKS))
-    style: dict[str, Any] = {"labelcolor": [legible(section.looks[variant].colour) for variant in values]}
+    named = {f"{section.labels[variant]}  {value}".strip(): section.looks[variant] for variant, value in values.items()}
+    key(axes, named, heading)
+
+
+def key(axes: Axes, looks: Mapping[str, Look], heading: str = "") -> None:
+    """A legend at the right, of names in their ink."""
+    handles = [
+        Line2D([], [], color=look.colour, label=name, marker=look.marker, linestyle=look.line, **MARKS)
+        for name, look in looks.items()
+    ]
+    style: dict[str, Any] = {"labelcolor": [legible(look.colour) for look in looks.values()]}
     style |= {"prop": {"weight": "bold", "size": 9}, "title": heading or None, "alignment": "left", "borderaxespad": 0}
     legend = axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), **style)
     legend.get_title().set(color=MUTED, size=8.5)

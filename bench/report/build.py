@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pandas import DataFrame
 
+from bench.config.choice import Choice
 from bench.errors import one_line
 from bench.papers.claims import Claim, declared
 from bench.papers.paper import published_numbers
 from bench.records.files import write_bytes
-from bench.records.frame import read_configs, read_frame, reported
+from bench.records.frame import read_choices, read_configs, read_frame
 from bench.records.planned import read_about
-from bench.report import by_method, equal_seconds
+from bench.report import by_method, equal_seconds, tuning, untuned
 from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.extract import each
@@ -25,6 +27,7 @@ from bench.report.overview import Overview, overview_drawings, overviews
 from bench.report.page import page
 from bench.report.pictures import OVERVIEW, PUBLISHED, Picture
 from bench.report.plots.printed import printed_drawings
+from bench.report.plots.tuning import tuning_drawings
 from bench.report.published import COLUMNS, printed_tables
 from bench.report.published_table import published_grid
 from bench.report.recipe import recipes
@@ -42,7 +45,7 @@ def build(root: Path) -> list[Path]:
     claims, complaints = declared(root)
     frame = read_frame(root)
     complaints += frame.attrs.get("left_out", [])
-    return write(root, read_about(root), frame, read_configs(root), claims, complaints)
+    return write(root, read_about(root), frame, read_configs(root), claims, complaints, read_choices(root))
 
 
 def write(
@@ -52,6 +55,7 @@ def write(
     configs: Mapping[str, Config],
     claims: Iterable[Claim],
     complaints: Iterable[str],
+    choices: Mapping[str, Choice] | None = None,
 ) -> list[Path]:
     """Write the report on a frame into `root`; `about` is what the suite says of itself."""
     published, complaints = published_numbers(), list(complaints)
@@ -60,9 +64,11 @@ def write(
     settings: list[Grid] = []
     cells: list[Any] = []
     rows: list[dict[str, Any]] = []
-    for section in sections(reported(frame), configs):
+    for section in sections(frame, configs, choices):
         with _spared(f"tables of {section.name}", complaints):
-            made, left_out = table(section), [*section.left_out, *by_method.left_out(section)]
+            made = table(section)
+            made = replace(made, grids=(*made.grids, *tuning.grids(section), *untuned.grids(section)))
+            left_out = [*section.left_out, *by_method.left_out(section)]
             if section.current:
                 printed = printed_tables(section, published, configs)
                 recipe, of_recipe = recipes([section], configs)
@@ -72,7 +78,8 @@ def write(
             tables.append(made)
             complaints += left_out
     current = [made.section for made in tables if made.section.current]
-    judged = verdicts(claims, current, complaints)
+    claims = list(claims)
+    judged = untuned.with_untuned(claims, current, verdicts(claims, current, complaints), complaints)
     of_papers = DataFrame(cells, columns=COLUMNS)
     beside = [*reproductions(of_papers), *papers, *settings, *related(current, published)]
     complaints += [f"{row.run_id}: {row.error}" for row in each(strays(frame))]
@@ -81,6 +88,8 @@ def write(
     with _spared("overview", complaints):
         compared = overviews(current)
         pictures = suite_pictures(root, overview_drawings(compared), OVERVIEW)
+    with _spared("tuning", complaints):
+        pictures += suite_pictures(root, tuning_drawings(current, configs), "")
     with _spared("measured against printed", complaints):
         company = current[0].company if current else ()
         pictures += suite_pictures(root, printed_drawings(of_papers, company), PUBLISHED)
@@ -97,6 +106,7 @@ def write(
         "table.tex": latex([*((grid, ()) for grid in opening), *((g, t.notes) for t in tables for g in t.grids)]),
         "table.csv": _csv(headline(made.section for made in tables)),
         "equal_seconds.csv": _csv(equal_seconds.tidy(made.section for made in tables)),
+        "tuning.csv": _csv(tuning.tidy(made.section for made in tables)),
         "paper.md": document("The paper's tables from these records", beside),
         "paper.tex": latex((grid, ()) for grid in beside),
         "paper.csv": _csv(DataFrame(cells + rows, columns=COLUMNS)),

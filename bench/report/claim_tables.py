@@ -16,9 +16,11 @@ from bench.report.verdicts import Verdict
 COLUMNS = [
     *("claim", "title", "source", "suite", "protocol", "dataset", "verdict", "caveat", "comparison", "scale", "unit"),
     *("mean", "low", "high", "pairs", "kept", "p", "margin", "sets_below", "sets", "p_sets", "improvement", "missing"),
-    *("run_ids", "paper"),
+    *("run_ids", "paper", "tuning"),
 ]
 HEADERS = (Header("Effect on the comparison that decides"), Header("Sets"))
+UNTUNED, SAME = Header("Untuned"), "same"
+OF_UNTUNED = "Untuned: the word on runs at the suite's own settings, where it is another than on the tuned ones."
 MARKS = {"supported": "+", "contradicted": "−", "tied": "=", "undecided": "?"}
 LEGEND = ", ".join(f"{mark} {word}" for word, mark in MARKS.items())
 HOW = (
@@ -40,9 +42,12 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
         where = f"(suite {suite}, protocol {protocol})"
         caveats = dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat)
         several = len({v.claim.paper for v in of_suite}) > 1
-        rows = tuple(Row(v.claim.id, _short(v), _word(v), (_effect(v), _sets(v))) for v in of_suite)
-        remarks = (*caveats, HOW, *(_in_full(v, several) for v in of_suite))
-        grids.append(Grid(f"Claims {where}", "quality", HEADERS, rows, remarks, ("Claim", "Verdict")))
+        tuned = any(v.untuned for v in of_suite)
+        lines = [(v, (_effect(v), _sets(v), *([_untuned(v)] if tuned else ()))) for v in of_suite]
+        rows = tuple(Row(v.claim.id, _short(v), _word(v), entries) for v, entries in lines)
+        remarks = (*caveats, HOW, *([OF_UNTUNED] if tuned else ()), *(_in_full(v, several) for v in of_suite))
+        headers = (*HEADERS, *([UNTUNED] if tuned else ()))
+        grids.append(Grid(f"Claims {where}", "quality", headers, rows, remarks, ("Claim", "Verdict")))
         if datasets := tuple(dict.fromkeys(part.dataset for v in of_suite for part in v.parts)):
             on = [
                 (v, {part.dataset: Entry(MARKS[part.word], title=part.summary) for part in v.parts}) for v in of_suite
@@ -55,16 +60,21 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
 
 
 def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
-    """One row per comparison, with the columns COLUMNS; a verdict without any has one row."""
+    """One row per comparison, with the columns COLUMNS; a verdict without any has one row.
+
+    `tuning` is "untuned" in the rows of verdicts on the runs at the suite's own settings.
+    """
     rows: list[tuple[Any, ...]] = []
-    for v in (part for whole in verdicts for part in (whole, *whole.parts)):
+    wholes = [(whole, "") for whole in verdicts]
+    wholes += [(whole.untuned, "untuned") for whole in verdicts if whole.untuned]
+    for v, tuning in ((part, tuning) for whole, tuning in wholes for part in (whole, *whole.parts)):
         claim = (v.claim.id, v.claim.title, v.claim.source, v.suite, v.protocol, v.dataset, v.word, v.caveat)
         rows += [
             (*claim, e.comparison, e.scale, e.unit, e.mean, e.low, e.high, e.pairs, e.kept, e.p, e.margin,
              sum(median < 0 for median in e.medians), len(e.medians), e.p_sets, e.improvement,
-             e.text if e.missing else "", e.run_ids, v.claim.paper)
+             e.text if e.missing else "", e.run_ids, v.claim.paper, tuning)
             for e in v.effects
-        ] or [(*claim, *[""] * (len(COLUMNS) - len(claim) - 1), v.claim.paper)]  # fmt: skip
+        ] or [(*claim, *[""] * (len(COLUMNS) - len(claim) - 2), v.claim.paper, tuning)]  # fmt: skip
     return DataFrame(rows, columns=COLUMNS)
 
 
@@ -89,13 +99,21 @@ def _sets(verdict: Verdict) -> Entry:
     return Entry(f"{below} of {sets}" if sets else ABSENT)
 
 
+def _untuned(verdict: Verdict) -> Entry:
+    """The word on untuned runs, if it is another."""
+    own = verdict.untuned
+    return Entry(ABSENT) if own is None else Entry(SAME if own.word == verdict.word else own.word, title=own.summary)
+
+
 def _in_full(verdict: Verdict, several: bool) -> str:
     """A claim, which says whose it is beside those of several papers, and what its verdict says."""
     claim = verdict.claim
     source = cited(claim) if several else claim.source
-    return (
+    said = (
         f"{claim.id}: {claim.title}{f' ({source})' if source else ''}. {verdict.word.capitalize()}: {verdict.summary}."
     )
+    own = verdict.untuned
+    return said if own is None or own.word == verdict.word else f"{said} Untuned {own.word}: {own.summary}."
 
 
 def _word(verdict: Verdict) -> str:

@@ -10,13 +10,15 @@ holes that say so.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from pandas import DataFrame, Series
 
+from bench.config.choice import Choice
 from bench.config.names import safe_name
+from bench.records.frame import at_own_settings, reported
 from bench.report import cells
 from bench.report.cells import Scores, scored
 from bench.report.comparable import of_one_kind, settled
@@ -31,7 +33,19 @@ EARLIER = " · earlier settings"
 
 @dataclass(frozen=True)
 class Section(Extract):
-    """An extract with its table: what figures, verdicts and tables take their numbers from."""
+    """An extract with its table: what figures, verdicts and tables take their numbers from.
+
+    Attributes:
+        choices: what trials have chosen for the variants that are tuned.
+        untuned: the same data by the runs at the suite's own settings, if it has such runs beside tuned ones.
+    """
+
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    untuned: "Section | None" = None
+
+    @property
+    def is_tuned(self) -> bool:
+        return bool((self.frame.tuning == "tuned").any())
 
     @cached_property
     def measured(self) -> DataFrame:
@@ -79,9 +93,26 @@ class Section(Extract):
         return [f"{self.name}: {sentence}: left out of figures and verdicts" for sentence in sentences]
 
 
-def sections(frame: DataFrame, configs: Mapping[str, Config] | None = None) -> list[Section]:
-    """The sections of a frame as their datasets come, earlier settings last; `configs` tell variants apart."""
-    grouped = _filled(frame, configs or {}).groupby(KEYS, sort=False, dropna=False)
+def sections(
+    frame: DataFrame, configs: Mapping[str, Config] | None = None, choices: Mapping[str, Choice] | None = None
+) -> list[Section]:
+    """The sections of a frame as their datasets come, earlier settings last; `configs` tell variants apart.
+
+    Trials are in none of them, and untuned runs only in those that stand beside the sections of tuned ones.
+    """
+    own_settings = _cut(at_own_settings(frame), configs or {}) if (frame.tuning == "untuned").any() else []
+    beside = {own.identity: own for own in own_settings if (own.frame.tuning == "untuned").any()}
+    made = []
+    for section in _cut(reported(frame), configs or {}):
+        chosen = {variant: of for variant, of in (choices or {}).items() if variant in section.labels}
+        own = beside.get(section.identity)
+        own = own and replace(own, name=section.name, stem=section.stem, company=section.company)
+        made.append(replace(section, choices=chosen, untuned=own))
+    return made
+
+
+def _cut(frame: DataFrame, configs: Mapping[str, Config]) -> list[Section]:
+    grouped = _filled(frame, configs).groupby(KEYS, sort=False, dropna=False)
     groups: dict[Any, DataFrame] = {key: rows.reset_index(drop=True) for key, rows in grouped}
     keys: list[tuple[Any, ...]] = sorted(groups, key=lambda key: not key[-1])
     company = tuple(sorted({name for rows in groups.values() for name in rows.baseline.unique()}))

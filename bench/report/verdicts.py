@@ -41,6 +41,7 @@ class Verdict:
         effects: of all comparisons; none of datasets that share no unit, whose effects have no mean.
         deciding: the one that the word hangs on, with the dataset if it has no mean over several; None without any.
         sets: on how many datasets every effect's median is on the claim's side, and of how many.
+        untuned: the verdict on the runs at the suite's own settings, if the suite tunes and has such runs too.
     """
 
     claim: Claim
@@ -53,6 +54,7 @@ class Verdict:
     parts: "tuple[Verdict, ...]" = ()
     deciding: Effect | None = None
     sets: tuple[int, int] = (0, 0)
+    untuned: "Verdict | None" = None
 
     @property
     def caveat(self) -> str:

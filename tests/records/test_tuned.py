@@ -11,7 +11,7 @@ from bench.config.suite import Run
 from bench.launch import needs
 from bench.records import records
 from bench.records.archive import gathered, merged, opened, write_archive
-from bench.records.frame import read_configs, read_frame, reported
+from bench.records.frame import at_own_settings, read_choices, read_configs, read_frame, reported
 from bench.records.index import stands_of
 from bench.records.measurement import Measurement
 from bench.records.planned import write_plan
@@ -172,3 +172,26 @@ def test_an_entry_of_another_kind_is_not_sound(tmp_path: Path, tuning: object) -
     write_json(records.record_path(tmp_path, run.run_id, "train"), {**record, "tuning": tuning})
     found = records.read_stage(tmp_path, run.run_id, "train")
     assert found and found["status"] == "failed" and "tuning = " in found["error"]
+
+
+def test_a_report_reads_what_was_chosen_from_the_latest_record(tmp_path: Path) -> None:
+    trials, tuned = planned(tmp_path)
+    write_plan(tmp_path, "it tunes", [*trials, *tuned])
+    assert read_choices(tmp_path) == {}
+    tried = [{"values": {"training.lr": rate}, "trials": ["t"], "score": 3.0, "reason": ""} for rate in (2e-3, 4e-3)]
+    found = {"metric": "nll_nats", "tried": tried, "edge": [], "seconds": 1.0, "evaluations": 12.0, "stacked": False}
+    for run, rate in zip(tuned, (2e-3, 4e-3), strict=True):
+        facts = {"tuned": {"to": {"training.lr": rate}, **found}}
+        records.write_stage(
+            tmp_path, run.with_values({"training.lr": rate}), "train", [Measurement("steps", 6.0)], facts
+        )
+    for trial in trials:
+        records.write_stage(tmp_path, trial, "train", [Measurement("nll_nats", 3.0, place=END)], {})
+    (chosen,) = read_choices(tmp_path).values()
+    assert chosen.to == {"training.lr": 4e-3} and [one.score for one in chosen.tried] == [3.0, 3.0]
+    assert [*read_choices(tmp_path)] == [tuned[0].variant]
+    assert set(at_own_settings(read_frame(tmp_path)).tuning) <= {"", "untuned"}
+
+    damaged = records.read_stage(tmp_path, tuned[1].run_id, "train") or {}
+    write_json(records.record_path(tmp_path, tuned[1].run_id, "train"), {**damaged, "tuned": {"to": {}}})
+    assert read_choices(tmp_path)[tuned[0].variant].to == {"training.lr": 2e-3}
