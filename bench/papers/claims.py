@@ -66,8 +66,9 @@ class Claim(Frozen):
     Attributes:
         short: the title where there is little room, in a table.
         metric: a metric's name, or "nll" (nats or bits/dim, whichever the data has; the defensive NLL if every record
-            has it, else the plain one, as the effect's text says) or "quality" (the first metric of quality that the
-            samples are measured by).
+            has it, else the plain one, as the effect's text says), "quality" (the first metric of quality that the
+            samples are measured by) or "frechet" (the Frechet distance of images, by whichever extractor). A paper's
+            claim is not judged on data that the metric is not for.
         bound: what the effect must stay below; by default 0 for a difference and 1 for a ratio. A negative difference
             or a ratio below 1 asks for a lead, a positive one or a ratio above 1 allows for a lag ("at least as good").
         margin: a difference or ratio that is as good as none, by which methods are called tied; by default 0.01 nats,

@@ -27,12 +27,12 @@ from bench.report.budget import trained_with
 from bench.report.comparable import FLOOR, asked_once, comparable, meeting
 from bench.report.extract import KEYS, Extract, each
 from bench.report.incidents import RUNNING, STALE, kinds, not_applicable, reasons
-from bench.report.statistics import Interval, repeated, t_interval
+from bench.report.statistics import Interval, repeated, t_interval, within_runs
 
 COLUMNS = [
     *KEYS, *ROW, "parameters", "steps", "samples", "evaluations", "stage", "metric", "settings", "mean", "half_width",
-    "n", "planned", "repeats", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor", "own_density",
-    "published", "published_source",
+    "n", "planned", "repeats", "sampling_half", "of_fewer", "run_ids", "lost", "lost_to", "hole", "word", "at_floor",
+    "own_density", "published", "published_source",
 ]  # fmt: skip
 DEPENDS_ON = ["settings", "n", "stage", "metric", "device", "device_count"]  # of a row, whether it is comparable
 OF_CELL = ["variant", "metric", "comparable", "sampler", "batch", "run_id", "value", "stderr", "parsed", "own_density"]
@@ -65,8 +65,8 @@ def cells(section: Extract, found: DataFrame) -> DataFrame:
     `lost` counts seeds whose value could not be had; `hole` says why there is no mean, or why some are lost, and `word`
     stands for it in a table. What the data itself scores is a row of its own with the baseline "floor", whose interval
     is that of one more set of as many data; `at_floor` are means that are not beyond it. The interval of a single seed
-    is that of its `repeats`, if it has any. Where less data is fresh than there are samples, the floor is one of
-    `of_fewer` (else 0), by which no mean is marked.
+    is that of its `repeats`, if it has any; of several seeds `sampling_half` is that of the repeats of one of them.
+    Where less data is fresh than there are samples, the floor is one of `of_fewer` (else 0), which marks no mean.
     """
     published = published_numbers()
     if section.protocol == "smoke":  # beside whose numbers a published one could only mislead
@@ -127,7 +127,7 @@ def _statistics(section: Extract, variant: str, stage: str, values: Sequence[Any
     lost = [value for value in without if not value.is_skipped]
     hole = "; ".join(dict.fromkeys(value.reason for value in without))
     found: dict[str, Any] = {"run_ids": tuple(runs), "lost": len({value.run_id for value in lost})}
-    found |= {"lost_to": kinds(value.reason for value in lost), "repeats": 1, "of_fewer": 0}
+    found |= {"lost_to": kinds(value.reason for value in lost), "repeats": 1, "of_fewer": 0, "sampling_half": math.nan}
     found["own_density"] = any(value.own_density for value in values)
     if runs:
         interval = t_interval(t_interval(of_runs[run]).mean for run in runs)
@@ -136,6 +136,7 @@ def _statistics(section: Extract, variant: str, stage: str, values: Sequence[Any
             interval, found["repeats"] = interval._replace(half_width=repeated(stderr, m)), m
         elif values[0].parsed.get("stacked"):  # shares of one clock, whose spread says nothing
             interval = interval._replace(half_width=math.nan)
+        found["sampling_half"] = within_runs([v.stderr for v in known], int(known[0].parsed.get("repeats", 1)))
         return {**interval._asdict(), **found, "hole": hole, "word": ""}
     incidents = section.incidents_at(variant, stage) if not hole else []
     hole = hole or "; ".join(dict.fromkeys(incident.reason for incident in incidents)) or "not measured"

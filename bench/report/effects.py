@@ -19,7 +19,7 @@ from bench.report.at import drawn_at
 from bench.report.comparable import of_one_kind
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.improvement import probability_below
-from bench.report.incidents import head, reasons
+from bench.report.incidents import head, not_applicable, reasons
 from bench.report.sections import Section
 
 STAGE = {"few": "sweep", "to_error": "sweep", "variation": "train", "to_target": "train"}  # of a measure's values
@@ -69,9 +69,15 @@ class Effects:
 
     @property
     def is_planned(self) -> bool:
-        """Whether runs of a subject have the measure's stage, and of either side none has ended or one has a place."""
+        """Whether runs of a subject have the measure's stage, and of either side none has ended or one has a place.
+
+        Nor is it where the runs that have ended measured other metrics: those of images, or without a density.
+        """
         claim, frame = self.claim, self.section.frame
         if self._stage and self._stage not in set(frame.stage[frame.baseline.isin(claim.subject)]):
+            return False
+        ended = frame[(frame.status == "ok") & (frame.stage == (self._stage or "samples"))]
+        if len(ended) and not ((frame.metric == self.metric) & ~not_applicable(frame)).any():
             return False
         for side, names in enumerate((claim.subject, claim.against) if claim.measure == "at" else ()):
             measured = frame[(frame.stage == (self._stage or "samples")) & frame.baseline.isin(names)]

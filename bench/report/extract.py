@@ -88,14 +88,20 @@ class Extract:
         return {variant: look[baseline[variant]] for variant in self.labels}
 
     def metric(self, name: str, stage: str = "samples") -> str | None:
-        """The metric that "nll" or "quality" stands for, None if the section has none; another name as it is.
+        """The metric that "nll", "quality" or "frechet" stands for; another name as it is, and None if there is none.
 
         The likelihood is the defensive one if every record with a plain one has it too, else the plain one.
         Quality is the first metric of quality with a direction that most variants measure in the samples, and in
-        another stage too, if that measures it; else the first of the stage.
+        another stage too, if that measures it; else the first of the stage. The Frechet distance is that of Inception
+        or else of the first extractor.
         """
         if name == "nll":
             return self._likelihoods[stage == "train"]
+        if name == "frechet":
+            known = dict.fromkeys(
+                m for m in self.frame.metric if m == "fid" or (m.startswith("fd_") and not is_beside(m))
+            )
+            return "fid" if "fid" in known else next(iter(known), None)
         return self._qualities.get(stage, next(iter(self._qualities.values()), None)) if name == "quality" else name
 
     @cached_property

@@ -16,9 +16,10 @@ from bench.report.comparable import FLOOR
 from bench.report.extract import each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row, left
 from bench.report.published import Printed
+from bench.report.remarks import AT_FLOOR, CAPTION
 from bench.report.reproduced import counted, digits
 from bench.report.sections import Section
-from bench.report.tables import AT_FLOOR, CAPTION, number
+from bench.report.tables import number
 
 HOUR = 3600.0
 DEVIATIONS = (

@@ -89,6 +89,19 @@ def repeated(stderr: float | None, n: int) -> float:
     return math.nan if stderr is None or n < 2 else float(half_width(stderr * n**0.5, n))
 
 
+def within_runs(stderrs: Sequence[float | None], n: int) -> float:
+    """Half-width of the 95% interval of a run's mean of n repeats, by the deviation pooled over runs.
+
+    NaN for one repeat, or without a standard error of each run.
+    """
+    from scipy.special import stdtrit
+
+    errors = np.array([math.nan if stderr is None else stderr for stderr in stderrs], float)
+    if n < 2 or not len(errors):
+        return math.nan
+    return float(stdtrit(len(errors) * (n - 1), 0.975) * np.sqrt(np.square(errors).mean()))
+
+
 def one_more(stderr: float | None, n: int) -> float:
     """Half-width of the 95% interval, around the mean of n repeats, of one repeat more: t s sqrt(1 + 1 / n)."""
     return repeated(stderr, n) * (n + 1) ** 0.5

@@ -11,9 +11,9 @@ from bench.report.budget import COUNTED, spent
 from bench.report.cells import Scores, floor_text
 from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
+from bench.report.remarks import CAPTION
 from bench.report.sections import Section
 from bench.report.statistics import Interval, t_interval
-from bench.report.tables import CAPTION
 
 COLUMNS = {  # what `Section.metric` takes, by the title of its column, "" for that of the metric
     "nll": "",

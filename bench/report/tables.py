@@ -6,42 +6,26 @@ of the same metric. Bold marks the best mean of a column and no more: intervals 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pandas import DataFrame
 
-from bench.errors import NOT_APPLICABLE
-from bench.report import vocabulary
+from bench.report import numbers, vocabulary
 from bench.report.budget import COUNTED
-from bench.report.comparable import EXACT_FIELD, FLOOR, OF_DATA
+from bench.report.comparable import OF_DATA
 from bench.report.equal_seconds import at_equal_seconds, grid
 from bench.report.evaluations import by_evaluations
-from bench.report.extract import count, each, listed
+from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Group, Header, Row, left
 from bench.report.lost_points import NUMBER, told
+from bench.report.remarks import AT_FLOOR, is_repeated, remarks_on, tells_sampling
 from bench.report.sections import Section
 
 LEADING: dict[Group, tuple[str, ...]] = {
     "quality": ("Seeds",),
     "cost": ("Seeds", "Parameters", "Steps", "Samples seen", "Evaluations"),
 }
-CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
-BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
-AT_FLOOR = "≈"
-OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of the 95% interval of one more such set."
-REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
-AROUND_0 = "Floors around 0, of what has no bias and may be below it by chance:"
-OF_EXACT = (
-    "Exact field: the velocity of a path in closed form, by the law of the data, ± half-width of the 95% interval over "
-    "samples. No training along that path can reach a better one; a model that has less is underfitted."
-)
-OF_FEWER = "Floor (of fewer): no more data is fresh than so many; as many as the samples would score otherwise."
-REPEATED = "Mean of one seed: the interval is that of its repeats of sampling."
-HANGING = "A mean NLL with lost points hangs on them and has no interval; the defensive one bounds what each costs."
-FURTHER = "Rows with a further sampler share the weights, and so the likelihood and the training, of the row above."
-PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
 
 
 @dataclass(frozen=True)
@@ -129,7 +113,7 @@ def _grid(section: Section, group: Group, cells: DataFrame) -> Grid:
         rows.append(Row(baseline, line.label, sampler, tuple(entries)))
     headers = [*map(Header, LEADING[group]), *(header for column in columns for header in column.headers)]
     title = f"{section.name}: {group} {section.where}"
-    remarks = _remarks(section, rows, columns, cells, batch)
+    remarks = remarks_on(section, rows, columns, cells, batch)
     remarks += [COUNTED] if group == "cost" and any(line.evaluations > 0 for line in lines) else []
     return Grid(title, group, tuple(headers), tuple(rows), tuple(remarks))
 
@@ -172,15 +156,12 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
         return replace(shown, n=None, tail=f"(of {cell.of_fewer:,})" if cell.of_fewer else "")
     if 1 < cell.n < seeds and not cell.lost:
         shown = replace(shown, tail=f"(n={cell.n}) {shown.tail}".strip())
+    if tells_sampling(section, cell):
+        spread = numbers.plain(cell.sampling_half / column.about.divide, 2)
+        shown = replace(shown, tail=f"{shown.tail} (sampling ± {spread})".strip())
     if cell.at_floor:
         shown = replace(shown, tail=f"{shown.tail} {AT_FLOOR}".strip())
     return replace(shown, best=not cell.lost and cell.mean == column.best, notes=notes)
-
-
-def made_elsewhere(origin: Mapping[str, Any]) -> str:
-    """ "made elsewhere (50,000 samples in 1 file, SHA-256 0a1b2c3d4e5f)"."""
-    held = f"{origin.get('count', 0):,} samples in {count(origin.get('files', 0), 'file')}"
-    return f"made elsewhere ({held}, SHA-256 {origin.get('sha256', '')[:12]})"
 
 
 def number(cell: Any, divide: float) -> Entry:
@@ -189,7 +170,7 @@ def number(cell: Any, divide: float) -> Entry:
     A mean that hangs on lost points has no interval: "2.88e22 (3 of 40,000 points lost)".
     """
     entry = Entry("", cell.mean / divide, cell.half_width / divide, cell.n, runs=tuple(cell.run_ids))
-    if _is_repeated(cell):
+    if is_repeated(cell):
         entry = replace(entry, n=None, tail=f"(1 seed, {cell.repeats} repeats)")
     if cell.lost:
         entry = replace(entry, n=None, tail=left(cell.n, cell.lost, cell.lost_to), title=cell.hole)
@@ -197,48 +178,3 @@ def number(cell: Any, divide: float) -> Entry:
         tail = f"{entry.tail} {told(cell.lost_points, cell.of_points)}".strip()
         entry = replace(entry, half_width=math.nan, n=None, tail=tail)
     return entry
-
-
-def _is_repeated(cell: Any) -> bool:
-    """Whether the interval of a cell is that of the repeats of one seed."""
-    return bool(cell.n == 1 and math.isfinite(cell.half_width))
-
-
-def _remarks(
-    section: Section, rows: Sequence[Row], columns: Sequence[_Column], cells: DataFrame, batch: str
-) -> list[str]:
-    entries = [entry for row in rows for entry in row.entries]
-    remarks = [CAPTION]
-    if any(entry.best for entry in entries):
-        remarks.append(BOLD)
-    remarks += [REPEATED] if any(map(_is_repeated, each(cells[~cells.baseline.isin(OF_DATA)]))) else []
-    remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []
-    if (around := cells[(cells.baseline == FLOOR) & (cells["mean"].abs() < cells.half_width)]).size:
-        titles = dict.fromkeys(section.about(name).title for name in around.metric)
-        remarks.append(f"{AROUND_0} {listed(titles)}.")
-    remarks += [OF_EXACT] if (cells.baseline == EXACT_FIELD).any() else []
-    remarks += [REACHED] if cells.at_floor.any() else []
-    remarks += [HANGING] if cells.lost_points.any() else []
-    remarks += [OF_FEWER] if cells.of_fewer.any() else []
-    dashes = [(row.label, entry.title) for row in rows for entry in row.entries if entry.words == ABSENT]
-    unsuitable = dict.fromkeys(dash for dash in dashes if dash[1].startswith(NOT_APPLICABLE))
-    if any(dash not in unsuitable for dash in dashes):
-        remarks.append(f"{ABSENT}: not measured under the settings of the column.")
-    remarks += [f"{ABSENT} of {label}: {reason}." for label, reason in unsuitable]
-    if not cells.is_headline[~cells.baseline.isin(OF_DATA)].all():
-        remarks.append(FURTHER)
-    if own := list(dict.fromkeys(cells.label[cells.own_density])):
-        remarks.append(f"Likelihood of {listed(own)}: by the model's own density.")
-    remarks += [f"{section.labels[v]}: {made_elsewhere(origin)}." for v, origin in section.elsewhere.items()]
-    if batch:
-        remarks.append(f"Samples: {batch}.")
-    if machines := {column.device: column.machine for column in columns if column.device}:
-        named = [f"{device} ({machine})" if machine else device for device, machine in machines.items()]
-        remarks.append(f"Seconds and memory: on {listed(named)}.")
-    for words in dict.fromkeys(column.words for column in columns if column.words):
-        titles = dict.fromkeys(column.about.title for column in columns if column.words == words)
-        remarks.append(f"{listed(titles)}: {', '.join(words)}.")
-    if sources := list(dict.fromkeys(cells.published_source[cells.published.notna()])):
-        differs = "" if section.protocol == "paper" else f", and another protocol than '{section.protocol}'"
-        remarks.append(f"{PUBLISHED}{differs}. They are from {listed(sources)}.")
-    return remarks

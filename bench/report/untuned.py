@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from bench.papers.claims import Claim
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
+from bench.report.remarks import CAPTION
 from bench.report.sections import Section
-from bench.report.tables import CAPTION
 from bench.report.tuning import baselines_of
 from bench.report.verdicts import Verdict, verdicts
 

@@ -95,7 +95,7 @@ def what(each: Sequence[Effects]) -> str:
     """What an effect is of: "NLL", "W₂ at few evaluations", "training steps to the same W₂"."""
     claim = each[0].claim
     metrics = {effects.metric or claim.metric for effects in each}
-    shared = {"nll": "NLL", "quality": "distance to the data"}
+    shared = {"nll": "NLL", "quality": "distance to the data", "frechet": "Fréchet distance"}
     title = each[0].section.about(metrics.pop()).title if len(metrics) == 1 else shared.get(claim.metric, claim.metric)
     over = {"step": "training steps", "train_seconds": "seconds of training", "nfe_training": "evaluations, by sample,"}
     return {

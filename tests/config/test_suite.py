@@ -628,8 +628,9 @@ def test_records_of_the_former_solver_stand_for_it_alone() -> None:
     dopri5 = {"method": "dopri5"}
     solvers = [dopri5, {"method": "midpoint", "steps": 20}]
     settings = {"evaluation.samples.solver": dopri5, "evaluation.likelihood.solvers": solvers}
+    since = dict.fromkeys(("tune", "evaluation.samples.metrics", "evaluation.samples.limits"), UNSET)
     for asked, same in (({}, False), (settings, True)):
-        (run,) = plan("toys", suite, settings={"tune": UNSET, **asked}, **cell)
+        (run,) = plan("toys", suite, settings={**since, **asked}, **cell)
         found = {**run.evaluated, "curve": run.curve_settings}
         assert all((found[stage] == digest) is same for stage, digest in former.items())
         assert found["sweep"] != "1b93f6"  # whose samplers were others

@@ -12,6 +12,7 @@ from bench.papers import claims
 from bench.papers.claims import Claim, declared, load_claims, of_papers, register_claim, remember
 from bench.records.seal import write_json
 
+SIGNED = {"energy_distance", "mmd", "low_density"}
 OWN = {"id": "T1", "title": "mine beats FM w/ OT", "subject": "mine", "against": "fm_ot"}
 
 
@@ -21,7 +22,7 @@ def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_papers_claims_are_there() -> None:
-    found = {claim.id.rstrip("ab") for claim in of_papers() if claim.paper == "lipman2023"}
+    found = {claim.id.rstrip("abcd") for claim in of_papers() if claim.paper == "lipman2023"}
     assert found == {f"C{i}" for i in range(1, 11)}
     few_step = {"geng2025_meanflow", "song2023_consistency", "liu2023_rectified_flow", "frans2025_shortcut"}
     assert few_step <= {claim.paper for claim in of_papers()}
@@ -53,8 +54,14 @@ def test_a_suite_has_the_seeds_that_its_claims_ask_for(name: str) -> None:
 def test_likelihoods_differ_and_other_metrics_have_ratios() -> None:
     by_id = {claim.id: claim for claim in of_papers()}
     assert not by_id["C1"].is_ratio and by_id["C1"].limit == 0
-    assert by_id["C2"].is_ratio and by_id["C2"].limit == 1
+    assert by_id["C2a"].is_ratio and by_id["C2a"].limit == 1
     assert by_id["C4a"].limit == 0.01 and by_id["C5"].limit == 0.7
+
+
+def test_what_may_be_negative_by_chance_has_differences_and_a_margin() -> None:
+    signed = [claim for claim in of_papers() if claim.paper == "lipman2023" and claim.metric in SIGNED]
+    assert {claim.metric for claim in signed} == SIGNED
+    assert all(not claim.is_ratio and claim.limit == 0 and claim.margin for claim in signed)
 
 
 def test_a_claim_of_a_file_is_remembered_beside_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -285,3 +285,31 @@ def test_at_without_evaluations_is_of_the_samples_by_their_sampler() -> None:
     sides = {"subject_at": {"sampler": "dopri5"}, "against_at": {"sampler": "dopri5-guidance2"}}
     claim = {"metric": "recall", "measure": "at", **sides}
     assert effects(rows, Comparison("fm_ot", "fm_ot"), **claim) == pytest.approx({0: -math.log(2)})
+
+
+def test_distances_without_bias_differ_even_below_0() -> None:
+    rows = [of("fm_ot", 0, "energy_distance", -1e-4), of("ddpm", 0, "energy_distance", 3e-4)]
+    assert effects(rows, metric="energy_distance", scale="difference") == pytest.approx({0: -4e-4})
+    assert effects(rows, metric="energy_distance") == {}
+
+
+def test_a_claim_of_the_frechet_distance_takes_that_of_inception_or_the_first() -> None:
+    rows = [of("fm_ot", 0, "fd_digits_cnn", 0.2), of("ddpm", 0, "fd_digits_cnn", 0.4)]
+    rows += [of("fm_ot", 0, "fd_dinov2", 9.0), of("ddpm", 0, "fd_dinov2", 1.0)]
+    assert effects(rows, metric="frechet") == pytest.approx({0: -math.log(2)})
+    rows += [of("fm_ot", 0, "fid", 8.0), of("ddpm", 0, "fid", 2.0)]
+    assert effects(rows, metric="frechet") == pytest.approx({0: math.log(4)})
+
+
+def test_a_claim_is_planned_where_its_metric_is_for_the_data() -> None:
+    """Not on images if it is about points, nor where no run could measure it; on runs that have not ended it may be."""
+    ended = [of("fm_ot", 0, "w2", 0.1), of("ddpm", 0, "w2", 0.1)]
+    why = "not applicable: the density of pinwheel is not known"
+    unknown = [of(side, 0, "low_density", math.nan, reason=why) for side in ("fm_ot", "ddpm")]
+    lost = [of("fm_ot", 0, "low_density", math.nan, reason="1 of 9 samples are not finite")]
+    asked = {"metric": "low_density", "scale": "difference"}
+    assert not of_pair(ended, **asked).is_planned and not of_pair(ended, metric="frechet").is_planned
+    assert not of_pair([*ended, *unknown], **asked).is_planned
+    assert of_pair([*ended, *lost], **asked).is_planned and of_pair(ended, metric="w2").is_planned
+    going = [row | {"stage": "train", "metric": "steps"} for row in ended]
+    assert of_pair(going, **asked).is_planned

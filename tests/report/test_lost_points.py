@@ -14,9 +14,10 @@ from bench.report.grid import Grid
 from bench.report.overview import overviews
 from bench.report.published import printed_tables
 from bench.report.published_table import published_grid
+from bench.report.remarks import HANGING
 from bench.report.sections import Section
 from bench.report.summary import summary
-from bench.report.tables import HANGING, table
+from bench.report.tables import table
 from bench.report.verdicts import verdicts
 
 Row = dict[str, Any]

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bench.report.statistics import MeanOverSets, one_more, repeated, sign_flip, signed_rank, t_interval
+from bench.report.statistics import (
+    MeanOverSets,
+    one_more,
+    repeated,
+    sign_flip,
+    signed_rank,
+    t_interval,
+    within_runs,
+)
 
 
 def test_t_interval_against_tabulated_quantiles() -> None:
@@ -148,3 +156,11 @@ def test_intervals_of_repeats_and_of_one_more() -> None:
     assert repeated(stderr, 3) == pytest.approx(t_interval(values).half_width)
     assert one_more(stderr, 3) == pytest.approx(scipy.stats.t.ppf(0.975, 2) * math.sqrt(1 + 1 / 3))
     assert math.isnan(repeated(stderr, 1)) and math.isnan(one_more(None, 3))
+
+
+def test_the_spread_within_runs_is_pooled_over_them() -> None:
+    """Two runs of three repeats: 4 degrees of freedom, variance the mean of theirs."""
+    pooled = math.sqrt((0.03**2 + 0.04**2) / 2)
+    assert within_runs([0.03, 0.04], 3) == pytest.approx(2.776445 * pooled, rel=1e-6)
+    assert within_runs([0.03], 3) == pytest.approx(repeated(0.03, 3))
+    assert math.isnan(within_runs([0.03, 0.04], 1)) and math.isnan(within_runs([0.03, None], 3))

@@ -178,3 +178,16 @@ def test_floors_around_0_are_said_to_be() -> None:
     assert "Floors around 0, of what has no bias and may be below it by chance: Energy distance²." in quality.remarks
     (quality, *_) = tables(synthetic.frame(row, {**floor, "value": 1e-3}))[0].grids
     assert not any("around 0" in remark for remark in quality.remarks)
+
+
+def test_several_seeds_of_several_draws_say_both_spreads() -> None:
+    """Of the metric that quality is, alone: 2 seeds of 3 draws have 4 degrees of freedom, 2.776 x 0.02 = 0.056."""
+    drawn = {"settings": {**ODE, "repeats": 3}, "stderr": 0.02, "n": 1000}
+    rows = [
+        {**drawn, "metric": m, "value": v, "seed": s}
+        for m in ("w2", "energy_distance")
+        for s, v in ((0, 1.0), (1, 1.4))
+    ]
+    (quality, *_) = tables(synthetic.frame(*rows))[0].grids
+    assert [entry.plain for entry in quality.rows[0].entries[1:]] == ["1 ± 3 (sampling ± 0.056)", "1 ± 3"]
+    assert any(remark.startswith("Sampling: half-width") for remark in quality.remarks)
