@@ -150,7 +150,8 @@ def entropic(cost: Tensor, regularisation: float, accuracy: float = ACCURACY) ->
     import ot
 
     options = {"numItermax": ITERATIONS, "stopThr": accuracy, "warn": False}
-    cost = cost - cost.min()
+    cost = cost - cost.amin(1, keepdim=True)  # which changes no plan
+    cost = cost - cost.amin(0)
     if float(cost.max()) < LARGEST * regularisation:
         found: Tensor = ot.sinkhorn([], [], cost.float(), regularisation, **options)
     else:
