@@ -29,7 +29,9 @@ def test_every_method_has_the_same_evaluations_and_no_other_budget(suite: str) -
     assert first[0].training.evaluations == EQUAL[suite]
 
 
-@pytest.mark.parametrize("suite", EQUAL)
+@pytest.mark.parametrize(
+    "suite", sorted(EQUAL.keys() - {"generators"})
+)  # whose GAN and VAE keep what they were tuned at
 def test_the_rate_follows_the_share_of_the_budget_and_gradients_their_own_norm(suite: str) -> None:
     """Steps of unlike cost see one schedule, and losses of unlike units one clipping."""
     for runs in by_dataset(suite).values():
@@ -45,7 +47,7 @@ def test_seconds_that_are_compared_are_those_of_each_run_alone(suite: str) -> No
 
 
 def test_seeds_are_those_that_references_have() -> None:
-    assert {run.seed for run in by_dataset("toys")["moons"]} == {*range(10)}
+    assert {run.seed for run in by_dataset("toys")["moons"] if not run.trial} == {*range(10)}
     images = by_dataset("images")
     assert list(images) == ["digits", "mnist", "fashion_mnist"]
     assert all({run.seed for run in runs} == {*range(5)} for runs in images.values())

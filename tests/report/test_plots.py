@@ -141,7 +141,7 @@ def test_costs_of_training_are_counted_in_rows(frame: pandas.DataFrame, root: Pa
         return [axes.get_xlabel() for axes in next(d for d in made if d.name.endswith("w2_over_training")).figure.axes]
 
     toys = frame[frame.dataset == "checkerboard"]
-    assert labels(toys) == ["Evaluations in training [rows]", "Training time [s]", "Samples seen, steps × batch"]
+    assert labels(toys) == ["Evaluations in training [1,000 rows]", "Training time [s]", "Samples seen [thousands]"]
     smaller = toys.assign(global_batch=toys.global_batch.where(toys.baseline != "fm_ot", 64))
     (section,) = sections(smaller)
     full, less = (course(section, "w2").query("variant.str.contains(@name)") for name in ("-ddpm-", "-fm_ot-"))

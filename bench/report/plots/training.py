@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from bench.report import numbers, vocabulary
 from bench.report.axes import crosses, curves, floor_line, lacking, legend, limit, plain_log, titled
@@ -20,10 +21,11 @@ from bench.report.sweeps import floor_of
 
 LABELS = {
     "step": "Training steps",
-    "samples": "Samples seen, steps × batch",
+    "samples": "Samples seen [thousands]",
     "seconds": "Training time [s]",
-    "evaluations": "Evaluations in training [rows]",
+    "evaluations": "Evaluations in training [1,000 rows]",
 }
+THOUSANDS = ("samples", "evaluations")
 LINES = "Lines: mean over seeds; bands: 95% t-intervals from three seeds on."
 
 
@@ -65,7 +67,7 @@ def nfe_sampling_over_training(data: FigureData) -> Drawing | None:
 def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, str]:
     """One panel a cost, all on one axis of the metric, the legend at the right; what was cut off or lost, in words."""
     section, about, found = data.section, data.section.about(metric), data.section.scores(metric)
-    rows, points = validations(section, metric), course(section, metric)
+    rows, points = (_in_thousands(frame) for frame in (validations(section, metric), course(section, metric)))
     gap, quality = 0.22, about.table == "quality"
     width = (WIDTH - 0.75 - LEGEND - gap * (len(costs) - 1)) / len(costs)
     figure, [axes] = sheet(1, len(costs), (width, 3.5), (gap, 0), left=0.75, right=LEGEND, bottom=0.6, head=0.05)
@@ -93,3 +95,7 @@ def _panels(data: FigureData, metric: str, costs: list[str]) -> tuple[Figure, st
     ends = {v: numbers.fixed(value, digits) for v, value in zip(final.variant, final.value, strict=True)}
     legend(section, axes[-1], ends, "last point, mean")
     return figure, cut + lacking(section, rows)
+
+
+def _in_thousands(rows: DataFrame) -> DataFrame:
+    return rows.assign(**{name: rows[name] / 1000 for name in THOUSANDS})
