@@ -67,7 +67,8 @@ def write(
     for section in sections(frame, configs, choices):
         with _spared(f"tables of {section.name}", complaints):
             made = table(section)
-            made = replace(made, grids=(*made.grids, *tuning.grids(section), *untuned.grids(section)))
+            grids = (*made.grids, *tuning.grids(section), *untuned.grids(section))
+            made = replace(made, grids=grids, notes=(*made.notes, *untuned.notes(section)))
             left_out = [*section.left_out, *by_method.left_out(section)]
             if section.current:
                 printed = printed_tables(section, published, configs)

@@ -61,6 +61,11 @@ def grids(section: Section) -> list[Grid]:
     return [grid] if rows else []
 
 
+def notes(section: Section) -> list[str]:
+    """What failed of the untuned runs or was not run, and why."""
+    return [f"Untuned: {incident}" for incident in (section.untuned.incidents if section.untuned else ())]
+
+
 def _methods(section: Section, tuning: str) -> dict[str, str]:
     """The variants of that kind by label."""
     kinds = section.frame.drop_duplicates("variant").set_index("variant").tuning

@@ -1,6 +1,7 @@
 """What was tuned, from frames whose numbers are known: the table, the figure, and untuned runs beside tuned ones."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import synthetic
 from bench.config.choice import Choice, Tried
 from bench.papers.claims import Claim
 from bench.report import tuning, untuned
+from bench.report.build import write
 from bench.report.canvas import themed
 from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables
@@ -117,6 +119,24 @@ def test_untuned_runs_stand_beside_the_tuned_ones_in_a_table_of_their_own() -> N
     assert [header.text for header in grid.headers] == ["NLL [nats], untuned ↓", "NLL [nats], tuned ↓"]
     assert [(row.label, row.sampler) for row in grid.rows] == [("FM w/ OT", "4"), ("DDPM", "4")]
     assert [entry.value for row in grid.rows for entry in row.entries] == pytest.approx([3.75, 3.70, 3.835, 3.7025])
+
+
+@pytest.mark.slow
+def test_a_report_has_table_figure_notes_and_verdicts_of_tuning(tmp_path: Path) -> None:
+    died = {"stage": "train", "status": "failed", "error": "it broke", "metric": "", "value": None}
+    lost = {**rows("untuned")[0], **died, "seed": 9}
+    frame = synthetic.frame(*rows("tuned"), *rows("untuned"), *trials(), lost)
+    configs = {f"moons-{name}-untuned": {"training": {"lr": 0.004}} for name in OWN}
+    files = {path.name for path in write(tmp_path, "it tunes", frame, configs, [CLAIM], [], choices("moons"))}
+    assert {"tuning.csv", "tuning.png", "claims.md"} <= files
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "moons: tuning by NLL" in text and "moons: untuned beside tuned" in text
+    assert "Untuned: FM w/ OT" in text and "it broke" in text
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (
+        "At the suite's own settings, untuned: <strong>" in page and "NLL on validation against learning rate" in page
+    )
+    assert "could not be drawn" not in page and "tuning:" not in page
 
 
 def judged(parts: list[Section]) -> list[Any]:
