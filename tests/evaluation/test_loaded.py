@@ -41,6 +41,7 @@ from bench.methods.ode import VelocityField
 from bench.records.records import read_stage, record_path, write_stage
 from bench.records.seal import read_arrays, write_json
 from bench.training.build import build
+from bench.training.seeds import normal, on_dataset
 from bench.training.trainer import Trainer
 
 PLAIN = SUITE.replace("{ steps = 6, batch = 16 }", "{ steps = 6, batch = 16, ema = 0.5 }")
@@ -107,6 +108,18 @@ def test_a_file_says_all_that_a_folder_does(root: Path, tmp_path: Path, monkeypa
     torch.testing.assert_close(models[0].sample(7, sampler={"name": "euler", "steps": 4}), a, rtol=1e-5, atol=1e-5)
     assert not torch.equal(models[0].sample(7, {"name": "euler", "steps": 4}, seed=1), a)
     torch.testing.assert_close(*(model.log_prob(a) for model in models), rtol=0, atol=0)
+
+
+def test_samples_start_from_the_noise_of_a_run_of_their_seed_on_the_dataset(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs(tmp_path, PLAIN)[0]
+    net = trained(run, tmp_path, root).average.frozen()
+    for model in both(run, tmp_path, monkeypatch):
+        x0 = normal((2,), on_dataset(3, run.dataset), "samples", 0, 4)
+        found = model.sample(4, sampler={"name": "euler", "steps": 1}, seed=3, batch=4)
+        expected = x0 + net(torch.zeros(4), x0)
+        torch.testing.assert_close(found, components.build_dataset(run.dataset, tmp_path).decode(expected.detach()))
 
 
 def test_what_a_method_measures_of_the_data_goes_along(

@@ -115,19 +115,19 @@ def test_the_filter_hides_says_so_and_is_the_address(page: Any, address: str) ->
     page.locator("#filter summary").click()
     page.get_by_role("checkbox", name="digits").check()
     assert where(page) == f"{address}#dataset=digits"
-    for name, seen in (("checkerboard: quality", False), ("digits: quality", True)):
+    for name, seen in (("checkerboard: quality (", False), ("digits: quality (", True)):
         assert page.locator("figcaption", has_text=name).is_visible() == seen
     assert page.locator("a.enlarge:visible").count() == 2
     assert page.locator("#verdicts > ol > li:visible").count() == 3
     state = page.get_by_role("status").inner_text()
-    hidden = "3 comparisons, 2 tables, 2 figures"
+    hidden = "3 comparisons, 3 tables, 2 figures"
     assert state == f"Only digits. Hidden: {hidden}. Verdicts on the whole suite stay."
     page.get_by_role("checkbox", name="FM w/ OT").check()
     page.get_by_role("checkbox", name="DDPM").check()
     assert where(page) == f"{address}#dataset=digits&baseline=fm_ot,ddpm"
     rows = page.locator("figure", has_text="digits: quality").locator("tbody tr:visible th").all_inner_texts()
     assert set(rows) == {"FM w/ OT", "DDPM"}
-    assert "10 rows" in page.get_by_role("status").inner_text()  # two in each of two tables, six of the overview
+    assert "12 rows" in page.get_by_role("status").inner_text()  # two in each of three tables, six of the overview
     page.get_by_role("button", name="Show all").click()
     assert where(page) == address and page.locator("a.enlarge:visible").count() == 4
 
