@@ -14,16 +14,13 @@ import numpy as np
 import pandas
 from pandas import DataFrame, Series
 
-from bench.papers.claims import At, Claim
-from bench.report.at import drawn_at
-from bench.report.comparable import of_one_kind
+from bench.papers.claims import Claim
 from bench.report.crossings import crossing, nfe_ratio
 from bench.report.improvement import probability_below
 from bench.report.incidents import head, not_applicable, reasons
+from bench.report.measures import STAGE, of_measure
 from bench.report.sections import Section
 
-STAGE = {"few": "sweep", "to_error": "sweep", "variation": "train", "to_target": "train"}  # of a measure's values
-OVER = {"train_seconds": "seconds", "nfe_training": "evaluations"}  # columns of curves by what a claim counts
 # Of the values, what an effect is taken from: the rows of a variant are looked up for every comparison.
 KEPT = ["variant", "baseline", "seed", "value", "nfe", "solver", "x", "step", "reason"]
 EARLY = 1 / 8  # share of the training that `variation` leaves out
@@ -59,7 +56,10 @@ class Effects:
         self._planned = {str(baseline): list(of.variant) for baseline, of in variants.groupby("baseline")}
         self._finished = set(section.frame.variant[section.frame.status == "ok"])
         asked = dict.fromkeys([claim.subject_at, claim.against_at])
-        of_sides = {at: tuple(rows[[*rows.columns.intersection(KEPT)]] for rows in self._rows(at)) for at in asked}
+        of_sides = {
+            at: tuple(rows[[*rows.columns.intersection(KEPT)]] for rows in of_measure(claim, section, self.metric, at))
+            for at in asked
+        }
         self._values, self._lost = zip(of_sides[claim.subject_at], of_sides[claim.against_at], strict=True)
         self._of_variants: dict[tuple[int, str | None], DataFrame] = {}
 
@@ -175,28 +175,6 @@ class Effects:
         good = pandas.concat(self._sides((self._runs,) * 2, comparison[:2]))
         good = good[(good.status == "ok") & good.seed.isin(effects.dropna().index)]
         return tuple(dict.fromkeys(good.sort_index().run_id))
-
-    def _rows(self, at: At | None) -> tuple[DataFrame, DataFrame]:
-        """The values that the claim's measure takes, and those that could not be had: a seed with one has no effect."""
-        claim, section = self.claim, self.section
-        if at:
-            rows = drawn_at(section, self.metric or "", at)
-            return rows[rows.value.notna()], rows[rows.value.isna()]
-        if claim.measure in ("value", "spread"):
-            compared = section.compared(self.metric or "")
-            values = compared[compared.value.notna()].groupby(["variant", "seed"]).value.mean().reset_index()
-            return values, compared[compared.value.isna()]
-        curve = STAGE[claim.measure] == "train"
-        # A training under way may still reach what its curve has not reached.
-        rows = section.curve[section.curve.status == "ok"] if curve else section.sweep
-        rows = of_one_kind(rows[rows.metric == self.metric])
-        values, lost = rows[rows.value.notna()], rows[rows.value.isna()]
-        if curve:
-            values = values.assign(x=values[OVER.get(claim.over, claim.over)])
-            return values.sort_values("step").drop_duplicates(["variant", "seed", "step"]), lost
-        if claim.measure == "few":
-            return values[values.nfe.isin(claim.nfe)], lost[lost.nfe.round().isin(claim.nfe)]
-        return values[(values.solver == "midpoint") & (values.value > 0)], lost[lost.solver == "midpoint"]
 
     def _sides(self, of_sides: tuple[DataFrame, ...], comparison: tuple[str, ...]) -> list[DataFrame]:
         """The rows of subject and rival, by the solver if the comparison names one."""
