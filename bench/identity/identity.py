@@ -52,15 +52,12 @@ QUIET = (
     # What trials choose is a setting of the run (bench/records/tuned.py).
     *(f"bench/config/{name}.py" for name in ("choice", "trials", "tune")),
     *(f"bench/evaluation/{name}.py" for name in ("board", "clock", "kept", "lost", "parts", "unfinished", "watching")),
-    *(
-        f"bench/training/{name}.py"
-        for name in ("ahead", "checkpoint", "cores", "preemption", "rehearsal", "sparing", "watch")
-    ),
-    *("bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
+    *(f"bench/training/{name}.py" for name in ("ahead", "checkpoint", "cores", "preemption", "rehearsal")),
+    *("bench/training/sparing.py", "bench/training/watch.py"),
+    *("bench/config/elsewhere.py", "bench/datasets/downloads.py", "bench/datasets/mirrors.py"),
     *("bench/config/names.py: safe_name", "bench/config/components.py: check_data", "bench/config/options.py"),
-    *("bench/config/elsewhere.py", "bench/training/build.py: check_folder"),
-    *("bench/evaluation/stages.py: Stages.facts", "bench/training/trainer.py: Trainer._look"),
-    *("bench/training/trainer.py: Trainer.save", "bench/training/trainer.py: Trainer._tell"),
+    *("bench/evaluation/stages.py: Stages.facts", "bench/training/build.py: check_folder"),
+    *(f"bench/training/trainer.py: Trainer.{name}" for name in ("_look", "save", "_tell")),
     *("bench/training/state.py: TrainingState.where", "bench/training/state.py: TrainingState.latest"),
 )
 IMAGES_ONLY = ("bench/metrics/extractors/",)

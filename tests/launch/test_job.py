@@ -62,7 +62,9 @@ def test_measurements_of_every_stage(done: tuple[Path, Path, list[str]]) -> None
     cost = {"nfe_likelihood", "likelihood_seconds", "peak_memory_bytes"}
     nll = {"nll_nats", "nll_defensive_nats", "lost_points", "nll_floor", "nll_defensive_floor"}
     assert metrics("likelihood") == cost | nll
-    geometry = {"path_energy", "straightness", "tortuosity", "npe"}
+    geometry = {
+        f"{name}{kind}" for name in ("path_energy", "straightness", "tortuosity", "npe") for kind in ("", "_exact")
+    }
     assert metrics("samples") == geometry | {"w2", "w2_floor", "nfe_sampling", "sampling_seconds", "peak_memory_bytes"}
     assert metrics("sweep") == {"w2", "w2_floor", "sampling_seconds", "ode_error"}
     assert table.value.notna().all()
