@@ -32,7 +32,7 @@ from bench.report.published import COLUMNS, printed_tables
 from bench.report.published_table import published_grid
 from bench.report.recipe import recipes
 from bench.report.related import related
-from bench.report.reproduced import reproductions
+from bench.report.reproduced import in_short, reproductions
 from bench.report.sections import sections, strays
 from bench.report.summary import summaries
 from bench.report.tables import Table, table
@@ -102,7 +102,9 @@ def write(
         complaints += drawn.complaints
     judgements = claim_tables(judged)
     texts = {
-        "report.html": page(about, frame, tables, judged, beside, pictures, configs, complaints, opening),
+        "report.html": page(
+            about, frame, tables, judged, beside, pictures, configs, complaints, opening, in_short(of_papers)
+        ),
         "table.md": markdown(tables, opening),
         "table.tex": latex([*((grid, ()) for grid in opening), *((g, t.notes) for t in tables for g in t.grids)]),
         "table.csv": _csv(headline(made.section for made in tables)),

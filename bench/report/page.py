@@ -1,8 +1,12 @@
 """One self-contained HTML file: overview, verdicts, tables, figures, each with how to read it, and where all is from.
 
-The page is whole without its script, which only adds to it: sorting, a filter whose state is the address's fragment,
-and figures at full size. A policy in its head lets a browser run that script and show the page's own pictures, and
-load nothing else, whatever the records say.
+The overview comes first. The page is whole without its script, which only adds to it: sorting, a filter whose state is
+the address's fragment, and figures at full size. A page of more text than WHOLE would open slowly. Its tables and
+figures by dataset, its evidence and its runs are in closed parts, whose content is text that a browser neither reads,
+lays out nor decodes until the script opens the part.
+
+A policy in its head lets a browser run that script and show the page's own pictures, and load nothing else, whatever
+the records say.
 """
 
 import base64
@@ -23,6 +27,7 @@ from bench.config.names import safe_name
 from bench.metrics.metric import is_beside
 from bench.papers.paper import cited
 from bench.report import numbers, origins, vocabulary
+from bench.report.decisions import WORDS
 from bench.report.extract import each, listed
 from bench.report.grid import ARROWS, Grid
 from bench.report.intervals import intervals
@@ -33,6 +38,7 @@ from bench.report.tables import Table
 from bench.report.verdicts import Verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
+WHOLE = 1_300_000  # bytes of text
 PLACE = "<!-- {} -->"  # of what is put in last; text of records cannot look like it, being escaped
 
 
@@ -46,8 +52,12 @@ def page(
     configs: Mapping[str, Mapping[str, Any]],
     complaints: Sequence[str],
     overview: Sequence[Grid] = (),
+    reproduced: Sequence[str] = (),
 ) -> str:
-    """The page as HTML; `about` is what the suite says of itself, `complaints` what could not be read or drawn."""
+    """The page as HTML; `about` is what the suite says of itself, `complaints` what could not be read or drawn.
+
+    A grid of the overview that is about one dataset of several leads the tables of that dataset.
+    """
     options: dict[str, Any] = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
     loader, strict = jinja2.FileSystemLoader(TEMPLATES), jinja2.StrictUndefined
     environment = jinja2.Environment(loader=loader, undefined=strict, **options)
@@ -62,7 +72,8 @@ def page(
     protocols = dict.fromkeys(section.protocol for section in sections)
     offers = _options(sections)
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    text = environment.get_template("report.html.j2").render(
+    of_dataset = {grid.data[0]: grid for grid in overview if len(grid.data) == 1 and len(sections) > 1}
+    names: dict[str, Any] = dict(
         css=Markup(PLACE.format("css")),
         script=Markup(PLACE.format("script")),
         policy={"style": _hash(css), "script": _hash(script)},
@@ -75,11 +86,13 @@ def page(
         verdicts=verdicts,
         drawn=lambda v: zip(v.effects, map(Markup, intervals(v.effects, v.claim.limit)), strict=True),
         arrows=ARROWS,
-        tables=[(t, {t.section.labels[v]: _swatch(look) for v, look in t.section.looks.items()}) for t in tables],
+        tables=[(t, of_dataset.get(t.section.name)) for t in tables],
         paper=paper,
-        published={label: swatch for _, label, swatch in offers["baseline"]},
+        swatches={name: swatch for name, _, swatch in offers["baseline"]},
         variants_of=lambda runs: list({of_run[run]["name"]: of_run[run] for run in runs if run in of_run}.values()),
-        overview=overview,
+        overview=[grid for grid in overview if len(grid.data) != 1 or not of_dataset],
+        tally=[(word, n) for word in WORDS if (n := sum(verdict.word == word for verdict in verdicts))],
+        reproduced=reproduced,
         overviews=[picture for picture in pictures if picture.dataset == OVERVIEW],
         printed=[picture for picture in pictures if picture.dataset == PUBLISHED],
         galleries=_galleries(
@@ -92,7 +105,10 @@ def page(
         provenance=origins.provenance(frame),
         complaints=complaints,
     )
-    text = re.sub(r"\n\s+", "\n", text)
+    template = environment.get_template("report.html.j2")
+    text = re.sub(r"\n\s+", "\n", template.render(**names, later=False))
+    if len(text) > WHOLE:
+        text = re.sub(r"\n\s+", "\n", template.render(**names, later=True))
     images = embedded(pictures, len(text.encode("utf-8", "replace")) + len(css) + len(script))
     filled = {str(i): images[picture.name] for i, picture in enumerate(pictures)} | {"css": css, "script": script}
     return re.sub(PLACE.format("(\\w+)"), lambda place: filled[place[1]], text)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import PIL.Image as pil
 
 OVERVIEW, PUBLISHED = "(overview)", "(published)"  # the dataset of a picture of all of them, the name of none
-LARGEST = 2_900_000  # bytes of a page
+LARGEST = 2_900_000  # bytes of a page, unless its text and LEAST for each of its figures are more
+LEAST = 12_000
 SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
 
 
@@ -37,7 +38,8 @@ def embedded(pictures: Sequence[Picture], text: int) -> dict[str, str]:
     """Each picture's image by its name, the largest ones smaller if they do not fit beside so many bytes of `text`."""
     packages = [picture.png for picture in pictures]
     kinds = ["png"] * len(packages)
-    excess = sum(map(len, packages)) - (LARGEST - text) * 3 // 4  # base64 takes a third more than what it holds
+    room = max((LARGEST - text) * 3 // 4, LEAST * len(packages))  # base64 takes a third more than what it holds
+    excess = sum(map(len, packages)) - room
     for scale, quality in SOFTER:
         for i in sorted(range(len(packages)), key=lambda i: -len(packages[i])):
             if excess > 0 and len(softer := _softer(pictures[i].png, scale, quality)) < len(packages[i]):

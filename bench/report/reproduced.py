@@ -96,6 +96,11 @@ def tables(cells: DataFrame) -> Iterator[tuple[str, str, DataFrame]]:
             yield title, f"suite {suite}, protocol {protocol}", of.assign(printed_label=labels)
 
 
+def in_short(cells: DataFrame) -> list[str]:
+    """A sentence a printed table: how many of its cells are within."""
+    return [f"{title} ({where}): {counted(of)}." for title, where, of in tables(cells)]
+
+
 def reproductions(cells: DataFrame) -> list[Grid]:
     """How many cells of each printed table are reproduced, over all data: by method, variant and metric."""
     return [_grid(f"{title}: what is reproduced ({where})", of) for title, where, of in tables(cells)]

@@ -81,7 +81,7 @@ def published() -> Grid:
     return Grid("Table 1", "quality", (Header("Bits/dim", published=True),), tuple(rows), ("The paper's own.",))
 
 
-def html(root: Path) -> str:
+def html(root: Path, **more: Any) -> str:
     """The page on the suite of `synthetic.write_suite`."""
     frame = read_frame(root)
     parts = sections(frame)
@@ -97,6 +97,7 @@ def html(root: Path) -> str:
         variants,
         [],
         [one.grid() for one in overviews(parts)],
+        **more,
     )
 
 

@@ -212,6 +212,54 @@ def test_paper_shows_the_evidence_and_no_controls(page: Any) -> None:
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
 
 
+@pytest.fixture(scope="module")
+def large(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same page as one that is large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.report.page.WHOLE", 0)
+        path = tmp_path_factory.mktemp("large") / "report.html"
+        path.write_text(standins.html(root), encoding="utf-8")
+        yield path.as_uri()
+
+
+def test_a_large_page_reads_and_decodes_a_part_only_once_it_is_opened(browser: Any, large: str) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(large)
+    assert page.locator("#overview table").is_visible() and page.locator("#verdict-1 h3").is_visible()
+    assert page.locator("img[src^='data:image']").count() == page.locator("#results table, .effects").count() == 0
+    part = page.locator("#results-1")
+    part.locator("> summary").click()
+    part.locator("table").first.locator("thead button").first.click()  # sorts, as in any page
+    assert part.locator("[aria-sort]").count() == 1
+    page.locator("#part-figures-1 > summary").click()
+    page.locator("#part-figures-1 a.enlarge").first.click()
+    assert page.locator("dialog").is_visible()
+    page.keyboard.press("Escape")
+    page.locator("#verdict-1 .evidence summary").click()
+    assert page.locator("#verdict-1 .effects").is_visible()
+    assert page.locator("#verdict-2 .effects").count() == 0
+    part.locator("a.number").first.click()  # leads into a part that was not open
+    assert page.locator("#runs-checkerboard-fm_ot-3f2a9c").is_visible()
+    page.locator("#filter summary").click()
+    page.get_by_role("checkbox", name="digits").check()
+    assert not part.is_visible()
+    assert said == []
+    context.close()
+
+
+def test_a_large_page_without_its_script_has_its_overview_and_says_where_the_rest_is(browser: Any, large: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(large)
+    assert page.locator("#overview table").is_visible()
+    assert "beside this page" in page.locator("noscript").inner_text()
+    context.close()
+
+
 def test_page_is_whole_without_its_script(browser: Any, address: str) -> None:
     context = browser.new_context(java_script_enabled=False, viewport=PHONE)
     page = context.new_page()

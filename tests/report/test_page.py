@@ -116,6 +116,27 @@ def test_an_overview_comes_first_then_verdicts_tables_papers_figures_meaning_pro
     assert claims == sorted(claims) and claims[-1] < places[2]
 
 
+def test_a_large_page_holds_its_parts_back_as_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.report.page.WHOLE", 0)
+    large = standins.html(root)
+    held = re.findall(r'<script type="text/plain">(.*?)</script>', large, re.DOTALL)
+    shown = re.sub(r'<script type="text/plain">.*?</script>', "", large, flags=re.DOTALL)
+    assert [part.count("<table") for part in held[2:4]] == [3, 3]  # of two datasets, after the evidence of two claims
+    assert "data:image" in "".join(held) and "data:image" not in shown
+    assert shown.count("<table") == 2  # the overview, and a table of all data
+    names = ("overview", "verdicts", "results", "published", "figures", "meaning", "provenance")
+    places = [shown.index(f'<section id="{name}"') for name in names]
+    assert places == sorted(places)
+    assert len(read(shown).ids) == len(set(read(shown).ids))
+
+
+def test_the_overview_says_in_short_what_is_claimed_and_reproduced(root: Path) -> None:
+    html = standins.html(root, reproduced=["Table 2: 5 of 8 cells."])
+    overview = html[html.index('<section id="overview"') : html.index('<section id="verdicts"')]
+    assert "1 supported, 1 contradicted, 1 undecided." in overview and "Table 2: 5 of 8 cells." in overview
+    assert overview.index("<table") < overview.index("Table 2: 5 of 8")
+
+
 def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
     words = re.findall(r'<p class="judgement (\w+)">.*?<strong>(\w+)</strong>(.*?)</p>', html, re.DOTALL)
     heads = [(word, said, "caveat" in rest) for word, said, rest in words]
@@ -285,6 +306,7 @@ def test_the_largest_pictures_give_way_to_the_budget(monkeypatch: pytest.MonkeyP
     assert before["cloud"].startswith("data:image/png")
     budget = len(before["cloud"]) // 2
     monkeypatch.setattr(pictures_module, "LARGEST", budget + 1000)
+    monkeypatch.setattr(pictures_module, "LEAST", 0)
     after = embedded(given, 1000)
     assert after["plain"] == before["plain"] and after["cloud"].startswith("data:image/webp")
     assert sum(map(len, after.values())) < budget

@@ -1,6 +1,7 @@
 "use strict";
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
+const dialog = one("#enlarged");
 
 // Sorting: numbers by data-value, text by its letters; holes stay last and the floor after them.
 const key = cell => {
@@ -29,8 +30,24 @@ function sort(table, column, order) {
   }
 }
 
+// What a large page holds back, is text until its reader opens it.
+const held = details => [...details.children].find(child => child.type === "text/plain");
+function release(details) {
+  const text = held(details);
+  if (!text) return;
+  const content = document.createElement("template");
+  content.innerHTML = text.textContent;
+  text.replaceWith(content.content);
+  equip(details);
+  if (boxes.some(box => box.checked)) filter();
+}
+document.addEventListener("toggle", event => { if (event.target.open) release(event.target); }, true);
+addEventListener("beforeprint", () => {
+  for (const details of all("details.later")) { release(details); details.open = true; }
+});
+
 const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
-for (const table of all("table.sortable, table.effects")) {
+function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -44,6 +61,12 @@ for (const table of all("table.sortable, table.effects")) {
       sort(table, column, order);
     });
   });
+}
+
+// What the script adds to a part of the page.
+function equip(part) {
+  for (const table of all("table.sortable, table.effects", part)) sortable(table);
+  if (dialog) for (const link of all("a.enlarge", part)) enlargeable(link);
 }
 
 // The filter: an element stays if, of each kind of facet with a choice, it has no value of its own or enough chosen ones:
@@ -108,10 +131,14 @@ function read() {
 
 // Where a link leads is open, and shown if the filter hides it.
 function reveal(id) {
-  const target = id && document.getElementById(decodeURIComponent(id));
+  const name = id && decodeURIComponent(id);
+  if (!name) return;
+  const holder = !document.getElementById(name) && all("details.later").find(details => held(details)?.textContent.includes(`id="${name}"`));
+  if (holder) release(holder);
+  const target = document.getElementById(name);
   if (!target) return;
   if (target.closest("[hidden]")) reset();
-  for (let node = target; node; node = node.parentElement) if (node.matches("details")) node.open = true;
+  for (let node = target; node; node = node.parentElement) if (node.matches("details")) { release(node); node.open = true; }
   target.scrollIntoView();
 }
 
@@ -139,10 +166,8 @@ document.addEventListener("click", event => { // a link to where the address alr
   const link = event.target.closest("a[href^='#']");
   if (link && link.hash === location.hash) reveal(link.hash.slice(1));
 });
-read();
 
 // A figure at full size; the dialogue gives the focus back to the figure that was looked at last.
-const dialog = one("#enlarged");
 const links = () => all("a.enlarge").filter(link => !link.closest("[hidden]"));
 let current = null;
 
@@ -161,18 +186,19 @@ function step(by) {
   show(order[(order.indexOf(current) + by + order.length) % order.length]);
 }
 
+function enlargeable(link) {
+  link.setAttribute("role", "button");
+  link.setAttribute("aria-haspopup", "dialog");
+  link.addEventListener("click", event => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    show(link);
+    dialog.showModal();
+  });
+  link.addEventListener("keydown", event => { if (event.key === " ") { event.preventDefault(); link.click(); } });
+}
+
 if (dialog) {
-  for (const link of all("a.enlarge")) {
-    link.setAttribute("role", "button");
-    link.setAttribute("aria-haspopup", "dialog");
-    link.addEventListener("click", event => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      show(link);
-      dialog.showModal();
-    });
-    link.addEventListener("keydown", event => { if (event.key === " ") { event.preventDefault(); link.click(); } });
-  }
   dialog.addEventListener("click", event => {
     const button = event.target.closest("button");
     if (button && button.value !== "0") step(Number(button.value));
@@ -184,3 +210,6 @@ if (dialog) {
   });
   dialog.addEventListener("close", () => { current.scrollIntoView({ block: "nearest" }); current.focus({ preventScroll: true }); });
 }
+
+equip(document);
+read();
