@@ -7,6 +7,7 @@
     network = { name = "mlp", width = 128 }
     baselines = ["fm_ot", "ffjord"]
     training = { steps = 2000, batch = 512, lr = 2e-3 }
+    tune = { training.lr = [1e-3, 2e-3, 4e-3] }  # what of it is best, on validation data (bench/config/tune.py)
     evaluation.likelihood = { n = 2000 }
     overrides.ffjord = { training.steps = 300, options.rtol = 1e-4 }
     protocols.smoke = { training.steps = 10, baselines = ["fm_ot"], overrides.fm_ot.options.sigma_min = 0.1 }
