@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "bench" / "report"
 
 def test_every_file_is_written_and_nothing_else(built: Path) -> None:
     assert {p.name for p in built.iterdir()} == {
-        "runs", "plan.json", "records.csv", "equal_seconds.csv", "plots", "report.html",
+        "runs", "plan.json", "records.csv", "equal_seconds.csv", "tuning.csv", "plots", "report.html",
         *(f"{name}.{suffix}" for name in ("table", "paper", "claims") for suffix in ("md", "tex", "csv")),
     }  # fmt: skip
     plots = sorted(p.name for p in (built / "plots").iterdir())
