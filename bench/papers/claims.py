@@ -32,7 +32,7 @@ from bench.errors import UsageError
 from bench.records.seal import read_json, write_json
 
 REMEMBERED = "claims.json"
-SHORT = 32  # characters of a short title
+SHORT = 28  # characters of a short title
 RATIO = 1.05  # of what is tied
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]

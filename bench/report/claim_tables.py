@@ -21,16 +21,19 @@ COLUMNS = [
 HEADERS = (Header("Effect on the comparison that decides"), Header("Sets"))
 UNTUNED, SAME = Header("Untuned"), "same"
 OF_UNTUNED = "Untuned: the word on runs at the suite's own settings, where it is another than on the tuned ones."
+WIDEST, BESIDE = 53, 10  # characters of an effect, and of the column of untuned runs: a line has at most 120
+QUALIFIED = "†"  # of a word with a caveat, which stands below
 MARKS = {"supported": "+", "contradicted": "−", "tied": "=", "undecided": "?"}
 LEGEND = ", ".join(f"{mark} {word}" for word, mark in MARKS.items())
 HOW = (
-    "Effects are paired by seed; their mean over datasets, which are independent, has Welch's 95% interval. Supported: "
-    "every comparison is below the claim's bound. Contradicted: one is above it, beyond what so many comparisons bring "
-    "by chance. Tied: none is above the bound by more than the margin (0.01 nats, 1% of bits/dim, a ratio of 1.05), "
-    "and one is not below it by more. Each word allows for all claims of its paper on this suite together (Holm, 2.5% "
-    "a word), so the interval of a claim that is undecided may clear its bound. Sets: datasets on which the median of "
-    "every comparison is on the claim's side. Wilcoxon's test over datasets needs six. Effects that are equal for all "
-    "of m pairs say nothing of their noise: they have no interval, and p = 2^-m."
+    "Effects are paired by seed; their mean over datasets, which are independent, has Welch's 95% interval. "
+    "Supported: every comparison is below the claim's bound. Contradicted: one is above it, beyond what so many "
+    "comparisons bring by chance. Tied: none is above the bound by more than the margin (0.01 nats, 1% of "
+    "bits/dim, a ratio of 1.05, or the claim's own), and one is not below it by more. Each word allows for all "
+    "claims of its paper on this suite together (Holm, 2.5% a word), so the interval of a claim that is undecided"
+    " may clear its bound. Sets: datasets on which the median of every comparison is on the claim's side. "
+    "Wilcoxon's test over datasets needs six. Effects that are equal for all of m pairs say nothing of their "
+    "noise: they have no interval, and p = 2^-m."
 )
 
 
@@ -40,12 +43,18 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
     for suite, protocol in dict.fromkeys((v.suite, v.protocol) for v in verdicts):
         of_suite = [v for v in verdicts if (v.suite, v.protocol) == (suite, protocol)]
         where = f"(suite {suite}, protocol {protocol})"
-        caveats = dict.fromkeys(f"Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat)
+        caveats = dict.fromkeys(f"{QUALIFIED} Protocol {protocol}: {v.caveat}." for v in of_suite if v.caveat)
         several = len({v.claim.paper for v in of_suite}) > 1
         tuned = any(v.untuned for v in of_suite)
-        lines = [(v, (_effect(v), _sets(v), *([_untuned(v)] if tuned else ()))) for v in of_suite]
+        most = WIDEST - BESIDE * tuned
+        lines = [(v, (_effect(v, most), _sets(v), *([_untuned(v)] if tuned else ()))) for v in of_suite]
         rows = tuple(Row(v.claim.id, _short(v), _word(v), entries) for v, entries in lines)
-        remarks = (*caveats, HOW, *([OF_UNTUNED] if tuned else ()), *(_in_full(v, several) for v in of_suite))
+        remarks = (
+            *caveats,
+            HOW,
+            *([OF_UNTUNED, f"{LEGEND}."] if tuned else ()),
+            *(_in_full(v, several) for v in of_suite),
+        )
         headers = (*HEADERS, *([UNTUNED] if tuned else ()))
         grids.append(Grid(f"Claims {where}", "quality", headers, rows, remarks, ("Claim", "Verdict")))
         if datasets := tuple(dict.fromkeys(part.dataset for v in of_suite for part in v.parts)):
@@ -81,17 +90,20 @@ def tidy(verdicts: Sequence[Verdict]) -> DataFrame:
 def _short(verdict: Verdict) -> str:
     """The claim's id and what it says, cut where it would make the table wide."""
     claim = verdict.claim
-    title = claim.short or claim.title
-    return f"{claim.id} {title if len(title) <= SHORT else title[: SHORT - 1].rstrip() + '…'}"
+    return f"{claim.id} {_cut(claim.short or claim.title, SHORT)}"
 
 
-def _effect(verdict: Verdict) -> Entry:
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _effect(verdict: Verdict, most: int) -> Entry:
     """The effect on the comparison that decides, against whom; a hole if it has none."""
     one = verdict.deciding
     if one is None or one.missing:
         return Entry(ABSENT, title=verdict.summary)
     subject = f"{one.subject}, " if len(verdict.claim.subject) > 1 else ""
-    return Entry(f"{one.text}, {subject}{one.rival}", title=verdict.summary)
+    return Entry(_cut(f"{one.text}, {subject}{one.rival}", most), title=verdict.summary)
 
 
 def _sets(verdict: Verdict) -> Entry:
@@ -100,22 +112,23 @@ def _sets(verdict: Verdict) -> Entry:
 
 
 def _untuned(verdict: Verdict) -> Entry:
-    """The word on untuned runs, if it is another."""
+    """The mark of the word on untuned runs, if it is another."""
     own = verdict.untuned
-    return Entry(ABSENT) if own is None else Entry(SAME if own.word == verdict.word else own.word, title=own.summary)
+    if own is None:
+        return Entry(ABSENT)
+    return Entry(SAME if own.word == verdict.word else MARKS[own.word], title=own.summary)
 
 
 def _in_full(verdict: Verdict, several: bool) -> str:
     """A claim, which says whose it is beside those of several papers, and what its verdict says."""
     claim = verdict.claim
     source = cited(claim) if several else claim.source
-    said = (
-        f"{claim.id}: {claim.title}{f' ({source})' if source else ''}. {verdict.word.capitalize()}: {verdict.summary}."
-    )
+    said = f"{claim.id}: {claim.title}{f' ({source})' if source else ''}."
+    said += f" {_word(verdict).capitalize()}: {verdict.summary}."
     own = verdict.untuned
     return said if own is None or own.word == verdict.word else f"{said} Untuned {own.word}: {own.summary}."
 
 
 def _word(verdict: Verdict) -> str:
     """The word, never bare below the paper's protocol."""
-    return f"{verdict.word} ({verdict.protocol})" if verdict.caveat else verdict.word
+    return verdict.word + QUALIFIED * bool(verdict.caveat)

@@ -113,7 +113,7 @@ def toml(value: object) -> str:
         ({"bound": 0.01, "margin": 0.1}, "margin = 0.1: a claim with bound = 0.01 has none"),
         ({"metric": "w2", "margin": 0.9}, "margin = 0.9: of a ratio it must be above 1"),
         ({"margin": 0}, "margin = 0: Input should be greater than 0"),
-        ({"short": "x" * 33}, "String should have at most 32 characters"),
+        ({"short": "x" * 29}, "String should have at most 28 characters"),
         ({"metric": "w2", "bound": 0}, "bound = 0.0: of a ratio it must be positive"),
         ({"against": []}, "against = []"),
         ({"measure": "at", "metric": "nll_nats"}, "metric = 'nll_nats': at is about 'quality'"),

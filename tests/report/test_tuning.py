@@ -152,7 +152,7 @@ def test_a_claim_has_the_word_on_untuned_runs_beside_that_on_tuned_ones() -> Non
     assert (verdict.word, own.word) == ("undecided", "supported")
     assert own.effects[0].mean == pytest.approx(-0.085) and verdict.effects[0].mean == pytest.approx(-0.0025)
     (grid,) = claim_tables([verdict])
-    assert grid.headers[-1].title == "Untuned" and grid.rows[0].entries[-1].text == "supported"
+    assert grid.headers[-1].title == "Untuned" and grid.rows[0].entries[-1].text == "+"
     assert f"Untuned supported: {own.summary}." in grid.remarks[-1]
     table = tidy_claims([verdict])
     assert [*table.tuning] == ["", "untuned"] and [*table["mean"]] == pytest.approx([-0.0025, -0.085])
