@@ -31,8 +31,10 @@ WITHOUT = {
     "published_settings": "", "published_note": "",
 }  # fmt: skip
 COLUMNS = [
-    *("paper", "table", "suite", "protocol", "dataset", "setting", "method", "baseline", "label", "variant", "other"),
-    *("metric", "draws", *(name for name in PRINTED.values() if name != "published_draws"), "difference", *JUDGED),
+    *("paper", "table", "title", "suite", "protocol", "dataset", "setting", "method", "baseline", "label", "variant"),
+    *("other", "itself", "metric", "draws"),
+    *(name for name in PRINTED.values() if name != "published_draws"),
+    *("difference", *JUDGED),
     *MEASURED,
 ]
 
@@ -83,7 +85,8 @@ def _columns(
         draws = sorted({settings["draws"] for settings in of_names.parsed if "draws" in settings})
         columns = [(name, k) for name, _ in columns for k in draws] if len(draws) > 1 else []
     methods = _methods(paper, table, section, printed, configs)
-    place = {"paper": paper.folder.name, "table": table.name, "suite": section.suite, "protocol": section.protocol}
+    place = {"paper": paper.folder.name, "table": table.name, "title": table.title}
+    place |= {"suite": section.suite, "protocol": section.protocol}
     place |= {"dataset": section.dataset, "setting": section.setting}
     return {
         (metric, k): judged(_cells(section, methods, printed, metric, k, metric in table.strict)).assign(**place)[
@@ -98,19 +101,20 @@ def _methods(
 ) -> DataFrame:
     """Name in the paper ("" for none), baseline, label and variant of what was run, and of what is only printed.
 
-    Several variants of a printed method are called by what differs from its first in the frame, `other`. Beside what is
-    printed with its deviation, what the data itself scores has a row, too.
+    Several variants of a printed method are called by what differs from its first in the frame, `other`; what the first
+    has is `itself`. Beside what is printed with its deviation, what the data itself scores has a row, too.
     """
     labels, place = {REFERENCE: "Reference", **paper.methods}, list(section.labels)
-    firsts: dict[str, str] = {}
+    firsts: dict[str, list[str]] = {}  # and those after them
     rows = []
     for run in each(section.frame.drop_duplicates("variant")):
         options = (configs.get(run.variant, {}).get("baseline") or {}).get("options") or {}
         method = paper.method(run.baseline, options)
-        first = firsts.setdefault(method, run.variant)
+        alike = firsts.setdefault(method, [])
+        alike.append(run.variant)
         label, other = section.labels[run.variant], ""
-        if method in labels and first != run.variant:
-            other = apart(run.variant, first, configs) or label
+        if method in labels and alike[1:]:
+            other = apart(run.variant, alike[:1], configs) or label
         if method in labels:
             label = ", ".join(filter(None, (labels[method], other)))
         rows.append((method, run.baseline, label, run.variant, other))
@@ -121,7 +125,9 @@ def _methods(
     floors = section.cells[section.cells.baseline == FLOOR]
     if len(floors) and REFERENCE not in firsts and REFERENCE not in only and printed["std"].notna().any():
         rows.append((REFERENCE, FLOOR, str(floors.label.iloc[0]), "", ""))
-    return DataFrame(rows, columns=["method", "baseline", "label", "variant", "other"])
+    found = DataFrame(rows, columns=["method", "baseline", "label", "variant", "other"])
+    of_firsts = {variants[0]: apart(variants[0], variants[1:], configs) for variants in firsts.values()}
+    return found.assign(itself=found.variant.map(of_firsts).fillna(""))
 
 
 def _cells(

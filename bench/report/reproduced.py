@@ -24,7 +24,7 @@ JUDGED = ["std", "joint_half_width", "p", "verdict", "no_verdict"]
 WITHIN, ABOVE, BELOW = "within", "above", "below"
 CHANCE = 0.05
 LEADING = ("Method", "Variant")
-TABLE = ["paper", "table", "suite", "protocol"]
+TABLE = ["paper", "title", "suite", "protocol"]
 HOW = (
     "Cells within the joint 95% interval of the printed and the measured mean (Welch), of those that have a verdict. A "
     "variant is called by what the first of its method, which has no name, has otherwise."
@@ -89,9 +89,8 @@ def tables(cells: DataFrame) -> Iterator[tuple[str, str, DataFrame]]:
     """
     papers = {paper.folder.name: paper for paper in known()}
     for place, of in cells.groupby(TABLE, sort=False):
-        name, table, suite, protocol = map(str, place)
+        name, title, suite, protocol = map(str, place)
         if (of.verdict != "").any():
-            title = next(one.title for one in papers[name].tables if one.name == table)
             labels = [papers[name].methods.get(method, method) for method in of.method]
             yield title, f"suite {suite}, protocol {protocol}", of.assign(printed_label=labels)
 
@@ -123,6 +122,8 @@ def _grid(title: str, cells: DataFrame) -> Grid:
     left_out = [CHANCE * n for n in (*((first.metric == name).sum() for name in metrics), len(first))]
     rows.append(Row("", "Chance alone leaves out", "", tuple(Entry(value=n, form=".1f") for n in left_out)))
     remarks = [HOW, f"{counted(cells)}."]
+    for itself, of in found[(found.itself != "") & (found.variant == "")].groupby("itself", sort=False):
+        remarks.append(f"The first of {listed(dict.fromkeys(of.printed_label))}: {itself}.")
     for why, of in cells[(cells.no_verdict != "") & (cells.variant == "")].groupby("no_verdict", sort=False):
         remarks.append(f"No verdict on {count(len(of), 'cell')} of {listed(dict.fromkeys(of.printed_label))}: {why}.")
     headers = (*(Header(vocabulary.metric(name).title) for name in metrics), Header("All"))

@@ -78,10 +78,11 @@ def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict
     return {name: found.get(name, "") for name in configs}
 
 
-def apart(variant: str, first: str, configs: Mapping[str, Config]) -> str:
-    """What a variant has otherwise than the first: "coupling = exact"; "" if the settings of one are not recorded."""
-    known = {name: _others(configs[name]) for name in (first, variant) if name in configs}
-    return differences(known).get(variant, "")
+def apart(variant: str, others: Sequence[str], configs: Mapping[str, Config]) -> str:
+    """What tells a variant from others: "coupling = exact"; "" if its settings are not recorded."""
+    return differences({name: _others(configs[name]) for name in (*others, variant) if name in configs}).get(
+        variant, ""
+    )
 
 
 def _fewest(keys: Sequence[str], known: Sequence[Mapping[str, str]]) -> list[str]:

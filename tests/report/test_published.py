@@ -225,9 +225,18 @@ def test_variants_of_a_printed_method_are_called_by_what_the_first_has_otherwise
     names = ["lr = 2.0", "coupling = exact"]
     labels = [row.label for row in grids["Table 2 of Tong et al. 2024"].rows if row.label.startswith("OT-CFM")]
     assert labels == ["OT-CFM", *(f"OT-CFM, {name}" for name in names)]
-    assert tidy.other[(tidy.method == "ot_cfm") & (tidy.metric == "w2")].tolist() == ["", *names]
+    of = tidy[(tidy.method == "ot_cfm") & (tidy.metric == "w2")]
+    assert of.other.tolist() == ["", *names] and of.itself.tolist() == ["coupling = drawn, lr = 1.0", "", ""]
     unknown = [row.label for row in made(rows)[0]["Table 2 of Tong et al. 2024"].rows if row.label.startswith("I-CFM")]
     assert unknown == ["I-CFM", *(f"I-CFM, icfm, settings not recorded {i}" for i in (2, 3))]
+
+
+def test_w2_of_another_number_of_points_has_a_table_of_its_own() -> None:
+    grids, tidy = made([*SF2M, *({**row, "n": 1000, "value": 0.2} for row in SF2M[:3])], DRAWN)
+    assert line(grids["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂ (mean ± std)"] == "0.150 ± 0.010"
+    few = grids["Table 2 of Tong et al. 2024, W₂ of 1,000 points"]
+    assert line(few, "OT-CFM")["W₂ (mean ± std)"] == "0.200 ± 0.000" and "NPE" not in " ".join(heads(few))
+    assert tidy[tidy.table == "table2"].title.nunique() == 2
 
 
 @pytest.mark.parametrize("other", [{"n": 2000}, {"settings": {**EULER, "steps": 50}}, {"settings": synthetic.ODE}])

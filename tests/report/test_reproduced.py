@@ -16,7 +16,8 @@ from bench.report.statistics import deviation, half_width, t_interval, welch
 from bench.report.style import INK, looks
 
 CELL = {
-    "paper": "tong2024_sf2m", "table": "table2", "suite": "mine", "protocol": "paper", "dataset": "sf2m_moons",
+    "paper": "tong2024_sf2m", "table": "table2", "title": "Table 2 of Tong et al. 2024", "itself": "",
+    "suite": "mine", "protocol": "paper", "dataset": "sf2m_moons",
     "setting": "", "method": "fm_ot", "baseline": "fm_ot", "label": "FM", "other": "", "metric": "w2",
     "published": 0.2, "published_std": 0.05, "published_n": 5, "published_note": "", "mean": 0.2, "n": 5, "lost": 0,
     "lost_to": "", "hole": "",
@@ -102,7 +103,7 @@ def test_every_variant_has_its_count_by_metric_and_so_have_all_methods() -> None
     icfm = {"method": "icfm", "baseline": "icfm", "label": "I-CFM"}
     last = {"other": "keep = last"}
     rows = [
-        cell(0.2, 0.05), cell(0.9, 0.05, dataset="sf2m_scurve"), cell(0.2, 0.05, metric="npe"),
+        cell(0.2, 0.05, itself="keep = best"), cell(0.9, 0.05, dataset="sf2m_scurve"), cell(0.2, 0.05, metric="npe"),
         cell(0.2, 0.05, **last, label="FM, keep = last"), cell(0.2, 0.05, **icfm),
         cell(0.9, 0.05, **icfm | last | {"label": "I-CFM, keep = last"}),
         cell(0.2, 0.05, setting="shift = both"), cell(0.0, 0.0, n=0, hole="not run", method="dsb", label="DSB"),
@@ -122,6 +123,7 @@ def test_every_variant_has_its_count_by_metric_and_so_have_all_methods() -> None
     }
     assert grid.remarks[1:] == (
         "3 of 4 cells within the joint 95% interval; chance alone would leave out 0.2.",
+        "The first of FM: keep = best.",
         "No verdict on 1 cell of DSB: not run.",
     )
 
@@ -148,7 +150,10 @@ def test_a_panel_a_metric_shows_printed_and_measured_means_with_both_deviations(
     ]  # fmt: skip
     drawing = drawn(rows)
     assert drawing.title == "Table 2 of Tong et al. 2024: measured against printed"
-    assert (drawing.name, drawing.note) == ("printed-tong2024_sf2m-table2-mine-paper", "suite mine, protocol paper")
+    assert (drawing.name, drawing.note) == (
+        "printed-tong2024_sf2m-Table 2 of Tong et al. 2024-mine-paper",
+        "suite mine, protocol paper",
+    )
     w2, npe = drawing.figure.axes
     assert [axes.get_title(loc) for axes in (w2, npe) for loc in ("left", "center")].count("W₂") == 1
     assert (w2.get_xscale(), npe.get_xscale()) == ("log", "linear")  # 0.2 to 2.5, and 0.2 to 0.3
