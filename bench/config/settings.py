@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from bench.config.component import Component, Frozen, NamedExtractor, listed
 
 Stage = Literal["train", "likelihood", "samples", "sweep"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -21,48 +23,6 @@ Deviation = Annotated[float, Field(ge=SMALL, le=LARGE)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 AS_TRAINED = ("weights", "ema", "channels_last")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
-
-
-def listed(value: Any) -> Any:
-    """One value where several may stand."""
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Component(Frozen):
-    """A registered name with its options; written as a plain name where there are none."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_toml(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and "options" not in value and "name" in value:
-            return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
-        return value
-
-
-class NamedExtractor(Component):
-    """An extractor of features, and the whole path of the file of its weights where the suite names one."""
-
-    @field_validator("options")
-    @classmethod
-    def _whole_path(cls, options: dict[str, Any]) -> dict[str, Any]:
-        if foreign := sorted(options.keys() - {"weights"}):
-            raise ValueError(f"option {foreign[0]!r}: allowed: weights")
-        if not isinstance(options.get("weights", ""), str):
-            raise ValueError(f"weights = {options['weights']!r}: expected the path of a file")
-        return {key: str(Path(path).expanduser().resolve()) for key, path in options.items()}
-
-    @property
-    def weights(self) -> str | None:
-        return self.options.get("weights")
 
 
 class Training(Frozen):
@@ -213,7 +173,7 @@ class Samples(Frozen):
     batch: Positive = 10_000
     repeats: Positive = 1
     metrics: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
-    limits: dict[str, Positive] = {}
+    limits: dict[str, Positive] = Field(default={})
     extractors: Annotated[tuple[NamedExtractor, ...], Field(min_length=1), BeforeValidator(listed)] | None = None
     solver: Solve = Solve()
     samplers: tuple[Component, ...] = ()
