@@ -1,4 +1,4 @@
-"""The lines for a notebook, of the code and of README, run as they stand."""
+"""The lines for a notebook, of the code and of bench/README.md, run as they stand."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tiny import runs
 
 import bench.evaluation.loaded
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[1] / "bench" / "README.md"
 
 
 def lines() -> Iterator[str]:

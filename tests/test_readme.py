@@ -1,6 +1,6 @@
-"""README.md shows files of the project and a table of its baselines, and its commands are ones the command line takes.
+"""The README files show files of the project and a table of its baselines; their links and commands are true.
 
-`python tests/test_readme.py` writes what is shown into it.
+`python tests/test_readme.py` writes what is shown into them.
 """
 
 import re
@@ -17,6 +17,10 @@ from bench.records.seal import read_json
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+READMES = [
+    README,
+    *(path for room in ("baselines", "bench", "results", "tests") for path in (ROOT / room).rglob("README.md")),
+]
 SHOWN = re.compile(r"(<!-- (\S+?)(?:, sections (\d+)-(\d+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -36,14 +40,46 @@ def shown(path: str, first: str | None, last: str | None) -> str:
 
 
 def current(text: str) -> str:
-    """README with every shown file as it is now."""
+    """A README with every shown file as it is now."""
     return SHOWN.sub(lambda m: m[1] + shown(m[2], m[3], m[4]) + m[6], text)
 
 
-def test_shown_files_are_the_committed_ones() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert len([match for match in SHOWN.findall(text) if match[1] != "baselines"]) == 6
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", READMES, ids=named)
+def test_shown_files_are_the_committed_ones(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
     assert text == current(text)
+
+
+def test_files_are_shown() -> None:
+    shown_ones = {match[1] for path in READMES for match in SHOWN.findall(path.read_text(encoding="utf-8"))}
+    assert {"baselines", *(f"tests/plugins/{name}.py" for name in ("gan", "langevin", "metric"))} <= shown_ones
+
+
+def test_a_stranger_reads_250_lines_and_no_table_is_wide() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 250
+    tables = [line for line in lines if line.startswith("|")]
+    assert max(map(len, tables)) <= 120 and max(line.count("|") for line in tables) <= 9
+
+
+def prose(path: Path) -> str:
+    """The text without its blocks of code."""
+    return re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("path", READMES, ids=named)
+def test_links_lead_to_files_and_headings(path: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)\s]*)\)", prose(path)):
+        file, _, heading = link.partition("#")
+        there = path.parent / file if file else path
+        assert there.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}, link
 
 
 def test_every_baseline_has_a_line_of_what_it_is_and_gives() -> None:
@@ -64,11 +100,38 @@ def test_counts_in_words_are_those_of_the_records(reference: Callable[[str], Pat
     assert f"in {sum(value > 10 for value in nll)} of {len(nll)} runs (NLL above 10 nats)" in text
 
 
+def ratios() -> dict[str, float]:
+    """Ours over the reference by the name of a benchmark."""
+    lines = (ROOT / "results/reference/perf.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    return {line[0]: float(line[4]) for line in cells[2:]}
+
+
+def test_what_is_said_of_speed_is_what_the_benchmarks_measured() -> None:
+    ratio, text = ratios(), " ".join((ROOT / "tests/perf/README.md").read_text(encoding="utf-8").split())
+    training = [of for name, of in ratio.items() if re.fullmatch(r"training, .*", name)]
+    suite = [ratio[f"suite toys, {name} on checkerboard, CPU time"] for name in ("fm_ot", "ddpm")]
+    w2 = [ratio[f"suite toys, {name} on checkerboard, w2 over all"] for name in ("ddpm", "fm_ot")]
+    stacks = [ratio[f"4x64 MLP, batch {n}, 5 seeds in a stack over one by one"] for n in (32, 512)]
+    over = [ratio[f"10,000 samples, 4x64 MLP, over {what}"] for what in ("NFE x forward", "torchdiffeq's")]
+    said = (
+        f"a solve costs {over[0]} times its evaluations and {over[1]} of torchdiffeq's time",
+        f"training runs at {min(training)} to {max(training)} of a bare loop",
+        f"takes {suite[0]} to {suite[1]} of the CPU time",
+        f"which is {w2[0]:.0%} to {w2[1]:.0%} of it",
+        f"A step of OT-CFM takes {ratio['a step of OT-CFM over one of FM, 4x64 MLP, batch 256, 1 thread']} steps",
+        f"gains {stacks[0]} at batch 32, and {stacks[1]} at 512",
+        f"Inception is at {ratio['Inception features of 32 images 32x32']} of torch-fidelity's speed",
+    )
+    assert [sentence for sentence in said if sentence not in text] == []
+
+
 def commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    texts = [path.read_text(encoding="utf-8") for path in READMES]
+    blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     calls = (re.fullmatch(r"(?:\S*python run_all\.py|flow-matching-bench)\b(.*)", line) for line in lines)
-    return [call[1] for call in calls if call]
+    return list(dict.fromkeys(call[1] for call in calls if call))
 
 
 @pytest.mark.parametrize("command", commands())
@@ -81,7 +144,8 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
     quick = ROOT / "bench" / "suites" / "quick.toml"
     Path("my_suite.toml").write_text(quick.read_text(encoding="utf-8"))
     Path("my_claims.toml").write_text('[[claims]]\nid = "T"\ntitle = "t"\nsubject = "fm_ot"\nagainst = "ddpm"\n')
-    Path("flowers.toml").write_text(re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[0])
+    (flowers,) = re.findall(r"```toml\n(# flowers.*?)```", (ROOT / "bench/datasets/README.md").read_text(), re.DOTALL)
+    Path("flowers.toml").write_text(flowers)
     for plugin in ("late", "near_data", "langevin"):
         Path(f"{plugin}.py").touch()
     monkeypatch.setattr("bench.papers.claims._registered", {})
@@ -92,5 +156,6 @@ def test_commands_are_taken(command: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 if __name__ == "__main__":
-    README.write_text(current(README.read_text(encoding="utf-8")))
+    for readme in READMES:
+        readme.write_text(current(readme.read_text(encoding="utf-8")))
     sys.exit()
