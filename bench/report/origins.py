@@ -16,6 +16,7 @@ from bench.report.incidents import RUNNING
 from bench.report.sections import Section
 from bench.report.variants import settings
 
+NAMED = 8  # datasets of a page's header by name, which are a line; of more their number
 CLOCKS = {"train_seconds": "training", "likelihood_seconds": "likelihood", "sampling_seconds": "sampling"}
 
 
@@ -34,7 +35,8 @@ def facts(sections: Sequence[Section], frame: DataFrame) -> list[str]:
     states = frame.groupby("run_id").status.agg(set)
     complete = sum(state == {"ok"} for state in states)
     baselines = {name for section in sections for name in section.frame.baseline}
-    data = listed(dict.fromkeys(section.dataset for section in sections)) if sections else "no data"
+    names = dict.fromkeys(section.dataset for section in sections)
+    data = count(len(names), "dataset") if len(names) > NAMED else listed(names) if names else "no data"
     seeds = max((section.seeds for section in sections), default=0)
     return [
         f"{complete} of {count(len(states), 'run')} complete",

@@ -20,7 +20,7 @@ from bench.report import pictures as pictures_module
 from bench.report.grid import Entry
 from bench.report.intervals import drawing
 from bench.report.mean_effect import Effect
-from bench.report.origins import variants
+from bench.report.origins import NAMED, facts, variants
 from bench.report.page import page
 from bench.report.pictures import Picture, embedded, palette
 from bench.report.sections import sections
@@ -275,6 +275,19 @@ def test_page_without_records() -> None:
     html = page("", synthetic.frame(), [], [], [], [], {}, [])
     assert "There are no records yet." in html
     assert read(html).loads == ["data:,"]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "said"),
+    [
+        (["moons", "digits"], "1 baseline on moons and digits"),
+        (list("abcdefgh"), "1 baseline on a, b, c, d, e, f, g and h"),
+        ([f"d{i}" for i in range(NAMED + 1)], f"1 baseline on {NAMED + 1} datasets"),
+    ],
+)
+def test_the_header_names_few_datasets_and_counts_many(datasets: list[str], said: str) -> None:
+    frame = synthetic.frame(*({"dataset": name, "variant": f"{name}-fm_ot-0a1b2c"} for name in datasets))
+    assert facts(sections(frame), frame)[1] == said
 
 
 def test_figures_of_256_colours_keep_those_of_the_baselines() -> None:
