@@ -25,7 +25,7 @@ from bench.report.latex import latex
 from bench.report.markdown import document, markdown
 from bench.report.overview import Overview, overview_drawings, overviews
 from bench.report.page import page
-from bench.report.pictures import OVERVIEW, PUBLISHED, Picture
+from bench.report.pictures import OVERVIEW, PUBLISHED, SUITE, Picture
 from bench.report.plots.printed import printed_drawings
 from bench.report.plots.tuning import tuning_drawings
 from bench.report.published import COLUMNS, printed_tables
@@ -90,7 +90,7 @@ def write(
         compared = overviews(current)
         pictures = suite_pictures(root, overview_drawings(compared), OVERVIEW)
     with _spared("tuning", complaints):
-        pictures += suite_pictures(root, tuning_drawings(current, configs), "")
+        pictures += suite_pictures(root, tuning_drawings(current, configs), SUITE)
     with _spared("measured against printed", complaints):
         company = current[0].company if current else ()
         pictures += suite_pictures(root, printed_drawings(of_papers, company), PUBLISHED)

@@ -3,7 +3,8 @@
 A figure is flat colour and thin lines, so PNG with a palette of 256 keeps it sharp at a fifth to a half of its bytes,
 without WebP's long search: per figure of 10 x 5 inches at 150 DPI 0.04 s and 30 to 60 kB, 200 kB for clouds of points.
 What a page has too much of is taken from its largest figures first, the clouds, where softer edges show least. At half
-its size a figure is still read without effort; the file beside the page has all of it.
+its size a figure is still read without effort; the file beside the page has all of it. The few figures of a whole suite
+lead the page and stay crisp: only those of one dataset grow in number with the datasets.
 """
 
 import base64
@@ -13,8 +14,12 @@ from typing import NamedTuple
 
 import PIL.Image as pil
 
-OVERVIEW, PUBLISHED = "(overview)", "(published)"  # the dataset of a picture of all of them, the name of none
-LARGEST = 2_900_000  # bytes of a page, unless its text and LEAST for each of its figures are more
+OVERVIEW, PUBLISHED, SUITE = (
+    "(overview)",
+    "(published)",
+    "",
+)  # the dataset of a picture of all of them, the name of none
+LARGEST = 2_900_000  # bytes of a page, unless its text, its figures of the suite and LEAST for each other are more
 LEAST = 12_000
 SOFTER = ((0.6, 60), (0.5, 30), (0.45, 15), (0.35, 10))  # shares of the size, and qualities of WebP
 
@@ -33,15 +38,21 @@ class Picture(NamedTuple):
         """Width and height in pixels."""
         return pil.open(io.BytesIO(self.png)).size
 
+    @property
+    def of_suite(self) -> bool:
+        return self.dataset in (OVERVIEW, PUBLISHED, SUITE)
+
 
 def embedded(pictures: Sequence[Picture], text: int) -> dict[str, str]:
-    """Each picture's image by its name, the largest ones smaller if they do not fit beside so many bytes of `text`."""
+    """Each picture's image by its name, the largest of one dataset smaller if all do not fit beside `text` bytes."""
     packages = [picture.png for picture in pictures]
     kinds = ["png"] * len(packages)
-    room = max((LARGEST - text) * 3 // 4, LEAST * len(packages))  # base64 takes a third more than what it holds
-    excess = sum(map(len, packages)) - room
+    yielding = [i for i, picture in enumerate(pictures) if not picture.of_suite]
+    crisp = sum(len(picture.png) for picture in pictures if picture.of_suite)
+    room = max((LARGEST - text) * 3 // 4 - crisp, LEAST * len(yielding))  # base64 takes a third more than what it holds
+    excess = sum(len(packages[i]) for i in yielding) - room
     for scale, quality in SOFTER:
-        for i in sorted(range(len(packages)), key=lambda i: -len(packages[i])):
+        for i in sorted(yielding, key=lambda i: -len(packages[i])):
             if excess > 0 and len(softer := _softer(pictures[i].png, scale, quality)) < len(packages[i]):
                 excess -= len(packages[i]) - len(softer)
                 packages[i], kinds[i] = softer, "webp"

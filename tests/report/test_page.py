@@ -22,7 +22,7 @@ from bench.report.intervals import drawing
 from bench.report.mean_effect import Effect
 from bench.report.origins import NAMED, facts, variants
 from bench.report.page import page
-from bench.report.pictures import Picture, embedded, palette
+from bench.report.pictures import OVERVIEW, PUBLISHED, SUITE, Picture, embedded, palette
 from bench.report.sections import sections
 from bench.report.style import FIRST
 from bench.report.tables import table
@@ -314,7 +314,7 @@ def test_the_largest_pictures_give_way_to_the_budget(monkeypatch: pytest.MonkeyP
 
     cloud = saved(np.random.default_rng(0).integers(0, 255, (300, 600, 3)))
     plain = saved(np.full((300, 600, 3), 200))
-    given = [Picture("plain", "", "", "", plain), Picture("cloud", "", "", "", cloud)]
+    given = [Picture("plain", "moons", "", "", plain), Picture("cloud", "moons", "", "", cloud)]
     before = embedded(given, 0)
     assert before["cloud"].startswith("data:image/png")
     budget = len(before["cloud"]) // 2
@@ -323,6 +323,10 @@ def test_the_largest_pictures_give_way_to_the_budget(monkeypatch: pytest.MonkeyP
     after = embedded(given, 1000)
     assert after["plain"] == before["plain"] and after["cloud"].startswith("data:image/webp")
     assert sum(map(len, after.values())) < budget
+    suite = [Picture(f"of {dataset}", dataset, "", "", cloud) for dataset in (OVERVIEW, PUBLISHED, SUITE)]
+    beside = embedded([*given, *suite], 1000)
+    assert all(beside[picture.name] == before["cloud"] for picture in suite)
+    assert len(beside["cloud"]) < len(after["cloud"])  # softer by as much as those take
 
 
 @pytest.mark.slow
