@@ -21,6 +21,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SMALL, LARGE = 1e-6, 1e6  # whose square, and what is divided by it, float32 holds
 Deviation = Annotated[float, Field(ge=SMALL, le=LARGE)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+NoneAtZero = BeforeValidator(lambda value: None if value == 0 else value)  # TOML has no none to override a bound with
 AS_TRAINED = ("weights", "ema", "channels_last")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what a generator and a record can hold
 
@@ -47,7 +48,8 @@ class Training(Frozen):
     `betas` are the decay rates of Adam's two moments, by default those that the method's phases have.
 
     `clip` bounds the norm of the gradient, and `clip_relative` its multiple of the running mean of that norm
-    (bench/training/clipping.py), which means the same to losses of any unit. Of both the lower bound counts.
+    (bench/training/clipping.py), which means the same to losses of any unit. Of both the lower bound counts. A bound of
+    0 is none.
 
     `batch` is the effective batch, made of pieces of `micro_batch` samples (one piece where that is not set). A piece
     has random numbers of its own, so ranks may share the pieces, and the batch is the same on any number of them.
@@ -69,8 +71,8 @@ class Training(Frozen):
     warmup: Annotated[int, Field(ge=0)] = 0
     warmup_share: Beta = 0.0
     decay: Literal["constant", "linear", "cosine"] = "constant"
-    clip: Rate | None = None
-    clip_relative: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    clip: Annotated[Rate | None, NoneAtZero] = None
+    clip_relative: Annotated[Annotated[float, Field(gt=1, allow_inf_nan=False)] | None, NoneAtZero] = None
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     compile: bool = False

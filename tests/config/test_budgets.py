@@ -29,16 +29,19 @@ def test_every_method_has_the_same_evaluations_and_no_other_budget(suite: str) -
     assert first[0].training.evaluations == EQUAL[suite]
 
 
-@pytest.mark.parametrize(
-    "suite", sorted(EQUAL.keys() - {"generators"})
-)  # whose GAN and VAE keep what they were tuned at
+# What a method keeps that was tuned with a bound of its own.
+OWN_CLIP = {("generators", "gan", "checkerboard"), ("generators", "gan", "digits"), ("generators", "vae", "digits")}
+
+
+@pytest.mark.parametrize("suite", EQUAL)
 def test_the_rate_follows_the_share_of_the_budget_and_gradients_their_own_norm(suite: str) -> None:
-    """Steps of unlike cost see one schedule, and losses of unlike units one clipping."""
-    for runs in by_dataset(suite).values():
+    """Steps of unlike cost see one schedule, and losses of unlike units one clipping, never two at once."""
+    for dataset, runs in by_dataset(suite).items():
         shares = {(run.training.warmup, run.training.warmup_share) for run in runs}
-        clips = {(run.training.clip, run.training.clip_relative) for run in runs}
-        assert len(shares) == len(clips) == 1
-        assert (shares.pop()[0], clips.pop()[0]) == (0, None)
+        assert len(shares) == 1 and shares.pop()[0] == 0
+        for run in runs:
+            own = (suite, run.baseline.name, dataset) in OWN_CLIP
+            assert (run.training.clip, run.training.clip_relative) == ((1.0, None) if own else (None, 3.0))
 
 
 @pytest.mark.parametrize("suite", ["toys", "images", "quick", "fewstep", "generators"])

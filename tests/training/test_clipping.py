@@ -107,3 +107,12 @@ def test_every_phase_has_a_bound_of_its_own(points: Dataset) -> None:
 def test_a_bound_below_the_mean_is_refused() -> None:
     with pytest.raises(ValidationError, match="clip_relative"):
         Training(steps=1, clip_relative=1.0)
+
+
+@pytest.mark.parametrize("key", ["clip", "clip_relative"])
+@pytest.mark.parametrize("zero", [0, 0.0, False])
+def test_zero_is_no_bound(key: str, zero: float) -> None:
+    """An override takes a bound away by it, and the run is that of a suite without one."""
+    assert Training(**{"steps": 1, key: zero}) == Training(steps=1)
+    with pytest.raises(ValidationError, match=key):
+        Training(**{"steps": 1, key: -1})
