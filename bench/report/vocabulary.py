@@ -6,7 +6,10 @@ from typing import Any
 
 from bench.metrics.metric import SAID, Facts, facts_of
 
-SCALES = {"bytes": ("MiB", 2.0**20)}  # unit of a record: the one that is shown, and what a value is divided by then
+SCALES = {
+    "bytes": ("MiB", 2.0**20),
+    "share": ("%", 0.01),
+}  # unit of a record: the one that is shown, and what a value is divided by then
 HANDLED = ("solver", "sampler", "rtol", "atol", "steps", "divergence", "probes", "dequantisation", "draws")
 PROTOCOLS = {
     "smoke": "Minutes on a CPU: shows that every part works. Not comparable with any published number.",

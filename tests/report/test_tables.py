@@ -191,3 +191,10 @@ def test_several_seeds_of_several_draws_say_both_spreads() -> None:
     (quality, *_) = tables(synthetic.frame(*rows))[0].grids
     assert [entry.plain for entry in quality.rows[0].entries[1:]] == ["1 ± 3 (sampling ± 0.056)", "1 ± 3"]
     assert any(remark.startswith("Sampling: half-width") for remark in quality.remarks)
+
+
+def test_a_share_is_shown_in_percent() -> None:
+    rows = [{"stage": "train", "settings": {}, "metric": "clipped_steps", "value": value} for value in (0.25,)]
+    cost = tables(synthetic.frame(*rows))[0].grids[1]
+    (place,) = [i for i, header in enumerate(cost.headers) if header.title == "Clipped steps [%]"]
+    assert cost.rows[0].entries[place].value == 25
