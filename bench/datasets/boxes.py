@@ -5,6 +5,7 @@ s = 0, has its density elsewhere, and is `blurred` before it is asked.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,14 +25,18 @@ class Boxes(Law):
     stds: Tensor
     widths: Tensor
 
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
         means, stds, widths = (table.to(x.device) for table in (self.means, self.stds, self.widths))
         z, half = (x.unsqueeze(1) - means) / stds, widths / stds / 2
         sign, z = z.sign(), z.abs()  # the tail that a difference of Phi loses no digits in
         upper, lower = torch.special.log_ndtr(half - z), torch.special.log_ndtr(-half - z)
         mass = upper + torch.log1p(-(lower - upper).exp())
-        far, near = ((-(z + edge).square() / 2 - OF_NORMAL - mass).exp() for edge in (half, -half))
-        return (mass - widths.log()).sum(2), sign * (far - near) / stds
+
+        def slopes() -> Tensor:
+            far, near = ((-(z + edge).square() / 2 - OF_NORMAL - mass).exp() for edge in (half, -half))
+            return sign * (far - near) / stds
+
+        return (mass - widths.log()).sum(2), slopes
 
     def blurred(self, alpha: Tensor, sigma: Tensor) -> "Boxes":
         stds = torch.sqrt((alpha * self.stds).square() + sigma.square())

@@ -6,7 +6,7 @@ probability path are closed forms in (w, m, s), so that any measurement can be c
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,11 @@ class Mixture(Law):
     means: Tensor
     stds: Tensor
 
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
         means, stds = (table.to(x.device) for table in (self.means, self.stds))
         z = (x.unsqueeze(1) - means) / stds
         constant = -stds.log().sum(1) - means.shape[1] / 2 * math.log(2 * math.pi)
-        return constant - z.square().sum(2) / 2, -z / stds
+        return constant - z.square().sum(2) / 2, lambda: -z / stds
 
     def blurred(self, alpha: Tensor, sigma: Tensor) -> "Mixture":
         stds = torch.sqrt((alpha * self.stds).square() + sigma.square())

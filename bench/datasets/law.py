@@ -20,8 +20,8 @@ class Law(ABC):
     means: Tensor
 
     @abstractmethod
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p_k(x), (B, K), and its gradient, (B, K, D), at x, float64 (B, D)."""
+    def parts(self, x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+        """log p_k(x), (B, K), and what computes its gradient, (B, K, D), at x, float64 (B, D)."""
 
     @abstractmethod
     def blurred(self, alpha: Tensor, sigma: Tensor) -> "Law":
@@ -38,7 +38,7 @@ class Law(ABC):
 
         def mean(part: Tensor) -> Tensor:
             logs, slopes = self.parts(part)
-            return ((weights + logs).softmax(1).unsqueeze(2) * slopes).sum(1)
+            return ((weights + logs).softmax(1).unsqueeze(2) * slopes()).sum(1)
 
         return self._of(x, mean)
 

@@ -8,6 +8,8 @@ independent samples.
 """
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import NotApplicable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from bench.datasets.base import Dataset
 
+Density = Callable[["Tensor"], "Tensor"]
 QUANTILE, AT_ONCE = 0.01, 10_000
 OUTSIDE = "Share of samples that lie where the data's density is 0."
 LOW = (
@@ -37,22 +40,26 @@ def support(samples: "Tensor", reference: "Tensor", dataset: "Dataset", *_: Any)
 
     Each has its error. NotApplicable if the data has no known density.
     """
+    if dataset.log_prob is None:
+        raise NotApplicable(f"the density of {dataset.name} is not known")
+    of_samples = _densities(dataset.log_prob, samples)
+    return _share(of_samples == -math.inf), _share(of_samples < _rare(dataset.log_prob, dataset.test))
+
+
+@lru_cache(maxsize=2)  # held-out points are asked for at each point of a sweep or of a curve, and are ten times as many
+def _rare(log_prob: Density, held_out: "Tensor") -> float:
+    """The 1% quantile of ln p over the held-out points."""
+    return float(_densities(log_prob, held_out).quantile(QUANTILE, interpolation="lower"))
+
+
+def _densities(log_prob: Density, x: "Tensor") -> "Tensor":
     import torch
 
     from bench.methods.finite import all_finite
 
-    log_prob = dataset.log_prob
-    if log_prob is None:
-        raise NotApplicable(f"the density of {dataset.name} is not known")
-
-    def densities(x: "Tensor") -> "Tensor":
-        log_p = torch.cat([log_prob(part) for part in x.split(AT_ONCE)]).double()
-        all_finite(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the data's law")
-        return log_p
-
-    of_samples, of_data = densities(samples), densities(dataset.test)
-    below = of_samples < of_data.quantile(QUANTILE, interpolation="lower")
-    return _share(of_samples == -math.inf), _share(below)
+    log_p = torch.cat([log_prob(part) for part in x.split(AT_ONCE)]).double()
+    all_finite(torch.where(log_p == -math.inf, 0.0, log_p), "log-densities of the data's law")
+    return log_p
 
 
 def _share(which: "Tensor") -> tuple[float, float]:

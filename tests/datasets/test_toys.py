@@ -1,16 +1,18 @@
 """The 2-D sets: every density against its own integral, its own samples, and independent constructions."""
 
 import math
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from bench.config.registry import datasets
 from bench.datasets.base import Dataset
-from bench.datasets.curves import spiral, two_spirals_law
+from bench.datasets.curves import moons_law, spiral, two_spirals_law
 from bench.datasets.toys import RINGS
 from bench.errors import UsageError
 
@@ -112,6 +114,32 @@ def test_two_spirals():
     coarse, fine = two_spirals_law().log_prob(x), two_spirals_law(panels=80).log_prob(x)
     assert torch.allclose(coarse, fine, atol=1e-9)
     assert torch.allclose(coarse, two_spirals_law().log_prob(-x), atol=1e-12)
+
+
+class Counted(TorchFunctionMode):
+    """Counts the functions of torch that are called within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.calls[func.__name__] += 1
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize(
+    ("law", "function", "of_density", "of_slopes"), [(two_spirals_law, "exp", 1, 2), (moons_law, "neg", 1, 1)]
+)
+def test_a_density_computes_no_gradient(law, function, of_density, of_slopes):
+    """Of a law with many components the gradients are most of the work."""
+    x = torch.linspace(-2, 2, 10, dtype=torch.float64, requires_grad=True).view(5, 2)
+    with Counted() as density:
+        log_p = law().log_prob(x)
+    with Counted() as both:
+        score = law().score(x)
+    assert (density.calls[function], both.calls[function]) == (of_density, of_density + of_slopes)
+    assert torch.allclose(score, torch.autograd.grad(log_p.sum(), x)[0], rtol=1e-9)
 
 
 def test_pinwheel():

@@ -76,6 +76,26 @@ def test_low_density_of_a_wide_gaussian() -> None:
     assert support(data.test, None, data)[1][0] == pytest.approx(0.01, abs=1e-4)
 
 
+def test_held_out_points_have_their_densities_computed_once() -> None:
+    """By each measurement of one set the samples' alone, and by another split or law its own."""
+    asked = []
+
+    def log_prob(x: Tensor) -> Tensor:
+        asked.append(len(x))
+        return -x.square().sum(1) / 2
+
+    data = Dataset("normal", "1", drawn(9), drawn(5000), validation=drawn(3000, 1), log_prob=log_prob)
+    first = support(drawn(100, 2), None, data)
+    assert [support(drawn(100, 2), None, data) for _ in range(3)] == [first] * 3
+    assert sorted(asked) == [100] * 4 + [5000]
+    tuning = support(drawn(100, 2), None, data.for_tuning)
+    assert support(drawn(100, 2), None, data) == first
+    assert sorted(asked) == [100] * 6 + [3000, 5000]
+    rare = log_prob(drawn(3000, 1)).quantile(0.01, interpolation="lower")
+    assert values(tuning)[1] == pytest.approx(float((log_prob(drawn(100, 2)) < rare).double().mean()), abs=1e-12)
+    assert values(support(data.test, None, replace(data, log_prob=lambda x: -x.square().sum(1))))[1] == 49 / 5000
+
+
 def test_samples_outside_the_support_are_counted() -> None:
     """The corners of the board's squares: half of them are the data's."""
     board = Dataset("board", "1", torch.ones(9, 2), torch.ones(9, 2), log_prob=checkerboard_log_prob)
