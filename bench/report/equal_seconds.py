@@ -1,6 +1,7 @@
 """What every method has reached at equal seconds of training, by its validation curve.
 
-At the seconds T, the fewest that any run was trained for, a run between its points (s_a, y_a) and (s_b, y_b) is at
+At the seconds T, the fewest that any finished run was trained for, a run between its points (s_a, y_a) and (s_b, y_b)
+is at
 
     y(T) = y_a + (y_b - y_a) log(T / s_a) / log(s_b / s_a),    s_a <= T <= s_b.
 
@@ -53,7 +54,8 @@ class AtEqualSeconds:
 def at_equal_seconds(section: Section) -> AtEqualSeconds | None:
     """None if fewer than two methods have a value of the same metric."""
     metrics = [metric for metric in validated(section) if section.about(metric).table == "quality"]
-    curves = {metric: validations(section, metric) for metric in metrics}
+    curves = {metric: rows for metric in metrics if len(rows := _finished(section, metric))}
+    metrics = [*curves]
     if not curves:
         return None
     every = pandas.concat(curves.values())
@@ -70,6 +72,12 @@ def at_equal_seconds(section: Section) -> AtEqualSeconds | None:
         return None
     about = {metric: _settings(curves[metric]) for metric in shown}
     return AtEqualSeconds(section, seconds, section.labels[fastest], rows[rows.metric.isin(shown)], about)
+
+
+def _finished(section: Section, metric: str) -> DataFrame:
+    """The curves of trainings that are over: how long one under way will take nobody knows."""
+    rows = validations(section, metric)
+    return rows[rows.status == "ok"]
 
 
 def _apart(section: Section, curves: DataFrame) -> dict[str, str]:

@@ -107,6 +107,15 @@ def test_seconds_of_a_stack_and_of_another_machine_never_enter() -> None:
     assert entries(of)["FFJORD"][0].text == "–"
 
 
+def test_a_training_under_way_sets_no_seconds() -> None:
+    under_way = curve(LATE, 0, {0.5: 9.0, 1.0: 8.0}, status="running")
+    runs = curve(FAST, 0, {1.0: 4.0, 4.0: 3.0}), curve(SLOW, 0, {2.0: 6.0, 8.0: 4.0})
+    found = at_equal_seconds(section(*runs, under_way))
+    assert found and (found.seconds, found.fastest) == (4.0, "FM w/ OT")
+    assert set(found.rows.variant) == {FAST, SLOW}
+    assert at_equal_seconds(section(runs[0], under_way)) is None
+
+
 @pytest.mark.parametrize("alone", [[], [(SLOW, {9.0: 2.0, 18.0: 1.0})], [(SLOW, {4.0: 2.0})]])
 def test_one_method_alone_is_no_comparison(alone: list[Any]) -> None:
     """Another that was validated later, or at its end only, makes none either: it has one point beyond the seconds."""
