@@ -27,9 +27,10 @@ MARKS = {"supported": "+", "contradicted": "−", "tied": "=", "undecided": "?"}
 LEGEND = ", ".join(f"{mark} {word}" for word, mark in MARKS.items())
 HOW = (
     "Effects are paired by seed; their mean over datasets, which are independent, has Welch's 95% interval. "
-    "Supported: every comparison is below the claim's bound. Contradicted: one is above it, beyond what so many "
-    "comparisons bring by chance. Tied: none is above the bound by more than the margin (0.01 nats, 1% of "
-    "bits/dim, a ratio of 1.05, or the claim's own), and one is not below it by more. Each word allows for all "
+    "Supported: every comparison is below the claim's bound. Tied, if not supported: none is above the bound by "
+    "more than the margin (0.01 nats, 1% of bits/dim, a ratio of 1.05, or the claim's own), and one is not below "
+    "it by more. Contradicted, if not tied: one is above the bound, beyond what so many comparisons bring by "
+    "chance. Each word allows for all "
     "claims of its paper on this suite together (Holm, 2.5% a word), so the interval of a claim that is undecided"
     " may clear its bound. Sets: datasets on which the median of every comparison is on the claim's side. "
     "Wilcoxon's test over datasets needs six. Effects that are equal for all of m pairs say nothing of their "

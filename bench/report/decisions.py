@@ -3,10 +3,13 @@
 A claim has C comparisons, each with one-sided p-values of its effect being below the claim's bound and above it:
 
     supported      p = max_c p_below                 every effect is below the bound (an intersection-union test)
+    tied           both this with the bound raised by the margin and the next with it lowered: no effect is above
+                   bound + margin, and some is above bound - margin; of one comparison these are the two one-sided
+                   tests of equivalence
     contradicted   p = min(1, C min_c p_above)       some effect is above it (Bonferroni)
-    tied           both of these with the bound raised and lowered by the margin: no effect is above bound + margin, and
-                   some is above bound - margin; of one comparison these are the two one-sided tests of equivalence
     undecided      everything else
+
+The first of these that is given is the word, so what is above the bound by less than the margin is tied.
 
 The p-values of the K claims of a family are adjusted word by word (Holm 1979): the k-th smallest is multiplied by
 K - k + 1. A word is given for an adjusted p below ALPHA / 2. So among all claims of a family the chance of any wrong
@@ -25,6 +28,7 @@ ALPHA = 0.05
 LEVEL = ALPHA / 2
 Word = Literal["supported", "contradicted", "tied", "undecided"]
 WORDS: tuple[Word, ...] = get_args(Word)
+FIRST: tuple[Word, ...] = ("supported", "tied", "contradicted")  # of several that are given
 
 
 class Tails(NamedTuple):
@@ -77,8 +81,9 @@ def holm(p: Any) -> Any:
 
 def decided(family: Sequence[Evidence]) -> tuple[Any, Evidence]:
     """The words on the claims of a family, as places in WORDS, and how many claims no such word was given to."""
-    given = [holm(np.stack(p)) < LEVEL for p in zip(*family, strict=True)]
-    return np.select(given, range(len(given)), len(given)), Evidence(*((~of).sum(0) for of in given))
+    given = Evidence(*(holm(np.stack(p)) < LEVEL for p in zip(*family, strict=True)))
+    words = np.select([getattr(given, word) for word in FIRST], [*map(WORDS.index, FIRST)], WORDS.index("undecided"))
+    return words, Evidence(*((~of).sum(0) for of in given))
 
 
 class Spread(NamedTuple):

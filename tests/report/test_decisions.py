@@ -35,6 +35,20 @@ def test_of_one_comparison_tied_is_two_one_sided_tests() -> None:
     assert words(evidence([Tails.of(test, 0.0, 0.3)])) == words(evidence([Tails.of(test, 0.0)])) == ["undecided"]
 
 
+def test_what_is_above_the_bound_by_less_than_the_margin_is_tied() -> None:
+    """Contradicted and tied are both given to +0.35 of a margin of 1: it is as good as none."""
+    values = [0.35 + 0.05 * x for x in NOISE]
+    test = MeanOverSets([values]).below_and_above
+    against = evidence([Tails.of(test, 0.0, 1.0)])
+    assert max(against.contradicted, against.tied) < LEVEL
+    assert words(against) == ["tied"] and words(evidence([Tails.of(test, 0.0)])) == ["contradicted"]
+    # Below the bound it is better, however little.
+    test = MeanOverSets([[-x for x in values]]).below_and_above
+    assert words(evidence([Tails.of(test, 0.0, 1.0)])) == ["supported"]
+    # Of two rivals: one worse by more than the margin is a contradiction whatever the other says.
+    assert words(evidence([Tails(0.99, 0.001, 0.001, 0.001), Tails(0.999, 0.001, 0.99, 0.001)])) == ["contradicted"]
+
+
 def test_holm_multiplies_the_least_by_all_and_the_largest_by_one() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
