@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import verdict_errors
-from verdict_errors import CASES, Case, cells, normal
+from verdict_errors import CASES, Case, cells, held, normal
 
 from bench.report.decisions import LEVEL
 
@@ -32,9 +32,16 @@ def test_the_committed_table_is_of_this_rule() -> None:
         shares = case.shares(1000, seed=1)
         again = cells(case, shares)
         assert line[:5] == again[:5] and [not text for text in line[5:8]] == [not text for text in again[5:8]]
-        assert [
-            w for w, text in zip(shares, line[5:8], strict=True) if text and not within(shares[w], float(text), 1000)
-        ] == []
+        printed = {word: float(text) for word, text in zip(shares, line[5:8], strict=True) if text}
+        assert [word for word, share in printed.items() if not within(shares[word], share, 1000)] == []
+        assert line[8] == held(case, printed)
+
+
+def test_the_size_of_tied_is_seen_at_the_margin() -> None:
+    """At either margin tied is given about as often as it may be: no other word comes before it."""
+    for mean in (0.5, -0.5):
+        (case,) = (c for c in CASES if (c.effect, c.noise) == (f"{mean:+}, at the margin", normal))
+        assert within(case.shares(FEW)["tied"], LEVEL, FEW)
 
 
 def test_a_row_draws_what_it_says() -> None:

@@ -135,9 +135,12 @@ CASES = (
     Case("0, all claims of a paper", normal, claims=12),
     Case("0, all claims of a paper", unlike_scales, claims=12),
     Case("0 against one, -3 against three, all claims", normal, FAR, claims=12),
-    Case("+1, at the margin", normal, (1.0,), margin=1.0, wrong=("tied",)),
-    Case("-1, at the margin", unlike_scales, (-1.0,), margin=1.0, wrong=("tied",)),
-    Case("-1 against all, at the margin", normal, (-1.0,) * 4, margin=1.0, wrong=("tied",)),
+    *(
+        Case(f"{mean:+}, at the margin", noise, (mean,), margin=0.5, wrong=("tied",))
+        for noise in (normal, unlike_scales)
+        for mean in (0.5, -0.5)
+    ),
+    Case("-0.5 against all, at the margin", normal, (-0.5,) * 4, margin=0.5, wrong=("tied",)),
     *(
         Case("0, of deviations (C4b)", noise, seeds=seeds, is_spread=True)
         for noise in (normal, student_3)
@@ -161,9 +164,14 @@ def cells(case: Case, shares: dict[str, float]) -> list[str]:
     seeds = f"{min(case.seeds)}" if len({*case.seeds}) == 1 else f"{min(case.seeds)} to {max(case.seeds)}"
     place = [f"{len(case.seeds)} x {seeds}", str(len(case.means)), str(case.claims)]
     shown = ["" if word == "tied" and math.isnan(case.margin) else f"{share:.3f}" for word, share in shares.items()]
-    most = max((shares[word] for word in case.wrong), default=math.nan)
-    held = "" if math.isnan(most) else "as asked for" if most <= ALLOWED else f"above {ALLOWED}"
-    return [case.effect, case.noise.__name__.replace("_", " "), *place, *shown, held]
+    return [case.effect, case.noise.__name__.replace("_", " "), *place, *shown, held(case, shares)]
+
+
+def held(case: Case, shares: dict[str, float]) -> str:
+    """Whether wrong words are as rare as asked for; "" where none is wrong."""
+    if not case.wrong:
+        return ""
+    return "as asked for" if max(shares[word] for word in case.wrong) <= ALLOWED else f"above {ALLOWED}"
 
 
 def markdown(rows: list[list[str]], facts: str) -> str:
