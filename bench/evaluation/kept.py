@@ -18,15 +18,23 @@ from bench.records.seal import read_arrays
 
 
 def kept(
-    data_dir: Path, data: Dataset, what: str, code: str | None, facts: Sequence[Any], make: Callable[[], NDArray[Any]]
+    data_dir: Path,
+    data: Dataset,
+    what: str,
+    code: str | None,
+    facts: Sequence[Any],
+    make: Callable[[], NDArray[Any]],
+    of_law: bool = False,
 ) -> NDArray[np.float64]:
     """What `make` gives, or gave another run by the same `facts`; it is not kept if it fails, nor if `code` is None.
 
-    `code` is the digest of what measures it; None says that it is not known.
+    `code` is the digest of what measures it; None says that it is not known. What is `of_law` needs no points of the
+    data, and so it is one number where each run draws points of its own.
     """
     if code is None:
         return make()
-    text = json.dumps([data.name, data.version, data.checksum, what, code, *facts], sort_keys=True)
+    points = "" if of_law and data.by_run else data.checksum
+    text = json.dumps([data.name, data.version, points, what, code, *facts], sort_keys=True)
     name = safe_name(f"{data.name}-{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz")
 
     def write(path: Path) -> None:

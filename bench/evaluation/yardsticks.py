@@ -89,7 +89,8 @@ def exact_paths(data_dir: Folder, data: Dataset, path: Path | None, config: Samp
 
     def make() -> Rows:
         code = identity.yardstick(f"{HERE}: exact_paths", data.name, type(path))
-        values = kept(data_dir, data, "exact-paths", code, [repr(path), n, config.path_times, rule], followed)
+        facts = [repr(path), n, config.path_times, rule]
+        values = kept(data_dir, data, "exact-paths", code, facts, followed, of_law=True)
         found = [replace(row, value=float(v), stderr=float(e)) for row, (v, e) in zip(rows, values, strict=True)]
         if planned:
             found.append(replace(of_plans, value=npe(found[0].value, optimal(data_dir, data, planned))))

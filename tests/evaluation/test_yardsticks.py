@@ -1,6 +1,7 @@
 """What stands beside the paths of a method: optimal transport, and the exact field of its path."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.source import SourcePoints
 from bench.evaluation import yardsticks
 from bench.evaluation.evaluator import Evaluator
+from bench.evaluation.follow import follow
 from bench.evaluation.parts import Parts
 from bench.evaluation.paths import measure_paths
 from bench.evaluation.quality import Judge
@@ -82,6 +84,30 @@ def test_they_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         exact_paths(tmp_path, gaussian(std=1.0), OptimalTransport(), of(20, 11), 0),
     ):
         assert [row.reason for row in other] == ["TypeError: 'NoneType' object is not callable"] * 3
+
+
+def test_runs_that_draw_points_of_their_own_share_the_exact_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another law, of another path or of other points of a fixed seed it is followed again."""
+    followed = Counter[str]()
+
+    def counting(*args: Any) -> Any:
+        followed["times"] += 1
+        return follow(*args)
+
+    monkeypatch.setattr(yardsticks, "follow", counting)
+    law = {"seed": "run", "mean": 0.0}
+    found = [
+        exact_paths(tmp_path, gaussian(**law, run_seed=seed), OptimalTransport(), of(20, 11), 0) for seed in range(3)
+    ]
+    assert followed["times"] == 1 and found[0] == found[1] == found[2]
+    others = [
+        exact_paths(tmp_path, gaussian(**{**law, "std": 1.0}, run_seed=0), OptimalTransport(), of(20, 11), 0),
+        exact_paths(tmp_path, gaussian(**law, run_seed=0), OptimalTransport(0.1), of(20, 11), 0),
+        exact_paths(tmp_path, gaussian(mean=0.0, seed=0), OptimalTransport(), of(20, 11), 0),
+    ]
+    assert followed["times"] == 4 and others[2] == found[0] and found[0] not in others[:2]
 
 
 def test_without_a_law_or_from_another_source_no_field_is_exact(tmp_path: Path) -> None:
