@@ -55,3 +55,17 @@ def test_seeds_are_those_that_references_have() -> None:
     assert list(images) == ["digits", "mnist", "fashion_mnist"]
     assert all({run.seed for run in runs} == {*range(5)} for runs in images.values())
     assert all({run.baseline.name for run in runs} >= {"ot_cfm", "ffjord", "rnode"} for runs in images.values())
+    repeats = {name: {run.evaluation.samples.repeats for run in runs} for name, runs in images.items()}
+    assert repeats == {"digits": {3}, "mnist": {2}, "fashion_mnist": {2}}
+
+
+def test_three_seeds_of_toys_run_untuned_as_well() -> None:
+    for dataset, runs in by_dataset("toys").items():
+        own = {(run.baseline.name, run.seed) for run in runs if run.tune is None and not run.trial}
+        assert own == {(run.baseline.name, seed) for run in runs for seed in range(3)}, dataset
+
+
+@pytest.mark.parametrize("suite", ["toys", "quick"])
+def test_ddpm_is_sampled_by_a_tenth_of_its_steps_where_points_are(suite: str) -> None:
+    runs = [run for run in by_dataset(suite)["checkerboard"] if run.baseline.name == "ddpm"]
+    assert {run.baseline.options["ancestral_steps"] for run in runs} == {100}
