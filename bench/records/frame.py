@@ -165,8 +165,9 @@ def read_choices(root: Path) -> dict[str, Choice]:
             continue
         record = read_record(run.folder / "train.json") or {}
         with suppress(ValidationError):
-            if record.get("tuned") and record["finished"] > found.get(record["variant"], ("",))[0]:
-                found[record["variant"]] = record["finished"], Choice.model_validate(record["tuned"])
+            finished = record.get("finished") or ""
+            if record.get("tuned") and (record["variant"] not in found or finished > found[record["variant"]][0]):
+                found[record["variant"]] = finished, Choice.model_validate(record["tuned"])
     return {variant: choice for variant, (_, choice) in found.items()}
 
 

@@ -195,3 +195,8 @@ def test_a_report_reads_what_was_chosen_from_the_latest_record(tmp_path: Path) -
     damaged = records.read_stage(tmp_path, tuned[1].run_id, "train") or {}
     write_json(records.record_path(tmp_path, tuned[1].run_id, "train"), {**damaged, "tuned": {"to": {}}})
     assert read_choices(tmp_path)[tuned[0].variant].to == {"training.lr": 2e-3}
+    # A record need not say when it was finished.
+    found_first = records.read_stage(tmp_path, tuned[0].run_id, "train") or {}
+    for timeless in ({**found_first, "finished": None}, {k: v for k, v in found_first.items() if k != "finished"}):
+        write_json(records.record_path(tmp_path, tuned[0].run_id, "train"), timeless)
+        assert read_choices(tmp_path)[tuned[0].variant].to == {"training.lr": 2e-3}
