@@ -45,6 +45,7 @@ class Table(Frozen):
         datasets: printed names of data by their names here, if they differ.
         settings: what samples must have been drawn and measured with ("sampler", "steps", "n", ...).
         strict: metrics that depend on so much that only a run of protocol "paper" is compared.
+        remark: a sentence below it: what of the printed numbers is in doubt.
     """
 
     name: str
@@ -57,14 +58,15 @@ class Table(Frozen):
     datasets: dict[str, str] = Field({})
     settings: dict[str, Any] = Field({})
     strict: tuple[str, ...] = ()
+    remark: str = ""
 
 
 class Equivalent(Frozen):
     """A printed method as a baseline of this project, whose options say which method it is.
 
     Attributes:
-        options: the value that an option has, or several, any of which will do; "default" is one that is not set. What
-            no option here names may have any value.
+        options: the value that an option has, or several, any of which will do, the paper's own first; "default" is one
+            that is not set. What no option here names may have any value.
     """
 
     method: str
@@ -73,6 +75,12 @@ class Equivalent(Frozen):
 
     def fits(self, baseline: str, options: Mapping[str, Any]) -> bool:
         return baseline == self.baseline and all(options.get(key, DEFAULT) in of for key, of in self.options.items())
+
+    def unlike(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that have another value than the paper's own."""
+        return {
+            key: options.get(key, DEFAULT) for key, of in self.options.items() if options.get(key, DEFAULT) != of[0]
+        }
 
 
 class Recipe(Frozen):
@@ -132,8 +140,17 @@ class Paper(Frozen):
 
         The first of the equivalents that fits, else the baseline's own name; "" if that name is another's here.
         """
-        found = next((one.method for one in self.equivalents if one.fits(baseline, options)), "")
-        return found or (baseline if all(one.method != baseline for one in self.equivalents) else "")
+        if found := self._equivalent(baseline, options):
+            return found.method
+        return baseline if all(one.method != baseline for one in self.equivalents) else ""
+
+    def unlike(self, baseline: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run that is a method here has otherwise than the paper's own has it: {"coupling": "exact"}."""
+        found = self._equivalent(baseline, options)
+        return found.unlike(options) if found else {}
+
+    def _equivalent(self, baseline: str, options: Mapping[str, Any]) -> Equivalent | None:
+        return next((one for one in self.equivalents if one.fits(baseline, options)), None)
 
     def path(self, name: str) -> Path:
         """Where a file that the paper names lies."""

@@ -19,6 +19,7 @@ from bench.report.extract import each
 from bench.report.reproduced import JUDGED, judged
 from bench.report.sections import Section
 from bench.report.variants import Config, apart
+from bench.report.variants import settings as in_words
 
 Column = tuple[str, int | None]  # a metric, of K draws if K is part of what it is
 MEASURED = ["mean", "half_width", "n", "lost", "lost_to", "lost_points", "of_points", "settings", "run_ids", "hole"]
@@ -102,7 +103,8 @@ def _methods(
     """Name in the paper ("" for none), baseline, label and variant of what was run, and of what is only printed.
 
     Several variants of a printed method are called by what differs from its first in the frame, `other`; what the first
-    has is `itself`. Beside what is printed with its deviation, what the data itself scores has a row, too.
+    has is `itself`. An option that is not the paper's own is named, even
+    of a single variant. Beside what is printed with its deviation, what the data itself scores has a row, too.
     """
     labels, place = {REFERENCE: "Reference", **paper.methods}, list(section.labels)
     firsts: dict[str, list[str]] = {}  # and those after them
@@ -116,6 +118,8 @@ def _methods(
         if method in labels and alike[1:]:
             other = apart(run.variant, alike[:1], configs) or label
         if method in labels:
+            own = [f"{key} = {value}" for key, value in in_words(paper.unlike(run.baseline, options))]
+            other = ", ".join(filter(None, [*(name for name in own if name not in other), other]))
             label = ", ".join(filter(None, (labels[method], other)))
         rows.append((method, run.baseline, label, run.variant, other))
     only = [name for name in dict.fromkeys(printed.method) if name not in firsts]

@@ -125,6 +125,7 @@ def _remarks(printed: Printed) -> tuple[str, ...]:
         remarks += [f"{_title(section, metric, draws)}: {', '.join(words)}."] if words else []
     if told := dict.fromkeys(filter(None, cells.published_settings)):
         remarks.append(f"Published with: {' | '.join(told)}.")
+    remarks += filter(None, [printed.table.remark])
     return tuple(dict.fromkeys(remarks))
 
 

@@ -231,6 +231,30 @@ def test_variants_of_a_printed_method_are_called_by_what_the_first_has_otherwise
     assert unknown == ["I-CFM", *(f"I-CFM, icfm, settings not recorded {i}" for i in (2, 3))]
 
 
+def test_an_option_that_is_not_the_papers_own_is_named_even_if_alone() -> None:
+    exact = {"sf2m_moons-icfm-0a1b2c": {"baseline": {"name": "icfm", "options": {"coupling": "exact"}}}}
+    grids, tidy = made(SF2M, exact)
+    grid = grids["Table 2 of Tong et al. 2024"]
+    assert line(grid, "OT-CFM, coupling = exact")["W₂ verdict"] == "within"
+    assert set(tidy.other[(tidy.method == "ot_cfm") & (tidy.n > 0)]) == {"coupling = exact"}
+    # Beside another of its kind, too, which is named by what differs.
+    other = {"sf2m_moons-icfm-1": {**exact["sf2m_moons-icfm-0a1b2c"], "training": {"lr": 2.0}}}
+    alike = {"sf2m_moons-icfm-0a1b2c": {**exact["sf2m_moons-icfm-0a1b2c"], "training": {"lr": 1.0}}, **other}
+    rows = [*SF2M, *({**row, "variant": "sf2m_moons-icfm-1"} for row in SF2M[:3])]
+    labels = [row.label for row in made(rows, alike)[0]["Table 2 of Tong et al. 2024"].rows]
+    assert [name for name in labels if name.startswith("OT-CFM")] == [
+        "OT-CFM, coupling = exact",
+        "OT-CFM, coupling = exact, lr = 2.0",
+    ]
+
+
+def test_a_table_says_what_of_it_is_in_doubt() -> None:
+    grids, _ = made([*SF2M, *({**row, "n": 1000} for row in SF2M[:3])], DRAWN)
+    for title in ("Table 2 of Tong et al. 2024", "Table 2 of Tong et al. 2024, W₂ of 1,000 points"):
+        (said,) = (remark for remark in grids[title].remarks if "does not say of how many points" in remark)
+        assert said.startswith("Printed:")
+
+
 def test_w2_of_another_number_of_points_has_a_table_of_its_own() -> None:
     grids, tidy = made([*SF2M, *({**row, "n": 1000, "value": 0.2} for row in SF2M[:3])], DRAWN)
     assert line(grids["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂ (mean ± std)"] == "0.150 ± 0.010"
