@@ -126,8 +126,8 @@ def _in_full(verdict: Verdict, several: bool) -> str:
     source = cited(claim) if several else claim.source
     said = f"{claim.id}: {claim.title}{f' ({source})' if source else ''}."
     said += f" {_word(verdict).capitalize()}: {verdict.summary}."
-    own = verdict.untuned
-    return said if own is None or own.word == verdict.word else f"{said} Untuned {own.word}: {own.summary}."
+    own = verdict.otherwise
+    return f"{said} Untuned {own.word}: {own.summary}." if own else said
 
 
 def _word(verdict: Verdict) -> str:

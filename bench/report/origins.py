@@ -38,10 +38,13 @@ def facts(sections: Sequence[Section], frame: DataFrame) -> list[str]:
     names = dict.fromkeys(section.dataset for section in sections)
     data = count(len(names), "dataset") if len(names) > NAMED else listed(names) if names else "no data"
     seeds = max((section.seeds for section in sections), default=0)
+    tuned = len({section.dataset for section in sections if section.is_tuned})
+    where = "" if tuned == len(names) else f" on {tuned} of {count(len(names), 'dataset')}"
     return [
         f"{complete} of {count(len(states), 'run')} complete",
         f"{count(len(baselines), 'baseline')} on {data}",
         f"{count(seeds, 'seed')}" if all(s.seeds == seeds for s in sections) else f"up to {count(seeds, 'seed')}",
+        *([f"settings tuned{where}"] if tuned else []),
     ]
 
 

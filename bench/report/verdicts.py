@@ -61,6 +61,11 @@ class Verdict:
         """What must stand beside the word below the paper's protocol."""
         return CAVEATS.get(self.protocol, f"protocol {self.protocol}, not the paper's")
 
+    @property
+    def otherwise(self) -> "Verdict | None":
+        """The verdict on the untuned runs if its word is another."""
+        return self.untuned if self.untuned and self.untuned.word != self.word else None
+
 
 class _Case(NamedTuple):
     """A claim with the effects of its comparisons on all of the suite, and on each dataset."""

@@ -1,6 +1,7 @@
 """What was tuned, from frames whose numbers are known: the table, the figure, and untuned runs beside tuned ones."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from bench.report.cells import headline
 from bench.report.claim_tables import claim_tables
 from bench.report.claim_tables import tidy as tidy_claims
 from bench.report.extract import each
+from bench.report.origins import facts
+from bench.report.page import page
 from bench.report.plots.tuning import tuning_drawings
 from bench.report.sections import Section, sections
 from bench.report.verdicts import verdicts
@@ -132,11 +135,28 @@ def test_a_report_has_table_figure_notes_and_verdicts_of_tuning(tmp_path: Path) 
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "moons: tuning by NLL" in text and "moons: untuned beside tuned" in text
     assert "Untuned: FM w/ OT" in text and "it broke" in text
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (
-        "At the suite's own settings, untuned: <strong>" in page and "NLL on validation against learning rate" in page
+        "At the suite's own settings, untuned: <strong>" in html and "NLL on validation against learning rate" in html
     )
-    assert "could not be drawn" not in page and "tuning:" not in page
+    assert "untuned: another word for 1 of 1</li>" in html and "<li>settings tuned</li>" in html
+    assert "could not be drawn" not in html and "tuning:" not in html
+
+
+def test_a_page_says_once_that_untuned_runs_have_the_same_words() -> None:
+    (verdict,) = judged(tuned("moons"))
+    same = replace(verdict, untuned=replace(verdict.untuned, word=verdict.word, summary="it says no more"))
+    assert verdict.otherwise is verdict.untuned and same.otherwise is None
+    shown = page("", synthetic.frame(), [], [same, same], [], [], {}, [])
+    assert shown.count("untuned: the same words</li>") == shown.count("untuned: ") == 1
+    assert "it says no more" not in shown
+
+
+def test_a_header_says_on_which_part_of_the_data_settings_are_tuned() -> None:
+    other = {"dataset": "digits", "variant": "digits-fm_ot-0a1b2c"}
+    frame = synthetic.frame(*rows("tuned"), other)
+    assert facts(sections(frame), frame)[-1] == "settings tuned on 1 of 2 datasets"
+    assert facts(sections(synthetic.frame(other)), frame)[-1] == "1 seed"
 
 
 def judged(parts: list[Section]) -> list[Any]:
