@@ -69,6 +69,12 @@ def starts(source: Source | None, split: str) -> Tensor | None:
     return found
 
 
+def of_split(source: Source | None, split: str) -> Source | None:
+    """The source whose draws are rows of the points that it has of a split; the source itself if it has none."""
+    points = starts(source, split)
+    return source if points is None else SourcePoints({"train": points}, getattr(source, "log_prob", None))
+
+
 def check_source(source: Any, shape: tuple[int, ...]) -> str:
     """The rule that a source on samples of that shape breaks, "" if it keeps all.
 

@@ -5,9 +5,9 @@ Every `validate_every` steps, and after the last one, the loss of the averaged w
     L(w) = mean over the validation split of the method's own loss,
 
 in pieces as large as those of the training, in the order of the split. The random numbers of a piece depend on (seed,
-piece) alone, so all looks have the same noise, times and pairs, and what `ahead` finds is found once. The first weights
-of the least L are kept. A loss that changes with `ctx.progress`, as that of reflow without a teacher, is not one
-measure: then the least L says little.
+piece) alone, so all looks have the same noise, times and pairs, and what `ahead` finds is found once. Of a source that
+has validation points x0 is one of these. The first weights of the least L are kept. A loss that changes with
+`ctx.progress`, as that of reflow without a teacher, is not one measure: then the least L says little.
 """
 
 import math
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
-from bench.datasets.source import Draws
+from bench.datasets.source import Draws, of_split
 from bench.errors import UsageError
 from bench.methods.baseline import Baseline, losses
 from bench.methods.batch import Batch, Context
@@ -46,6 +46,7 @@ class Best:
             raise UsageError(f'training.keep = "best": {baseline.name} has several losses a step; allowed: "last"')
         self.baseline, self.dataset, self.seed, self.device = baseline, dataset, seed, device
         self.size, self.held = settings.batch // settings.pieces, len(dataset.validation)
+        self.source = of_split(dataset.source, "validation")
         self.found: dict[int, tuple[Any, Tensor]] = {}
         self.step: int | None = None
         self.loss = math.inf
@@ -83,7 +84,7 @@ class Best:
         assert data.validation is not None
         labels = None if data.validation_labels is None else data.validation_labels[rows].to(self.device)
         rng = Draws(self.device)
-        rng.source = data.source
+        rng.source = self.source
         rng.manual_seed(number(self.seed, "validation-tell", piece))
         told = self.baseline.tell(labels, rng)
         rng.manual_seed(number(self.seed, "validation", piece))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bench.config.components import about, build_baseline
 from bench.config.registry import baselines
 from bench.config.settings import Component, Training
 from bench.datasets.base import Dataset
+from bench.datasets.source import SourcePoints
 from bench.errors import UsageError
 from bench.networks.mlp import mlp
 from bench.records.records import Measurement
@@ -104,6 +106,34 @@ def test_a_run_ends_with_the_weights_of_least_validation_loss(points: Dataset, t
     assert all(map(torch.equal, weights(run), at[least][1]))
     again = trainer(points, ema=ema, seed=3)
     assert again.restore(tmp_path / "a.pt", silent) and all(map(torch.equal, weights(again), at[least][1]))
+
+
+class Normal:
+    """A law without points."""
+
+    def draw(self, rng: torch.Generator) -> Tensor:
+        return torch.randn(2, generator=rng)
+
+    def draws(self, n: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(n, 2, generator=rng)
+
+
+def test_a_source_of_points_is_validated_by_those_of_its_validation_split(points: Dataset) -> None:
+    """All validation points of the source are one here, which the training's are not; a law is drawn from as ever."""
+    start = torch.tensor([0.5, -2.0])
+    source = SourcePoints({"train": points.train, "validation": start.expand(7, 2), "test": points.test})
+    run = trainer(dataclasses.replace(points, source=source))
+    module = run.average.frozen()
+    assert points.validation is not None and run.best
+    loss = 0.0
+    for piece, x1 in enumerate(points.validation.split(16)):
+        t = torch.rand(len(x1), 1, generator=generator(0, "validation", piece))
+        loss += float(((module(t[:, 0], t * x1 + (1 - t) * start) - (x1 - start)) ** 2).mean(1).sum())
+    assert run.best.validation_loss(module, 0, 0.0, nullcontext) == pytest.approx(loss / 40, rel=1e-5)
+    drawn = trainer(dataclasses.replace(points, source=Normal()))
+    assert drawn.best
+    found = drawn.best.validation_loss(module, 0, 0.0, nullcontext)
+    assert found == pytest.approx(by_hand(module, points.validation, 0), rel=1e-5)
 
 
 def test_until_then_it_is_trained_as_without(points: Dataset, tmp_path: Path) -> None:
