@@ -5,6 +5,7 @@ from pandas import DataFrame
 from bench.report import vocabulary
 from bench.report.axes import means
 from bench.report.comparable import of_one_kind
+from bench.report.lost_points import PLAIN
 from bench.report.sections import Section
 
 COSTS = ("step", "samples", "seconds", "evaluations")
@@ -19,6 +20,19 @@ def validated(section: Section) -> list[str]:
 def validations(section: Section, metric: str) -> DataFrame:
     """The rows of a metric's curves that are compared, with COSTS."""
     return of_one_kind(section.curve[section.curve.metric == metric])
+
+
+def finished(section: Section, metric: str) -> DataFrame:
+    """The `validations` of trainings that are over: what one under way will reach, and when, nobody knows."""
+    rows = validations(section, metric)
+    return rows[rows.status == "ok"]
+
+
+def qualities(section: Section) -> list[str]:
+    """The metrics of quality that have a curve; of the likelihoods the one that verdicts take."""
+    nll = section.metric("nll", "train")
+    of_quality = [metric for metric in validated(section) if section.about(metric).table == "quality"]
+    return [metric for metric in of_quality if metric not in PLAIN or metric == nll]
 
 
 def course(section: Section, metric: str) -> DataFrame:

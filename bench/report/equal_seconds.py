@@ -19,7 +19,7 @@ from pandas import DataFrame
 
 from bench.report import numbers, vocabulary
 from bench.report.comparable import machine
-from bench.report.course import validated, validations
+from bench.report.course import finished, qualities
 from bench.report.crossings import value_at
 from bench.report.entries import entry_of, marked
 from bench.report.extract import KEYS, each, listed
@@ -53,8 +53,7 @@ class AtEqualSeconds:
 
 def at_equal_seconds(section: Section) -> AtEqualSeconds | None:
     """None if fewer than two methods have a value of the same metric."""
-    metrics = [metric for metric in validated(section) if section.about(metric).table == "quality"]
-    curves = {metric: rows for metric in metrics if len(rows := _finished(section, metric))}
+    curves = {metric: rows for metric in qualities(section) if len(rows := finished(section, metric))}
     metrics = [*curves]
     if not curves:
         return None
@@ -72,12 +71,6 @@ def at_equal_seconds(section: Section) -> AtEqualSeconds | None:
         return None
     about = {metric: _settings(curves[metric]) for metric in shown}
     return AtEqualSeconds(section, seconds, section.labels[fastest], rows[rows.metric.isin(shown)], about)
-
-
-def _finished(section: Section, metric: str) -> DataFrame:
-    """The curves of trainings that are over: how long one under way will take nobody knows."""
-    rows = validations(section, metric)
-    return rows[rows.status == "ok"]
 
 
 def _apart(section: Section, curves: DataFrame) -> dict[str, str]:
@@ -126,7 +119,7 @@ def grid(found: AtEqualSeconds) -> Grid:
         shares = own.drop_duplicates("run_id").share.dropna()
         entries = [Entry(value=100 * float(shares.mean()), form=".0f") if len(shares) else Entry(ABSENT)]
         entries += [entry_of(section, own[own.metric == metric], section.about(metric)) for metric in found.about]
-        lines.append(Row(str(own.baseline.iloc[0]), label, "", tuple(entries)))
+        lines.append(Row(str(own.baseline.iloc[0]), label, str(own.run_id.nunique()), tuple(entries)))
         told |= dict.fromkeys(f"{label}: {reason}." for reason in own.reason.dropna().map(str))
     abouts = [section.about(metric) for metric in found.about]
     headers = [Header("Training over [%]")]
@@ -138,7 +131,8 @@ def grid(found: AtEqualSeconds) -> Grid:
     ]
     remarks = [CAPTION, f"{time} s: the whole training of the fastest run, one of {found.fastest}.", LATER, BOLD]
     title = f"{section.name}: quality after equal seconds of training, {time} s {section.where}"
-    return Grid(title, "quality", tuple(headers), tuple(marked(lines, [None, *abouts])), (*remarks, *quoted, *told))
+    lines = marked(lines, [None, *abouts])
+    return Grid(title, "quality", tuple(headers), tuple(lines), (*remarks, *quoted, *told), ("Method", "Seeds"))
 
 
 def tidy(sections: Iterable[Section]) -> DataFrame:

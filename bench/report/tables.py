@@ -77,8 +77,8 @@ def _columns(section: Section, cells: DataFrame) -> list[_Column]:
 
 
 def _best(cells: DataFrame, better: str) -> float | None:
-    """The best mean of a column, of rows that lost no seed; None if `better` is "" or most rows share it."""
-    means = cells["mean"][~cells.baseline.isin(OF_DATA) & (cells.lost == 0)].dropna()
+    """The best mean of a column, of rows that lost neither seed nor point; None if `better` is "" or most share it."""
+    means = cells["mean"][~cells.baseline.isin(OF_DATA) & (cells.lost == 0) & (cells.lost_points == 0)].dropna()
     if not better or len(means) < 2:
         return None
     best = float(means.min() if better == "lower" else means.max())
@@ -161,7 +161,7 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
         shown = replace(shown, tail=f"{shown.tail} (sampling ± {spread})".strip())
     if cell.at_floor:
         shown = replace(shown, tail=f"{shown.tail} {AT_FLOOR}".strip())
-    return replace(shown, best=not cell.lost and cell.mean == column.best, notes=notes)
+    return replace(shown, best=not (cell.lost or cell.lost_points) and cell.mean == column.best, notes=notes)
 
 
 def number(cell: Any, divide: float) -> Entry:

@@ -67,6 +67,8 @@ def test_methods_stand_at_the_seconds_of_the_fastest_run() -> None:
     assert (slower[1].value, slower[1].half_width) == pytest.approx(t_interval([5.0, 5.5, 6.0])[:2])
     assert quick[1].best and not slower[1].best
     assert slower[0].text == "12"  # 4 s of 32, in percent
+    made = grid(found)
+    assert made.leading == ("Method", "Seeds") and [row.sampler for row in made.rows] == ["3", "3"]
     assert quick[0].value == pytest.approx(100 * (1 + 4 / 5 + 4 / 6) / 3)
 
 

@@ -10,6 +10,8 @@ import synthetic
 from bench.papers.claims import Claim
 from bench.papers.paper import published_numbers
 from bench.report.effects import Effects
+from bench.report.equal_seconds import at_equal_seconds
+from bench.report.equal_seconds import grid as grid_of
 from bench.report.grid import Grid
 from bench.report.overview import overviews
 from bench.report.published import printed_tables
@@ -70,6 +72,27 @@ def test_a_plain_mean_names_the_points_that_it_hangs_on_and_has_no_interval() ->
     assert found["FM w/ OT"]["NLL [nats] ↓"] == "3.01 ± 0.02" and found["FM w/ OT"]["Lost [points] ↓"] == "0 ± 0"
     assert HANGING in grid.remarks
     assert any("ε = 0.001, mixed with the normal density of the training data" in remark for remark in grid.remarks)
+
+
+def test_a_mean_that_hangs_on_lost_points_is_never_the_best() -> None:
+    """Of three methods the lowest plain mean is one whose lost points happened to cost little."""
+    low = runs("ddpm", nll_nats=(2.9, 2.9, 2.9), nll_defensive_nats=(3.3, 3.3, 3.3), lost_points=(1, 0, 0))
+    grid, _ = shown([*SOUND, *LOSING, *low])
+    place = [header.text for header in grid.headers].index("NLL [nats] ↓")
+    assert {row.label: row.entries[place].best for row in grid.rows} == {
+        "FM w/ OT": False, "ScoreFlow": False, "DDPM": False,
+    }  # fmt: skip
+    grid, _ = shown([*SOUND, *LOSING, *low, *runs("rnode", nll_nats=(3.5,) * 3, lost_points=(0,) * 3)])
+    assert [row.label for row in grid.rows if row.entries[place].best] == ["FM w/ OT"]
+
+
+def test_at_equal_seconds_stands_the_likelihood_that_verdicts_take() -> None:
+    for names, heads in (
+        (["nll_nats"], ["NLL [nats]"]),
+        (["nll_nats", "nll_defensive_nats"], ["Defensive NLL [nats]"]),
+    ):
+        found = at_equal_seconds(synthetic.section(on_curve(*names)))
+        assert found and [header.title for header in grid_of(found).headers[1:]] == heads
 
 
 def test_without_a_lost_point_there_is_no_column_of_them_and_no_word() -> None:

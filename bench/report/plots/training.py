@@ -14,9 +14,8 @@ from bench.report.axes import crosses, curves, floor_line, lacking, legend, limi
 from bench.report.budget import COUNTED
 from bench.report.canvas import LEGEND, WIDTH, sheet
 from bench.report.cells import floor_text
-from bench.report.course import course, validated, validations
+from bench.report.course import course, qualities, validated, validations
 from bench.report.figure import Drawing, FigureData, register_figure
-from bench.report.lost_points import PLAIN
 from bench.report.sweeps import floor_of
 
 LABELS = {
@@ -34,11 +33,8 @@ LINES = "Lines: mean over seeds; bands: 95% t-intervals from three seeds on."
 )
 def over_training(data: FigureData) -> Iterator[Drawing]:
     """A figure for every quality that was validated; of the likelihoods the one that verdicts take."""
-    for metric in validated(data.section):
+    for metric in qualities(data.section):
         about = data.section.about(metric)
-        is_other = metric in PLAIN and metric != data.section.metric("nll", "train")
-        if about.table != "quality" or is_other:
-            continue
         figure, cut = _panels(data, metric, ["evaluations", "seconds", "samples"])
         reading = (
             f"{about.title} on held-out data, all on logarithmic axes of cost: evaluations of the network, by which "
