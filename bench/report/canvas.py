@@ -1,6 +1,6 @@
 """Figures of one make: a title on top, below it what was measured, then panels laid out in inches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ LOOK = Path(__file__).parent / "templates" / "figures.mplstyle"
 FONTS = ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"]
 LONGEST = 92  # characters of a title in full size
 LETTER = 0.08 / 9  # inches that a bold letter takes per point of its size
+ASIDE = 0.2  # inches around labels at the left
 ONE_DRAWN = "one seed drawn, means over seeds quoted"
 
 
@@ -102,6 +103,13 @@ def matrix(
 
 def _ink(look: Look | None) -> dict[str, Any]:
     return {"color": legible(look.colour), "weight": "bold"} if look else {"color": MUTED, "weight": "normal"}
+
+
+def room(labels: Iterable[str], least: float, most: float, size: float = 9.0) -> tuple[float, float]:
+    """The inches that bold labels take at the left of axes, and their size, smaller where they would take more."""
+    longest = max(map(len, labels), default=1)
+    size = min(size, (most - ASIDE) / (LETTER * longest))
+    return max(least, LETTER * size * longest + ASIDE), size
 
 
 def entitle(figure: Figure, title: str, caption: str) -> None:

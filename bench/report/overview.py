@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.report.axes import DASHES
-from bench.report.canvas import WIDTH, legible, sheet
+from bench.report.canvas import WIDTH, legible, room, sheet
 from bench.report.extract import count, each
 from bench.report.figure import SMOKE, Drawing
 from bench.report.grid import Entry, Grid, Header, Row
@@ -61,7 +61,8 @@ class Overview:
 
     def drawing(self) -> Drawing:
         """P of every method with its interval, a panel a measure."""
-        columns, gap, left = len(self.measures), 0.2, 1.5
+        columns, gap = len(self.measures), 0.2
+        left, letters = room(self.baselines, least=1.5, most=3.6)
         width = (WIDTH - left - 0.2 - gap * (columns - 1)) / columns
         size = (width, BAR * len(self.baselines) + 0.1)
         figure, [axes] = sheet(1, columns, size, (gap, 0), left=left, right=0.2, bottom=0.55)
@@ -75,7 +76,7 @@ class Overview:
                     one.plot([low, high], [y, y], color=colour, linewidth=2)
                     one.plot([p], [y], marker, color=colour, markersize=7, markeredgecolor="white")
                 if one is axes[0]:
-                    style: dict[str, Any] = {"size": 9, "weight": "bold", "color": legible(colour)}
+                    style: dict[str, Any] = {"size": letters, "weight": "bold", "color": legible(colour)}
                     one.text(-0.04, y, label, transform=one.get_yaxis_transform(), ha="right", va="center", **style)
             one.set(xlim=(-0.03, 1.03), ylim=(len(self.baselines) - 0.5, -0.5), yticks=[], xticks=[0, 0.5, 1])
             one.set(xlabel="P(better than another)")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import synthetic
 
+from bench.report.canvas import themed
 from bench.report.improvement import improvements
 from bench.report.overview import overviews
 from bench.report.sections import sections
@@ -71,6 +72,18 @@ def drawn(label: str, w2: float, seeds: int = 3, **more: Any) -> list[dict[str, 
     fixed = {"dataset": "moons", "baseline": label.lower(), "label": label, "variant": f"moons-{label.lower()}"}
     fixed |= {"stage": "samples", "metric": "w2", "settings": synthetic.ODE}
     return [{**fixed, "seed": seed, "value": w2 + seed / 100, **more} for seed in range(seeds)]
+
+
+@pytest.mark.slow
+def test_labels_stand_within_the_figure_however_long() -> None:
+    for label in ("I-CFM, default coupling, default options", "FM, lr = 0.01, " * 5):
+        (found,) = overviews(sections(synthetic.frame(*drawn("A", 0.5), *drawn(label, 0.6))))
+        with themed():
+            figure = found.drawing().figure
+            figure.canvas.draw()
+            boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts]
+        assert len(boxes) == 2 and min(box.x0 for box in boxes) >= 0
+        assert min(axes.get_window_extent().width for axes in figure.axes) > figure.dpi
 
 
 ONE_SHOT = {"sampler": "generator", "batch": 2000, "weights": "ema"}

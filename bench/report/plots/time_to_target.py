@@ -12,8 +12,8 @@ from pandas import DataFrame
 
 from bench.report import numbers
 from bench.report.axes import sign_of, sized
-from bench.report.canvas import WIDTH, legible, sheet
-from bench.report.course import validated, validations
+from bench.report.canvas import WIDTH, legible, room, sheet
+from bench.report.course import finished, validated
 from bench.report.crossings import crossing
 from bench.report.extract import each, listed
 from bench.report.figure import Drawing, FigureData, register_figure
@@ -27,7 +27,7 @@ GROUPS = {
     False: f"up to {FEW} evaluations of the network per training step",
     True: f"more than {FEW} evaluations of the network per training step",
 }
-BAR = 0.3  # inches
+BAR, TIMES = 0.3, 1.4  # inches
 
 
 @register_figure("time_to_target", title="Seconds of training until validation reaches a target", place=20)
@@ -35,7 +35,7 @@ def time_to_target(data: FigureData) -> Drawing | None:
     """Horizontal bars, one panel for the likelihood and one for the distance to the data."""
     section = data.section
     wanted = [section.metric("nll", "train"), section.metric("quality", "train")]
-    curves = {metric: validations(section, metric) for metric in wanted if metric in validated(section)}
+    curves = {metric: finished(section, metric) for metric in wanted if metric in validated(section)}
     signs = {metric: sign_of(section.about(metric)) for metric in curves}
     rows = {m: curve[curve.value.notna()].assign(value=signs[m] * curve.value) for m, curve in curves.items()}
     rows = {metric: found for metric, found in rows.items() if found.variant.nunique() > 1}
@@ -46,13 +46,13 @@ def time_to_target(data: FigureData) -> Drawing | None:
     for metric, goal in goals.items():
         about = section.about(metric)
         words[metric] = f"{about.title} {numbers.plain(signs[metric] * goal, 3)} {about.unit}".strip()
-    finished = {metric: finishes(section, found, goals[metric]) for metric, found in rows.items()}
-    lines = max(len(found) + found.many.nunique() for found in finished.values())
-    left, gap = 1.35, 2.75  # names at the left, times at the right
-    width = (WIDTH - left - 1.4 - gap * (len(rows) - 1)) / len(rows)
-    figure, axes = sheet(1, len(rows), (width, lines * BAR), (gap, 0), left=left, right=1.4, bottom=0.55)
+    done = {metric: finishes(section, found, goals[metric]) for metric, found in rows.items()}
+    lines = max(len(found) + found.many.nunique() for found in done.values())
+    left, letters = room(section.labels.values(), least=1.35, most=2.6)  # names at the left, times at the right
+    width = (WIDTH - (left + TIMES) * len(rows)) / len(rows)
+    figure, axes = sheet(1, len(rows), (width, lines * BAR), (left + TIMES, 0), left=left, right=TIMES, bottom=0.55)
     for one, metric in zip(axes[0], rows, strict=True):
-        _bars(section, one, finished[metric].assign(best=signs[metric] * finished[metric].best), lines)
+        _bars(section, one, done[metric].assign(best=signs[metric] * done[metric].best), lines, letters)
         one.set_title(f"{words[metric]}{sized(rows[metric].n.iloc[0])}", weight="bold", size=9.5)
     reading = (
         "Seconds of training steps alone until the validation curve reaches the target, interpolated between "
@@ -95,7 +95,7 @@ def finishes(section: Section, rows: DataFrame, goal: float) -> DataFrame:
     return DataFrame(found, columns=columns).sort_values(["many", "seconds", "best"], ignore_index=True)
 
 
-def _bars(section: Section, axes: Axes, found: DataFrame, lines: int) -> None:
+def _bars(section: Section, axes: Axes, found: DataFrame, lines: int, letters: float) -> None:
     most = found.seconds.fillna(found.spent).max()
     axes.set(xlim=(0, 1.15 * most), ylim=(lines - 0.4, -0.9), yticks=[], xlabel="Training time [s], without evaluation")
     axes.grid(False, axis="y")
@@ -107,7 +107,9 @@ def _bars(section: Section, axes: Axes, found: DataFrame, lines: int) -> None:
         for row, y in zip(each(group), places, strict=False):
             colour = section.looks[row.variant].colour
             ink = legible(colour)
-            axes.text(-0.012, y, section.labels[row.variant], ha="right", size=9, weight="bold", color=ink, **beside)
+            axes.text(
+                -0.012, y, section.labels[row.variant], ha="right", size=letters, weight="bold", color=ink, **beside
+            )
             if row.reached:
                 axes.barh(y, row.seconds, 0.68, color=colour, alpha=1 if row.reached == row.seeds else 0.45)
                 if row.reached >= LEAST_SEEDS:
