@@ -12,7 +12,7 @@ from bench.metrics.metric import FLOOR as SUFFIX
 from bench.papers.paper import REFERENCE
 from bench.report.comparable import EXACT_FIELD, FLOOR, is_under
 from bench.report.extract import each
-from bench.report.statistics import one_more, repeated, repeats
+from bench.report.statistics import one_more_of, repeated, repeats
 
 FLOOR_OF = {"nll_nats": "nll_floor", "nll_defensive_nats": "nll_defensive_floor"}  # of others it is <metric>_floor
 FLOORS = ("exact density", "as many data")  # what they are, of likelihoods and of all else
@@ -48,7 +48,8 @@ def floors_of(
             by_run = same.groupby("run_id").value.mean()
             place = {"stage": stage, "metric": metric, "settings": settings}
             values = {"mean": float(by_run.mean()), "n": len(by_run), "run_ids": tuple(by_run.index)}
-            values["half_width"] = one_more(*repeats(same))
+            # Of a density all runs know the same points as their models do: no set more is asked for.
+            values["half_width"] = math.nan if metric in FLOOR_OF else one_more_of(same)
             n = same.n.iloc[0]
             values |= {"repeats": repeats(same)[1], "of_fewer": int(n) if n < column.get("n", 0) else 0}
             rows.append(row | place | values | beside(REFERENCE, metric, settings))

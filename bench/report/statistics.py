@@ -107,6 +107,28 @@ def one_more(stderr: float | None, n: int) -> float:
     return repeated(stderr, n) * (n + 1) ** 0.5
 
 
+def one_more_of(rows: "DataFrame") -> float:
+    """Half-width of the 95% interval, around the mean over S runs, of one repeat of one more run; NaN without any.
+
+    With the variance b of the runs' means, and w of the n repeats within a run, it is
+
+        t (b (1 + 1/S) + w (1 - 1/n))^(1/2)
+
+    with t of the `freedom` of both (S - 1, and S (n - 1)). Runs of equal means are one run, of `one_more`.
+    """
+    from scipy.special import stdtrit
+
+    runs = rows.drop_duplicates("run_id")
+    s, (stderr, n) = len(runs), repeats(rows)
+    if runs.value.nunique() < 2:
+        return one_more(stderr, n)
+    v, freedoms = [float(runs.value.var()) * (1 + 1 / s)], [s - 1]
+    if n > 1:
+        v.append(float((runs.stderr.astype(float) ** 2).mean()) * (n - 1))
+        freedoms.append(s * (n - 1))
+    return float(stdtrit(freedom(v, freedoms), 0.975) * math.sqrt(sum(v)))
+
+
 class MeanOverSets:
     """The mean over datasets of values e[d] (..., m_d), at least two each; what it has is of their shape (...).
 

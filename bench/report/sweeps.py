@@ -11,7 +11,7 @@ from bench.report import vocabulary
 from bench.report.axes import means
 from bench.report.comparable import is_under, of_one_kind
 from bench.report.extract import Extract, each
-from bench.report.statistics import one_more, repeats
+from bench.report.statistics import one_more_of
 
 MOST = 6  # samplers that have a panel each
 PLACE = ["variant", "solver", "accuracy"]
@@ -41,7 +41,7 @@ def floor_of(section: Extract, metric: str, drawn: DataFrame) -> tuple[float, fl
     rows = section.frame[section.frame.metric == f"{metric}{FLOOR}"]
     rows = rows[(rows.n == first.n) & rows.value.notna()]
     rows = rows[[is_under(settings, first.parsed) for settings in rows.parsed]]
-    return (float(rows.value.mean()), one_more(*repeats(rows))) if len(rows) else None
+    return (float(rows.value.mean()), one_more_of(rows)) if len(rows) else None
 
 
 def at_every_accuracy(rows: DataFrame) -> DataFrame:

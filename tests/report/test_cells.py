@@ -1,7 +1,10 @@
 import math
+from typing import Any
 
+import numpy as np
 import pandas
 import pytest
+import scipy.stats
 import synthetic
 
 from bench.report.cells import headline
@@ -240,6 +243,30 @@ def test_a_floor_has_the_interval_of_one_more_set() -> None:
     # Five values of deviation s = 0.01 sqrt 5; another one lies within 2.776445 s sqrt(1 + 1/5) of their mean.
     assert floor.half_width == pytest.approx(2.776445 * 0.01 * math.sqrt(5) * math.sqrt(1.2), rel=1e-6)
     assert floor["mean"] == 0.2 and floor.label == "Floor (as many data)" and not floor.at_floor
+
+
+def test_sets_that_each_seed_draws_make_the_interval_of_a_floor() -> None:
+    values = (0.691, 0.767, 0.753)
+
+    def floor(values: tuple[float, ...], stderr: float | None, repeats: int) -> Any:
+        row = {"metric": "w2", "value": 0.8, "settings": DRAWN}
+        of_data = {"metric": "w2_floor", "stderr": stderr, "settings": {**OF_FLOOR, "repeats": repeats}}
+        rows = [{**row, "seed": i} for i in range(len(values))]
+        rows += [{**of_data, "seed": i, "value": value} for i, value in enumerate(values)]
+        return headline(sections(synthetic.frame(*rows))).set_index("baseline").loc["floor"]
+
+    # Of one set a seed: t_{.975, 2} s sqrt(1 + 1/3).
+    s = float(np.std(values, ddof=1))
+    found = floor(values, None, 1)
+    assert found.half_width == pytest.approx(4.302653 * s * math.sqrt(4 / 3), rel=1e-6)
+    assert found["mean"] == pytest.approx(0.737)
+    # Of five a seed: both variances, b = s^2 over means and w = 5 .01^2 within.
+    v = s**2 * 4 / 3, 4 * 0.01**2
+    nu = sum(v) ** 2 / (v[0] ** 2 / 2 + v[1] ** 2 / 12)
+    assert floor(values, 0.01, 5).half_width == pytest.approx(scipy.stats.t.ppf(0.975, nu) * math.sqrt(sum(v)))
+    # Runs of equal floors are one.
+    assert floor((0.2, 0.2, 0.2), 0.01, 5).half_width == floor((0.2,), 0.01, 5).half_width
+    assert math.isnan(floor((0.2, 0.2), None, 1).half_width)
 
 
 def test_a_floor_of_one_set_has_no_interval_and_no_value_is_at_it() -> None:
