@@ -157,7 +157,10 @@ def _together(case: _Case, whole: Verdict, parts: Mapping[str, Verdict]) -> Verd
         return replace(whole, summary="; ".join(filter(None, (whole.summary, beside))))
     counted = _counted(whole.parts)
     if not case.has_mean:
-        return replace(whole, effects=(), summary="; ".join(filter(None, (counted, beside))))
+        why = (
+            whole.summary if whole.word == "undecided" else ""
+        )  # what a mean would say, of the comparison that decides
+        return replace(whole, effects=(), summary="; ".join(filter(None, (why, counted, beside))))
     over = "" if any(e.missing for e in whole.effects) else f"mean over {len(parts)} datasets, "
     return replace(whole, summary="; ".join(filter(None, (whole.summary, f"{over}{counted}", beside))))
 

@@ -292,7 +292,10 @@ def test_nats_and_bits_have_no_mean() -> None:
     assert (moons.effects[0].unit, digits.effects[0].unit) == ("nats", "bits/dim")
     for row in rows[-10:]:
         row["value"] = 100.0 + (-1) ** row["seed"] * (row["baseline"] == "fm_ot")
-    assert judge(rows, metric="nll")[0].word == "undecided"
+    whole = judge(rows, metric="nll")[0]
+    assert whole.word == "undecided"
+    assert whole.summary.startswith("NLL: effect below the noise, ") and " against DDPM on digits (" in whole.summary
+    assert " seeds would decide; supported on moons, undecided on digits" in whole.summary
 
 
 def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
