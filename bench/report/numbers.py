@@ -62,12 +62,18 @@ def fixed(value: float, digits: int) -> str:
 
 
 def effect(mean: float, low: float, high: float, scale: str, unit: str) -> str:
-    """A difference or ratio with its interval, to two digits of the interval's width: "−0.04 [−0.05, −0.03] nats"."""
+    """A difference or ratio with its interval, to two digits of the interval's width: "−0.04 [−0.05, −0.03] nats".
+
+    What of a ratio would be 0 to so many digits is a power of ten: "× 2e−7 [3e−21, 0.0069]".
+    """
     width = high - low if math.isfinite(high - low) and high > low else abs(mean) / 10 or 1.0
     digits = max(0, 1 - math.floor(math.log10(max(width, 1e-9))))
     sign = "+" if scale == "difference" else ""
 
     def shown(x: float) -> str:
+        if scale == "ratio" and 0 < x < 0.5 * 10.0**-digits:
+            mantissa, power = f"{x:.0e}".split("e")
+            return f"{mantissa}e−{-int(power)}"
         return (f"{x:{sign}.{digits}f}" if abs(x) < HUGE else f"{x:{sign}.1e}").replace("e+", "e").replace("-", "−")
 
     interval = f" [{shown(low)}, {shown(high)}]" if math.isfinite(high - low) else ""

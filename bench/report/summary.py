@@ -90,4 +90,4 @@ def _entry(header: Header, of: dict[str, Interval], variant: str, seeds: int) ->
     best = header.better and len(means) > 1 and mean == (min if header.better == "lower" else max)(means)
     shared = 2 * means.count(mean) > len(means)
     tail = f"(n={n})" if 1 < n < seeds else ""
-    return Entry("", mean, half_width, n, tail=tail, best=bool(best) and not shared)
+    return Entry("", mean, half_width, None if n == seeds else n, tail=tail, best=bool(best) and not shared)

@@ -45,6 +45,8 @@ def test_four_digits_without_an_interval(value: float, text: str) -> None:
         ((2.0, 2.0, 2.0), "ratio", "", "× 2.00 [2.00, 2.00]"),
         ((-2.3e23, -8.7e23, 4.1e23), "difference", "nats", "−2.3e23 [−8.7e23, +4.1e23] nats"),
         ((0.5, math.nan, math.nan), "difference", "", "+0.500"),
+        ((4.6e-12, 3e-21, 0.0069), "ratio", "", "× 5e−12 [3e−21, 0.0069]"),
+        ((0.00052, 0.00004, 0.0069), "ratio", "", "× 0.0005 [4e−5, 0.0069]"),
         ((0.0, 0.0, 0.0), "difference", "", "+0.0 [+0.0, +0.0]"),
     ],
 )

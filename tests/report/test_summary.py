@@ -50,6 +50,14 @@ def test_what_was_not_measured_is_absent_and_a_metric_of_nobody_has_no_column() 
     assert [[entry.words for entry in row.entries] for row in grid.rows] == [["", "–"], ["–", ""]]
 
 
+def test_one_seed_is_said_by_its_row_alone() -> None:
+    one = [row for row in rows("a", w2=(0.2, 0.4), seconds=(6, 8)) if row["seed"] == 0]
+    for others, text in (([], "0.2000"), (rows("b", w2=(0.5, 0.7)), "0.2000")):
+        (section,) = sections(synthetic.frame(*one, *others))
+        grid = summary(section)
+        assert grid is not None and (grid.rows[0].sampler, grid.rows[0].entries[0].text) == ("1", text)
+
+
 def test_a_section_without_numbers_has_no_summary() -> None:
     (section,) = sections(synthetic.frame({**NLL, "status": "failed", "value": None, "error": "it broke"}))
     assert summary(section) is None
