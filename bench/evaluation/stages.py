@@ -149,8 +149,9 @@ class Stages:
         ]
         if (best := trainer.best) and best.step is not None:
             rows += [Measurement("best_step", best.step), Measurement("validation_loss", best.loss)]
-        if trainer.settings.clip or trainer.settings.clip_relative:
-            rows.append(Measurement("clipped_steps", share_clipped(trainer.clippings)))
+        bounded = trainer.settings.clip or trainer.settings.clip_relative
+        if bounded and (share := share_clipped(trainer.clippings, trainer.step)) is not None:
+            rows.append(Measurement("clipped_steps", share))
         if why := self.unfit or self.elsewhere:
             rows = [replace(row, value=math.nan, reason=why) for row in rows]
         steps = Measurement("steps", math.nan if self.unfit else trainer.step, reason=self.unfit or None)

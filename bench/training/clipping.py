@@ -64,7 +64,10 @@ class Clipping:
         return vector_norm(torch.stack([vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]), dim=0)
 
 
-def share_clipped(clippings: Iterable[Clipping]) -> float:
-    """The share of all updates whose gradients were clipped; waits for the device. NaN if there was none."""
+def share_clipped(clippings: Iterable[Clipping], steps: int) -> float | None:
+    """The share of all updates of so many steps whose gradients were clipped; waits for the device.
+
+    None if they do not know of all: a checkpoint of older code holds no numbers of theirs.
+    """
     _, taken, clipped = torch.stack([clipping.numbers for clipping in clippings]).sum(0)
-    return float(clipped / taken)
+    return float(clipped / taken) if taken >= steps else None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.config.settings import Training
 from bench.datasets.base import Dataset
+from bench.records.seal import write_sealed
 from bench.training.clipping import WINDOW, Clipping, share_clipped
 
 DIRECTION = torch.tensor([0.6, 0.8])
@@ -49,14 +51,14 @@ def test_the_relative_bound_follows_the_running_mean(settings: dict[str, float])
     norms, found = lognormal(3 * WINDOW), clipping(**settings)
     expected, share = by_hand(norms, settings["clip_relative"], settings.get("clip", math.inf))
     assert [float(bounded(found, norm)) for norm in norms] == pytest.approx(expected, rel=1e-5)
-    assert share_clipped([found]) == pytest.approx(share) and 0.1 < share < 0.6
+    assert share_clipped([found], len(norms)) == pytest.approx(share) and 0.1 < share < 0.6
 
 
 def test_it_is_the_same_of_a_loss_in_another_unit() -> None:
     one, thousand = clipping(clip_relative=1.5), clipping(clip_relative=1.5)
     for small, large in zip(lognormal(50), lognormal(50, 1000.0), strict=True):
         assert float(bounded(thousand, large)) == pytest.approx(1000 * float(bounded(one, small)), rel=1e-4)
-    assert share_clipped([one]) == share_clipped([thousand]) > 0
+    assert share_clipped([one], 50) == share_clipped([thousand], 50) != 0
 
 
 def test_one_outlier_is_cut_and_a_lasting_change_is_followed() -> None:
@@ -80,7 +82,7 @@ def test_a_fixed_bound_is_that_of_torch_bit_for_bit_and_counted() -> None:
         found.bound([parameter])
         expected.append(float(nn.utils.clip_grad_norm_([other], 1.0)) > 1)
         assert torch.equal(parameter.grad, other.grad)
-    assert share_clipped([found]) == sum(expected) / 40 and {*expected} == {True, False}
+    assert share_clipped([found], 40) == sum(expected) / 40 and {*expected} == {True, False}
 
 
 def test_what_is_not_finite_stays_so_and_only_in_its_own_run() -> None:
@@ -101,7 +103,23 @@ def test_every_phase_has_a_bound_of_its_own(points: Dataset) -> None:
         both.take_step()
     critic, generator = both.clippings
     assert critic.numbers[1] == generator.numbers[1] == 20 and critic.numbers[0] != generator.numbers[0]
-    assert share_clipped([critic, generator]) == float(critic.numbers[2] + generator.numbers[2]) / 40 > 0
+    assert share_clipped([critic, generator], 20) == float(critic.numbers[2] + generator.numbers[2]) / 40 != 0
+
+
+def test_of_steps_that_were_not_counted_there_is_no_share(points: Dataset, tmp_path: Path) -> None:
+    """As of a training that was begun, or finished, by code that kept no numbers."""
+    run = pair(points, clip_relative=1.01)
+    for _ in range(3):
+        run.take_step()
+    run.save(tmp_path / "a.pt")
+    content = torch.load(tmp_path / "a.pt", weights_only=False)
+    del content["clippings"]
+    write_sealed(tmp_path / "a.pt", lambda path: torch.save(content, path))
+    old = pair(points, clip_relative=1.01)
+    assert old.restore(tmp_path / "a.pt", lambda text: None) and old.step == 3
+    assert share_clipped(run.clippings, run.step) is not None and share_clipped(old.clippings, old.step) is None
+    old.take_step()
+    assert share_clipped(old.clippings, old.step) is None
 
 
 def test_a_bound_below_the_mean_is_refused() -> None:
