@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HEAD = ("baseline", "dataset", "network", "runs", *STAGES, "all", "peak")
 NOT_COUNTED = (
     "not counted: starting workers, checkpoints, compiling, floors and real images' features (once per dataset),",
+    '             exact fields (once per dataset and path), validation losses of keep = "best",',
     "             metrics of features, what seeds that are trained together save, workers that get in each other's way",
 )
 UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))

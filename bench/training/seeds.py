@@ -53,6 +53,8 @@ def on_dataset(seed: int, dataset: Component) -> int:
 
     Runs of one seed share it on one dataset, where their methods are compared in pairs, and on no other, so that what
     is averaged over datasets is independent. A dataset with another option is another one.
+
+    Points of seed = "run" are no such draw: the seed itself draws them, by equal random numbers on every dataset.
     """
     return number(seed, f"dataset-{json.dumps(dataset.model_dump(mode='json'), sort_keys=True)}")
 
