@@ -132,7 +132,7 @@ def test_records_of_before_have_their_plain_mean_as_it_was() -> None:
 
 def test_the_papers_own_table_names_them_too_and_keeps_the_plain_one() -> None:
     found = printed_tables(synthetic.section([*SOUND, *LOSING]), published_numbers(), {})
-    (printed,) = (one for one in found if one.table.title == "Table 1")
+    (printed,) = (one for one in found if one.table.title == "Table 1 of Lipman et al. 2023")
     grid = published_grid(printed)
     assert [header.text for header in grid.headers][:2] == ["NLL [nats]", "Defensive NLL [nats]"]
     (row,) = (row for row in grid.rows if row.label == "ScoreFlow")

@@ -55,13 +55,13 @@ ROWS = [
 
 
 def test_table_1_has_the_papers_methods_in_its_order_and_then_others() -> None:
-    grid = made(ROWS)[0]["Table 1"]
+    grid = made(ROWS)[0]["Table 1 of Lipman et al. 2023"]
     names = [row.baseline for row in grid.rows]
     assert names == ["ddpm", "score_matching", "scoreflow", "fm_diffusion", "fm_ot", "rnode"]
 
 
 def test_published_measured_and_difference_stand_side_by_side() -> None:
-    found = line(made(ROWS)[0]["Table 1"], "FM w/ OT")
+    found = line(made(ROWS)[0]["Table 1 of Lipman et al. 2023"], "FM w/ OT")
     # Lipman et al. 2023, table 1: NLL 2.99, FID 6.35, NFE 142.
     assert (found["Bits/dim published"], found["Bits/dim"], found["Bits/dim difference"]) == (
         "2.99",
@@ -73,7 +73,7 @@ def test_published_measured_and_difference_stand_side_by_side() -> None:
 
 
 def test_what_was_not_run_is_a_hole_beside_its_published_number() -> None:
-    grid = made(ROWS)[0]["Table 1"]
+    grid = made(ROWS)[0]["Table 1 of Lipman et al. 2023"]
     found = line(grid, "DDPM")
     assert (found["FID published"], found["FID"]) == ("7.48", "–")
     row = next(row for row in grid.rows if row.baseline == "ddpm")
@@ -82,20 +82,20 @@ def test_what_was_not_run_is_a_hole_beside_its_published_number() -> None:
 
 def test_bits_of_another_k_have_no_difference() -> None:
     rows = [of("fm_ot", "nll_bpd", 3.2, settings={**BPD, "draws": 5})]
-    found = line(made(rows)[0]["Table 1"], "FM w/ OT")
+    found = line(made(rows)[0]["Table 1 of Lipman et al. 2023"], "FM w/ OT")
     assert found["Bits/dim published"] == "2.99" and "Bits/dim difference" not in found
 
 
 @pytest.mark.slow
 def test_an_fid_is_compared_under_the_papers_protocol_alone() -> None:
-    assert "FID difference" not in heads(made(ROWS)[0]["Table 1"])
+    assert "FID difference" not in heads(made(ROWS)[0]["Table 1 of Lipman et al. 2023"])
     grids, tidy = made([{**row, "protocol": "paper"} for row in ROWS])
-    assert line(grids["Table 1"], "FM w/ OT")["FID difference"] == "+0.65"
+    assert line(grids["Table 1 of Lipman et al. 2023"], "FM w/ OT")["FID difference"] == "+0.65"
     assert tidy.difference[(tidy.method == "fm_ot") & (tidy.metric == "fid")].iloc[0] == pytest.approx(0.65)
 
 
 def test_table_4_is_bits_by_draws() -> None:
-    found = line(made(ROWS)[0]["Table 4"], "FM w/ OT")
+    found = line(made(ROWS)[0]["Table 4 of Lipman et al. 2023"], "FM w/ OT")
     assert found["Bits/dim, K = 1 published"] == "3.11" and found["Bits/dim, K = 1 difference"] == "+0.09"
     assert found["Bits/dim, K = 50 published"] == "2.99" and found["Bits/dim, K = 50 difference"] == "+0.02"
 
@@ -103,7 +103,7 @@ def test_table_4_is_bits_by_draws() -> None:
 def test_a_smoke_run_has_no_difference_and_says_what_it_is() -> None:
     grids, tidy = made([{**row, "protocol": "smoke"} for row in ROWS])
     assert tidy.difference.isna().all() and tidy.published.notna().any()
-    assert "Smoke run, no result: no difference is taken." in grids["Table 1"].remarks
+    assert "Smoke run, no result: no difference is taken." in grids["Table 1 of Lipman et al. 2023"].remarks
 
 
 def test_table_2_is_super_resolution_with_the_reference_first() -> None:
@@ -114,16 +114,21 @@ def test_table_2_is_super_resolution_with_the_reference_first() -> None:
         for metric, value in (("psnr", 25.0), ("ssim", 0.75), ("fid", 3.0))
     ]  # fmt: skip
     grids, _ = made(rows)
-    assert list(grids) == ["Table 2"]
-    assert [row.baseline for row in grids["Table 2"].rows] == ["reference", "regression", "sr3", "fm_ot"]
-    assert line(grids["Table 2"], "FM w/ OT")["PSNR [dB] difference"] == "+0.3"
+    assert list(grids) == ["Table 2 of Lipman et al. 2023"]
+    assert [row.baseline for row in grids["Table 2 of Lipman et al. 2023"].rows] == [
+        "reference",
+        "regression",
+        "sr3",
+        "fm_ot",
+    ]
+    assert line(grids["Table 2 of Lipman et al. 2023"], "FM w/ OT")["PSNR [dB] difference"] == "+0.3"
 
 
 def test_every_cell_leads_to_its_runs() -> None:
     grids, tidy = made(ROWS)
     runs = tuple(f"cifar10-fm_ot-0a1b2c-s{s}" for s in range(3))
-    row = next(row for row in grids["Table 1"].rows if row.baseline == "fm_ot")
-    assert row.entries[heads(grids["Table 1"]).index("FID")].runs == runs
+    row = next(row for row in grids["Table 1 of Lipman et al. 2023"].rows if row.baseline == "fm_ot")
+    assert row.entries[heads(grids["Table 1 of Lipman et al. 2023"]).index("FID")].runs == runs
     cell = tidy[(tidy.table == "table1") & (tidy.method == "fm_ot") & (tidy.metric == "fid")].iloc[0]
     assert cell.run_ids == runs
     assert (cell["mean"], cell.n) == (7.0, 3)
@@ -136,7 +141,7 @@ def json_draws(tidy: pandas.DataFrame) -> set[int]:
 
 def test_data_without_published_numbers_has_measured_ones_alone() -> None:
     rows = [{**row, "dataset": "digits", "variant": row["variant"].replace("cifar10", "digits")} for row in ROWS]
-    grid = made(rows)[0]["Table 1"]
+    grid = made(rows)[0]["Table 1 of Lipman et al. 2023"]
     assert not any("published" in header or "difference" in header for header in heads(grid))
     assert all(math.isnan(v) for v in made(rows)[1].published)
 
@@ -272,4 +277,4 @@ def test_samples_of_other_settings_have_no_place_in_it(other: dict[str, Any]) ->
 
 def test_it_is_silent_of_data_of_the_same_name_that_is_scaled_otherwise() -> None:
     here = [{**row, "dataset": "moons", "variant": f"moons-{row['baseline']}-0a1b2c"} for row in SF2M]
-    assert list(made(here)[0]) == ["Table 1"]
+    assert list(made(here)[0]) == ["Table 1 of Lipman et al. 2023"]
