@@ -53,6 +53,7 @@ def claim_tables(verdicts: Sequence[Verdict]) -> list[Grid]:
         remarks = (
             *caveats,
             HOW,
+            *dict.fromkeys(f"{v.doubt}." for v in of_suite if v.doubt),
             *([OF_UNTUNED, f"{LEGEND}."] if tuned else ()),
             *(_in_full(v, several) for v in of_suite),
         )

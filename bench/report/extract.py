@@ -47,6 +47,15 @@ class Extract:
         return int(seeds.max()) if len(seeds) else 0
 
     @cached_property
+    def shares_seeds(self) -> bool:
+        """Whether some records are of before runs drew by their dataset, too: of two datasets of a seed, the same.
+
+        Right after that every likelihood got its defensive twin. Records without a likelihood do not tell.
+        """
+        runs = {name: set(of.run_id) for name, of in self.frame[self.frame.status == "ok"].groupby("metric")}
+        return any(runs.get(plain, set()) - runs.get(twin, set()) for plain, twin in PLAIN.items())
+
+    @cached_property
     def is_super_resolution(self) -> bool:
         """Whether every image is given something that it should fit, by the records or by what was measured of it."""
         if self.frame.given.notna().any():

@@ -33,6 +33,12 @@ CAVEATS = {
 }
 
 
+SHARED = (
+    "Runs of these records drew by their seed alone: datasets share it and are not independent, as they are taken to "
+    "be, so intervals and words over several of them may be too sure"
+)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the records say of a claim on a dataset; on "" if on all of the suite, whose `parts` are those on each.
@@ -42,6 +48,7 @@ class Verdict:
         deciding: the one that the word hangs on, with the dataset if it has no mean over several; None without any.
         sets: on how many datasets every effect's median is on the claim's side, and of how many.
         untuned: the verdict on the runs at the suite's own settings, if the suite tunes and has such runs too.
+        doubt: on the mean over several datasets, of records whose datasets share seeds; "" if none.
     """
 
     claim: Claim
@@ -55,6 +62,7 @@ class Verdict:
     deciding: Effect | None = None
     sets: tuple[int, int] = (0, 0)
     untuned: "Verdict | None" = None
+    doubt: str = ""
 
     @property
     def caveat(self) -> str:
@@ -152,7 +160,8 @@ def _together(case: _Case, whole: Verdict, parts: Mapping[str, Verdict]) -> Verd
     """The verdict on all of the suite, with what is known of its datasets."""
     sets, effect = case.sets, whole.deciding
     beside = wording.beside(effect if effect and not effect.missing else None, sets)
-    whole = replace(whole, parts=tuple(parts.values()), sets=sets)
+    doubt = SHARED if parts and any(effects.section.shares_seeds for effects in case.each) else ""
+    whole = replace(whole, parts=tuple(parts.values()), sets=sets, doubt=doubt)
     if not parts:
         return replace(whole, summary="; ".join(filter(None, (whole.summary, beside))))
     counted = _counted(whole.parts)

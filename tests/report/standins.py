@@ -59,9 +59,10 @@ def verdicts() -> list[Verdict]:
         verdict(likelihood, "tied", "digits", (against("digits", "ddpm", -0.1, 0.1),)),
     )
     nfe = (verdict(speed, "contradicted", "checkerboard", (ratio,)),)
+    shared = "Datasets share seeds"
     return [
-        verdict(likelihood, "supported", parts=nll),
-        verdict(speed, "contradicted", summary="Needs 1.2 times as many.", parts=nfe),
+        replace(verdict(likelihood, "supported", parts=nll), doubt=shared),
+        replace(verdict(speed, "contradicted", summary="Needs 1.2 times as many.", parts=nfe), doubt=shared),
         verdict(best, "undecided", summary="No FID.", protocol="paper"),
     ]
 

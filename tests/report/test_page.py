@@ -153,6 +153,7 @@ def test_a_word_is_said_drawn_and_qualified(html: str) -> None:
     assert settled == ["undecided"]  # the one without a caveat; the rest are drawn hollow
     tally = html[html.index('<ul class="tally">') : html.index('<ol class="verdicts">')]
     assert "settled" not in tally and "read with the caveats" in tally
+    assert tally.count("Datasets share seeds.") == html.count("Datasets share seeds") == 1
 
 
 def test_a_claim_on_the_suite_holds_its_datasets_and_words_are_counted(html: str) -> None:

@@ -9,7 +9,7 @@ from bench.papers.claims import SHORT, Claim, of_papers
 from bench.report.claim_tables import claim_tables, tidy
 from bench.report.markdown import document
 from bench.report.sections import sections
-from bench.report.verdicts import Verdict, verdicts
+from bench.report.verdicts import SHARED, Verdict, verdicts
 
 FASTER: dict[str, Any] = {"id": "T", "title": "FM-OT is fastest", "source": "s. 1", "metric": "nfe_sampling"}
 FASTER |= {"subject": "fm_ot", "against": "ddpm"}
@@ -296,6 +296,21 @@ def test_nats_and_bits_have_no_mean() -> None:
     assert whole.word == "undecided"
     assert whole.summary.startswith("NLL: effect below the noise, ") and " against DDPM on digits (" in whole.summary
     assert " seeds would decide; supported on moons, undecided on digits" in whole.summary
+
+
+def test_datasets_of_records_that_share_seeds_are_said_to() -> None:
+    """A likelihood without its defensive twin is of before a run drew by its dataset, too."""
+    twins = {"stage": "likelihood", "settings": synthetic.LIKELIHOOD}
+
+    def said(*metrics: str, datasets: tuple[str, ...] = ("moons", "rings")) -> tuple[str, bool]:
+        rows = [row for name in datasets for row in runs(LEAD, dataset=name)]
+        rows += [row for name in datasets for m in metrics for row in runs(LEAD, dataset=name, **twins, metric=m)]
+        whole = judge(rows)[0]
+        return whole.doubt, any(remark.startswith(SHARED) for remark in claim_tables([whole])[0].remarks)
+
+    assert said("nll_nats") == (SHARED, True)
+    assert said("nll_nats", "nll_defensive_nats") == said() == ("", False)
+    assert said("nll_nats", datasets=("moons",)) == ("", False)
 
 
 def test_tables_never_show_a_bare_word_below_the_papers_protocol() -> None:
