@@ -117,7 +117,7 @@ def test_two_settings_of_one_dataset_are_told_apart(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     root = tmp_path / "results" / "same_dataset_twice"
     headings = [line for line in (root / "table.md").read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
-    assert len(headings) == len(set(headings)) == 6  # quality and cost of three
+    assert len(headings) == len(set(headings)) == 9  # summary, quality and cost of three
     assert any("mean = 3" in heading for heading in headings) and any("dim = 3" in heading for heading in headings)
     names = [path.name for path in root.rglob("*")]
     assert not [name for name in names if ":" in name]

@@ -340,10 +340,14 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
 def test_it_passes_the_checks(kind: str, name: str, workshop: Workshop) -> None:
-    """All but the stages, which the suites' tests go through."""
+    """All but the stages, which the suites' tests go through. A metric of Gaussian data finds none here."""
     for what, act in checks_of(kind, name, workshop):
-        if "stages" not in what and "sweep" not in what:
+        if "stages" in what or "sweep" in what:
+            continue
+        try:
             assert isinstance(act(), str), what
+        except NotApplicable as reason:
+            assert (name, str(reason)) == ("gaussian_kl", "checkerboard is not Gaussian")
 
 
 # The contract itself.

@@ -143,5 +143,5 @@ def test_the_floor_is_of_fresh_draws_for_the_same_conditions(tmp_path: Any) -> N
 
 
 def test_the_exact_likelihood_is_that_under_what_is_given() -> None:
-    (row,) = floor(DATA, 25)
+    row, _ = floor(DATA, 25)
     assert row.value == pytest.approx(-float(density(DATA.test[:25].double(), DATA.test_given[:25].double()).mean()))

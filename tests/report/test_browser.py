@@ -240,7 +240,7 @@ def test_a_large_page_reads_and_decodes_a_part_only_once_it_is_opened(browser: A
     assert page.locator("dialog").is_visible()
     page.keyboard.press("Escape")
     page.locator("#verdict-1 .evidence summary").click()
-    assert page.locator("#verdict-1 .effects").is_visible()
+    page.locator("#verdict-1 .effects").wait_for()
     assert page.locator("#verdict-2 .effects").count() == 0
     part.locator("a.number").first.click()  # leads into a part that was not open
     assert page.locator("#runs-checkerboard-fm_ot-3f2a9c").is_visible()
