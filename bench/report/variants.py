@@ -2,7 +2,8 @@
 
 A variant is a configuration without its seed. Several share a label if a suite asks for a method under two settings,
 or if the folder holds runs of settings that the plan no longer has. They are told apart by what differs between them
-("lr = 0.01"), and so are two settings of one dataset.
+("lr = 0.01"), and so are two settings of one dataset. A method that is alone on one dataset of a suite is called by
+what tells it apart on the others, so that one label means one thing over the suite.
 """
 
 import json
@@ -30,6 +31,8 @@ def named(frame: DataFrame, configs: Mapping[str, Config]) -> DataFrame:
     others = {variant: _others(config) for variant, config in known.items()}
     variants["setting"] = _told(variants, SUITE, datasets)
     told = _told(variants, [*SUITE, "setting", "label"], others, UNKNOWN)
+    alone = _alone(variants, others)
+    told = [alone.get(variant, name) for variant, name in zip(variants.index, told, strict=True)]
     variants["label"] = [", ".join(filter(None, names)) for names in zip(variants.label, told, strict=True)]
     again = variants.groupby([*SUITE, "setting", "current", "label"]).cumcount()  # nothing that is recorded differs
     variants["label"] = [f"{label} ({i + 1})" if i else label for label, i in zip(variants.label, again, strict=True)]
@@ -59,19 +62,26 @@ def _told(variants: DataFrame, scope: list[str], configs: Mapping[str, Config], 
     return [found[variant] for variant in variants.index]
 
 
+def _alone(variants: DataFrame, configs: Mapping[str, Config]) -> dict[str, str]:
+    """Of current variants that are the only one of their label on a dataset: what tells those of it apart elsewhere."""
+    found: dict[str, str] = {}
+    for _, alike in variants[variants.current.astype(bool)].groupby(["suite", "protocol", "label"], sort=False):
+        on = [[v for v in rows.index if v in configs] for _, rows in alike.groupby(["dataset", "setting"], sort=False)]
+        keys = [
+            key for names in on if len(names) > 1 for key in _differing([dict(settings(configs[v])) for v in names])
+        ]
+        keys = list(dict.fromkeys(keys))
+        found |= {
+            v: _words(dict(settings(configs[v])), keys) for names in on if keys and len(names) == 1 for v in names
+        }
+    return found
+
+
 def differences(configs: Mapping[str, Config | None], unknown: str = "") -> dict[str, str]:
     """What tells each configuration from the others: "lr = 0.01, width = 32", "" for equal ones, `unknown` for None."""
     known = {name: dict(settings(config)) for name, config in configs.items() if config is not None}
-    keys = list(dict.fromkeys(key for flat in known.values() for key in flat if key not in SILENT))
-    differing = [key for key in keys if len({flat.get(key) for flat in known.values()}) > 1]
-    if len(differing) > MOST:
-        differing = _fewest(differing, list(known.values()))
-    short = _short(differing)
-
-    def setting(flat: Mapping[str, str], key: str) -> str:
-        return f"{short[key]} = {flat[key]}" if key in flat else f"default {short[key]}"
-
-    found = {name: ", ".join(setting(flat, key) for key in differing) for name, flat in known.items()}
+    differing = _differing(list(known.values()))
+    found = {name: _words(flat, differing) for name, flat in known.items()}
     strange = [name for name, config in configs.items() if config is None]
     if len(configs) > 1:
         found |= {name: f"{unknown} {i}" if unknown and strange[1:] else unknown for i, name in enumerate(strange, 1)}
@@ -83,6 +93,18 @@ def apart(variant: str, others: Sequence[str], configs: Mapping[str, Config]) ->
     return differences({name: _others(configs[name]) for name in (*others, variant) if name in configs}).get(
         variant, ""
     )
+
+
+def _differing(known: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys by which configurations are told apart."""
+    keys = list(dict.fromkeys(key for flat in known for key in flat if key not in SILENT))
+    differing = [key for key in keys if len({flat.get(key) for flat in known}) > 1]
+    return differing if len(differing) <= MOST else _fewest(differing, known)
+
+
+def _words(flat: Mapping[str, str], keys: Sequence[str]) -> str:
+    short = _short(keys)
+    return ", ".join(f"{short[key]} = {flat[key]}" if key in flat else f"default {short[key]}" for key in keys)
 
 
 def _fewest(keys: Sequence[str], known: Sequence[Mapping[str, str]]) -> list[str]:

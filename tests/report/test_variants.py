@@ -66,6 +66,25 @@ def test_variants_of_one_label_are_told_apart_by_what_differs_and_never_by_a_has
     assert found == [("gaussian", ["FM w/ OT, lr = 0.01", "FM w/ OT, lr = 0.02"])]
 
 
+def test_a_method_that_is_alone_on_one_dataset_is_called_as_on_the_others() -> None:
+    def on(name: str, digest: str, **more: Any) -> dict[str, Any]:
+        return run(digest, **{"dataset": name, "variant": f"{name}-fm_ot-{digest}", **more})
+
+    rows = [on("moons", "a"), on("moons", "b"), on("rings", "c"), on("rings", "d", baseline="ddpm", label="DDPM")]
+    rows += [on("circles", "e"), on("circles", "f", current=False)]
+    rates = zip(rows, (0.01, 0.02, 0.01, 0.01, 0.02, 0.03), strict=True)
+    configs = {row["variant"]: config(rate) for row, rate in rates}
+    found = {part.name: list(part.labels.values()) for part in sections(synthetic.frame(*rows), configs)}
+    assert found["moons"] == ["FM w/ OT, lr = 0.01", "FM w/ OT, lr = 0.02"]
+    assert found["rings"] == ["FM w/ OT, lr = 0.01", "DDPM"]
+    assert found["circles"] == ["FM w/ OT, lr = 0.02"]
+    assert found["circles · earlier settings"] == ["FM w/ OT, lr = 0.03"]
+    # Where it is alone everywhere, no setting is told.
+    rows = [row for row in rows if row["variant"] != "moons-fm_ot-b" and row.get("current", True)]
+    found = {part.name: list(part.labels.values()) for part in sections(synthetic.frame(*rows), configs)}
+    assert found["moons"] == found["circles"] == ["FM w/ OT"]
+
+
 def test_two_settings_of_a_dataset_are_two_sections_with_names_of_their_own() -> None:
     configs = {"aaaaaa": config(dim=2), "bbbbbb": config(dim=2, mean=3.0), "cccccc": config(dim=3)}
     rows = [run("aaaaaa"), run("bbbbbb"), run("cccccc", status="missing", metric="", dataset_version=None)]
