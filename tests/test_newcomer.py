@@ -145,7 +145,7 @@ def test_the_wheel_holds_every_file_of_the_package(newcomer: Newcomer) -> None:
 
     def files(root: Path) -> set[str]:
         every = (p for name in ("bench", "bench/published", "baselines") for p in (root / name).rglob("*"))
-        return {str(p.relative_to(root)) for p in every if p.is_file() and p.suffix != ".pyc"}
+        return {str(p.relative_to(root)) for p in every if p.is_file() and p.suffix not in (".pyc", ".md")}
 
     assert files(packages) == files(ROOT)
     assert {"bench/published/lipman2023.csv", "bench/papers/lipman2023/claims.toml"} <= files(packages)
