@@ -36,14 +36,19 @@ def kept(
     points = "" if of_law and data.by_run else data.checksum
     text = json.dumps([data.name, data.version, points, what, code, *facts], sort_keys=True)
     name = safe_name(f"{data.name}-{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz")
+    return once(data_dir / "floors", name, make)
+
+
+def once(folder: Path, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[np.float64]:
+    """What `make` gives, or gave before under that name of a file, which must say all that it hangs on."""
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
             np.savez(file, values=make())
 
-    with inputs.unnoted():  # the data and the code vouch for it
+    with inputs.unnoted():  # the name vouches for it
         try:
-            found: NDArray[np.float64] = read_arrays(cache.kept(data_dir / "floors", name, write))["values"]
+            found: NDArray[np.float64] = read_arrays(cache.kept(folder, name, write))["values"]
             return found
         except UsageError:  # no folder can be written to, or the metric says so again
             return make()

@@ -17,6 +17,7 @@ from bench.report.incidents import kind, reasons
 from bench.report.sections import Section
 from bench.report.statistics import LEAST_SEEDS, half_width
 from bench.report.style import INK, MUTED, Look
+from bench.report.vocabulary import headed
 
 DASHES = (0, (5, 3))
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 7, "markeredgewidth": 2, "clip_on": False, "zorder": 6}
@@ -88,8 +89,7 @@ def name_point(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
 
 def titled(about: Facts, n: float | None = None) -> str:
     """What an axis says of a metric: "NLL [nats], n = 4,000"."""
-    unit = f" [{about.unit}]" if about.unit else ""
-    return f"{about.title}{unit}{sized(n)}{', higher is better' if about.direction == 'higher' else ''}"
+    return f"{headed(about)}{sized(n)}{', higher is better' if about.direction == 'higher' else ''}"
 
 
 def sign_of(about: Facts) -> int:

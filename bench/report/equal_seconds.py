@@ -123,7 +123,7 @@ def grid(found: AtEqualSeconds) -> Grid:
         told |= dict.fromkeys(f"{label}: {reason}." for reason in own.reason.dropna().map(str))
     abouts = [section.about(metric) for metric in found.about]
     headers = [Header("Training over [%]")]
-    headers += [Header(a.title + (f" [{a.unit}]" if a.unit else ""), a.direction) for a in abouts]
+    headers += [Header(vocabulary.headed(a), a.direction) for a in abouts]
     time = numbers.plain(found.seconds, 3)
     quoted = [
         f"{listed(section.about(metric).title for metric in found.about if found.about[metric] == words)}: {words}."

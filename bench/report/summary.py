@@ -5,7 +5,6 @@ Each number is that of the headline row of its method, under the settings that t
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from bench.report.budget import COUNTED, spent
 from bench.report.cells import Scores, floor_text
@@ -14,6 +13,7 @@ from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.remarks import CAPTION
 from bench.report.sections import Section
 from bench.report.statistics import Interval, t_interval
+from bench.report.vocabulary import headed
 
 COLUMNS = {  # what `Section.metric` takes, by the title of its column, "" for that of the metric
     "nll": "",
@@ -43,12 +43,13 @@ def summary(section: Section) -> Grid | None:
                 found[name] = Header(title, "lower"), of
         elif (metric := section.metric(name)) and (scores := section.scores(metric)):
             about = scores.about
-            unit = f" [{about.unit}]" if about.unit else ""
-            found[name] = Header(title or f"{about.title}{unit}", _direction(about.direction)), scores.values
+            found[name] = Header(title or headed(about), about.direction), scores.values
             told += _floors(scores)
     if not found:
         return None
-    seeds = {variant: max(of[variant].n for _, of in found.values() if variant in of) for variant in _measured(found)}
+    seeds: dict[str, int] = {}
+    for _, of in found.values():
+        seeds |= {variant: max(interval.n, seeds.get(variant, 0)) for variant, interval in of.items()}
     baseline = {row.variant: row.baseline for row in each(section.frame.drop_duplicates("variant"))}
     rows = []
     for variant, label in section.labels.items():
@@ -60,14 +61,6 @@ def summary(section: Section) -> Grid | None:
     return Grid(
         title, "quality", headers, tuple(rows), tuple(told), ("Method", "Seeds"), (section.name,), section.protocol
     )
-
-
-def _direction(better: str) -> Literal["lower", "higher", ""]:
-    return "lower" if better == "lower" else "higher" if better == "higher" else ""
-
-
-def _measured(found: dict[str, tuple[Header, dict[str, Interval]]]) -> list[str]:
-    return list(dict.fromkeys(variant for _, of in found.values() for variant in of))
 
 
 def _evaluations(section: Section) -> dict[str, Interval]:

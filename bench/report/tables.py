@@ -54,8 +54,7 @@ class _Column:
     @property
     def headers(self) -> list[Header]:
         """Its own, and that of the published values beside it."""
-        unit = f" [{self.about.unit}]" if self.about.unit else ""
-        own = Header(self.about.title + unit, self.about.direction, self.detail)
+        own = Header(vocabulary.headed(self.about), self.about.direction, self.detail)
         return [own, Header(self.about.title, published=True)] if self.published else [own]
 
 

@@ -15,6 +15,7 @@ from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.sections import Section
 from bench.report.variants import Config
+from bench.report.vocabulary import headed
 
 COLUMNS = [
     *("suite", "protocol", "dataset", "baseline", "label", "variant", "values", "metric", "unit", "direction"),
@@ -91,9 +92,9 @@ def _grid(section: Section, metric: str, chosen: Mapping[str, Choice]) -> Grid:
         rows.append(Row(baselines[variant], label, said(choice.to) + edge, tuple(entries)))
         lost += [f"{label} at {name} ({tried.reason})" for name, tried in of_values.items() if tried.score is None]
     keys = listed(dict.fromkeys(called(key) for choice in chosen.values() for key in choice.to))
-    unit, seeds = f" [{about.unit}]" if about.unit else "", _seeds(chosen.values())
+    seeds = _seeds(chosen.values())
     better = "higher" if sign_of(about) < 0 else "lower"
-    how = f"Columns: values of the {keys}, with {about.title}{unit} on validation, {better} is better, {seeds}."
+    how = f"Columns: values of the {keys}, with {headed(about)} on validation, {better} is better, {seeds}."
     remarks = [how, BOLD, COST, *([f"Lost: {'; '.join(lost)}."] if lost else [])]
     headers = [*map(Header, columns), Header("Trials [s]"), Header("Trials [k evaluations]")]
     title, data = f"{section.name}: tuning by {about.title} {section.where}", (section.name,)

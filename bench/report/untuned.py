@@ -13,6 +13,7 @@ from bench.report.remarks import CAPTION
 from bench.report.sections import Section
 from bench.report.tuning import baselines_of
 from bench.report.verdicts import Verdict, verdicts
+from bench.report.vocabulary import headed
 
 LEADING = ("Method", "Untuned seeds")
 HOW = "Untuned: at the suite's own settings. Tuned: at what the trials have chosen, of all reported seeds."
@@ -46,8 +47,7 @@ def grids(section: Section) -> list[Grid]:
         before, after = own.scores(metric), section.scores(metric)
         if not (before and after and before.settings == after.settings):
             continue
-        title = f"{after.about.title}{f' [{after.about.unit}]' if after.about.unit else ''}"
-        headers += [Header(f"{title}, {which}", after.about.direction) for which in ("untuned", "tuned")]
+        headers += [Header(f"{headed(after.about)}, {which}", after.about.direction) for which in ("untuned", "tuned")]
         for label, (one, other) in pairs.items():
             found = before.values.get(one), after.values.get(other)
             entries[label] += [Entry("", *value) if value else Entry(ABSENT) for value in found]

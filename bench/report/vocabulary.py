@@ -72,6 +72,11 @@ def recorded(row: Any) -> Facts:
     return _shown(facts if facts.meaning else replace(facts, meaning=facts_of(row.metric).meaning))
 
 
+def headed(about: Facts) -> str:
+    """A metric with its unit: "NLL [nats]"."""
+    return about.title + (f" [{about.unit}]" if about.unit else "")
+
+
 def _shown(facts: Facts) -> Facts:
     unit, divide = SCALES.get(facts.unit, (facts.unit, 1.0))
     return replace(facts, unit=unit, divide=divide, meaning=facts.meaning or "A metric of a plugin.")

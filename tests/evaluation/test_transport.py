@@ -8,6 +8,7 @@ import torch
 from bench.errors import UsageError
 from bench.evaluation import transport as module
 from bench.evaluation.transport import transport
+from bench.metrics.extractors import cache
 from bench.metrics.npe import npe
 
 NOISE, DATA = torch.zeros(4, 2), torch.tensor([[3.0, 4.0]]).expand(4, 2)
@@ -25,7 +26,7 @@ def test_where_nothing_can_be_kept_it_is_found_each_time(tmp_path: Path, monkeyp
     def refused(*_: object) -> Path:
         raise UsageError("it can be kept nowhere")
 
-    monkeypatch.setattr(module, "kept", refused)
+    monkeypatch.setattr(cache, "kept", refused)
     assert transport(NOISE, DATA, tmp_path) == 5.0 and not list(tmp_path.iterdir())
 
 
