@@ -86,6 +86,13 @@ class Effects:
                 return False
         return True
 
+    @property
+    def seeds(self) -> int:
+        """How many are planned on both sides of every comparison."""
+        named = self.section.frame[["baseline", "seed"]].drop_duplicates()
+        of = [set(named.seed[named.baseline == name]) for name in (*self.claim.subject, *self.claim.against)]
+        return len(set.intersection(*of))
+
     def spent(self, side: int) -> "Series[float]":
         """Evaluations of the subject's place (0) in the sweep or of the rival's (1), of every method that has one."""
         names = (self.claim.subject, self.claim.against)[side]

@@ -10,7 +10,8 @@ A value that could not be had (it diverged) leaves its comparison without an eff
 undecided with that reason, unless another comparison contradicts it.
 
 Over several datasets the effect is the mean over them, if effects have one unit; otherwise the claim must hold on each:
-the comparisons on all of them are then the claim's.
+the comparisons on all of them are then the claim's. A dataset that has runs of fewer seeds by plan than the claim takes
+keeps the verdict on itself and has no part in that on the suite, unless all are such.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from bench.papers.claims import Claim
 from bench.report import wording
 from bench.report.decisions import WORDS, Word, decided, evidence
 from bench.report.effects import Effects, comparisons
-from bench.report.extract import listed
+from bench.report.extract import count, listed
 from bench.report.mean_effect import Effect, mean_effect
 from bench.report.sections import Section
 
@@ -76,10 +77,16 @@ class Verdict:
 
 
 class _Case(NamedTuple):
-    """A claim with the effects of its comparisons on all of the suite, and on each dataset."""
+    """A claim with the effects of its comparisons on all of the suite, and on each dataset.
+
+    Attributes:
+        each: of the datasets that the suite is judged by.
+        few: those that have too few seeds for it.
+    """
 
     claim: Claim
     each: Sequence[Effects]
+    few: Sequence[Effects]
     whole: tuple[Effect, ...]
     on: dict[str, tuple[Effect, ...]]
     has_mean: bool
@@ -87,7 +94,14 @@ class _Case(NamedTuple):
     @property
     def sets(self) -> tuple[int, int]:
         """On how many datasets the median of every effect is on the claim's side, and of how many."""
-        return sum(all(e.medians and max(e.medians) < 0 for e in effects) for effects in self.on.values()), len(self.on)
+        judged = [self.on[effects.section.name] for effects in self.each]
+        return sum(all(e.medians and max(e.medians) < 0 for e in effects) for effects in judged), len(judged)
+
+    @property
+    def left_out(self) -> str:
+        """ "without digits (1 seed planned; it takes 3)"; "" if none is left out."""
+        named = [f"{effects.section.name} ({count(effects.seeds, 'seed')} planned)" for effects in self.few]
+        return f"without {listed(named)}, as it takes {self.claim.seeds}" if named else ""
 
 
 def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: list[str]) -> list[Verdict]:
@@ -116,16 +130,19 @@ def verdicts(claims: Iterable[Claim], sections: Sequence[Section], complaints: l
 
 
 def _case(claim: Claim, about: Iterable[Section]) -> _Case | None:
-    each = [Effects(claim, section) for section in about]
-    each = [effects for effects in each if effects.is_planned or not claim.paper]
+    planned = [Effects(claim, section) for section in about]
+    planned = [effects for effects in planned if effects.is_planned or not claim.paper]
+    few = [effects for effects in planned if 0 < effects.seeds < claim.seeds]
+    few = few if len(few) < len(planned) else []
+    each = [effects for effects in planned if effects not in few]
     asked = comparisons(claim)
-    on = {effects.section.name: tuple(mean_effect([effects], one) for one in asked) for effects in each}
+    on = {effects.section.name: tuple(mean_effect([effects], one) for one in asked) for effects in planned}
     if len(each) < 2:
-        return _Case(claim, each, on[each[0].section.name], on, False) if each else None
+        return _Case(claim, each, few, on[each[0].section.name], on, True) if each else None
     if claim.is_ratio or len({effects.metric for effects in each}) == 1:
-        return _Case(claim, each, tuple(mean_effect(each, one) for one in asked), on, True)
-    whole = tuple(replace(e, rival=f"{e.rival} on {name}") for name, effects in on.items() for e in effects)
-    return _Case(claim, each, whole, on, False)
+        return _Case(claim, each, few, tuple(mean_effect(each, one) for one in asked), on, True)
+    whole = tuple(replace(e, rival=f"{e.rival} on {ds.section.name}") for ds in each for e in on[ds.section.name])
+    return _Case(claim, each, few, whole, on, False)
 
 
 def _judged(family: Sequence[_Case]) -> list[Verdict]:
@@ -149,7 +166,7 @@ def _words(places: Sequence[tuple[_Case, str]]) -> list[Verdict]:
         why = wording.reason(claim, word, effects, len(places), left)
         if section.protocol == "smoke":
             word, why = "undecided", CAVEATS["smoke"]
-        each = [effects for effects in case.each if dataset in ("", effects.section.name)]
+        each = [e for e in (*case.each, *case.few) if e.section.name == dataset] if dataset else case.each
         one = wording.deciding(word, effects)
         of_place = (section.suite, section.protocol, dataset)
         found.append(Verdict(claim, *of_place, word, f"{wording.what(each)}: {why}", effects, (), one))
@@ -160,18 +177,15 @@ def _together(case: _Case, whole: Verdict, parts: Mapping[str, Verdict]) -> Verd
     """The verdict on all of the suite, with what is known of its datasets."""
     sets, effect = case.sets, whole.deciding
     beside = wording.beside(effect if effect and not effect.missing else None, sets)
-    doubt = SHARED if parts and any(effects.section.shares_seeds for effects in case.each) else ""
+    doubt = SHARED if sets[1] > 1 and any(effects.section.shares_seeds for effects in case.each) else ""
     whole = replace(whole, parts=tuple(parts.values()), sets=sets, doubt=doubt)
-    if not parts:
-        return replace(whole, summary="; ".join(filter(None, (whole.summary, beside))))
-    counted = _counted(whole.parts)
+    counted, why = _counted(whole.parts), whole.summary
     if not case.has_mean:
-        why = (
-            whole.summary if whole.word == "undecided" else ""
-        )  # what a mean would say, of the comparison that decides
-        return replace(whole, effects=(), summary="; ".join(filter(None, (why, counted, beside))))
-    over = "" if any(e.missing for e in whole.effects) else f"mean over {len(parts)} datasets, "
-    return replace(whole, summary="; ".join(filter(None, (whole.summary, f"{over}{counted}", beside))))
+        why = why if whole.word == "undecided" else ""  # what a mean would say, of the comparison that decides
+        whole = replace(whole, effects=())
+    elif sets[1] > 1 and not any(e.missing for e in whole.effects):
+        counted = f"mean over {sets[1]} datasets, {counted}"
+    return replace(whole, summary="; ".join(filter(None, (why, counted, case.left_out, beside))))
 
 
 def _counted(parts: Sequence[Verdict]) -> str:

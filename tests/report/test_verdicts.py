@@ -260,6 +260,18 @@ def spreads(ratios: list[float]) -> list[dict[str, Any]]:
     ]
 
 
+def test_a_dataset_of_too_few_seeds_by_plan_has_no_part_in_the_word_on_the_suite() -> None:
+    whole, moons, digits = judge(runs(LEAD) + runs(LEAD[:1], dataset="digits"))
+    assert (whole.word, moons.word, digits.word) == ("supported", "supported", "undecided")
+    assert whole.sets == (1, 1) and whole.effects == moons.effects
+    assert "without digits (1 seed planned), as it takes 3" in whole.summary
+    assert digits.summary == "Sampling NFE: 1 of 3 seeds with a finite effect"
+    (whole, *_) = judge(runs(LEAD) + runs(LEAD, dataset="rings") + runs(LEAD[:1], dataset="digits"))
+    assert whole.word == "supported" and whole.sets == (2, 2) and "mean over 2 datasets" in whole.summary
+    (whole, *_) = judge(runs(LEAD[:2]) + runs(LEAD[:1], dataset="digits"))
+    assert whole.word == "undecided" and "3 of 6 seeds" in whole.summary
+
+
 def test_a_spread_is_tested_over_datasets() -> None:
     ratios = [0.4, 0.5, 0.45, 0.6]
     whole, *parts = judge(spreads(ratios), measure="spread", seeds=5)
