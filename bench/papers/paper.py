@@ -41,7 +41,7 @@ class Table(Frozen):
         columns: metrics; "nll" and "quality" are what they are in claims.
         by_draws: whether every number K of draws is a column.
         rows: methods in the printed order, by default the paper's; others follow them.
-        everywhere: whether the table also arranges data of which the paper prints nothing.
+        everywhere: whether the table also arranges data of which no paper prints anything.
         datasets: printed names of data by their names here, if they differ.
         settings: what samples must have been drawn and measured with ("sampler", "steps", "n", ...).
         strict: metrics that depend on so much that only a run of protocol "paper" is compared.

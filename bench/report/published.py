@@ -60,7 +60,10 @@ class Printed:
 
 
 def printed_tables(section: Section, published: DataFrame, configs: Mapping[str, Config]) -> list[Printed]:
-    """The tables of all papers that the section has a place in; `configs` tell which printed method a variant is."""
+    """The tables of all papers that the section has a place in; `configs` tell which printed method a variant is.
+
+    Where some papers print numbers of the section's data, those that print none have no place.
+    """
     found: list[Printed] = []
     for paper, table in [(one, table) for one in known() for table in one.tables]:
         dataset = table.datasets.get(section.dataset) if table.datasets else section.dataset
@@ -71,7 +74,8 @@ def printed_tables(section: Section, published: DataFrame, configs: Mapping[str,
         part = _only(section, table.settings) if table.settings else section
         if len(part.frame) and (columns := _columns(paper, table, part, printed, configs)):
             found.append(Printed(paper, table, part, columns))
-    return found
+    printing = {one.paper.source for one in found if one.cells.published.notna().any()}
+    return [one for one in found if not printing or one.paper.source in printing]
 
 
 def _columns(

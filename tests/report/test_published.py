@@ -13,6 +13,7 @@ from bench.report.related import related
 from bench.report.sections import sections
 
 BPD = {**synthetic.LIKELIHOOD, "divergence": "hutchinson", "probes": 1, "dequantisation": "uniform"}
+EULER = {"sampler": "euler", "steps": 100, "batch": 10000, "weights": "raw", "split": "test"}
 FID = {**synthetic.ODE, "extractor": "inception", "split": "train"}
 
 
@@ -58,6 +59,14 @@ def test_table_1_has_the_papers_methods_in_its_order_and_then_others() -> None:
     grid = made(ROWS)[0]["Table 1 of Lipman et al. 2023"]
     names = [row.baseline for row in grid.rows]
     assert names == ["ddpm", "score_matching", "scoreflow", "fm_diffusion", "fm_ot", "rnode"]
+
+
+def test_a_paper_that_prints_nothing_of_the_data_leaves_it_to_one_that_does() -> None:
+    more = {"dataset": "sf2m_moons", "variant": "sf2m_moons-icfm-0a1b2c", "n": 10000, "settings": EULER}
+    rows = [{**of("icfm", "w2", 0.2, s), **more} for s in (0, 1)]
+    assert list(made(rows)[0]) == ["Table 2 of Tong et al. 2024"]
+    rows = [{**row, "dataset": "moons"} for row in rows]
+    assert list(made(rows)[0]) == ["Table 1 of Lipman et al. 2023"]
 
 
 def test_published_measured_and_difference_stand_side_by_side() -> None:
