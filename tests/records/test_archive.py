@@ -83,6 +83,18 @@ def test_what_comes_out_is_what_went_in(root: Path, tmp_path: Path) -> None:
     assert found["times"].tolist() == [0.1, 1.0] and found["images"].dtype == np.uint8
 
 
+def test_a_suite_goes_on_from_an_archive(made: Path, tmp_path: Path) -> None:
+    """The arrays of the second seeds stay behind, and their stages are finished all the same."""
+    first, *_, other = planned = runs(made, seeds=[0, 1, 2])
+    with tarfile.open(made / "a.tar.xz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    states = [records.finished(tmp_path, run) for run in planned]
+    assert states == [run.seed < 2 for run in planned] and states[0] and not records.finished(tmp_path, other)
+    record = next((tmp_path / "runs" / first.run_id).glob("samples.json"))
+    record.unlink()
+    assert not records.finished(tmp_path, first)
+
+
 def test_the_same_records_give_the_same_bytes(root: Path, tmp_path: Path) -> None:
     a, b, c = (tmp_path / f"{name}.tar.xz" for name in "abc")
     write_archive([root], a)
