@@ -100,6 +100,20 @@ def test_counts_in_words_are_those_of_the_records(reference: Callable[[str], Pat
     assert f"in {sum(value > 10 for value in nll)} of {len(nll)} runs (NLL above 10 nats)" in text
 
 
+def test_the_count_of_reproduced_cells_is_the_reports() -> None:
+    cells = (ROOT / "results/reference/tong2024/paper.md").read_text(encoding="utf-8")
+    (whole,) = re.findall(
+        r"^- (\d+ of \d+ cells within .*? leave out [\d.]+)\.$", cells.partition("\n## ")[2].partition("\n## ")[0], re.M
+    )
+    missing = re.findall(r"^- No verdict on \d+ cells of (.*): missing: not run\.$", cells, re.M)
+    outside = [line.split("|")[1].strip() for line in cells.splitlines() if re.search(r"\| (below|above) +\|", line)]
+    below = re.findall(r"\| below +\|", cells)
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"So far {whole}." in text
+    assert f"{missing[0]} are not run yet" in text
+    assert outside == ["SF2M-I", "SF2M-I"] and len(below) == 2 and "the two cells outside are W₂ of SF2M-I" in text
+
+
 def ratios() -> dict[str, float]:
     """Ours over the reference by the name of a benchmark."""
     lines = (ROOT / "results/reference/perf.md").read_text(encoding="utf-8").splitlines()
