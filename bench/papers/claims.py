@@ -34,6 +34,7 @@ from bench.records.seal import read_json, write_json
 REMEMBERED = "claims.json"
 SHORT = 28  # characters of a short title
 RATIO = 1.05  # of what is tied
+ADAPTIVE = "adaptive"  # in the place of a sampler: whichever goes by tolerances
 
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(listed)]
 Measure = Literal["value", "spread", "variation", "few", "at", "to_error", "to_target"]
@@ -47,7 +48,7 @@ class At(Frozen):
             half of them; without nfe in the samples. A method that no sampler of the sweep draws from has no place
             there: a claim on it goes without nfe.
         sampler: the name in the record, with its options ("ddim", "euler-karras", "flow_map-1"); by default that of the
-            best mean over seeds.
+            best mean over seeds. "adaptive", without nfe, is whichever solver goes by tolerances.
     """
 
     nfe: Positive | None = None
@@ -57,6 +58,8 @@ class At(Frozen):
     def _says_something(self) -> "At":
         if self.nfe is None and not self.sampler:
             raise ValueError("expected nfe, sampler or both")
+        if self.nfe and self.sampler == ADAPTIVE:
+            raise ValueError(f"nfe = {self.nfe}: a solver that goes by tolerances takes no number of evaluations")
         return self
 
 

@@ -6,7 +6,7 @@ than half of them there. Of several samplers the best is taken (bench/report/swe
 
 from pandas import DataFrame, concat
 
-from bench.papers.claims import At
+from bench.papers.claims import ADAPTIVE, At
 from bench.report.axes import sign_of
 from bench.report.sections import Section
 from bench.report.sweeps import best_of, most_within, swept
@@ -15,7 +15,10 @@ from bench.report.sweeps import best_of, most_within, swept
 def drawn_at(section: Section, metric: str, at: At) -> DataFrame:
     """A row per run with a place there, with `solver`, the sampler; of value NaN what was lost."""
     rows = _in_samples(section, metric) if at.nfe is None else swept(section, metric)
-    rows = rows[rows.solver == at.sampler] if at.sampler else rows
+    if at.sampler == ADAPTIVE:
+        rows = rows[["rtol" in settings for settings in rows.parsed]]
+    elif at.sampler:
+        rows = rows[rows.solver == at.sampler]
     rows = rows if at.nfe is None else most_within(rows, at.nfe, above=at.nfe / 2)
     sign = sign_of(section.about(metric))
     found = [best_of(of_variant, sign) for _, of_variant in rows.groupby("variant", sort=False)]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from bench.papers.claims import At, Claim
+from bench.papers.claims import ADAPTIVE, At, Claim
 from bench.report import decisions
 from bench.report.decisions import LEVEL, Evidence, Word
 from bench.report.effects import Effects
@@ -110,15 +110,18 @@ def what(each: Sequence[Effects]) -> str:
 
 
 def _places(each: Sequence[Effects]) -> str:
-    """ "at 1 evaluation by flow_map against 10 by ddim", as many as were spent, or "by heun2 against by euler"."""
+    """ "at 1 evaluation by flow_map against 10 by ddim", as many as were spent, or "by heun2 against by euler".
+
+    What both sides share is said once: "by an adaptive solver".
+    """
     claim = each[0].claim
     subject, rival = (_place(each, side, at) for side, at in enumerate((claim.subject_at, claim.against_at)))
-    return f"{'at ' * subject[:1].isdigit()}{subject} against {rival}"
+    return subject if subject == rival else f"{'at ' * subject[:1].isdigit()}{subject} against {rival}"
 
 
 def _place(each: Sequence[Effects], side: int, at: At | None) -> str:
     if at is None or at.nfe is None:
-        return f"by {at.sampler}" if at else ""
+        return f"by {'an adaptive solver' if at.sampler == ADAPTIVE else at.sampler}" if at else ""
     spent = [round(nfe) for effects in each for nfe in effects.spent(side)] or [at.nfe]
     number = " to ".join(dict.fromkeys(f"{nfe}" for nfe in (min(spent), max(spent))))
     unit = "" if side else " evaluation" + "s" * (number != "1")

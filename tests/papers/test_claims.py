@@ -9,7 +9,7 @@ from bench.config.registry import samplers
 from bench.config.suite import load_suite
 from bench.errors import UsageError
 from bench.papers import claims
-from bench.papers.claims import Claim, declared, load_claims, of_papers, register_claim, remember
+from bench.papers.claims import ADAPTIVE, Claim, declared, load_claims, of_papers, register_claim, remember
 from bench.records.seal import write_json
 
 SIGNED = {"energy_distance", "mmd", "low_density"}
@@ -31,7 +31,7 @@ def test_the_papers_claims_are_there() -> None:
 
 def test_the_samplers_of_the_papers_claims_are_there() -> None:
     places = [place for claim in of_papers() for place in (claim.subject_at, claim.against_at) if place]
-    assert len(places) > 12 and {place.sampler.partition("-")[0] for place in places} <= {"", *samplers}
+    assert len(places) > 12 and {place.sampler.partition("-")[0] for place in places} <= {"", ADAPTIVE, *samplers}
 
 
 @pytest.mark.parametrize("name", ["fewstep", "generators", "guidance"])

@@ -412,6 +412,17 @@ def test_either_sides_evaluations_and_sampler_stand_in_the_verdict() -> None:
     assert verdict.effects[0].comparison == "FM w/ OT by flow_map against DDPM by ddim"
 
 
+def test_a_claim_on_adaptive_solvers_is_judged_where_one_drew() -> None:
+    asked: dict[str, Any] = {"measure": "at", "paper": "lipman2023"}
+    asked |= {side: {"sampler": "adaptive"} for side in ("subject_at", "against_at")}
+    (verdict,) = judge(runs(LEAD), **asked)
+    assert verdict.summary.startswith("Sampling NFE by an adaptive solver: × 0.739 [0.722, 0.757] against DDPM")
+    euler = {"sampler": "euler", "steps": 100, "batch": 2000, "weights": "ema"}
+    assert judge(runs(LEAD, settings=euler), **asked) == []
+    with pytest.raises(ValueError, match="takes no number of evaluations"):
+        Claim(**{**FASTER, **asked, "subject_at": {"nfe": 8, "sampler": "adaptive"}})
+
+
 def test_the_evaluations_that_were_spent_are_quoted() -> None:
     rows = drawn({"fm_ot euler": {2: 0.2, 4: 0.1}, "ddpm euler": {2: 2.0, 7: 0.5}})
     (verdict,) = judge(rows, measure="at", metric="quality", subject_at={"nfe": 7}, against_at={"nfe": 7})
