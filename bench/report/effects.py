@@ -89,9 +89,8 @@ class Effects:
     @property
     def seeds(self) -> int:
         """How many are planned on both sides of every comparison."""
-        named = self.section.frame[["baseline", "seed"]].drop_duplicates()
-        of = [set(named.seed[named.baseline == name]) for name in (*self.claim.subject, *self.claim.against)]
-        return len(set.intersection(*of))
+        variants = [self._planned.get(name, []) for name in (*self.claim.subject, *self.claim.against)]
+        return len(set.intersection(*(set(self._runs.seed[self._runs.variant.isin(of)]) for of in variants)))
 
     def spent(self, side: int) -> "Series[float]":
         """Evaluations of the subject's place (0) in the sweep or of the rival's (1), of every method that has one."""
