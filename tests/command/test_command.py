@@ -350,9 +350,11 @@ def test_the_report_is_there(results: Path) -> None:
 def test_a_second_call_has_nothing_to_do_and_says_so_at_once(results: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in (results / "smoke").rglob("*") if p.is_file()}
     begun = cpu_seconds()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True, timeout=60)
+    imported = cpu_seconds()
     process = command(*SMOKE, "--results", str(results))
     out, _ = process.communicate(timeout=60)
-    assert cpu_seconds() - begun < 5
+    assert cpu_seconds() - imported < 3 * (imported - begun)  # 1.9 measured
     assert process.returncode == 0 and out.startswith("nothing to do: 2 of 2 runs are finished in ")
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
