@@ -24,12 +24,14 @@ from bench.command.output import lasting
 from bench.command.parser import parser
 from bench.errors import HalfSubmitted, UsageError
 from bench.launch.invocation import again, program, remember
+from bench.launch.threads import WAITING
 from bench.records.disk import DENIED, shortage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, plan, launch what is missing, report; returns the exit code."""
     _no_warning_is_an_error()
+    os.environ.setdefault(*WAITING)
     with lasting():
         options = parser().parse_args(arguments)
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.launch import Outcome
 from bench.launch.pool import Pool
 from bench.launch.progress import Progress
-from bench.launch.threads import VARIABLES
+from bench.launch.threads import variables
 from bench.training.cores import SHARE, cores
 from bench.training.preemption import handled
 
@@ -53,7 +53,7 @@ def worker_environments(workers: int | None, device: str, jobs: int, ranks: int 
     gpus = usable_gpus() if device == "cuda" else []
     groups = [",".join(gpus[i : i + ranks]) for i in range(0, len(gpus) - ranks + 1, ranks)]
     count = min(workers or len(groups) or max(1, cores() // ranks), jobs)
-    shared = dict.fromkeys(VARIABLES, str(threads_of_a_rank(workers, device, ranks)))
+    shared = variables(threads_of_a_rank(workers, device, ranks))
     shared[SHARE] = str(max(1, cores() // max(1, count * ranks)))
     return [shared | ({"CUDA_VISIBLE_DEVICES": groups[i % len(groups)]} if groups else {}) for i in range(count)]
 

@@ -21,12 +21,12 @@ from bench.config.names import safe_name
 from bench.config.settings import Frozen, Positive, Rate
 from bench.errors import HalfSubmitted, UsageError
 from bench.identity import source
+from bench.launch import threads
 from bench.launch.asking import ask, require
 from bench.launch.headway import headway
 from bench.launch.needs import waves
 from bench.launch.queue import Submission, asked, collect
 from bench.launch.surroundings import applied, interpreter
-from bench.launch.threads import VARIABLES
 from bench.records import records
 from bench.records.files import write_bytes
 from bench.records.locks import locked
@@ -178,7 +178,7 @@ def _parameters(options: SlurmOptions, name: str, minutes: int, tasks: int, afte
     # What people set once for all their jobs; sbatch would put its variables before the options of the command.
     site = {key: os.environ[f"SBATCH_{key.upper()}"] for key in SITE if f"SBATCH_{key.upper()}" in os.environ}
     partition = site.pop("partition", None)
-    variables = dict.fromkeys(VARIABLES, str(options.cpus)) | interpreter()
+    variables = threads.variables(options.cpus) | interpreter()
     return {
         "job_name": name,
         "partition": options.partition or partition,

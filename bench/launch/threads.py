@@ -2,6 +2,10 @@
 
 A sum over threads is added up in another order than over one. A run begins with the threads that its launcher gives it
 and goes on with the same, on whatever machine and beside however many others; the record's device tells their number.
+
+OpenMP's threads meet after every operation. By default each waits there in a loop that keeps its core busy; beside
+another program on the same cores that costs a turn of the scheduler an operation. With OMP_WAIT_POLICY=PASSIVE a thread
+that waits sleeps: the digits are the same. It counts if it is set before OpenMP is loaded.
 """
 
 import os
@@ -12,6 +16,12 @@ from bench.records.files import write_text
 
 FILE = "threads"
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+WAITING = ("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def variables(count: int) -> dict[str, str]:
+    """Environment variables of a process of so many threads that sleep while they wait, unless a policy is set."""
+    return dict.fromkeys(VARIABLES, str(count)) | {WAITING[0]: os.environ.get(*WAITING)}
 
 
 def kept(folder: Path, count: int) -> int:
@@ -30,6 +40,6 @@ def use(count: int) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    os.environ.update(dict.fromkeys(VARIABLES, str(count)))
+    os.environ.update(variables(count))
     threadpool_limits(count)
     torch.set_num_threads(count)

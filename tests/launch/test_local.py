@@ -197,6 +197,13 @@ def test_cores_are_shared(monkeypatch):
     assert [[e["BENCH_CORES"] for e in worker_environments(4, "cpu", jobs)] for jobs in (1, 2)] == [["8"], ["4", "4"]]
 
 
+def test_threads_of_a_worker_sleep_while_they_wait_unless_a_policy_is_set(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert [e["OMP_WAIT_POLICY"] for e in worker_environments(1, "cpu", 9)] == ["PASSIVE"]
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert [e["OMP_WAIT_POLICY"] for e in worker_environments(1, "cpu", 9)] == ["ACTIVE"]
+
+
 @pytest.mark.slow
 def test_every_worker_has_a_gpu_of_the_visible_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-ab")

@@ -290,12 +290,13 @@ print(numpy.linalg.svd(a @ a.T)[1].sum().hex())
 
 @pytest.mark.slow
 def test_threads_that_are_set_later_compute_what_threads_from_the_start_do() -> None:
-    def result(start: int, *later: str) -> str:
-        variables = environment() | dict.fromkeys(threads.VARIABLES, str(start))
+    def result(start: int, *later: str, waiting: str = "PASSIVE") -> str:
+        variables = environment() | threads.variables(start) | {"OMP_WAIT_POLICY": waiting}
         return subprocess.check_output([sys.executable, "-c", THREADS, *later], env=variables, text=True, timeout=120)
 
     for count in (1, 2):
         assert result(count) == result(3 - count, str(count))
+    assert result(2) == result(2, waiting="ACTIVE")
 
 
 # Names.

@@ -78,6 +78,7 @@ def test_an_array_finishes_and_is_never_submitted_twice(tmp_path, capsys):
     assert [(s.status, s.job) for s in states.values()] == [("ok", job) for job in [*ids, last]]
     environment = jobs[0].record()["environment"]
     assert environment["OMP_NUM_THREADS"] == environment["SLURM_CPUS_PER_TASK"] == "2"
+    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environment["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     assert capsys.readouterr().out.count(" ok none-b") == 4
 
