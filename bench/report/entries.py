@@ -1,13 +1,12 @@
 """Entries of a table from rows of the frame: means over seeds with what was lost of them, and the best of a column."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pandas import DataFrame
 
 from bench.metrics.metric import Facts
-from bench.report.axes import sign_of
 from bench.report.grid import ABSENT, Entry, Row, left
 from bench.report.incidents import kinds, reasons
 from bench.report.sections import Section
@@ -31,19 +30,23 @@ def entry_of(section: Section, rows: DataFrame, about: Facts) -> Entry:
     return entry if section.seeds == 1 else replace(entry, n=n)  # one seed is what the title says
 
 
-def marked(block: Sequence[Row], columns: Sequence[Facts | None]) -> list[Row]:
-    """The rows with the best of each column marked by the column's direction, of the entries that lost no seed."""
+def leader(means: Iterable[float], better: str) -> float | None:
+    """The best of the means, NaN for one that does not count; None if `better` is "" or more than half share it, as one
+    alone does.
+    """
+    counted = [mean for mean in means if not math.isnan(mean)]
+    if not better or len(counted) < 2:
+        return None
+    best = min(counted) if better == "lower" else max(counted)
+    return best if 2 * counted.count(best) <= len(counted) else None
 
-    def rank(entry: Entry, about: Facts | None) -> float:
-        ranked = about and about.direction and entry.is_number and not entry.title
-        return sign_of(about) * entry.value if about and ranked else math.inf
 
-    ranks = [[rank(entry, about) for entry, about in zip(row.entries, columns, strict=True)] for row in block]
-    best = [min(column) for column in zip(*ranks, strict=True)]
-    return [
-        replace(
-            row,
-            entries=tuple(replace(e, best=r == b < math.inf) for e, r, b in zip(row.entries, own, best, strict=True)),
-        )
-        for row, own in zip(block, ranks, strict=True)
-    ]
+def marked(block: Sequence[Row], directions: Sequence[str]) -> list[Row]:
+    """The rows with the leader of each column marked, of the entries that lost no seed."""
+    rows = [list(row.entries) for row in block]
+    for i, better in enumerate(directions):
+        values = [math.nan if row[i].title else row[i].value for row in rows]
+        best = leader(values, better)
+        for row, value in zip(rows, values, strict=True):
+            row[i] = replace(row[i], best=value == best)
+    return [replace(row, entries=tuple(entries)) for row, entries in zip(block, rows, strict=True)]

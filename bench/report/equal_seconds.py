@@ -131,7 +131,7 @@ def grid(found: AtEqualSeconds) -> Grid:
     ]
     remarks = [CAPTION, f"{time} s: the whole training of the fastest run, one of {found.fastest}.", LATER, BOLD]
     title = f"{section.name}: quality after equal seconds of training, {time} s {section.where}"
-    lines = marked(lines, [None, *abouts])
+    lines = marked(lines, ["", *(about.direction for about in abouts)])
     return Grid(title, "quality", tuple(headers), tuple(lines), (*remarks, *quoted, *told), ("Method", "Seeds"))
 
 

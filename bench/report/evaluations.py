@@ -57,7 +57,7 @@ def _of_methods(section: Section, metric: str, found: Best) -> Grid:
             entries.append(replace(entry, tail=" ".join(filter(None, (entry.tail, name)))))
         baseline = str(section.frame.baseline[section.frame.variant == variant].iloc[0])
         lines.append(Row(baseline, label, names[0] if len(names) == 1 else "", tuple(entries)))
-    lines = marked(lines, [about] * len(found.budgets))
+    lines = marked(lines, [about.direction] * len(found.budgets))
     has_holes = any(entry.words == ABSENT for line in lines for entry in line.entries)
     remarks = [*OF_METHODS, *([NONE] if has_holes else []), *standing(section, found)]
     return _grid(section, metric, found.points, found.budgets, lines, remarks)
@@ -72,7 +72,7 @@ def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFra
         for name, own in rows[rows.variant == variant].groupby("solver", sort=False):
             entries = (entry_of(section, found.get((variant, name), own[:0]), about) for found in within)
             block.append(Row(str(own.baseline.iloc[0]), label, str(name), tuple(entries)))
-        lines += marked(block, [about] * len(columns))
+        lines += marked(block, [about.direction] * len(columns))
     remarks = [MEAN, *([BOLD] if about.direction else []), FEW, *_left_out(section, metric)]
     return _grid(section, metric, points, columns, lines, remarks)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bench.report.budget import COUNTED, spent
 from bench.report.cells import Scores, floor_text
+from bench.report.entries import marked
 from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
 from bench.report.remarks import CAPTION
@@ -54,12 +55,13 @@ def summary(section: Section) -> Grid | None:
     rows = []
     for variant, label in section.labels.items():
         if variant in seeds:
-            entries = tuple(_entry(header, of, variant, seeds[variant]) for header, of in found.values())
+            entries = tuple(_entry(of, variant, seeds[variant]) for _, of in found.values())
             rows.append(Row(baseline[variant], label, str(seeds[variant]), entries))
     title = f"{section.name}: summary {section.where}"
     headers = tuple(header for header, _ in found.values())
+    lines = marked(rows, [header.better for header in headers])
     return Grid(
-        title, "quality", headers, tuple(rows), tuple(told), ("Method", "Seeds"), (section.name,), section.protocol
+        title, "quality", headers, tuple(lines), tuple(told), ("Method", "Seeds"), (section.name,), section.protocol
     )
 
 
@@ -75,12 +77,10 @@ def _floors(scores: Scores) -> list[str]:
     return [f"{scores.about.title}: {floor_text(scores.metric, scores.floor)}."]
 
 
-def _entry(header: Header, of: dict[str, Interval], variant: str, seeds: int) -> Entry:
+def _entry(of: dict[str, Interval], variant: str, seeds: int) -> Entry:
     if variant not in of:
         return Entry(ABSENT)
     mean, half_width, n = of[variant]
-    means = [one.mean for one in of.values()]
-    best = header.better and len(means) > 1 and mean == (min if header.better == "lower" else max)(means)
-    shared = 2 * means.count(mean) > len(means)
-    tail = f"(n={n})" if 1 < n < seeds else ""
-    return Entry("", mean, half_width, None if n == seeds else n, tail=tail, best=bool(best) and not shared)
+    if n == seeds:
+        return Entry("", mean, half_width)
+    return Entry("", mean, half_width, n, tail=f"(n={n})" if n > 1 else "", title=f"{n} of {seeds} seeds")

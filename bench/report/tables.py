@@ -14,6 +14,7 @@ from pandas import DataFrame
 from bench.report import numbers, vocabulary
 from bench.report.budget import COUNTED
 from bench.report.comparable import OF_DATA
+from bench.report.entries import leader
 from bench.report.equal_seconds import at_equal_seconds, grid
 from bench.report.evaluations import by_evaluations
 from bench.report.extract import each
@@ -76,12 +77,8 @@ def _columns(section: Section, cells: DataFrame) -> list[_Column]:
 
 
 def _best(cells: DataFrame, better: str) -> float | None:
-    """The best mean of a column, of rows that lost neither seed nor point; None if `better` is "" or most share it."""
-    means = cells["mean"][~cells.baseline.isin(OF_DATA) & (cells.lost == 0) & (cells.lost_points == 0)].dropna()
-    if not better or len(means) < 2:
-        return None
-    best = float(means.min() if better == "lower" else means.max())
-    return best if 2 * (means == best).sum() <= len(means) else None
+    """The best mean of a column, of rows that lost neither seed nor point."""
+    return leader(cells["mean"][~cells.baseline.isin(OF_DATA) & (cells.lost == 0) & (cells.lost_points == 0)], better)
 
 
 def table(section: Section) -> Table:

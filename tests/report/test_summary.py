@@ -58,6 +58,16 @@ def test_one_seed_is_said_by_its_row_alone() -> None:
         assert grid is not None and (grid.rows[0].sampler, grid.rows[0].entries[0].text) == ("1", text)
 
 
+def test_a_mean_that_lost_a_seed_is_not_the_best() -> None:
+    made = [row for row in rows("a", nll=(3.0, 3.2), w2=(0.2, 0.4)) if (row["metric"], row["seed"]) != ("w2", 1)]
+    (section,) = sections(synthetic.frame(*made, *rows("b", w2=(0.5, 0.7)), *rows("c", w2=(0.6, 0.7))))
+    grid = summary(section)
+    assert grid is not None
+    found = [row.entries[1] for row in grid.rows]
+    assert [entry.best for entry in found] == [False, True, False]
+    assert [entry.title for entry in found] == ["1 of 2 seeds", "", ""]
+
+
 def test_a_section_without_numbers_has_no_summary() -> None:
     (section,) = sections(synthetic.frame({**NLL, "status": "failed", "value": None, "error": "it broke"}))
     assert summary(section) is None
