@@ -3,9 +3,11 @@
 A sum over threads is added up in another order than over one. A run begins with the threads that its launcher gives it
 and goes on with the same, on whatever machine and beside however many others; the record's device tells their number.
 
-OpenMP's threads meet after every operation. By default each waits there in a loop that keeps its core busy; beside
-another program on the same cores that costs a turn of the scheduler an operation. With OMP_WAIT_POLICY=PASSIVE a thread
-that waits sleeps: the digits are the same. It counts if it is set before OpenMP is loaded.
+OpenMP's threads meet after every operation, and by default each waits there in a loop that keeps its core busy. Beside
+another program on the same cores that loop takes the time that the other thread needs. Steps a second of a 3 x 64 MLP,
+batch 512, on two cores: by one thread 296, by two 346; beside two busy processes 281 and 4.5. With
+OMP_WAIT_POLICY=PASSIVE a thread that waits sleeps: two threads 249, beside the two processes 248; at width 512 and in
+convolutions it costs at most 4%. The digits are the same. The policy counts if it is set before OpenMP is loaded.
 """
 
 import os
