@@ -134,13 +134,13 @@ def test_runs_go_on_without_an_output(tmp_path: Path, outputs: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU])
 def test_a_run_whose_worker_is_told_to_stop_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    process, job = launch_in_a_process(tmp_path, steps=60, pause=0.02)
+    process, job = launch_in_a_process(tmp_path, steps=150, pause=0.02)
     [worker] = job.starts()
     os.kill(worker, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and "goes on" in output, output
     assert len(job.starts()) == 2
-    assert job.result()["sum"] == sum(range(60)) and job.result()["resumed"] >= 5
+    assert job.result()["sum"] == sum(range(150)) and job.result()["resumed"] >= 5
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_a_killed_run_is_tried_again_only_if_it_got_further(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_launcher_whose_terminal_hangs_up_saves_and_ends(tmp_path: Path) -> None:
-    process, job = launch_in_a_process(tmp_path, steps=100, pause=0.02)
+    process, job = launch_in_a_process(tmp_path, steps=1000, pause=0.02)
     [worker] = job.starts()
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=20)
