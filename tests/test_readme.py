@@ -111,11 +111,11 @@ def test_what_is_said_of_the_reproduced_table_is_in_its_cells() -> None:
     above = [row[0] for row in rows if "above" in (row[5], row[9])]
     assert below == {("SF2M-I", "W₂"), ("SB-CFM", "NPE")} and above == []
     sb_cfm = [row for row in rows if row[0] == "SB-CFM" and row[9] == "below"]
-    least = [[f(float(row[at].split()[0]) for row in sb_cfm) for f in (min, max)] for at in (7, 6)]
+    npe = [[float(row[at].split()[0]) for row in sb_cfm] for at in (7, 6)]
     text = " ".join(README.read_text(encoding="utf-8").split())
     assert f"So far {counted}." in text
     assert sum(row[0] == "SF2M-I" and row[5] == "below" for row in rows) == 2 and "two W₂ of SF2M-I" in text
-    measured, printed = (f"{low:.3f} to {high:.3f}" for low, high in least)
+    measured, printed = (f"{min(values):.3f} to {max(values):.3f}" for values in npe)
     assert f"the NPE of SB-CFM, {measured} where {printed} is printed" in text and len(sb_cfm) == 3
     missing = {row[0] for row in rows if row[1] == "–" and re.match(r"\d", row[2])}
     assert {"SF2M-Exact", "OT-CFM", "RF"} <= missing and not {"FM", "I-CFM", "SF2M-I"} & missing
