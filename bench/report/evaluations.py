@@ -87,15 +87,13 @@ def _grid(
 
 
 def _left_out(section: Section, metric: str) -> list[str]:
-    """A sentence per reason for which samplers cannot draw from a method."""
+    """A sentence per reason and samplers that cannot draw: from which methods."""
     rows = section.frame[(section.frame.stage == "sweep") & (section.frame.metric == metric)]
     rows = rows[not_applicable(rows)]
-    told: dict[str, dict[str, list[str]]] = {}
+    names: dict[tuple[str, str], dict[str, None]] = {}
     for variant, reason, settings in zip(rows.variant, reasons(rows), rows.parsed, strict=True):
-        names = told.setdefault(str(reason), {}).setdefault(section.labels[variant], [])
-        names += [name for name in [str(settings.get("sampler", ""))] if name not in names]
-    return [
-        f"Without {listed(names)} of {label}: {reason}."
-        for reason, of_reason in told.items()
-        for label, names in of_reason.items()
-    ]
+        names.setdefault((str(reason), section.labels[variant]), {})[str(settings.get("sampler", ""))] = None
+    labels: dict[tuple[str, str], list[str]] = {}
+    for (reason, label), of_label in names.items():
+        labels.setdefault((listed(of_label), reason), []).append(label)
+    return [f"Without {without} of {listed(whose)}: {reason}." for (without, reason), whose in labels.items()]

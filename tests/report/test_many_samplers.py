@@ -75,6 +75,17 @@ def test_what_cannot_be_drawn_is_named_with_its_reason(grid: Grid) -> None:
     assert grid.remarks[-1] == f"Without ddim of FM w/ OT: {NONE}."
 
 
+def test_methods_that_lack_the_same_samplers_for_one_reason_share_a_sentence() -> None:
+    measured = [row if math.isfinite(row["value"]) else {**row, "value": 1.0, "reason": ""} for row in rows()]
+    lost = [
+        {**row, "settings": {**row["settings"], "sampler": "flow_map"}, "value": math.nan, "reason": NONE}
+        for row in measured
+        if row["settings"]["sampler"] == "ddim"
+    ]
+    (grid,) = by_evaluations(section(measured + lost))
+    assert grid.remarks[-1] == f"Without flow_map of FM w/ OT and DDPM: {NONE}."
+
+
 def test_where_more_is_better_the_greatest_is_the_best() -> None:
     (grid,) = by_evaluations(section([{**row, "metric": "precision"} for row in rows()]))
     last = [row.sampler for row in grid.rows if row.entries[2].best]
