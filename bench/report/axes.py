@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from pandas import DataFrame
 
@@ -70,19 +71,23 @@ def lacking(section: Section, rows: DataFrame, where: str = "Crosses at the uppe
     return f" {where} that could not be had, {listed(told)}." if told else ""
 
 
-def floor_line(axes: Axes, height: float, half_width: float, text: str, right: bool = False) -> None:
+def floor_line(
+    axes: Axes, height: float, half_width: float, text: str, right: bool = False, below: bool = False
+) -> None:
     """A dashed line at what the data itself scores, with its interval behind it if it has one (not NaN)."""
     if math.isfinite(half_width):
         axes.axhspan(height - half_width, height + half_width, color=INK, alpha=0.07, linewidth=0, zorder=0)
     axes.axhline(height, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
     where: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-    axes.annotate(text, (0.99 if right else 0.01, height), (0, 3), ha="right" if right else "left", size=8.5, **where)
+    where |= {"ha": "right" if right else "left", "va": "top" if below else "baseline"}
+    axes.annotate(text, (0.99 if right else 0.01, height), (0, -3 if below else 3), size=8.5, **where)
 
 
 def name_point(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
-    """Write a name below a point of axes whose limits are set, on the side where it has room."""
+    """Write a name below a point of axes whose limits are set, on the side where it has room; no line strikes it."""
     share = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0]
     style: dict[str, Any] = {"ha": "left" if share < 0.7 else "right", "va": "center", "color": legible(colour)}
+    style["path_effects"] = [withStroke(linewidth=2, foreground="white")]
     place = (6 if share < 0.7 else -6, -9)
     axes.annotate(text, (x, y), place, textcoords="offset points", size=8.5, **style)
 

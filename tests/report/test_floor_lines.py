@@ -89,3 +89,13 @@ def test_what_a_logarithmic_axis_cannot_show_stands_at_its_edge_with_the_floor(
     assert raised.value.tolist() == [max(value, edge) for value in values]
     assert (shown and shown[0]) == height
     assert bool(words) == (min(values) < edge)
+
+
+@pytest.mark.parametrize(("below", "sign"), [(True, -1), (False, 1)])
+def test_the_words_of_a_floor_are_on_the_side_that_points_leave_free(below: bool, sign: int) -> None:
+    axes = Figure().subplots()
+    axes.set_ylim(0, 1)
+    floor_line(axes, 0.5, math.nan, "as many data", below=below)
+    axes.figure.canvas.draw()
+    box = axes.texts[0].get_window_extent().transformed(axes.transData.inverted())
+    assert all(sign * (y - 0.5) > 0 for y in (box.y0, box.y1))

@@ -95,7 +95,8 @@ def _draw(section: Section, axes: Axes, cost: Scores, quality: Scores, points: D
     axes.step(*steps, where="post", color=FRONT, linewidth=1.4, zorder=1)
     if quality.floor is not None:
         text = floor_text(quality.metric, quality.floor)
-        floor_line(axes, quality.floor, quality.floor_half, text, right=True)
+        is_right = shown.cost.median() < math.sqrt(reach.min() * reach.max())  # where fewer points are
+        floor_line(axes, quality.floor, quality.floor_half, text, is_right, below=sign > 0)
     labels = (titled(of.about, json.loads(of.settings).get("n")) for of in (cost, quality))
     axes.set(**dict(zip(("xlabel", "ylabel"), labels, strict=True)))
     plain_log(axes.xaxis)
