@@ -69,24 +69,20 @@ def facts(rounds: int) -> str:
     )
 
 
-def at_least_five(text: str) -> int:
-    if (rounds := int(text)) < 5:
-        raise argparse.ArgumentTypeError("a median needs 5 rounds at least")
-    return rounds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)} (default: all), or {', '.join(ASKED)}"
     )
-    parser.add_argument("--rounds", type=at_least_five, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="fewer than 5 try whether they run, without --out")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the table as Markdown, too")
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("BENCH_DATA", "data")))
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in (*NAMES, *ASKED)]:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    if options.rounds < 1 or (options.out and options.rounds < 5):
+        parser.error(f"--rounds {options.rounds}: 1 at least, and 5 for a table to write, whose medians need them")
     if options.threads:
         torch.set_num_threads(options.threads)
     about = facts(options.rounds)
