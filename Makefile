@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up .venv by themselves; the plain commands behind them are in README.md.
+# `make demo` and `make test` set up .venv by themselves; the plain commands behind them are in bench/command/README.md.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -17,7 +17,7 @@ BOLD = "Bold: best mean of its column; where intervals overlap the order is not 
 AT_FLOOR = "≈"
 OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of the 95% interval of one more such set."
 REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
-AROUND_0 = "Floors around 0, of what has no bias and may be below it by chance:"
+HOLDS_0 = "The interval of the floor holds 0, so ≈ says less there:"
 OF_EXACT = (
     "Exact field: the velocity of a path in closed form, by the law of the data, ± half-width of the 95% interval over "
     "samples. No training along that path can reach a better one; a model that has less is underfitted."
@@ -55,7 +55,7 @@ def remarks_on(
     remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []
     if (around := cells[(cells.baseline == FLOOR) & (cells["mean"].abs() < cells.half_width)]).size:
         titles = dict.fromkeys(section.about(name).title for name in around.metric)
-        remarks.append(f"{AROUND_0} {listed(titles)}.")
+        remarks.append(f"{HOLDS_0} {listed(titles)}.")
     remarks += [OF_EXACT] if (cells.baseline == EXACT_FIELD).any() else []
     remarks += [REACHED] if cells.at_floor.any() else []
     remarks += [HANGING] if cells.lost_points.any() else []

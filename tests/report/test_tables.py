@@ -175,7 +175,7 @@ def test_floors_around_0_are_said_to_be() -> None:
     near = {**row, **OTHER, "value": 3e-4}
     (quality, *_) = tables(synthetic.frame(row, near, floor))[0].grids
     assert [row.entries[1].plain for row in quality.rows] == ["0.002000 (n=1)", "0.0003000 (n=1) ≈", "−0.0002 ± 0.0007"]
-    assert "Floors around 0, of what has no bias and may be below it by chance: Energy distance²." in quality.remarks
+    assert "The interval of the floor holds 0, so ≈ says less there: Energy distance²." in quality.remarks
     (quality, *_) = tables(synthetic.frame(row, {**floor, "value": 1e-3}))[0].grids
     assert not any("around 0" in remark for remark in quality.remarks)
 
