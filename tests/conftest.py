@@ -14,12 +14,13 @@ import torch
 import warm
 from oracles import GaussianMixture
 
-from bench.config.registry import SEVEN, Registry, baselines
+from bench.config.registry import SEVEN, Registry, baselines, loaded
 from bench.datasets.base import Dataset
 from bench.records.archive import opened
 
 torch.set_num_threads(1)
 
+LONG = ("test_kills", "test_newcomer", "test_ranks", "test_fidelity", "test_conformance")  # a minute or two a file
 ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
@@ -37,9 +38,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers what is long goes first, lest one of them waits for another at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A file goes to one worker, that its fixtures are made once; long tests that share none are handed out singly."""
+    config.option.loadscopereorder = False
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -90,6 +98,22 @@ def warm_interpreters() -> Iterator[None]:
     """Processes that the test starts are forked from one that has imported everything."""
     with warm.interpreters():
         yield
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of this process have none: they take most of the time."""
+    for drawing in ("figures", "suite_pictures"):
+        monkeypatch.setattr(f"bench.report.build.{drawing}", lambda *_: [])
+
+
+@pytest.fixture(autouse=True)
+def own_plugins() -> Iterator[None]:
+    """Plugins that the test loads are not those of the next one's results."""
+    before = dict(loaded)
+    yield
+    loaded.clear()
+    loaded.update(before)
 
 
 @pytest.fixture

@@ -86,12 +86,7 @@ def direct(
         input2=Images(reference),
         feature_extractor=extractor,
         feature_extractor_weights_path=weights and str(weights),
-        fid=True,
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
-        **options,
+        **{"fid": True, "cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False, **options},
     )
     return found
 

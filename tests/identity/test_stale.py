@@ -16,7 +16,7 @@ import run_all
 from bench.config.registry import baselines, datasets
 from bench.records.frame import read_frame
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters", "no_figures")]
 
 HELPER = "SCALE = 1.0\n"
 PLUGIN = """

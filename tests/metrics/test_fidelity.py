@@ -246,9 +246,10 @@ def test_frechet_distance_of_gaussians_is_the_closed_form(tmp_path, first_channe
     assert found["fd_first-channel"].settings["layer"] == "pixels"
 
 
-def test_training_is_deterministic_for_any_number_of_threads(digits):
+def test_training_is_deterministic_for_any_number_of_threads(digits, monkeypatch):
     from bench.metrics.extractors.classifier import train
 
+    monkeypatch.setattr("bench.metrics.extractors.classifier.STEPS", 40)
     before, rng = torch.get_num_threads(), torch.get_rng_state()
     try:
         states = []
@@ -262,13 +263,13 @@ def test_training_is_deterministic_for_any_number_of_threads(digits):
         torch.set_num_threads(before)
     assert torch.equal(rng, torch.get_rng_state())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    assert states[0]["accuracy"] > 0.9
 
 
 def test_features_have_full_rank_and_unit_variance(digits, data_dir, tests):
     from bench.metrics.extractors.classifier import ClassifierFeatures
 
     net = ClassifierFeatures(CNN, ["penultimate"], str(cnn_file(data_dir, digits))).net.eval()
+    assert net.accuracy > 0.9
     with torch.no_grad():
         covariance = torch.cov(net.features(digits.pixels(digits.train)).T)
     assert covariance.diagonal().allclose(torch.ones(64), atol=1e-3)
@@ -478,14 +479,12 @@ def test_inception_with_a_classifier_equals_torch_fidelity(random_weights, tmp_p
     ours = rows(Reference(dataset, "inception", tmp_path), samples)
     options = {"kid": True, "kid_subset_size": 4, "prc": True, "isc": True}
     both = [images.expand(-1, 3, -1, -1) for images in (samples, reference)]
-    theirs = direct(*both, "inception-v3-compat", random_weights, **options)
+    theirs = direct(*both, "inception-v3-compat", random_weights, fid=False, **options)
     assert set(ours) == {"fid", "kid", "precision", "recall", "inception_score"}
     # Our network rounds otherwise (bench/metrics/extractors/inception.py); the plain ones above agree to 1e-6.
     extract = FeatureExtractorInceptionV3("theirs", ["2048"], feature_extractor_weights_path=str(random_weights))
     exact = exact_distance(*(extract(images)[0] for images in both))
     assert ours["fid"].value == pytest.approx(exact, rel=1e-5)
-    # Of twelve images and eight, its covariances of 2048 features are singular, which takes digits of their root.
-    assert theirs["frechet_inception_distance"] == pytest.approx(exact, rel=2e-5)
     assert ours["kid"].value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
     for metric in ("precision", "recall"):
         assert ours[metric].value == pytest.approx(theirs[metric], abs=1e-6)

@@ -293,12 +293,9 @@ def test_claims_are_passed_on(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_report_from_an_archive_has_the_tables_of_its_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], no_figures: None
 ) -> None:
     from bench.report.build import build
-
-    for drawing in ("figures", "suite_pictures"):
-        monkeypatch.setattr(f"bench.report.build.{drawing}", lambda *_: [])
 
     root = write_synthetic(tmp_path / "quick")
     build(root)
