@@ -14,7 +14,7 @@ from bench.records.measurement import ELSEWHERE, PLACE
 from bench.report import vocabulary
 from bench.report.incidents import Incident, losses, lost, not_applicable, unfinished
 from bench.report.lost_points import PLAIN
-from bench.report.style import Look, looks, ordered
+from bench.report.style import Look, looks_of, ordered
 
 KEYS = ["suite", "protocol", "dataset", "dataset_version", "setting", "current"]
 LARGEST = 1e15  # of anything that is counted
@@ -93,8 +93,7 @@ class Extract:
     @cached_property
     def looks(self) -> dict[str, Look]:
         baseline = self.frame.drop_duplicates("variant").set_index("variant").baseline
-        look = looks({*self.company, *baseline})
-        return {variant: look[baseline[variant]] for variant in self.labels}
+        return looks_of({variant: baseline[variant] for variant in self.labels}, self.company)
 
     def metric(self, name: str, stage: str = "samples") -> str | None:
         """The metric that "nll", "quality" or "frechet" stands for; another name as it is, and None if there is none.

@@ -13,7 +13,7 @@ from bench.report.grid import Entry, Grid, Header, Row
 from bench.report.improvement import Improvement, improvements
 from bench.report.incidents import not_applicable
 from bench.report.sections import Section
-from bench.report.style import INK, looks, ordered
+from bench.report.style import INK, looks_of, ordered
 
 MEASURES = {  # what `Section.metric` takes
     "Quality": "quality",
@@ -66,11 +66,11 @@ class Overview:
         width = (WIDTH - left - 0.2 - gap * (columns - 1)) / columns
         size = (width, BAR * len(self.baselines) + 0.1)
         figure, [axes] = sheet(1, columns, size, (gap, 0), left=left, right=0.2, bottom=0.55)
-        look = looks({*self.company, *self.baselines.values()})
+        look = looks_of(self.baselines, self.company)
         for one, (name, of) in zip(axes, self.measures.items(), strict=True):
             one.axvline(0.5, color=INK, linewidth=1, linestyle=DASHES, zorder=1)
-            for y, (label, baseline) in enumerate(self.baselines.items()):
-                colour, marker, _ = look[baseline]
+            for y, label in enumerate(self.baselines):
+                colour, marker, _ = look[label]
                 if label in of:
                     p, low, high, *_ = of[label]
                     one.plot([low, high], [y, y], color=colour, linewidth=2)

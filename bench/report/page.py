@@ -88,7 +88,8 @@ def page(
         arrows=ARROWS,
         tables=[(t, of_dataset.get(t.section.name)) for t in tables],
         paper=paper,
-        swatches={name: swatch for name, _, swatch in offers["baseline"]},
+        swatches={name: swatch for name, _, swatch in offers["baseline"]}
+        | {s.labels[variant]: _swatch(look) for s in sections for variant, look in s.looks.items()},
         variants_of=lambda runs: list({of_run[run]["name"]: of_run[run] for run in runs if run in of_run}.values()),
         overview=[grid for grid in overview if len(grid.data) != 1 or not of_dataset],
         tally=[(word, n) for word in WORDS if (n := sum(verdict.word == word for verdict in verdicts))],

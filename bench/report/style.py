@@ -5,7 +5,8 @@ protanopia, deuteranopia and tritanopia (Machado et al. 2009), and darker than w
 lines. They go to methods in the order of the papers (bench/papers/paper.py).
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from bench.papers.paper import order
@@ -24,6 +25,7 @@ FIRST = tuple(map(Look, COLOURS, "os^DvPXh"))
 SPARE = (Look("#7a4f24", "<"), Look("#5c6fe0", ">"), Look("#9bbf1c", "p"), Look("#e08f8f", "d"), Look("#6a6a6a", "*"))
 # Of more methods: the colours again with dashed lines, each with the marker of another.
 DASHED = tuple(Look(look.colour, other.marker, "--") for look, other in zip(FIRST + SPARE, SPARE + FIRST, strict=True))
+MARKERS = "".join(look.marker for look in FIRST + SPARE)
 
 INK = "#1d2430"
 MUTED = "#5d6675"
@@ -44,3 +46,14 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     others = [name for name in names if name not in first]
     further = {name: (SPARE + DASHED)[i % len(SPARE + DASHED)] for i, name in enumerate(others)}
     return {name: first.get(name) or further[name] for name in names}
+
+
+def looks_of(baselines: Mapping[str, str], company: Iterable[str] = ()) -> dict[str, Look]:
+    """The look of each variant, by its baseline: its further ones have the same colour, another marker and dashes."""
+    look, seen, found = looks({*company, *baselines.values()}), Counter[str](), dict[str, Look]()
+    for variant, baseline in baselines.items():
+        first, i = look[baseline], seen[baseline]
+        marker = MARKERS[(MARKERS.index(first.marker) + 6 * i) % len(MARKERS)]
+        found[variant] = Look(first.colour, marker, "--") if i else first
+        seen[baseline] += 1
+    return found

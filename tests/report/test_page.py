@@ -272,6 +272,24 @@ def test_what_users_write_is_text() -> None:
     read(html)
 
 
+def test_variants_of_a_baseline_have_marks_of_their_own() -> None:
+    rows = [
+        {
+            "label": label,
+            "variant": f"rings-icfm-{i}",
+            "baseline": "icfm",
+            "seed": 0,
+            "stage": "samples",
+            "metric": "w2",
+        }
+        for i, label in enumerate(("I-CFM, coupling = drawn", "I-CFM, default coupling"))
+    ]
+    parts = sections(synthetic.frame(*rows))
+    html = page("about", synthetic.frame(*rows), [table(part) for part in parts], [], [], [], {}, [])
+    marks = re.findall(r'<th scope="row">(<svg.*?</svg>)I-CFM', html)
+    assert len(marks) > 1 and len(set(marks)) == 2
+
+
 def test_page_without_records() -> None:
     html = page("", synthetic.frame(), [], [], [], [], {}, [])
     assert "There are no records yet." in html

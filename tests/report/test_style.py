@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from bench.papers.paper import order
 from bench.report.canvas import legible
 from bench.report.sections import sections
-from bench.report.style import DASHED, FIRST, SPARE, looks, ordered
+from bench.report.style import DASHED, FIRST, SPARE, looks, looks_of, ordered
 
 VISION = {
     "normal": np.eye(3),
@@ -66,6 +66,14 @@ def test_a_baseline_looks_the_same_in_any_company() -> None:
     assert alone["ddpm"] == crowd["ddpm"] == FIRST[order().index("ddpm")]
     assert crowd["mine"] == SPARE[0]
     assert ordered(["zz", "rnode", "aa", "fm_ot"]) == ["fm_ot", "rnode", "aa", "zz"]
+
+
+def test_variants_of_a_baseline_share_its_colour_and_nothing_else() -> None:
+    found = looks_of({"a": "ddpm", "b": "ddpm", "c": "fm_ot", "d": "ddpm"}, ["mine"])
+    assert found["a"] == looks(["ddpm"])["ddpm"] and found["c"] == looks(["fm_ot"])["fm_ot"]
+    of_ddpm = [found[name] for name in "abd"]
+    assert len({look.colour for look in of_ddpm}) == 1 and len({look.marker for look in of_ddpm}) == 3
+    assert [look.line for look in of_ddpm] == ["-", "--", "--"]
 
 
 def test_a_baseline_looks_the_same_on_all_data_of_a_report() -> None:
