@@ -24,6 +24,7 @@ from bench.report.crossings import value_at
 from bench.report.entries import entry_of, marked
 from bench.report.extract import KEYS, each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
+from bench.report.remarks import bold, caption
 from bench.report.sections import Section
 from bench.report.statistics import t_interval
 
@@ -31,9 +32,8 @@ COLUMNS = [
     *KEYS, "seconds", "metric", "settings", "baseline", "label", "variant", "share", "mean", "half_width", "n", "lost",
     "hole", "run_ids",
 ]  # fmt: skip
-CAPTION = "Mean ± half-width of the 95% t-interval over seeds, by the validation curve, linear in log seconds."
+BY_CURVE = ", by the validation curve, linear in log seconds"
 LATER = "The rate of a longer training has not decayed by then: planned for so few seconds, it would end better."
-BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def grid(found: AtEqualSeconds) -> Grid:
         f"{listed(section.about(metric).title for metric in found.about if found.about[metric] == words)}: {words}."
         for words in dict.fromkeys(found.about.values())
     ]
-    remarks = [CAPTION, f"{time} s: the whole training of the fastest run, one of {found.fastest}.", LATER, BOLD]
+    fastest = f"{time} s: the whole training of the fastest run, one of {found.fastest}."
+    remarks = [caption(section, BY_CURVE), fastest, LATER, bold(section)]
     title = f"{section.name}: quality after equal seconds of training, {time} s {section.where}"
     lines = marked(lines, ["", *(about.direction for about in abouts)])
     return Grid(title, "quality", tuple(headers), tuple(lines), (*remarks, *quoted, *told), ("Method", "Seeds"))

@@ -14,17 +14,14 @@ from bench.report.entries import entry_of, marked
 from bench.report.extract import listed
 from bench.report.grid import ABSENT, Grid, Header, Row
 from bench.report.incidents import not_applicable, reasons
+from bench.report.remarks import bold, caption
 from bench.report.sections import Section
 from bench.report.sweeps import PLACE, at_every_accuracy, budgets, most_within, of_samplers, qualities, swept
 
-MEAN = "Mean ± half-width of the 95% t-interval over seeds, which spend at most the column's evaluations on average."
+WITHIN = ", of samplers that spend at most the column's evaluations on average"
 BOLD = "Bold: best mean of a method in its column."
 FEW = f"{ABSENT}: none with so few evaluations."
-OF_METHODS = (
-    MEAN,
-    "By the best sampler of each method among those that spend more than the column before, which is named.",
-    "Bold: best mean of its column; where intervals overlap the order is not established.",
-)
+BY_BEST = "By the best sampler of each method among those that spend more than the column before, which is named."
 NONE = f"{ABSENT}: none with so many evaluations."
 
 
@@ -59,8 +56,8 @@ def _of_methods(section: Section, metric: str, found: Best) -> Grid:
         lines.append(Row(baseline, label, names[0] if len(names) == 1 else "", tuple(entries)))
     lines = marked(lines, [about.direction] * len(found.budgets))
     has_holes = any(entry.words == ABSENT for line in lines for entry in line.entries)
-    remarks = [*OF_METHODS, *([NONE] if has_holes else []), *standing(section, found)]
-    return _grid(section, metric, found.points, found.budgets, lines, remarks)
+    remarks = [caption(section, WITHIN), BY_BEST, bold(section), *([NONE] if has_holes else [])]
+    return _grid(section, metric, found.points, found.budgets, lines, [*remarks, *standing(section, found)])
 
 
 def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFrame) -> Grid:
@@ -73,7 +70,7 @@ def _of_samplers(section: Section, metric: str, rows: DataFrame, points: DataFra
             entries = (entry_of(section, found.get((variant, name), own[:0]), about) for found in within)
             block.append(Row(str(own.baseline.iloc[0]), label, str(name), tuple(entries)))
         lines += marked(block, [about.direction] * len(columns))
-    remarks = [MEAN, *([BOLD] if about.direction else []), FEW, *_left_out(section, metric)]
+    remarks = [caption(section, WITHIN), *([BOLD] if about.direction else []), FEW, *_left_out(section, metric)]
     return _grid(section, metric, points, columns, lines, remarks)
 
 

@@ -7,6 +7,7 @@ is printed without one, beside the interval of the mean.
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pandas import DataFrame, concat
@@ -16,7 +17,7 @@ from bench.report.comparable import FLOOR
 from bench.report.extract import each, listed
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row, left
 from bench.report.published import Printed
-from bench.report.remarks import AT_FLOOR, CAPTION
+from bench.report.remarks import AT_FLOOR, caption
 from bench.report.reproduced import counted, digits
 from bench.report.sections import Section
 from bench.report.tables import number
@@ -45,10 +46,10 @@ def published_grid(printed: Printed) -> Grid:
                 shown.append(entries)
     first = next(iter(printed.columns.values()))
     seeds = concat([cells.n for cells in printed.columns.values()], axis=1).max(axis=1)
-    rows = [
-        Row("" if name == FLOOR else name, label, ABSENT if name == FLOOR or not n else str(n), tuple(entries))
-        for name, label, n, *entries in zip(first.baseline, first.label, seeds, *shown, strict=True)
-    ]
+    rows = []
+    for name, label, n, *entries in zip(first.baseline, first.label, seeds, *shown, strict=True):
+        own = tuple(replace(entry, n=None) if entry.n == n else entry for entry in entries)
+        rows.append(Row("" if name == FLOOR else name, label, ABSENT if name == FLOOR or not n else str(n), own))
     title = f"{printed.table.title} on {section.name} {section.where}"
     about = (("Method", "Seeds"), (section.name,), section.protocol)
     return Grid(title, "quality", tuple(headers), tuple(rows), _remarks(printed), *about)
@@ -110,7 +111,7 @@ def _title(section: Section, metric: str, draws: float | None) -> str:
 def _remarks(printed: Printed) -> tuple[str, ...]:
     section, cells = printed.section, printed.cells
     is_judged = cells.published_std.notna().any()
-    remarks = [DEVIATIONS if is_judged else CAPTION]
+    remarks = [DEVIATIONS if is_judged else caption(section)]
     remarks += [CANNOT_TELL] if (cells.baseline == FLOOR).any() else []
     if section.protocol == "smoke":
         remarks.append("Smoke run, no result: no difference is taken.")

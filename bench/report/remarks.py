@@ -12,8 +12,6 @@ from bench.report.extract import count, each, listed
 from bench.report.grid import ABSENT, Row
 from bench.report.sections import Section
 
-CAPTION = "Mean ± half-width of the 95% t-interval over seeds."
-BOLD = "Bold: best mean of its column; where intervals overlap the order is not established."
 AT_FLOOR = "≈"
 OF_FLOOR = "Floor: as many fresh data in the place of samples, ± half-width of the 95% interval of one more such set."
 REACHED = f"{AT_FLOOR}: not beyond that interval, so not told from data."
@@ -33,6 +31,19 @@ FURTHER = "Rows with a further sampler share the weights, and so the likelihood 
 PUBLISHED = "Published values are the papers' own: other code, seeds and machines"
 
 
+def caption(section: Section, more: str = "") -> str:
+    """How the numbers of a table come from seeds; `more` says of what."""
+    over = "Mean ± half-width of the 95% t-interval over seeds"
+    return f"{over if section.seeds > 1 else 'One seed, so no interval over seeds'}{more}."
+
+
+def bold(section: Section) -> str:
+    """What the best of a column says."""
+    if section.seeds > 1:
+        return "Bold: best mean of its column; where intervals overlap the order is not established."
+    return "Bold: best of its column; one seed establishes no order."
+
+
 def is_repeated(cell: Any) -> bool:
     """Whether the interval of a cell is that of the repeats of one seed."""
     return bool(cell.n == 1 and math.isfinite(cell.half_width))
@@ -47,9 +58,9 @@ def remarks_on(
     section: Section, rows: Sequence[Row], columns: Sequence[Any], cells: DataFrame, batch: str
 ) -> list[str]:
     entries = [entry for row in rows for entry in row.entries]
-    remarks = [CAPTION]
+    remarks = [caption(section)]
     if any(entry.best for entry in entries):
-        remarks.append(BOLD)
+        remarks.append(bold(section))
     remarks += [REPEATED] if any(map(is_repeated, each(cells[~cells.baseline.isin(OF_DATA)]))) else []
     remarks += [SAMPLING] if any(tells_sampling(section, cell) for cell in each(cells)) else []
     remarks += [OF_FLOOR] if cells.half_width[cells.baseline == FLOOR].notna().any() else []

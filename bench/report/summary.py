@@ -11,7 +11,7 @@ from bench.report.cells import Scores, floor_text
 from bench.report.entries import marked
 from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
-from bench.report.remarks import CAPTION
+from bench.report.remarks import bold, caption
 from bench.report.sections import Section
 from bench.report.statistics import Interval, t_interval
 from bench.report.vocabulary import headed
@@ -23,10 +23,7 @@ COLUMNS = {  # what `Section.metric` takes, by the title of its column, "" for t
     "evaluations": "Evaluations [k]",
     "train_seconds": "Training [s]",
 }
-HOW = (
-    f"NFE: evaluations of the network per sample. Evaluations: those of the training, in thousands. {COUNTED}",
-    "Bold: best mean; where intervals overlap the order is not established.",
-)
+HOW = f"NFE: evaluations of the network per sample. Evaluations: those of the training, in thousands. {COUNTED}"
 
 
 def summaries(sections: Sequence[Section]) -> list[Grid]:
@@ -37,7 +34,7 @@ def summaries(sections: Sequence[Section]) -> list[Grid]:
 def summary(section: Section) -> Grid | None:
     """Methods by COLUMNS; None without any number."""
     found: dict[str, tuple[Header, dict[str, Interval]]] = {}
-    told = [CAPTION, *HOW]
+    told = [caption(section), HOW, bold(section)]
     for name, title in COLUMNS.items():
         if name == "evaluations":
             if of := _evaluations(section):

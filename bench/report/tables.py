@@ -148,6 +148,8 @@ def _entry(section: Section, column: _Column, cell: Any, seeds: int) -> Entry:
     few = cell.n < seeds or cell.lost
     notes = _notes(section, cell.variant, cell.stage) if few and cell.baseline not in OF_DATA else ()
     shown = number(cell, column.about.divide)
+    if cell.n == seeds:
+        shown = replace(shown, n=None)
     if cell.baseline in OF_DATA:
         return replace(shown, n=None, tail=f"(of {cell.of_fewer:,})" if cell.of_fewer else "")
     if 1 < cell.n < seeds and not cell.lost:

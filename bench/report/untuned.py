@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bench.papers.claims import Claim
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
-from bench.report.remarks import CAPTION
+from bench.report.remarks import caption
 from bench.report.sections import Section
 from bench.report.tuning import baselines_of
 from bench.report.verdicts import Verdict, verdicts
@@ -57,7 +57,7 @@ def grids(section: Section) -> list[Grid]:
         if any(entry.is_number for entry in of):
             rows.append(Row(baselines[untuned[label]], label, str(seeds[untuned[label]]), tuple(of)))
     title, data = f"{section.name}: untuned beside tuned {section.where}", (section.name,)
-    grid = Grid(title, "quality", tuple(headers), tuple(rows), (CAPTION, HOW), LEADING, data, section.protocol)
+    grid = Grid(title, "quality", tuple(headers), tuple(rows), (caption(section), HOW), LEADING, data, section.protocol)
     return [grid] if rows else []
 
 

@@ -256,7 +256,7 @@ def test_its_row_stands_in_the_columns_of_trained_ones_and_in_archives(
     quality = next(line for line in lines if "made elsewhere" in line)
     *_, header = (line for line in lines[: lines.index(quality)] if any("W₂" in title for title in line))
     assert sum("W₂" in title for title in header) == 1
-    assert quality[0] == "Theirs" and quality[header.index("W₂ ↓")].strip("*≈ ") == f"{w2:.4g} (n=1)"
+    assert quality[0] == "Theirs" and quality[header.index("W₂ ↓")].strip("*≈ ") == f"{w2:.4g}"
     assert f"- Theirs: made elsewhere (50 samples in 1 file, SHA-256 {score['elsewhere']['sha256'][:12]})." in table
     assert "– of Theirs: not applicable: made elsewhere, so the model and what it cost are not known." in table
     assert "Theirs" in (command.root / "report.html").read_text(encoding="utf-8")

@@ -121,7 +121,7 @@ def test_points_are_lost_under_the_settings_of_their_own_column() -> None:
 def test_of_one_seed_there_is_its_number_alone() -> None:
     _, found = shown([row for row in [*SOUND, *LOSING] if row["seed"] == 1])
     assert found["ScoreFlow"]["NLL [nats] ↓"] == "8.400e22 (3 of 4,000 points lost)"
-    assert found["ScoreFlow"]["Lost [points] ↓"] == "3 (n=1)"
+    assert found["ScoreFlow"]["Lost [points] ↓"] == "3"
 
 
 def test_records_of_before_have_their_plain_mean_as_it_was() -> None:

@@ -44,11 +44,27 @@ def test_best_is_the_lowest_mean_and_only_where_better_has_a_meaning() -> None:
     rows = [{"settings": ODE, "metric": m, "value": 1.0} for m in ("fid", "precision", "nfe_sampling")]
     others = [{**row, **OTHER, "value": 2.0} for row in rows]
     quality, cost = tables(synthetic.frame(*rows, *others))[0].grids
-    best = {row.label: [e.best for e in row.entries if "n=1" in e.text] for row in quality.rows}
-    assert best == {"FM w/ OT": [True, False], "DDPM": [False, True]}
+    best = {row.label: [e.best for e in row.entries] for row in quality.rows}
+    assert heads(quality) == ["Seeds", "FID ↓", "FID published", "Precision ↑"]
+    assert best == {"FM w/ OT": [False, True, False, False], "DDPM": [False, False, False, True]}
     assert heads(cost)[5:] == ["Sampling NFE ↓", "Sampling NFE published"]
     assert [row.entries[5].best for row in cost.rows] == [True, False]
     assert not any(row.entries[i].best for row in cost.rows for i in range(3))  # seeds, parameters, steps
+
+
+def test_a_table_of_one_seed_promises_no_interval() -> None:
+    of = {"settings": ODE, "metric": "fid"}
+    one = [{**of, "value": 1.5}, {**of, **OTHER, "value": 2.5}]
+    once, twice = (
+        tables(synthetic.frame(*rows))[0].grids[0] for rows in (one, [*one, {**of, "seed": 1, "value": 3.5}])
+    )
+    assert once.remarks[:2] == (
+        "One seed, so no interval over seeds.",
+        "Bold: best of its column; one seed establishes no order.",
+    )
+    assert [row.entries[1].text for row in once.rows] == ["1.500", "2.500"]
+    assert twice.remarks[0] == "Mean ± half-width of the 95% t-interval over seeds."
+    assert [row.entries[1].text for row in twice.rows] == ["2 ± 13", "2.500"]
 
 
 def test_a_value_that_most_rows_share_is_not_best() -> None:
@@ -81,8 +97,8 @@ def test_published_stands_beside_measured_with_its_protocol() -> None:
     grid = tables(synthetic.frame({**bpd, "value": 5.2}, {**bpd, **OTHER, "value": 5.1}))[0].grids[0]
     assert heads(grid) == ["Seeds", "Bits/dim ↓", "Bits/dim published"]
     assert [[e.text for e in row.entries[1:]] for row in grid.rows] == [
-        ["5.200 (n=1)", "2.99"],
-        ["5.100 (n=1)", "3.12"],
+        ["5.200", "2.99"],
+        ["5.100", "3.12"],
     ]
     assert "another protocol than 'small'" in grid.remarks[-1]
     assert "lipman2023 table1 (K=50; dopri5 1e-5)" in grid.remarks[-1]
@@ -174,7 +190,7 @@ def test_floors_around_0_are_said_to_be() -> None:
     floor |= {"metric": "energy_distance_floor", "value": -2e-4}
     near = {**row, **OTHER, "value": 3e-4}
     (quality, *_) = tables(synthetic.frame(row, near, floor))[0].grids
-    assert [row.entries[1].plain for row in quality.rows] == ["0.002000 (n=1)", "0.0003000 (n=1) ≈", "−0.0002 ± 0.0007"]
+    assert [row.entries[1].plain for row in quality.rows] == ["0.002000", "0.0003000 ≈", "−0.0002 ± 0.0007"]
     assert "The interval of the floor holds 0, so ≈ says less there: Energy distance²." in quality.remarks
     (quality, *_) = tables(synthetic.frame(row, {**floor, "value": 1e-3}))[0].grids
     assert not any("around 0" in remark for remark in quality.remarks)
