@@ -44,6 +44,8 @@ class Table(Frozen):
         everywhere: whether the table also arranges data of which no paper prints anything.
         datasets: printed names of data by their names here, if they differ.
         settings: what samples must have been drawn and measured with ("sampler", "steps", "n", ...).
+        own: settings of the printed runs, of "training" or of a baseline's options: a run is named by those that it has
+            otherwise.
         strict: metrics that depend on so much that only a run of protocol "paper" is compared.
         remark: a sentence below it: what of the printed numbers is in doubt.
     """
@@ -57,8 +59,30 @@ class Table(Frozen):
     everywhere: bool = False
     datasets: dict[str, str] = Field({})
     settings: dict[str, Any] = Field({})
+    own: dict[str, dict[str, Any]] = Field({})
     strict: tuple[str, ...] = ()
     remark: str = ""
+
+    def unlike(self, baseline: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What the configuration of a run, {} if not known, has otherwise than the table's own: {"keep": "last"}."""
+        if not config:
+            return {}
+        parts = {
+            "training": self.own.get("training", {}) | (config.get("training") or {}),
+            baseline: options_of(config),
+        }
+        return {
+            key: has
+            for part, own in self.own.items()
+            for key, value in (own.items() if part in parts else ())
+            if (has := parts[part].get(key, DEFAULT)) != value
+        }
+
+
+def options_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options that the configuration of a run sets of its baseline."""
+    options: Mapping[str, Any] = (config.get("baseline") or {}).get("options") or {}
+    return options
 
 
 class Equivalent(Frozen):
@@ -144,10 +168,10 @@ class Paper(Frozen):
             return found.method
         return baseline if all(one.method != baseline for one in self.equivalents) else ""
 
-    def unlike(self, baseline: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What a run that is a method here has otherwise than the paper's own has it: {"coupling": "exact"}."""
-        found = self._equivalent(baseline, options)
-        return found.unlike(options) if found else {}
+    def unlike(self, table: Table, baseline: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run that is a method here has otherwise than the paper's own in a table: {"coupling": "exact"}."""
+        found = self._equivalent(baseline, options := options_of(config))
+        return (found.unlike(options) if found else {}) | table.unlike(baseline, config)
 
     def _equivalent(self, baseline: str, options: Mapping[str, Any]) -> Equivalent | None:
         return next((one for one in self.equivalents if one.fits(baseline, options)), None)

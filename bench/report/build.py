@@ -72,7 +72,7 @@ def write(
             left_out = [*section.left_out, *by_method.left_out(section)]
             if section.current:
                 printed = printed_tables(section, published, configs)
-                recipe, of_recipe = recipes([section], configs)
+                recipe, of_recipe = recipes(section, configs, [one.paper for one in printed])
                 papers, settings = papers + list(map(published_grid, printed)), settings + recipe
                 cells += [row for one in printed for row in one.cells.to_dict("records")]
                 rows += of_recipe

@@ -13,7 +13,7 @@ from typing import Any
 from pandas import DataFrame, Series, concat
 
 from bench.metrics.metric import is_beside
-from bench.papers.paper import REFERENCE, Paper, Table, known
+from bench.papers.paper import DEFAULT, REFERENCE, Paper, Table, known, options_of
 from bench.report.comparable import FLOOR
 from bench.report.extract import each
 from bench.report.reproduced import JUDGED, judged
@@ -107,22 +107,23 @@ def _methods(
     """Name in the paper ("" for none), baseline, label and variant of what was run, and of what is only printed.
 
     Several variants of a printed method are called by what differs from its first in the frame, `other`; what the first
-    has is `itself`. An option that is not the paper's own is named, even
-    of a single variant. Beside what is printed with its deviation, what the data itself scores has a row, too.
+    has is `itself`. A setting that is not the paper's own is named, even of a single variant. Beside what is printed
+    with its deviation, what the data itself scores has a row, too.
     """
     labels, place = {REFERENCE: "Reference", **paper.methods}, list(section.labels)
     firsts: dict[str, list[str]] = {}  # and those after them
     rows = []
     for run in each(section.frame.drop_duplicates("variant")):
-        options = (configs.get(run.variant, {}).get("baseline") or {}).get("options") or {}
-        method = paper.method(run.baseline, options)
+        config = configs.get(run.variant, {})
+        method = paper.method(run.baseline, options_of(config))
         alike = firsts.setdefault(method, [])
         alike.append(run.variant)
         label, other = section.labels[run.variant], ""
         if method in labels and alike[1:]:
             other = apart(run.variant, alike[:1], configs) or label
         if method in labels:
-            own = [f"{key} = {value}" for key, value in in_words(paper.unlike(run.baseline, options))]
+            unlike = in_words(paper.unlike(table, run.baseline, config))
+            own = [f"default {key}" if value == DEFAULT else f"{key} = {value}" for key, value in unlike]
             other = ", ".join(filter(None, [*(name for name in own if name not in other), other]))
             label = ", ".join(filter(None, (labels[method], other)))
         rows.append((method, run.baseline, label, run.variant, other))
@@ -172,11 +173,17 @@ def _but_for_weights(settings: str) -> dict[str, Any]:
 def _only(section: Section, settings: dict[str, Any]) -> Section:
     """The section without samples that were drawn or measured otherwise; without any if it has no such sample.
 
-    Of what the data itself scores, which no sampler draws, only its number counts.
+    Those of a sweep stand in for samples that no run has. Of what the data itself scores, which no sampler draws, only
+    its number counts.
     """
     frame = section.frame
     wanted = [{"n": settings.get("n", row.n)} if is_beside(row.metric) else settings for row in each(frame)]
     fits = [{**row.parsed, "n": row.n}.items() >= of.items() for row, of in zip(each(frame), wanted, strict=True)]
-    kept = frame[(frame.stage != "samples") | Series(fits, frame.index, dtype=bool)]
-    drawn = (kept.stage == "samples") & ~kept.metric.map(is_beside).astype(bool)
-    return replace(section, frame=kept if drawn.any() else kept[:0])
+    is_wanted, of_data = Series(fits, frame.index, dtype=bool), frame.metric.map(is_beside).astype(bool)
+    kept = frame[(frame.stage != "samples") | is_wanted]
+    if (is_wanted & (frame.stage == "samples") & ~of_data).any():
+        return replace(section, frame=kept)
+    swept = is_wanted & (frame.stage == "sweep")
+    kept = frame[swept | ~frame.stage.isin(["samples", "sweep"])]
+    kept = kept[kept.variant.isin(frame.variant[swept & ~of_data])]
+    return replace(section, frame=kept.assign(stage=kept.stage.replace("sweep", "samples")))

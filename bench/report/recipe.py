@@ -3,7 +3,7 @@
 A setting that all variants share is one line, others name who differs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bench.papers.paper import Paper, known
@@ -15,10 +15,17 @@ Config = Mapping[str, Any]
 HEADERS = (Header("Settings published"), Header("Used here"), Header("Difference"))
 
 
-def recipes(sections: Iterable[Section], configs: Mapping[str, Config]) -> tuple[list[Grid], list[dict[str, Any]]]:
-    """A grid per section and paper, and a row per variant with columns of `bench.report.published`."""
+def recipes(
+    section: Section, configs: Mapping[str, Config], placed: Collection[Paper]
+) -> tuple[list[Grid], list[dict[str, Any]]]:
+    """A grid per paper, and a row per variant with columns of `bench.report.published`.
+
+    Beside tables of the papers `placed` one that has none of them has no place, unless it prints settings of the data.
+    """
     grids, tidy = [], []
-    for paper, section in [(one, section) for one in known() if one.recipe for section in sections]:
+    for paper in (one for one in known() if one.recipe):
+        if placed and paper not in placed and section.dataset not in paper.printed:
+            continue
         grid, rows = _recipe(paper, section, {v: configs[v] for v in section.labels if v in configs})
         grids.append(grid)
         tidy += rows

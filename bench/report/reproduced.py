@@ -29,7 +29,8 @@ TABLE = ["paper", "title", "suite", "protocol"]
 HOW = (
     "Cells within the joint 95% interval of the printed and the measured mean (Welch), of those that have a verdict. A "
     "printed deviation is taken as that of n − 1; if it is of n, intervals of five seeds are up to 1.12 times as wide. "
-    "The first variant of a method has no name; another is called by what it has otherwise."
+    "Over printed: the median over these cells of the measured mean over the printed one. The first variant of a "
+    "method has no name; another is called by what it has otherwise."
 )
 
 
@@ -115,24 +116,35 @@ def _grid(title: str, cells: DataFrame) -> Grid:
     rows = []
     for (_, variant), chosen in found.groupby(["method", "variant"], sort=False):
         one = chosen.iloc[0]
-        rows.append(Row(one.baseline, one.printed_label, str(variant), _counts(chosen, metrics)))
+        rows.append(Row(one.baseline, one.printed_label, str(variant), _entries(chosen, metrics)))
     of_all = {
         variant: chosen for variant, chosen in found.groupby("variant", sort=False) if chosen.method.nunique() > 1
     }
-    rows += [Row("", "All methods", str(variant), _counts(chosen, metrics)) for variant, chosen in of_all.items()]
+    rows += [Row("", "All methods", str(variant), _entries(chosen, metrics)) for variant, chosen in of_all.items()]
     first = found[found.variant == ""]
     left_out = [CHANCE * n for n in (*((first.metric == name).sum() for name in metrics), len(first))]
-    rows.append(Row("", "Chance alone leaves out", "", tuple(Entry(value=n, form=".1f") for n in left_out)))
+    rows.append(
+        Row(
+            "",
+            "Chance alone leaves out",
+            "",
+            (*(Entry(value=n, form=".1f") for n in left_out), *[Entry()] * len(metrics)),
+        )
+    )
     remarks = [HOW, f"{counted(cells)}."]
     for itself, of in found[(found.itself != "") & (found.variant == "")].groupby("itself", sort=False):
         remarks.append(f"The first of {listed(dict.fromkeys(of.printed_label))}: {itself}.")
     for why, of in cells[(cells.no_verdict != "") & (cells.variant == "")].groupby("no_verdict", sort=False):
         remarks.append(f"No verdict on {count(len(of), 'cell')} of {listed(dict.fromkeys(of.printed_label))}: {why}.")
-    headers = (*(Header(vocabulary.metric(name).title) for name in metrics), Header("All"))
+    titles = [vocabulary.metric(name).title for name in metrics]
+    headers = (*map(Header, (*titles, "All")), *(Header(f"{title} over printed") for title in titles))
     return Grid(title, "quality", headers, tuple(rows), tuple(remarks), LEADING, (), cells.protocol.iloc[0])
 
 
-def _counts(cells: DataFrame, metrics: Sequence[str]) -> tuple[Entry, ...]:
-    """k of n for each metric, and for all."""
-    parts = [(chosen.verdict == WITHIN) for chosen in (*(cells[cells.metric == name] for name in metrics), cells)]
-    return tuple(Entry(f"{sum(of)} of {len(of)}", sum(of) / len(of)) if len(of) else Entry(ABSENT) for of in parts)
+def _entries(cells: DataFrame, metrics: Sequence[str]) -> tuple[Entry, ...]:
+    """k of n for each metric, and for all; then for each metric the median of what is measured over what is printed."""
+    of_metrics = [cells[cells.metric == name] for name in metrics]
+    parts = [(chosen.verdict == WITHIN) for chosen in (*of_metrics, cells)]
+    counts = [Entry(f"{sum(of)} of {len(of)}", sum(of) / len(of)) if len(of) else Entry(ABSENT) for of in parts]
+    ratios = [float((of["mean"] / of.published).median()) for of in of_metrics]
+    return *counts, *(Entry(value=ratio, form=".2f") if math.isfinite(ratio) else Entry(ABSENT) for ratio in ratios)

@@ -87,7 +87,7 @@ def _grid(section: Section, metric: str, chosen: Mapping[str, Choice]) -> Grid:
         label, of_values = section.labels[variant], {said(tried.values): tried for tried in choice.tried}
         entries = [_entry(of_values.get(name), choice, about.divide) for name in columns]
         evaluations = choice.evaluations * _batch(section, variant) / 1000
-        entries += [Entry(value=choice.seconds, form=",.4g"), Entry(value=evaluations, form=",.4g")]
+        entries += [Entry(value=cost, form=",.0f" if cost >= 100 else ".3g") for cost in (choice.seconds, evaluations)]
         edge = ", edge" if choice.edge else ""
         rows.append(Row(baselines[variant], label, said(choice.to) + edge, tuple(entries)))
         lost += [f"{label} at {name} ({tried.reason})" for name, tried in of_values.items() if tried.score is None]

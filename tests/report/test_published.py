@@ -251,6 +251,14 @@ def test_an_option_that_is_not_the_papers_own_is_named_even_if_alone() -> None:
     grid = grids["Table 2 of Tong et al. 2024"]
     assert line(grid, "OT-CFM, coupling = exact")["W₂ verdict"] == "within"
     assert set(tidy.other[(tidy.method == "ot_cfm") & (tidy.n > 0)]) == {"coupling = exact"}
+    # Neither is a setting of the training, nor the default of an option.
+    last = {"training": {"keep": "last"}, "baseline": {"name": "icfm", "options": {"coupling": "drawn"}}}
+    grids, tidy = made(SF2M, {"sf2m_moons-icfm-0a1b2c": last})
+    assert line(grids["Table 2 of Tong et al. 2024"], "OT-CFM, keep = last")["W₂ verdict"] == "within"
+    rows = [{**row, "baseline": "sf2m", "variant": "sf2m_moons-sf2m-0a1b2c"} for row in SF2M[:6]]
+    for options, name in (({}, ", default sigma"), ({"sigma": 0.1}, "")):
+        of = {"sf2m_moons-sf2m-0a1b2c": {"baseline": {"name": "sf2m", "options": options}}}
+        assert line(made(rows, of)[0]["Table 2 of Tong et al. 2024"], f"SF2M-Exact{name}")["NPE verdict"] != "–"
     # Beside another of its kind, too, which is named by what differs.
     other = {"sf2m_moons-icfm-1": {**exact["sf2m_moons-icfm-0a1b2c"], "training": {"lr": 2.0}}}
     alike = {"sf2m_moons-icfm-0a1b2c": {**exact["sf2m_moons-icfm-0a1b2c"], "training": {"lr": 1.0}}, **other}
@@ -263,17 +271,21 @@ def test_an_option_that_is_not_the_papers_own_is_named_even_if_alone() -> None:
 
 
 def test_a_table_says_what_of_it_is_in_doubt() -> None:
-    grids, _ = made([*SF2M, *({**row, "n": 1000} for row in SF2M[:3])], DRAWN)
+    grids, _ = made([*SF2M, *({**row, "n": 1000, "stage": "sweep"} for row in SF2M[:3])], DRAWN)
     for title in ("Table 2 of Tong et al. 2024", "Table 2 of Tong et al. 2024, W₂ of 1,000 points"):
         (said,) = (remark for remark in grids[title].remarks if "does not say of how many points" in remark)
         assert said.startswith("Printed:")
 
 
-def test_w2_of_another_number_of_points_has_a_table_of_its_own() -> None:
-    grids, tidy = made([*SF2M, *({**row, "n": 1000, "value": 0.2} for row in SF2M[:3])], DRAWN)
+def test_w2_of_another_number_of_points_which_a_sweep_has_is_a_table_of_its_own() -> None:
+    few = [{**row, "n": 1000, "value": 0.2, "stage": "sweep"} for row in SF2M[:3]]
+    floor = {"metric": "w2_floor", "settings": {"split": "test", "floor_split": "train", "repeats": 5}, "stderr": 1e-3}
+    grids, tidy = made([*SF2M, *few, *({**row, **floor, "value": 0.1} for row in few)], DRAWN)
     assert line(grids["Table 2 of Tong et al. 2024"], "OT-CFM")["W₂ (mean ± std)"] == "0.150 ± 0.010"
-    few = grids["Table 2 of Tong et al. 2024, W₂ of 1,000 points"]
-    assert line(few, "OT-CFM")["W₂ (mean ± std)"] == "0.200 ± 0.000" and "NPE" not in " ".join(heads(few))
+    grid = grids["Table 2 of Tong et al. 2024, W₂ of 1,000 points"]
+    assert line(grid, "OT-CFM")["W₂ (mean ± std)"] == "0.200 ± 0.000" and "NPE" not in " ".join(heads(grid))
+    assert not [row.label for row in grid.rows if row.label == "DDPM"]  # which has none of so many points
+    assert line(grid, "Floor (as many data)")["W₂ (mean ± std)"].startswith("0.1")
     assert tidy[tidy.table == "table2"].title.nunique() == 2
 
 

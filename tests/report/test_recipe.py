@@ -2,6 +2,7 @@ from typing import Any
 
 import synthetic
 
+from bench.config.registry import papers
 from bench.papers.paper import published_numbers
 from bench.report.recipe import recipes
 from bench.report.related import related
@@ -25,7 +26,7 @@ def test_table_3_stands_beside_what_was_used() -> None:
         "cifar10-fm_ot-0a1b2c": config(1000, channels=256, multiples=[1, 2, 2, 2]),
         "cifar10-ddpm-0a1b2c": config(2000, channels=256, multiples=[1, 2, 2, 2]),
     }
-    (grid,), tidy = recipes([section], configs)
+    (grid,), tidy = recipes(section, configs, ())
     found = {row.label: [entry.text for entry in row.entries] for row in grid.rows}
     assert [header.title for header in grid.headers] == ["Settings published", "Used here", "Difference"]
     assert found["steps"] == ["391,000", "1,000; DDPM 2,000", "differs"]
@@ -41,15 +42,21 @@ def test_table_3_stands_beside_what_was_used() -> None:
 
 
 def test_data_that_is_not_the_papers_has_no_published_column() -> None:
-    (grid,), _ = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": config(1000, width=64)})
+    (grid,), _ = recipes(*parts("moons"), {"moons-fm_ot-0a1b2c": config(1000, width=64)}, ())
     assert [header.title for header in grid.headers] == ["Used here"]
     assert {row.label for row in grid.rows} == {"width", "batch", "steps", "lr"}
+
+
+def test_beside_another_papers_tables_it_has_no_place() -> None:
+    lipman, tong = (papers[name] for name in ("lipman2023", "tong2024_sf2m"))
+    for dataset, placed, n in (("sf2m_moons", [tong], 0), ("sf2m_moons", [tong, lipman], 1), ("cifar10", [tong], 1)):
+        assert len(recipes(*parts(dataset), {f"{dataset}-fm_ot-0a1b2c": config(1000)}, placed)[0]) == n
 
 
 def test_a_setting_that_is_none_of_the_papers_has_a_line_if_one_variant_has_it() -> None:
     settings = config(1000)
     settings["training"] = {"evaluations": 2_048_000, "warmup": 0, "warmup_share": 0.025, "clip_relative": 3.0}
-    (grid,), _ = recipes(parts("moons"), {"moons-fm_ot-0a1b2c": settings})
+    (grid,), _ = recipes(*parts("moons"), {"moons-fm_ot-0a1b2c": settings}, ())
     found = {row.label: row.entries[0].text for row in grid.rows}
     assert found == {"evaluations": "2,048,000", "warmup_share": "0.025", "clip_relative": "3"}
 

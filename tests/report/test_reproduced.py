@@ -110,16 +110,16 @@ def test_every_variant_has_its_count_by_metric_and_so_have_all_methods() -> None
     ]  # fmt: skip
     grid, found = counts(rows)
     assert grid.title == "Table 2 of Tong et al. 2024: what is reproduced (suite mine, protocol paper)"
-    assert [header.title for header in grid.headers] == ["W₂", "NPE", "All"]
-    assert found == {
-        ("FM", ""): ["1 of 2", "1 of 1", "2 of 3"],
-        ("FM", "keep = last"): ["1 of 1", "–", "1 of 1"],
-        ("FM", "shift = both"): ["1 of 1", "–", "1 of 1"],
-        ("I-CFM", ""): ["1 of 1", "–", "1 of 1"],
-        ("I-CFM", "keep = last"): ["0 of 1", "–", "0 of 1"],
-        ("All methods", ""): ["2 of 3", "1 of 1", "3 of 4"],
-        ("All methods", "keep = last"): ["1 of 2", "–", "1 of 2"],
-        ("Chance alone leaves out", ""): ["0.2", "0.1", "0.2"],
+    assert [header.title for header in grid.headers] == ["W₂", "NPE", "All", "W₂ over printed", "NPE over printed"]
+    assert found == {  # medians of .2 / .2 and .9 / .2
+        ("FM", ""): ["1 of 2", "1 of 1", "2 of 3", "2.75", "1.00"],
+        ("FM", "keep = last"): ["1 of 1", "–", "1 of 1", "1.00", "–"],
+        ("FM", "shift = both"): ["1 of 1", "–", "1 of 1", "1.00", "–"],
+        ("I-CFM", ""): ["1 of 1", "–", "1 of 1", "1.00", "–"],
+        ("I-CFM", "keep = last"): ["0 of 1", "–", "0 of 1", "4.50", "–"],
+        ("All methods", ""): ["2 of 3", "1 of 1", "3 of 4", "1.00", "1.00"],
+        ("All methods", "keep = last"): ["1 of 2", "–", "1 of 2", "2.75", "–"],
+        ("Chance alone leaves out", ""): ["0.2", "0.1", "0.2", "", ""],
     }
     assert grid.remarks[1:] == (
         "3 of 4 cells within the joint 95% interval; chance alone would leave out 0.2.",
