@@ -21,8 +21,8 @@ COLUMNS = [
 HEADERS = (Header("Effect on the comparison that decides"), Header("Sets"))
 UNTUNED, SAME = Header("Untuned"), "same"
 OF_UNTUNED = (
-    "Untuned: the word on runs at the suite's own settings, which may be of fewer seeds and so decide less, where it is "
-    "another than on the tuned ones."
+    "Untuned: the word on runs at the suite's own settings, where it is another than on the tuned ones; fewer seeds "
+    "decide less."
 )
 WIDEST, BESIDE = 53, 10  # characters of an effect, and of the column of untuned runs: a line has at most 120
 QUALIFIED = "†"  # of a word with a caveat, which stands below
