@@ -4,14 +4,15 @@ Each number is that of the headline row of its method, under the settings that t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from bench.report.beside import is_at
 from bench.report.budget import COUNTED, spent
-from bench.report.cells import Scores, floor_text
 from bench.report.entries import marked
 from bench.report.extract import each
 from bench.report.grid import ABSENT, Entry, Grid, Header, Row
-from bench.report.remarks import bold, caption
+from bench.report.remarks import AT_FLOOR, REACHED, bold, caption
 from bench.report.sections import Section
 from bench.report.statistics import Interval, t_interval
 from bench.report.vocabulary import headed
@@ -23,7 +24,32 @@ COLUMNS = {  # what `Section.metric` takes, by the title of its column, "" for t
     "evaluations": "Evaluations [k]",
     "train_seconds": "Training [s]",
 }
+OF_FLOOR = (
+    "Floor: the exact density of the data, and as many fresh data in the place of samples ± half-width of the 95% "
+    "interval of one more such set."
+)
 HOW = f"NFE: evaluations of the network per sample. Evaluations: those of the training, in thousands. {COUNTED}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: its header, the means by variant, and what the data itself scores, if it has a score."""
+
+    header: Header
+    values: Mapping[str, Interval]
+    floor: Interval | None = None
+
+    def entry(self, variant: str, seeds: int) -> Entry:
+        """The cell of a variant, which has so many seeds in other columns."""
+        if variant not in self.values:
+            return Entry(ABSENT)
+        mean, half_width, n = self.values[variant]
+        entry = Entry("", mean, half_width)
+        if n != seeds:
+            entry = replace(entry, n=n, tail=f"(n={n})" if n > 1 else "", title=f"{n} of {seeds} seeds")
+        if self.floor and is_at(mean, self.floor._asdict(), self.header.better):
+            entry = replace(entry, tail=f"{entry.tail} {AT_FLOOR}".strip())
+        return entry
 
 
 def summaries(sections: Sequence[Section]) -> list[Grid]:
@@ -32,52 +58,42 @@ def summaries(sections: Sequence[Section]) -> list[Grid]:
 
 
 def summary(section: Section) -> Grid | None:
-    """Methods by COLUMNS; None without any number."""
-    found: dict[str, tuple[Header, dict[str, Interval]]] = {}
+    """Methods by COLUMNS, and the floor; None without any number."""
+    columns = list(_columns(section))
+    if not columns:
+        return None
+    seeds: dict[str, int] = {}
+    for column in columns:
+        seeds |= {variant: max(of.n, seeds.get(variant, 0)) for variant, of in column.values.items()}
+    baseline = {row.variant: row.baseline for row in each(section.frame.drop_duplicates("variant"))}
+    rows = [
+        Row(baseline[variant], label, str(n), tuple(column.entry(variant, n) for column in columns))
+        for variant, label in section.labels.items()
+        if (n := seeds.get(variant))
+    ]
     told = [caption(section), HOW, bold(section)]
+    rows = marked(rows, [column.header.better for column in columns])
+    if any(column.floor for column in columns):
+        told += [OF_FLOOR, *([REACHED] if any(AT_FLOOR in e.tail for row in rows for e in row.entries) else [])]
+        rows.append(Row("", "Floor", "", tuple(Entry("", *(c.floor or ())) for c in columns)))
+    title, headers = f"{section.name}: summary {section.where}", tuple(column.header for column in columns)
+    return Grid(
+        title, "quality", headers, tuple(rows), tuple(told), ("Method", "Seeds"), (section.name,), section.protocol
+    )
+
+
+def _columns(section: Section) -> Iterator[_Column]:
     for name, title in COLUMNS.items():
         if name == "evaluations":
             if of := _evaluations(section):
-                found[name] = Header(title, "lower"), of
+                yield _Column(Header(title, "lower"), of)
         elif (metric := section.metric(name)) and (scores := section.scores(metric)):
-            about = scores.about
-            found[name] = Header(title or headed(about), about.direction), scores.values
-            told += _floors(scores)
-    if not found:
-        return None
-    seeds: dict[str, int] = {}
-    for _, of in found.values():
-        seeds |= {variant: max(interval.n, seeds.get(variant, 0)) for variant, interval in of.items()}
-    baseline = {row.variant: row.baseline for row in each(section.frame.drop_duplicates("variant"))}
-    rows = []
-    for variant, label in section.labels.items():
-        if variant in seeds:
-            entries = tuple(_entry(of, variant, seeds[variant]) for _, of in found.values())
-            rows.append(Row(baseline[variant], label, str(seeds[variant]), entries))
-    title = f"{section.name}: summary {section.where}"
-    headers = tuple(header for header, _ in found.values())
-    lines = marked(rows, [header.better for header in headers])
-    return Grid(
-        title, "quality", headers, tuple(lines), tuple(told), ("Method", "Seeds"), (section.name,), section.protocol
-    )
+            about, floor = scores.about, scores.floor
+            known = None if floor is None or math.isnan(floor) else Interval(floor, scores.floor_half, 0)
+            yield _Column(Header(title or headed(about), about.direction), scores.values, known)
 
 
 def _evaluations(section: Section) -> dict[str, Interval]:
     """Thousands of rows through the network in the whole training, by variant."""
     rows = spent(section)
     return {str(variant): t_interval(values / 1000) for variant, values in rows.evaluations.groupby(rows.variant)}
-
-
-def _floors(scores: Scores) -> list[str]:
-    if scores.floor is None or not math.isfinite(scores.floor):
-        return []
-    return [f"{scores.about.title}: {floor_text(scores.metric, scores.floor)}."]
-
-
-def _entry(of: dict[str, Interval], variant: str, seeds: int) -> Entry:
-    if variant not in of:
-        return Entry(ABSENT)
-    mean, half_width, n = of[variant]
-    if n == seeds:
-        return Entry("", mean, half_width)
-    return Entry("", mean, half_width, n, tail=f"(n={n})" if n > 1 else "", title=f"{n} of {seeds} seeds")

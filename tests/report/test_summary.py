@@ -71,3 +71,26 @@ def test_a_mean_that_lost_a_seed_is_not_the_best() -> None:
 def test_a_section_without_numbers_has_no_summary() -> None:
     (section,) = sections(synthetic.frame({**NLL, "status": "failed", "value": None, "error": "it broke"}))
     assert summary(section) is None
+
+
+def test_what_the_data_itself_scores_is_the_last_row_and_marks_what_is_not_beyond_it() -> None:
+    of = {**synthetic.ODE, "split": "test"}
+    made = [{**row, "settings": of, "n": 1000} for row in rows("a", w2=(0.1, 0.3)) + rows("b", w2=(0.5, 0.7))]
+    floor = {"metric": "w2_floor", "value": 0.1, "stderr": 0.05, "n": 1000, "dataset": "moons"}
+    floor |= {"settings": {"split": "test", "floor_split": "train", "repeats": 5}}
+    exact = {**NLL, "metric": "nll_floor", "value": 2.0, "settings": {"split": "test", "density": "exact"}, "n": 2000}
+    whose = {key: made[0][key] for key in ("dataset", "baseline", "label", "variant")}
+    nll = [{**row, "settings": {**synthetic.LIKELIHOOD, "split": "test"}, "n": 2000} for row in rows("a", nll=(1.9, 2))]
+    found = [*made, *nll, {**W2, **floor, **whose}, {**exact, **whose}]
+    (section,) = sections(synthetic.frame(*found))
+    grid = summary(section)
+    assert grid is not None
+    last = grid.rows[-1]
+    assert (last.label, last.baseline, last.sampler) == ("Floor", "", "")
+    density, w2 = last.entries
+    assert (density.value, w2.value, w2.best) == (2.0, 0.1, False) and math.isnan(density.half_width)
+    # One set more of five: 2.776 * (.05 * 5^.5) * (1 + 1 / 5)^.5.
+    assert math.isclose(w2.half_width, 2.776445 * 0.05 * math.sqrt(5 + 1), rel_tol=1e-5)
+    assert [row.entries[1].tail for row in grid.rows] == ["≈", "", ""]
+    assert any(remark.startswith("Floor: the exact density") for remark in grid.remarks)
+    assert any(remark.startswith("≈: ") for remark in grid.remarks)
