@@ -44,8 +44,7 @@ class Table(Frozen):
         everywhere: whether the table also arranges data of which no paper prints anything.
         datasets: printed names of data by their names here, if they differ.
         settings: what samples must have been drawn and measured with ("sampler", "steps", "n", ...).
-        own: settings of the printed runs, of "training" or of a baseline's options: a run is named by those that it has
-            otherwise.
+        own: settings of the printed runs, by part ("training", a baseline): a run is named by what it has otherwise.
         strict: metrics that depend on so much that only a run of protocol "paper" is compared.
         remark: a sentence below it: what of the printed numbers is in doubt.
     """
@@ -67,16 +66,10 @@ class Table(Frozen):
         """What the configuration of a run, {} if not known, has otherwise than the table's own: {"keep": "last"}."""
         if not config:
             return {}
-        parts = {
-            "training": self.own.get("training", {}) | (config.get("training") or {}),
-            baseline: options_of(config),
-        }
-        return {
-            key: has
-            for part, own in self.own.items()
-            for key, value in (own.items() if part in parts else ())
-            if (has := parts[part].get(key, DEFAULT)) != value
-        }
+        training = self.own.get("training", {}) | (config.get("training") or {})
+        has = [("training", training), (baseline, options_of(config))]
+        own = [(settings, key, value) for part, settings in has for key, value in self.own.get(part, {}).items()]
+        return {key: settings.get(key, DEFAULT) for settings, key, value in own if settings.get(key, DEFAULT) != value}
 
 
 def options_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
